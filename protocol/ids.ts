@@ -1,0 +1,38 @@
+import { z } from "zod";
+
+/**
+ * Identifiers of the wire. Each is a branded string or number, so that a machine id cannot be passed where a
+ * model id is wanted; `parse` of the schema is the only way to make one from the outside.
+ */
+
+/** Chosen by a provider at its first start and kept; global in the fleet (H22). */
+export const machineIdSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{2,63}$/, "3 to 64 characters: a-z, 0-9 and -, beginning with a letter or digit")
+  .brand<"MachineId">();
+export type MachineId = z.infer<typeof machineIdSchema>;
+
+/** A catalog id such as `gpt-oss-20b` or `org/name`. `#` is left out: it separates a pool's shard number. */
+export const modelIdSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}$/, "1 to 128 characters: letters, digits and . _ : @ / -")
+  .brand<"ModelId">();
+export type ModelId = z.infer<typeof modelIdSchema>;
+
+/** Names one request across its attempts on several machines. */
+export const requestIdSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/)
+  .brand<"RequestId">();
+export type RequestId = z.infer<typeof requestIdSchema>;
+
+/** Highest epoch that parses (H9); far below 2^53, so arithmetic on epochs stays exact (F6). */
+export const MAX_EPOCH = 2 ** 48;
+
+/** Fencing number of an assignment: per machine, strictly increasing, 0 means "never managed". */
+export const epochSchema = z.int().min(0).max(MAX_EPOCH).brand<"Epoch">();
+export type Epoch = z.infer<typeof epochSchema>;
+
+/** Number of a response stream on one socket; never used twice on it. */
+export const streamIdSchema = z.int().min(0).max(0xffff_ffff).brand<"StreamId">();
+export type StreamId = z.infer<typeof streamIdSchema>;

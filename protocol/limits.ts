@@ -1,0 +1,32 @@
+/** Sizes and times that both ends of the wire rely on. */
+
+/** Largest text frame accepted from a provider, in bytes of UTF-8; a larger one closes the socket with 4000. */
+export const MAX_UPSTREAM_TEXT_BYTES = 256 * 1024;
+
+/** Largest request body, in bytes, that is sent to a provider; also the limit at the edge. */
+export const MAX_REQUEST_BODY_BYTES = 16 * 1024 * 1024;
+
+/** How much of one stream may wait undelivered before the stream is ended with an error event. */
+export const MAX_UNDELIVERED_BYTES = 1024 * 1024;
+
+/** A provider sends the text frame `ping` this often; the platform answers `pong` without waking the pool. */
+export const PING_INTERVAL_MS = 20_000;
+
+/** After this long without a sign of life the other side is taken for lost. Three pings: one may get lost. */
+export const LIVENESS_TIMEOUT_MS = 60_000;
+
+/** A socket that has not sent `register` after this long is closed with 4003. */
+export const REGISTER_TIMEOUT_MS = 10_000;
+
+/** A provider sends a heartbeat at least this often. */
+export const HEARTBEAT_INTERVAL_MS = 60_000;
+
+/** How long a provider collects the bytes of its streams before it sends one frame. */
+export const FLUSH_INTERVAL_MS = 40;
+
+/** Models one machine may advertise; bounds the size of what a pool keeps per socket. */
+export const MAX_MODELS_PER_MACHINE = 64;
+
+/** The text frame of a life sign and the answer the platform gives to it. */
+export const PING = "ping";
+export const PONG = "pong";

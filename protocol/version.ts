@@ -1,0 +1,15 @@
+/** The version of the wire between coordinator and provider, and what each change was. */
+
+/** Version spoken by this code, sent in `register.protocol`. */
+export const PROTOCOL_VERSION = 1;
+
+/** The WebSocket subprotocol a provider must offer; the coordinator echoes it in the 101 answer. */
+export const SUBPROTOCOL = "poolkeeper.v1";
+
+/**
+ * One line per version. A change to any message needs a new line, a new version and a new hash in
+ * `test/unit/protocol/version.test.ts`.
+ */
+export const PROTOCOL_HISTORY: Readonly<Record<number, string>> = {
+  1: "register, heartbeat, assignments by epoch, inference with binary records, pause and resume",
+};

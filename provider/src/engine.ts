@@ -1,0 +1,98 @@
+/**
+ * What the agent needs of an inference engine: load one model, run chat requests on it, unload it. One engine
+ * process holds one model at a time; the agent unloads before it loads, so an engine never has to juggle memory.
+ */
+
+/** A model file on this machine. */
+export interface LocalModel {
+  /** The catalog id under which the coordinator knows it. */
+  readonly id: string;
+  /** Absolute path of the GGUF file. */
+  readonly path: string;
+  readonly sizeBytes: number;
+}
+
+export interface LoadOptions {
+  /** Sequences decoded at once; each has its own context. */
+  readonly slots: number;
+  /** Context of each slot, in tokens. */
+  readonly contextTokens: number;
+  /** Aborting gives up the load and frees its memory; `load` then rejects with the signal's reason. */
+  readonly signal: AbortSignal;
+  /** Called with 0..1, never after `load` has settled. */
+  readonly onProgress?: (progress: number) => void;
+}
+
+export interface Engine {
+  /** Sent as `register.backend`, for example `node-llama-cpp`. */
+  readonly name: string;
+  /**
+   * Loads a model and warms it with one token; resolves when it can serve at full speed.
+   * @throws EngineError with a code that says whether the file, the memory or the engine is at fault.
+   */
+  load(model: LocalModel, options: LoadOptions): Promise<LoadedModel>;
+}
+
+export interface LoadedModel {
+  readonly model: LocalModel;
+  readonly slots: number;
+  /**
+   * Runs one chat completion. At most `slots` calls may be open at once; the agent sees to that.
+   * Resolves also when the request was aborted (`finishReason: "cancelled"`); no event is emitted after it settles.
+   * @throws EngineError of class `client` for what the caller got wrong, `fault` for what the engine did.
+   */
+  run(request: ChatRequest, emit: EmitChatEvent, signal: AbortSignal): Promise<ChatResult>;
+  /** Frees the memory for certain. Open runs reject with a fault. Safe to call twice. */
+  unload(): Promise<void>;
+  /** Settles if the engine dies by itself; never after `unload` was called. */
+  readonly died: Promise<EngineError>;
+}
+
+/** Decides nothing: the OpenAI request body as the client sent it. `messages` is an array; the rest is unchecked. */
+export interface ChatRequest {
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+/** A piece of the answer, in the order the model wrote it. */
+export type ChatEvent =
+  | { readonly type: "content"; readonly text: string }
+  | { readonly type: "reasoning"; readonly text: string }
+  /** First piece of a tool call: `index` counts the calls of this answer from 0. */
+  | { readonly type: "tool_call"; readonly index: number; readonly id: string; readonly name: string }
+  /** More JSON text of that call's arguments. */
+  | { readonly type: "tool_arguments"; readonly index: number; readonly text: string };
+
+/**
+ * Takes one event. A returned promise means that the reader is behind: the engine should wait for it before it
+ * generates further, if it can.
+ */
+export type EmitChatEvent = (event: ChatEvent) => void | Promise<void>;
+
+export interface ChatResult {
+  readonly finishReason: "stop" | "length" | "tool_calls" | "cancelled";
+  readonly usage: {
+    readonly promptTokens: number;
+    readonly completionTokens: number;
+    /** Prompt tokens that were still in the slot's KV cache. */
+    readonly cachedTokens: number;
+  };
+  /** Time to evaluate the prompt, and from the first token to the last. */
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
+
+/** `client`: never worth a retry elsewhere. `capacity`: another machine may do. `fault`: this machine is in trouble. */
+export type EngineErrorClass = "client" | "capacity" | "fault";
+
+export class EngineError extends Error {
+  override readonly name = "EngineError";
+  readonly class: EngineErrorClass;
+  /** A closed word for programs: `context_length_exceeded`, `invalid_request`, `load_failed`, `engine_crashed` ... */
+  readonly code: string;
+
+  constructor(errorClass: EngineErrorClass, code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.class = errorClass;
+    this.code = code;
+  }
+}
