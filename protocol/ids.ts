@@ -1,8 +1,8 @@
 import { z } from "zod";
 
 /**
- * Identifiers of the wire. Each is a branded string or number, so that a machine id cannot be passed where a
- * model id is wanted; `parse` of the schema is the only way to make one from the outside.
+ * Identifiers of the wire. Those that are easily mixed up are branded, so that a machine id cannot be passed where
+ * a model id is wanted; `parse` of the schema is the only way to make one from the outside.
  */
 
 /** Chosen by a provider at its first start and kept; global in the fleet (H22). */
@@ -20,11 +20,7 @@ export const modelIdSchema = z
 export type ModelId = z.infer<typeof modelIdSchema>;
 
 /** Names one request across its attempts on several machines. */
-export const requestIdSchema = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/)
-  .brand<"RequestId">();
-export type RequestId = z.infer<typeof requestIdSchema>;
+export const requestIdSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/);
 
 /** Highest epoch that parses (H9); far below 2^53, so arithmetic on epochs stays exact (F6). */
 export const MAX_EPOCH = 2 ** 48;
@@ -34,5 +30,4 @@ export const epochSchema = z.int().min(0).max(MAX_EPOCH).brand<"Epoch">();
 export type Epoch = z.infer<typeof epochSchema>;
 
 /** Number of a response stream on one socket; never used twice on it. */
-export const streamIdSchema = z.int().min(0).max(0xffff_ffff).brand<"StreamId">();
-export type StreamId = z.infer<typeof streamIdSchema>;
+export const streamIdSchema = z.int().min(0).max(0xffff_ffff);

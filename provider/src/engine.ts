@@ -36,6 +36,8 @@ export interface Engine {
 export interface LoadedModel {
   readonly model: LocalModel;
   readonly slots: number;
+  /** What fits into each slot, prompt and answer together; less than asked for if the model was trained for less. */
+  readonly contextTokens: number;
   /**
    * Runs one chat completion. At most `slots` calls may be open at once; the agent sees to that.
    * Resolves also when the request was aborted (`finishReason: "cancelled"`); no event is emitted after it settles.
@@ -75,6 +77,8 @@ export interface ChatResult {
     readonly completionTokens: number;
     /** Prompt tokens that were still in the slot's KV cache. */
     readonly cachedTokens: number;
+    /** Completion tokens that were thoughts; absent if the engine cannot tell. */
+    readonly reasoningTokens?: number;
   };
   /** Time to evaluate the prompt, and from the first token to the last. */
   readonly prefillMs: number;

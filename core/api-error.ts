@@ -1,0 +1,74 @@
+/**
+ * The errors a client can get, as data: one closed table from code to HTTP status and OpenAI's error type. Pools
+ * and the Worker both speak it, so a request refused in a pool looks the same as one refused at the edge.
+ */
+
+const CODES = {
+  invalid_request: { status: 400, type: "invalid_request_error" },
+  context_length_exceeded: { status: 400, type: "invalid_request_error" },
+  unsupported: { status: 400, type: "invalid_request_error" },
+  unsupported_protocol: { status: 400, type: "invalid_request_error" },
+  invalid_api_key: { status: 401, type: "invalid_request_error" },
+  invalid_provider_token: { status: 401, type: "invalid_request_error" },
+  forbidden: { status: 403, type: "permission_error" },
+  machine_not_allowed: { status: 403, type: "permission_error" },
+  model_not_found: { status: 404, type: "invalid_request_error" },
+  not_found: { status: 404, type: "invalid_request_error" },
+  method_not_allowed: { status: 405, type: "invalid_request_error" },
+  request_too_large: { status: 413, type: "invalid_request_error" },
+  upgrade_required: { status: 426, type: "invalid_request_error" },
+  queue_full: { status: 429, type: "rate_limit_exceeded" },
+  queue_timeout: { status: 429, type: "rate_limit_exceeded" },
+  slow_down: { status: 429, type: "rate_limit_exceeded" },
+  internal: { status: 500, type: "server_error" },
+  provider_error: { status: 502, type: "server_error" },
+  client_too_slow: { status: 502, type: "server_error" },
+  model_unavailable: { status: 503, type: "server_error" },
+  try_again: { status: 503, type: "server_error" },
+  deadline_exceeded: { status: 504, type: "server_error" },
+} as const satisfies Record<string, { status: number; type: string }>;
+
+export type ApiErrorCode = keyof typeof CODES;
+
+export interface ApiError {
+  readonly code: ApiErrorCode;
+  /** A sentence for the person who reads the log: what is wrong and what to do. */
+  readonly message: string;
+  /** The field at fault, for 400s. */
+  readonly param?: string | undefined;
+  /** Whole seconds, 1 to 60: official SDKs ignore longer ones. */
+  readonly retryAfterS?: number | undefined;
+}
+
+export interface EncodedError {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  /** JSON in OpenAI's error envelope. */
+  readonly body: string;
+}
+
+/** The whole HTTP answer for an error, except `x-request-id`. */
+export function encodeError(error: ApiError): EncodedError {
+  const { status } = CODES[error.code];
+  const headers: Record<string, string> = { "content-type": "application/json" };
+  if (error.retryAfterS !== undefined) {
+    headers["retry-after"] = String(Math.min(60, Math.max(1, Math.ceil(error.retryAfterS))));
+  }
+  if (status === 429) headers["x-pool-reason"] = error.code;
+  return { status, headers, body: envelope(error) };
+}
+
+/**
+ * The one event that ends a stream after its first byte. No `[DONE]` may follow: a stream that ends without this
+ * event looks like success to the official SDKs.
+ */
+export function encodeErrorEvent(error: ApiError): string {
+  return `data: ${envelope(error)}\n\n`;
+}
+
+function envelope(error: ApiError): string {
+  const { type } = CODES[error.code];
+  return JSON.stringify({
+    error: { message: error.message, type, code: error.code, param: error.param ?? null },
+  });
+}

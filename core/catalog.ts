@@ -1,0 +1,97 @@
+import { z } from "zod";
+
+import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
+
+/** The model catalog: what clients may ask for and what a machine needs to hold it. Kept in KV as one JSON array. */
+
+export const catalogEntrySchema = z.strictObject({
+  /** The model's id at the edge and on the wire; also the name of its pool. */
+  id: modelIdSchema,
+  /** Other names clients may use; answers echo the name that was asked for. */
+  aliases: z.array(modelIdSchema).max(32).default([]),
+  /** Tokens of prompt and answer together. */
+  context_length: z.int().min(1).max(100_000_000),
+  /** Size of the weights in 10^9 bytes. */
+  size_gb: z.number().positive().max(100_000),
+  /** Memory a machine must have to hold the model, in 10^9 bytes. */
+  min_ram_gb: z.number().min(0).max(100_000),
+  /** Machines the model keeps even without demand. */
+  floor: z.int().min(0).max(1_000_000).default(0),
+  /** Most machines it may have; null for no limit. */
+  cap: z.int().min(0).max(1_000_000).nullable().default(null),
+  /** Weight when machines are short: higher first. */
+  priority: z.number().min(0).max(1000).default(1),
+  /** Slowest stream that still counts as served, in tokens per second; null for the fleet's default. */
+  decode_floor_tps: z.number().positive().max(1e6).nullable().default(null),
+  /** Streams one machine may decode at once; a machine's own lower limit wins. */
+  max_concurrency: z.int().min(1).max(1024).default(4),
+});
+
+export type CatalogEntry = z.infer<typeof catalogEntrySchema>;
+
+const entriesSchema = z
+  .array(catalogEntrySchema)
+  .max(1000)
+  .superRefine((entries, context) => {
+    const seen = new Set<string>();
+    entries.forEach((entry, index) => {
+      for (const name of [entry.id, ...entry.aliases]) {
+        const field = name === entry.id ? "id" : "aliases";
+        if (seen.has(name)) {
+          context.addIssue({ code: "custom", path: [index, field], message: `"${name}" is named twice` });
+        }
+        seen.add(name);
+      }
+    });
+  });
+
+export interface Catalog {
+  readonly entries: readonly CatalogEntry[];
+  /** Entry for an id or an alias. */
+  find(name: string): CatalogEntry | undefined;
+}
+
+export type ParsedCatalog =
+  | { readonly ok: true; readonly catalog: Catalog }
+  | {
+      readonly ok: false;
+      /** Where the first mistake is, such as `[1].size_gb`. */
+      readonly param: string;
+      readonly message: string;
+    };
+
+/** Checks a whole catalog; all or nothing. The error names the entry and the field. */
+export function parseCatalog(json: unknown): ParsedCatalog {
+  const parsed = entriesSchema.safeParse(json);
+  if (parsed.success) return { ok: true, catalog: catalogOf(parsed.data) };
+  const issue = parsed.error.issues[0];
+  const path = issue?.path ?? [];
+  const param = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
+  const id = typeof path[0] === "number" ? idOf(json, path[0]) : undefined;
+  const entry = id === undefined ? "the catalog" : `entry "${id}"`;
+  return {
+    ok: false,
+    param: param === "" ? "catalog" : param,
+    message: `${entry}: ${issue?.message ?? "not valid"}`,
+  };
+}
+
+export const EMPTY_CATALOG: Catalog = catalogOf([]);
+
+function catalogOf(entries: readonly CatalogEntry[]): Catalog {
+  const byName = new Map<string, CatalogEntry>();
+  for (const entry of entries) for (const name of [entry.id, ...entry.aliases]) byName.set(name, entry);
+  return { entries, find: (name) => byName.get(name) };
+}
+
+function idOf(json: unknown, index: number): string | undefined {
+  const entry: unknown = Array.isArray(json) ? json[index] : undefined;
+  return typeof entry === "object" && entry !== null && "id" in entry && typeof entry.id === "string"
+    ? entry.id
+    : `#${index}`;
+}
+
+/** The catalog models among those a machine advertises, in the machine's order: the pools it should dial. */
+export function poolsFor(catalog: Catalog, advertised: readonly ModelId[]): ModelId[] {
+  return advertised.filter((id) => catalog.find(id)?.id === id);
+}

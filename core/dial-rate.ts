@@ -1,0 +1,21 @@
+import { MAX_DIALS_PER_MINUTE } from "./limits.ts";
+
+/** Counts dials per machine and pool in windows of a minute, so that a provider in a reconnect loop is slowed down. */
+
+const WINDOW_MS = 60_000;
+
+export class DialRate {
+  #windowStartAt = 0;
+  readonly #counts = new Map<string, number>();
+
+  /** Counts one dial. Returns null if it may go on, else the seconds until the window ends. */
+  admit(name: string, now: number): number | null {
+    if (now - this.#windowStartAt >= WINDOW_MS) {
+      this.#windowStartAt = now;
+      this.#counts.clear();
+    }
+    const count = (this.#counts.get(name) ?? 0) + 1;
+    this.#counts.set(name, count);
+    return count <= MAX_DIALS_PER_MINUTE ? null : (this.#windowStartAt + WINDOW_MS - now) / 1000;
+  }
+}

@@ -1,0 +1,89 @@
+import { LIVENESS_TIMEOUT_MS, PING_INTERVAL_MS } from "../protocol/limits.ts";
+import { assert } from "./assert.ts";
+
+/**
+ * Every time and size the coordinator limits itself by, with the relations between them. Durations end in `_MS`,
+ * sizes in `_BYTES`.
+ */
+
+/** A request's whole life, from its arrival at the edge to its last byte. As long as the official SDKs wait. */
+export const REQUEST_DEADLINE_MS = 600_000;
+
+/** Machines tried for one request: the first and at most two more. */
+export const MAX_ATTEMPTS = 3;
+
+/** A machine that has the model loaded must accept or refuse within this time. */
+export const ACCEPT_TIMEOUT_MS = 10_000;
+
+/** An unmanaged machine may first have to swap the model in; also `load_ms` of orders. */
+export const LOAD_TIMEOUT_MS = 180_000;
+
+/** `drain_ms` of orders: how long running requests may go on before a switch ends them. */
+export const DRAIN_TIMEOUT_MS = 30_000;
+
+/** From acceptance to the first byte of a stream, plus `FIRST_BYTE_PER_TOKEN_MS` for each token of the prompt. */
+export const FIRST_BYTE_TIMEOUT_MS = 60_000;
+
+/** The slowest prefill worth waiting for: 50 tokens a second. */
+export const FIRST_BYTE_PER_TOKEN_MS = 20;
+
+/** A stream that has begun and then brings no byte for this long is ended. */
+export const STREAM_IDLE_TIMEOUT_MS = 60_000;
+
+/** A cancelled stream's slot is taken for free after this long even if the machine has not answered. */
+export const CANCEL_TIMEOUT_MS = 5_000;
+
+/** A machine that refused for lack of room is left alone this long unless it says sooner that it has some. */
+export const REFUSAL_PAUSE_MS = 500;
+
+/** A stream without a byte gets a comment line after this long and then as often. */
+export const COMMENT_INTERVAL_MS = 3_000;
+
+/** Requests that may wait in one pool, and how long. */
+export const QUEUE_MAX = 32;
+export const QUEUE_WAIT_MS = 6_000;
+
+/** After a start a pool that knows machines which are not back yet queues instead of refusing (H19). */
+export const RECONNECT_GRACE_MS = 10_000;
+
+/** While requests are open a pool looks at its deadlines this often, and for silent sockets this often (H20). */
+export const TICK_INTERVAL_MS = 250;
+export const SILENCE_CHECK_INTERVAL_MS = 10_000;
+
+/** More than this waiting in a client's stream makes the pool ask the machine to pause it. */
+export const PAUSE_ABOVE_BYTES = 64 * 1024;
+
+/** A non-streamed answer is collected whole before it is sent; one larger than this is a fault. */
+export const MAX_COLLECTED_BYTES = 16 * 1024 * 1024;
+
+/** Counters wait in memory this long before they are written in one transaction; a crash loses at most as much. */
+export const USAGE_FLUSH_INTERVAL_MS = 10_000;
+
+/** Usage is kept by the hour for this long. */
+export const USAGE_RETENTION_MS = 35 * 86_400_000;
+
+/** Stream numbers are reserved on a socket in blocks, so that a pool waking up never uses one twice. */
+export const STREAM_BLOCK = 1024;
+
+/** The fleet looks after its pools this often while any machine is connected. */
+export const FLEET_TICK_MS = 30_000;
+
+/** A dial must be answered by the fleet within this time, else the provider is told to try again. */
+export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
+
+/** A catalog read from KV is used this long before it is read again. */
+export const CATALOG_TTL_MS = 1_000;
+
+/** Dials of one machine to one pool within a minute; more are refused with `slow_down`. */
+export const MAX_DIALS_PER_MINUTE = 30;
+
+/** Bytes of JSON per token of a prompt, for estimates made before a machine has counted. */
+export const BYTES_PER_TOKEN = 4;
+
+assert(LIVENESS_TIMEOUT_MS >= 3 * PING_INTERVAL_MS, "one lost ping must not cost a machine its requests");
+assert(ACCEPT_TIMEOUT_MS < REQUEST_DEADLINE_MS / MAX_ATTEMPTS, "every attempt must have time to be refused");
+assert(
+  QUEUE_WAIT_MS < RECONNECT_GRACE_MS,
+  "a request that waits for a machine to come back must not outlive the grace",
+);
+assert(TICK_INTERVAL_MS * 4 <= COMMENT_INTERVAL_MS, "comments must come nearly on time");

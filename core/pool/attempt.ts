@@ -1,0 +1,20 @@
+import type { Connection } from "./connection.ts";
+import type { PoolRequest } from "./request.ts";
+
+/**
+ * One try of a request on one machine. It holds one slot from the moment the request is sent until the machine
+ * has answered for the last time or is taken for lost.
+ */
+export interface Attempt {
+  readonly connection: Connection;
+  readonly stream: number;
+  readonly requestId: string;
+  /** Null once the client is served or gone and only the machine's last word is awaited. */
+  request: PoolRequest | null;
+  /** `sent`: no word yet. `accepted`: the machine runs it. `streaming`: bytes have come. */
+  phase: "sent" | "accepted" | "streaming" | "cancelling";
+  /** When the phase or, while streaming, the last byte came. */
+  since: number;
+  /** The machine was told to hold back bytes because the client reads slowly. */
+  paused: boolean;
+}

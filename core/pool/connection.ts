@@ -1,0 +1,106 @@
+import type { CloseReason } from "../../protocol/close-codes.ts";
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import { STREAM_BLOCK } from "../limits.ts";
+import type { Attempt } from "./attempt.ts";
+
+/**
+ * One provider socket as a pool sees it. What must outlive hibernation is in `ConnectionState`, which the shell
+ * keeps with the socket; what only matters while requests run (the streams) is in memory, since an open request
+ * keeps the pool awake.
+ */
+
+/** What was known at the upgrade; the Worker and the fleet have checked it. */
+export interface Identity {
+  readonly machineId: MachineId;
+  readonly owner: string;
+  /** The provider token used; revoking it closes the socket. */
+  readonly tokenId: string;
+  readonly acceptedAt: number;
+}
+
+/** What the machine said of itself, from `register` and the heartbeats after it. */
+export interface Registration {
+  readonly sessionId: string;
+  readonly version: string | null;
+  readonly privateOnly: boolean;
+  /** Whether this pool's model is on the machine's disk. */
+  readonly advertises: boolean;
+  /** The provider's own measurements for this pool's model, tokens per second. */
+  readonly decodeTps: number | null;
+  readonly prefillTps: number | null;
+  readonly loadedModels: readonly ModelId[];
+  readonly maxConcurrency: number;
+  /** Requests the machine runs in all its pools. */
+  readonly running: number;
+  readonly accepting: boolean;
+  readonly thermalState: "nominal" | "fair" | "serious" | "critical";
+}
+
+/** Plain data, well under the 16 KiB a socket attachment may hold. */
+export interface ConnectionState {
+  readonly identity: Identity;
+  /** Null until `register` was accepted. */
+  readonly registration: Registration | null;
+  /** Every stream number below this may have been used on the socket. */
+  readonly streamsReserved: number;
+}
+
+/** The socket, as little of it as a pool needs. Calls on a socket that is gone do nothing. */
+export interface PoolSocket {
+  send(text: string): void;
+  close(reason: CloseReason, detail?: string): void;
+  /** Keeps the state where it survives hibernation. */
+  save(state: ConnectionState): void;
+  /** When the platform last answered a ping for the pool, in ms since the epoch; 0 for never. */
+  lastPongAt(): number;
+}
+
+export class Connection {
+  readonly socket: PoolSocket;
+  readonly identity: Identity;
+  /** Requests sent down this socket and not settled: each holds a slot. */
+  readonly attempts = new Map<number, Attempt>();
+  registration: Registration | null;
+  /** Between `register` and the fleet's word on it. */
+  admitting: { readonly registration: Registration } | null = null;
+  lastMessageAt: number;
+  /** When a request was last sent to it; the least recently used of equals is picked. */
+  lastPickedAt = 0;
+  /** Set by a refusal for lack of room, cleared by the machine's next heartbeat: its count was ahead of ours. */
+  refusedUntil = 0;
+  closed = false;
+  #nextStream: number;
+  #streamsReserved: number;
+
+  /** @param restored the state saved by an earlier life of the pool, or null for a socket just accepted. */
+  constructor(socket: PoolSocket, identity: Identity, restored: ConnectionState | null) {
+    this.socket = socket;
+    this.identity = identity;
+    this.registration = restored?.registration ?? null;
+    this.lastMessageAt = identity.acceptedAt;
+    this.#nextStream = restored?.streamsReserved ?? 0;
+    this.#streamsReserved = this.#nextStream;
+  }
+
+  /** A stream number never used on this socket, also not before the pool last slept. */
+  openStream(): number {
+    if (this.#nextStream >= this.#streamsReserved) {
+      this.#streamsReserved = this.#nextStream + STREAM_BLOCK;
+      this.save();
+    }
+    return this.#nextStream++;
+  }
+
+  save(): void {
+    this.socket.save({
+      identity: this.identity,
+      registration: this.registration,
+      streamsReserved: this.#streamsReserved,
+    });
+  }
+
+  /** Newest life sign: accept time, last message or a ping that the platform answered (H20). */
+  lastSeenAt(): number {
+    return Math.max(this.lastMessageAt, this.socket.lastPongAt());
+  }
+}

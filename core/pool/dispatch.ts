@@ -1,0 +1,392 @@
+import { encodeDownstream, encodeInferenceRequest } from "../../protocol/codec.ts";
+import type { ModelId } from "../../protocol/ids.ts";
+import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
+import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
+import type { ApiError } from "../api-error.ts";
+import {
+  BYTES_PER_TOKEN,
+  COMMENT_INTERVAL_MS,
+  MAX_ATTEMPTS,
+  MAX_COLLECTED_BYTES,
+  PAUSE_ABOVE_BYTES,
+  QUEUE_MAX,
+  QUEUE_WAIT_MS,
+  REFUSAL_PAUSE_MS,
+} from "../limits.ts";
+import type { Attempt } from "./attempt.ts";
+import type { Connection } from "./connection.ts";
+import { attemptDeadline } from "./deadlines.ts";
+import {
+  classifyProviderError,
+  CLIENT_TOO_SLOW,
+  DEADLINE_EXCEEDED,
+  providerFault,
+  SOCKET_LOST,
+  type Failure,
+} from "./failure.ts";
+import { routableGate } from "./gate.ts";
+import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
+import { pick } from "./schedule.ts";
+import { NO_TOKENS, type Tokens, type Usage } from "./usage.ts";
+
+/**
+ * Requests on their way through a pool: each is waiting, being tried on one machine, or settled, and always ends in
+ * exactly one outcome. Until its first content byte has gone to the client a failed try is repeated on another
+ * machine; afterwards the stream ends with an error event.
+ */
+
+const COMMENT = Uint8Array.from(": keep-alive\n\n", (character) => character.charCodeAt(0));
+
+/** What dispatching needs to know of the pool around it. */
+export interface PoolView {
+  readonly model: ModelId;
+  connections(): Iterable<Connection>;
+  /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
+  expectingMachinesUntil(): number;
+}
+
+export class Dispatch {
+  readonly #pool: PoolView;
+  readonly #usage: Usage;
+  readonly #requests = new Map<string, PoolRequest>();
+  readonly #attempts = new Set<Attempt>();
+  /** Waiting requests, the oldest first; retries go to the front. */
+  readonly #queue: PoolRequest[] = [];
+  /** Frames and messages that belonged to nothing here, by kind. */
+  readonly ignored = { records: 0, messages: 0 };
+
+  constructor(pool: PoolView, usage: Usage) {
+    this.#pool = pool;
+    this.#usage = usage;
+  }
+
+  get isIdle(): boolean {
+    return this.#requests.size === 0 && this.#attempts.size === 0;
+  }
+
+  get inFlight(): number {
+    return this.#requests.size - this.#queue.length;
+  }
+
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  /** Takes a request in. Its answer is used exactly once, now or later. */
+  submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
+    // The Worker sends a request again under the same id if its first call broke (H18): the older one is dead.
+    const earlier = this.#requests.get(spec.requestId);
+    if (earlier !== undefined) this.abandon(earlier, now);
+    const request: PoolRequest = {
+      spec,
+      answer,
+      promptTokensEstimate: Math.ceil(spec.body.length / BYTES_PER_TOKEN),
+      tried: new Set(),
+      attempts: 0,
+      attempt: null,
+      queuedUntil: 0,
+      committed: false,
+      streamed: false,
+      nextCommentAt: spec.stream ? now + COMMENT_INTERVAL_MS : Infinity,
+      collected: [],
+      collectedBytes: 0,
+      lastFailure: null,
+    };
+    this.#requests.set(spec.requestId, request);
+    this.drain(now);
+    if (!this.#dispatch(request, now)) this.#enqueueOrRefuse(request, now);
+    return request;
+  }
+
+  /** The client has gone: stop the machine and forget the request. */
+  abandon(request: PoolRequest, now: number): void {
+    if (this.#requests.get(request.spec.requestId) !== request) return;
+    this.#cancelAttempt(request, now);
+    this.#settle(request, "cancelled", NO_TOKENS, now);
+  }
+
+  /** The client has caught up with what was written to it. */
+  resume(request: PoolRequest): void {
+    const { attempt } = request;
+    if (attempt === null || !attempt.paused) return;
+    attempt.paused = false;
+    attempt.connection.socket.send(encodeDownstream({ type: "resume", stream: attempt.stream }));
+  }
+
+  accepted(connection: Connection, stream: number, requestId: string, now: number): void {
+    const attempt = this.#attemptOf(connection, stream, requestId);
+    if (attempt?.phase === "cancelling") return;
+    if (attempt?.phase !== "sent") {
+      this.ignored.messages += 1;
+      return;
+    }
+    attempt.phase = "accepted";
+    attempt.since = now;
+  }
+
+  /** Bytes of one stream, forwarded untouched. Bytes of a stream that is not open are counted and dropped. */
+  bytes(connection: Connection, stream: number, bytes: Uint8Array, now: number): void {
+    const attempt = connection.attempts.get(stream);
+    if (attempt === undefined) {
+      this.ignored.records += 1;
+      return;
+    }
+    const { request } = attempt;
+    if (request === null || bytes.byteLength === 0) return;
+    if (attempt.phase === "sent") {
+      this.#cancelAttempt(request, now);
+      this.#retryOrFail(request, providerFault("the machine sent bytes before it accepted"), connection, now);
+      return;
+    }
+    attempt.phase = "streaming";
+    attempt.since = now;
+    if (request.spec.stream) this.#forward(request, attempt, bytes, now);
+    else this.#collect(request, bytes, now);
+  }
+
+  complete(connection: Connection, message: InferenceComplete, now: number): void {
+    const attempt = this.#attemptOf(connection, message.stream, message.request_id);
+    if (attempt === undefined) {
+      this.ignored.messages += 1;
+      return;
+    }
+    this.#free(attempt);
+    const { request } = attempt;
+    if (request !== null) {
+      if (attempt.phase !== "streaming") {
+        this.#retryOrFail(request, providerFault("the machine completed without an answer"), connection, now);
+      } else {
+        if (request.spec.stream) request.answer.finish();
+        else request.answer.complete(request.collected);
+        this.#settle(request, "ok", tokensOf(message), now);
+      }
+    }
+    this.drain(now);
+  }
+
+  failed(connection: Connection, message: InferenceError, now: number): void {
+    const attempt = this.#attemptOf(connection, message.stream, message.request_id);
+    if (attempt === undefined) {
+      this.ignored.messages += 1;
+      return;
+    }
+    this.#free(attempt);
+    if (message.class === "capacity") connection.refusedUntil = now + REFUSAL_PAUSE_MS;
+    const { request } = attempt;
+    if (request !== null) this.#retryOrFail(request, classifyProviderError(message), connection, now);
+    this.drain(now);
+  }
+
+  /** The socket is gone, and with it everything that ran on it. */
+  connectionLost(connection: Connection, now: number): void {
+    const lost = [...connection.attempts.values()];
+    for (const attempt of lost) this.#free(attempt);
+    for (const { request } of lost) {
+      if (request !== null) this.#retryOrFail(request, SOCKET_LOST, connection, now);
+    }
+  }
+
+  /** Sends waiting requests to machines that have room now. */
+  drain(now: number): void {
+    for (let i = 0; i < this.#queue.length;) {
+      const request = this.#queue[i];
+      if (request !== undefined && this.#dispatch(request, now)) this.#queue.splice(i, 1);
+      else i += 1;
+    }
+  }
+
+  /** Looks at every deadline; the shell calls it a few times a second while requests are open. */
+  tick(now: number): void {
+    for (const attempt of this.#attempts) {
+      const deadline = attemptDeadline(attempt, this.#pool.model);
+      if (now < deadline.at) continue;
+      const { request } = attempt;
+      this.#sendCancel(attempt, now);
+      if (request === null) this.#free(attempt);
+      else this.#retryOrFail(request, providerFault(deadline.message), attempt.connection, now);
+    }
+    for (const request of this.#requests.values()) {
+      if (now >= request.spec.deadlineAt) {
+        this.#cancelAttempt(request, now);
+        this.#fail(request, DEADLINE_EXCEEDED.error, now);
+      } else if (request.attempt === null && now >= request.queuedUntil) {
+        this.#fail(request, request.lastFailure ?? this.#waitedInVain(now), now);
+      } else if (now >= request.nextCommentAt) {
+        this.#comment(request, now);
+      }
+    }
+    this.drain(now);
+  }
+
+  /** Sends the request to the best machine with room, if there is one. */
+  #dispatch(request: PoolRequest, now: number): boolean {
+    const { spec } = request;
+    const { model } = this.#pool;
+    const connection = pick(
+      this.#pool.connections(),
+      model,
+      spec.slotsPerMachine,
+      request.promptTokensEstimate,
+      request.tried,
+      now,
+    );
+    if (connection === null) return false;
+    const stream = connection.openStream();
+    const attempt: Attempt = {
+      connection,
+      stream,
+      requestId: spec.requestId,
+      request,
+      phase: "sent",
+      since: now,
+      paused: false,
+    };
+    connection.attempts.set(stream, attempt);
+    connection.lastPickedAt = now;
+    this.#attempts.add(attempt);
+    request.attempt = attempt;
+    request.attempts += 1;
+    const head = {
+      request_id: spec.requestId,
+      stream,
+      endpoint: spec.endpoint,
+      model_id: model,
+      deadline_ms: Math.max(1, Math.floor(spec.deadlineAt - now)),
+      owner_bypass: false,
+    };
+    connection.socket.send(encodeInferenceRequest(head, spec.body));
+    return true;
+  }
+
+  #enqueueOrRefuse(request: PoolRequest, now: number): void {
+    if (!this.#mayFindMachine(request, now)) this.#fail(request, noMachine(this.#pool.model), now);
+    else if (this.#queue.length >= QUEUE_MAX) {
+      const message = `${QUEUE_MAX} requests wait for "${this.#pool.model}" already; try again shortly`;
+      this.#fail(request, { code: "queue_full", message, retryAfterS: 2 }, now);
+    } else {
+      request.queuedUntil = Math.min(now + QUEUE_WAIT_MS, request.spec.deadlineAt);
+      this.#queue.push(request);
+    }
+  }
+
+  /** Whether waiting makes sense: a machine is here but busy, or is expected back. */
+  #mayFindMachine(request: PoolRequest, now: number): boolean {
+    if (now < this.#pool.expectingMachinesUntil()) return true;
+    for (const connection of this.#pool.connections()) {
+      if (request.tried.has(connection.identity.machineId)) continue;
+      if (routableGate(connection, now) === null) return true;
+    }
+    return false;
+  }
+
+  #retryOrFail(request: PoolRequest, failure: Failure, connection: Connection, now: number): void {
+    request.attempt = null;
+    request.lastFailure = failure.error;
+    if (failure.blamesMachine) request.tried.add(connection.identity.machineId);
+    request.collected = [];
+    request.collectedBytes = 0;
+    if (request.streamed || !failure.retriable || request.attempts >= MAX_ATTEMPTS) {
+      this.#fail(request, failure.error, now);
+    } else if (!this.#dispatch(request, now)) {
+      if (!this.#mayFindMachine(request, now)) this.#fail(request, failure.error, now);
+      else {
+        request.queuedUntil = Math.min(now + QUEUE_WAIT_MS, request.spec.deadlineAt);
+        this.#queue.unshift(request);
+      }
+    }
+  }
+
+  #forward(request: PoolRequest, attempt: Attempt, bytes: Uint8Array, now: number): void {
+    request.streamed = true;
+    request.committed = true;
+    request.nextCommentAt = now + COMMENT_INTERVAL_MS;
+    const undelivered = request.answer.write(bytes);
+    if (undelivered > MAX_UNDELIVERED_BYTES) {
+      this.#cancelAttempt(request, now);
+      this.#fail(request, CLIENT_TOO_SLOW.error, now);
+    } else if (undelivered > PAUSE_ABOVE_BYTES && !attempt.paused) {
+      attempt.paused = true;
+      attempt.connection.socket.send(encodeDownstream({ type: "pause", stream: attempt.stream }));
+    }
+  }
+
+  #collect(request: PoolRequest, bytes: Uint8Array, now: number): void {
+    request.collected.push(bytes);
+    request.collectedBytes += bytes.byteLength;
+    if (request.collectedBytes <= MAX_COLLECTED_BYTES) return;
+    this.#cancelAttempt(request, now);
+    this.#fail(request, providerFault("the machine's answer is larger than 16 MiB").error, now);
+  }
+
+  #comment(request: PoolRequest, now: number): void {
+    request.committed = true;
+    request.nextCommentAt = now + COMMENT_INTERVAL_MS;
+    request.answer.write(COMMENT);
+  }
+
+  #fail(request: PoolRequest, error: ApiError, now: number): void {
+    if (request.committed) request.answer.breakOff(error);
+    else request.answer.refuse(error);
+    this.#settle(request, error.code, NO_TOKENS, now);
+  }
+
+  #settle(request: PoolRequest, outcome: string, tokens: Tokens, now: number): void {
+    this.#requests.delete(request.spec.requestId);
+    const waiting = this.#queue.indexOf(request);
+    if (waiting >= 0) this.#queue.splice(waiting, 1);
+    this.#usage.count(request.spec.keyId, outcome, tokens, now);
+  }
+
+  /** Tells the machine to stop. The slot stays taken until it has answered, so that it is not given away twice. */
+  #cancelAttempt(request: PoolRequest, now: number): void {
+    const { attempt } = request;
+    request.attempt = null;
+    if (attempt !== null) this.#sendCancel(attempt, now);
+  }
+
+  #sendCancel(attempt: Attempt, now: number): void {
+    attempt.request = null;
+    if (attempt.phase === "cancelling") return;
+    attempt.phase = "cancelling";
+    attempt.since = now;
+    attempt.connection.socket.send(
+      encodeDownstream({ type: "cancel", request_id: attempt.requestId, stream: attempt.stream }),
+    );
+  }
+
+  #free(attempt: Attempt): void {
+    attempt.connection.attempts.delete(attempt.stream);
+    this.#attempts.delete(attempt);
+  }
+
+  #attemptOf(connection: Connection, stream: number, requestId: string): Attempt | undefined {
+    const attempt = connection.attempts.get(stream);
+    return attempt?.requestId === requestId ? attempt : undefined;
+  }
+
+  #waitedInVain(now: number): ApiError {
+    for (const connection of this.#pool.connections()) {
+      if (routableGate(connection, now) === null) {
+        const message = `all machines that serve "${this.#pool.model}" stayed busy for ${QUEUE_WAIT_MS / 1000} s`;
+        return { code: "queue_timeout", message, retryAfterS: 2 };
+      }
+    }
+    return noMachine(this.#pool.model);
+  }
+}
+
+function noMachine(model: ModelId): ApiError {
+  return {
+    code: "model_unavailable",
+    message: `no machine serves "${model}" at the moment`,
+    retryAfterS: 10,
+  };
+}
+
+function tokensOf(message: InferenceComplete): Tokens {
+  return {
+    promptTokens: message.usage.prompt_tokens,
+    completionTokens: message.usage.completion_tokens,
+    cachedTokens: message.usage.cached_tokens ?? 0,
+  };
+}

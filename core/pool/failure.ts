@@ -1,0 +1,66 @@
+import type { InferenceError } from "../../protocol/upstream.ts";
+import type { ApiError } from "../api-error.ts";
+
+/**
+ * The one classifier of what went wrong with an attempt (F15): what the client is told, whether another machine
+ * may try, and whether this machine is to blame.
+ */
+export interface Failure {
+  readonly error: ApiError;
+  /** Another machine may do better. Never true for what the client got wrong. */
+  readonly retriable: boolean;
+  /** This machine is not asked again for the same request. A refusal or a lost socket blames nobody. */
+  readonly blamesMachine: boolean;
+}
+
+export function classifyProviderError(message: InferenceError): Failure {
+  switch (message.class) {
+    case "capacity":
+      return {
+        error: {
+          code: "queue_timeout",
+          message: `no machine of this pool had room (${message.code}); try again`,
+          retryAfterS: 2,
+        },
+        retriable: true,
+        blamesMachine: false,
+      };
+    case "client":
+      return { error: clientError(message), retriable: false, blamesMachine: false };
+    case "fault":
+    case "cancelled":
+      return providerFault(`the machine failed: ${message.code}`);
+  }
+}
+
+/** The machine did something wrong, or nothing for too long. */
+export function providerFault(message: string): Failure {
+  return { error: { code: "provider_error", message }, retriable: true, blamesMachine: true };
+}
+
+/** The socket went away, by whoever's doing; the machine may come straight back and try again. */
+export const SOCKET_LOST: Failure = {
+  error: { code: "provider_error", message: "the connection to the machine was lost" },
+  retriable: true,
+  blamesMachine: false,
+};
+
+export const DEADLINE_EXCEEDED: Failure = {
+  error: { code: "deadline_exceeded", message: "the request took longer than 10 minutes" },
+  retriable: false,
+  blamesMachine: false,
+};
+
+export const CLIENT_TOO_SLOW: Failure = {
+  error: { code: "client_too_slow", message: "more than 1 MiB of the answer waited unread; read faster" },
+  retriable: false,
+  blamesMachine: false,
+};
+
+function clientError(message: InferenceError): ApiError {
+  const code =
+    message.code === "context_length_exceeded" || message.code === "unsupported"
+      ? message.code
+      : "invalid_request";
+  return { code, message: message.message };
+}

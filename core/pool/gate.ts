@@ -1,0 +1,73 @@
+import type { ModelId } from "../../protocol/ids.ts";
+import { LIVENESS_TIMEOUT_MS } from "../../protocol/limits.ts";
+import type { Connection } from "./connection.ts";
+
+/**
+ * The one gate: may a request be sent to this machine, and if not, why? Selection, the queue and the report all
+ * ask here, so a machine that is counted is always a machine that could be used.
+ *
+ * The gates before `refused_just_now` say whether a machine is routable at all; the others whether it has room now.
+ */
+
+export type GateReason =
+  | "not_registered"
+  | "model_not_on_machine"
+  | "not_accepting"
+  | "owner_private"
+  | "silent"
+  | "too_hot"
+  | "refused_just_now"
+  | "no_free_slot"
+  | "busy_with_other_model";
+
+/** Why no public request may be routed to the machine, whether busy or not; null if it is routable. */
+export function routableGate(connection: Connection, now: number): GateReason | null {
+  const machine = connection.registration;
+  if (machine === null || connection.closed) return "not_registered";
+  if (!machine.advertises) return "model_not_on_machine";
+  if (!machine.accepting) return "not_accepting";
+  if (machine.privateOnly) return "owner_private";
+  if (
+    now - connection.lastMessageAt > LIVENESS_TIMEOUT_MS &&
+    now - connection.lastSeenAt() > LIVENESS_TIMEOUT_MS
+  ) {
+    return "silent";
+  }
+  if (machine.thermalState === "critical") return "too_hot";
+  return null;
+}
+
+/** Why this request cannot be sent to the machine now; null if it can. */
+export function gate(
+  connection: Connection,
+  model: ModelId,
+  slotsPerMachine: number,
+  now: number,
+): GateReason | null {
+  const reason = routableGate(connection, now);
+  if (reason !== null) return reason;
+  if (now < connection.refusedUntil) return "refused_just_now";
+  if (freeSlots(connection, slotsPerMachine) <= 0) return "no_free_slot";
+  // An unmanaged machine swaps models only when nothing runs (H12); asking it earlier only earns a refusal.
+  if (!isLoaded(connection, model) && isBusy(connection)) return "busy_with_other_model";
+  return null;
+}
+
+/**
+ * Slots left for this pool on a machine (H12). The machine's own count covers all its pools but lags behind; the
+ * pool's reservations cover only this pool but are exact; so the larger of the two is taken.
+ */
+export function freeSlots(connection: Connection, slotsPerMachine: number): number {
+  const machine = connection.registration;
+  if (machine === null) return 0;
+  const slots = Math.min(machine.maxConcurrency, slotsPerMachine);
+  return slots - Math.max(machine.running, connection.attempts.size);
+}
+
+export function isLoaded(connection: Connection, model: ModelId): boolean {
+  return connection.registration?.loadedModels.includes(model) ?? false;
+}
+
+function isBusy(connection: Connection): boolean {
+  return (connection.registration?.running ?? 0) > 0 || connection.attempts.size > 0;
+}

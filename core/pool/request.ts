@@ -1,0 +1,55 @@
+import type { ApiError } from "../api-error.ts";
+import type { Attempt } from "./attempt.ts";
+
+/** What the Worker hands to a pool: a validated request and the facts routing needs, so nothing is parsed twice. */
+export interface RequestSpec {
+  readonly requestId: string;
+  /** Where the machine answers it, for example `/v1/chat/completions`. */
+  readonly endpoint: string;
+  /** The client's JSON text, untouched. */
+  readonly body: string;
+  readonly stream: boolean;
+  /** Id of the API key, for accounting. */
+  readonly keyId: string;
+  /** Streams one machine may decode at once, from the catalog. */
+  readonly slotsPerMachine: number;
+  readonly arrivedAt: number;
+  readonly deadlineAt: number;
+}
+
+/**
+ * The client's side of one request. Exactly one of `complete`, `refuse`, or `write...finish`/`breakOff` is used.
+ */
+export interface Answer {
+  /** A whole non-streamed body. */
+  complete(chunks: readonly Uint8Array[]): void;
+  /** An HTTP error; only while nothing was written. */
+  refuse(error: ApiError): void;
+  /** Stream bytes; the first call commits status 200. Returns how many bytes wait undelivered. */
+  write(bytes: Uint8Array): number;
+  finish(): void;
+  /** The stream's last event, an error. */
+  breakOff(error: ApiError): void;
+}
+
+/** A request inside a pool, from arrival to its outcome. */
+export interface PoolRequest {
+  readonly spec: RequestSpec;
+  readonly answer: Answer;
+  readonly promptTokensEstimate: number;
+  /** Machines whose fault has cost it an attempt; none is tried twice. */
+  readonly tried: Set<string>;
+  attempts: number;
+  /** The try under way; null while it waits in the queue. */
+  attempt: Attempt | null;
+  queuedUntil: number;
+  /** Status 200 and perhaps comments have gone out, so an error can only be an event. */
+  committed: boolean;
+  /** Content has gone out, so it cannot be tried again. */
+  streamed: boolean;
+  nextCommentAt: number;
+  collected: Uint8Array[];
+  collectedBytes: number;
+  /** Why the last attempt failed; told to the client if no other succeeds. */
+  lastFailure: ApiError | null;
+}

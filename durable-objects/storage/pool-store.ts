@@ -1,0 +1,79 @@
+import { USAGE_RETENTION_MS } from "../../core/limits.ts";
+import type { UsageRow } from "../../core/pool/usage.ts";
+import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
+import { migrate, POOL_MIGRATIONS } from "./migrations.ts";
+
+/** What a pool keeps in SQLite. Nothing here is on the path of a request. */
+export class PoolStore {
+  readonly #sql: SqlStorage;
+  readonly #storage: DurableObjectStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    this.#sql = storage.sql;
+    storage.transactionSync(() => migrate(this.#sql, POOL_MIGRATIONS));
+  }
+
+  connectedMachines(): MachineId[] {
+    const rows = this.#sql
+      .exec<{ machine_id: string }>("SELECT machine_id FROM connected_machines")
+      .toArray();
+    return rows.map((row) => machineIdSchema.parse(row.machine_id));
+  }
+
+  rememberMachine(machineId: MachineId): void {
+    this.#sql.exec("INSERT OR IGNORE INTO connected_machines (machine_id) VALUES (?)", machineId);
+  }
+
+  forgetMachine(machineId: MachineId): void {
+    this.#sql.exec("DELETE FROM connected_machines WHERE machine_id = ?", machineId);
+  }
+
+  /** Adds counts to those of the same hour, key and outcome, in one transaction, and drops what is too old. */
+  addUsage(rows: readonly UsageRow[], now: number): void {
+    this.#storage.transactionSync(() => {
+      for (const row of rows) {
+        this.#sql.exec(
+          `INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?)
+           ON CONFLICT (hour_at, key_id, outcome) DO UPDATE SET
+             requests = requests + excluded.requests,
+             prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+             completion_tokens = completion_tokens + excluded.completion_tokens,
+             cached_tokens = cached_tokens + excluded.cached_tokens`,
+          row.hourAt,
+          row.keyId,
+          row.outcome,
+          row.requests,
+          row.promptTokens,
+          row.completionTokens,
+          row.cachedTokens,
+        );
+      }
+      this.#sql.exec("DELETE FROM usage WHERE hour_at < ?", now - USAGE_RETENTION_MS);
+    });
+  }
+
+  /** Usage of the hours that began at `since` (ms since the epoch) or later. */
+  usageSince(since: number): UsageRow[] {
+    return this.#sql
+      .exec<{
+        hour_at: number;
+        key_id: string;
+        outcome: string;
+        requests: number;
+        prompt_tokens: number;
+        completion_tokens: number;
+        cached_tokens: number;
+      }>("SELECT * FROM usage WHERE hour_at >= ? ORDER BY hour_at, key_id, outcome", since)
+      .toArray()
+      .map((row) => ({
+        hourAt: row.hour_at,
+        keyId: row.key_id,
+        outcome: row.outcome,
+        requests: row.requests,
+        promptTokens: row.prompt_tokens,
+        completionTokens: row.completion_tokens,
+        cachedTokens: row.cached_tokens,
+      }));
+  }
+}

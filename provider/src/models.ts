@@ -1,0 +1,131 @@
+import { closeSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import { basename, resolve } from "node:path";
+
+import { modelIdSchema, type ModelId } from "../../protocol/ids.ts";
+import { MAX_MODELS_PER_MACHINE } from "../../protocol/limits.ts";
+import type { OfferedModel } from "./agent/ports.ts";
+import { UserError } from "./user-error.ts";
+
+/** The model files that this machine offers, as the command line names them. */
+
+export interface ModelSources {
+  /** `id=path` in the owner's order; with an engine that needs no file, `id` alone will do. */
+  readonly models: readonly string[];
+  readonly directories: readonly string[];
+  readonly needsFiles: boolean;
+}
+
+export interface FoundModels {
+  readonly models: OfferedModel[];
+  /** Files that were passed over, each with the reason. */
+  readonly skipped: string[];
+}
+
+const PART = /-(\d{5})-of-(\d{5})$/;
+
+/** @throws UserError if a file is missing or no GGUF, an id is malformed or used twice, or there is no model at all. */
+export function findModels({ models, directories, needsFiles }: ModelSources): FoundModels {
+  const found = models.map((source) => fromSource(source, needsFiles));
+  const skipped: string[] = [];
+  for (const directory of directories) found.push(...fromDirectory(directory, skipped));
+  const seen = new Map<ModelId, string>();
+  for (const { id, path } of found) {
+    const other = seen.get(id);
+    if (other !== undefined) throw new UserError(`Two files are to be model ${id}: ${other} and ${path}.`);
+    seen.set(id, path);
+  }
+  if (found.length === 0) {
+    throw new UserError("No model to serve. Name one with --model id=path/to/file.gguf, or a --models-dir.");
+  }
+  if (found.length > MAX_MODELS_PER_MACHINE) {
+    throw new UserError(
+      `${found.length} models are too many: a machine offers at most ${MAX_MODELS_PER_MACHINE}.`,
+    );
+  }
+  return { models: found, skipped };
+}
+
+function fromSource(source: string, needsFiles: boolean): OfferedModel {
+  const at = source.indexOf("=");
+  if (at < 0 && !needsFiles) return { id: parseId(source), path: "", sizeBytes: 0 };
+  if (at < 0) throw new UserError(`--model ${source} names no file. Write --model id=path/to/file.gguf.`);
+  const id = parseId(source.slice(0, at));
+  const path = resolve(source.slice(at + 1));
+  if (!needsFiles) return { id, path, sizeBytes: 0 };
+  return fromFile(id, path);
+}
+
+function fromDirectory(directory: string, skipped: string[]): OfferedModel[] {
+  let names: string[];
+  try {
+    names = readdirSync(directory).sort();
+  } catch (cause) {
+    throw new UserError(`Cannot read the models directory ${directory}: ${reason(cause)}.`, { cause });
+  }
+  const models: OfferedModel[] = [];
+  for (const name of names) {
+    if (!name.toLowerCase().endsWith(".gguf")) continue;
+    const stem = name.slice(0, -".gguf".length);
+    const part = PART.exec(stem);
+    if (part !== null && Number(part[1]) !== 1) continue;
+    const parsed = modelIdSchema.safeParse(stem.replace(PART, ""));
+    if (/^mmproj/i.test(stem)) skipped.push(`${name}: a projector for images, not a model`);
+    else if (!parsed.success) skipped.push(`${name}: its name is no model id; use --model id=path`);
+    else models.push(fromFile(parsed.data, resolve(directory, name)));
+  }
+  return models;
+}
+
+function fromFile(id: ModelId, path: string): OfferedModel {
+  let sizeBytes = 0;
+  for (const part of partsOf(path)) sizeBytes += checkedSize(part);
+  const quantization = quantizationOf(basename(path));
+  return { id, path, sizeBytes, ...(quantization === null ? {} : { quantization }) };
+}
+
+/** A large model may be split; the engine opens the first part and finds the others beside it. */
+function partsOf(path: string): string[] {
+  const stem = path.replace(/\.gguf$/i, "");
+  const part = PART.exec(stem);
+  const total = Number(part?.[2] ?? 1);
+  if (part === null || total <= 1) return [path];
+  const base = stem.slice(0, part.index);
+  const extension = path.slice(stem.length);
+  const width = (n: number): string => String(n).padStart(5, "0");
+  return Array.from({ length: total }, (_, i) => `${base}-${width(i + 1)}-of-${width(total)}${extension}`);
+}
+
+/** The file's size in bytes, after a look at whether it is a GGUF at all: a saved error page is a common mistake. */
+function checkedSize(path: string): number {
+  let file: number | null = null;
+  try {
+    file = openSync(path, "r");
+    const stat = statSync(path);
+    if (stat.isDirectory()) throw new UserError(`${path} is a directory. Use --models-dir for it.`);
+    const magic = Buffer.alloc(4);
+    readSync(file, magic, 0, 4, 0);
+    if (magic.toString("latin1") !== "GGUF") throw new UserError(`${path} is not a GGUF file.`);
+    return stat.size;
+  } catch (cause) {
+    if (cause instanceof UserError) throw cause;
+    throw new UserError(`Cannot open the model file ${path}: ${reason(cause)}.`, { cause });
+  } finally {
+    if (file !== null) closeSync(file);
+  }
+}
+
+/** The quantization as file names spell it by custom, lower case; null if the name has none. */
+export function quantizationOf(name: string): string | null {
+  const match = /(?:^|[-._])((?:i?q\d(?:_[a-z0-9]+)*)|mxfp4|nvfp4|bf16|f16|f32)(?=[-._]|$)/i.exec(name);
+  return match?.[1]?.toLowerCase() ?? null;
+}
+
+function parseId(id: string): ModelId {
+  const parsed = modelIdSchema.safeParse(id);
+  if (parsed.success) return parsed.data;
+  throw new UserError(`"${id}" is no model id: ${parsed.error.issues[0]?.message ?? ""}.`);
+}
+
+function reason(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

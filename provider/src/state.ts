@@ -1,0 +1,187 @@
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { hostname, uptime } from "node:os";
+import { join } from "node:path";
+
+import { z } from "zod";
+
+import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
+import { UserError } from "./user-error.ts";
+
+/**
+ * What this machine is to the coordinator: an id and a key that stay the same for ever. Both live in the state
+ * directory. The coordinator binds the id to the key, so losing the directory means becoming a new machine.
+ */
+
+const MACHINE_FILE = "machine.json";
+const KEY_FILE = "key.pem";
+const LOCK_FILE = "lock.json";
+
+const machineSchema = z.object({ machine_id: machineIdSchema });
+const lockSchema = z.object({ pid: z.int().positive(), booted_at: z.number() });
+
+export interface Identity {
+  readonly machineId: MachineId;
+  /** P-256 SPKI, base64. */
+  readonly publicKey: string;
+  /** Whether this start has made it. */
+  readonly isNew: boolean;
+}
+
+/**
+ * Reads the identity from `directory`, or makes one there. `wantedId` is the operator's choice of an id.
+ * @throws UserError if the directory cannot be used or belongs to another id.
+ */
+export function openIdentity(directory: string, wantedId: MachineId | null): Identity {
+  makeDirectory(directory);
+  const key = openKey(join(directory, KEY_FILE));
+  const path = join(directory, MACHINE_FILE);
+  const text = readIfThere(path);
+  if (text === null) {
+    const machineId = wantedId ?? inventMachineId(hostname());
+    writeFileAtomically(path, `${JSON.stringify({ machine_id: machineId }, null, 2)}\n`);
+    return { machineId, publicKey: key, isNew: true };
+  }
+  const parsed = machineSchema.safeParse(parseJson(text));
+  if (!parsed.success) {
+    throw new UserError(
+      `${path} does not hold a machine id. Restore it, or remove ${directory} to become a new machine.`,
+    );
+  }
+  const machineId = parsed.data.machine_id;
+  if (wantedId !== null && wantedId !== machineId) {
+    throw new UserError(
+      `${directory} belongs to machine ${machineId}, not to ${wantedId}. Leave --machine-id out, or give the other machine its own --state directory.`,
+    );
+  }
+  return { machineId, publicKey: key, isNew: false };
+}
+
+/** The host's first name as far as an id may hold it, and four random characters: two Macs are both "macbook-pro". */
+export function inventMachineId(host: string, random: Buffer = randomBytes(8)): MachineId {
+  const name = (host.split(".")[0] ?? "")
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "")
+    .slice(0, 48)
+    .replace(/-+$/g, "");
+  const suffix = createHash("sha256").update(random).digest("hex").slice(0, 4);
+  return machineIdSchema.parse(`${name === "" ? "mac" : name}-${suffix}`);
+}
+
+/**
+ * Makes this process the only one that uses `directory`, until it calls the returned function or ends.
+ * Two would push each other off the coordinator for ever, each superseding the other.
+ * @throws UserError if another one is running.
+ */
+export function lockState(directory: string): () => void {
+  makeDirectory(directory);
+  const path = join(directory, LOCK_FILE);
+  const holder = lockSchema.safeParse(parseJson(readIfThere(path) ?? ""));
+  if (
+    holder.success &&
+    holder.data.pid !== process.pid &&
+    isRunning(holder.data.pid, holder.data.booted_at)
+  ) {
+    throw new UserError(
+      `Another provider (process ${holder.data.pid}) is using ${directory}. Stop it, or give this one its own --state directory. If no provider is running, remove ${path}.`,
+    );
+  }
+  writeFileAtomically(path, JSON.stringify({ pid: process.pid, booted_at: bootedAt() }));
+  return () => rmSync(path, { force: true });
+}
+
+/** Writes a file so that a reader, or a crash, sees the old contents or the new ones and nothing in between. */
+export function writeFileAtomically(path: string, text: string, mode = 0o644): void {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    const file = openSync(temporary, "w", mode);
+    try {
+      writeSync(file, text);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (cause) {
+    rmSync(temporary, { force: true });
+    throw new UserError(`Cannot write ${path}: ${reason(cause)}.`, { cause });
+  }
+}
+
+function openKey(path: string): string {
+  const pem = readIfThere(path);
+  if (pem === null) {
+    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+    writeFileAtomically(path, privateKey.export({ type: "pkcs8", format: "pem" }).toString(), 0o600);
+    return publicKey.export({ type: "spki", format: "der" }).toString("base64");
+  }
+  // A copied or restored file may have become readable for others.
+  if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
+  try {
+    const privateKey = createPrivateKey(pem);
+    const curve = privateKey.asymmetricKeyDetails?.namedCurve;
+    if (curve !== "prime256v1") throw new Error("it is not a P-256 key");
+    return createPublicKey(privateKey).export({ type: "spki", format: "der" }).toString("base64");
+  } catch (cause) {
+    throw new UserError(
+      `${path} is not a usable private key (${reason(cause)}). Restore it, or remove the whole directory to become a new machine.`,
+      { cause },
+    );
+  }
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new UserError(`Cannot make the state directory ${directory}: ${reason(cause)}.`, { cause });
+  }
+}
+
+function readIfThere(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return null;
+    throw new UserError(`Cannot read ${path}: ${reason(cause)}.`, { cause });
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** A pid means a process only since the last start of the system: pids are used again. */
+function isRunning(pid: number, since: number): boolean {
+  if (Math.abs(since - bootedAt()) > 60_000) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (cause) {
+    return cause instanceof Error && "code" in cause && cause.code === "EPERM";
+  }
+}
+
+function bootedAt(): number {
+  return Math.round(Date.now() - uptime() * 1000);
+}
+
+function reason(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -1,0 +1,103 @@
+import { createServer } from "node:net";
+import { join } from "node:path";
+
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
+import { unstable_readConfig } from "wrangler";
+import { z } from "zod";
+
+import { bundleWorker } from "./bundle.ts";
+import { ROOT } from "./root.ts";
+
+/** The coordinator on this machine: the real Worker in the real workerd, with KV and SQLite in a folder. */
+export interface LocalCoordinator {
+  /** For example `http://127.0.0.1:8787`. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+export interface LocalCoordinatorOptions {
+  /** 0 for any free one. */
+  readonly port: number;
+  readonly stateDir: string;
+  readonly adminToken: string;
+}
+
+/**
+ * Bundles and starts the coordinator. Bindings and flags are those of `wrangler.toml`.
+ * @throws UserError if the port is taken.
+ */
+export async function startCoordinator(options: LocalCoordinatorOptions): Promise<LocalCoordinator> {
+  const port = options.port === 0 ? await freePort() : options.port;
+  await assertPortIsFree(port);
+  const config = configSchema.parse(unstable_readConfig({ config: join(ROOT, "wrangler.toml") }));
+  const scriptPath = await bundleWorker(join(options.stateDir, "bundle"));
+  const sqliteClasses = new Set(config.migrations.flatMap((migration) => migration.new_sqlite_classes));
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      name: config.name,
+      modules: true,
+      scriptPath,
+      modulesRoot: join(options.stateDir, "bundle"),
+      compatibilityDate: config.compatibility_date,
+      compatibilityFlags: config.compatibility_flags,
+      durableObjects: Object.fromEntries(
+        config.durable_objects.bindings.map(({ name, class_name }) => [
+          name,
+          { className: class_name, useSQLite: sqliteClasses.has(class_name) },
+        ]),
+      ),
+      kvNamespaces: config.kv_namespaces.map(({ binding }) => binding),
+      bindings: { ADMIN_TOKEN: options.adminToken },
+      host: "127.0.0.1",
+      port,
+      cf: false,
+      log: new Log(LogLevel.WARN),
+      defaultPersistRoot: join(options.stateDir, "storage"),
+    }),
+  );
+  await miniflare.ready;
+  return { url: `http://127.0.0.1:${port}`, stop: () => miniflare.dispose() };
+}
+
+/** What is used of `wrangler.toml`. */
+const configSchema = z.object({
+  name: z.string(),
+  compatibility_date: z.string(),
+  compatibility_flags: z.array(z.string()),
+  durable_objects: z.object({ bindings: z.array(z.object({ name: z.string(), class_name: z.string() })) }),
+  kv_namespaces: z.array(z.object({ binding: z.string() })),
+  migrations: z.array(z.object({ new_sqlite_classes: z.array(z.string()).default([]) })),
+});
+
+/** A mistake of the person at the keyboard: printed as a sentence, without a stack. */
+export class UserError extends Error {
+  override readonly name = "UserError";
+}
+
+async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() =>
+        typeof address === "object" && address !== null ? resolve(address.port) : reject(),
+      );
+    });
+  });
+}
+
+async function assertPortIsFree(port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const server = createServer();
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const why = error.code === "EADDRINUSE" ? "is in use" : `cannot be opened (${error.code})`;
+      reject(
+        new UserError(
+          `Port ${port} ${why}. Choose another with "npm start -- --port N", or 0 for any free one.`,
+        ),
+      );
+    });
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve()));
+  });
+}

@@ -1,0 +1,30 @@
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+/** Four kinds of tests, the fast ones first; `npm test -- --project unit` runs one kind. */
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
+      {
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: { bindings: { ADMIN_TOKEN: "admin-token-of-the-tests" } },
+          }),
+        ],
+        test: { name: "edge", include: ["test/edge/**/*.test.ts"] },
+      },
+      { test: { name: "provider", include: ["test/provider/**/*.test.ts"], testTimeout: 60_000 } },
+      {
+        test: {
+          name: "end-to-end",
+          include: ["test/end-to-end/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});

@@ -1,0 +1,48 @@
+import { Hono } from "hono";
+
+import { logError } from "../durable-objects/log.ts";
+import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import type { AppEnv } from "./context.ts";
+import { errorResponse, HttpError } from "./http-error.ts";
+import { echoedRequestId, newRequestId } from "./request-id.ts";
+import { admin } from "./routes/admin.ts";
+import { chatCompletions } from "./routes/chat-completions.ts";
+import { models } from "./routes/models.ts";
+import { providers } from "./routes/providers.ts";
+import { PROVIDER_VERSION } from "./version.ts";
+
+/** The edge: one Hono app. Errors of every route come out in OpenAI's envelope, here and nowhere else. */
+export const app = new Hono<AppEnv>()
+  .use(async function requestIds(context, next) {
+    const requestId = newRequestId();
+    context.set("requestId", requestId);
+    context.set("echoedId", echoedRequestId(context.req.header("x-request-id"), requestId));
+    await next();
+  })
+  .get("/health", (context) => context.json({ status: "ok" }))
+  .get("/version", (context) => context.json({ provider: PROVIDER_VERSION, protocol: PROTOCOL_VERSION }))
+  .route("/v1/chat/completions", chatCompletions)
+  .route("/v1/models", models)
+  .route("/v1/providers", providers)
+  .route("/v1/admin", admin);
+
+app.notFound((context) => {
+  const { method, path } = context.req;
+  return errorResponse(
+    { code: "not_found", message: `no route for ${method} ${path}` },
+    context.get("echoedId"),
+  );
+});
+
+app.onError((error, context) => {
+  const echoedId = context.get("echoedId");
+  if (error instanceof HttpError) return errorResponse(error.apiError, echoedId);
+  logError("internal_error", {
+    requestId: context.get("requestId"),
+    error: error.stack ?? String(error),
+  });
+  return errorResponse(
+    { code: "internal", message: `internal error; quote the request id ${echoedId}` },
+    echoedId,
+  );
+});

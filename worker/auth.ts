@@ -1,0 +1,47 @@
+import type { MiddlewareHandler } from "hono";
+
+import type { AppContext, AppEnv } from "./context.ts";
+import { HttpError } from "./http-error.ts";
+import { sameSecret, verifySecret } from "./secrets.ts";
+
+/** The secret of an `Authorization: Bearer ...` header. */
+export function bearer(context: AppContext): string | null {
+  const header = context.req.header("authorization") ?? "";
+  return /^bearer /i.test(header) ? header.slice(7).trim() : null;
+}
+
+/** Lets a request on that carries a valid API key. */
+export const requireApiKey: MiddlewareHandler<AppEnv> = async function requireApiKey(context, next) {
+  const secret = bearer(context);
+  if (secret === null) {
+    throw new HttpError({
+      code: "invalid_api_key",
+      message: "no API key: send it as `Authorization: Bearer <key>`",
+    });
+  }
+  const record = await verifySecret(context.env.KEYS, "key", secret, Date.now());
+  if (record === null) {
+    throw new HttpError({ code: "invalid_api_key", message: "this API key is not known; was it deleted?" });
+  }
+  context.set("key", record);
+  await next();
+};
+
+/** Lets a request on that carries the admin token. */
+export const requireAdmin: MiddlewareHandler<AppEnv> = async function requireAdmin(context, next) {
+  const expected = context.env.ADMIN_TOKEN;
+  if (typeof expected !== "string" || expected === "") {
+    throw new HttpError({
+      code: "forbidden",
+      message: "the admin API is closed: set the secret ADMIN_TOKEN (`wrangler secret put ADMIN_TOKEN`)",
+    });
+  }
+  const secret = bearer(context);
+  if (secret === null || !(await sameSecret(secret, expected))) {
+    throw new HttpError({
+      code: "invalid_api_key",
+      message: "the admin API wants `Authorization: Bearer <admin token>`",
+    });
+  }
+  await next();
+};

@@ -1,0 +1,17 @@
+import type { Context } from "hono";
+
+import type { Env } from "../durable-objects/env.ts";
+import type { KeyRecord } from "./secrets.ts";
+
+/** What the middleware adds to a request on its way to a route. */
+export interface Variables {
+  /** Unique id of this request inside the coordinator. */
+  requestId: string;
+  /** Echoed as `x-request-id`: the client's own id if it sent a sane one. */
+  echoedId: string;
+  /** Who calls; set by `requireApiKey`. */
+  key: KeyRecord;
+}
+
+export type AppEnv = { Bindings: Env; Variables: Variables };
+export type AppContext = Context<AppEnv>;

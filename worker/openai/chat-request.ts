@@ -1,0 +1,60 @@
+import { z } from "zod";
+
+/**
+ * What is checked of a chat completion request. Only what routing needs or what would fail later in a worse place;
+ * everything unknown passes through to the engine, and the client's text itself is what the machine gets.
+ */
+
+const text = z.string();
+
+const contentPart = z.looseObject({ type: z.string() });
+
+/** Tool and assistant messages may have no content of their own. */
+const messageSchema = z.looseObject({
+  role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]),
+  content: z.union([text, z.array(contentPart), z.null()]).optional(),
+});
+
+const toolSchema = z.looseObject({
+  type: z.string(),
+  function: z
+    .looseObject({
+      name: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "1 to 64 characters: letters, digits, _ and -"),
+    })
+    .optional(),
+});
+
+const tokenLimit = z.int().min(1).nullish();
+
+export const chatRequestSchema = z.looseObject({
+  model: z.string().min(1),
+  messages: z.array(messageSchema).min(1),
+  stream: z.boolean().nullish(),
+  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  n: z.literal(1, { error: "only n = 1 is supported; send several requests instead" }).nullish(),
+  max_tokens: tokenLimit,
+  max_completion_tokens: tokenLimit,
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  seed: z.int().nullish(),
+  stop: z.union([text, z.array(text).max(4)]).nullish(),
+  tools: z.array(toolSchema).max(128).nullish(),
+  tool_choice: z
+    .union([
+      z.enum(["auto", "none", "required"]),
+      z.looseObject({ type: z.string(), function: z.looseObject({ name: text }).optional() }),
+    ])
+    .nullish(),
+  response_format: z.looseObject({ type: z.enum(["text", "json_object", "json_schema"]) }).nullish(),
+  logprobs: z.literal(false, { error: "logprobs are not supported" }).nullish(),
+});
+
+export type ChatRequest = z.infer<typeof chatRequestSchema>;
+
+/** Rules between fields: what is wrong and with which field, or null. */
+export function checkChatRequest(request: ChatRequest): { param: string; message: string } | null {
+  if (request.stream_options != null && request.stream !== true) {
+    return { param: "stream_options", message: "stream_options is only allowed with stream: true" };
+  }
+  return null;
+}

@@ -1,0 +1,91 @@
+import { Hono } from "hono";
+import { z } from "zod";
+
+import { parseCatalog } from "../../core/catalog.ts";
+import { poolName } from "../../core/pool-name.ts";
+import { fleetStub } from "../../durable-objects/fleet-stub.ts";
+import { requireAdmin } from "../auth.ts";
+import { readJsonBody } from "../body.ts";
+import { catalogStore, readCatalog } from "../catalog.ts";
+import type { AppEnv } from "../context.ts";
+import { HttpError } from "../http-error.ts";
+import { validate } from "../openai/validate.ts";
+import { createSecret, deleteSecret } from "../secrets.ts";
+
+/** The operators' API under `/v1/admin`: catalog, API keys, provider tokens, usage. */
+
+const label = z
+  .string()
+  .regex(/^[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?$/, "1 to 128 printable characters");
+const newSecretSchema = z.strictObject({ owner: label, name: label });
+
+/** Usage is asked for by the day: one to as many as are kept. */
+const usageDaysSchema = z.coerce.number().int().min(1).max(35);
+
+export const admin = new Hono<AppEnv>()
+  .use(requireAdmin)
+  .get("/catalog", async (context) => context.json((await readCatalog(context.env)).entries))
+  .put("/catalog", async (context) => {
+    const { json } = await readJsonBody(context.req.raw);
+    const parsed = parseCatalog(json);
+    if (!parsed.ok) {
+      throw new HttpError({ code: "invalid_request", param: parsed.param, message: parsed.message });
+    }
+    await catalogStore.write(context.env.FLAGS, parsed.catalog, Date.now());
+    await fleetStub(context.env).catalogChanged(JSON.stringify(parsed.catalog.entries));
+    return context.json(parsed.catalog.entries);
+  })
+  .post("/keys", async (context) => {
+    const { owner, name } = validate(newSecretSchema, (await readJsonBody(context.req.raw)).json);
+    const { id, secret } = await createSecret(context.env.KEYS, "key", owner, name, Date.now());
+    return context.json({ id, key: secret }, 201);
+  })
+  .delete("/keys/:id", async (context) => {
+    const id = context.req.param("id");
+    if (!(await deleteSecret(context.env.KEYS, "key", id))) throw unknownId(id);
+    return context.json({ id, deleted: true });
+  })
+  .post("/provider-tokens", async (context) => {
+    const { owner, name } = validate(newSecretSchema, (await readJsonBody(context.req.raw)).json);
+    const { id, secret } = await createSecret(context.env.KEYS, "token", owner, name, Date.now());
+    return context.json({ id, token: secret }, 201);
+  })
+  .delete("/provider-tokens/:id", async (context) => {
+    const id = context.req.param("id");
+    if (!(await deleteSecret(context.env.KEYS, "token", id))) throw unknownId(id);
+    // The fleet remembers the revocation itself, since KV may go on handing out the token for a minute.
+    await fleetStub(context.env).revokeToken(id);
+    return context.json({ id, deleted: true });
+  })
+  .get("/usage", async (context) => {
+    const days = usageDaysSchema.safeParse(context.req.query("days") ?? "1");
+    if (!days.success) {
+      throw new HttpError({
+        code: "invalid_request",
+        param: "days",
+        message: "days: a whole number from 1 to 35",
+      });
+    }
+    const since = Date.now() - days.data * 86_400_000;
+    const { entries } = await readCatalog(context.env);
+    const usage = await Promise.all(
+      entries.map(async ({ id }) => {
+        const rows = await context.env.MODEL_POOL.getByName(poolName(id)).usage(since);
+        return rows.map((row) => ({
+          model_id: id,
+          hour_at: row.hourAt,
+          key_id: row.keyId,
+          outcome: row.outcome,
+          requests: row.requests,
+          prompt_tokens: row.promptTokens,
+          completion_tokens: row.completionTokens,
+          cached_tokens: row.cachedTokens,
+        }));
+      }),
+    );
+    return context.json({ usage: usage.flat() });
+  });
+
+function unknownId(id: string): HttpError {
+  return new HttpError({ code: "not_found", message: `there is no record with the id "${id}"` });
+}

@@ -1,0 +1,69 @@
+import { Hono } from "hono";
+
+import type { ApiError } from "../../core/api-error.ts";
+import { FLEET_ANSWER_TIMEOUT_MS } from "../../core/limits.ts";
+import { poolName } from "../../core/pool-name.ts";
+import { encodeDial, type Dial } from "../../durable-objects/dial.ts";
+import type { Env } from "../../durable-objects/env.ts";
+import { fleetStub } from "../../durable-objects/fleet-stub.ts";
+import type { DialVerdict } from "../../durable-objects/fleet.ts";
+import { logWarning } from "../../durable-objects/log.ts";
+import { machineIdSchema } from "../../protocol/ids.ts";
+import { SUBPROTOCOL } from "../../protocol/version.ts";
+import { bearer } from "../auth.ts";
+import { requireModel } from "../catalog.ts";
+import type { AppEnv } from "../context.ts";
+import { HttpError } from "../http-error.ts";
+import { verifySecret } from "../secrets.ts";
+
+/** `GET /v1/providers/connect`: checks a dial, asks the fleet where it belongs, and hands the upgrade to that pool. */
+export const providers = new Hono<AppEnv>().get("/connect", async (context) => {
+  const { req, env } = context;
+  if (req.header("upgrade")?.toLowerCase() !== "websocket") {
+    throw new HttpError({
+      code: "upgrade_required",
+      message: "this address is for WebSocket upgrades of providers",
+    });
+  }
+  const offered = (req.header("sec-websocket-protocol") ?? "").split(",").map((name) => name.trim());
+  if (!offered.includes(SUBPROTOCOL)) {
+    throw new HttpError({ code: "unsupported_protocol", message: `offer the subprotocol ${SUBPROTOCOL}` });
+  }
+  const token = bearer(context);
+  const record = token === null ? null : await verifySecret(env.KEYS, "token", token, Date.now());
+  if (record === null) {
+    throw new HttpError({
+      code: "invalid_provider_token",
+      message: "no valid provider token in Authorization",
+    });
+  }
+  const machine = machineIdSchema.safeParse(req.query("machine"));
+  if (!machine.success) {
+    const message = `machine: ${machine.error.issues[0]?.message ?? "missing"}`;
+    throw new HttpError({ code: "invalid_request", param: "machine", message });
+  }
+  const named = req.query("pool");
+  const pool = named === undefined ? null : (await requireModel(env, named)).id;
+  const dial: Dial = { machineId: machine.data, owner: record.owner, tokenId: record.id };
+  const verdict = await askFleet(env, dial, pool);
+  if (!verdict.ok) throw new HttpError(verdict.error);
+  return env.MODEL_POOL.getByName(poolName(verdict.pool)).fetch(encodeDial(req.raw, dial));
+});
+
+async function askFleet(env: Env, dial: Dial, pool: string | null): Promise<DialVerdict> {
+  const tryAgain: ApiError = {
+    code: "try_again",
+    message: "the fleet does not answer; dial again",
+    retryAfterS: 1,
+  };
+  const late = new Promise<DialVerdict>((resolve) => {
+    setTimeout(() => resolve({ ok: false, error: tryAgain }), FLEET_ANSWER_TIMEOUT_MS);
+  });
+  const asked: Promise<DialVerdict> = fleetStub(env)
+    .dial(dial, pool)
+    .catch((error: unknown) => {
+      logWarning("fleet_unreachable", { machineId: dial.machineId, error: String(error) });
+      return { ok: false, error: tryAgain };
+    });
+  return Promise.race([asked, late]);
+}

@@ -1,0 +1,104 @@
+import { z } from "zod";
+
+/**
+ * API keys and provider tokens. A secret is `<prefix>_<id>_<random>`; the id is public and names the record in KV,
+ * which holds only the SHA-256 of the whole secret. What is compared is always the hash, in constant time.
+ */
+
+export type SecretKind = "key" | "token";
+
+const PREFIX = { key: "pk", token: "pt" } as const satisfies Record<SecretKind, string>;
+
+const recordSchema = z.object({
+  id: z.string(),
+  /** The account: owner routes compare a key's owner with a machine's. */
+  owner: z.string(),
+  name: z.string(),
+  sha256: z.string(),
+  createdAt: z.int(),
+});
+
+export type KeyRecord = z.infer<typeof recordSchema>;
+
+/** How long an isolate trusts a record it has read. KV itself may hand out a deleted one for a minute. */
+const RECORD_TTL_MS = 10_000;
+const CACHE_MAX = 10_000;
+
+/** Makes a secret and stores its record. The secret itself is returned once and kept nowhere. */
+export async function createSecret(
+  kv: KVNamespace,
+  kind: SecretKind,
+  owner: string,
+  name: string,
+  now: number,
+): Promise<{ id: string; secret: string }> {
+  const id = randomHex(9);
+  const secret = `${PREFIX[kind]}_${id}_${randomHex(32)}`;
+  const record: KeyRecord = { id, owner, name, sha256: hex(await sha256(secret)), createdAt: now };
+  await kv.put(`${kind}:${id}`, JSON.stringify(record));
+  return { id, secret };
+}
+
+/** Deletes a record; true if there was one. */
+export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string): Promise<boolean> {
+  const name = `${kind}:${id}`;
+  cache.delete(name);
+  const existed = (await kv.get(name)) !== null;
+  if (existed) await kv.delete(name);
+  return existed;
+}
+
+/** The record of a secret, or null if it is not a valid one. */
+export async function verifySecret(
+  kv: KVNamespace,
+  kind: SecretKind,
+  secret: string,
+  now: number,
+): Promise<KeyRecord | null> {
+  const match = SHAPE.exec(secret);
+  if (match === null || match[1] !== PREFIX[kind]) return null;
+  const record = await readRecord(kv, `${kind}:${match[2]}`, now);
+  if (record === null) return null;
+  return crypto.subtle.timingSafeEqual(await sha256(secret), bytesOfHex(record.sha256)) ? record : null;
+}
+
+/** Whether two secrets are the same, without telling by the time it takes where they differ. */
+export async function sameSecret(a: string, b: string): Promise<boolean> {
+  return crypto.subtle.timingSafeEqual(await sha256(a), await sha256(b));
+}
+
+const SHAPE = /^(pk|pt)_([0-9a-f]{18})_[0-9a-f]{64}$/;
+
+const cache = new Map<string, { record: KeyRecord; readAt: number }>();
+
+async function readRecord(kv: KVNamespace, name: string, now: number): Promise<KeyRecord | null> {
+  const cached = cache.get(name);
+  if (cached !== undefined && now - cached.readAt < RECORD_TTL_MS) return cached.record;
+  const json: unknown = await kv.get(name, "json");
+  if (json === null) {
+    cache.delete(name);
+    return null;
+  }
+  const record = recordSchema.parse(json);
+  if (cache.size >= CACHE_MAX) cache.clear();
+  cache.set(name, { record, readAt: now });
+  return record;
+}
+
+const encoder = new TextEncoder();
+
+function sha256(text: string): Promise<ArrayBuffer> {
+  return crypto.subtle.digest("SHA-256", encoder.encode(text));
+}
+
+function randomHex(bytes: number): string {
+  return hex(crypto.getRandomValues(new Uint8Array(bytes)).buffer);
+}
+
+function hex(buffer: ArrayBuffer): string {
+  return Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function bytesOfHex(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}
