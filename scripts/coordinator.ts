@@ -7,6 +7,7 @@ import { z } from "zod";
 
 import { bundleWorker } from "./bundle.ts";
 import { ROOT } from "./root.ts";
+import { UserError } from "./user-error.ts";
 
 /** The coordinator on this machine: the real Worker in the real workerd, with KV and SQLite in a folder. */
 export interface LocalCoordinator {
@@ -68,11 +69,6 @@ const configSchema = z.object({
   kv_namespaces: z.array(z.object({ binding: z.string() })),
   migrations: z.array(z.object({ new_sqlite_classes: z.array(z.string()).default([]) })),
 });
-
-/** A mistake of the person at the keyboard: printed as a sentence, without a stack. */
-export class UserError extends Error {
-  override readonly name = "UserError";
-}
 
 async function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {

@@ -45,9 +45,9 @@ export interface Identity {
  */
 export function openIdentity(directory: string, wantedId: MachineId | null): Identity {
   makeDirectory(directory);
-  const key = openKey(join(directory, KEY_FILE));
   const path = join(directory, MACHINE_FILE);
   const text = readIfThere(path);
+  const key = openKey(join(directory, KEY_FILE), text === null);
   if (text === null) {
     const machineId = wantedId ?? inventMachineId(hostname());
     writeFileAtomically(path, `${JSON.stringify({ machine_id: machineId }, null, 2)}\n`);
@@ -120,9 +120,15 @@ export function writeFileAtomically(path: string, text: string, mode = 0o644): v
   }
 }
 
-function openKey(path: string): string {
+function openKey(path: string, mayMake: boolean): string {
   const pem = readIfThere(path);
   if (pem === null) {
+    // A new key under an old id would be refused by the coordinator for ever.
+    if (!mayMake) {
+      throw new UserError(
+        `${path}, this machine's key, is missing. Restore it, or remove the whole directory to become a new machine.`,
+      );
+    }
     const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
     writeFileAtomically(path, privateKey.export({ type: "pkcs8", format: "pem" }).toString(), 0o600);
     return publicKey.export({ type: "spki", format: "der" }).toString("base64");

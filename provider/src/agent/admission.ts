@@ -1,0 +1,85 @@
+import type { InferenceRequest } from "../../../protocol/downstream.ts";
+import type { CAPACITY_CODES } from "../../../protocol/upstream.ts";
+import type { LoadedModel } from "../engine.ts";
+import type { Holding } from "./model-holder.ts";
+import type { OfferedModel } from "./ports.ts";
+
+/**
+ * Whether a request may run on this machine, decided before it is accepted (D3): a refusal costs the client nothing,
+ * because the coordinator tries another machine. An unmanaged machine serves any of its models, but changes the one
+ * it holds only while nothing runs (H12).
+ */
+
+export interface AdmissionView {
+  readonly isStopping: boolean;
+  /** The requested model; undefined if this machine does not offer it now. */
+  readonly model: OfferedModel | undefined;
+  readonly holding: Holding;
+  /** Requests that have a slot, whether they run or wait for their model. */
+  readonly held: number;
+  readonly slots: number;
+}
+
+export type Admission =
+  | { readonly verdict: "run"; readonly loaded: LoadedModel }
+  /** Run once the model is loaded; joins a load that is under way. */
+  | { readonly verdict: "load"; readonly model: OfferedModel }
+  | Refusal;
+
+export type Refusal =
+  | {
+      readonly verdict: "refuse";
+      readonly class: "capacity";
+      readonly code: (typeof CAPACITY_CODES)[number];
+      readonly message: string;
+    }
+  | {
+      readonly verdict: "refuse";
+      readonly class: "client";
+      readonly code: "unsupported" | "invalid_request";
+      readonly message: string;
+    };
+
+const CHAT_ENDPOINT = "/v1/chat/completions";
+
+export function admit(request: InferenceRequest, view: AdmissionView): Admission {
+  if (view.isStopping) return atCapacity("stopping", "this machine is stopping");
+  if (request.endpoint !== CHAT_ENDPOINT) {
+    return byClient("unsupported", `this machine serves ${CHAT_ENDPOINT} only`);
+  }
+  if (!Array.isArray(request.body["messages"])) {
+    return byClient("invalid_request", "messages must be an array");
+  }
+  const { model } = view;
+  if (model === undefined) return atCapacity("not_assigned_model", "this machine does not offer that model");
+  return admitToModel(model, view);
+}
+
+function admitToModel(model: OfferedModel, { holding, held, slots }: AdmissionView): Admission {
+  switch (holding.status) {
+    case "empty":
+      return held < slots ? { verdict: "load", model } : noFreeSlot(held, slots);
+    case "loading":
+      if (holding.model.id !== model.id) {
+        return atCapacity("switching_model", `this machine is loading ${holding.model.id}`);
+      }
+      return held < slots ? { verdict: "load", model } : noFreeSlot(held, slots);
+    case "loaded":
+      if (holding.loaded.model.id === model.id) {
+        return held < slots ? { verdict: "run", loaded: holding.loaded } : noFreeSlot(held, slots);
+      }
+      return held === 0 ? { verdict: "load", model } : noFreeSlot(held, slots);
+  }
+}
+
+function noFreeSlot(held: number, slots: number): Refusal {
+  return atCapacity("no_free_slot", `${held} of ${slots} slots are taken`);
+}
+
+function atCapacity(code: (typeof CAPACITY_CODES)[number], message: string): Refusal {
+  return { verdict: "refuse", class: "capacity", code, message };
+}
+
+function byClient(code: "unsupported" | "invalid_request", message: string): Refusal {
+  return { verdict: "refuse", class: "client", code, message };
+}

@@ -1,0 +1,267 @@
+import type { Registered } from "../../../protocol/downstream.ts";
+import type { ModelId } from "../../../protocol/ids.ts";
+import type { Log, Random, SocketEnd } from "./ports.ts";
+import { backoffMs, redialAfter, type Redial } from "./redial.ts";
+import { Session, type SessionHost, type SessionPorts } from "./session.ts";
+
+/**
+ * Keeps one socket for each pool that the coordinator listed, and never stays without any: whatever ended the last
+ * one, something is dialed again (H7). Lists are ordered by the epoch they came with (H10); a socket that is not in
+ * the newest one goes once its work is done and another is registered.
+ */
+
+/** A socket that was registered for this long has held: the next failure is the first of its row again. */
+const HELD_MS = 10_000;
+
+export interface PoolSocketsHost extends Omit<SessionHost, "onRegistered"> {
+  /** Called after the socket and the list it brought have been taken over. */
+  onRegistered(session: Session, message: Registered): void;
+  /** This machine's own models, in its owner's order: what is dialed while the coordinator has listed nothing. */
+  ownPools(): readonly ModelId[];
+  /** Whether requests of this socket are still open. */
+  hasWork(session: Session): boolean;
+  /** The coordinator does not want this program at all. */
+  onStopOrder(sentence: string): void;
+}
+
+export interface PoolSocketsPorts extends SessionPorts {
+  readonly random: Random;
+}
+
+interface Waiting {
+  readonly cancel: () => void;
+  readonly dueAt: number;
+  /** The pool was not in the coordinator's catalog. */
+  readonly notFound: boolean;
+}
+
+export class PoolSockets {
+  readonly #host: PoolSocketsHost;
+  readonly #ports: PoolSocketsPorts;
+  readonly #log: Log;
+  readonly #sessions = new Set<Session>();
+  readonly #waiting = new Map<ModelId, Waiting>();
+  readonly #failures = new Map<ModelId, number>();
+  /** Pools that closed with 4002 since the last list. */
+  readonly #released = new Set<ModelId>();
+  /** Sockets whose `register` says what is no longer true. */
+  readonly #outdated = new Set<Session>();
+  #listed: readonly ModelId[] = [];
+  #listedEpoch = -1;
+  #isOpen = false;
+
+  constructor(host: PoolSocketsHost, ports: PoolSocketsPorts) {
+    this.#host = host;
+    this.#ports = ports;
+    this.#log = ports.log;
+  }
+
+  start(): void {
+    this.#isOpen = true;
+    this.reconcile();
+  }
+
+  registered(): Session[] {
+    return [...this.#sessions].filter((session) => session.isRegistered());
+  }
+
+  /** When the next dial is due, if no socket is registered or dialing; for whoever watches the status line. */
+  nextDialAt(): number | null {
+    const due = [...this.#waiting.values()].map((waiting) => waiting.dueAt);
+    return this.#sessions.size > 0 || due.length === 0 ? null : Math.min(...due);
+  }
+
+  /** No more dials from here on. Open sockets stay until they are closed. */
+  stopDialing(): void {
+    this.#isOpen = false;
+    for (const { cancel } of this.#waiting.values()) cancel();
+    this.#waiting.clear();
+    for (const session of this.#sessions) if (!session.isRegistered()) session.close("stopping");
+  }
+
+  closeAll(reason: string): void {
+    for (const session of this.#sessions) session.close(reason);
+  }
+
+  dropAll(reason: string): void {
+    for (const session of this.#sessions) session.drop(reason);
+  }
+
+  isEmpty(): boolean {
+    return this.#sessions.size === 0;
+  }
+
+  /** Takes a list over unless it belongs to an older epoch than the one held (H10). */
+  follow(epoch: number, pools: readonly ModelId[]): void {
+    if (epoch < this.#listedEpoch) return;
+    this.#listedEpoch = epoch;
+    this.#listed = pools;
+    this.#released.clear();
+    for (const [pool, { cancel }] of this.#waiting) {
+      if (pools.includes(pool)) continue;
+      cancel();
+      this.#waiting.delete(pool);
+    }
+    this.reconcile();
+  }
+
+  /**
+   * What this machine offers has changed. It is told in `register` only, so each socket makes way for a new one as
+   * soon as its work is done. Pools in `withdrawn` are not dialed until the coordinator lists them again.
+   */
+  renew(withdrawn: readonly ModelId[]): void {
+    this.#listed = this.#listed.filter((pool) => !withdrawn.includes(pool));
+    for (const session of this.#sessions) this.#outdated.add(session);
+    this.reconcile();
+  }
+
+  /** Makes the sockets match the list. Called after whatever may have changed what is needed. */
+  reconcile(): void {
+    if (!this.#isOpen) return;
+    this.#closeOutdated();
+    for (const pool of this.#listed) {
+      if (!this.#released.has(pool) && !this.#isServedOrDue(pool)) this.#dial(pool);
+    }
+    this.#closeSurplus();
+    const pool = this.#poolWhenAlone();
+    if (pool !== null) this.#dial(pool);
+  }
+
+  #isServedOrDue(pool: ModelId): boolean {
+    return this.#waiting.has(pool) || this.#liveIn(pool);
+  }
+
+  #liveIn(pool: ModelId): boolean {
+    for (const session of this.#sessions) if (session.isAlive() && session.pool() === pool) return true;
+    return false;
+  }
+
+  /** What to dial although no list asks for it, so that the machine is not out of reach (H7); null if it is not. */
+  #poolWhenAlone(): ModelId | null {
+    for (const session of this.#sessions) if (session.isAlive()) return null;
+    // A pool that does not exist keeps its wait of minutes, but it is no reason not to try another one.
+    for (const waiting of this.#waiting.values()) if (!waiting.notFound) return null;
+    return [...this.#listed, ...this.#host.ownPools()].find((pool) => !this.#waiting.has(pool)) ?? null;
+  }
+
+  /** The last registered socket stays even if it is not listed, until one that is has registered. */
+  #closeSurplus(): void {
+    const registered = this.registered();
+    if (!registered.some((session) => this.#listed.includes(session.pool()))) return;
+    for (const session of registered) {
+      if (this.#listed.includes(session.pool()) || this.#host.hasWork(session)) continue;
+      session.close("not in the list of pools");
+    }
+  }
+
+  #closeOutdated(): void {
+    for (const session of this.#outdated) {
+      if (!session.isAlive()) this.#outdated.delete(session);
+      else if (session.isRegistered() && !this.#host.hasWork(session)) session.close("the offer has changed");
+    }
+  }
+
+  #dial(pool: ModelId): void {
+    this.#waiting.get(pool)?.cancel();
+    this.#waiting.delete(pool);
+    const session = new Session(
+      pool,
+      {
+        composeRegister: () => this.#host.composeRegister(),
+        onRegistered: (from, message) => this.#onRegistered(from, message),
+        onMessage: (from, message) => this.#host.onMessage(from, message),
+        onEnded: (from, end) => this.#onEnded(from, end),
+      },
+      this.#ports,
+    );
+    this.#sessions.add(session);
+  }
+
+  #wait(pool: ModelId, delayMs: number, notFound = false): void {
+    this.#waiting.get(pool)?.cancel();
+    const cancel = this.#ports.clock.after(delayMs, () => {
+      this.#waiting.delete(pool);
+      if (this.#isOpen && !this.#liveIn(pool)) this.#dial(pool);
+    });
+    this.#waiting.set(pool, { cancel, dueAt: this.#ports.clock.now() + delayMs, notFound });
+  }
+
+  #onRegistered(session: Session, message: Registered): void {
+    if (!this.#isOpen) {
+      session.close("stopping");
+      return;
+    }
+    if (session.asked !== message.pool) {
+      // The coordinator put the socket elsewhere. If it goes on listing the asked pool, dialing that at once again
+      // would go round in a circle.
+      const failures = this.#countFailure(session.asked) - 1;
+      this.#wait(session.asked, backoffMs(failures, this.#ports.random));
+    }
+    this.follow(message.assignment.epoch, message.pools);
+    this.#host.onRegistered(session, message);
+  }
+
+  #onEnded(session: Session, end: SocketEnd): void {
+    this.#sessions.delete(session);
+    this.#outdated.delete(session);
+    if (this.#isOpen && !session.isClosedByUs()) this.#planRedial(session, end);
+    this.#host.onEnded(session, end);
+    this.reconcile();
+  }
+
+  #planRedial(session: Session, end: SocketEnd): void {
+    const pool = session.pool();
+    if (session.registeredForMs() >= HELD_MS) this.#failures.delete(pool);
+    const failures = this.#countFailure(pool) - 1;
+    const redial = redialAfter(end, failures, this.#ports.random);
+    this.#logEnd(pool, end, redial);
+    const isListed = this.#listed.length === 0 || this.#listed.includes(pool);
+    switch (redial.next) {
+      case "dial":
+        if (isListed || this.#isLast()) this.#wait(pool, redial.afterMs);
+        return;
+      case "dial_another_pool":
+        this.#wait(pool, redial.afterMs, true);
+        return;
+      case "dial_unless_replaced":
+        if ((isListed || this.#isLast()) && !this.#liveIn(pool)) this.#wait(pool, redial.afterMs);
+        return;
+      case "dial_if_alone":
+        this.#released.add(pool);
+        if (this.#isLast()) this.#wait(pool, redial.afterMs);
+        return;
+      case "stop":
+        this.#host.onStopOrder(redial.sentence);
+    }
+  }
+
+  /** Whether nothing is left that is connected, dialing or about to dial. */
+  #isLast(): boolean {
+    for (const session of this.#sessions) if (session.isAlive()) return false;
+    for (const waiting of this.#waiting.values()) if (!waiting.notFound) return false;
+    return true;
+  }
+
+  #countFailure(pool: ModelId): number {
+    const failures = (this.#failures.get(pool) ?? 0) + 1;
+    this.#failures.set(pool, failures);
+    return failures;
+  }
+
+  #logEnd(pool: ModelId, end: SocketEnd, redial: Redial): void {
+    const redialMs = redial.next === "stop" ? null : redial.afterMs;
+    if (end.kind === "refused") {
+      const { status, code, message } = end;
+      const hint = status === 401 ? " (check the provider token)" : "";
+      this.#log.warn(`the coordinator refused the connection${hint}`, {
+        pool,
+        status,
+        code,
+        message,
+        redialMs,
+      });
+      return;
+    }
+    this.#log.warn("connection ended", { pool, code: end.code, reason: end.reason, redialMs });
+  }
+}

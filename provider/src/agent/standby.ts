@@ -1,0 +1,113 @@
+import type { EngineError } from "../engine.ts";
+import { Bench } from "./bench.ts";
+import type { ModelHolder } from "./model-holder.ts";
+import type { Clock, Log, OfferedModel } from "./ports.ts";
+
+/**
+ * Keeps a model loaded while nobody asks for one: the first at the start, so that the first request is fast, and the
+ * last one again after its engine died. A model that keeps failing goes to the bench, and the next one is held instead.
+ */
+
+const RETRY_BASE_MS = 1000;
+const RETRY_MAX_MS = 60_000;
+
+export interface StandbyHost {
+  /** Whether the machine may load models by itself now. */
+  mayLoad(): boolean;
+  /** The set of models that are offered has changed. */
+  onOfferChanged(): void;
+}
+
+export interface StandbyPorts {
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class Standby {
+  readonly #models: readonly OfferedModel[];
+  readonly #holder: ModelHolder;
+  readonly #host: StandbyHost;
+  readonly #ports: StandbyPorts;
+  readonly #bench = new Bench();
+  #preferred: OfferedModel | null = null;
+  #cancelRetry: (() => void) | null = null;
+  #cancelReturn: (() => void) | null = null;
+
+  constructor(models: readonly OfferedModel[], holder: ModelHolder, host: StandbyHost, ports: StandbyPorts) {
+    this.#models = models;
+    this.#holder = holder;
+    this.#host = host;
+    this.#ports = ports;
+  }
+
+  /** The models of this machine that may be asked for now. */
+  offered(): OfferedModel[] {
+    const now = this.#ports.clock.now();
+    return this.#models.filter((model) => !this.#bench.isBenched(model.id, now));
+  }
+
+  /** Loads a model if none is held and none is about to be. */
+  fill(): void {
+    if (!this.#host.mayLoad() || this.#holder.holding().status !== "empty" || this.#cancelRetry !== null)
+      return;
+    const offered = this.offered();
+    const model = offered.find(({ id }) => id === this.#preferred?.id) ?? offered[0];
+    if (model === undefined) return;
+    // Its failure is reported to `onFailure`; nobody else waits for it.
+    this.#holder.hold(model).catch(() => {});
+  }
+
+  onAnswered(id: OfferedModel["id"]): void {
+    this.#bench.noteAnswer(id);
+  }
+
+  /** A load failed or a loaded model's engine died. */
+  onFailure(modelId: string, error: EngineError): void {
+    const { clock, log } = this.#ports;
+    const model = this.#models.find(({ id }) => id === modelId);
+    if (model === undefined) return;
+    this.#preferred = model;
+    const isBenched = this.#bench.noteFailure(model.id, clock.now());
+    if (isBenched) {
+      log.error("this model keeps failing and is not offered for 10 minutes: check its file", {
+        model: model.id,
+        path: model.path,
+        code: error.code,
+      });
+      this.#preferred = null;
+      this.#awaitReturn();
+      this.#host.onOfferChanged();
+    }
+    const failures = this.#bench.failuresInRow(model.id);
+    this.#cancelRetry?.();
+    this.#cancelRetry = clock.after(retryMs(failures), () => {
+      this.#cancelRetry = null;
+      this.fill();
+    });
+  }
+
+  stop(): void {
+    this.#cancelRetry?.();
+    this.#cancelReturn?.();
+    this.#cancelRetry = null;
+    this.#cancelReturn = null;
+  }
+
+  #awaitReturn(): void {
+    const { clock, log } = this.#ports;
+    const at = this.#bench.nextReturnAt(clock.now());
+    this.#cancelReturn?.();
+    this.#cancelReturn = null;
+    if (at === null) return;
+    this.#cancelReturn = clock.after(at - clock.now(), () => {
+      log.info("offering all models again that were set aside");
+      this.#awaitReturn();
+      this.#host.onOfferChanged();
+      this.fill();
+    });
+  }
+}
+
+function retryMs(failuresInRow: number): number {
+  return Math.min(RETRY_MAX_MS, RETRY_BASE_MS * 2 ** Math.min(failuresInRow, 10));
+}

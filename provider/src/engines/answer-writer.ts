@@ -1,0 +1,135 @@
+import type { LlamaChatResponseChunk, LlamaChatResponseFunctionCallParamsChunk } from "node-llama-cpp";
+import { z } from "zod";
+
+import type { ChatEvent } from "../engine.ts";
+import type { JsonValue } from "./chat-messages.ts";
+import type { AnswerForm, ChatTool } from "./chat-tools.ts";
+import { hasOptionalProperties, withoutAbsent } from "./llama-functions.ts";
+import { forcedCallPrefix } from "./schema-grammar.ts";
+
+/** Turns what LlamaChat reports while it generates into the events of an answer. */
+
+export interface AnswerWriter {
+  text(chunk: LlamaChatResponseChunk): void;
+  /** A piece of the arguments of a call the model made of its own accord. */
+  callText(chunk: LlamaChatResponseFunctionCallParamsChunk): void;
+  /** Such a call is finished. */
+  call(name: string, args: unknown): void;
+  /** @param complete false if the answer was cut off. */
+  end(complete: boolean): void;
+}
+
+export type NewCallId = () => string;
+
+export function createAnswerWriter(
+  form: AnswerForm,
+  newCallId: NewCallId,
+  emit: (event: ChatEvent) => void,
+): AnswerWriter {
+  const content =
+    form.type === "forced_tool"
+      ? new ForcedCallText(form.tools, newCallId, emit)
+      : { write: (text: string) => emit({ type: "content", text }), end: () => undefined };
+  const calls = new FunctionCalls(form.type === "tools" ? form.tools : [], newCallId, emit);
+  return {
+    text(chunk) {
+      if (chunk.text === "") return;
+      if (chunk.type === "segment") emit({ type: "reasoning", text: chunk.text });
+      else content.write(chunk.text);
+    },
+    callText: (chunk) => calls.write(chunk),
+    call: (name, args) => calls.finish(name, args),
+    end: (complete) => content.end(complete),
+  };
+}
+
+/** An answer that follows `forcedCallGrammar`: the arguments begin where the known prefix ends. */
+class ForcedCallText {
+  readonly #tools: readonly ChatTool[];
+  readonly #newCallId: NewCallId;
+  readonly #emit: (event: ChatEvent) => void;
+  #waiting = "";
+  #started = false;
+
+  constructor(tools: readonly ChatTool[], newCallId: NewCallId, emit: (event: ChatEvent) => void) {
+    this.#tools = tools;
+    this.#newCallId = newCallId;
+    this.#emit = emit;
+  }
+
+  write(text: string): void {
+    this.#waiting += text;
+    if (!this.#started) {
+      const tool = this.#tools.find(({ name }) => this.#waiting.startsWith(forcedCallPrefix(name)));
+      if (tool === undefined) return;
+      this.#started = true;
+      this.#waiting = this.#waiting.slice(forcedCallPrefix(tool.name).length);
+      this.#emit({ type: "tool_call", index: 0, id: this.#newCallId(), name: tool.name });
+    }
+    // A closing brace may be the last one, which belongs to the call and not to its arguments.
+    const ready = this.#waiting.endsWith("}") ? this.#waiting.length - 1 : this.#waiting.length;
+    this.#emitArguments(this.#waiting.slice(0, ready));
+    this.#waiting = this.#waiting.slice(ready);
+  }
+
+  end(complete: boolean): void {
+    if (this.#started && !complete) this.#emitArguments(this.#waiting);
+    this.#waiting = "";
+  }
+
+  #emitArguments(text: string): void {
+    if (text !== "") this.#emit({ type: "tool_arguments", index: 0, text });
+  }
+}
+
+const jsonSchema: z.ZodType<JsonValue> = z.json();
+
+/**
+ * Calls that LlamaChat found in the answer. Their arguments are passed on as they are written, unless nulls may have to
+ * be taken out of them: then they follow in one piece.
+ */
+class FunctionCalls {
+  readonly #tools: ReadonlyMap<string, ChatTool>;
+  readonly #newCallId: NewCallId;
+  readonly #emit: (event: ChatEvent) => void;
+  #finished = 0;
+  #started = false;
+  /** Blanks at the end of a chunk: after the last one come line breaks that belong to the library's grammar. */
+  #blanks = "";
+
+  constructor(tools: readonly ChatTool[], newCallId: NewCallId, emit: (event: ChatEvent) => void) {
+    this.#tools = new Map(tools.map((tool) => [tool.name, tool]));
+    this.#newCallId = newCallId;
+    this.#emit = emit;
+  }
+
+  write(chunk: LlamaChatResponseFunctionCallParamsChunk): void {
+    const tool = this.#tools.get(chunk.functionName);
+    if (tool === undefined || hasOptionalProperties(tool.parameters)) return;
+    this.#start(tool.name);
+    const text = this.#blanks + chunk.paramsChunk;
+    const solid = text.trimEnd();
+    this.#blanks = text.slice(solid.length);
+    if (solid !== "") this.#emit({ type: "tool_arguments", index: this.#finished, text: solid });
+  }
+
+  finish(name: string, args: unknown): void {
+    const tool = this.#tools.get(name);
+    if (tool === undefined) return;
+    if (!this.#started) {
+      this.#start(name);
+      const value = jsonSchema.parse(args ?? {});
+      const text = JSON.stringify(withoutAbsent(value, tool.parameters));
+      this.#emit({ type: "tool_arguments", index: this.#finished, text });
+    }
+    this.#finished += 1;
+    this.#started = false;
+    this.#blanks = "";
+  }
+
+  #start(name: string): void {
+    if (this.#started) return;
+    this.#started = true;
+    this.#emit({ type: "tool_call", index: this.#finished, id: this.#newCallId(), name });
+  }
+}

@@ -1,0 +1,26 @@
+import { EngineError } from "../engine.ts";
+
+/**
+ * The two ways in which a request can be the caller's fault. Messages name the field, since the error that reaches the
+ * client has no other way to tell; they quote keywords and names, never the text of a prompt.
+ */
+
+/** The request cannot be understood: a wrong type, a value out of range, messages in an impossible order. */
+export function invalidRequest(message: string): EngineError {
+  return new EngineError("client", "invalid_request", message);
+}
+
+/** The request is well formed but asks for something this engine does not do. */
+export function unsupported(message: string): EngineError {
+  return new EngineError("client", "unsupported", message);
+}
+
+/** @param contextTokens what fits into a slot, prompt and answer together. */
+export function contextLengthExceeded(promptTokens: number, contextTokens: number): EngineError {
+  return new EngineError(
+    "client",
+    "context_length_exceeded",
+    `This model's maximum context length is ${contextTokens} tokens; ` +
+      `the messages take ${promptTokens} and leave no room for an answer.`,
+  );
+}

@@ -1,0 +1,146 @@
+import { z } from "zod";
+
+import { invalidRequest, unsupported } from "./chat-errors.ts";
+
+/**
+ * The `messages` of a request, checked and put into the shape engines want: plain text per turn, and each tool call
+ * of the assistant together with its result. OpenAI sends the results as separate messages that name the call.
+ */
+
+export type JsonValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly JsonValue[]
+  | { readonly [key: string]: JsonValue };
+
+export type ChatTurn =
+  | { readonly role: "system"; readonly text: string }
+  | { readonly role: "user"; readonly text: string }
+  | { readonly role: "assistant"; readonly text: string; readonly calls: readonly AnsweredCall[] };
+
+export interface AnsweredCall {
+  readonly name: string;
+  readonly args: JsonValue;
+  readonly result: JsonValue;
+}
+
+const partSchema = z.object({
+  type: z.string(),
+  text: z.string().optional(),
+  refusal: z.string().optional(),
+});
+const contentSchema = z.union(
+  [z.string(), z.array(partSchema)],
+  "must be a string or a list of content parts",
+);
+const callSchema = z.object({
+  id: z.string(),
+  function: z.object({ name: z.string(), arguments: z.string() }),
+});
+const messageSchema = z.discriminatedUnion("role", [
+  z.object({ role: z.enum(["system", "developer"]), content: contentSchema }),
+  z.object({ role: z.literal("user"), content: contentSchema }),
+  z.object({
+    role: z.literal("assistant"),
+    content: contentSchema.nullish(),
+    tool_calls: z.array(callSchema).nullish(),
+  }),
+  z.object({ role: z.literal("tool"), content: contentSchema, tool_call_id: z.string() }),
+]);
+const messagesSchema = z.array(messageSchema).min(1);
+
+type Message = z.infer<typeof messageSchema>;
+
+/** @throws EngineError `invalid_request` or `unsupported`, naming the message at fault. */
+export function parseMessages(messages: unknown): ChatTurn[] {
+  const parsed = messagesSchema.safeParse(messages);
+  if (!parsed.success) throw invalidRequest(describeIssue("messages", parsed.error));
+  const turns: ChatTurn[] = [];
+  for (let at = 0; at < parsed.data.length; at += 1) {
+    const message = parsed.data[at];
+    if (message === undefined) break;
+    switch (message.role) {
+      case "system":
+      case "developer":
+        turns.push({ role: "system", text: textOf(message.content, at) });
+        break;
+      case "user":
+        turns.push({ role: "user", text: textOf(message.content, at) });
+        break;
+      case "assistant": {
+        const calls = answeredCalls(parsed.data, at);
+        turns.push({ role: "assistant", text: textOf(message.content ?? "", at), calls });
+        at += calls.length;
+        break;
+      }
+      case "tool":
+        throw invalidRequest(
+          `messages[${at}]: a "tool" message must follow the assistant's tool_calls it answers`,
+        );
+    }
+  }
+  return turns;
+}
+
+/** Pairs the calls of the assistant message at `at` with the tool messages right after it. */
+function answeredCalls(messages: readonly Message[], at: number): AnsweredCall[] {
+  const message = messages[at];
+  if (message?.role !== "assistant") return [];
+  const calls = message.tool_calls ?? [];
+  const results = new Map<string, string>();
+  for (let next = at + 1; next <= at + calls.length; next += 1) {
+    const answer = messages[next];
+    if (answer?.role !== "tool") break;
+    results.set(answer.tool_call_id, textOf(answer.content, next));
+  }
+  return calls.map((call) => {
+    const result = results.get(call.id);
+    if (result === undefined) {
+      throw invalidRequest(
+        `messages[${at}]: the tool call "${call.id}" is not answered by a "tool" message after it`,
+      );
+    }
+    return {
+      name: call.function.name,
+      args: jsonOrText(call.function.arguments),
+      result: jsonOrText(result),
+    };
+  });
+}
+
+function textOf(content: z.infer<typeof contentSchema>, at: number): string {
+  if (typeof content === "string") return content;
+  return content
+    .map((part) => {
+      if (part.type === "text" && part.text !== undefined) return part.text;
+      if (part.type === "refusal" && part.refusal !== undefined) return part.refusal;
+      throw unsupported(`messages[${at}].content: parts of type "${part.type}" are not supported, only text`);
+    })
+    .join("");
+}
+
+const jsonSchema: z.ZodType<JsonValue> = z.json();
+
+/**
+ * Arguments and results are mostly JSON, and templates print them as such. Text that is not JSON stays text: a
+ * call that was cut off by a token limit comes back this way, and is no reason to refuse the conversation.
+ */
+function jsonOrText(text: string): JsonValue {
+  const trimmed = text.trim();
+  if (trimmed === "") return {};
+  if (!/^[[{]/.test(trimmed)) return text;
+  try {
+    return jsonSchema.parse(JSON.parse(trimmed));
+  } catch {
+    return text;
+  }
+}
+
+/** The first thing that zod found wrong, as `field[2].content: what`. */
+export function describeIssue(field: string, error: z.ZodError): string {
+  const issue = error.issues[0];
+  const path = (issue?.path ?? []).map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`));
+  return `${field}${path.join("")}: ${issue?.message ?? "is not valid"}`;
+}

@@ -1,0 +1,134 @@
+import { z } from "zod";
+
+import { invalidRequest, unsupported } from "./chat-errors.ts";
+import { describeIssue } from "./chat-messages.ts";
+import { type JsonSchema, parseJsonSchema } from "./json-schema.ts";
+
+/** What form the answer must have: tools that may or must be called, or JSON of a schema. */
+
+export interface ChatTool {
+  readonly name: string;
+  readonly description: string;
+  readonly parameters: JsonSchema;
+  /** The schema as the client wrote it, for showing to the model. */
+  readonly rawParameters: unknown;
+}
+
+export type AnswerForm =
+  | { readonly type: "text" }
+  | { readonly type: "json"; readonly schema: JsonSchema }
+  /** The model decides whether it calls one of them. */
+  | { readonly type: "tools"; readonly tools: readonly ChatTool[]; readonly parallel: boolean }
+  /** The answer is one call of one of these. */
+  | { readonly type: "forced_tool"; readonly tools: readonly ChatTool[] };
+
+const functionName = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, _ or -");
+const toolSchema = z.object({
+  type: z.string(),
+  function: z
+    .object({
+      name: functionName,
+      description: z.string().nullish(),
+      parameters: z.unknown().optional(),
+      strict: z.boolean().nullish(),
+    })
+    .optional(),
+});
+const formSchema = z.object({
+  tools: z.array(toolSchema).max(128).nullish(),
+  tool_choice: z
+    .union(
+      [z.enum(["auto", "none", "required"]), z.object({ function: z.object({ name: z.string() }) })],
+      'must be "auto", "none", "required" or name a function',
+    )
+    .nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
+  response_format: z
+    .discriminatedUnion("type", [
+      z.object({ type: z.literal("text") }),
+      z.object({ type: z.literal("json_object") }),
+      z.object({
+        type: z.literal("json_schema"),
+        json_schema: z.object({ schema: z.unknown().optional(), strict: z.boolean().nullish() }),
+      }),
+    ])
+    .nullish(),
+});
+type Form = z.infer<typeof formSchema>;
+
+/** What `json_object` promises. */
+const ANY_OBJECT: JsonSchema = parseJsonSchema({ type: "object" }, { strict: true, where: "" });
+/** What a function without `parameters` takes. */
+const EMPTY_OBJECT: JsonSchema = parseJsonSchema(
+  { type: "object", properties: {} },
+  { strict: true, where: "" },
+);
+
+/** @throws EngineError `invalid_request` or `unsupported`, naming the field or the keyword of a schema. */
+export function parseAnswerForm(body: Readonly<Record<string, unknown>>): AnswerForm {
+  const parsed = formSchema.safeParse(body);
+  if (!parsed.success) throw invalidRequest(describeIssue("", parsed.error).replace(/^\./, ""));
+  const form = parsed.data;
+  const json = jsonForm(form);
+  const tools = form.tool_choice === "none" ? [] : parseTools(form);
+  if (tools.length === 0) {
+    if (form.tool_choice === "required" || typeof form.tool_choice === "object")
+      requireTool(form.tool_choice, tools);
+    return json ?? { type: "text" };
+  }
+  if (json !== null) throw unsupported("response_format: cannot be combined with tools");
+  if (form.tool_choice === "required") return { type: "forced_tool", tools };
+  if (form.tool_choice !== null && typeof form.tool_choice === "object") {
+    return { type: "forced_tool", tools: [requireTool(form.tool_choice, tools)] };
+  }
+  return { type: "tools", tools, parallel: form.parallel_tool_calls ?? true };
+}
+
+function requireTool(choice: Form["tool_choice"], tools: readonly ChatTool[]): ChatTool {
+  const name = choice !== null && typeof choice === "object" ? choice.function.name : null;
+  const tool = tools.find((candidate) => candidate.name === name);
+  if (tool !== undefined) return tool;
+  throw invalidRequest(
+    name === null
+      ? "tool_choice: is required, but there are no tools"
+      : `tool_choice: there is no tool "${name}"`,
+  );
+}
+
+function parseTools(form: Form): ChatTool[] {
+  const names = new Set<string>();
+  return (form.tools ?? []).map((tool, index) => {
+    const where = `tools[${index}]`;
+    if (tool.type !== "function")
+      throw unsupported(`${where}: tools of type "${tool.type}" are not supported`);
+    if (tool.function === undefined) throw invalidRequest(`${where}: has no function`);
+    const { name, description, parameters, strict } = tool.function;
+    if (names.has(name)) throw invalidRequest(`${where}: there are two functions called "${name}"`);
+    names.add(name);
+    return {
+      name,
+      description: description ?? "",
+      rawParameters: parameters ?? {},
+      parameters:
+        parameters === undefined || parameters === null
+          ? EMPTY_OBJECT
+          : parseJsonSchema(parameters, { strict: strict ?? false, where: `${where}.function.parameters` }),
+    };
+  });
+}
+
+function jsonForm(form: Form): AnswerForm | null {
+  const format = form.response_format ?? null;
+  if (format === null) return null;
+  switch (format.type) {
+    case "text":
+      return null;
+    case "json_object":
+      return { type: "json", schema: ANY_OBJECT };
+    case "json_schema": {
+      const { schema, strict } = format.json_schema;
+      const where = "response_format.json_schema.schema";
+      return { type: "json", schema: parseJsonSchema(schema, { strict: strict ?? false, where }) };
+    }
+  }
+}

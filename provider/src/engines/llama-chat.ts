@@ -1,0 +1,283 @@
+import { randomInt, randomUUID } from "node:crypto";
+
+import {
+  type ChatHistoryItem,
+  type ChatModelFunctions,
+  type ChatWrapper,
+  HarmonyChatWrapper,
+  LlamaChat,
+  type LlamaChatResponse,
+  type LLamaChatGenerateResponseOptions,
+  type LlamaGrammar,
+  type Token,
+} from "node-llama-cpp";
+
+import { type ChatEvent, type ChatResult, EngineError } from "../engine.ts";
+import { type AnswerWriter, createAnswerWriter } from "./answer-writer.ts";
+import { contextLengthExceeded, invalidRequest } from "./chat-errors.ts";
+import { parseMessages } from "./chat-messages.ts";
+import { type ChatParams, parseParams } from "./chat-params.ts";
+import { type AnswerForm, parseAnswerForm } from "./chat-tools.ts";
+import { toFunctions } from "./llama-functions.ts";
+import { toHistory } from "./llama-history.ts";
+import type { LlamaHost } from "./llama-loader.ts";
+import { type LlamaSlot, prefill } from "./llama-slots.ts";
+import { forcedCallGrammar, schemaGrammar } from "./schema-grammar.ts";
+
+/** One chat completion on a loaded model: read the request, evaluate the prompt, write the answer. */
+
+export interface ChatControl {
+  readonly emit: (event: ChatEvent) => void;
+  readonly signal: AbortSignal;
+  /** Resolves when generation may go on; asked before each token. */
+  readonly mayGoOn: () => Promise<void>;
+}
+
+/** Tokens the library may put in by itself around a call that the model makes of its own accord. */
+const FUNCTION_RESERVE_TOKENS = 64;
+/** Text that is longer than any that fits is refused before it is tokenized, which would hold up the other streams. */
+const MAX_CHARS_PER_TOKEN = 64;
+
+interface Prepared {
+  readonly params: ChatParams;
+  readonly form: AnswerForm;
+  readonly history: ChatHistoryItem[];
+  readonly functions: ChatModelFunctions | null;
+  readonly grammar: LlamaGrammar | null;
+  readonly chatWrapper: ChatWrapper;
+  /** Exactly what will be evaluated. */
+  readonly prompt: Token[];
+  /** The most tokens the answer may take without pushing its own prompt out of the context. */
+  readonly maxTokens: number;
+}
+
+/**
+ * @returns also when `signal` was aborted, with what was used until then.
+ * @throws EngineError
+ */
+export async function runChat(
+  host: LlamaHost,
+  body: Readonly<Record<string, unknown>>,
+  control: ChatControl,
+): Promise<ChatResult> {
+  const prepared = await prepare(host, body);
+  const slot = host.slots.take(prepared.prompt);
+  if (slot === null) throw new EngineError("capacity", "no_free_slot", "all slots of the model are busy");
+  const meter = new Meter(host, slot, control);
+  try {
+    meter.cachedTokens = await prefill(slot.sequence, prepared.prompt, host.sliceTokens, control.signal);
+    slot.watch = meter;
+    const finishReason = await generate(slot, prepared, meter, control);
+    return meter.result(finishReason, prepared.prompt.length);
+  } catch (error) {
+    if (!control.signal.aborted) throw toEngineError(error);
+    return meter.result("cancelled", prepared.prompt.length);
+  } finally {
+    host.slots.giveBack(slot);
+  }
+}
+
+async function prepare(host: LlamaHost, body: Readonly<Record<string, unknown>>): Promise<Prepared> {
+  const params = parseParams(body);
+  const form = parseAnswerForm(body);
+  const turns = parseMessages(body["messages"]);
+  const chars = turns.reduce((sum, turn) => sum + turn.text.length, 0);
+  if (chars > host.contextTokens * MAX_CHARS_PER_TOKEN) {
+    throw contextLengthExceeded(Math.ceil(chars / MAX_CHARS_PER_TOKEN), host.contextTokens);
+  }
+  const history = toHistory(turns, form);
+  const functions = form.type === "tools" ? toFunctions(form.tools) : null;
+  const chatWrapper = wrapperFor(host.chatWrapper, params.reasoningEffort);
+  const prompt = chatWrapper
+    .generateContextState({
+      chatHistory: history,
+      ...(functions === null ? {} : { availableFunctions: functions }),
+    })
+    .contextText.tokenize(host.model.tokenizer);
+  const reserve = functions === null ? 1 : FUNCTION_RESERVE_TOKENS;
+  const room = host.contextTokens - prompt.length - reserve;
+  if (room < 1) throw contextLengthExceeded(prompt.length, host.contextTokens);
+  return {
+    params,
+    form,
+    history,
+    functions,
+    grammar: await compileGrammar(host, params, form),
+    chatWrapper,
+    prompt,
+    maxTokens: Math.min(params.maxTokens ?? room, room),
+  };
+}
+
+async function compileGrammar(
+  host: LlamaHost,
+  params: ChatParams,
+  form: AnswerForm,
+): Promise<LlamaGrammar | null> {
+  if (params.grammar !== null && form.type !== "text") {
+    throw invalidRequest("grammar: cannot be combined with tools or response_format");
+  }
+  const text =
+    form.type === "json"
+      ? schemaGrammar(form.schema)
+      : form.type === "forced_tool"
+        ? forcedCallGrammar(form.tools)
+        : params.grammar;
+  if (text === null) return null;
+  try {
+    return await host.llama.createGrammar({ grammar: text });
+  } catch {
+    const field = { json: "response_format", forced_tool: "tools", text: "grammar", tools: "tools" }[
+      form.type
+    ];
+    throw invalidRequest(`${field}: cannot be made into a grammar; it is not valid or too complex`);
+  }
+}
+
+/** gpt-oss reads the effort from its system message, which its wrapper writes. Other templates have no such thing. */
+function wrapperFor(wrapper: ChatWrapper, effort: string | null): ChatWrapper {
+  if (effort === null || !(wrapper instanceof HarmonyChatWrapper)) return wrapper;
+  return new HarmonyChatWrapper({
+    modelIdentity: wrapper.modelIdentity,
+    cuttingKnowledgeDate: wrapper.cuttingKnowledgeDate ?? null,
+    todayDate: wrapper.todayDate,
+    requiredChannels: wrapper.requiredChannels,
+    keepOnlyLastThought: wrapper.keepOnlyLastThought,
+    reasoningEffort: effort === "high" || effort === "medium" ? effort : "low",
+  });
+}
+
+async function generate(
+  slot: LlamaSlot,
+  prepared: Prepared,
+  meter: Meter,
+  control: ChatControl,
+): Promise<ChatResult["finishReason"]> {
+  const newCallId = (): string => `call_${randomUUID().replaceAll("-", "").slice(0, 24)}`;
+  const writer = createAnswerWriter(prepared.form, newCallId, control.emit);
+  const chat = new LlamaChat({ contextSequence: slot.sequence, chatWrapper: prepared.chatWrapper });
+  try {
+    const { metadata } = await respond(chat, prepared, meter, writer, control.signal);
+    const cut = metadata.stopReason === "maxTokens";
+    writer.end(!cut);
+    if (cut) return "length";
+    return metadata.stopReason === "functionCalls" || prepared.form.type === "forced_tool"
+      ? "tool_calls"
+      : "stop";
+  } catch (error) {
+    if (!(error instanceof ContextFull)) throw error;
+    writer.end(false);
+    return "length";
+  } finally {
+    chat.dispose();
+  }
+}
+
+function respond(
+  chat: LlamaChat,
+  prepared: Prepared,
+  meter: Meter,
+  writer: AnswerWriter,
+  signal: AbortSignal,
+): Promise<LlamaChatResponse<ChatModelFunctions>> {
+  const { params, form, functions, grammar } = prepared;
+  const sampling = {
+    ...samplingOptions(params),
+    maxTokens: prepared.maxTokens,
+    signal,
+    onResponseChunk: (chunk) => {
+      if (chunk.type === "segment") meter.reasoningTokens += chunk.tokens.length;
+      writer.text(chunk);
+    },
+    // Inside forced arguments a stop text would only break the JSON.
+    ...(params.stop.length === 0 || form.type === "forced_tool" ? {} : { customStopTriggers: params.stop }),
+  } satisfies LLamaChatGenerateResponseOptions;
+  if (functions === null) {
+    return chat.generateResponse(prepared.history, grammar === null ? sampling : { ...sampling, grammar });
+  }
+  return chat.generateResponse(prepared.history, {
+    ...sampling,
+    functions,
+    ...(form.type === "tools" && !form.parallel ? { maxParallelFunctionCalls: 1 } : {}),
+    onFunctionCallParamsChunk: (chunk) => writer.callText(chunk),
+    onFunctionCall: (call) => writer.call(call.functionName, call.params),
+  });
+}
+
+/**
+ * All of them, always: what the library takes for missing ones (top-k 40, top-p 0.95, a penalty on repetition, a seed
+ * from the clock's seconds) is not what OpenAI's API promises.
+ */
+function samplingOptions(params: ChatParams) {
+  const { frequencyPenalty, presencePenalty, repeatPenalty } = params;
+  const penalized = frequencyPenalty !== 0 || presencePenalty !== 0 || repeatPenalty !== 1;
+  return {
+    temperature: params.temperature,
+    topP: params.topP,
+    topK: params.topK,
+    minP: params.minP,
+    seed: params.seed === null ? randomInt(2 ** 32) : Number(BigInt.asUintN(32, BigInt(params.seed))),
+    repeatPenalty: penalized
+      ? ({ penalty: repeatPenalty, frequencyPenalty, presencePenalty, lastTokens: 1024 } as const)
+      : (false as const),
+  };
+}
+
+class ContextFull extends Error {}
+
+/** Counts the tokens of one answer and holds its generation back where it has to wait or must not go on. */
+class Meter {
+  cachedTokens = 0;
+  reasoningTokens = 0;
+  readonly #host: LlamaHost;
+  readonly #slot: LlamaSlot;
+  readonly #control: ChatControl;
+  readonly #startedAt = performance.now();
+  #firstTokenAt: number | null = null;
+  #lastTokenAt = 0;
+  #tokens = 0;
+
+  constructor(host: LlamaHost, slot: LlamaSlot, control: ChatControl) {
+    this.#host = host;
+    this.#slot = slot;
+    this.#control = control;
+  }
+
+  async beforeToken(): Promise<void> {
+    await this.#control.mayGoOn();
+    this.#control.signal.throwIfAborted();
+    // At the end of the context the library would drop the oldest tokens and go on; to the caller that is a limit.
+    const { sequence } = this.#slot;
+    if (sequence.nextTokenIndex + 1 >= sequence.contextSize - 1) throw new ContextFull();
+  }
+
+  onToken(token: Token): void {
+    const now = performance.now();
+    this.#firstTokenAt ??= now;
+    this.#lastTokenAt = now;
+    if (!this.#host.model.isEogToken(token)) this.#tokens += 1;
+  }
+
+  result(finishReason: ChatResult["finishReason"], promptTokens: number): ChatResult {
+    const firstTokenAt = this.#firstTokenAt ?? performance.now();
+    return {
+      finishReason,
+      usage: {
+        promptTokens,
+        completionTokens: this.#tokens,
+        cachedTokens: this.cachedTokens,
+        reasoningTokens: this.reasoningTokens,
+      },
+      prefillMs: firstTokenAt - this.#startedAt,
+      decodeMs: Math.max(0, this.#lastTokenAt - firstTokenAt),
+    };
+  }
+}
+
+/** Messages of the library may quote what the model wrote, so only those of plain errors are passed on. */
+function toEngineError(error: unknown): EngineError {
+  if (error instanceof EngineError) return error;
+  const what = error instanceof Error ? error.constructor.name : "unknown error";
+  const detail = what === "Error" && error instanceof Error ? error.message.slice(0, 200) : what;
+  return new EngineError("fault", "generation_failed", `the engine failed while generating: ${detail}`);
+}

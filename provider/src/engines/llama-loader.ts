@@ -1,0 +1,173 @@
+import { basename } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+import {
+  type ChatWrapper,
+  getLlama,
+  InsufficientMemoryError,
+  type Llama,
+  type LlamaModel,
+  LlamaLogLevel,
+  NoBinaryFoundError,
+  resolveChatWrapper,
+} from "node-llama-cpp";
+
+import { EngineError } from "../engine.ts";
+import { runChat } from "./llama-chat.ts";
+import type { LoadOrder } from "./llama-messages.ts";
+import { SlotPool } from "./llama-slots.ts";
+
+/** Brings one model up in this process, from the file to the first token, and takes it down again. */
+
+export interface LlamaHost {
+  readonly llama: Llama;
+  readonly model: LlamaModel;
+  readonly chatWrapper: ChatWrapper;
+  readonly slots: SlotPool;
+  readonly contextTokens: number;
+  readonly sliceTokens: number;
+  dispose(): Promise<void>;
+}
+
+export interface LoadReport {
+  /** 0..1, rising. */
+  readonly onProgress: (progress: number) => void;
+  readonly onLog: (line: string) => void;
+}
+
+const BATCH_TOKENS = 512;
+const LOG_TAIL_LINES = 12;
+/** The native logger's lines come through the event loop, after the error they explain. */
+const LOG_DELAY_MS = 50;
+/** The part of the progress that belongs to the file; context and warm-up are the rest. */
+const FILE_SHARE = 0.9;
+
+/**
+ * @throws EngineError `load_failed`, `insufficient_memory`, `engine_unavailable` or `warmup_failed`.
+ * After an abort it throws the signal's reason or one of these.
+ */
+export async function loadLlama(
+  order: LoadOrder,
+  report: LoadReport,
+  signal: AbortSignal,
+): Promise<LlamaHost> {
+  const tail: string[] = [];
+  const onLog = (line: string): void => {
+    tail.push(line);
+    if (tail.length > LOG_TAIL_LINES) tail.shift();
+    report.onLog(line);
+  };
+  let llama: Llama | null = null;
+  try {
+    llama = await startLlama(order, onLog);
+    signal.throwIfAborted();
+    const host = await openModel(llama, order, report, signal);
+    await warmUp(host);
+    signal.throwIfAborted();
+    report.onProgress(1);
+    return host;
+  } catch (error) {
+    await llama?.dispose();
+    signal.throwIfAborted();
+    await delay(LOG_DELAY_MS);
+    throw toLoadError(error, tail, order.path);
+  }
+}
+
+function startLlama(order: LoadOrder, onLog: (line: string) => void): Promise<Llama> {
+  return getLlama({
+    // An operator's machine must never start to compile llama.cpp or to download it.
+    build: "never",
+    skipDownload: true,
+    gpu: order.gpu ? "auto" : false,
+    progressLogs: false,
+    logLevel: LlamaLogLevel.warn,
+    logger: (level, text) => onLog(`${level}: ${text.trim()}`),
+    ...(order.threads === null ? {} : { maxThreads: order.threads }),
+  });
+}
+
+async function openModel(
+  llama: Llama,
+  order: LoadOrder,
+  report: LoadReport,
+  signal: AbortSignal,
+): Promise<LlamaHost> {
+  let reading = true;
+  const model = await llama.loadModel({
+    modelPath: order.path,
+    // On a GPU, leave room for the context that follows; without one it has no effect.
+    gpuLayers: { fitContext: { contextSize: order.slots * order.contextTokens } },
+    useMmap: "auto",
+    loadSignal: signal,
+    onLoadProgress: (progress) => {
+      // Some of these arrive when loadModel has long resolved.
+      if (reading) report.onProgress(progress * FILE_SHARE);
+    },
+  });
+  reading = false;
+  const contextTokens = Math.min(order.contextTokens, model.trainContextSize);
+  const context = await model.createContext({
+    sequences: order.slots,
+    contextSize: contextTokens,
+    batchSize: BATCH_TOKENS,
+    // A smaller context than agreed would be a surprise later; a refusal now is not.
+    failedCreationRemedy: false,
+    ...(order.threads === null ? {} : { threads: order.threads }),
+  });
+  signal.throwIfAborted();
+  return {
+    llama,
+    model,
+    // Recognising the template takes up to 300 ms of blocked event loop, so once for all slots.
+    chatWrapper: resolveChatWrapper(model),
+    slots: new SlotPool(context),
+    contextTokens,
+    sliceTokens: order.sliceTokens,
+    dispose: () => llama.dispose(),
+  };
+}
+
+/** The first evaluation allocates buffers and faults the file's pages in; it also shows whether the weights are sound. */
+async function warmUp(host: LlamaHost): Promise<void> {
+  const body = { messages: [{ role: "user", content: "Hello" }], max_tokens: 1, temperature: 0 };
+  const control = {
+    emit: () => undefined,
+    signal: new AbortController().signal,
+    mayGoOn: () => Promise.resolve(),
+  };
+  const { usage } = await runChat(host, body, control).catch((error: unknown) => {
+    throw new EngineError("fault", "warmup_failed", messageOf(error), { cause: error });
+  });
+  if (usage.completionTokens === 0) {
+    throw new EngineError(
+      "fault",
+      "warmup_failed",
+      "the model answered a greeting with nothing: damaged weights?",
+    );
+  }
+  await host.slots.forget();
+}
+
+function toLoadError(error: unknown, tail: readonly string[], path: string): EngineError {
+  if (error instanceof EngineError) return error;
+  if (error instanceof NoBinaryFoundError) {
+    return new EngineError(
+      "fault",
+      "engine_unavailable",
+      `no prebuilt llama.cpp for this machine: ${error.message}`,
+    );
+  }
+  // The reason is mostly in the log and not in the error. Paths stay here: they hold the operator's name.
+  const text = [messageOf(error), ...tail].join("\n").replaceAll(path, basename(path)).slice(0, 1900);
+  const memory =
+    error instanceof InsufficientMemoryError ||
+    /out of memory|unable to allocate|failed to allocate|cannot allocate/i.test(text);
+  return memory
+    ? new EngineError("capacity", "insufficient_memory", text)
+    : new EngineError("fault", "load_failed", text);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

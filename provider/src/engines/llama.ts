@@ -1,0 +1,243 @@
+import { availableParallelism } from "node:os";
+
+import {
+  type ChatRequest,
+  type ChatResult,
+  type EmitChatEvent,
+  type Engine,
+  EngineError,
+  type LoadedModel,
+  type LoadOptions,
+  type LocalModel,
+} from "../engine.ts";
+import { settledOrAborted } from "./abortable.ts";
+import { deferred } from "./deferred.ts";
+import { createEventPipe, type EventPipe } from "./event-pipe.ts";
+import type { Failure, LoadOrder, Report } from "./llama-messages.ts";
+import { type LlamaProcess, type ProcessEnd, startLlamaProcess } from "./llama-process.ts";
+
+/**
+ * The engine `node-llama-cpp`: llama.cpp with prebuilt binaries, one child process per loaded model. This side never
+ * loads native code, so that no model file and no fault of the engine can take the connection down with it; ending the
+ * process is also the one promise that the memory comes back.
+ *
+ * Beyond OpenAI's fields a request may carry `grammar` (GBNF, as in llama-server), `top_k`, `min_p` and `repeat_penalty`.
+ */
+export interface LlamaEngineOptions {
+  /** CPU threads; by default all cores but one, and one for tiny models. On Apple silicon the library decides. */
+  readonly threads?: number;
+  /** `false` keeps the model on the CPU; by default Metal is used where there is one. */
+  readonly gpu?: boolean;
+  /** Tokens of a prompt evaluated in one piece: how long other streams wait, and an abort. */
+  readonly sliceTokens?: number;
+  /** A load that takes longer is ended; some damaged files make llama.cpp hang. */
+  readonly loadTimeoutMs?: number;
+  /** How long an unload may take before the process is ended by force. */
+  readonly unloadTimeoutMs?: number;
+  /** Lines of the native logger: about files, memory and devices, never about requests. */
+  readonly onLog?: (line: string) => void;
+}
+
+const DEFAULT_LOAD_TIMEOUT_MS = 15 * 60_000;
+const DEFAULT_UNLOAD_TIMEOUT_MS = 5_000;
+/** Metal likes larger batches than a CPU; both keep a slice well under a tenth of a second on what they run on. */
+const SLICE_TOKENS = { gpu: 512, cpu: 256 };
+/** ggml's threads meet after every operation: on a model this small a second one makes it 20 times slower. */
+const TINY_MODEL_BYTES = 100_000_000;
+const MAX_SLOTS = 64;
+/** llama.cpp does not refuse a context of absurd size, it hangs while allocating it. */
+const MAX_CONTEXT_TOKENS = 1_048_576;
+
+export function createLlamaEngine(options: LlamaEngineOptions = {}): Engine {
+  return {
+    name: "node-llama-cpp",
+    load: (model, loadOptions) => LoadedLlama.load(model, loadOptions, options),
+  };
+}
+
+interface Run {
+  readonly pipe: EventPipe;
+  readonly finish: (result: ChatResult) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+class LoadedLlama implements LoadedModel {
+  readonly model: LocalModel;
+  readonly slots: number;
+  readonly died: Promise<EngineError>;
+  readonly #process: LlamaProcess;
+  readonly #unloadTimeoutMs: number;
+  readonly #runs = new Map<number, Run>();
+  readonly #ready = deferred<void>();
+  #contextTokens: number;
+  #onProgress: ((progress: number) => void) | null;
+  #nextRun = 0;
+  #unloading: Promise<void> | null = null;
+  #dead: EngineError | null = null;
+
+  static async load(model: LocalModel, load: LoadOptions, options: LlamaEngineOptions): Promise<LoadedLlama> {
+    load.signal.throwIfAborted();
+    const order = toOrder(model, load, options);
+    const loaded = new LoadedLlama(model, load, options);
+    loaded.#process.send(order);
+    const limitMs = options.loadTimeoutMs ?? DEFAULT_LOAD_TIMEOUT_MS;
+    const timer = setTimeout(() => {
+      loaded.#ready.reject(
+        new EngineError("fault", "load_failed", `the load took longer than ${limitMs} ms`),
+      );
+      loaded.#process.kill();
+    }, limitMs);
+    const onAbort = (): void => loaded.#ready.reject(load.signal.reason);
+    load.signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      await loaded.#ready.promise;
+      return loaded;
+    } catch (error) {
+      await loaded.unload();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      load.signal.removeEventListener("abort", onAbort);
+      loaded.#onProgress = null;
+    }
+  }
+
+  private constructor(model: LocalModel, load: LoadOptions, options: LlamaEngineOptions) {
+    this.model = model;
+    this.slots = load.slots;
+    this.#contextTokens = load.contextTokens;
+    this.#unloadTimeoutMs = options.unloadTimeoutMs ?? DEFAULT_UNLOAD_TIMEOUT_MS;
+    this.#onProgress = load.onProgress ?? null;
+    this.#process = startLlamaProcess((report) => this.#onReport(report, options.onLog));
+    this.died = this.#process.gone.then((end) => this.#onGone(end));
+  }
+
+  get contextTokens(): number {
+    return this.#contextTokens;
+  }
+
+  async run(request: ChatRequest, emit: EmitChatEvent, signal: AbortSignal): Promise<ChatResult> {
+    if (this.#dead !== null) throw this.#dead;
+    const id = this.#nextRun;
+    this.#nextRun += 1;
+    const done = deferred<ChatResult>();
+    const cancel = (): void => this.#process.send({ type: "cancel", id });
+    const pipe = createEventPipe(emit, {
+      hold: () => this.#process.send({ type: "pause", id }),
+      goOn: () => this.#process.send({ type: "resume", id }),
+      fail(error) {
+        done.reject(error);
+        cancel();
+      },
+    });
+    const onAbort = (): void => {
+      pipe.close();
+      cancel();
+    };
+    this.#runs.set(id, { pipe, finish: done.resolve, fail: done.reject });
+    this.#process.send({ type: "run", id, body: request.body });
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      const result = await done.promise;
+      await settledOrAborted(pipe.settled(), signal);
+      return signal.aborted ? { ...result, finishReason: "cancelled" } : result;
+    } finally {
+      pipe.close();
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  unload(): Promise<void> {
+    this.#unloading ??= this.#end();
+    return this.#unloading;
+  }
+
+  #end(): Promise<void> {
+    this.#dead ??= new EngineError("fault", "unloaded", "the model was unloaded");
+    this.#failRuns(this.#dead);
+    return this.#process.end(this.#unloadTimeoutMs);
+  }
+
+  #onReport(report: Report, onLog: LlamaEngineOptions["onLog"]): void {
+    switch (report.type) {
+      case "progress":
+        this.#onProgress?.(report.progress);
+        break;
+      case "log":
+        onLog?.(report.line);
+        break;
+      case "ready":
+        this.#contextTokens = report.contextTokens;
+        this.#ready.resolve();
+        break;
+      case "load_failed":
+        this.#ready.reject(toError(report.failure));
+        break;
+      case "event":
+        this.#runs.get(report.id)?.pipe.push(report.event);
+        break;
+      case "done":
+        this.#take(report.id)?.finish(report.result);
+        break;
+      case "run_failed":
+        this.#take(report.id)?.fail(toError(report.failure));
+        break;
+    }
+  }
+
+  /** Never resolves for a process that was asked to end. */
+  #onGone(end: ProcessEnd): EngineError | Promise<EngineError> {
+    if (this.#unloading !== null) return new Promise(() => undefined);
+    const error = new EngineError(
+      "fault",
+      "engine_crashed",
+      `the engine's process ended: ${end.description}`,
+    );
+    this.#dead = error;
+    this.#ready.reject(error);
+    this.#failRuns(error);
+    return error;
+  }
+
+  #take(id: number): Run | undefined {
+    const run = this.#runs.get(id);
+    this.#runs.delete(id);
+    return run;
+  }
+
+  #failRuns(error: EngineError): void {
+    for (const run of this.#runs.values()) run.fail(error);
+    this.#runs.clear();
+  }
+}
+
+function toOrder(model: LocalModel, load: LoadOptions, options: LlamaEngineOptions): LoadOrder {
+  const { slots, contextTokens } = load;
+  if (!Number.isInteger(slots) || slots < 1 || slots > MAX_SLOTS) {
+    throw new EngineError("fault", "load_failed", `slots must be 1 to ${MAX_SLOTS}, not ${slots}`);
+  }
+  if (!Number.isInteger(contextTokens) || contextTokens < 1 || contextTokens > MAX_CONTEXT_TOKENS) {
+    throw new EngineError("fault", "load_failed", `contextTokens must be 1 to ${MAX_CONTEXT_TOKENS}`);
+  }
+  const gpu = options.gpu ?? true;
+  const metal = gpu && process.platform === "darwin" && process.arch === "arm64";
+  return {
+    type: "load",
+    path: model.path,
+    slots,
+    contextTokens,
+    gpu,
+    threads: options.threads ?? (metal ? null : cpuThreads(model.sizeBytes)),
+    sliceTokens: options.sliceTokens ?? (metal ? SLICE_TOKENS.gpu : SLICE_TOKENS.cpu),
+  };
+}
+
+/** One core is left to Node's own thread: ggml's threads spin while they wait for each other. */
+function cpuThreads(sizeBytes: number): number {
+  return sizeBytes < TINY_MODEL_BYTES ? 1 : Math.max(1, availableParallelism() - 1);
+}
+
+function toError(failure: Failure): EngineError {
+  return new EngineError(failure.class, failure.code, failure.message);
+}

@@ -1,0 +1,160 @@
+import type { ArrayNode, JsonSchema, ObjectNode, SchemaNode, StringFormat } from "./json-schema.ts";
+
+/**
+ * GBNF, the grammar language of llama.cpp, for texts that follow a JSON Schema. The library's own translation writes
+ * every property, optional or not, knows no `anyOf` and ends each answer with four line breaks; this one leaves
+ * optional properties to the model, which for the arguments of tools is the difference between "no limit" and an
+ * invented one.
+ *
+ * Properties come in the order of the schema. Between tokens of JSON there may be one space, or a line break with some
+ * indentation, as models write it; no more, so that a weak model cannot fill its answer with blanks.
+ */
+
+const COMMON_RULES = String.raw`ws ::= | " " | "\n" [ \t]{0,16}
+char ::= [^"\\\x7F\x00-\x1F] | "\\" (["\\/bfnrt] | "u" [0-9a-fA-F]{4})
+string ::= "\"" char* "\""
+digits ::= [0-9]{1,15}
+number ::= "-"? ("0" | [1-9] [0-9]{0,14}) ("." digits)? ([eE] [-+]? [0-9]{1,2})?
+value ::= object | array | string | number | "true" | "false" | "null"
+object ::= "{" ws (string ":" ws value (ws "," ws string ":" ws value)*)? ws "}"
+array ::= "[" ws (value (ws "," ws value)*)? ws "]"
+year-day ::= [0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [1-2] [0-9] | "3" [0-1])
+day-time ::= ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{3})? ("Z" | [-+] ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9])
+uuid ::= [0-9a-f]{8} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{12}`;
+
+const FORMATS: Readonly<Record<StringFormat, string>> = {
+  date: String.raw`"\"" year-day "\""`,
+  time: String.raw`"\"" day-time "\""`,
+  "date-time": String.raw`"\"" year-day "T" day-time "\""`,
+  uuid: String.raw`"\"" uuid "\""`,
+};
+
+/** A grammar whose texts are JSON values that follow the schema. */
+export function schemaGrammar(schema: JsonSchema): string {
+  const rules = new GrammarRules();
+  const root = rules.schema(schema);
+  return rules.text(root);
+}
+
+/**
+ * A grammar for one call of one of these functions, written as a JSON object. What stands before the arguments is
+ * `forcedCallPrefix(name)`, letter for letter, and after them comes one `}`: the stream is cut there.
+ */
+export function forcedCallGrammar(tools: readonly { name: string; parameters: JsonSchema }[]): string {
+  const rules = new GrammarRules();
+  const calls = tools.map(
+    (tool) => `${literal(forcedCallPrefix(tool.name))} ${rules.schema(tool.parameters)} "}"`,
+  );
+  return rules.text(calls.join(" | "));
+}
+
+export function forcedCallPrefix(name: string): string {
+  return `{"name": ${JSON.stringify(name)}, "arguments": `;
+}
+
+class GrammarRules {
+  readonly #rules: string[] = [];
+  #names = 0;
+
+  text(root: string): string {
+    return [`root ::= ${root}`, ...this.#rules, COMMON_RULES].join("\n");
+  }
+
+  /** The name of a rule for the schema; its definitions become rules of their own, which may refer to themselves. */
+  schema({ root, definitions }: JsonSchema): string {
+    const ruleOfDefinition = new Map([...definitions.keys()].map((name) => [name, this.#newName()]));
+    for (const [name, node] of definitions) {
+      this.#rules.push(`${ruleOfDefinition.get(name) ?? "value"} ::= ${this.#node(node, ruleOfDefinition)}`);
+    }
+    return this.#rule(this.#node(root, ruleOfDefinition));
+  }
+
+  #node(node: SchemaNode, refs: ReadonlyMap<string, string>): string {
+    switch (node.kind) {
+      case "any":
+        return "value";
+      case "null":
+        return '"null"';
+      case "boolean":
+        return '("true" | "false")';
+      case "literals":
+        return `(${node.values.map((value) => literal(JSON.stringify(value))).join(" | ")})`;
+      case "union":
+        return `(${node.options.map((option) => this.#node(option, refs)).join(" | ")})`;
+      case "ref":
+        return refs.get(node.name) ?? "value";
+      case "number":
+        return numberRule(node.integer, node.atLeast);
+      case "string":
+        if (node.format !== null) return FORMATS[node.format];
+        if (node.minLength === 0 && node.maxLength === null) return "string";
+        return String.raw`"\"" char{${node.minLength},${node.maxLength ?? ""}} "\""`;
+      case "object":
+        return this.#object(node, refs);
+      case "array":
+        return this.#array(node, refs);
+    }
+  }
+
+  /**
+   * The commas are the difficulty: one stands before each property but the first that is written. So each property
+   * has two rules, one for the rest of the object after something was written and one for before.
+   */
+  #object(node: ObjectNode, refs: ReadonlyMap<string, string>): string {
+    const extra = node.additional === null ? null : `string ":" ws ${this.#node(node.additional, refs)}`;
+    let afterFirst = extra === null ? '""' : this.#rule(`(ws "," ws ${extra})*`);
+    let beforeFirst = extra === null ? '""' : this.#rule(`(${extra} ${afterFirst})?`);
+    for (const property of node.properties.toReversed()) {
+      const value = this.#rule(this.#node(property.schema, refs));
+      const pair = `${literal(JSON.stringify(property.name))} ":" ws ${value}`;
+      beforeFirst = this.#rule(`${pair} ${afterFirst}${property.required ? "" : ` | ${beforeFirst}`}`);
+      afterFirst = this.#rule(`(ws "," ws ${pair})${property.required ? "" : "?"} ${afterFirst}`);
+    }
+    return `"{" ws ${beforeFirst} ws "}"`;
+  }
+
+  #array(node: ArrayNode, refs: ReadonlyMap<string, string>): string {
+    const prefix = node.prefix.map((item) => this.#rule(this.#node(item, refs)));
+    const more = node.items === null ? null : this.#rule(this.#node(node.items, refs));
+    const least = Math.max(0, node.minItems - prefix.length);
+    const most = node.maxItems === null ? null : Math.max(0, node.maxItems - prefix.length);
+    const items = [...prefix];
+    if (more !== null && prefix.length > 0) items.push(`(ws "," ws ${more}){${least},${most ?? ""}}`);
+    if (more !== null && prefix.length === 0 && most !== 0) {
+      const list = `${more} (ws "," ws ${more}){${Math.max(0, least - 1)},${most === null ? "" : most - 1}}`;
+      return `"[" ws ${least === 0 ? `(${list})?` : list} ws "]"`;
+    }
+    const [first = '""', ...rest] = items;
+    const tail = rest.map((item) => (item.startsWith("(") ? item : `ws "," ws ${item}`));
+    return `"[" ws ${[first, ...tail].join(" ")} ws "]"`;
+  }
+
+  #rule(body: string): string {
+    const name = this.#newName();
+    this.#rules.push(`${name} ::= ${body}`);
+    return name;
+  }
+
+  #newName(): string {
+    this.#names += 1;
+    return `r${this.#names}`;
+  }
+}
+
+function numberRule(integer: boolean, atLeast: 0 | 1 | null): string {
+  if (integer && atLeast === 1) return "[1-9] [0-9]{0,14}";
+  const sign = atLeast === null ? '"-"? ' : "";
+  const whole = `("0" | [1-9] [0-9]{0,14})`;
+  return integer ? `${sign}${whole}` : `${sign}${whole} ("." digits)?`;
+}
+
+/** GBNF quotes as C does; other characters stand for themselves. */
+function literal(text: string): string {
+  const escaped = text
+    .replaceAll("\\", "\\\\")
+    .replaceAll('"', '\\"')
+    .replaceAll("\n", "\\n")
+    .replaceAll("\r", "\\r")
+    .replaceAll("\t", "\\t");
+  return `"${escaped}"`;
+}

@@ -1,0 +1,38 @@
+import type { Log, LogFields } from "./agent/ports.ts";
+
+/** Log lines, as text for people or as JSON for programs. Never about what a prompt or an answer says. */
+
+type Level = "info" | "warn" | "error";
+
+export interface LogOptions {
+  readonly json: boolean;
+  readonly write: (line: string) => void;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: () => number;
+}
+
+export function createLog({ json, write, now }: LogOptions): Log {
+  const log = (level: Level, message: string, fields: LogFields = {}): void => {
+    const at = new Date(now()).toISOString();
+    write(
+      json
+        ? JSON.stringify({ at, level, message, ...fields })
+        : `${at.slice(0, 19)}Z ${level.padEnd(5)} ${message}${asText(fields)}`,
+    );
+  };
+  return {
+    info: (message, fields) => log("info", message, fields),
+    warn: (message, fields) => log("warn", message, fields),
+    error: (message, fields) => log("error", message, fields),
+  };
+}
+
+function asText(fields: LogFields): string {
+  let text = "";
+  for (const [name, value] of Object.entries(fields)) {
+    if (value === null || value === "") continue;
+    const shown = String(value);
+    text += ` ${name}=${/[\s"=]/.test(shown) ? JSON.stringify(shown) : shown}`;
+  }
+  return text;
+}

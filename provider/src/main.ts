@@ -1,0 +1,199 @@
+#!/usr/bin/env node
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+
+import { z } from "zod";
+
+import { Agent, type AgentPorts } from "./agent.ts";
+import type { Clock } from "./agent/ports.ts";
+import { createDial } from "./connection.ts";
+import type { Engine } from "./engine.ts";
+import { createEchoEngine } from "./engines/echo.ts";
+import { createLlamaEngine } from "./engines/llama.ts";
+import { isTranslated, readHardware, watchVitals } from "./hardware.ts";
+import { createLog } from "./log.ts";
+import { findModels } from "./models.ts";
+import { createAnswerEncoder } from "./openai/answer-encoder.ts";
+import { HELP, readCommandLine, type Options } from "./options.ts";
+import { lockState, openIdentity } from "./state.ts";
+import { StatusLine } from "./status-line.ts";
+import { UserError } from "./user-error.ts";
+
+/** The program: reads the command line, gives the agent its ports and waits for a signal. */
+
+const VITALS_INTERVAL_MS = 10_000;
+/** After a second signal the engine has this long to free its memory before the process ends anyway. */
+const ABORT_LIMIT_MS = 6000;
+
+const EXIT_OK = 0;
+const EXIT_USAGE = 2;
+/** The coordinator does not want this machine: starting again without a change is of no use. */
+const EXIT_REFUSED = 3;
+const EXIT_SECOND_SIGNAL = 130;
+
+const systemClock: Clock = {
+  now: () => Date.now(),
+  after: (delayMs, run) => {
+    const timer = setTimeout(run, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+async function main(): Promise<number> {
+  const commandLine = readCommandLine(process.argv.slice(2), process.env);
+  switch (commandLine.command) {
+    case "help":
+      console.log(HELP);
+      return EXIT_OK;
+    case "version":
+      console.log(readVersion());
+      return EXIT_OK;
+    case "serve": {
+      const unlock = lockState(commandLine.options.stateDirectory);
+      try {
+        return await serve(commandLine.options);
+      } finally {
+        unlock();
+      }
+    }
+  }
+}
+
+async function serve(options: Options): Promise<number> {
+  if (await isTranslated(process.platform, process.arch)) {
+    throw new UserError(
+      "This is an Intel build of Node that runs translated on Apple silicon, where models cannot use the GPU. Install the arm64 build of Node and try again.",
+    );
+  }
+  // The engine's process inherits the environment and has no use for the token.
+  delete process.env["POOLKEEPER_PROVIDER_TOKEN"];
+  const { models, skipped } = findModels(options.sources);
+  const identity = openIdentity(options.stateDirectory, options.machineId);
+  const version = readVersion();
+
+  let print = (line: string): void => console.log(line);
+  const log = createLog({ json: options.json, write: (line) => print(line), now: systemClock.now });
+  const vitals = watchVitals(process.platform, VITALS_INTERVAL_MS);
+  const ports: AgentPorts = {
+    clock: systemClock,
+    random: Math.random,
+    dial: createDial({
+      coordinator: options.coordinator,
+      token: options.token,
+      machineId: identity.machineId,
+      userAgent: `poolkeeper-provider/${version}`,
+    }),
+    engine: createEngine(options),
+    createAnswerEncoder,
+    vitals: vitals.newest,
+    log,
+  };
+  const agent = new Agent(
+    {
+      version,
+      machineId: identity.machineId,
+      sessionId: randomBytes(12).toString("hex"),
+      publicKey: identity.publicKey,
+      hardware: await readHardware(process.platform),
+      models,
+      slots: options.slots,
+      contextTokens: options.contextTokens,
+      privateOnly: options.privateOnly,
+    },
+    ports,
+  );
+
+  log.info("starting", {
+    version,
+    machine: identity.machineId,
+    coordinator: options.coordinator.origin,
+    models: models.map(({ id }) => id).join(" "),
+    engine: ports.engine.name,
+    pid: process.pid,
+  });
+  for (const warning of [...options.warnings, ...skipped.map((reason) => `skipped ${reason}`)])
+    log.warn(warning);
+
+  const stayAwake = options.caffeinate ? keepAwake() : () => {};
+  const status = options.json || !process.stdout.isTTY ? null : showStatus(agent);
+  if (status !== null) print = (line) => status.print(line);
+  const signals = listenToSignals(agent);
+  agent.start();
+  const cause = await agent.finished;
+  signals.stop();
+  status?.stop();
+  vitals.stop();
+  stayAwake();
+  log.info("stopped");
+  if (signals.wereRepeated()) return EXIT_SECOND_SIGNAL;
+  return cause.kind === "asked" ? EXIT_OK : EXIT_REFUSED;
+}
+
+function createEngine({ engine, threads }: Options): Engine {
+  switch (engine) {
+    case "llama":
+      return createLlamaEngine(threads === null ? {} : { threads });
+    case "echo":
+      return createEchoEngine();
+  }
+}
+
+/** The first signal ends the program when running requests are done, the second one at once. */
+function listenToSignals(agent: Agent): { stop: () => void; wereRepeated: () => boolean } {
+  let count = 0;
+  const onSignal = (): void => {
+    count += 1;
+    if (count === 1) {
+      agent.stop();
+      return;
+    }
+    agent.abort();
+    setTimeout(() => process.exit(EXIT_SECOND_SIGNAL), ABORT_LIMIT_MS).unref();
+  };
+  // SIGHUP: the terminal was closed.
+  const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, onSignal);
+  // A launcher that keeps a channel to this program is gone: nobody would stop it any more.
+  process.once("disconnect", onSignal);
+  return {
+    stop: () => {
+      for (const signal of signals) process.off(signal, onSignal);
+    },
+    wereRepeated: () => count > 1,
+  };
+}
+
+function showStatus(agent: Agent): StatusLine {
+  const terminal = {
+    write: (text: string) => process.stdout.write(text),
+    columns: () => process.stdout.columns,
+  };
+  const status = new StatusLine(terminal, () => agent.status(), systemClock.now);
+  status.start();
+  return status;
+}
+
+/** Keeps a Mac from falling asleep; caffeinate ends with this process even if it is killed. */
+function keepAwake(): () => void {
+  if (process.platform !== "darwin") return () => {};
+  const child = spawn("/usr/bin/caffeinate", ["-i", "-w", String(process.pid)], { stdio: "ignore" });
+  // Without it the Mac may sleep: a pity, but no reason not to serve.
+  child.on("error", () => {});
+  child.unref();
+  return () => child.kill();
+}
+
+function readVersion(): string {
+  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
+}
+
+try {
+  // Explicitly, since a connection or a child that lingers must not keep the program alive.
+  process.exit(await main());
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  console.error(`poolkeeper-provider: ${error.message}`);
+  process.exit(EXIT_USAGE);
+}

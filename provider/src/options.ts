@@ -1,0 +1,235 @@
+import { readFileSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs, type ParseArgsConfig } from "node:util";
+
+import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
+import type { ModelSources } from "./models.ts";
+import { UserError } from "./user-error.ts";
+
+/** The command line and the environment, read into what the program needs. */
+
+export type EngineName = "llama" | "echo";
+
+export interface Options {
+  readonly coordinator: URL;
+  readonly token: string;
+  readonly sources: ModelSources;
+  readonly machineId: MachineId | null;
+  readonly slots: number;
+  readonly contextTokens: number;
+  /** null: the engine decides. */
+  readonly threads: number | null;
+  readonly engine: EngineName;
+  readonly stateDirectory: string;
+  readonly privateOnly: boolean;
+  readonly json: boolean;
+  readonly caffeinate: boolean;
+  /** What the owner should know but need not change. */
+  readonly warnings: readonly string[];
+}
+
+export type CommandLine =
+  | { readonly command: "serve"; readonly options: Options }
+  | { readonly command: "help" }
+  | { readonly command: "version" };
+
+const DEFAULT_SLOTS = 4;
+const MAX_SLOTS = 64;
+const DEFAULT_CONTEXT_TOKENS = 4096;
+const MIN_CONTEXT_TOKENS = 256;
+/** Beyond it an engine may hang instead of refusing. */
+const MAX_CONTEXT_TOKENS = 1_048_576;
+const MAX_THREADS = 256;
+
+export const HELP = `Serves open models on this machine for a Poolkeeper coordinator.
+
+  poolkeeper-provider --coordinator https://pool.example.com --token-file ~/.poolkeeper/token \\
+                      --model gpt-oss-20b=~/models/gpt-oss-20b-mxfp4.gguf
+
+Connection
+  --coordinator URL     address of the coordinator       [POOLKEEPER_COORDINATOR]
+  --token-file FILE     file that holds the provider token
+  --token TOKEN         the token itself; other users of this machine can see it
+                        in the process list              [POOLKEEPER_PROVIDER_TOKEN]
+  --machine-id ID       name of this machine in the fleet; chosen once and kept
+  --private             serve only requests of this machine's owner
+
+Models
+  --model ID=FILE       offer a GGUF file under a catalog id; may be repeated,
+                        the first one is loaded at the start
+  --models-dir DIR      offer every *.gguf in a directory under its file name
+  --slots N             requests at once (default ${DEFAULT_SLOTS})
+  --context N           tokens per slot (default ${DEFAULT_CONTEXT_TOKENS}; at most what the model was trained for)
+  --threads N           CPU threads (default: the engine's choice)
+  --engine NAME         llama (default), or echo: no model, repeats what it is told
+
+Program
+  --state DIR           machine id and key (default ~/.poolkeeper)
+  --no-caffeinate       let this Mac go to sleep while it serves
+  --json                log lines as JSON
+  --help, --version
+
+Stop with Ctrl-C: running requests are finished first. A second Ctrl-C stops at once.`;
+
+const FLAGS = {
+  coordinator: { type: "string" },
+  token: { type: "string" },
+  "token-file": { type: "string" },
+  model: { type: "string", multiple: true },
+  "models-dir": { type: "string", multiple: true },
+  "machine-id": { type: "string" },
+  slots: { type: "string" },
+  context: { type: "string" },
+  threads: { type: "string" },
+  engine: { type: "string" },
+  state: { type: "string" },
+  private: { type: "boolean" },
+  json: { type: "boolean" },
+  "no-caffeinate": { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean", short: "v" },
+} as const satisfies ParseArgsConfig["options"];
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws UserError that names the flag and says what to write instead. */
+export function readCommandLine(argv: readonly string[], env: Environment): CommandLine {
+  const values = parseFlags(argv);
+  if (values.help === true) return { command: "help" };
+  if (values.version === true) return { command: "version" };
+  const warnings: string[] = [];
+  const engine = readEngine(values.engine);
+  const options: Options = {
+    coordinator: readCoordinator(values.coordinator ?? env["POOLKEEPER_COORDINATOR"], warnings),
+    token: readToken(values.token, values["token-file"], env["POOLKEEPER_PROVIDER_TOKEN"], warnings),
+    sources: {
+      models: (values.model ?? []).map(expandHomeInSource),
+      directories: (values["models-dir"] ?? []).map((directory) => resolve(expandHome(directory))),
+      needsFiles: engine === "llama",
+    },
+    machineId: readMachineId(values["machine-id"]),
+    slots: readNumber("--slots", values.slots, DEFAULT_SLOTS, 1, MAX_SLOTS),
+    contextTokens: readNumber(
+      "--context",
+      values.context,
+      DEFAULT_CONTEXT_TOKENS,
+      MIN_CONTEXT_TOKENS,
+      MAX_CONTEXT_TOKENS,
+    ),
+    threads: values.threads === undefined ? null : readNumber("--threads", values.threads, 1, 1, MAX_THREADS),
+    engine,
+    stateDirectory: resolve(expandHome(values.state ?? join(homedir(), ".poolkeeper"))),
+    privateOnly: values.private === true,
+    json: values.json === true,
+    caffeinate: values["no-caffeinate"] !== true,
+    warnings,
+  };
+  return { command: "serve", options };
+}
+
+function parseFlags(argv: readonly string[]): ReturnType<typeof parseArgs<{ options: typeof FLAGS }>>["values"] {
+  try {
+    return parseArgs({ args: [...argv], options: FLAGS, strict: true, allowPositionals: false }).values;
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new UserError(`${message.split(". ")[0] ?? message}. See --help.`, { cause });
+  }
+}
+
+function readCoordinator(text: string | undefined, warnings: string[]): URL {
+  if (text === undefined || text === "") {
+    throw new UserError(
+      "Which coordinator? Give --coordinator https://... or set POOLKEEPER_COORDINATOR. See --help.",
+    );
+  }
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch (cause) {
+    throw new UserError(`--coordinator ${text} is not a URL. Write it like https://pool.example.com.`, { cause });
+  }
+  if (url.protocol === "wss:" || url.protocol === "ws:") {
+    url = new URL(text.replace(/^ws/i, "http"));
+  }
+  if (url.protocol !== "https:" && url.protocol !== "http:") {
+    throw new UserError(`--coordinator ${text} must begin with https:// (or http:// on this machine).`);
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw new UserError("--coordinator must not contain a user name or password. Use --token-file.");
+  }
+  if (url.protocol === "http:" && !isLoopback(url.hostname)) {
+    warnings.push("the coordinator's address is http: token and prompts travel unencrypted; use https");
+  }
+  return url;
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127\./.test(host);
+}
+
+function readToken(
+  flag: string | undefined,
+  file: string | undefined,
+  env: string | undefined,
+  warnings: string[],
+): string {
+  if (flag !== undefined && file !== undefined) {
+    throw new UserError("Give either --token or --token-file, not both.");
+  }
+  let token = env ?? "";
+  if (flag !== undefined) {
+    warnings.push("other users of this machine can read --token in the process list; prefer --token-file");
+    token = flag;
+  }
+  if (file !== undefined) token = readTokenFile(resolve(expandHome(file)), warnings);
+  token = token.trim();
+  if (token === "") {
+    throw new UserError(
+      "No provider token. Give --token-file FILE, or set POOLKEEPER_PROVIDER_TOKEN; the coordinator's operator hands tokens out.",
+    );
+  }
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new UserError("The provider token has characters that no token has.");
+  return token;
+}
+
+function readTokenFile(path: string, warnings: string[]): string {
+  try {
+    if ((statSync(path).mode & 0o077) !== 0) {
+      warnings.push(`other users of this machine can read ${path}; run: chmod 600 ${path}`);
+    }
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new UserError(`Cannot read the token file ${path}: ${message}.`, { cause });
+  }
+}
+
+function readMachineId(text: string | undefined): MachineId | null {
+  if (text === undefined) return null;
+  const parsed = machineIdSchema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new UserError(`--machine-id ${text} will not do: ${parsed.error.issues[0]?.message ?? ""}.`);
+}
+
+function readEngine(text = "llama"): EngineName {
+  if (text === "llama" || text === "echo") return text;
+  throw new UserError(`--engine ${text} is not known. There are llama and echo.`);
+}
+
+function readNumber(flag: string, text: string | undefined, byDefault: number, min: number, max: number): number {
+  if (text === undefined) return byDefault;
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+  throw new UserError(`${flag} ${text} must be a whole number from ${min} to ${max}.`);
+}
+
+/** launchd and config files pass `~` on as it is; a shell has replaced it before. */
+function expandHome(path: string): string {
+  return path === "~" || path.startsWith("~/") ? join(homedir(), path.slice(1)) : path;
+}
+
+function expandHomeInSource(source: string): string {
+  const at = source.indexOf("=");
+  return at < 0 ? source : `${source.slice(0, at + 1)}${expandHome(source.slice(at + 1))}`;
+}

@@ -1,0 +1,104 @@
+import type { AgentStatus } from "./agent.ts";
+
+/** One line at the bottom of a terminal that says what the machine is doing; log lines scroll by above it. */
+
+const REDRAW_MS = 500;
+/** Tokens per second are averaged over this many redraws. */
+const RATE_SAMPLES = 10;
+
+export interface Terminal {
+  write(text: string): void;
+  columns(): number;
+}
+
+export class StatusLine {
+  readonly #terminal: Terminal;
+  readonly #read: () => AgentStatus;
+  readonly #now: () => number;
+  readonly #samples: { readonly at: number; readonly tokens: number }[] = [];
+  #shown = "";
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(terminal: Terminal, read: () => AgentStatus, now: () => number) {
+    this.#terminal = terminal;
+    this.#read = read;
+    this.#now = now;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.redraw(), REDRAW_MS);
+    this.redraw();
+  }
+
+  /** Leaves the terminal as it was found. */
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    this.#erase();
+  }
+
+  /** Prints a line above the status. */
+  print(line: string): void {
+    const shown = this.#shown;
+    this.#erase();
+    this.#terminal.write(`${line}\n`);
+    if (this.#timer !== null) this.#draw(shown);
+  }
+
+  redraw(): void {
+    const status = this.#read();
+    const at = this.#now();
+    this.#samples.push({ at, tokens: status.tokens });
+    if (this.#samples.length > RATE_SAMPLES) this.#samples.shift();
+    const line = describeStatus(status, tokensPerSecond(this.#samples), at);
+    if (line === this.#shown) return;
+    this.#erase();
+    this.#draw(line);
+  }
+
+  #draw(line: string): void {
+    this.#shown = line;
+    // A line that wraps could not be erased again.
+    this.#terminal.write(line.slice(0, Math.max(0, this.#terminal.columns() - 1)));
+  }
+
+  #erase(): void {
+    if (this.#shown !== "") this.#terminal.write("\r\u001b[2K");
+    this.#shown = "";
+  }
+}
+
+export function describeStatus(status: AgentStatus, tps: number, now: number): string {
+  const parts = [stateOf(status)];
+  if (status.state !== "loading") {
+    parts.push(`${status.running}/${status.slots} running`, `${tps.toFixed(tps < 10 ? 1 : 0)} tokens/s`);
+  }
+  parts.push(connectionOf(status, now));
+  return parts.join(" | ");
+}
+
+function stateOf({ state, model, progress }: AgentStatus): string {
+  switch (state) {
+    case "loading":
+      return `loading ${model ?? ""} ${Math.round(progress * 100)} %`;
+    case "serving":
+      return `serving ${model ?? ""}`;
+    case "idle":
+      return "no model loaded";
+    case "stopping":
+      return "stopping";
+  }
+}
+
+function connectionOf({ pools, nextDialAt }: AgentStatus, now: number): string {
+  if (pools > 0) return pools === 1 ? "connected" : `connected to ${pools} pools`;
+  if (nextDialAt === null) return "connecting";
+  return `not connected, next try in ${Math.max(0, Math.ceil((nextDialAt - now) / 1000))} s`;
+}
+
+function tokensPerSecond(samples: readonly { readonly at: number; readonly tokens: number }[]): number {
+  const first = samples[0];
+  const last = samples.at(-1);
+  if (first === undefined || last === undefined || last.at <= first.at) return 0;
+  return ((last.tokens - first.tokens) * 1000) / (last.at - first.at);
+}

@@ -1,0 +1,66 @@
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+
+import { ROOT } from "./root.ts";
+import { UserError } from "./user-error.ts";
+
+/** The command line of `npm start`. */
+
+export interface StartOptions {
+  /** 0 picks a free one. */
+  readonly port: number;
+  /** Show the chats, stop everything, say by the exit code whether all went right. */
+  readonly once: boolean;
+  /** Start two machines with tiny models and chat with them. */
+  readonly demo: boolean;
+  /** Where KV and SQLite live. */
+  readonly stateDir: string;
+  readonly help: boolean;
+}
+
+export const HELP = `Starts Poolkeeper on this machine: the coordinator, and two machines with tiny models to chat with.
+
+  npm start -- [options]
+
+  --port N      port of the coordinator (default 8787; 0 picks a free one)
+  --once        show the chats, stop everything; exit 0 only if all went right
+  --no-demo     the coordinator alone, with an empty fleet
+  --state DIR   where KV and SQLite live (default .poolkeeper), kept between runs
+  --help`;
+
+/** @throws UserError for options that do not exist or make no sense. */
+export function readOptions(args: readonly string[]): StartOptions {
+  const { port, once, "no-demo": noDemo, state, help } = parse(args);
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
+    throw new UserError(`--port wants a number from 0 to 65535, not "${port}".`);
+  }
+  if (once && noDemo) throw new UserError("--once shows the demo's chats, so it does not go with --no-demo.");
+  return { port: Number(port), once, demo: !noDemo, stateDir: resolve(ROOT, state), help };
+}
+
+interface Parsed {
+  readonly port: string;
+  readonly once: boolean;
+  readonly "no-demo": boolean;
+  readonly state: string;
+  readonly help: boolean;
+}
+
+function parse(args: readonly string[]): Parsed {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        port: { type: "string", default: "8787" },
+        once: { type: "boolean", default: false },
+        "no-demo": { type: "boolean", default: false },
+        state: { type: "string", default: ".poolkeeper" },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    });
+    return values;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UserError(`${why}\nSee "npm start -- --help".`);
+  }
+}

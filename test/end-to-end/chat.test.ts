@@ -1,0 +1,178 @@
+import { once } from "node:events";
+
+import { APIError } from "openai";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { Stack, until } from "./stack.ts";
+
+/** Real processes, real sockets, real models, the official client. */
+
+/** About 400 tokens: long enough to be cut in the middle. */
+const LONG =
+  "root ::= part part part part part part part part part part part part\npart ::= [a-zA-Z ,.;:!?'\\n-]{100}";
+
+const who = [{ role: "user" as const, content: "Who are you?" }];
+
+const stack = new Stack();
+
+beforeAll(async () => {
+  await stack.startCoordinator();
+  await stack.admin.addToCatalog(
+    ["tiny-bard", "tiny-verse"].map((id) => ({ id, context_length: 1024, size_gb: 0.003, min_ram_gb: 1 })),
+  );
+});
+
+afterAll(() => stack.stop());
+
+function longStream(signal?: AbortSignal) {
+  return stack
+    .client()
+    .chat.completions.create({ model: "tiny-bard", messages: who, stream: true, grammar: LONG } as never, {
+      signal: signal ?? null,
+    }) as unknown as Promise<
+    AsyncIterable<{ choices: { delta: { content?: string }; finish_reason: string | null }[] }>
+  >;
+}
+
+describe("the stack", () => {
+  it("answers a stranger's first request with 503 while the fleet is empty", async () => {
+    const error: unknown = await stack
+      .client()
+      .chat.completions.create({ model: "tiny-bard", messages: who })
+      .catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(APIError);
+    expect(error).toMatchObject({ status: 503, code: "model_unavailable" });
+  });
+
+  it("routes each model to the machine that holds it, streamed and not", async () => {
+    const bard = await stack.startProvider("mac-bard", "tiny-bard");
+    const verse = await stack.startProvider("mac-verse", "tiny-verse");
+    const client = stack.client();
+    for (const [model, name] of [
+      ["tiny-bard", "Tiny Bard"],
+      ["tiny-verse", "Tiny Verse"],
+    ] as const) {
+      const body = { model, messages: who, temperature: 0.7, top_p: 0.9, seed: 7 };
+      const whole = await client.chat.completions.create(body);
+      expect(whole.choices[0]?.message.content).toContain(name);
+      expect(whole.model).toBe(model);
+      expect(whole.usage?.completion_tokens).toBeGreaterThan(3);
+      const stream = await client.chat.completions.create({
+        ...body,
+        stream: true,
+        stream_options: { include_usage: true },
+      });
+      let text = "";
+      let usage: number | undefined;
+      const reasons: string[] = [];
+      for await (const chunk of stream) {
+        text += chunk.choices[0]?.delta.content ?? "";
+        const reason = chunk.choices[0]?.finish_reason;
+        if (reason != null) reasons.push(reason);
+        usage = chunk.usage?.completion_tokens ?? usage;
+      }
+      expect(text).toBe(whole.choices[0]?.message.content);
+      expect(usage).toBe(whole.usage?.completion_tokens);
+      expect(reasons).toEqual(["stop"]);
+    }
+    bard.kill("SIGTERM");
+    verse.kill("SIGTERM");
+    expect((await once(bard, "exit"))[0]).toBe(0);
+    expect((await once(verse, "exit"))[0]).toBe(0);
+  });
+
+  it("serves two clients at once on one machine", async () => {
+    const machine = await stack.startProvider("mac-two", "tiny-bard");
+    const streams = await Promise.all([longStream(), longStream()]);
+    const order: number[] = [];
+    await Promise.all(
+      streams.map(async (stream, index) => {
+        for await (const chunk of stream) if (chunk.choices[0]?.delta.content) order.push(index);
+      }),
+    );
+    const firstOfSecond = order.indexOf(1);
+    const lastOfFirst = order.lastIndexOf(0);
+    expect(Math.min(firstOfSecond, lastOfFirst)).toBeGreaterThanOrEqual(0);
+    expect(firstOfSecond).toBeLessThan(lastOfFirst);
+    machine.kill("SIGKILL");
+    await once(machine, "exit");
+  });
+
+  it("[F7] frees the slot when the client goes away half way", async () => {
+    const machine = await stack.startProvider("mac-cancel", "tiny-bard", ["--slots", "1"]);
+    const abort = new AbortController();
+    const stream = await longStream(abort.signal);
+    for await (const chunk of stream) {
+      if (chunk.choices[0]?.delta.content) break;
+    }
+    abort.abort();
+    // With one slot, this is answered only once the first request has left it.
+    const next = await stack
+      .client({ maxRetries: 5 })
+      .chat.completions.create({ model: "tiny-bard", messages: who });
+    expect(next.choices[0]?.message.content).toBeTruthy();
+    machine.kill("SIGKILL");
+    await once(machine, "exit");
+  });
+
+  it("tries another machine when one is killed before the first byte", async () => {
+    // The echo engine's machine waits long before its first token, so it can be killed in time.
+    const slow = await stack.startProvider("mac-slow", "tiny-bard", ["--engine", "echo"]);
+    slow.kill("SIGSTOP");
+    const pending = stack.client().chat.completions.create({ model: "tiny-bard", messages: who });
+    const good = await stack.startProvider("mac-good", "tiny-bard");
+    slow.kill("SIGKILL");
+    expect((await pending).choices[0]?.message.content).toContain("Tiny Bard");
+    good.kill("SIGKILL");
+    await once(good, "exit");
+  });
+
+  it("ends a stream with an error event when its machine is killed after the first byte", async () => {
+    const machine = await stack.startProvider("mac-killed", "tiny-bard");
+    const stream = await longStream();
+    let received = 0;
+    const outcome: unknown = await (async () => {
+      for await (const chunk of stream) {
+        if (!chunk.choices[0]?.delta.content) continue;
+        received += 1;
+        if (received === 1) machine.kill("SIGKILL");
+      }
+      return "a clean end";
+    })().catch((caught: unknown) => caught);
+    expect(received).toBeGreaterThan(0);
+    expect(outcome).toBeInstanceOf(APIError);
+    expect(outcome).toMatchObject({ code: "provider_error" });
+  });
+
+  it("serves again after its provider was restarted under the same name", async () => {
+    const machine = await stack.startProvider("mac-killed", "tiny-bard");
+    const answer = await stack.client().chat.completions.create({ model: "tiny-bard", messages: who });
+    expect(answer.choices[0]?.message.content).toBeTruthy();
+    machine.kill("SIGKILL");
+    await once(machine, "exit");
+  });
+
+  it("[H18] never ends a stream cleanly when the coordinator dies, and serves again after its restart", async () => {
+    const machine = await stack.startProvider("mac-stays", "tiny-bard");
+    const stream = await longStream();
+    let finished = false;
+    const outcome: unknown = await (async () => {
+      let killed: Promise<void> | null = null;
+      for await (const chunk of stream) {
+        killed ??= stack.killCoordinator();
+        finished ||= chunk.choices[0]?.finish_reason != null;
+      }
+      await killed;
+      return "a clean end";
+    })().catch((caught: unknown) => caught);
+    if (!finished) expect(outcome).toBeInstanceOf(Error);
+    await stack.startCoordinator();
+    const client = stack.client();
+    const answer = await until(() =>
+      client.chat.completions.create({ model: "tiny-bard", messages: who }).catch(() => null),
+    );
+    expect(answer.choices[0]?.message.content).toContain("Tiny Bard");
+    machine.kill("SIGKILL");
+    await once(machine, "exit");
+  });
+});

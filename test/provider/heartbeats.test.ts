@@ -1,0 +1,111 @@
+import { describe, expect, it } from "vitest";
+
+import { AgentHarness, type FakeSocket } from "../support/agent-harness.ts";
+import { settle } from "../support/virtual-clock.ts";
+
+/** Two sockets, registered in alpha and beta, a second after the last heartbeat. */
+async function inTwoPools(): Promise<{ harness: AgentHarness; alpha: FakeSocket; beta: FakeSocket }> {
+  const harness = new AgentHarness({ models: ["alpha", "beta"] });
+  const alpha = await harness.connected(["alpha", "beta"]);
+  const beta = harness.socket();
+  beta.register({ pool: "beta", pools: ["alpha", "beta"] });
+  await harness.clock.advance(1000);
+  return { harness, alpha, beta };
+}
+
+it("tells a socket how the machine is as soon as it has registered", async () => {
+  const harness = new AgentHarness();
+  const socket = await harness.connected();
+  expect(socket.heartbeat()).toEqual({
+    type: "heartbeat",
+    loaded_models: ["alpha"],
+    running: 0,
+    waiting: 0,
+    max_concurrency: 4,
+    memory_free_gb: 10,
+    memory_pressure: 0.2,
+    thermal_state: "nominal",
+    accepting: true,
+    assignment: null,
+  });
+});
+
+it("sends a heartbeat every heartbeat_ms though nothing changes", async () => {
+  const harness = new AgentHarness();
+  harness.agent.start();
+  await settle();
+  const socket = harness.socket();
+  socket.register({ pool: "alpha", pools: ["alpha"], heartbeatMs: 10_000 });
+  const before = socket.ofType("heartbeat").length;
+  await harness.clock.advance(50_000);
+  expect(socket.ofType("heartbeat").length - before).toBe(5);
+});
+
+describe("[H12] what is worth routing on goes to all sockets", () => {
+  it("such as the number of running requests", async () => {
+    const { harness, alpha, beta } = await inTwoPools();
+    alpha.request(1);
+    expect([alpha.heartbeat().running, beta.heartbeat().running]).toEqual([1, 1]);
+    await harness.clock.advance(1000);
+    harness.engine.lastRun().finish();
+    await settle();
+    expect([alpha.heartbeat().running, beta.heartbeat().running]).toEqual([0, 0]);
+  });
+
+  it("such as a model that was swapped in, and what the engine grants it", async () => {
+    const { harness, alpha, beta } = await inTwoPools();
+    harness.engine.grantSlots = 2;
+    alpha.request(1, { model_id: "beta" });
+    await harness.clock.advance(1000);
+    for (const socket of [alpha, beta]) {
+      expect(socket.heartbeat()).toMatchObject({ loaded_models: ["beta"], max_concurrency: 2, running: 1 });
+    }
+  });
+
+  it("such as that the machine gets hot or short of memory", async () => {
+    const { harness, alpha, beta } = await inTwoPools();
+    harness.vitals = { memoryFreeGb: 1, memoryPressure: 0.95, thermalState: "serious" };
+    await harness.clock.advance(15_000);
+    for (const socket of [alpha, beta]) {
+      expect(socket.heartbeat()).toMatchObject({ thermal_state: "serious", memory_pressure: 0.95 });
+    }
+  });
+});
+
+describe("heartbeats are few", () => {
+  it("at most about four a second while requests come and go", async () => {
+    const harness = new AgentHarness({ slots: 64 });
+    const socket = await harness.connected();
+    const before = socket.ofType("heartbeat").length;
+    for (let i = 0; i < 60; i++) {
+      socket.request(i);
+      await harness.clock.advance(50);
+    }
+    expect(socket.ofType("heartbeat").length - before).toBeLessThanOrEqual(13);
+    expect(socket.heartbeat().running).toBe(60);
+  });
+
+  it("none because of free memory alone", async () => {
+    const harness = new AgentHarness();
+    const socket = await harness.connected();
+    const before = socket.ofType("heartbeat").length;
+    for (let i = 0; i < 3; i++) {
+      harness.vitals = { ...harness.vitals, memoryFreeGb: i };
+      await harness.clock.advance(15_000);
+    }
+    expect(socket.ofType("heartbeat")).toHaveLength(before);
+  });
+
+  it("but a slot that a pool takes for taken is reported at once", async () => {
+    const harness = new AgentHarness({ slots: 1 });
+    const socket = await harness.connected();
+    await harness.clock.advance(1000);
+    socket.request(1);
+    expect(socket.heartbeat().running).toBe(1);
+    harness.engine.lastRun().finish();
+    await settle();
+    expect(socket.heartbeat().running).toBe(0);
+    const free = socket.order.lastIndexOf("heartbeat");
+    expect(free).toBeLessThan(socket.order.indexOf("inference_complete"));
+  });
+});

@@ -1,0 +1,245 @@
+import { Agent, type AgentConfig } from "../../provider/src/agent.ts";
+import type { OfferedModel, Socket, SocketListener, Vitals } from "../../provider/src/agent/ports.ts";
+import { machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
+import { decodeRecords } from "../../protocol/records.ts";
+import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
+import { FakeEngine } from "./fake-engine.ts";
+import { settle, VirtualClock } from "./virtual-clock.ts";
+
+/** The agent with nothing real around it: virtual time, sockets and engine, all in the test's hand. */
+
+export interface HarnessOptions {
+  readonly models?: readonly string[];
+  readonly slots?: number;
+  readonly privateOnly?: boolean;
+  readonly holdLoads?: boolean;
+}
+
+export class AgentHarness {
+  readonly clock = new VirtualClock();
+  readonly engine = new FakeEngine();
+  readonly agent: Agent;
+  /** Every socket that was ever dialed, the newest last. */
+  readonly sockets: FakeSocket[] = [];
+  readonly logged: string[] = [];
+  vitals: Vitals = { memoryFreeGb: 10, memoryPressure: 0.2, thermalState: "nominal" };
+  /** What the dice show. */
+  random = 0.5;
+
+  constructor({ models = ["alpha"], slots = 4, privateOnly = false, holdLoads = false }: HarnessOptions = {}) {
+    this.engine.holdLoads = holdLoads;
+    const config: AgentConfig = {
+      version: "0.7.0",
+      machineId: machineIdSchema.parse("studio-7f3a"),
+      sessionId: "session-1",
+      publicKey: "key",
+      hardware: {
+        machine_model: "Mac15,14",
+        chip_name: "Apple M3 Ultra",
+        chip_family: "M3",
+        chip_tier: "Ultra",
+        memory_gb: 103.1,
+        gpu_cores: 60,
+        memory_bandwidth_gbs: 819,
+      },
+      models: models.map(offeredModel),
+      slots,
+      contextTokens: 4096,
+      privateOnly,
+    };
+    const log = (message: string, fields: object = {}): void => {
+      this.logged.push(`${message} ${JSON.stringify(fields)}`);
+    };
+    this.agent = new Agent(config, {
+      clock: this.clock,
+      random: () => this.random,
+      dial: (pool, listener) => {
+        const socket = new FakeSocket(pool, listener);
+        this.sockets.push(socket);
+        return socket;
+      },
+      engine: this.engine,
+      // Answers are their plain text here: what an SSE event looks like is tested where it is made.
+      createAnswerEncoder: () => ({
+        encode: (event) => new TextEncoder().encode("text" in event ? event.text : ""),
+        finish: () => new TextEncoder().encode("."),
+      }),
+      vitals: () => this.vitals,
+      log: { info: log, warn: log, error: log },
+    });
+  }
+
+  /** The newest socket. */
+  socket(): FakeSocket {
+    const socket = this.sockets.at(-1);
+    if (socket === undefined) throw new Error("nothing was dialed");
+    return socket;
+  }
+
+  /** Sockets that are neither closed nor refused. */
+  open(): FakeSocket[] {
+    return this.sockets.filter((socket) => !socket.hasEnded);
+  }
+
+  /** Starts the agent and registers its first socket in `pool`. */
+  async connected(pools: readonly string[] = ["alpha"], pool = pools[0] ?? "alpha"): Promise<FakeSocket> {
+    this.agent.start();
+    await settle();
+    const socket = this.socket();
+    socket.register({ pool, pools });
+    await settle();
+    return socket;
+  }
+}
+
+export function offeredModel(id: string): OfferedModel {
+  return { id: modelIdSchema.parse(id), path: `/models/${id}.gguf`, sizeBytes: 1000 };
+}
+
+interface RegisteredFields {
+  readonly pool: string;
+  readonly pools: readonly string[];
+  readonly epoch?: number;
+  readonly modelId?: string | null;
+  readonly heartbeatMs?: number;
+}
+
+export class FakeSocket implements Socket {
+  readonly pool: string;
+  /** Decoded text frames, `ping` left out. */
+  readonly sent: Upstream[] = [];
+  readonly frames: Uint8Array[] = [];
+  /** All that was sent, in order, one word each: `ping`, a message's type or `bytes`. */
+  readonly order: string[] = [];
+  closedWith: { readonly code: number; readonly reason: string } | null = null;
+  wasTerminated = false;
+  hasEnded = false;
+  buffered = 0;
+  /** Whether a `close` of the agent is answered. */
+  answersClose = true;
+  readonly #listener: SocketListener;
+
+  constructor(pool: string, listener: SocketListener) {
+    this.pool = pool;
+    this.#listener = listener;
+  }
+
+  sendText(text: string): void {
+    if (this.hasEnded) return;
+    if (text === "ping") {
+      this.order.push("ping");
+      return;
+    }
+    const message = JSON.parse(text) as Upstream;
+    this.sent.push(message);
+    this.order.push(message.type);
+  }
+
+  sendBytes(bytes: Uint8Array): void {
+    if (this.hasEnded) return;
+    this.frames.push(bytes);
+    this.order.push("bytes");
+  }
+
+  bufferedBytes(): number {
+    return this.buffered;
+  }
+
+  close(code: number, reason: string): void {
+    this.closedWith = { code, reason };
+    if (this.answersClose) queueMicrotask(() => this.end(code, reason));
+  }
+
+  terminate(): void {
+    this.wasTerminated = true;
+    this.hasEnded = true;
+  }
+
+  // The coordinator's side.
+
+  open(): void {
+    this.#listener.onOpen();
+  }
+
+  text(text: string): void {
+    this.#listener.onText(text);
+  }
+
+  receive(message: object): void {
+    this.text(JSON.stringify(message));
+  }
+
+  end(code: number, reason = ""): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    this.#listener.onEnd({ kind: "closed", code, reason });
+  }
+
+  refuse(status: number, retryAfterMs: number | null = null, message = ""): void {
+    this.hasEnded = true;
+    this.#listener.onEnd({ kind: "refused", status, code: null, message, retryAfterMs });
+  }
+
+  /** Opens and answers `register`. */
+  register({ pool, pools, epoch = 0, modelId = null, heartbeatMs = 60_000 }: RegisteredFields): void {
+    this.open();
+    this.receive({
+      type: "registered",
+      machine_id: "studio-7f3a",
+      pool,
+      pools,
+      assignment: { model_id: modelId, epoch, drain_ms: 30_000, load_ms: 180_000 },
+      heartbeat_ms: heartbeatMs,
+      flush_ms: 40,
+    });
+  }
+
+  /** Sends a chat request on `stream`. */
+  request(stream: number, fields: object = {}): void {
+    this.receive({
+      type: "inference_request",
+      request_id: `req_${stream}`,
+      stream,
+      endpoint: "/v1/chat/completions",
+      model_id: "alpha",
+      body: { model: "alpha", messages: [{ role: "user", content: "hello" }], stream: true },
+      deadline_ms: 120_000,
+      owner_bypass: false,
+      ...fields,
+    });
+  }
+
+  // What the agent said.
+
+  ofType<T extends Upstream["type"]>(type: T): Extract<Upstream, { type: T }>[] {
+    return this.sent.filter((message): message is Extract<Upstream, { type: T }> => message.type === type);
+  }
+
+  heartbeat(): Heartbeat {
+    const heartbeat = this.ofType("heartbeat").at(-1);
+    if (heartbeat === undefined) throw new Error("no heartbeat was sent");
+    return heartbeat;
+  }
+
+  /** The refusals and errors so far, as `stream class/code`. */
+  errors(): string[] {
+    return this.ofType("inference_error").map((error) => `${error.stream} ${error.class}/${error.code}`);
+  }
+
+  /** The text of one stream so far. */
+  streamText(stream: number): string {
+    let text = "";
+    for (const record of this.records()) {
+      if (record.stream === stream) text += new TextDecoder().decode(record.bytes);
+    }
+    return text;
+  }
+
+  records(): { stream: number; bytes: Uint8Array }[] {
+    return this.frames.flatMap((frame) => {
+      const records = decodeRecords(frame.slice().buffer);
+      if (records === null) throw new Error("a frame does not add up");
+      return records;
+    });
+  }
+}

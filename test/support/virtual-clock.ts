@@ -1,0 +1,48 @@
+import type { Clock } from "../../provider/src/agent/ports.ts";
+
+interface Timer {
+  readonly at: number;
+  readonly run: () => void;
+}
+
+/** Time that passes only when a test says so. Between two timers everything that promises had to do is done. */
+export class VirtualClock implements Clock {
+  #now = Date.UTC(2026, 0, 1);
+  readonly #timers = new Set<Timer>();
+
+  now(): number {
+    return this.#now;
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    const timer = { at: this.#now + Math.max(0, delayMs), run };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  }
+
+  /** How many timers are armed. */
+  pending(): number {
+    return this.#timers.size;
+  }
+
+  async advance(ms: number): Promise<void> {
+    const until = this.#now + ms;
+    await settle();
+    for (;;) {
+      // A Set keeps the order of insertion, so of two timers due at once the older one runs first.
+      let next: Timer | null = null;
+      for (const timer of this.#timers) if (timer.at <= until && timer.at < (next?.at ?? Infinity)) next = timer;
+      if (next === null) break;
+      this.#timers.delete(next);
+      this.#now = next.at;
+      next.run();
+      await settle();
+    }
+    this.#now = until;
+  }
+}
+
+/** Lets every promise that can go on go on. */
+export function settle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
