@@ -33,8 +33,8 @@ export async function startCoordinator(options: LocalCoordinatorOptions): Promis
   const config = configSchema.parse(unstable_readConfig({ config: join(ROOT, "wrangler.toml") }));
   const scriptPath = await bundleWorker(join(options.stateDir, "bundle"));
   const sqliteClasses = new Set(config.migrations.flatMap((migration) => migration.new_sqlite_classes));
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
+  const miniflare = new Miniflare({
+    ...convertV4MiniflareOptions({
       name: config.name,
       modules: true,
       scriptPath,
@@ -53,9 +53,9 @@ export async function startCoordinator(options: LocalCoordinatorOptions): Promis
       port,
       cf: false,
       log: new Log(LogLevel.WARN),
-      defaultPersistRoot: join(options.stateDir, "storage"),
     }),
-  );
+    resourcePersistencePath: join(options.stateDir, "storage"),
+  });
   await miniflare.ready;
   return { url: `http://127.0.0.1:${port}`, stop: () => miniflare.dispose() };
 }

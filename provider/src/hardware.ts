@@ -20,7 +20,9 @@ const PROGRAM_TIMEOUT_MS = 15_000;
 const NORMAL: Vitals = { memoryFreeGb: 0, memoryPressure: 0, thermalState: "nominal" };
 
 /** Memory bandwidth in GB/s, by family and tier. Where the number of GPU cores decides, the smaller chip comes first. */
-const BANDWIDTH_GBS: Readonly<Record<string, readonly { readonly upToCores: number; readonly gbs: number }[]>> = {
+const BANDWIDTH_GBS: Readonly<
+  Record<string, readonly { readonly upToCores: number; readonly gbs: number }[]>
+> = {
   M1: [{ upToCores: 99, gbs: 68 }],
   "M1 Pro": [{ upToCores: 99, gbs: 200 }],
   "M1 Max": [{ upToCores: 99, gbs: 400 }],
@@ -50,7 +52,10 @@ const BANDWIDTH_GBS: Readonly<Record<string, readonly { readonly upToCores: numb
   ],
 };
 
-export async function readHardware(platform: NodeJS.Platform, run: RunProgram = runProgram): Promise<Hardware> {
+export async function readHardware(
+  platform: NodeJS.Platform,
+  run: RunProgram = runProgram,
+): Promise<Hardware> {
   return platform === "darwin" ? readMac(run) : readLinux();
 }
 
@@ -151,17 +156,10 @@ function pressureFloor(level: string | undefined): number {
 
 /** Reads `com.apple.system.thermalpressurelevel 1`: 0 nominal, 1 moderate, 2 heavy, 3 trapping, 4 sleeping. */
 export function thermalStateOf(printed: string): Vitals["thermalState"] {
-  switch (/thermalpressurelevel\s+(\d+)/.exec(printed)?.[1]) {
-    case "1":
-      return "fair";
-    case "2":
-      return "serious";
-    case "3":
-    case "4":
-      return "critical";
-    default:
-      return "nominal";
-  }
+  const level = Number(/thermalpressurelevel\s+(\d+)/.exec(printed)?.[1] ?? 0);
+  if (level >= 3) return "critical";
+  if (level === 2) return "serious";
+  return level === 1 ? "fair" : "nominal";
 }
 
 function readLinuxVitals(): Vitals {
@@ -182,17 +180,15 @@ export function watchVitals(
 ): { newest: () => Vitals; stop: () => void } {
   let newest = NORMAL;
   let isReading = false;
-  const read = (): void => {
+  const read = async (): Promise<void> => {
     // A Mac under pressure answers slowly; programs must not pile up then.
     if (isReading) return;
     isReading = true;
-    void readVitals(platform).then((vitals) => {
-      newest = vitals;
-      isReading = false;
-    });
+    newest = await readVitals(platform);
+    isReading = false;
   };
-  read();
-  const timer = setInterval(read, intervalMs);
+  void read();
+  const timer = setInterval(() => void read(), intervalMs);
   timer.unref();
   return { newest: () => newest, stop: () => clearInterval(timer) };
 }
@@ -223,9 +219,14 @@ function parseSysctl(text: string): Map<string, string> {
 /** sysctl prints what it knows and then fails for what it does not: what was printed counts. */
 function runProgram(file: string, args: readonly string[]): Promise<string | null> {
   return new Promise((resolve) => {
-    execFile(file, [...args], { timeout: PROGRAM_TIMEOUT_MS, maxBuffer: 4 * 1024 * 1024 }, (error, stdout) => {
-      resolve(error !== null && stdout === "" ? null : stdout);
-    });
+    execFile(
+      file,
+      [...args],
+      { timeout: PROGRAM_TIMEOUT_MS, maxBuffer: 4 * 1024 * 1024 },
+      (error, stdout) => {
+        resolve(error !== null && stdout === "" ? null : stdout);
+      },
+    );
   });
 }
 

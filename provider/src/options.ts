@@ -128,7 +128,9 @@ export function readCommandLine(argv: readonly string[], env: Environment): Comm
   return { command: "serve", options };
 }
 
-function parseFlags(argv: readonly string[]): ReturnType<typeof parseArgs<{ options: typeof FLAGS }>>["values"] {
+function parseFlags(
+  argv: readonly string[],
+): ReturnType<typeof parseArgs<{ options: typeof FLAGS }>>["values"] {
   try {
     return parseArgs({ args: [...argv], options: FLAGS, strict: true, allowPositionals: false }).values;
   } catch (cause) {
@@ -147,7 +149,9 @@ function readCoordinator(text: string | undefined, warnings: string[]): URL {
   try {
     url = new URL(text);
   } catch (cause) {
-    throw new UserError(`--coordinator ${text} is not a URL. Write it like https://pool.example.com.`, { cause });
+    throw new UserError(`--coordinator ${text} is not a URL. Write it like https://pool.example.com.`, {
+      cause,
+    });
   }
   if (url.protocol === "wss:" || url.protocol === "ws:") {
     url = new URL(text.replace(/^ws/i, "http"));
@@ -165,7 +169,7 @@ function readCoordinator(text: string | undefined, warnings: string[]): URL {
 }
 
 function isLoopback(host: string): boolean {
-  return host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127\./.test(host);
+  return host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || host.startsWith("127.");
 }
 
 function readToken(
@@ -189,7 +193,8 @@ function readToken(
       "No provider token. Give --token-file FILE, or set POOLKEEPER_PROVIDER_TOKEN; the coordinator's operator hands tokens out.",
     );
   }
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new UserError("The provider token has characters that no token has.");
+  if (!/^[\x21-\x7e]+$/.test(token))
+    throw new UserError("The provider token has characters that no token has.");
   return token;
 }
 
@@ -217,7 +222,13 @@ function readEngine(text = "llama"): EngineName {
   throw new UserError(`--engine ${text} is not known. There are llama and echo.`);
 }
 
-function readNumber(flag: string, text: string | undefined, byDefault: number, min: number, max: number): number {
+function readNumber(
+  flag: string,
+  text: string | undefined,
+  byDefault: number,
+  min: number,
+  max: number,
+): number {
   if (text === undefined) return byDefault;
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= min && value <= max) return value;

@@ -75,10 +75,10 @@ describe("the stack", () => {
       expect(usage).toBe(whole.usage?.completion_tokens);
       expect(reasons).toEqual(["stop"]);
     }
+    const exits = [bard, verse].map(async (machine) => (await once(machine, "exit"))[0]);
     bard.kill("SIGTERM");
     verse.kill("SIGTERM");
-    expect((await once(bard, "exit"))[0]).toBe(0);
-    expect((await once(verse, "exit"))[0]).toBe(0);
+    expect(await Promise.all(exits)).toEqual([0, 0]);
   });
 
   it("serves two clients at once on one machine", async () => {
@@ -156,15 +156,15 @@ describe("the stack", () => {
     const machine = await stack.startProvider("mac-stays", "tiny-bard");
     const stream = await longStream();
     let finished = false;
+    let killed: Promise<void> | null = null;
     const outcome: unknown = await (async () => {
-      let killed: Promise<void> | null = null;
       for await (const chunk of stream) {
         killed ??= stack.killCoordinator();
         finished ||= chunk.choices[0]?.finish_reason != null;
       }
-      await killed;
       return "a clean end";
     })().catch((caught: unknown) => caught);
+    await killed;
     if (!finished) expect(outcome).toBeInstanceOf(Error);
     await stack.startCoordinator();
     const client = stack.client();

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import type { Socket, SocketEnd } from "../../provider/src/agent/ports.ts";
-import { connectUrl, createDial } from "../../provider/src/connection.ts";
 import { machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
 import { encodeRecords } from "../../protocol/records.ts";
+import type { Socket, SocketEnd } from "../../provider/src/agent/ports.ts";
+import { connectUrl, createDial } from "../../provider/src/connection.ts";
 import { FakeCoordinator } from "../support/fake-coordinator.ts";
 
 const machineId = machineIdSchema.parse("studio-7f3a");
@@ -84,14 +84,18 @@ describe("the upgrade", () => {
     expect(await dial().ended).toMatchObject({
       kind: "refused",
       status: 301,
-      message: expect.stringContaining("https://other.example.com/"),
+      message: expect.stringContaining("https://other.example.com/") as string,
     });
   });
 
   it("that reaches nobody ends like a lost connection, with the reason", async () => {
     await coordinator.stop();
     const end = await dial().ended;
-    expect(end).toMatchObject({ kind: "closed", code: 1006, reason: expect.stringContaining("ECONNREFUSED") });
+    expect(end).toMatchObject({
+      kind: "closed",
+      code: 1006,
+      reason: expect.stringContaining("ECONNREFUSED") as string,
+    });
     coordinator = await FakeCoordinator.start();
   });
 

@@ -48,7 +48,9 @@ describe("after a close", () => {
 
   it("says in a sentence why it stops", () => {
     for (const code of [4005, 4006, 4007]) {
-      expect(redialAfter(closed(code), 0, least)).toMatchObject({ sentence: expect.stringMatching(/\.$/) });
+      expect(redialAfter(closed(code), 0, least)).toMatchObject({
+        sentence: expect.stringMatching(/\.$/) as string,
+      });
     }
   });
 });
@@ -78,7 +80,7 @@ describe("after a refused upgrade", () => {
 
   it("tells the owner what the coordinator said", () => {
     expect(redialAfter(refused(403), 0, least)).toMatchObject({
-      sentence: expect.stringContaining("because"),
+      sentence: expect.stringContaining("because") as string,
     });
   });
 });

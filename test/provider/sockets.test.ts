@@ -333,7 +333,10 @@ describe("being told to stop", () => {
     harness.socket().register({ pool: "beta", pools: ["alpha", "beta"] });
     alpha.end(code);
     const cause = await harness.agent.finished;
-    expect(cause).toMatchObject({ kind: "told_by_coordinator", sentence: expect.stringMatching(/\.$/) });
+    expect(cause).toMatchObject({
+      kind: "told_by_coordinator",
+      sentence: expect.stringMatching(/\.$/) as string,
+    });
     expect(harness.open()).toHaveLength(0);
     await harness.clock.advance(10 * MINUTE);
     expect(harness.sockets).toHaveLength(2);
@@ -344,7 +347,9 @@ describe("being told to stop", () => {
     const harness = new AgentHarness();
     harness.agent.start();
     harness.socket().refuse(status, null, "go away");
-    expect(await harness.agent.finished).toMatchObject({ sentence: expect.stringContaining("go away") });
+    expect(await harness.agent.finished).toMatchObject({
+      sentence: expect.stringContaining("go away") as string,
+    });
     expect(harness.clock.pending()).toBe(0);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { EngineError } from "../../provider/src/engine.ts";
+import type { EngineError } from "../../provider/src/engine.ts";
 import { AgentHarness } from "../support/agent-harness.ts";
 import { settle } from "../support/virtual-clock.ts";
 

@@ -1,8 +1,8 @@
-import { Agent, type AgentConfig } from "../../provider/src/agent.ts";
-import type { OfferedModel, Socket, SocketListener, Vitals } from "../../provider/src/agent/ports.ts";
 import { machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
 import { decodeRecords } from "../../protocol/records.ts";
 import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
+import { Agent, type AgentConfig } from "../../provider/src/agent.ts";
+import type { OfferedModel, Socket, SocketListener, Vitals } from "../../provider/src/agent/ports.ts";
 import { FakeEngine } from "./fake-engine.ts";
 import { settle, VirtualClock } from "./virtual-clock.ts";
 
@@ -26,7 +26,12 @@ export class AgentHarness {
   /** What the dice show. */
   random = 0.5;
 
-  constructor({ models = ["alpha"], slots = 4, privateOnly = false, holdLoads = false }: HarnessOptions = {}) {
+  constructor({
+    models = ["alpha"],
+    slots = 4,
+    privateOnly = false,
+    holdLoads = false,
+  }: HarnessOptions = {}) {
     this.engine.holdLoads = holdLoads;
     const config: AgentConfig = {
       version: "0.7.0",

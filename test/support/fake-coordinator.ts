@@ -179,9 +179,11 @@ export class CoordinatorSocket {
 function refuse(stream: Duplex, { status, headers = {}, body = "" }: Refusal): void {
   const lines = [
     `HTTP/1.1 ${status} Refused`,
-    ...Object.entries({ ...headers, "content-length": String(Buffer.byteLength(body)), connection: "close" }).map(
-      ([name, value]) => `${name}: ${value}`,
-    ),
+    ...Object.entries({
+      ...headers,
+      "content-length": String(Buffer.byteLength(body)),
+      connection: "close",
+    }).map(([name, value]) => `${name}: ${value}`),
   ];
   stream.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
 }

@@ -31,7 +31,8 @@ export class VirtualClock implements Clock {
     for (;;) {
       // A Set keeps the order of insertion, so of two timers due at once the older one runs first.
       let next: Timer | null = null;
-      for (const timer of this.#timers) if (timer.at <= until && timer.at < (next?.at ?? Infinity)) next = timer;
+      for (const timer of this.#timers)
+        if (timer.at <= until && timer.at < (next?.at ?? Infinity)) next = timer;
       if (next === null) break;
       this.#timers.delete(next);
       this.#now = next.at;

@@ -199,7 +199,7 @@ export class Jobs {
         return;
       }
       this.#host.onAnswered(request.model_id);
-      session.outbox.write(stream, encoder.finish(result));
+      void session.outbox.write(stream, encoder.finish(result));
       this.#deliver(job, () => session.send(completed(request, result, startedAt - job.receivedAt)));
     } catch (cause) {
       this.#settle(job);
@@ -222,7 +222,7 @@ export class Jobs {
     const { session, request } = job;
     if (error.class !== "client") {
       const { class: errorClass, code, message } = error;
-      this.#ports.log.error("request failed", { class: errorClass, code, message });
+      this.#ports.log.error("request failed", { class: errorClass, code, detail: message });
     }
     // The request has been accepted, and after that nothing is a refusal any more (D3, H16).
     const errorClass = error.class === "client" ? "client" : "fault";
@@ -356,7 +356,7 @@ function completed(
 
 /** An engine's figures are not worth a socket: one that does not parse would close it. */
 function duration(ms: number): number {
-  return Number.isFinite(ms) ? Math.max(0, ms) : 0;
+  return Number.isFinite(ms) ? Math.max(0, Math.round(ms * 10) / 10) : 0;
 }
 
 function count(n: number): number {

@@ -82,10 +82,7 @@ export class ModelHolder {
     const abort = new AbortController();
     const clear = this.#clear(before, "another model is wanted now");
     const outcome = clear.then(() => this.#load(model, abort));
-    this.#tail = outcome.then(
-      () => {},
-      () => {},
-    );
+    this.#tail = settled(outcome);
     this.#progress = 0;
     this.#set({ status: "loading", model, abort, outcome });
     return outcome;
@@ -129,16 +126,17 @@ export class ModelHolder {
         await this.#unload(loaded);
         abort.signal.throwIfAborted();
       }
+      const { slots, contextTokens } = loaded;
+      log.info("loaded", { model: model.id, ms: clock.now() - startedAt, slots, contextTokens });
       this.#set({ status: "loaded", loaded });
-      this.#watch(loaded);
-      log.info("loaded", { model: model.id, ms: clock.now() - startedAt, slots: loaded.slots });
+      void this.#watch(loaded);
       return loaded;
     } catch (cause) {
       const error = asEngineError(cause, "load_failed");
       const isOurs = this.#holding.status === "loading" && this.#holding.abort === abort;
       if (isOurs) {
         this.#set({ status: "empty" });
-        log.error("load failed", { model: model.id, code: error.code, message: error.message });
+        log.error("load failed", { model: model.id, code: error.code, detail: error.message });
         this.#host.onLoadFailed(model, error);
       }
       throw error;
@@ -147,14 +145,17 @@ export class ModelHolder {
     }
   }
 
-  #watch(loaded: LoadedModel): void {
-    void loaded.died.then((error) => {
-      if (this.#holding.status !== "loaded" || this.#holding.loaded !== loaded) return;
-      this.#ports.log.error("the engine died", { model: loaded.model.id, code: error.code });
-      this.#tail = this.#unload(loaded);
-      this.#set({ status: "empty" });
-      this.#host.onDied(loaded.model, error);
+  async #watch(loaded: LoadedModel): Promise<void> {
+    const error = await loaded.died;
+    if (this.#holding.status !== "loaded" || this.#holding.loaded !== loaded) return;
+    this.#ports.log.error("the engine died", {
+      model: loaded.model.id,
+      code: error.code,
+      detail: error.message,
     });
+    this.#tail = this.#unload(loaded);
+    this.#set({ status: "empty" });
+    this.#host.onDied(loaded.model, error);
   }
 
   async #unload(loaded: LoadedModel): Promise<void> {
@@ -163,13 +164,21 @@ export class ModelHolder {
       this.#ports.log.info("unloaded", { model: loaded.model.id });
     } catch (cause) {
       const { code, message } = asEngineError(cause, "unload_failed");
-      this.#ports.log.error("unload failed", { model: loaded.model.id, code, message });
+      this.#ports.log.error("unload failed", { model: loaded.model.id, code, detail: message });
     }
   }
 
   #set(holding: Holding): void {
     this.#holding = holding;
     this.#host.onChange();
+  }
+}
+
+async function settled(promise: Promise<unknown>): Promise<void> {
+  try {
+    await promise;
+  } catch {
+    // Whoever called for it hears of the failure.
   }
 }
 

@@ -257,7 +257,7 @@ export class PoolSockets {
         pool,
         status,
         code,
-        message,
+        detail: message,
         redialMs,
       });
       return;

@@ -70,7 +70,12 @@ export interface OfferedModel extends LocalModel {
 }
 
 /** Values of a log line. No prompt and no completion text may ever be among them. */
-export type LogFields = Readonly<Record<string, string | number | boolean | null>>;
+export type LogFields = Readonly<Record<string, string | number | boolean | null>> & {
+  /** A JSON line has members of its own by these names. */
+  readonly at?: never;
+  readonly level?: never;
+  readonly message?: never;
+};
 
 export interface Log {
   info(message: string, fields?: LogFields): void;

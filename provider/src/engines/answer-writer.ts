@@ -31,11 +31,19 @@ export function createAnswerWriter(
       ? new ForcedCallText(form.tools, newCallId, emit)
       : { write: (text: string) => emit({ type: "content", text }), end: () => undefined };
   const calls = new FunctionCalls(form.type === "tools" ? form.tools : [], newCallId, emit);
+  let thought = false;
   return {
     text(chunk) {
-      if (chunk.text === "") return;
-      if (chunk.type === "segment") emit({ type: "reasoning", text: chunk.text });
-      else content.write(chunk.text);
+      if (chunk.type === "segment") {
+        thought = true;
+        if (chunk.text !== "") emit({ type: "reasoning", text: chunk.text });
+        return;
+      }
+      // The line breaks between thoughts and answer belong to the template.
+      const text = thought ? chunk.text.trimStart() : chunk.text;
+      if (text === "") return;
+      thought = false;
+      content.write(text);
     },
     callText: (chunk) => calls.write(chunk),
     call: (name, args) => calls.finish(name, args),

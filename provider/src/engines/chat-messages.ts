@@ -20,7 +20,7 @@ export type ChatTurn =
   | { readonly role: "user"; readonly text: string }
   | { readonly role: "assistant"; readonly text: string; readonly calls: readonly AnsweredCall[] };
 
-export interface AnsweredCall {
+interface AnsweredCall {
   readonly name: string;
   readonly args: JsonValue;
   readonly result: JsonValue;

@@ -4,7 +4,6 @@ import {
   type ChatHistoryItem,
   type ChatModelFunctions,
   type ChatWrapper,
-  HarmonyChatWrapper,
   LlamaChat,
   type LlamaChatResponse,
   type LLamaChatGenerateResponseOptions,
@@ -22,6 +21,7 @@ import { toFunctions } from "./llama-functions.ts";
 import { toHistory } from "./llama-history.ts";
 import type { LlamaHost } from "./llama-loader.ts";
 import { type LlamaSlot, prefill } from "./llama-slots.ts";
+import { withReasoningEffort } from "./reasoning-effort.ts";
 import { forcedCallGrammar, schemaGrammar } from "./schema-grammar.ts";
 
 /** One chat completion on a loaded model: read the request, evaluate the prompt, write the answer. */
@@ -87,7 +87,7 @@ async function prepare(host: LlamaHost, body: Readonly<Record<string, unknown>>)
   }
   const history = toHistory(turns, form);
   const functions = form.type === "tools" ? toFunctions(form.tools) : null;
-  const chatWrapper = wrapperFor(host.chatWrapper, params.reasoningEffort);
+  const chatWrapper = withReasoningEffort(host.chatWrapper, params.reasoningEffort);
   const prompt = chatWrapper
     .generateContextState({
       chatHistory: history,
@@ -132,19 +132,6 @@ async function compileGrammar(
     ];
     throw invalidRequest(`${field}: cannot be made into a grammar; it is not valid or too complex`);
   }
-}
-
-/** gpt-oss reads the effort from its system message, which its wrapper writes. Other templates have no such thing. */
-function wrapperFor(wrapper: ChatWrapper, effort: string | null): ChatWrapper {
-  if (effort === null || !(wrapper instanceof HarmonyChatWrapper)) return wrapper;
-  return new HarmonyChatWrapper({
-    modelIdentity: wrapper.modelIdentity,
-    cuttingKnowledgeDate: wrapper.cuttingKnowledgeDate ?? null,
-    todayDate: wrapper.todayDate,
-    requiredChannels: wrapper.requiredChannels,
-    keepOnlyLastThought: wrapper.keepOnlyLastThought,
-    reasoningEffort: effort === "high" || effort === "medium" ? effort : "low",
-  });
 }
 
 async function generate(

@@ -13,8 +13,9 @@ import type { ArrayNode, JsonSchema, ObjectNode, SchemaNode, StringFormat } from
 const COMMON_RULES = String.raw`ws ::= | " " | "\n" [ \t]{0,16}
 char ::= [^"\\\x7F\x00-\x1F] | "\\" (["\\/bfnrt] | "u" [0-9a-fA-F]{4})
 string ::= "\"" char* "\""
-digits ::= [0-9]{1,15}
-number ::= "-"? ("0" | [1-9] [0-9]{0,14}) ("." digits)? ([eE] [-+]? [0-9]{1,2})?
+number ::= "-"? natural fraction
+natural ::= "0" | [1-9] [0-9]{0,14}
+fraction ::= ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?
 value ::= object | array | string | number | "true" | "false" | "null"
 object ::= "{" ws (string ":" ws value (ws "," ws string ":" ws value)*)? ws "}"
 array ::= "[" ws (value (ws "," ws value)*)? ws "]"
@@ -143,9 +144,7 @@ class GrammarRules {
 
 function numberRule(integer: boolean, atLeast: 0 | 1 | null): string {
   if (integer && atLeast === 1) return "[1-9] [0-9]{0,14}";
-  const sign = atLeast === null ? '"-"? ' : "";
-  const whole = `("0" | [1-9] [0-9]{0,14})`;
-  return integer ? `${sign}${whole}` : `${sign}${whole} ("." digits)?`;
+  return `${atLeast === null ? '"-"? ' : ""}natural${integer ? "" : " fraction"}`;
 }
 
 /** GBNF quotes as C does; other characters stand for themselves. */

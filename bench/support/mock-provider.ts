@@ -1,0 +1,133 @@
+import { WebSocket } from "ws";
+import { z } from "zod";
+
+import { PING, PING_INTERVAL_MS, PONG } from "../../protocol/limits.ts";
+import { PROTOCOL_VERSION, SUBPROTOCOL } from "../../protocol/version.ts";
+import { Outbox } from "../../provider/src/agent/outbox.ts";
+import { COMPLETION, parseWork, play } from "./work.ts";
+
+const messageSchema = z.looseObject({ type: z.string() });
+const requestSchema = z.object({
+  request_id: z.string(),
+  stream: z.int(),
+  body: z.object({ model: z.string(), stream: z.boolean().optional() }),
+});
+
+/** A machine without an engine. Its bytes go through the provider's real `Outbox`. */
+export class MockProvider {
+  readonly #socket: WebSocket;
+  readonly #outbox: Outbox;
+  readonly #ping: NodeJS.Timeout;
+  readonly registered: Promise<void>;
+  /** Messages sent to the coordinator, of any kind but life signs. */
+  sent = 0;
+
+  constructor(url: string, token: string, model: string, machineId: string, slots: number) {
+    const address = `${url.replace("http", "ws")}/v1/providers/connect?machine=${machineId}&pool=${model}`;
+    this.#socket = new WebSocket(address, SUBPROTOCOL, {
+      headers: { authorization: `Bearer ${token}` },
+      perMessageDeflate: false,
+    });
+    this.#outbox = new Outbox(
+      {
+        now: () => Date.now(),
+        after: (delayMs, run) => {
+          const timer = setTimeout(run, delayMs);
+          return () => clearTimeout(timer);
+        },
+      },
+      {
+        sendText: (text) => this.#socket.send(text),
+        sendBytes: (bytes) => {
+          this.sent += 1;
+          this.#socket.send(bytes);
+        },
+        bufferedBytes: () => this.#socket.bufferedAmount,
+        close: () => this.close(),
+        terminate: () => this.close(),
+      },
+    );
+    this.#ping = setInterval(() => {
+      if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(PING);
+    }, PING_INTERVAL_MS);
+    this.registered = new Promise((resolve, reject) => {
+      this.#socket.on("error", reject);
+      this.#socket.on("close", (code) => reject(new Error(`socket closed with ${code}`)));
+      this.#socket.on("open", () => this.#send(registerMessage(machineId, model, slots)));
+      this.#socket.on("message", (data: Buffer) => this.#receive(data.toString(), resolve));
+    });
+    this.registered.catch(() => undefined);
+  }
+
+  get isOpen(): boolean {
+    return this.#socket.readyState === WebSocket.OPEN;
+  }
+
+  close(): void {
+    clearInterval(this.#ping);
+    this.#outbox.close();
+    this.#socket.terminate();
+  }
+
+  #receive(text: string, onRegistered: () => void): void {
+    if (text === PONG) return;
+    const json: unknown = JSON.parse(text);
+    const { type } = messageSchema.parse(json);
+    if (type === "registered") onRegistered();
+    const stream = messageSchema.parse(json)["stream"];
+    if (type === "pause" && typeof stream === "number") this.#outbox.pause(stream);
+    if (type === "resume" && typeof stream === "number") this.#outbox.resume(stream);
+    if (type === "inference_request") this.#run(requestSchema.parse(json));
+  }
+
+  #run({ request_id, stream, body }: z.infer<typeof requestSchema>): void {
+    this.#send({ type: "inference_accepted", request_id, stream });
+    this.#outbox.open(stream);
+    const work = parseWork(body.model);
+    const write = (bytes: Buffer): void => void this.#outbox.write(stream, bytes);
+    const complete = {
+      type: "inference_complete",
+      request_id,
+      stream,
+      usage: { prompt_tokens: 20, completion_tokens: work.tokens },
+      finish_reason: "stop",
+      timings: { queue_ms: 0, prefill_ms: 0, decode_ms: 1 },
+    };
+    const end = (): void => this.#outbox.end(stream, () => this.#send(complete));
+    if (body.stream === true) play(work, write, end);
+    else {
+      write(COMPLETION);
+      end();
+    }
+  }
+
+  #send(message: object): void {
+    this.sent += 1;
+    this.#socket.send(JSON.stringify(message));
+  }
+}
+
+function registerMessage(machineId: string, model: string, slots: number): object {
+  return {
+    type: "register",
+    protocol: PROTOCOL_VERSION,
+    version: "0.7.0",
+    machine_id: machineId,
+    session_id: "bench",
+    backend: "mock",
+    public_key: `key-of-${machineId}`,
+    hardware: {
+      machine_model: "Mac15,14",
+      chip_name: "Apple M3 Ultra",
+      chip_family: "M3",
+      chip_tier: "Ultra",
+      memory_gb: 96,
+      gpu_cores: 60,
+      memory_bandwidth_gbs: 819,
+    },
+    models: [{ id: model, size_bytes: 1_000_000 }],
+    loaded_models: [model],
+    max_concurrency: slots,
+    assignment: null,
+  };
+}

@@ -1,0 +1,89 @@
+/** What the mocks answer, told by the model's name: every gateway passes that on. */
+
+export interface Work {
+  readonly tokens: number;
+  /** Time between two tokens, in milliseconds; 0 for as fast as possible. */
+  readonly intervalMs: number;
+}
+
+/** One token as a server-sent event of about 180 bytes. `~` occurs in it once and nowhere else: clients count it. */
+export const TOKEN = Buffer.from(
+  `data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"bench",` +
+    `"choices":[{"index":0,"delta":{"content":"~word"},"finish_reason":null}]}\n\n`,
+);
+export const TOKEN_MARK = 0x7e;
+export const DONE = Buffer.from("data: [DONE]\n\n");
+
+/** At full speed this many tokens go into one record or one write. */
+export const TOKENS_PER_RECORD = 10;
+export const RECORD = Buffer.concat(Array.from({ length: TOKENS_PER_RECORD }, () => TOKEN));
+
+export const COMPLETION = Buffer.from(
+  JSON.stringify({
+    id: "chatcmpl-bench",
+    object: "chat.completion",
+    created: 1_700_000_000,
+    model: "bench",
+    choices: [
+      {
+        index: 0,
+        message: { role: "assistant", content: "The quick brown fox jumps over the lazy dog. ".repeat(4) },
+        finish_reason: "stop",
+      },
+    ],
+    usage: { prompt_tokens: 20, completion_tokens: 40, total_tokens: 60 },
+  }),
+);
+
+export function workName({ tokens, intervalMs }: Work): string {
+  return `bench-${tokens}-${intervalMs}`;
+}
+
+export function parseWork(model: string): Work {
+  const [, tokens, intervalMs] = model.split("-").map(Number);
+  return { tokens: tokens ?? 0, intervalMs: intervalMs ?? 0 };
+}
+
+interface Paced {
+  readonly startedAt: number;
+  readonly work: Work;
+  readonly write: (bytes: Buffer) => void;
+  readonly end: () => void;
+  sent: number;
+}
+
+const paced = new Set<Paced>();
+let ticker: NodeJS.Timeout | null = null;
+
+/** Writes a stream's tokens on schedule; after a stall it catches up, so lag seen by clients is never the mock's rate. */
+export function play(work: Work, write: (bytes: Buffer) => void, end: () => void): void {
+  if (work.intervalMs === 0) {
+    for (let sent = 0; sent < work.tokens; sent += TOKENS_PER_RECORD) {
+      write(work.tokens - sent >= TOKENS_PER_RECORD ? RECORD : TOKEN);
+    }
+    write(DONE);
+    end();
+    return;
+  }
+  write(TOKEN);
+  paced.add({ startedAt: performance.now(), work, write, end, sent: 1 });
+  ticker ??= setInterval(tick, 5);
+}
+
+function tick(): void {
+  const now = performance.now();
+  for (const stream of paced) {
+    const due = Math.min(
+      stream.work.tokens,
+      1 + Math.floor((now - stream.startedAt) / stream.work.intervalMs),
+    );
+    for (; stream.sent < due; stream.sent++) stream.write(TOKEN);
+    if (stream.sent < stream.work.tokens) continue;
+    paced.delete(stream);
+    stream.write(DONE);
+    stream.end();
+  }
+  if (paced.size > 0 || ticker === null) return;
+  clearInterval(ticker);
+  ticker = null;
+}

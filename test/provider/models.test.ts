@@ -1,0 +1,115 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import { findModels, quantizationOf } from "../../provider/src/models.ts";
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "provider-models-"));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+function file(name: string, contents = "GGUF...."): string {
+  const path = join(directory, name);
+  writeFileSync(path, contents);
+  return path;
+}
+
+const find = (models: string[], directories: string[] = []): ReturnType<typeof findModels> =>
+  findModels({ models, directories, needsFiles: true });
+
+it("offers files under the ids they were given, in that order", () => {
+  const b = file("b-Q4_K_M.gguf");
+  const a = file("a.gguf", "GGUF12");
+  expect(find([`org/beta=${b}`, `alpha=${a}`]).models).toEqual([
+    { id: "org/beta", path: b, sizeBytes: 8, quantization: "q4_k_m" },
+    { id: "alpha", path: a, sizeBytes: 6 },
+  ]);
+});
+
+it("offers every GGUF of a directory under its file name, after those named one by one", () => {
+  const one = file("one.gguf");
+  for (const name of ["zeta-f16.gguf", "eta.GGUF", "notes.txt", "part.gguf.part"]) file(name);
+  const { models } = find([`first=${one}`], [directory]);
+  expect(models.map(({ id }) => id)).toEqual(["first", "eta", "one", "zeta-f16"]);
+});
+
+it("passes over files that are no model or have no usable name, and says so", () => {
+  for (const name of ["good.gguf", "mmproj-good.gguf", "has space.gguf"]) file(name);
+  const { models, skipped } = find([], [directory]);
+  expect(models.map(({ id }) => id)).toEqual(["good"]);
+  expect(skipped).toEqual([
+    expect.stringContaining("has space.gguf"),
+    expect.stringContaining("mmproj-good.gguf"),
+  ]);
+});
+
+it("takes the parts of a split model for one", () => {
+  const path = file("big-00001-of-00002.gguf");
+  file("big-00002-of-00002.gguf", "GGUF0123456789");
+  expect(find([], [directory]).models).toEqual([{ id: "big", path, sizeBytes: 22 }]);
+  rmSync(join(directory, "big-00002-of-00002.gguf"));
+  expect(() => find([], [directory])).toThrow(/big-00002-of-00002/);
+});
+
+it("needs no file for an engine without models", () => {
+  expect(findModels({ models: ["alpha"], directories: [], needsFiles: false }).models).toEqual([
+    { id: "alpha", path: "", sizeBytes: 0 },
+  ]);
+});
+
+describe("a mistake is answered with what to do", () => {
+  it("for a file that is not there", () => {
+    expect(() => find(["a=/no/such.gguf"])).toThrow(/Cannot open the model file \/no\/such\.gguf/);
+  });
+
+  it("for a file that is no GGUF", () => {
+    expect(() => find([`a=${file("a.gguf", "<html>")}`])).toThrow(/is not a GGUF file/);
+  });
+
+  it("for a directory", () => {
+    mkdirSync(join(directory, "d.gguf"));
+    expect(() => find([`a=${join(directory, "d.gguf")}`])).toThrow(/is a directory/);
+  });
+
+  it("for an id without a file", () => {
+    expect(() => find(["alpha"])).toThrow(/names no file/);
+  });
+
+  it("for a malformed id", () => {
+    expect(() => find([`a#b=${file("a.gguf")}`])).toThrow(/"a#b" is no model id/);
+  });
+
+  it("for an id used twice", () => {
+    const path = file("a.gguf");
+    expect(() => find([`a=${path}`], [directory])).toThrow(/Two files are to be model a/);
+  });
+
+  it("for no models at all", () => {
+    expect(() => find([])).toThrow(/No model to serve/);
+    expect(() => find([], [directory])).toThrow(/No model to serve/);
+  });
+
+  it("for too many", () => {
+    for (let i = 0; i < 65; i++) file(`m${i}.gguf`);
+    expect(() => find([], [directory])).toThrow(/at most 64/);
+  });
+
+  it("for a directory that is not there", () => {
+    expect(() => find([], ["/no/such"])).toThrow(/Cannot read the models directory/);
+  });
+});
+
+it.each([
+  ["gpt-oss-20b-mxfp4.gguf", "mxfp4"],
+  ["Llama-3-8B-Instruct.Q8_0.gguf", "q8_0"],
+  ["gemma-IQ3_XXS.gguf", "iq3_xxs"],
+  ["qwen3-4b-q4.gguf", "q4"],
+  ["model-bf16.gguf", "bf16"],
+  ["quiz-4b.gguf", null],
+])("reads the quantization of %s as %s", (name, expected) => {
+  expect(quantizationOf(name)).toBe(expected);
+});

@@ -1,0 +1,147 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, describe, expect, it } from "vitest";
+
+import { HELP, readCommandLine, type Environment, type Options } from "../../provider/src/options.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "provider-options-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const enough = [
+  "--coordinator",
+  "https://pool.example.com",
+  "--token",
+  "t",
+  "--model",
+  "alpha=/models/a.gguf",
+];
+
+function read(argv: readonly string[], env: Environment = {}): Options {
+  const commandLine = readCommandLine(argv, env);
+  if (commandLine.command !== "serve") throw new Error(`not serve but ${commandLine.command}`);
+  return commandLine.options;
+}
+
+it("has defaults for all that need not be said", () => {
+  expect(read(enough)).toMatchObject({
+    token: "t",
+    slots: 4,
+    contextTokens: 4096,
+    threads: null,
+    engine: "llama",
+    stateDirectory: join(homedir(), ".poolkeeper"),
+    machineId: null,
+    privateOnly: false,
+    json: false,
+    caffeinate: true,
+  });
+});
+
+it("reads every flag", () => {
+  const argv =
+    "--coordinator http://127.0.0.1:8787 --token secret --machine-id studio-1 " +
+    "--model alpha=~/a.gguf --model org/beta=/b=c.gguf --models-dir ~/models " +
+    "--slots 8 --context 32768 --threads 2 --engine llama --state ~/state --private --json --no-caffeinate";
+  expect(read(argv.split(" "))).toEqual({
+    coordinator: new URL("http://127.0.0.1:8787"),
+    token: "secret",
+    sources: {
+      models: [`alpha=${join(homedir(), "a.gguf")}`, "org/beta=/b=c.gguf"],
+      directories: [join(homedir(), "models")],
+      needsFiles: true,
+    },
+    machineId: "studio-1",
+    slots: 8,
+    contextTokens: 32_768,
+    threads: 2,
+    engine: "llama",
+    stateDirectory: join(homedir(), "state"),
+    privateOnly: true,
+    json: true,
+    caffeinate: false,
+    warnings: [expect.stringContaining("process list") as string],
+  });
+});
+
+it("takes coordinator and token from the environment, and flags before it", () => {
+  const env = { POOLKEEPER_COORDINATOR: "https://env.example.com", POOLKEEPER_PROVIDER_TOKEN: "from-env" };
+  expect(read(["--model", "a=b"], env)).toMatchObject({ token: "from-env", warnings: [] });
+  expect(read(["--model", "a=b"], env).coordinator.host).toBe("env.example.com");
+  expect(read(enough, env)).toMatchObject({ token: "t" });
+});
+
+describe("a token file", () => {
+  const file = join(directory, "token");
+
+  it("holds the token, with or without a line end", () => {
+    writeFileSync(file, "from-file\n");
+    chmodSync(file, 0o600);
+    const options = read(["--coordinator", "https://x.example", "--token-file", file, "--model", "a=b"]);
+    expect(options).toMatchObject({ token: "from-file", warnings: [] });
+  });
+
+  it("should not be readable for others", () => {
+    chmodSync(file, 0o644);
+    const options = read(["--coordinator", "https://x.example", "--token-file", file, "--model", "a=b"]);
+    expect(options.warnings).toEqual([expect.stringContaining("chmod 600") as string]);
+  });
+});
+
+it("warns of an address that sends the token in the clear", () => {
+  const argv = ["--token", "t", "--model", "a=b", "--coordinator"];
+  const clear = "travel unencrypted";
+  expect(read([...argv, "http://pool.example.com"]).warnings.join()).toContain(clear);
+  for (const url of [
+    "http://localhost:1",
+    "http://127.0.0.1:1",
+    "http://[::1]:1",
+    "https://pool.example.com",
+  ]) {
+    expect(read([...argv, url]).warnings.join()).not.toContain(clear);
+  }
+});
+
+it("reads the address of a WebSocket as what it stands for", () => {
+  const argv = ["--token", "t", "--model", "a=b", "--coordinator"];
+  expect(read([...argv, "wss://pool.example.com/base"]).coordinator.href).toBe(
+    "https://pool.example.com/base",
+  );
+});
+
+describe("a mistake is answered with what to write instead", () => {
+  it.each([
+    [[], /--coordinator https/],
+    [["--coordinator", "https://x.example"], /No provider token/],
+    [["--coordinator", "pool.example.com", "--token", "t"], /is not a URL/],
+    [["--coordinator", "ftp://x.example", "--token", "t"], /must begin with https/],
+    [["--coordinator", "https://user:pass@x.example", "--token", "t"], /must not contain a user name/],
+    [[...enough, "--token-file", "/x"], /not both/],
+    [["--coordinator", "https://x.example", "--token-file", "/no/such"], /Cannot read the token file/],
+    [["--coordinator", "https://x.example", "--token", "a b"], /characters that no token has/],
+    [[...enough, "--slots", "0"], /--slots 0 must be a whole number from 1 to 64/],
+    [[...enough, "--slots", "four"], /--slots four/],
+    [[...enough, "--context", "100"], /--context 100/],
+    [[...enough, "--threads", "1.5"], /--threads 1.5/],
+    [[...enough, "--engine", "mlx"], /There are llama and echo/],
+    [[...enough, "--machine-id", "Studio!"], /--machine-id Studio! will not do/],
+    [[...enough, "--colour"], /--colour.*See --help/],
+    [[...enough, "surplus"], /surplus/],
+  ])("%j", (argv, expected) => {
+    expect(() => read(argv)).toThrow(expected);
+  });
+});
+
+it("knows --help and --version without anything else", () => {
+  expect(readCommandLine(["--help"], {})).toEqual({ command: "help" });
+  expect(readCommandLine(["-v"], {})).toEqual({ command: "version" });
+});
+
+it("mentions every flag in the help", () => {
+  const flags =
+    "coordinator token token-file model models-dir machine-id slots context threads engine state private";
+  for (const flag of [...flags.split(" "), "json", "no-caffeinate", "help", "version"]) {
+    expect(HELP).toContain(`--${flag}`);
+  }
+});

@@ -1,0 +1,280 @@
+import * as fc from "fast-check";
+import { getLlama, type Llama, type LlamaGrammar, LlamaLogLevel } from "node-llama-cpp";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { EngineError } from "../../provider/src/engine.ts";
+import { type JsonSchema, parseJsonSchema } from "../../provider/src/engines/json-schema.ts";
+import { exampleOf } from "../../provider/src/engines/schema-example.ts";
+import { forcedCallGrammar, schemaGrammar } from "../../provider/src/engines/schema-grammar.ts";
+
+/** llama.cpp itself says whether a grammar compiles and which texts follow it; no model is needed for that. */
+
+let llama: Llama;
+beforeAll(async () => {
+  llama = await getLlama({
+    build: "never",
+    skipDownload: true,
+    gpu: false,
+    logLevel: LlamaLogLevel.disabled,
+    maxThreads: 1,
+  });
+});
+afterAll(async () => {
+  await llama.dispose();
+});
+
+const read = (schema: unknown, strict = false): JsonSchema =>
+  parseJsonSchema(schema, { strict, where: "schema" });
+
+type TestableGrammar = LlamaGrammar & { _testText(text: string): boolean };
+
+async function compile(grammar: string): Promise<(text: string) => boolean> {
+  const compiled = (await llama.createGrammar({ grammar })) as TestableGrammar;
+  return (text) => compiled._testText(text);
+}
+
+const thing = {
+  type: "object",
+  properties: { a: { type: "integer" }, b: { type: "boolean" }, c: { type: "null" } },
+  required: ["b"],
+};
+const list = (keywords: object) => ({ type: "array", items: { type: "integer" }, ...keywords });
+const tree = {
+  $defs: {
+    node: {
+      type: "object",
+      properties: { n: { type: "integer" }, next: { $ref: "#/$defs/node" } },
+      required: ["n"],
+    },
+  },
+  $ref: "#/$defs/node",
+};
+
+describe("the grammar of a JSON Schema", () => {
+  it.each<[string, unknown, string[], string[]]>([
+    ["strings", { type: "string" }, ['""', '"a\\n\\u00e9 ü🎭"'], ["a", '"', '"\n"', '"\\x"']],
+    ["short strings", { type: "string", minLength: 2, maxLength: 3 }, ['"ab"', '"abc"'], ['"a"', '"abcd"']],
+    ["dates", { type: "string", format: "date" }, ['"2024-02-29"'], ['"2024-13-01"', '"today"']],
+    [
+      "times",
+      { type: "string", format: "date-time" },
+      ['"2024-02-29T23:59:00Z"'],
+      ['"2024-02-29"', '"2024-02-29T24:00:00Z"'],
+    ],
+    ["numbers", { type: "number" }, ["0", "-1.50", "3e8", "12.25E-3"], ["01", ".5", "NaN", "1."]],
+    ["integers", { type: "integer" }, ["0", "-12", "999999999999999"], ["1.0", "3e-3", "00"]],
+    ["counts", { type: "integer", minimum: 0 }, ["0", "7"], ["-1"]],
+    ["positive integers", { type: "integer", exclusiveMinimum: 0 }, ["1", "70"], ["0", "-1"]],
+    ["stars", { type: "integer", minimum: 1, maximum: 5 }, ["1", "5"], ["0", "6", "15"]],
+    ["booleans or null", { type: ["boolean", "null"] }, ["true", "null"], ["0", '"true"']],
+    ["nullable strings", { type: "string", nullable: true }, ['"x"', "null"], ["0"]],
+    [
+      "literals",
+      { enum: ['a"b', 1, null, { x: [true] }] },
+      ['"a\\"b"', "1", "null", '{"x":[true]}'],
+      ['"b"', "2"],
+    ],
+    ["a constant", { const: "go" }, ['"go"'], ['"stop"']],
+    ["anyOf", { anyOf: [{ type: "integer" }, { type: "string" }] }, ["1", '"1"'], ["null"]],
+    [
+      "anyOf with keywords beside it",
+      { type: "object", properties: { a: { type: "integer" } }, anyOf: [{ required: ["a"] }] },
+      ['{"a":1}'],
+      ["{}"],
+    ],
+    [
+      "allOf",
+      { allOf: [thing, { properties: { d: { type: "integer" } }, required: ["d"] }] },
+      ['{"b":true,"d":1}'],
+      ['{"b":true}'],
+    ],
+    [
+      "objects",
+      thing,
+      [
+        '{"b":true}',
+        '{"a":1,"b":false,"c":null}',
+        '{"a":1, "b":true}',
+        '{\n  "b": true\n}',
+        '{"b":true,"c":null}',
+      ],
+      ["{}", '{"a":1}', '{"b":true,}', '{,"b":true}', '{"b":true,"d":1}', '{"b":true "c":null}'],
+    ],
+    [
+      "objects of optional properties",
+      { ...thing, required: [] },
+      ["{}", '{"a":1}', '{"c":null}', '{"a":1,"c":null}'],
+      ['{"c":null,"a":1}', "{,}"],
+    ],
+    ["objects of anything", { type: "object" }, ["{}", '{"x":{"y":[1,"z"]}}'], ["[]", "1"]],
+    ["objects of nothing", { type: "object", properties: {} }, ["{}", "{ }"], ['{"a":1}']],
+    [
+      "maps",
+      { type: "object", additionalProperties: { type: "integer" } },
+      ["{}", '{"x":1,"y":2}'],
+      ['{"x":"1"}'],
+    ],
+    [
+      "maps with a known key",
+      { ...thing, additionalProperties: { type: "string" } },
+      ['{"b":true}', '{"b":true,"x":"y"}'],
+      ['{"x":"y"}', '{"b":true,"x":1}'],
+    ],
+    ["lists", list({}), ["[]", "[1]", "[1, 2,3]"], ["[", "[1,]", '["a"]']],
+    [
+      "lists of two or three",
+      list({ minItems: 2, maxItems: 3 }),
+      ["[1,2]", "[1,2,3]"],
+      ["[]", "[1]", "[1,2,3,4]"],
+    ],
+    ["lists of one at most", list({ maxItems: 1 }), ["[]", "[1]"], ["[1,2]"]],
+    ["empty lists", list({ maxItems: 0 }), ["[]"], ["[1]"]],
+    [
+      "pairs",
+      { prefixItems: [{ type: "integer" }, { type: "string" }], items: false },
+      ['[1,"a"]'],
+      ["[1]", '[1,"a",2]'],
+    ],
+    [
+      "pairs and more",
+      { prefixItems: [{ type: "integer" }], items: { type: "string" }, minItems: 2 },
+      ['[1,"a"]', '[1,"a","b"]'],
+      ["[1]", "[1,2]"],
+    ],
+    [
+      "a list that refers to itself",
+      tree,
+      ['{"n":1}', '{"n":1,"next":{"n":2,"next":{"n":3}}}'],
+      ['{"next":{"n":1}}'],
+    ],
+    [
+      "the whole as its own part",
+      { type: "object", properties: { child: { $ref: "#" } } },
+      ["{}", '{"child":{"child":{}}}'],
+      ['{"child":1}'],
+    ],
+    ["anything", {}, ["1", '"x"', "[{}]", "null"], ["", "x"]],
+  ])("takes %s and nothing else", async (_, schema, follow, differ) => {
+    const follows = await compile(schemaGrammar(read(schema)));
+    expect(follow.filter((text) => !follows(text))).toStrictEqual([]);
+    expect(differ.filter((text) => follows(text))).toStrictEqual([]);
+  });
+
+  it("does not let an answer be filled with blanks", async () => {
+    const follows = await compile(schemaGrammar(read(list({}))));
+    expect(follows(`[1,${" ".repeat(2)}2]`)).toBe(false);
+    expect(follows(`[1,\n${" ".repeat(16)}2]`)).toBe(true);
+    expect(follows(`[1,\n${" ".repeat(17)}2]`)).toBe(false);
+  });
+
+  it("compiles at the limits it sets itself", async () => {
+    const schema = {
+      type: "object",
+      properties: Object.fromEntries(
+        Array.from({ length: 20 }, (_, index) => [
+          `p${index}`,
+          { type: "string", minLength: 5000, maxLength: 5000 },
+        ]),
+      ),
+      additionalProperties: list({ minItems: 5000, maxItems: 5000 }),
+    };
+    await expect(compile(schemaGrammar(read(schema)))).resolves.toBeTypeOf("function");
+  });
+
+  it("takes the example of any schema", async () => {
+    const isTaken = async (raw: unknown): Promise<boolean> => {
+      const schema = read(raw);
+      const follows = await compile(schemaGrammar(schema));
+      return follows(JSON.stringify(exampleOf(schema, 'say "hi"\n')));
+    };
+    const outcome = await fc.check(fc.asyncProperty(anySchema, isTaken), { numRuns: 200 });
+    expect(outcome.failed ? fc.defaultReportMessage(outcome) : "no counterexample").toBe("no counterexample");
+  });
+});
+
+const { schema: anySchema } = fc.letrec<{ schema: unknown }>((tie) => ({
+  schema: fc.oneof(
+    { maxDepth: 4, depthSize: "small" },
+    fc.constantFrom<unknown>(
+      {},
+      true,
+      { type: "null" },
+      { type: ["boolean", "string"] },
+      { type: "integer", minimum: 0 },
+    ),
+    fc.record({ type: fc.constant("string"), minLength: fc.nat(20) }),
+    fc.record({ enum: fc.array(fc.jsonValue({ maxDepth: 1 }), { minLength: 1, maxLength: 3 }) }),
+    fc.record({ anyOf: fc.array(tie("schema"), { minLength: 1, maxLength: 3 }) }),
+    fc.record({
+      type: fc.constant("array"),
+      items: tie("schema"),
+      minItems: fc.nat(3),
+      maxItems: fc.integer({ min: 3, max: 5 }),
+    }),
+    fc.dictionary(fc.string({ maxLength: 6 }), tie("schema"), { maxKeys: 4 }).chain((properties) =>
+      fc.record({
+        type: fc.constant("object"),
+        properties: fc.constant(properties),
+        required: fc.subarray(Object.keys(properties)),
+        additionalProperties: fc.constantFrom(true, false),
+      }),
+    ),
+  ),
+}));
+
+describe("the grammar of a forced call", () => {
+  it("takes a call of one of the tools with its own arguments", async () => {
+    const follows = await compile(
+      forcedCallGrammar([
+        { name: "get", parameters: read(thing) },
+        { name: "put_2", parameters: read({ type: "object", properties: {} }) },
+      ]),
+    );
+    expect(follows('{"name": "get", "arguments": {"b":true}}')).toBe(true);
+    expect(follows('{"name": "put_2", "arguments": {}}')).toBe(true);
+    expect(follows('{"name": "put_2", "arguments": {"b":true}}')).toBe(false);
+    expect(follows('{"name": "drop", "arguments": {}}')).toBe(false);
+  });
+});
+
+describe("a schema that a grammar cannot hold", () => {
+  const inObject = (keywords: object) => ({ type: "object", properties: { x: keywords }, required: ["x"] });
+
+  it.each<[string, object]>([
+    ["pattern", { type: "string", pattern: "^a" }],
+    ["format", { type: "string", format: "email" }],
+    ["minLength", { type: "string", minLength: 5000 }],
+    ["minimum", { type: "number", minimum: 3 }],
+    ["exclusiveMinimum", { type: "number", exclusiveMinimum: 0 }],
+    ["maximum", { type: "integer", minimum: 0, maximum: 100_000 }],
+    ["multipleOf", { type: "integer", multipleOf: 5 }],
+    ["uniqueItems", list({ uniqueItems: true })],
+    ["patternProperties", { type: "object", patternProperties: { "^a": {} } }],
+    ["not", { not: { type: "string" } }],
+    ["if", { if: {}, else: {} }],
+  ])("is refused by its keyword %s if it is strict, and else approximated", async (keyword, schema) => {
+    expect(() => read(inObject(schema), true)).toThrow(`"${keyword}"`);
+    expect(() => read(inObject(schema), true)).toThrow("schema.properties.x");
+    await expect(compile(schemaGrammar(read(inObject(schema))))).resolves.toBeTypeOf("function");
+  });
+
+  it("is not one whose bounds always hold, as generators write them for integers", () => {
+    const bounds = { minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER };
+    expect(() => read(inObject({ type: "integer", ...bounds }), true)).not.toThrow();
+  });
+
+  it.each<[string, unknown]>([
+    ["is no object", "string"],
+    ["has an unknown type", { type: "text" }],
+    ["refers to nothing", { $ref: "#/$defs/nothing" }],
+    ["refers to another document", { $ref: "https://example.com/schema.json" }],
+    [
+      "is nested too deeply",
+      Array.from({ length: 100 }).reduce<unknown>((inner) => ({ type: "array", items: inner }), {}),
+    ],
+    ["is too large", { enum: undefined, anyOf: Array.from({ length: 5000 }, () => ({ type: "null" })) }],
+  ])("is refused as a wrong request if it %s", (_, schema) => {
+    expect(() => read(schema)).toThrow(EngineError);
+    expect(() => read(schema)).toThrow(expect.objectContaining({ class: "client", code: "invalid_request" }));
+  });
+});

@@ -1,0 +1,128 @@
+import { createPublicKey } from "node:crypto";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import { machineIdSchema } from "../../protocol/ids.ts";
+import { inventMachineId, lockState, openIdentity, writeFileAtomically } from "../../provider/src/state.ts";
+
+let directory: string;
+beforeEach(() => {
+  directory = join(mkdtempSync(join(tmpdir(), "provider-state-")), "state");
+});
+afterEach(() => rmSync(join(directory, ".."), { recursive: true, force: true }));
+
+const id = (text: string): ReturnType<typeof machineIdSchema.parse> => machineIdSchema.parse(text);
+
+describe("[H22] the identity of a machine", () => {
+  it("is made at the first start and stays the same", () => {
+    const first = openIdentity(directory, null);
+    const second = openIdentity(directory, null);
+    expect(first.isNew).toBe(true);
+    expect(second).toEqual({ ...first, isNew: false });
+  });
+
+  it("is a P-256 key whose private half only the owner can read", () => {
+    const { publicKey } = openIdentity(directory, null);
+    const key = createPublicKey({ key: Buffer.from(publicKey, "base64"), type: "spki", format: "der" });
+    expect(key.asymmetricKeyDetails?.namedCurve).toBe("prime256v1");
+    expect(statSync(join(directory, "key.pem")).mode & 0o777).toBe(0o600);
+  });
+
+  it("takes the right to read from others if a copied file gave it to them", () => {
+    openIdentity(directory, null);
+    chmodSync(join(directory, "key.pem"), 0o644);
+    openIdentity(directory, null);
+    expect(statSync(join(directory, "key.pem")).mode & 0o777).toBe(0o600);
+  });
+
+  it("has the id that its owner wants", () => {
+    expect(openIdentity(directory, id("my-studio")).machineId).toBe("my-studio");
+    expect(openIdentity(directory, null).machineId).toBe("my-studio");
+  });
+
+  it("does not change its id under the same key", () => {
+    openIdentity(directory, id("my-studio"));
+    expect(() => openIdentity(directory, id("other"))).toThrow(/belongs to machine my-studio, not to other/);
+  });
+
+  it.each([
+    ["machine.json", "{", /does not hold a machine id/],
+    ["machine.json", '{"machine_id":"No!"}', /does not hold a machine id/],
+    ["key.pem", "garbage", /not a usable private key/],
+  ])("says what is wrong with %s containing %s", (file, contents, expected) => {
+    openIdentity(directory, null);
+    writeFileSync(join(directory, file), contents);
+    expect(() => openIdentity(directory, null)).toThrow(expected);
+  });
+
+  it("does not make a new key for an old id", () => {
+    openIdentity(directory, null);
+    rmSync(join(directory, "key.pem"));
+    expect(() => openIdentity(directory, null)).toThrow(/key, is missing/);
+  });
+
+  it("says so if the directory cannot be made", () => {
+    writeFileSync(join(directory, "..", "file"), "");
+    expect(() => openIdentity(join(directory, "..", "file", "state"), null)).toThrow(
+      /Cannot make the state directory/,
+    );
+  });
+});
+
+describe("an invented id", () => {
+  it.each([
+    ["Marias-MacBook-Pro.local", /^marias-macbook-pro-[0-9a-f]{4}$/],
+    ["Büro Mac №1", /^b-ro-mac-1-[0-9a-f]{4}$/],
+    ["", /^mac-[0-9a-f]{4}$/],
+    ["...", /^mac-[0-9a-f]{4}$/],
+    ["x".repeat(200), /^x{48}-[0-9a-f]{4}$/],
+  ])("of the host %j is like %s", (host, expected) => {
+    const invented = inventMachineId(host);
+    expect(invented).toMatch(expected);
+    expect(machineIdSchema.safeParse(invented).success).toBe(true);
+  });
+
+  it("differs between two Macs of one name", () => {
+    expect(inventMachineId("mac")).not.toBe(inventMachineId("mac"));
+  });
+});
+
+describe("the lock", () => {
+  it("keeps a second provider out of the same directory until the first one has gone", () => {
+    const lockFile = join(directory, "lock.json");
+    const unlock = lockState(directory);
+    // Another process that is surely alive: the one that runs these tests.
+    const { booted_at } = JSON.parse(readFileSync(lockFile, "utf8")) as { booted_at: number };
+    writeFileSync(lockFile, JSON.stringify({ pid: process.ppid, booted_at }));
+    expect(() => lockState(directory)).toThrow(new RegExp(`process ${process.ppid}`));
+    unlock();
+    expect(() => lockState(directory)).not.toThrow();
+  });
+
+  it.each([
+    ["of a process that has died", { pid: 2 ** 22 + 12_345, booted_at: null }],
+    ["from before the last start of the system", { pid: process.ppid, booted_at: 0 }],
+    ["that cannot be read", "garbage"],
+  ])("is taken over %s", (_, contents) => {
+    lockState(directory);
+    const lockFile = join(directory, "lock.json");
+    const { booted_at } = JSON.parse(readFileSync(lockFile, "utf8")) as { booted_at: number };
+    const lock =
+      typeof contents === "string" ? contents : { ...contents, booted_at: contents.booted_at ?? booted_at };
+    writeFileSync(lockFile, typeof lock === "string" ? lock : JSON.stringify(lock));
+    expect(() => lockState(directory)).not.toThrow();
+  });
+});
+
+it("writes a file whole or not at all", () => {
+  openIdentity(directory, null);
+  const path = join(directory, "x.json");
+  writeFileAtomically(path, "one");
+  writeFileAtomically(path, "two");
+  expect(readFileSync(path, "utf8")).toBe("two");
+  expect(() => writeFileAtomically(join(directory, "missing", "x"), "text")).toThrow(/Cannot write/);
+  expect(readdirSync(directory).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+});

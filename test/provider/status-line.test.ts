@@ -1,0 +1,81 @@
+import { describe, expect, it } from "vitest";
+
+import type { AgentStatus } from "../../provider/src/agent.ts";
+import { createLog } from "../../provider/src/log.ts";
+import { describeStatus, StatusLine } from "../../provider/src/status-line.ts";
+
+const serving: AgentStatus = {
+  state: "serving",
+  model: "alpha",
+  progress: 1,
+  running: 2,
+  slots: 4,
+  tokens: 0,
+  pools: 1,
+  nextDialAt: null,
+};
+
+describe("the status line", () => {
+  it.each([
+    [{}, "serving alpha | 2/4 running | 113 tokens/s | connected"],
+    [{ pools: 3 }, "serving alpha | 2/4 running | 113 tokens/s | connected to 3 pools"],
+    [{ state: "loading", progress: 0.42 }, "loading alpha 42 % | connected"],
+    [{ state: "idle", model: null, running: 0 }, "no model loaded | 0/4 running | 113 tokens/s | connected"],
+    [{ pools: 0 }, "serving alpha | 2/4 running | 113 tokens/s | connecting"],
+    [
+      { pools: 0, nextDialAt: 5100 },
+      "serving alpha | 2/4 running | 113 tokens/s | not connected, next try in 5 s",
+    ],
+    [{ state: "stopping" }, "stopping | 2/4 running | 113 tokens/s | connected"],
+  ] as const)("for %j reads: %s", (fields, expected) => {
+    expect(describeStatus({ ...serving, ...fields }, 113.2, 1000)).toBe(expected);
+  });
+
+  it("averages tokens over the last seconds, stays below a log line and within the terminal", () => {
+    let written = "";
+    let now = 0;
+    let tokens = 0;
+    const terminal = { write: (text: string) => void (written += text), columns: () => 40 };
+    const line = new StatusLine(
+      terminal,
+      () => ({ ...serving, tokens }),
+      () => now,
+    );
+    line.start();
+    for (let i = 0; i < 20; i++) {
+      now += 500;
+      tokens += 25;
+      line.redraw();
+    }
+    line.print("a log line");
+    expect(written.endsWith("\r\u001b[2Ka log line\nserving alpha | 2/4 running | 50 tokens")).toBe(true);
+    line.stop();
+    line.print("the last line");
+    expect(written.endsWith("\r\u001b[2Kthe last line\n")).toBe(true);
+  });
+});
+
+describe("a log line", () => {
+  const now = (): number => Date.UTC(2026, 10, 24, 1, 2, 3);
+
+  it("is text for people", () => {
+    const lines: string[] = [];
+    const log = createLog({ json: false, write: (line) => lines.push(line), now });
+    log.info("connected", { pool: "alpha", pools: "alpha beta", code: null });
+    log.warn("careful");
+    expect(lines).toEqual([
+      '2026-11-24T01:02:03Z info  connected pool=alpha pools="alpha beta"',
+      "2026-11-24T01:02:03Z warn  careful",
+    ]);
+  });
+
+  it("is JSON for programs", () => {
+    const lines: string[] = [];
+    createLog({ json: true, write: (line) => lines.push(line), now }).error("load failed", {
+      model: "alpha",
+    });
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+      { at: "2026-11-24T01:02:03.000Z", level: "error", message: "load failed", model: "alpha" },
+    ]);
+  });
+});
