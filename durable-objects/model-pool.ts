@@ -27,7 +27,7 @@ export class ModelPool extends DurableObject<Env> {
   readonly #pool: Pool;
   readonly #store: PoolStore;
   readonly #connections = new Map<WebSocket, Connection>();
-  #timer: ReturnType<typeof setTimeout> | null = null;
+  #timer: { readonly at: number; readonly id: ReturnType<typeof setTimeout> } | null = null;
   /** When the counters are written next; null while there is nothing to write. */
   #flushAt: number | null = null;
 
@@ -97,7 +97,9 @@ export class ModelPool extends DurableObject<Env> {
 
   /** Usage by hour since `since` (ms since the epoch), what is still in memory included. */
   usage(since: number): UsageRow[] {
-    this.#flush(Date.now());
+    const now = Date.now();
+    this.#flush(now);
+    this.#arm(now);
     return this.#store.usageSince(since);
   }
 
@@ -168,13 +170,18 @@ export class ModelPool extends DurableObject<Env> {
     this.#arm(now);
   }
 
-  /** Keeps one timer for the core's deadlines and the counters, and none when there is nothing to wait for. */
+  /**
+   * Keeps one timer for the core's deadlines and the counters, and none when there is nothing to wait for: a timer
+   * that is no longer needed would keep the object from sleeping.
+   */
   #arm(now: number): void {
-    if (this.#timer !== null) return;
     if (this.#flushAt === null && !this.#pool.usage.isEmpty) this.#flushAt = now + USAGE_FLUSH_INTERVAL_MS;
     const wakeAt = Math.min(this.#pool.nextTickAt(now) ?? Infinity, this.#flushAt ?? Infinity);
-    if (wakeAt === Infinity) return;
-    this.#timer = setTimeout(() => this.#tick(), wakeAt - now);
+    // While requests are open each event asks for a tick a little later than the one that is set already.
+    if (this.#timer !== null && wakeAt >= this.#timer.at && wakeAt !== Infinity) return;
+    if (this.#timer !== null) clearTimeout(this.#timer.id);
+    this.#timer =
+      wakeAt === Infinity ? null : { at: wakeAt, id: setTimeout(() => this.#tick(), wakeAt - now) };
   }
 
   #tick(): void {

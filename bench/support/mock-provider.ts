@@ -2,6 +2,7 @@ import { WebSocket } from "ws";
 import { z } from "zod";
 
 import { PING, PING_INTERVAL_MS, PONG } from "../../protocol/limits.ts";
+import { encodeRecords } from "../../protocol/records.ts";
 import { PROTOCOL_VERSION, SUBPROTOCOL } from "../../protocol/version.ts";
 import { Outbox } from "../../provider/src/agent/outbox.ts";
 import { COMPLETION, parseWork, play } from "./work.ts";
@@ -84,7 +85,14 @@ export class MockProvider {
     this.#send({ type: "inference_accepted", request_id, stream });
     this.#outbox.open(stream);
     const work = parseWork(body.model);
-    const write = (bytes: Buffer): void => void this.#outbox.write(stream, bytes);
+    const write = (bytes: Buffer): void => {
+      // At full speed the outbox would join records; that row wants ten tokens in each.
+      if (work.intervalMs > 0 || body.stream !== true) void this.#outbox.write(stream, bytes);
+      else {
+        this.sent += 1;
+        this.#socket.send(encodeRecords([{ stream, chunks: [bytes] }]));
+      }
+    };
     const complete = {
       type: "inference_complete",
       request_id,

@@ -58,16 +58,23 @@ let ticker: NodeJS.Timeout | null = null;
 /** Writes a stream's tokens on schedule; after a stall it catches up, so lag seen by clients is never the mock's rate. */
 export function play(work: Work, write: (bytes: Buffer) => void, end: () => void): void {
   if (work.intervalMs === 0) {
-    for (let sent = 0; sent < work.tokens; sent += TOKENS_PER_RECORD) {
-      write(work.tokens - sent >= TOKENS_PER_RECORD ? RECORD : TOKEN);
-    }
-    write(DONE);
-    end();
+    blast(work.tokens, write, end);
     return;
   }
   write(TOKEN);
   paced.add({ startedAt: performance.now(), work, write, end, sent: 1 });
   ticker ??= setInterval(tick, 5);
+}
+
+/** Lets the event loop run after each record, so that Node does not join them into one write. */
+function blast(left: number, write: (bytes: Buffer) => void, end: () => void): void {
+  if (left > 0) {
+    write(left >= TOKENS_PER_RECORD ? RECORD : TOKEN);
+    setImmediate(blast, left - Math.min(left, TOKENS_PER_RECORD), write, end);
+    return;
+  }
+  write(DONE);
+  end();
 }
 
 function tick(): void {

@@ -167,7 +167,8 @@ function listenToSignals(agent: Agent): { stop: () => void; wereRepeated: () => 
 function showStatus(agent: Agent): StatusLine {
   const terminal = {
     write: (text: string) => process.stdout.write(text),
-    columns: () => process.stdout.columns,
+    // Some terminals do not know their width.
+    columns: () => process.stdout.columns || 80,
   };
   const status = new StatusLine(terminal, () => agent.status(), systemClock.now);
   status.start();

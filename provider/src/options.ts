@@ -9,7 +9,7 @@ import { UserError } from "./user-error.ts";
 
 /** The command line and the environment, read into what the program needs. */
 
-export type EngineName = "llama" | "echo";
+type EngineName = "llama" | "echo";
 
 export interface Options {
   readonly coordinator: URL;

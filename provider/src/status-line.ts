@@ -39,21 +39,22 @@ export class StatusLine {
 
   /** Prints a line above the status. */
   print(line: string): void {
-    const shown = this.#shown;
     this.#erase();
     this.#terminal.write(`${line}\n`);
-    if (this.#timer !== null) this.#draw(shown);
+    if (this.#timer !== null) this.#draw(this.#describe());
   }
 
   redraw(): void {
-    const status = this.#read();
-    const at = this.#now();
-    this.#samples.push({ at, tokens: status.tokens });
+    this.#samples.push({ at: this.#now(), tokens: this.#read().tokens });
     if (this.#samples.length > RATE_SAMPLES) this.#samples.shift();
-    const line = describeStatus(status, tokensPerSecond(this.#samples), at);
+    const line = this.#describe();
     if (line === this.#shown) return;
     this.#erase();
     this.#draw(line);
+  }
+
+  #describe(): string {
+    return describeStatus(this.#read(), tokensPerSecond(this.#samples), this.#now());
   }
 
   #draw(line: string): void {

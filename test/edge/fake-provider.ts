@@ -73,12 +73,17 @@ export class FakeProvider {
   readonly #received: Message[] = [];
   readonly #waiting: { matches: (message: Message) => boolean; resolve: (message: Message) => void }[] = [];
   readonly closed: Promise<{ code: number; reason: string }>;
-  pongs = 0;
+  /** Settles with the first pong. */
+  readonly ponged: Promise<void>;
+  #onPong: () => void = () => undefined;
 
   constructor(machineId: string, socket: WebSocket) {
     this.machineId = machineId;
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
+    this.ponged = new Promise((resolve) => {
+      this.#onPong = resolve;
+    });
     this.closed = new Promise((resolve) => {
       socket.addEventListener("close", ({ code, reason }) => resolve({ code, reason }));
     });
@@ -161,7 +166,7 @@ export class FakeProvider {
 
   #onMessage(text: string): void {
     if (text === "pong") {
-      this.pongs += 1;
+      this.#onPong();
       return;
     }
     const message = JSON.parse(text) as Message;

@@ -97,7 +97,7 @@ export class AgentHarness {
   }
 }
 
-export function offeredModel(id: string): OfferedModel {
+function offeredModel(id: string): OfferedModel {
   return { id: modelIdSchema.parse(id), path: `/models/${id}.gguf`, sizeBytes: 1000 };
 }
 

@@ -49,6 +49,7 @@ export class FakeLoad {
   readonly outcome: Promise<LoadedModel>;
   readonly #settle: PromiseWithResolvers<LoadedModel> = Promise.withResolvers();
   readonly #engine: FakeEngine;
+  #hasEnded = false;
 
   constructor(engine: FakeEngine, model: LocalModel, options: LoadOptions) {
     this.#engine = engine;
@@ -57,17 +58,24 @@ export class FakeLoad {
     this.outcome = this.#settle.promise;
     this.loaded = new FakeLoaded(engine, model, engine.grantSlots ?? options.slots, options.contextTokens);
     options.signal.addEventListener("abort", () => {
+      if (this.#hasEnded) return;
+      this.#hasEnded = true;
       engine.events.push(`aborted ${model.id}`);
       this.#settle.reject(options.signal.reason);
     });
   }
 
   succeed(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.loaded.isHeld = true;
     this.#engine.events.push(`ready ${this.model.id}`);
     this.#settle.resolve(this.loaded);
   }
 
   fail(error: EngineError = new EngineError("fault", "load_failed", "the file is damaged")): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.#settle.reject(error);
   }
 }
@@ -78,6 +86,8 @@ export class FakeLoaded implements LoadedModel {
   readonly contextTokens: number;
   readonly died: Promise<EngineError>;
   readonly runs: FakeRun[] = [];
+  /** Whether it takes up memory. */
+  isHeld = false;
   readonly #engine: FakeEngine;
   readonly #death: PromiseWithResolvers<EngineError> = Promise.withResolvers();
   #isUnloaded = false;
@@ -99,6 +109,7 @@ export class FakeLoaded implements LoadedModel {
   unload(): Promise<void> {
     if (!this.#isUnloaded) this.#engine.events.push(`unload ${this.model.id}`);
     this.#isUnloaded = true;
+    this.isHeld = false;
     for (const run of this.runs) run.fail(new EngineError("fault", "unloaded", "the model was unloaded"));
     return Promise.resolve();
   }
@@ -106,6 +117,7 @@ export class FakeLoaded implements LoadedModel {
   die(): void {
     const error = new EngineError("fault", "engine_crashed", "SIGABRT");
     for (const run of this.runs) run.fail(error);
+    this.isHeld = false;
     this.#death.resolve(error);
   }
 }

@@ -1,5 +1,7 @@
 import type { Clock } from "../../provider/src/agent/ports.ts";
 
+const MAX_TIMERS_PER_ADVANCE = 100_000;
+
 interface Timer {
   readonly at: number;
   readonly run: () => void;
@@ -28,7 +30,8 @@ export class VirtualClock implements Clock {
   async advance(ms: number): Promise<void> {
     const until = this.#now + ms;
     await settle();
-    for (;;) {
+    for (let runs = 0; ; runs++) {
+      if (runs > MAX_TIMERS_PER_ADVANCE) throw new Error("timers that arm each other without end");
       // A Set keeps the order of insertion, so of two timers due at once the older one runs first.
       let next: Timer | null = null;
       for (const timer of this.#timers)

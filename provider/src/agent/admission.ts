@@ -26,7 +26,7 @@ export type Admission =
   | { readonly verdict: "load"; readonly model: OfferedModel }
   | Refusal;
 
-export type Refusal =
+type Refusal =
   | {
       readonly verdict: "refuse";
       readonly class: "capacity";

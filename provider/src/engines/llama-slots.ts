@@ -111,9 +111,8 @@ export async function prefill(
   const target = prompt.length - 1;
   await sequence.adaptStateToTokens(prompt.slice(0, target), false);
   const cachedTokens = sequence.nextTokenIndex;
-  while (sequence.nextTokenIndex < target) {
+  for (let from = cachedTokens; from < target; from += sliceTokens) {
     signal.throwIfAborted();
-    const from = sequence.nextTokenIndex;
     await sequence.evaluateWithoutGeneratingNewTokens(
       prompt.slice(from, Math.min(from + sliceTokens, target)),
     );

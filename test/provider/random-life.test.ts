@@ -1,0 +1,196 @@
+import { expect, it } from "vitest";
+
+import { AgentHarness, type FakeSocket } from "../support/agent-harness.ts";
+import { settle } from "../support/virtual-clock.ts";
+
+/**
+ * Lives of a machine made of random events: sockets that come and go, requests, cancels, pauses, crashes, time. After
+ * every event the promises that hold in any order are checked. A failure names its seed, which then repeats it exactly.
+ */
+
+const MODELS = ["alpha", "beta", "gamma"];
+const SLOTS = 3;
+const LIVES = 150;
+const EVENTS = 120;
+
+class Life {
+  readonly harness: AgentHarness;
+  readonly #random: () => number;
+  readonly #happened: string[] = [];
+  #nextStream = 0;
+
+  constructor(seed: number) {
+    this.#random = generator(seed);
+    this.harness = new AgentHarness({ models: MODELS, slots: SLOTS, holdLoads: true });
+  }
+
+  async live(): Promise<void> {
+    this.harness.agent.start();
+    for (let i = 0; i < EVENTS; i++) {
+      this.#happened.push(this.#happen());
+      this.harness.random = this.#random();
+      await settle();
+      this.#check();
+      await this.harness.clock.advance(this.#pick([0, 10, 300, 3000, 25_000]) ?? 0);
+      this.#check();
+    }
+    await this.#end();
+  }
+
+  /** The last events, for whoever looks for the cause of a failure. */
+  story(): string {
+    return this.#happened.slice(-15).join(", ");
+  }
+
+  #happen(): string {
+    const socket = this.#pick(this.harness.open());
+    const event = this.#pick(EVENT_KINDS) ?? "engine";
+    if (socket === undefined && event !== "engine") return "nothing to happen to";
+    switch (event) {
+      case "engine":
+        return this.#engineEvent();
+      case "register": {
+        if (socket === undefined || socket.order.length > 0) return "no socket to register";
+        const pool = this.#chance(0.8) ? socket.pool : (this.#pick(MODELS) ?? "alpha");
+        const pools = MODELS.filter((model) => model === pool || this.#chance(0.7));
+        socket.register({ pool, pools, epoch: Math.floor(this.#random() * 3) });
+        return `${pool} registered with ${pools.join(" ")}`;
+      }
+      case "end": {
+        const code = this.#pick([1000, 1001, 1006, 1012, 4000, 4001, 4002, 4003, 4004]) ?? 1006;
+        if (socket?.order.length === 0) socket.refuse(this.#pick([401, 404, 429, 500, 503]) ?? 500, 1000);
+        else socket?.end(code);
+        return `${socket?.pool} ended with ${code}`;
+      }
+      case "pong":
+        for (const open of this.harness.open()) open.text("pong");
+        return "pong";
+      case "request": {
+        if (socket === undefined || socket.order.length === 0) return "no socket for a request";
+        const stream = this.#nextStream++;
+        const deadlineMs = this.#pick([500, 60_000, 600_000]);
+        socket.request(stream, { model_id: this.#pick(MODELS), deadline_ms: deadlineMs });
+        return `request ${stream}`;
+      }
+      case "control": {
+        if (socket === undefined || socket.order.length === 0) return "no socket to control";
+        const type = this.#pick(["cancel", "pause", "resume"]) ?? "cancel";
+        const stream = Math.floor(this.#random() * this.#nextStream);
+        socket.receive({ type, stream, request_id: `req_${stream}` });
+        return `${type} ${stream}`;
+      }
+    }
+  }
+
+  #engineEvent(): string {
+    const load = this.harness.engine.loads.at(-1);
+    if (load === undefined) return "no engine";
+    const run = this.#pick(load.loaded.runs);
+    const event = this.#pick(["load", "load", "write", "write", "finish", "finish", "fail load", "die"]);
+    switch (event) {
+      case "load":
+        load.succeed();
+        break;
+      case "write":
+        void run?.write("x".repeat(this.#pick([1, 1000, 700_000]) ?? 1));
+        break;
+      case "finish":
+        run?.finish();
+        break;
+      case "fail load":
+        load.fail();
+        break;
+      default:
+        if (this.#chance(0.3)) load.loaded.die();
+    }
+    return `engine: ${event}`;
+  }
+
+  #check(): void {
+    const { harness } = this;
+    const status = harness.agent.status();
+    expect(status.running, "more requests than slots").toBeLessThanOrEqual(SLOTS);
+    expect(held(harness), "two models at once").toBeLessThanOrEqual(1);
+    for (const socket of harness.sockets) checkAnswers(socket);
+    // H7: out of reach is only who has a dial under way or due.
+    if (harness.open().length === 0) expect(status.nextDialAt, "out of reach for ever").not.toBeNull();
+    const pools = harness.open().filter(({ order }) => order.length > 0);
+    expect(pools.length, "sockets pile up").toBeLessThanOrEqual(2 * MODELS.length);
+  }
+
+  /** A stop leaves nothing behind, whatever came before it. */
+  async #end(): Promise<void> {
+    const { agent, clock } = this.harness;
+    agent.stop();
+    await clock.advance(600_000);
+    await agent.finished;
+    expect(agent.status()).toMatchObject({ state: "stopping", running: 0, pools: 0 });
+    expect(held(this.harness)).toBe(0);
+    expect(clock.pending()).toBe(0);
+  }
+
+  #pick<T>(choices: readonly T[]): T | undefined {
+    return choices[Math.floor(this.#random() * choices.length)];
+  }
+
+  #chance(probability: number): boolean {
+    return this.#random() < probability;
+  }
+}
+
+const EVENT_KINDS = [
+  ...Array.from({ length: 6 }, () => "engine" as const),
+  ...Array.from({ length: 5 }, () => "request" as const),
+  ...Array.from({ length: 3 }, () => "control" as const),
+  ...Array.from({ length: 3 }, () => "register" as const),
+  "pong",
+  "pong",
+  "end",
+] as const;
+
+/** Models that have been loaded and neither unloaded nor died since. */
+function held(harness: AgentHarness): number {
+  return harness.engine.loads.filter(({ loaded }) => loaded.isHeld).length;
+}
+
+/** Each request was accepted at most once and answered at most once, never before it was accepted and completed. */
+function checkAnswers(socket: FakeSocket): void {
+  const accepted = new Set<number>();
+  const answered = new Set<number>();
+  for (const message of socket.sent) {
+    if (message.type === "inference_accepted") {
+      expect(accepted.has(message.stream), "accepted twice").toBe(false);
+      expect(answered.has(message.stream), "accepted after the answer").toBe(false);
+      accepted.add(message.stream);
+    }
+    if (message.type === "inference_complete" || message.type === "inference_error") {
+      expect(answered.has(message.stream), "answered twice").toBe(false);
+      answered.add(message.stream);
+      const isRefusal = message.type === "inference_error" && message.class === "capacity";
+      // D3: a refusal comes before the request is accepted.
+      if (isRefusal) expect(accepted.has(message.stream), "refused after it was accepted").toBe(false);
+      if (message.type === "inference_complete") expect(accepted.has(message.stream)).toBe(true);
+    }
+  }
+}
+
+function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+it(`[D3] [H7] [H12] keeps its promises in ${LIVES} random lives`, async () => {
+  for (let seed = 1; seed <= LIVES; seed++) {
+    const life = new Life(seed);
+    try {
+      await life.live();
+    } catch (error) {
+      throw new Error(`seed ${seed}: ${String(error)} after: ${life.story()}`, { cause: error });
+    }
+  }
+});
