@@ -148,6 +148,5 @@ export type Upstream = z.infer<typeof upstreamSchema>;
 export type Register = z.infer<typeof registerSchema>;
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 export type Hardware = z.infer<typeof hardwareSchema>;
-export type AdvertisedModel = z.infer<typeof advertisedModelSchema>;
 export type InferenceComplete = z.infer<typeof inferenceCompleteSchema>;
 export type InferenceError = z.infer<typeof inferenceErrorSchema>;

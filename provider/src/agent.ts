@@ -165,8 +165,9 @@ export class Agent {
     this.#ports.log.info("stopping", { running: this.#jobs.held() });
     this.#standby.stop();
     this.#heartbeats.onChange();
-    this.#jobs.refuseWaiting("stopping", "this machine is stopping");
+    // Before anything may close: a socket that ends from here on is not to be replaced.
     this.#sockets.stopDialing();
+    this.#jobs.refuseWaiting("stopping", "this machine is stopping");
     this.#closeWhenIdle();
   }
 

@@ -202,7 +202,7 @@ describe("a dial", () => {
     ["of a new machine that names no pool", {}, "machine=mac-new", 404, "model_not_found"],
   ])("%s is refused", async (_, headers, query, status, code) => {
     const at = await scene();
-    const response = await dial(at.token, query.replace("POOL", at.model), headers as Record<string, string>);
+    const response = await dial(at.token, query.replace("POOL", at.model), headers);
     expect(await errorOf(response)).toMatchObject({ status, code });
   });
 

@@ -7,7 +7,7 @@ import {
   chat,
   connect,
   dial,
-  FakeProvider,
+  type FakeProvider,
   join,
   registerMessage,
   scene,

@@ -10,7 +10,7 @@ import { settle } from "../support/virtual-clock.ts";
 
 const MODELS = ["alpha", "beta", "gamma"];
 const SLOTS = 3;
-const LIVES = 150;
+const LIVES = 100;
 const EVENTS = 120;
 
 class Life {
@@ -69,7 +69,11 @@ class Life {
         if (socket === undefined || socket.order.length === 0) return "no socket for a request";
         const stream = this.#nextStream++;
         const deadlineMs = this.#pick([500, 60_000, 600_000]);
-        socket.request(stream, { model_id: this.#pick(MODELS), deadline_ms: deadlineMs });
+        socket.request(stream, {
+          model_id: this.#pick(MODELS),
+          deadline_ms: deadlineMs,
+          body: { messages: [], stream_number: stream },
+        });
         return `request ${stream}`;
       }
       case "control": {
@@ -92,7 +96,7 @@ class Life {
         load.succeed();
         break;
       case "write":
-        void run?.write("x".repeat(this.#pick([1, 1000, 700_000]) ?? 1));
+        if (run !== undefined && !run.hasEnded) void run.write(this.#text());
         break;
       case "finish":
         run?.finish();
@@ -100,7 +104,8 @@ class Life {
       case "fail load":
         load.fail();
         break;
-      default:
+      case "die":
+      case undefined:
         if (this.#chance(0.3)) load.loaded.die();
     }
     return `engine: ${event}`;
@@ -126,7 +131,14 @@ class Life {
     await agent.finished;
     expect(agent.status()).toMatchObject({ state: "stopping", running: 0, pools: 0 });
     expect(held(this.harness)).toBe(0);
+    for (const socket of this.harness.sockets) checkBytes(socket, this.harness);
     expect(clock.pending()).toBe(0);
+  }
+
+  /** Unlike what was written before, so that a lost or doubled piece shows. */
+  #text(): string {
+    const piece = `${this.#happened.length} `;
+    return piece.repeat(this.#pick([1, 300, 100_000]) ?? 1);
   }
 
   #pick<T>(choices: readonly T[]): T | undefined {
@@ -171,6 +183,16 @@ function checkAnswers(socket: FakeSocket): void {
       if (isRefusal) expect(accepted.has(message.stream), "refused after it was accepted").toBe(false);
       if (message.type === "inference_complete") expect(accepted.has(message.stream)).toBe(true);
     }
+  }
+}
+
+/** What was completed arrived whole and in order, whatever pauses there were. */
+function checkBytes(socket: FakeSocket, harness: AgentHarness): void {
+  for (const { stream } of socket.ofType("inference_complete")) {
+    const run = harness.engine.loads
+      .flatMap(({ loaded }) => loaded.runs)
+      .find(({ request }) => request.body["stream_number"] === stream);
+    expect(socket.streamText(stream) === `${run?.written}.`, `stream ${stream} is not whole`).toBe(true);
   }
 }
 

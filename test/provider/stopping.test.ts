@@ -46,6 +46,16 @@ describe("a graceful stop", () => {
     expect(socket.errors()).toEqual(["2 capacity/stopping"]);
   });
 
+  it("does not replace a socket that it closes itself", async () => {
+    const harness = new AgentHarness({ models: ["alpha", "beta"], holdLoads: true });
+    const alpha = await harness.connected(["alpha", "beta"]);
+    // The other socket is still dialing when the last request is refused.
+    alpha.request(1);
+    harness.agent.stop();
+    await harness.agent.finished;
+    expect(harness.sockets).toHaveLength(2);
+  });
+
   it("gives up a load", async () => {
     const harness = new AgentHarness({ holdLoads: true });
     await harness.connected();

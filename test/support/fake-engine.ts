@@ -128,6 +128,9 @@ export class FakeRun {
   readonly outcome: Promise<ChatResult>;
   /** Set to play an engine that does not notice an abort. */
   ignoresAbort = false;
+  hasEnded = false;
+  /** All that was written before the abort, if there was one. */
+  written = "";
   readonly #emit: EmitChatEvent;
   readonly #settle: PromiseWithResolvers<ChatResult> = Promise.withResolvers();
 
@@ -143,10 +146,12 @@ export class FakeRun {
 
   /** Emits a piece of text and returns what the reader answered. */
   write(text: string): void | Promise<void> {
+    if (!this.signal.aborted) this.written += text;
     return this.#emit({ type: "content", text });
   }
 
   finish(finishReason: ChatResult["finishReason"] = "stop"): void {
+    this.hasEnded = true;
     this.#settle.resolve({
       finishReason,
       usage: { promptTokens: 7, completionTokens: 3, cachedTokens: 2 },
@@ -156,6 +161,7 @@ export class FakeRun {
   }
 
   fail(error: unknown): void {
+    this.hasEnded = true;
     this.#settle.reject(error);
   }
 }
