@@ -16,8 +16,12 @@ export const app = new Hono<AppEnv>()
   .use(async function requestIds(context, next) {
     const requestId = newRequestId();
     context.set("requestId", requestId);
-    context.set("echoedId", echoedRequestId(context.req.header("x-request-id"), requestId));
+    const echoedId = echoedRequestId(context.req.header("x-request-id"), requestId);
+    context.set("echoedId", echoedId);
     await next();
+    // A pool has set it already, and its response must stay as it is; so must an upgrade.
+    const { res } = context;
+    if (res.status !== 101 && !res.headers.has("x-request-id")) context.header("x-request-id", echoedId);
   })
   .get("/health", (context) => context.json({ status: "ok" }))
   .get("/version", (context) => context.json({ provider: PROVIDER_VERSION, protocol: PROTOCOL_VERSION }))

@@ -211,7 +211,8 @@ export class Dispatch {
         this.#fail(request, DEADLINE_EXCEEDED.error, now);
       } else if (request.attempt === null && now >= request.queuedUntil) {
         this.#fail(request, request.lastFailure ?? this.#waitedInVain(now), now);
-      } else if (now >= request.nextCommentAt) {
+      } else if (request.attempt !== null && now >= request.nextCommentAt) {
+        // Not while it waits in line: a comment commits status 200, and a refusal must still be a 429.
         this.#comment(request, now);
       }
     }

@@ -176,6 +176,8 @@ it("echoes a sane request id and makes its own instead of another", async () => 
   const sane = await fetchEdge("/nowhere", { headers: { "x-request-id": "trace-7" } });
   expect(sane.headers.get("x-request-id")).toBe("trace-7");
   expect((await errorOf(sane)).status).toBe(404);
+  const health = await fetchEdge("/health", { headers: { "x-request-id": "trace-8" } });
+  expect(health.headers.get("x-request-id")).toBe("trace-8");
   const odd = await fetchEdge("/nowhere", { headers: { "x-request-id": "a b" } });
   expect(odd.headers.get("x-request-id")).toMatch(/^req_[0-9a-f]{32}$/);
 });

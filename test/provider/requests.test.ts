@@ -244,6 +244,32 @@ describe("ending early", () => {
     expect(socket.order.at(-1)).toBe("inference_error");
   });
 
+  it("[F7] does not call an answer complete that went on after the cancel", async () => {
+    const harness = new AgentHarness();
+    const socket = await harness.connected();
+    socket.request(1);
+    const run = harness.engine.lastRun();
+    run.ignoresAbort = true;
+    socket.receive({ type: "cancel", request_id: "req_1", stream: 1 });
+    void run.write("dropped");
+    run.finish("stop");
+    await settle();
+    expect(socket.errors()).toEqual(["1 cancelled/cancelled"]);
+    expect(socket.ofType("inference_complete")).toEqual([]);
+  });
+
+  it("[F7] lets an engine that waits for a paused reader notice the cancel", async () => {
+    const harness = new AgentHarness();
+    const socket = await harness.connected();
+    socket.request(1);
+    const run = harness.engine.lastRun();
+    run.ignoresAbort = true;
+    socket.receive({ type: "pause", stream: 1 });
+    const wait = run.write("x".repeat(2 * MIB));
+    socket.receive({ type: "cancel", request_id: "req_1", stream: 1 });
+    await expect(wait).resolves.toBeUndefined();
+  });
+
   it("ignores a cancel for a stream that is not open", async () => {
     const harness = new AgentHarness();
     const socket = await harness.connected();

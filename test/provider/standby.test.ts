@@ -122,12 +122,20 @@ describe("a model that fails twice within a minute", () => {
   });
 
   it("is withdrawn by registering anew without it, if there are others", async () => {
-    const harness = await crashTwice(["alpha", "beta"]);
-    const [socket, ...others] = harness.open().filter(({ order }) => order.length === 0);
-    expect(others).toEqual([]);
-    expect(socket?.pool).toBe("beta");
-    socket?.open();
-    expect(socket?.sent[0]).toMatchObject({ models: [{ id: "beta" }] });
+    const harness = new AgentHarness({ models: ["alpha", "beta"] });
+    const pools = ["alpha", "beta"];
+    const alpha = await harness.connected(pools);
+    const beta = harness.socket();
+    beta.register({ pool: "beta", pools });
+    beta.request(1);
+    harness.engine.lastLoad().loaded.die();
+    await harness.clock.advance(5000);
+    harness.engine.lastLoad().loaded.die();
+    await settle();
+    expect([alpha.closedWith?.code, beta.closedWith?.code]).toEqual([1000, 1000]);
+    expect(harness.open().map(({ pool }) => pool)).toEqual(["beta"]);
+    harness.socket().open();
+    expect(harness.socket().sent[0]).toMatchObject({ models: [{ id: "beta" }] });
     await harness.clock.advance(5000);
     expect(harness.agent.status().model).toBe("beta");
   });

@@ -49,6 +49,8 @@ export class FakeLoad {
   readonly outcome: Promise<LoadedModel>;
   readonly #settle: PromiseWithResolvers<LoadedModel> = Promise.withResolvers();
   readonly #engine: FakeEngine;
+  /** Set to play an engine that does not notice an abort. */
+  ignoresAbort = false;
   #hasEnded = false;
 
   constructor(engine: FakeEngine, model: LocalModel, options: LoadOptions) {
@@ -58,7 +60,7 @@ export class FakeLoad {
     this.outcome = this.#settle.promise;
     this.loaded = new FakeLoaded(engine, model, engine.grantSlots ?? options.slots, options.contextTokens);
     options.signal.addEventListener("abort", () => {
-      if (this.#hasEnded) return;
+      if (this.#hasEnded || this.ignoresAbort) return;
       this.#hasEnded = true;
       engine.events.push(`aborted ${model.id}`);
       this.#settle.reject(options.signal.reason);

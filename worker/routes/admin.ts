@@ -52,9 +52,10 @@ export const admin = new Hono<AppEnv>()
   })
   .delete("/provider-tokens/:id", async (context) => {
     const id = context.req.param("id");
-    if (!(await deleteSecret(context.env.KEYS, "token", id))) throw unknownId(id);
-    // The fleet remembers the revocation itself, since KV may go on handing out the token for a minute.
+    // The fleet first: KV may go on handing out the token for a minute, and a call that breaks half way can be made
+    // again.
     await fleetStub(context.env).revokeToken(id);
+    if (!(await deleteSecret(context.env.KEYS, "token", id))) throw unknownId(id);
     return context.json({ id, deleted: true });
   })
   .get("/usage", async (context) => {
