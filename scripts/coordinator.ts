@@ -33,6 +33,7 @@ export async function startCoordinator(options: LocalCoordinatorOptions): Promis
   const config = configSchema.parse(unstable_readConfig({ config: join(ROOT, "wrangler.toml") }));
   const scriptPath = await bundleWorker(join(options.stateDir, "bundle"));
   const sqliteClasses = new Set(config.migrations.flatMap((migration) => migration.new_sqlite_classes));
+  const listeners = signalListeners();
   const miniflare = new Miniflare({
     ...convertV4MiniflareOptions({
       name: config.name,
@@ -57,6 +58,7 @@ export async function startCoordinator(options: LocalCoordinatorOptions): Promis
     resourcePersistencePath: join(options.stateDir, "storage"),
   });
   await miniflare.ready;
+  leaveSignalsTo(listeners);
   return { url: `http://127.0.0.1:${port}`, stop: () => miniflare.dispose() };
 }
 
@@ -69,6 +71,19 @@ const configSchema = z.object({
   kv_namespaces: z.array(z.object({ binding: z.string() })),
   migrations: z.array(z.object({ new_sqlite_classes: z.array(z.string()).default([]) })),
 });
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+function signalListeners(): Set<unknown> {
+  return new Set(SIGNALS.flatMap((signal): unknown[] => process.listeners(signal)));
+}
+
+/** Takes out the listeners that came since: Miniflare's would end the process before we have stopped in order. */
+function leaveSignalsTo(known: ReadonlySet<unknown>): void {
+  for (const signal of SIGNALS) {
+    for (const listener of process.listeners(signal)) if (!known.has(listener)) process.off(signal, listener);
+  }
+}
 
 async function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
