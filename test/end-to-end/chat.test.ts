@@ -13,6 +13,9 @@ const LONG =
 
 const who = [{ role: "user" as const, content: "Who are you?" }];
 
+/** Sampled, but always the same: the model says its name. */
+const introduce = { model: "tiny-bard", messages: who, temperature: 0.7, top_p: 0.9, seed: 7 };
+
 const stack = new Stack();
 
 beforeAll(async () => {
@@ -38,7 +41,7 @@ describe("the stack", () => {
   it("answers a stranger's first request with 503 while the fleet is empty", async () => {
     const error: unknown = await stack
       .client()
-      .chat.completions.create({ model: "tiny-bard", messages: who })
+      .chat.completions.create(introduce)
       .catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(APIError);
     expect(error).toMatchObject({ status: 503, code: "model_unavailable" });
@@ -107,9 +110,7 @@ describe("the stack", () => {
     }
     abort.abort();
     // With one slot, this is answered only once the first request has left it.
-    const next = await stack
-      .client({ maxRetries: 5 })
-      .chat.completions.create({ model: "tiny-bard", messages: who });
+    const next = await stack.client({ maxRetries: 5 }).chat.completions.create(introduce);
     expect(next.choices[0]?.message.content).toBeTruthy();
     machine.kill("SIGKILL");
     await once(machine, "exit");
@@ -119,7 +120,7 @@ describe("the stack", () => {
     // The echo engine's machine waits long before its first token, so it can be killed in time.
     const slow = await stack.startProvider("mac-slow", "tiny-bard", ["--engine", "echo"]);
     slow.kill("SIGSTOP");
-    const pending = stack.client().chat.completions.create({ model: "tiny-bard", messages: who });
+    const pending = stack.client().chat.completions.create(introduce);
     const good = await stack.startProvider("mac-good", "tiny-bard");
     slow.kill("SIGKILL");
     expect((await pending).choices[0]?.message.content).toContain("Tiny Bard");
@@ -146,7 +147,7 @@ describe("the stack", () => {
 
   it("serves again after its provider was restarted under the same name", async () => {
     const machine = await stack.startProvider("mac-killed", "tiny-bard");
-    const answer = await stack.client().chat.completions.create({ model: "tiny-bard", messages: who });
+    const answer = await stack.client().chat.completions.create(introduce);
     expect(answer.choices[0]?.message.content).toBeTruthy();
     machine.kill("SIGKILL");
     await once(machine, "exit");
@@ -168,9 +169,7 @@ describe("the stack", () => {
     expect(outcome).not.toBe("a clean end of a cut stream");
     await stack.startCoordinator();
     const client = stack.client();
-    const answer = await until(() =>
-      client.chat.completions.create({ model: "tiny-bard", messages: who }).catch(() => null),
-    );
+    const answer = await until(() => client.chat.completions.create(introduce).catch(() => null));
     expect(answer.choices[0]?.message.content).toContain("Tiny Bard");
     machine.kill("SIGKILL");
     await once(machine, "exit");
