@@ -29,8 +29,7 @@ http { access_log off; keepalive_requests 10000000; ${paths}
     proxy_set_header Connection ""; proxy_buffering off; proxy_read_timeout 120s; } location /health { return 200; } } }
 `;
   writeFileSync(join(folder, "nginx.conf"), config);
-  const command = ["nginx", "-c", join(folder, "nginx.conf"), "-p", folder];
-  return startServer({ command, port, healthPath: "/health" });
+  return startServer(["nginx", "-c", join(folder, "nginx.conf"), "-p", folder], port, "/health");
 }
 
 export async function startPortkey(): Promise<Server> {
@@ -41,6 +40,5 @@ export async function startPortkey(): Promise<Server> {
   }
   const port = await freePort();
   const env = { TRUSTED_CUSTOM_HOSTS: "localhost,127.0.0.1", NODE_ENV: "production" };
-  const command = [NODE, program, `--port=${port}`, "--headless"];
-  return startServer({ command, port, healthPath: "/", env });
+  return startServer([NODE, program, `--port=${port}`, "--headless"], port, "/", env);
 }

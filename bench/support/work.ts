@@ -6,15 +6,6 @@ export interface Work {
   readonly intervalMs: number;
 }
 
-/** One whole answer that is not streamed. */
-export const CHAT: Work = { tokens: 0, intervalMs: 0 };
-export const PACED: Work = { tokens: 200, intervalMs: 20 };
-/** Longer streams at the same pace: what falls behind a little at a time has time to show. */
-export const PACED_LONG: Work = { tokens: 400, intervalMs: 20 };
-export const BLAST: Work = { tokens: 1000, intervalMs: 0 };
-export const ONE_TOKEN: Work = { tokens: 1, intervalMs: 0 };
-export const ALL_WORKS = [CHAT, PACED, PACED_LONG, BLAST, ONE_TOKEN];
-
 /** One token as a server-sent event of about 180 bytes. `~` occurs in it once and nowhere else: clients count it. */
 export const TOKEN = Buffer.from(
   `data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"bench",` +
@@ -61,9 +52,6 @@ interface Paced {
   sent: number;
 }
 
-/** How often paced streams are looked at: finer than their pace, so that streams do not send in step. */
-const TICK_MS = 1;
-
 const paced = new Set<Paced>();
 let ticker: NodeJS.Timeout | null = null;
 
@@ -75,7 +63,7 @@ export function play(work: Work, write: (bytes: Buffer) => void, end: () => void
   }
   write(TOKEN);
   paced.add({ startedAt: performance.now(), work, write, end, sent: 1 });
-  ticker ??= setInterval(tick, TICK_MS);
+  ticker ??= setInterval(tick, 5);
 }
 
 /** Lets the event loop run after each record, so that Node does not join them into one write. */
