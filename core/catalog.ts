@@ -35,8 +35,8 @@ const entriesSchema = z
   .superRefine((entries, context) => {
     const seen = new Set<string>();
     entries.forEach((entry, index) => {
-      for (const name of [entry.id, ...entry.aliases]) {
-        const field = name === entry.id ? "id" : "aliases";
+      for (const [position, name] of [entry.id, ...entry.aliases].entries()) {
+        const field = position === 0 ? "id" : "aliases";
         if (seen.has(name)) {
           context.addIssue({ code: "custom", path: [index, field], message: `"${name}" is named twice` });
         }
@@ -76,8 +76,6 @@ export function parseCatalog(json: unknown): ParsedCatalog {
   };
 }
 
-export const EMPTY_CATALOG: Catalog = catalogOf([]);
-
 function catalogOf(entries: readonly CatalogEntry[]): Catalog {
   const byName = new Map<string, CatalogEntry>();
   for (const entry of entries) for (const name of [entry.id, ...entry.aliases]) byName.set(name, entry);
@@ -91,7 +89,7 @@ function idOf(json: unknown, index: number): string | undefined {
     : `#${index}`;
 }
 
-/** The catalog models among those a machine advertises, in the machine's order: the pools it should dial. */
+/** The catalog models among those a machine advertises, in the machine's order, each once: the pools it should dial. */
 export function poolsFor(catalog: Catalog, advertised: readonly ModelId[]): ModelId[] {
-  return advertised.filter((id) => catalog.find(id)?.id === id);
+  return [...new Set(advertised)].filter((id) => catalog.find(id)?.id === id);
 }

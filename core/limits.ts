@@ -71,8 +71,11 @@ export const FLEET_TICK_MS = 30_000;
 /** A dial must be answered by the fleet within this time, else the provider is told to try again. */
 export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
 
-/** A catalog read from KV is used this long before it is read again. */
-export const CATALOG_TTL_MS = 1_000;
+/** A catalog read from KV is used this long before somebody reads it again. */
+export const CATALOG_TTL_MS = 500;
+
+/** While somebody reads it again, the others may use the one they have until it is this old. */
+export const CATALOG_STALE_MS = 1_000;
 
 /** Dials of one machine to one pool within a minute; more are refused with `slow_down`. */
 export const MAX_DIALS_PER_MINUTE = 30;

@@ -1,22 +1,31 @@
-import { EMPTY_CATALOG, parseCatalog, type Catalog } from "../core/catalog.ts";
-import { CATALOG_TTL_MS } from "../core/limits.ts";
+import { parseCatalog, type Catalog } from "../core/catalog.ts";
+import { CATALOG_STALE_MS, CATALOG_TTL_MS } from "../core/limits.ts";
 import { logError } from "./log.ts";
 
 /**
- * The catalog in KV (namespace FLAGS, key `catalog`), read at most once a second per isolate. A value that does not
- * parse keeps the last good one in force, so a slip of the pen never takes the fleet down.
+ * The catalog in KV (namespace FLAGS, key `catalog`), kept for half a second per isolate and never used when it is
+ * older than one. A value that does not parse, or cannot be read, keeps the last good one in force, so a slip of the
+ * pen never takes the fleet down.
+ *
+ * Requests do not wait for each other's reads: one that does nothing but wait for another request's I/O is taken for
+ * hung by the platform and answered with a bare 500. While one reads, the others go on with what is known.
  */
 export class CatalogStore {
-  #catalog: Catalog = EMPTY_CATALOG;
+  /** Null until a good one has been read. */
+  #catalog: Catalog | null = null;
   #readAt = -Infinity;
-  #reading: Promise<Catalog> | null = null;
+  /** When a request last set out to read. It may have been cancelled since, so this is no promise of an end. */
+  #askedAt = -Infinity;
+  /** Counts catalogs that came by another way than reading: a read that was under way then is out of date. */
+  #adopted = 0;
 
-  async read(kv: KVNamespace, now: number): Promise<Catalog> {
+  /** Null if this isolate has never seen a good one: then nobody may conclude anything from what it lacks. */
+  async read(kv: KVNamespace, now: number): Promise<Catalog | null> {
     if (now - this.#readAt < CATALOG_TTL_MS) return this.#catalog;
-    this.#reading ??= this.#refresh(kv, now).finally(() => {
-      this.#reading = null;
-    });
-    return this.#reading;
+    const isBeingRead = now - this.#askedAt < CATALOG_TTL_MS;
+    if (isBeingRead && this.#catalog !== null && now - this.#readAt < CATALOG_STALE_MS) return this.#catalog;
+    this.#askedAt = now;
+    return this.#refresh(kv, now);
   }
 
   /** Writes a checked catalog; it is in force here at once. */
@@ -29,12 +38,14 @@ export class CatalogStore {
   adopt(catalog: Catalog, now: number): void {
     this.#catalog = catalog;
     this.#readAt = now;
+    this.#adopted += 1;
   }
 
-  async #refresh(kv: KVNamespace, now: number): Promise<Catalog> {
-    const parsed = parseCatalog(await readJson(kv));
-    if (parsed.ok) this.#catalog = parsed.catalog;
-    else logError("catalog_invalid", { param: parsed.param, message: parsed.message });
+  async #refresh(kv: KVNamespace, now: number): Promise<Catalog | null> {
+    const adopted = this.#adopted;
+    const catalog = await readCatalog(kv);
+    if (adopted !== this.#adopted) return this.#catalog;
+    if (catalog !== null) this.#catalog = catalog;
     this.#readAt = now;
     return this.#catalog;
   }
@@ -42,12 +53,14 @@ export class CatalogStore {
 
 const KEY = "catalog";
 
-async function readJson(kv: KVNamespace): Promise<unknown> {
-  const text = await kv.get(KEY);
-  if (text === null) return [];
+async function readCatalog(kv: KVNamespace): Promise<Catalog | null> {
   try {
-    return JSON.parse(text);
-  } catch {
-    return text;
+    const text = await kv.get(KEY);
+    const parsed = parseCatalog(text === null ? [] : JSON.parse(text));
+    if (parsed.ok) return parsed.catalog;
+    logError("catalog_invalid", { param: parsed.param, message: parsed.message });
+  } catch (error) {
+    logError("catalog_unreadable", { error: String(error).slice(0, 200) });
   }
+  return null;
 }

@@ -70,10 +70,9 @@ export class Fleet extends DurableObject<Env> {
     const known = this.#store.machine(identity.machineId);
     const isForeign = known !== null && known.publicKey !== register.public_key;
     if (isForeign) return { admitted: false, close: "foreignKey" };
-    const pools = poolsFor(
-      catalog,
-      register.models.map((model) => model.id),
-    );
+    const models = register.models.map((model) => model.id);
+    // Without a catalog nobody is sent away from where it is.
+    const pools = catalog === null ? (known?.pools ?? []) : poolsFor(catalog, models);
     this.#store.saveRegister(register, identity.owner, pools, now);
     return { admitted: true, pools };
   }
@@ -129,21 +128,27 @@ export class Fleet extends DurableObject<Env> {
 
   async #firstPool(machineId: MachineId, now: number): Promise<string | null> {
     const catalog = await this.#catalog.read(this.env.FLAGS, now);
-    return poolsFor(catalog, this.#store.machine(machineId)?.models ?? [])[0] ?? null;
+    const known = this.#store.machine(machineId);
+    if (known === null) return null;
+    const pools = catalog === null ? known.pools : poolsFor(catalog, known.models);
+    return pools[0] ?? null;
   }
 
   /** Tells each machine whose list of pools is not what it was last told. */
   async #announcePools(): Promise<void> {
     const catalog = await this.#catalog.read(this.env.FLAGS, Date.now());
+    if (catalog === null) return;
     const memberships = this.#store.memberships();
     for (const machine of this.#store.machinesWithMemberships()) {
       const pools = poolsFor(catalog, machine.models);
       if (pools.join() === machine.pools.join()) continue;
-      this.#store.savePools(machine.machineId, pools);
+      let isTold = true;
       for (const { machineId, pool } of memberships) {
         if (machineId !== machine.machineId) continue;
-        await this.#tellPool(pool, (stub) => stub.announcePools(machineId, pools));
+        isTold = (await this.#tellPool(pool, (stub) => stub.announcePools(machineId, pools))) && isTold;
       }
+      // Only now, so that whoever has not heard it is told again at the next tick.
+      if (isTold) this.#store.savePools(machine.machineId, pools);
     }
   }
 
@@ -152,12 +157,17 @@ export class Fleet extends DurableObject<Env> {
     for (const name of names) await this.#tellPool(name, (stub) => call(stub, name));
   }
 
-  /** One pool that does not answer must not keep the others from hearing; the next tick tries it again. */
-  async #tellPool(name: string, call: (pool: PoolStub) => Promise<void>): Promise<void> {
+  /**
+   * One pool that does not answer must not keep the others from hearing; the next tick tries it again.
+   * @returns whether the pool has answered.
+   */
+  async #tellPool(name: string, call: (pool: PoolStub) => Promise<void>): Promise<boolean> {
     try {
       await call(this.env.MODEL_POOL.getByName(name));
+      return true;
     } catch (error) {
       logWarning("pool_unreachable", { pool: name, error: String(error) });
+      return false;
     }
   }
 }

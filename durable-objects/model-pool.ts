@@ -56,7 +56,8 @@ export class ModelPool extends DurableObject<Env> {
 
   /** A provider's upgrade or a client's request, both prepared by the Worker. */
   override async fetch(request: Request): Promise<Response> {
-    return request.headers.get("upgrade") === "websocket" ? this.#accept(request) : this.#answer(request);
+    const isUpgrade = request.headers.get("upgrade")?.toLowerCase() === "websocket";
+    return isUpgrade ? this.#accept(request) : this.#answer(request);
   }
 
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
@@ -78,7 +79,10 @@ export class ModelPool extends DurableObject<Env> {
 
   /** Closes dead sockets. Returns the machines that still hold one. */
   sweep(): string[] {
-    return this.#pool.sweep(Date.now());
+    const now = Date.now();
+    const machines = this.#pool.sweep(now);
+    this.#arm(now);
+    return machines;
   }
 
   /** Closes every socket that was dialed with this token, with 4005. */
@@ -133,7 +137,7 @@ export class ModelPool extends DurableObject<Env> {
       if (open !== null) this.#pool.abandon(open, Date.now());
     };
     const resume = (): void => {
-      if (open !== null) this.#pool.resume(open);
+      if (open !== null) this.#pool.resume(open, Date.now());
     };
     const answer = new ClientAnswer(call.echoedId, resume, abandon);
     const now = Date.now();
@@ -162,11 +166,15 @@ export class ModelPool extends DurableObject<Env> {
   }
 
   #lost(socket: WebSocket): void {
-    const connection = this.#connections.get(socket);
-    if (connection === undefined) return;
-    this.#connections.delete(socket);
     const now = Date.now();
-    this.#pool.disconnected(connection, now);
+    const connection = this.#connections.get(socket);
+    if (connection === undefined) {
+      const state = savedState(socket);
+      if (state !== null) this.#pool.lostAsleep(state, now);
+    } else {
+      this.#connections.delete(socket);
+      this.#pool.disconnected(connection, now);
+    }
     this.#arm(now);
   }
 

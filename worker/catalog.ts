@@ -6,11 +6,18 @@ import { HttpError } from "./http-error.ts";
 /** The catalog as this isolate knows it. */
 export const catalogStore = new CatalogStore();
 
+/** @throws HttpError 503 `try_again` if this isolate has never seen a valid one */
 export async function readCatalog(env: Env): Promise<Catalog> {
-  return catalogStore.read(env.FLAGS, Date.now());
+  const catalog = await catalogStore.read(env.FLAGS, Date.now());
+  if (catalog !== null) return catalog;
+  throw new HttpError({
+    code: "try_again",
+    message: "the model catalog cannot be read at the moment; try again",
+    retryAfterS: 10,
+  });
 }
 
-/** @throws HttpError 404 `model_not_found` */
+/** @throws HttpError 404 `model_not_found`, and as `readCatalog` */
 export async function requireModel(env: Env, name: string): Promise<CatalogEntry> {
   const entry = (await readCatalog(env)).find(name);
   if (entry !== undefined) return entry;

@@ -9,11 +9,13 @@ export interface Attempt {
   readonly connection: Connection;
   readonly stream: number;
   readonly requestId: string;
+  /** The machine had to load the model first when the request was sent, so it may take longer to accept. */
+  readonly loadsModel: boolean;
   /** Null once the client is served or gone and only the machine's last word is awaited. */
   request: PoolRequest | null;
   /** `sent`: no word yet. `accepted`: the machine runs it. `streaming`: bytes have come. */
   phase: "sent" | "accepted" | "streaming" | "cancelling";
-  /** When the phase or, while streaming, the last byte came. */
+  /** When the phase began or, while streaming, the last byte came or the machine was told to go on. */
   since: number;
   /** The machine was told to hold back bytes because the client reads slowly. */
   paused: boolean;

@@ -1,4 +1,3 @@
-import type { ModelId } from "../../protocol/ids.ts";
 import {
   ACCEPT_TIMEOUT_MS,
   CANCEL_TIMEOUT_MS,
@@ -8,19 +7,16 @@ import {
   STREAM_IDLE_TIMEOUT_MS,
 } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
-import { isLoaded } from "./gate.ts";
 
 /**
  * When an attempt has waited long enough for its machine's next sign, and what to call it then. A non-streamed
  * answer has no sign of life between acceptance and its end, so there only the request's own deadline counts.
  */
-export function attemptDeadline(attempt: Attempt, model: ModelId): { at: number; message: string } {
+export function attemptDeadline(attempt: Attempt): { at: number; message: string } {
   const { phase, since, request } = attempt;
   switch (phase) {
     case "sent": {
-      const wait = isLoaded(attempt.connection, model)
-        ? ACCEPT_TIMEOUT_MS
-        : ACCEPT_TIMEOUT_MS + LOAD_TIMEOUT_MS;
+      const wait = attempt.loadsModel ? ACCEPT_TIMEOUT_MS + LOAD_TIMEOUT_MS : ACCEPT_TIMEOUT_MS;
       return { at: since + wait, message: `the machine did not accept within ${wait / 1000} s` };
     }
     case "accepted": {

@@ -24,7 +24,7 @@ import {
   SOCKET_LOST,
   type Failure,
 } from "./failure.ts";
-import { routableGate } from "./gate.ts";
+import { isLoaded, routableGate } from "./gate.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { pick } from "./schedule.ts";
 import { NO_TOKENS, type Tokens, type Usage } from "./usage.ts";
@@ -50,7 +50,7 @@ export class Dispatch {
   readonly #usage: Usage;
   readonly #requests = new Map<string, PoolRequest>();
   readonly #attempts = new Set<Attempt>();
-  /** Waiting requests, the oldest first; retries go to the front. */
+  /** Waiting requests, the oldest first, retries included. */
   readonly #queue: PoolRequest[] = [];
   /** Frames and messages that belonged to nothing here, by kind. */
   readonly ignored = { records: 0, messages: 0 };
@@ -106,10 +106,12 @@ export class Dispatch {
   }
 
   /** The client has caught up with what was written to it. */
-  resume(request: PoolRequest): void {
+  resume(request: PoolRequest, now: number): void {
     const { attempt } = request;
     if (attempt === null || !attempt.paused) return;
     attempt.paused = false;
+    // It was silent on our order until now.
+    attempt.since = now;
     attempt.connection.socket.send(encodeDownstream({ type: "resume", stream: attempt.stream }));
   }
 
@@ -198,7 +200,7 @@ export class Dispatch {
   /** Looks at every deadline; the shell calls it a few times a second while requests are open. */
   tick(now: number): void {
     for (const attempt of this.#attempts) {
-      const deadline = attemptDeadline(attempt, this.#pool.model);
+      const deadline = attemptDeadline(attempt);
       if (now < deadline.at) continue;
       const { request } = attempt;
       this.#sendCancel(attempt, now);
@@ -211,8 +213,7 @@ export class Dispatch {
         this.#fail(request, DEADLINE_EXCEEDED.error, now);
       } else if (request.attempt === null && now >= request.queuedUntil) {
         this.#fail(request, request.lastFailure ?? this.#waitedInVain(now), now);
-      } else if (request.attempt !== null && now >= request.nextCommentAt) {
-        // Not while it waits in line: a comment commits status 200, and a refusal must still be a 429.
+      } else if (now >= request.nextCommentAt && mayComment(request)) {
         this.#comment(request, now);
       }
     }
@@ -237,6 +238,7 @@ export class Dispatch {
       connection,
       stream,
       requestId: spec.requestId,
+      loadsModel: !isLoaded(connection, model),
       request,
       phase: "sent",
       since: now,
@@ -265,9 +267,14 @@ export class Dispatch {
       const message = `${QUEUE_MAX} requests wait for "${this.#pool.model}" already; try again shortly`;
       this.#fail(request, { code: "queue_full", message, retryAfterS: 2 }, now);
     } else {
-      request.queuedUntil = Math.min(now + QUEUE_WAIT_MS, request.spec.deadlineAt);
-      this.#queue.push(request);
+      this.#enqueue(request, now);
     }
+  }
+
+  #enqueue(request: PoolRequest, now: number): void {
+    request.queuedUntil = now + QUEUE_WAIT_MS;
+    const behind = this.#queue.findIndex(({ spec }) => spec.arrivedAt > request.spec.arrivedAt);
+    this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, request);
   }
 
   /** Whether waiting makes sense: a machine is here but busy, or is expected back. */
@@ -290,10 +297,7 @@ export class Dispatch {
       this.#fail(request, failure.error, now);
     } else if (!this.#dispatch(request, now)) {
       if (!this.#mayFindMachine(request, now)) this.#fail(request, failure.error, now);
-      else {
-        request.queuedUntil = Math.min(now + QUEUE_WAIT_MS, request.spec.deadlineAt);
-        this.#queue.unshift(request);
-      }
+      else this.#enqueue(request, now);
     }
   }
 
@@ -332,6 +336,7 @@ export class Dispatch {
   }
 
   #settle(request: PoolRequest, outcome: string, tokens: Tokens, now: number): void {
+    request.attempt = null;
     this.#requests.delete(request.spec.requestId);
     const waiting = this.#queue.indexOf(request);
     if (waiting >= 0) this.#queue.splice(waiting, 1);
@@ -374,6 +379,14 @@ export class Dispatch {
     }
     return noMachine(this.#pool.model);
   }
+}
+
+/**
+ * A comment commits status 200, so a request that waits in line gets none: its refusal must still be a 429. Nor does
+ * one whose client is behind: it has bytes to read, and the machine may have stopped in the middle of an event.
+ */
+function mayComment({ attempt, committed }: PoolRequest): boolean {
+  return attempt === null ? committed : !attempt.paused;
 }
 
 function noMachine(model: ModelId): ApiError {

@@ -178,6 +178,14 @@ export class Pool {
     this.#drop(connection, now);
   }
 
+  /** A socket that had slept with the pool and was closed before it woke. */
+  lostAsleep({ identity, registration }: ConnectionState, now: number): void {
+    // If it is not missing, another socket of it is here, or it had left before.
+    if (!this.#missing.delete(identity.machineId)) return;
+    this.#ports.forgetMachine(identity.machineId);
+    if (registration?.accepting === true) this.#lostUntil = now + RECONNECT_GRACE_MS;
+  }
+
   /** The fleet's answer to `askFleet`. */
   admitted(connection: Connection, admission: Admission, now: number): void {
     const { admitting } = connection;
@@ -189,13 +197,14 @@ export class Pool {
     }
     const { machineId } = connection.identity;
     const older = this.#machines.get(machineId);
-    if (older !== undefined) this.#close(older, "superseded", now);
     connection.registration = admitting.registration;
     connection.save();
     this.#machines.set(machineId, connection);
     this.#missing.delete(machineId);
     this.#ports.rememberMachine(machineId);
     this.#sendRegistered(connection, admission.pools);
+    // Only now, so that what ran on the older socket without a byte can go to this one.
+    if (older !== undefined) this.#close(older, "superseded", now);
     this.#dispatch.drain(now);
   }
 
@@ -214,8 +223,8 @@ export class Pool {
     this.#dispatch.drain(now);
   }
 
-  resume(request: PoolRequest): void {
-    this.#dispatch.resume(request);
+  resume(request: PoolRequest, now: number): void {
+    this.#dispatch.resume(request, now);
   }
 
   /** Closes every socket that was dialed with a revoked token. */
@@ -255,7 +264,8 @@ export class Pool {
   /** When `tick` wants to be called; null if nothing here needs a clock, so that the pool may sleep. */
   nextTickAt(now: number): number | null {
     if (!this.#dispatch.isIdle) return now + TICK_INTERVAL_MS;
-    let at: number | null = null;
+    // Whoever is missing is forgotten then.
+    let at = this.#missing.size > 0 ? this.#startedAt + RECONNECT_GRACE_MS + 1 : null;
     for (const connection of this.#sockets) {
       if (!isUnregistered(connection)) continue;
       const due = connection.identity.acceptedAt + REGISTER_TIMEOUT_MS + 1;

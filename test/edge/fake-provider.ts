@@ -1,80 +1,21 @@
-import { env, exports } from "cloudflare:workers";
+import { expect } from "vitest";
 
-import type { Env } from "../../durable-objects/env.ts";
 import { encodeRecords } from "../../protocol/records.ts";
+import { chat, fetchEdge, poolOf, type Scene, unique } from "./scene.ts";
 
 /** A provider under the test's full control: it says exactly what it is told to, right or wrong. */
 
-export const testEnv = env as unknown as Env;
-export const ADMIN = "admin-token-of-the-tests";
-
-const worker = exports as unknown as { default: { fetch(request: Request): Promise<Response> } };
-
-/** A request to the Worker as it would come over the network. */
-export function fetchEdge(path: string, init: RequestInit = {}): Promise<Response> {
-  return worker.default.fetch(new Request(`http://edge${path}`, init));
-}
-
-export async function adminCall<T>(method: string, path: string, body?: unknown): Promise<T> {
-  const response = await fetchEdge(`/v1/admin${path}`, {
-    method,
-    headers: { authorization: `Bearer ${ADMIN}` },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
-  return response.json<T>();
-}
-
-export function catalogEntry(id: string, fields: object = {}): object {
-  return { id, context_length: 4096, size_gb: 1, min_ram_gb: 2, ...fields };
-}
-
-let count = 0;
-
-/** A name nobody else in this file has used, since storage lasts from test to test. */
-export function unique(prefix: string): string {
-  return `${prefix}-${++count}-${crypto.randomUUID().slice(0, 6)}`;
-}
-
-export interface Scene {
-  readonly model: string;
-  readonly apiKey: string;
-  readonly token: string;
-  readonly tokenId: string;
-}
-
-/** A fresh model in the catalog, an API key and a provider token. */
-export async function scene(fields: object = {}): Promise<Scene> {
-  const model = unique("model");
-  const entries = await adminCall<object[]>("GET", "/catalog");
-  await adminCall("PUT", "/catalog", [...entries, catalogEntry(model, fields)]);
-  const { key } = await adminCall<{ key: string }>("POST", "/keys", { owner: "acme", name: "test" });
-  const { id, token } = await adminCall<{ id: string; token: string }>("POST", "/provider-tokens", {
-    owner: "acme",
-    name: "test",
-  });
-  return { model, apiKey: key, token, tokenId: id };
-}
-
-export function chat(at: Scene, body: object = {}, init: RequestInit = {}): Promise<Response> {
-  return fetchEdge("/v1/chat/completions", {
-    method: "POST",
-    headers: { authorization: `Bearer ${at.apiKey}` },
-    body: JSON.stringify({ model: at.model, messages: [{ role: "user", content: "Hello" }], ...body }),
-    ...init,
-  });
-}
-
-type Message = Record<string, unknown> & { type: string };
+export type Message = Record<string, unknown> & { type: string };
 
 export class FakeProvider {
   readonly machineId: string;
-  readonly #socket: WebSocket;
-  readonly #received: Message[] = [];
-  readonly #waiting: { matches: (message: Message) => boolean; resolve: (message: Message) => void }[] = [];
   readonly closed: Promise<{ code: number; reason: string }>;
   /** Settles with the first pong. */
   readonly ponged: Promise<void>;
+  readonly #socket: WebSocket;
+  readonly #received: Message[] = [];
+  readonly #waiting: { type: string; resolve: (message: Message) => void }[] = [];
+  readonly #texts: string[] = [];
   #onPong: () => void = () => undefined;
 
   constructor(machineId: string, socket: WebSocket) {
@@ -91,18 +32,28 @@ export class FakeProvider {
     socket.accept();
   }
 
-  /** Messages that nobody has waited for yet. */
-  get unread(): readonly Message[] {
-    return this.#received;
+  /** Every text frame that came, as it came. */
+  get texts(): readonly string[] {
+    return this.#texts;
+  }
+
+  /** Types of the messages that have come and nobody has waited for. */
+  get unread(): readonly string[] {
+    return this.#received.map(({ type }) => type);
   }
 
   /** The next message of a type, also one that has come already. */
   next(type: string): Promise<Message> {
-    const matches = (message: Message): boolean => message.type === type;
-    const index = this.#received.findIndex(matches);
+    const index = this.#received.findIndex((message) => message.type === type);
     const [known] = index < 0 ? [] : this.#received.splice(index, 1);
     if (known !== undefined) return Promise.resolve(known);
-    return new Promise((resolve) => this.#waiting.push({ matches, resolve }));
+    return new Promise((resolve) => this.#waiting.push({ type, resolve }));
+  }
+
+  /** Once this is done, everything that the pool has sent before has arrived. */
+  async hasHeardAll(at: Scene): Promise<void> {
+    await poolOf(at).announcePools(this.machineId as never, [at.model as never]);
+    await this.next("registered");
   }
 
   send(message: object): void {
@@ -117,31 +68,35 @@ export class FakeProvider {
     this.#socket.send(frame);
   }
 
-  bytes(stream: unknown, ...texts: string[]): void {
+  bytes(request: Message, ...texts: string[]): void {
     const chunks = texts.map((text) => new TextEncoder().encode(text));
-    this.sendBinary(encodeRecords([{ stream: Number(stream), chunks }]));
+    this.sendBinary(encodeRecords([{ stream: Number(request["stream"]), chunks }]));
   }
 
-  accept(request: Message): void {
-    const { request_id, stream } = request;
+  accept({ request_id, stream }: Message): void {
     this.send({ type: "inference_accepted", request_id, stream });
   }
 
-  complete(request: Message): void {
-    const { request_id, stream } = request;
+  complete({ request_id, stream }: Message): void {
     this.send({
       type: "inference_complete",
       request_id,
       stream,
       usage: { prompt_tokens: 7, completion_tokens: 3, cached_tokens: 1 },
       finish_reason: "stop",
-      timings: { queue_ms: 0, prefill_ms: 1, decode_ms: 1 },
+      timings: { queue_ms: 0, prefill_ms: 5, decode_ms: 9 },
     });
   }
 
-  error(request: Message, errorClass: string, code: string, message = "told to fail"): void {
-    const { request_id, stream } = request;
+  error({ request_id, stream }: Message, errorClass: string, code: string, message = "told to fail"): void {
     this.send({ type: "inference_error", request_id, stream, class: errorClass, code, message });
+  }
+
+  /** Accepts, answers and completes. */
+  answer(request: Message, text = "data: hello\n\n"): void {
+    this.accept(request);
+    this.bytes(request, text);
+    this.complete(request);
   }
 
   heartbeat(fields: object = {}): void {
@@ -169,8 +124,9 @@ export class FakeProvider {
       this.#onPong();
       return;
     }
+    this.#texts.push(text);
     const message = JSON.parse(text) as Message;
-    const index = this.#waiting.findIndex(({ matches }) => matches(message));
+    const index = this.#waiting.findIndex(({ type }) => type === message.type);
     if (index < 0) this.#received.push(message);
     else this.#waiting.splice(index, 1)[0]?.resolve(message);
   }
@@ -219,10 +175,13 @@ export function registerMessage(machineId: string, models: readonly string[], fi
 }
 
 /** Dials without registering. */
-export async function connect(at: Scene, machineId = unique("mac")): Promise<FakeProvider> {
-  const response = await dial(at.token, `machine=${machineId}&pool=${at.model}`);
-  if (response.webSocket === null)
-    throw new Error(`dial refused: ${response.status} ${await response.text()}`);
+export async function connect(
+  at: Scene,
+  machineId = unique("mac"),
+  token: string = at.token,
+): Promise<FakeProvider> {
+  const response = await dial(token, `machine=${machineId}&pool=${at.model}`);
+  if (response.webSocket === null) throw new Error(`refused: ${response.status} ${await response.text()}`);
   return new FakeProvider(machineId, response.webSocket);
 }
 
@@ -232,4 +191,13 @@ export async function join(at: Scene, fields: object = {}, machineId = unique("m
   provider.send(registerMessage(machineId, [at.model], fields));
   await provider.next("registered");
   return provider;
+}
+
+/** That a request finds its way to the machine and back. Gives the request as the machine got it. */
+export async function expectAnswer(at: Scene, machine: FakeProvider): Promise<Message> {
+  const pending = chat(at, { stream: true });
+  const request = await machine.next("inference_request");
+  machine.answer(request);
+  expect(await (await pending).text()).toBe("data: hello\n\n");
+  return request;
 }

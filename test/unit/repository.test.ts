@@ -1,32 +1,80 @@
-import { readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
-/** What the lock file must hold so that `npm ci` works on a Mac and stays small everywhere. */
+/** What must be true of the repository itself. */
+
+const root = new URL("../../", import.meta.url);
+const read = (path: string): string => readFileSync(new URL(path, root), "utf8");
 
 interface Locked {
-  readonly packages: Readonly<Record<string, { readonly name?: string; readonly version?: string }>>;
+  readonly packages: Readonly<
+    Record<string, { readonly name?: string; readonly version?: string; readonly resolved?: string }>
+  >;
 }
 
-const { packages } = JSON.parse(
-  readFileSync(new URL("../../package-lock.json", import.meta.url), "utf8"),
-) as Locked;
+describe("the lock file", () => {
+  const { packages } = JSON.parse(read("package-lock.json")) as Locked;
 
-it.each([
-  ["@cloudflare/workerd-darwin-arm64", "workerd"],
-  ["@cloudflare/workerd-darwin-64", "workerd"],
-  ["@node-llama-cpp/mac-arm64-metal", "node-llama-cpp"],
-  ["@oxlint/binding-darwin-arm64", "oxlint"],
-  ["@oxfmt/binding-darwin-arm64", "oxfmt"],
-  ["@typescript/typescript-darwin-arm64", "typescript"],
-])("the lock file holds %s in the version of %s", (binary, owner) => {
-  const version = packages[`node_modules/${owner}`]?.version;
-  expect(version).toBeDefined();
-  expect(packages[`node_modules/${binary}`]?.version).toBe(version);
+  it.each([
+    ["@cloudflare/workerd-darwin-arm64", "workerd"],
+    ["@cloudflare/workerd-darwin-64", "workerd"],
+    ["@cloudflare/workerd-linux-64", "workerd"],
+    ["@node-llama-cpp/mac-arm64-metal", "node-llama-cpp"],
+    ["@node-llama-cpp/linux-x64", "node-llama-cpp"],
+    ["@oxlint/binding-darwin-arm64", "oxlint"],
+    ["@oxfmt/binding-darwin-arm64", "oxfmt"],
+    ["@typescript/typescript-darwin-arm64", "typescript"],
+  ])("holds %s in the version of %s, without which `npm ci` fails there", (binary, owner) => {
+    const version = packages[`node_modules/${owner}`]?.version;
+    expect(version).toMatch(/^\d/);
+    expect(packages[`node_modules/${binary}`]?.version).toBe(version);
+  });
+
+  it("holds one workerd and no second one of another version", () => {
+    expect(Object.keys(packages).filter((path) => path.endsWith("/workerd"))).toEqual([
+      "node_modules/workerd",
+    ]);
+  });
+
+  it("replaces the GPU binaries that no machine of ours can use and that fill the disk", () => {
+    const heavy = Object.entries(packages).filter(([path]) => /@node-llama-cpp\/.*(cuda|vulkan)/.test(path));
+    expect(heavy.map(([path]) => path.split("/").at(-1)).sort()).toEqual([
+      "linux-x64-cuda",
+      "linux-x64-cuda-ext",
+      "linux-x64-vulkan",
+      "win-x64-cuda",
+      "win-x64-cuda-ext",
+      "win-x64-vulkan",
+    ]);
+    for (const [, locked] of heavy) expect(locked.name).toBe("noop-package");
+  });
+
+  it("names no registry, so that `npm ci` works with any", () => {
+    const resolved = Object.values(packages).map((locked) => locked.resolved ?? "");
+    expect(resolved.filter((address) => address.includes("://"))).toEqual([]);
+  });
 });
 
-it("the lock file replaces the GPU binaries that only fill the disk", () => {
-  const heavy = Object.entries(packages).filter(([path]) => /@node-llama-cpp\/.*(cuda|vulkan)/.test(path));
-  expect(heavy.length).toBeGreaterThan(0);
-  for (const [, locked] of heavy) expect(locked.name).toBe("noop-package");
+describe("house rules", () => {
+  it.each(["package.json", "provider/package.json"])("%s pins every version exactly", (path) => {
+    const manifest = JSON.parse(read(path)) as Record<string, Record<string, string> | undefined>;
+    const versions = { ...manifest["dependencies"], ...manifest["devDependencies"] };
+    expect(Object.keys(versions).length).toBeGreaterThan(0);
+    for (const [name, version] of Object.entries(versions)) {
+      expect(`${name} ${version}`).toMatch(/^\S+ \d+\.\d+\.\d+(-[\w.]+)?$/);
+    }
+  });
+
+  const files = globSync("{core,protocol}/**/*.ts", { cwd: root });
+
+  it("finds the files they are about", () => {
+    expect(files).toContain("core/pool/dispatch.ts");
+    expect(files).toContain("protocol/codec.ts");
+  });
+
+  it.each(files)("%s says what it is before it exports anything", (path) => {
+    const [beforeExports = ""] = read(path).split(/^export /m);
+    expect(beforeExports).toContain("/**");
+  });
 });

@@ -1,158 +1,181 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { CLOSE, reconnectRule } from "../../../protocol/close-codes.ts";
 import {
   decodeDownstream,
   decodeUpstream,
+  encodeDownstream,
   encodeInferenceRequest,
   encodeUpstream,
 } from "../../../protocol/codec.ts";
-import { MAX_EPOCH } from "../../../protocol/ids.ts";
 import { MAX_UPSTREAM_TEXT_BYTES } from "../../../protocol/limits.ts";
-import { decodeRecords, encodeRecords } from "../../../protocol/records.ts";
+import { DOWNSTREAM, UPSTREAM } from "./samples.ts";
 
-const status = (fields: object = {}): object => ({
-  type: "assign_model_status",
-  model_id: "m",
-  epoch: 3,
-  status: "loading",
-  progress: 0.5,
-  ...fields,
-});
-
-describe("decodeUpstream", () => {
-  it("drops unknown fields and keeps the rest", () => {
-    const decoded = decodeUpstream(JSON.stringify(status({ surprise: 1 })));
-    expect(decoded).toEqual({ ok: true, value: status() });
+describe("a message of every type survives the way", () => {
+  it.each(Object.values(UPSTREAM))("to the coordinator: $type", (message) => {
+    expect(decodeUpstream(encodeUpstream(message))).toEqual({ ok: true, value: message });
   });
 
-  it("names an unknown type instead of calling it malformed", () => {
-    expect(decodeUpstream('{"type":"sing"}')).toEqual({
-      ok: false,
-      error: { kind: "unknown_type", type: "sing" },
+  it.each(Object.values(DOWNSTREAM))("to the provider: $type", (message) => {
+    expect(decodeDownstream(encodeDownstream(message))).toEqual({ ok: true, value: message });
+  });
+});
+
+describe("decoding", () => {
+  it.each(Object.values(UPSTREAM))("drops the unknown fields of $type and keeps the rest", (message) => {
+    expect(decodeUpstream(JSON.stringify({ ...message, surprise: { type: "x" } }))).toEqual({
+      ok: true,
+      value: message,
     });
   });
 
-  it.each(["", "{", "null", "[]", "7", '"register"', "{}", '{"type":7}', '{"type":"register"}'])(
+  it("drops unknown fields inside a message too", () => {
+    const { register } = UPSTREAM;
+    const text = JSON.stringify({ ...register, hardware: { ...register.hardware, neural_cores: 32 } });
+    expect(decodeUpstream(text)).toEqual({ ok: true, value: register });
+  });
+
+  it.each([
+    ["upstream", decodeUpstream, "sing"],
+    ["downstream", decodeDownstream, "sing"],
+    ["an order among facts", decodeUpstream, "assign_model"],
+    ["a fact among orders", decodeDownstream, "register"],
+    ["a name every object knows", decodeUpstream, "constructor"],
+  ])("names an unknown type instead of calling it malformed: %s", (_, decode, type) => {
+    expect(decode(JSON.stringify({ type }))).toEqual({ ok: false, error: { kind: "unknown_type", type } });
+  });
+
+  it("cuts an endless type short", () => {
+    expect(decodeUpstream(JSON.stringify({ type: "x".repeat(1000) }))).toMatchObject({
+      error: { type: "x".repeat(64) },
+    });
+  });
+
+  it.each(["", "{", "ping", "null", "[]", "7", '"register"', "{}", '{"type":7}', '{"type":null}', "[1,2"])(
     "calls %j malformed",
     (text) => {
       expect(decodeUpstream(text)).toMatchObject({ ok: false, error: { kind: "malformed" } });
+      expect(decodeDownstream(text)).toMatchObject({ ok: false, error: { kind: "malformed" } });
     },
   );
 
-  it("names the field at fault", () => {
-    const decoded = decodeUpstream(JSON.stringify(status({ progress: 2 })));
-    expect(decoded).toMatchObject({ ok: false, error: { detail: expect.stringContaining("progress") } });
-  });
-
-  it("[F6] parses epochs from 0 to 2^48 and nothing else", () => {
-    for (const epoch of [0, 1, MAX_EPOCH])
-      expect(decodeUpstream(JSON.stringify(status({ epoch }))).ok).toBe(true);
-    for (const epoch of [-1, 0.5, MAX_EPOCH + 1, "1", null]) {
-      expect(decodeUpstream(JSON.stringify(status({ epoch }))).ok).toBe(false);
+  it("wants every field that is not optional", () => {
+    const optional = new Set(["version", "private_only", "progress", "error", "certificate_chain"]);
+    for (const message of Object.values(UPSTREAM)) {
+      for (const field of Object.keys(message)) {
+        if (field === "type") continue;
+        const { [field]: _, ...rest } = message as Record<string, unknown>;
+        expect([message.type, field, decodeUpstream(JSON.stringify(rest)).ok]).toEqual([
+          message.type,
+          field,
+          optional.has(field),
+        ]);
+      }
     }
   });
 
-  it("counts bytes, not characters, against the limit of a text frame", () => {
-    const padded = (filler: string): string => `{"type":"sing","text":"${filler}"}`;
-    const overhead = padded("").length;
-    const exact = padded("a".repeat(MAX_UPSTREAM_TEXT_BYTES - overhead));
-    expect(decodeUpstream(exact)).toMatchObject({ error: { kind: "unknown_type" } });
-    expect(decodeUpstream(`${exact} `)).toMatchObject({ error: { kind: "too_large" } });
-    // Three bytes each, so a third as many characters are too many.
-    const wide = padded("€".repeat(Math.ceil(MAX_UPSTREAM_TEXT_BYTES / 3)));
-    expect(decodeUpstream(wide)).toMatchObject({ error: { kind: "too_large" } });
+  it.each([
+    [{ ...UPSTREAM.heartbeat, memory_pressure: 1.5 }, "heartbeat: memory_pressure"],
+    [{ ...UPSTREAM.heartbeat, running: -1 }, "heartbeat: running"],
+    [{ ...UPSTREAM.heartbeat, running: 0.5 }, "heartbeat: running"],
+    [{ ...UPSTREAM.heartbeat, thermal_state: "warm" }, "heartbeat: thermal_state"],
+    [{ ...UPSTREAM.heartbeat, accepting: "yes" }, "heartbeat: accepting"],
+    [{ ...UPSTREAM.heartbeat, max_concurrency: 0 }, "heartbeat: max_concurrency"],
+    [{ ...UPSTREAM.register, machine_id: "A" }, "register: machine_id"],
+    [{ ...UPSTREAM.register, public_key: "" }, "register: public_key"],
+    [{ ...UPSTREAM.register, models: [{ id: "a b", size_bytes: 1 }] }, "register: models.0.id"],
+    [
+      { ...UPSTREAM.register, models: [{ id: "a", size_bytes: 1, decode_tps: 0 }] },
+      "register: models.0.decode_tps",
+    ],
+    [
+      { ...UPSTREAM.register, loaded_models: Array.from({ length: 65 }, () => "m") },
+      "register: loaded_models",
+    ],
+    [{ ...UPSTREAM.inference_accepted, stream: 2 ** 32 }, "inference_accepted: stream"],
+    [{ ...UPSTREAM.inference_accepted, request_id: "a b" }, "inference_accepted: request_id"],
+    [{ ...UPSTREAM.inference_error, class: "mood" }, "inference_error: class"],
+    [{ ...UPSTREAM.inference_error, code: "" }, "inference_error: code"],
+    [
+      { ...UPSTREAM.assign_model_status, error: { code: "sulking", message: "" } },
+      "assign_model_status: error.code",
+    ],
+  ])("names the field at fault, case %#", (message, detail) => {
+    const decoded = decodeUpstream(JSON.stringify(message));
+    expect(decoded).toMatchObject({ ok: false, error: { kind: "malformed" } });
+    expect(JSON.stringify(decoded)).toContain(detail);
   });
 
   it("never throws, whatever the text", () => {
+    const nearly = fc
+      .tuple(
+        fc.constantFrom(...Object.values(UPSTREAM), ...Object.values(DOWNSTREAM)),
+        fc.nat(500),
+        fc.string(),
+      )
+      .map(([message, at, noise]) => {
+        const text = JSON.stringify(message);
+        return text.slice(0, at) + noise + text.slice(at);
+      });
     fc.assert(
-      fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
+      fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.json(), nearly), (text) => {
         expect(typeof decodeUpstream(text).ok).toBe("boolean");
         expect(typeof decodeDownstream(text).ok).toBe("boolean");
       }),
+      { numRuns: 500 },
     );
-  });
-
-  it("reads back what encodeUpstream wrote", () => {
-    const message = { type: "inference_accepted", request_id: "req_1", stream: 17 } as const;
-    expect(decodeUpstream(encodeUpstream(message))).toEqual({ ok: true, value: message });
   });
 });
 
-it("puts a request's body into the message without changing a byte of it", () => {
+describe("the limit of a text frame from a provider", () => {
+  const padded = (filler: string): string => `{"type":"sing","text":"${filler}"}`;
+  const room = MAX_UPSTREAM_TEXT_BYTES - padded("").length;
+
+  it("is 256 KiB, to the byte", () => {
+    const exact = padded("a".repeat(room));
+    expect(decodeUpstream(exact)).toMatchObject({ error: { kind: "unknown_type" } });
+    expect(decodeUpstream(`${exact} `)).toEqual({
+      ok: false,
+      error: { kind: "too_large", bytes: 256 * 1024 + 1 },
+    });
+  });
+
+  it.each([
+    ["é", 2],
+    ["€", 3],
+    ["🚲", 4],
+  ])("counts bytes and not characters: %s has %i", (character, bytes) => {
+    const most = Math.floor(room / bytes);
+    expect(decodeUpstream(padded(character.repeat(most)))).toMatchObject({ error: { kind: "unknown_type" } });
+    expect(decodeUpstream(padded(character.repeat(most + 1)))).toMatchObject({
+      error: { kind: "too_large" },
+    });
+  });
+
+  it("measures as an encoder would", () => {
+    const filler = "x".repeat(MAX_UPSTREAM_TEXT_BYTES);
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme", minLength: 1 }), (text) => {
+        const { byteLength: bytes } = new TextEncoder().encode(filler + text);
+        expect(decodeUpstream(filler + text)).toEqual({ ok: false, error: { kind: "too_large", bytes } });
+      }),
+    );
+  });
+
+  it("holds for providers only: requests may be larger", () => {
+    const text = encodeDownstream({
+      ...DOWNSTREAM.inference_request,
+      body: { text: "x".repeat(300 * 1024) },
+    });
+    expect(decodeDownstream(text).ok).toBe(true);
+  });
+});
+
+it("a request's body goes into its message without a byte changed", () => {
   const body =
     '{ "model":"m",\n "messages":[{"role":"user","content":"é\\u00e9 \\"x\\""}], "unknown": 1.50 }';
-  const head = {
-    request_id: "req_1",
-    stream: 4,
-    endpoint: "/v1/chat/completions",
-    model_id: "m" as never,
-    deadline_ms: 1000,
-    owner_bypass: false,
-  };
+  const { type, body: _, ...head } = DOWNSTREAM.inference_request;
   const text = encodeInferenceRequest(head, body);
   expect(text).toContain(`"body":${body}`);
-  expect(decodeDownstream(text)).toEqual({
-    ok: true,
-    value: { type: "inference_request", ...head, body: JSON.parse(body) },
-  });
-});
-
-describe("records", () => {
-  it("are read back as they were written, the chunks of a stream joined", () => {
-    const streams = fc.array(
-      fc.record({
-        stream: fc.nat(0xffff_ffff),
-        chunks: fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 4 }),
-      }),
-      { maxLength: 6 },
-    );
-    fc.assert(
-      fc.property(streams, (parts) => {
-        const decoded = decodeRecords(encodeRecords(parts).buffer);
-        const expected = parts.map(({ stream, chunks }) => ({
-          stream,
-          bytes: chunks.flatMap((chunk) => [...chunk]),
-        }));
-        expect(decoded?.map(({ stream, bytes }) => ({ stream, bytes: [...bytes] }))).toEqual(expected);
-      }),
-    );
-  });
-
-  it("are refused as a whole when the lengths do not add up", () => {
-    const frame = encodeRecords([{ stream: 1, chunks: [new Uint8Array(5)] }]);
-    for (let length = 1; length < frame.byteLength; length++) {
-      expect(decodeRecords(frame.slice(0, length).buffer)).toBeNull();
-    }
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
-        const records = decodeRecords(bytes.slice().buffer);
-        const total = records?.reduce((sum, record) => sum + 8 + record.bytes.byteLength, 0);
-        expect(total ?? bytes.byteLength).toBe(bytes.byteLength);
-      }),
-    );
-  });
-});
-
-it.each([
-  [1000, "soon"],
-  [1006, "soon"],
-  [1012, "soon"],
-  [1011, "soon"],
-  [4000, "later"],
-  [4001, "unless_replaced"],
-  [4002, "if_alone"],
-  [4003, "soon"],
-  [4004, "soon"],
-  [4005, "stop"],
-  [4006, "stop"],
-  [4007, "stop"],
-])("close code %i makes a provider reconnect: %s", (code, rule) => {
-  expect(reconnectRule(code)).toBe(rule);
-});
-
-it("uses every close code once", () => {
-  const codes = Object.values(CLOSE).map(({ code }) => code);
-  expect(new Set(codes).size).toBe(codes.length);
+  expect(decodeDownstream(text)).toEqual({ ok: true, value: { type, ...head, body: JSON.parse(body) } });
 });

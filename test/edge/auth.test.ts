@@ -1,0 +1,165 @@
+import { describe, expect, it } from "vitest";
+
+import { app } from "../../worker/app.ts";
+import { join } from "./fake-provider.ts";
+import {
+  ADMIN,
+  adminCall,
+  callAdmin,
+  chat,
+  errorOf,
+  fetchEdge,
+  newKey,
+  newToken,
+  scene,
+  testEnv,
+} from "./scene.ts";
+
+const unknownKey = `pk_${"0".repeat(18)}_${"0".repeat(64)}`;
+
+describe("an API key", () => {
+  it.each([
+    ["none", {}],
+    ["nonsense", { authorization: "Bearer nonsense" }],
+    ["an unknown one", { authorization: `Bearer ${unknownKey}` }],
+    ["another scheme", { authorization: `Basic ${unknownKey}` }],
+    ["the admin token", { authorization: `Bearer ${ADMIN}` }],
+  ])("is wanted everywhere: %s is 401", async (_, headers) => {
+    for (const [method, path] of [
+      ["POST", "/v1/chat/completions"],
+      ["GET", "/v1/models"],
+      ["GET", "/v1/models/org/any"],
+    ] as const) {
+      const response = await fetchEdge(path, {
+        method,
+        headers,
+        ...(method === "POST" ? { body: "{" } : {}),
+      });
+      expect(response.headers.get("x-request-id")).toMatch(/^req_/);
+      expect(await errorOf(response)).toMatchObject({
+        status: 401,
+        code: "invalid_api_key",
+        type: "invalid_request_error",
+      });
+    }
+  });
+
+  it("opens the API, however the scheme is spelled", async () => {
+    const { key } = await newKey("acme");
+    for (const scheme of ["Bearer", "bearer", "BEARER"]) {
+      const response = await fetchEdge("/v1/models", { headers: { authorization: `${scheme} ${key}` } });
+      expect(response.status).toBe(200);
+    }
+  });
+
+  it("does not open it with a wrong secret behind a right id", async () => {
+    const { key } = await newKey("acme");
+    const wrong = `${key.slice(0, -1)}${key.endsWith("0") ? "1" : "0"}`;
+    const response = await fetchEdge("/v1/models", { headers: { authorization: `Bearer ${wrong}` } });
+    expect(response.status).toBe(401);
+  });
+
+  it("ends when it is deleted, and can be deleted once", async () => {
+    const { id, key } = await newKey("acme");
+    const headers = { authorization: `Bearer ${key}` };
+    expect((await fetchEdge("/v1/models", { headers })).status).toBe(200);
+    expect(await adminCall("DELETE", `/keys/${id}`)).toEqual({ id, deleted: true });
+    expect((await fetchEdge("/v1/models", { headers })).status).toBe(401);
+    expect(await errorOf(await callAdmin("DELETE", `/keys/${id}`))).toMatchObject({
+      status: 404,
+      code: "not_found",
+    });
+  });
+
+  it("is no provider token, and the other way round", async () => {
+    const at = await scene();
+    const asClient = await fetchEdge("/v1/models", { headers: { authorization: `Bearer ${at.token}` } });
+    expect((await errorOf(asClient)).code).toBe("invalid_api_key");
+    const asProvider = await fetchEdge(`/v1/providers/connect?machine=mac-1&pool=${at.model}`, {
+      headers: {
+        upgrade: "websocket",
+        "sec-websocket-protocol": "poolkeeper.v1",
+        authorization: `Bearer ${at.apiKey}`,
+      },
+    });
+    expect((await errorOf(asProvider)).code).toBe("invalid_provider_token");
+  });
+});
+
+it("KV holds the hashes of keys and tokens and no secret", async () => {
+  const secrets = [(await newKey("acme")).key, (await newToken("acme")).token];
+  const { keys } = await testEnv.KEYS.list();
+  expect(keys.length).toBeGreaterThanOrEqual(2);
+  let stored = "";
+  for (const { name, metadata } of keys) {
+    stored += `${name} ${JSON.stringify(metadata)} ${await testEnv.KEYS.get(name)}\n`;
+  }
+  for (const secret of secrets) {
+    const [, id = "", random = ""] = secret.split("_");
+    expect(stored).toContain(id);
+    expect(random).toMatch(/^[0-9a-f]{64}$/);
+    expect(stored).not.toContain(random);
+    const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(secret));
+    expect(stored).toContain(
+      Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join(""),
+    );
+  }
+});
+
+describe("the admin API", () => {
+  const routes = [
+    ["GET", "/catalog"],
+    ["PUT", "/catalog"],
+    ["POST", "/keys"],
+    ["DELETE", "/keys/x"],
+    ["POST", "/provider-tokens"],
+    ["DELETE", "/provider-tokens/x"],
+    ["GET", "/usage"],
+    ["GET", "/nowhere"],
+  ] as const;
+
+  it.each(routes)("is closed to all without its token: %s %s", async (method, path) => {
+    const { key } = await newKey("acme");
+    for (const authorization of [undefined, "Bearer wrong", `Bearer ${key}`, `Bearer ${ADMIN}x`]) {
+      const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
+      const response = await fetchEdge(`/v1/admin${path}`, { method, headers });
+      expect(await errorOf(response)).toMatchObject({ status: 401, code: "invalid_api_key" });
+    }
+  });
+
+  it.each(routes)("is closed to everybody while no token is set: %s %s", async (method, path) => {
+    for (const authorization of ["Bearer ", "Bearer undefined", `Bearer ${ADMIN}`]) {
+      const request = new Request(`http://edge/v1/admin${path}`, { method, headers: { authorization } });
+      const response = await app.fetch(request, { ...testEnv, ADMIN_TOKEN: "" });
+      expect(await errorOf(response)).toMatchObject({
+        status: 403,
+        code: "forbidden",
+        type: "permission_error",
+      });
+    }
+  });
+
+  it.each([
+    [{ name: "n" }, "owner"],
+    [{ owner: "", name: "n" }, "owner"],
+    [{ owner: "acme", name: " blank" }, "name"],
+    [{ owner: "acme", name: "é" }, "name"],
+    [{ owner: "acme", name: "x".repeat(129) }, "name"],
+    [{ owner: "acme", name: 7 }, "name"],
+    [{ owner: "acme", name: "n", limit: 5 }, null],
+  ])("makes no key or token for %j", async (body, param) => {
+    for (const path of ["/keys", "/provider-tokens"]) {
+      expect(await errorOf(await callAdmin("POST", path, body))).toMatchObject({ status: 400, param });
+    }
+  });
+});
+
+it("a key that is deleted in the middle of a request does not end it", async () => {
+  const at = await scene();
+  const machine = await join(at);
+  const pending = chat(at);
+  const request = await machine.next("inference_request");
+  await adminCall("DELETE", `/keys/${at.keyId}`);
+  machine.answer(request, "{}");
+  expect((await pending).status).toBe(200);
+});

@@ -1,0 +1,223 @@
+import {
+  createScheduledController,
+  evictDurableObject,
+  runDurableObjectAlarm,
+  runInDurableObject,
+} from "cloudflare:test";
+import { describe, expect, it, vi } from "vitest";
+
+import worker from "../../worker/index.ts";
+import { connect, expectAnswer, join, registerMessage } from "./fake-provider.ts";
+import {
+  addToCatalog,
+  adminCall,
+  callAdmin,
+  catalogEntry,
+  errorOf,
+  fleet,
+  poolOf,
+  rowsOf,
+  scene,
+  stopClock,
+  testEnv,
+  unique,
+  until,
+  type Scene,
+} from "./scene.ts";
+
+const membersOf = async (at: Scene): Promise<unknown[]> => {
+  const rows = await rowsOf(fleet(), "SELECT machine_id FROM memberships WHERE pool = ?", at.model);
+  return rows.map((row) => row["machine_id"]);
+};
+
+/** Makes every dial so far look as if it had been long ago. */
+const ageMemberships = () => rowsOf(fleet(), "UPDATE memberships SET dialed_at = 0");
+
+describe("the fleet's tick", () => {
+  it("[H20] closes sockets that were silent for 60 s with 4004, and no others", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    stopClock();
+    vi.setSystemTime(Date.now() + 50_000);
+    const newer = await join(at);
+    vi.setSystemTime(Date.now() + 10_001);
+    expect(await runDurableObjectAlarm(fleet())).toBe(true);
+    expect((await machine.closed).code).toBe(4004);
+    await newer.hasHeardAll(at);
+  });
+
+  it("[H20] takes a ping for a life sign, also one that came while the pool slept", async () => {
+    const at = await scene();
+    const [pinging, silent] = [await join(at), await join(at)];
+    await ageSockets(at);
+    await evictDurableObject(poolOf(at));
+    pinging.sendText("ping");
+    await pinging.ponged;
+    await runDurableObjectAlarm(fleet());
+    expect((await silent.closed).code).toBe(4004);
+    await expectAnswer(at, pinging);
+  });
+
+  it("closes sockets that never registered with 4003", async () => {
+    const at = await scene();
+    const machine = await connect(at);
+    stopClock();
+    vi.setSystemTime(Date.now() + 10_001);
+    await runDurableObjectAlarm(fleet());
+    expect((await machine.closed).code).toBe(4003);
+  });
+
+  it("[H1] forgets a machine that has left a pool, and none that is there", async () => {
+    const at = await scene();
+    const [stays, leaves] = [await join(at), await join(at)];
+    await ageMemberships();
+    await runDurableObjectAlarm(fleet());
+    expect((await membersOf(at)).sort()).toEqual([stays.machineId, leaves.machineId].sort());
+    leaves.close();
+    await until(async () => (await poolOf(at).report(4)).machines.length === 1);
+    await runDurableObjectAlarm(fleet());
+    expect(await membersOf(at)).toEqual([stays.machineId]);
+  });
+
+  it("[H1] does not forget one whose socket may still be on its way", async () => {
+    const at = await scene();
+    await join(at);
+    const machineId = unique("mac");
+    await rowsOf(
+      fleet(),
+      "INSERT INTO memberships VALUES (?, ?, ?)",
+      machineId,
+      at.model,
+      Date.now() - 30_000,
+    );
+    await runDurableObjectAlarm(fleet());
+    expect(await membersOf(at)).toContain(machineId);
+  });
+
+  it("repeats a revocation to a pool that has not heard it", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    await rowsOf(fleet(), "INSERT INTO revoked_tokens VALUES (?, ?)", at.tokenId, Date.now());
+    await runDurableObjectAlarm(fleet());
+    expect((await machine.closed).code).toBe(4005);
+  });
+
+  it("reaches every pool even if one of them cannot be reached", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    // No object can have this name, so each call of it fails. It comes first in every list.
+    await rowsOf(fleet(), "INSERT INTO memberships VALUES (?, '-broken', 0)", machine.machineId);
+    await rowsOf(fleet(), "INSERT INTO revoked_tokens VALUES (?, ?)", at.tokenId, Date.now());
+    await runDurableObjectAlarm(fleet());
+    expect((await machine.closed).code).toBe(4005);
+    await rowsOf(fleet(), "DELETE FROM memberships WHERE pool = '-broken'");
+  });
+
+  it("comes again as long as any machine may be connected, and not when none is", async () => {
+    const at = await scene();
+    await join(at);
+    const alarmAt = () => runInDurableObject(fleet(), (_, state) => state.storage.getAlarm());
+    expect(Number(await alarmAt()) - Date.now()).toBeLessThanOrEqual(30_000);
+    await runDurableObjectAlarm(fleet());
+    expect(await alarmAt()).not.toBeNull();
+    await rowsOf(fleet(), "DELETE FROM memberships");
+    await runDurableObjectAlarm(fleet());
+    expect(await alarmAt()).toBeNull();
+  });
+
+  it("is set again by the cron if it was lost", async () => {
+    const at = await scene();
+    await join(at);
+    await runInDurableObject(fleet(), (_, state) => state.storage.deleteAlarm());
+    const controller = createScheduledController({ cron: "* * * * *" });
+    await worker.scheduled(controller, testEnv);
+    const alarmAt = await runInDurableObject(fleet(), (_, state) => state.storage.getAlarm());
+    expect(alarmAt).not.toBeNull();
+  });
+});
+
+describe("a list of pools", () => {
+  it("that a pool could not be told is told again at the next tick", async () => {
+    const at = await scene();
+    const later = unique("later");
+    const machine = await connect(at);
+    machine.send(registerMessage(machine.machineId, [at.model, later]));
+    await machine.next("registered");
+    await rowsOf(fleet(), "INSERT INTO memberships VALUES (?, '-broken', 0)", machine.machineId);
+    await addToCatalog(catalogEntry(later));
+    const lists = [await machine.next("registered")];
+    await runDurableObjectAlarm(fleet());
+    lists.push(await machine.next("registered"));
+    await rowsOf(fleet(), "DELETE FROM memberships WHERE pool = '-broken'");
+    await runDurableObjectAlarm(fleet());
+    lists.push(await machine.next("registered"));
+    for (const list of lists) expect(list["pools"]).toEqual([at.model, later]);
+    await runDurableObjectAlarm(fleet());
+    await machine.hasHeardAll(at);
+    expect(machine.unread).toEqual([]);
+  });
+
+  it("follows a catalog that an operator wrote into KV by hand, within a tick", async () => {
+    const at = await scene();
+    const later = unique("later");
+    const machine = await connect(at);
+    machine.send(registerMessage(machine.machineId, [at.model, later]));
+    await machine.next("registered");
+    const entries = await adminCall<object[]>("GET", "/catalog");
+    await testEnv.FLAGS.put("catalog", JSON.stringify([...entries, catalogEntry(later)]));
+    await evictDurableObject(fleet());
+    await runDurableObjectAlarm(fleet());
+    expect(await machine.next("registered")).toMatchObject({ pools: [at.model, later] });
+  });
+});
+
+describe("a catalog in KV that does not parse", () => {
+  it.each(["{", "[{}]", '{"id":"a"}'])("takes no machine away from its pool: %s", async (garbage) => {
+    const at = await scene();
+    const machine = await join(at);
+    const entries = await adminCall<object[]>("GET", "/catalog");
+    await testEnv.FLAGS.put("catalog", garbage);
+    try {
+      // It has forgotten the good one.
+      await evictDurableObject(fleet());
+      await runDurableObjectAlarm(fleet());
+      await machine.hasHeardAll(at);
+      expect(machine.unread).toEqual([]);
+      await expectAnswer(at, machine);
+      // Whoever registers anew is told what it was told before.
+      machine.close();
+      const back = await connect(at, machine.machineId);
+      back.send(registerMessage(machine.machineId, [at.model]));
+      expect(await back.next("registered")).toMatchObject({ pools: [at.model] });
+      await expectAnswer(at, back);
+    } finally {
+      await adminCall("PUT", "/catalog", entries);
+    }
+  });
+
+  it("is still in force at the Worker as it was before, and mended by the next PUT", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const entries = await adminCall<object[]>("GET", "/catalog");
+    stopClock();
+    await testEnv.FLAGS.put("catalog", "{");
+    vi.setSystemTime(Date.now() + 5000);
+    expect(await adminCall("GET", "/catalog")).toEqual(entries);
+    await expectAnswer(at, machine);
+    expect(await errorOf(await callAdmin("PUT", "/catalog", [{}]))).toMatchObject({ status: 400 });
+    await adminCall("PUT", "/catalog", entries);
+    vi.setSystemTime(Date.now() + 5000);
+    expect(await adminCall("GET", "/catalog")).toEqual(entries);
+  });
+});
+
+/** Makes the sockets of a pool look as if they had been accepted long ago and nothing had come since. */
+async function ageSockets(at: Scene): Promise<void> {
+  await runInDurableObject(poolOf(at), (_, state) => {
+    for (const socket of state.getWebSockets()) {
+      const saved = socket.deserializeAttachment() as { identity: { acceptedAt: number } };
+      saved.identity.acceptedAt -= 3_600_000;
+      socket.serializeAttachment(saved);
+    }
+  });
+}

@@ -1,0 +1,211 @@
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+
+import { connect, expectAnswer, join, registerMessage } from "./fake-provider.ts";
+import {
+  addToCatalog,
+  adminCall,
+  catalogEntry,
+  chat,
+  errorOf,
+  fleet,
+  poolOf,
+  rowsOf,
+  scene,
+  stopClock,
+  unique,
+  until,
+  type Scene,
+} from "./scene.ts";
+
+/** Puts the pool to sleep as the platform does with one that is idle. Its sockets stay open. */
+async function sleep(at: Scene): Promise<void> {
+  // Writes the counters; until then a pool stays awake for them.
+  await poolOf(at).usage(0);
+  await evictDurableObject(poolOf(at));
+}
+
+describe("a pool that sleeps", () => {
+  it("between register and request loses nothing", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    await sleep(at);
+    await expectAnswer(at, machine);
+  });
+
+  it("between dial and register still takes the register", async () => {
+    const at = await scene();
+    // So that the platform does not see the timer that waits for the register and would keep the pool awake.
+    stopClock();
+    const machine = await connect(at);
+    await sleep(at);
+    machine.send(registerMessage(machine.machineId, [at.model]));
+    await machine.next("registered");
+    await expectAnswer(at, machine);
+  });
+
+  it("has its pings answered without waking", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    await sleep(at);
+    machine.sendText("ping");
+    await machine.ponged;
+    // Nobody was woken for it.
+    await expect(evictDurableObject(poolOf(at))).rejects.toThrow("not currently running");
+    await expectAnswer(at, machine);
+  });
+
+  it("between two requests never repeats a stream number", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const streams = [];
+    for (let i = 0; i < 3; i++) {
+      streams.push((await expectAnswer(at, machine))["stream"], (await expectAnswer(at, machine))["stream"]);
+      await sleep(at);
+    }
+    expect(new Set(streams).size).toBe(6);
+    expect(streams).toEqual([...streams].sort((a, b) => Number(a) - Number(b)));
+  });
+
+  it("drops what a machine sends for a stream of before", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const before = await expectAnswer(at, machine);
+    await sleep(at);
+    const pending = chat(at, { stream: true });
+    const request = await machine.next("inference_request");
+    machine.accept(request);
+    machine.bytes(before, "data: ghost\n\n");
+    machine.complete(before);
+    machine.bytes(request, "data: real\n\n");
+    machine.complete(request);
+    expect(await (await pending).text()).toBe("data: real\n\n");
+    expect((await poolOf(at).report(4)).ignored).toMatchObject({ records: 1, messages: 1 });
+  });
+
+  it("keeps what the last heartbeat said", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    machine.heartbeat({ loaded_models: [at.model], accepting: false });
+    await until(async () => (await poolOf(at).report(4)).machines[0]?.blockedBy === "not_accepting");
+    await sleep(at);
+    expect(await errorOf(await chat(at))).toMatchObject({ status: 503, code: "model_unavailable" });
+  });
+
+  it("is no longer than before the only one with a machine whose socket closed meanwhile", async () => {
+    const at = await scene();
+    const machine = await join(at, { max_concurrency: 1 });
+    machine.heartbeat({ accepting: false });
+    await until(async () => (await poolOf(at).report(4)).machines[0]?.blockedBy === "not_accepting");
+    await sleep(at);
+    machine.close();
+    await until(async () => (await rowsOf(poolOf(at), "SELECT * FROM connected_machines")).length === 0);
+    // It had said goodbye, so nobody waits for it.
+    expect((await errorOf(await chat(at))).code).toBe("model_unavailable");
+  });
+
+  it("waits for a machine whose socket was lost meanwhile as for any that is lost", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    await sleep(at);
+    machine.close(4999);
+    await until(async () => (await rowsOf(poolOf(at), "SELECT * FROM connected_machines")).length === 0);
+    const pending = chat(at, { stream: true });
+    await until(async () => (await poolOf(at).report(4)).queued === 1);
+    const back = await join(at, {}, machine.machineId);
+    back.answer(await back.next("inference_request"));
+    expect(await (await pending).text()).toBe("data: hello\n\n");
+  });
+
+  it("[H11] still replaces the older socket of a machine by the newer", async () => {
+    const at = await scene();
+    const older = await join(at);
+    await sleep(at);
+    const newer = await join(at, {}, older.machineId);
+    expect((await older.closed).code).toBe(4001);
+    await sleep(at);
+    await expectAnswer(at, newer);
+  });
+
+  it("still closes the sockets of a token that is revoked", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    await sleep(at);
+    await adminCall("DELETE", `/provider-tokens/${at.tokenId}`);
+    expect((await machine.closed).code).toBe(4005);
+  });
+
+  it("[H10] still announces a list of pools that has changed", async () => {
+    const at = await scene();
+    const later = unique("later");
+    const machine = await connect(at);
+    machine.send(registerMessage(machine.machineId, [at.model, later]));
+    await machine.next("registered");
+    await sleep(at);
+    await addToCatalog(catalogEntry(later));
+    expect(await machine.next("registered")).toMatchObject({ pools: [at.model, later] });
+  });
+
+  it("stays awake while a request is open", async () => {
+    const at = await scene();
+    stopClock();
+    const machine = await join(at);
+    const pending = chat(at, { stream: true });
+    const request = await machine.next("inference_request");
+    const asleep = evictDurableObject(poolOf(at));
+    machine.answer(request);
+    expect(await (await pending).text()).toBe("data: hello\n\n");
+    await asleep;
+    await expectAnswer(at, machine);
+  });
+
+  it("wakes with the greatest register it may have to remember", async () => {
+    const at = await scene();
+    const ids = Array.from({ length: 63 }, (_, index) => `model-${index}`.padEnd(128, "x"));
+    const machine = await join(at, { loaded_models: [at.model, ...ids], session_id: "é".repeat(128) });
+    await sleep(at);
+    await expectAnswer(at, machine);
+  });
+});
+
+describe("a fleet that sleeps", () => {
+  it("[H22] between two dials forgets neither owner nor key", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    await evictDurableObject(fleet());
+    const thief = await connect(at, machine.machineId);
+    thief.send(registerMessage(machine.machineId, [at.model], { public_key: "another" }));
+    expect((await thief.closed).code).toBe(4007);
+    await expectAnswer(at, machine);
+  });
+
+  it("[H22] between dial and register decides the register as if it had not", async () => {
+    const at = await scene();
+    const machine = await connect(at);
+    await evictDurableObject(fleet());
+    machine.send(registerMessage(machine.machineId, [at.model]));
+    await machine.next("registered");
+  });
+
+  it("[H22] forgets no revocation", async () => {
+    const at = await scene();
+    const machine = await connect(at);
+    await rowsOf(fleet(), "INSERT INTO revoked_tokens VALUES (?, 0)", at.tokenId);
+    await evictDurableObject(fleet());
+    machine.send(registerMessage(machine.machineId, [at.model]));
+    expect((await machine.closed).code).toBe(4005);
+  });
+});
+
+it("an object's tables are made once, however often it wakes", async () => {
+  const at = await scene();
+  await join(at);
+  const migrations = () => rowsOf(poolOf(at), "SELECT id FROM migrations ORDER BY id");
+  const before = await migrations();
+  await sleep(at);
+  expect(await migrations()).toEqual(before);
+  expect(before.length).toBeGreaterThan(0);
+  await runInDurableObject(fleet(), (_, state) => {
+    expect(state.storage.sql.exec("SELECT COUNT(*) AS n FROM migrations").one()["n"]).toBe(3);
+  });
+});

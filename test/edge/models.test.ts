@@ -1,0 +1,124 @@
+import { describe, expect, it } from "vitest";
+
+import { join } from "./fake-provider.ts";
+import {
+  addToCatalog,
+  adminCall,
+  callAdmin,
+  catalogEntry,
+  chat,
+  errorOf,
+  fetchEdge,
+  scene,
+  unique,
+} from "./scene.ts";
+
+describe("models", () => {
+  it("are listed with their aliases, and found by ids with slashes", async () => {
+    const id = `${unique("org")}/model:q4`;
+    const alias = unique("alias");
+    await addToCatalog(catalogEntry(id, { aliases: [alias], context_length: 8192 }));
+    const at = await scene();
+    const headers = { authorization: `Bearer ${at.apiKey}` };
+    const list = await (
+      await fetchEdge("/v1/models", { headers })
+    ).json<{ object: string; data: object[] }>();
+    const common = { object: "model", created: 0, owned_by: "poolkeeper" };
+    expect(list.object).toBe("list");
+    expect(list.data).toEqual(
+      expect.arrayContaining([
+        { id, ...common, context_length: 8192, aliases: [alias] },
+        { id: alias, ...common, context_length: 8192, alias_of: id },
+        { id: at.model, ...common, context_length: 4096, aliases: [] },
+      ]),
+    );
+    for (const path of [id, encodeURIComponent(id)]) {
+      expect(await (await fetchEdge(`/v1/models/${path}`, { headers })).json()).toMatchObject({
+        id,
+        aliases: [alias],
+      });
+    }
+    expect(await (await fetchEdge(`/v1/models/${alias}`, { headers })).json()).toMatchObject({
+      id: alias,
+      alias_of: id,
+    });
+    expect(await errorOf(await fetchEdge("/v1/models/none", { headers }))).toMatchObject({
+      status: 404,
+      code: "model_not_found",
+      param: "model",
+    });
+  });
+
+  it("that are asked for by an alias keep that name in the body and their own in the order", async () => {
+    const alias = unique("alias");
+    const at = await scene({ aliases: [alias] });
+    const machine = await join(at);
+    const pending = chat(at, { model: alias });
+    const request = await machine.next("inference_request");
+    expect(request).toMatchObject({ model_id: at.model, body: { model: alias } });
+    machine.answer(request, JSON.stringify({ model: alias }));
+    expect(await (await pending).json()).toEqual({ model: alias });
+  });
+
+  it("[C5] that are not in the catalog are 404, those without a machine 503", async () => {
+    const at = await scene();
+    expect(await errorOf(await chat(at, { model: "none" }))).toMatchObject({
+      status: 404,
+      code: "model_not_found",
+    });
+    const response = await chat(at);
+    expect(response.headers.get("retry-after")).toBe("10");
+    expect(await errorOf(response)).toMatchObject({ status: 503, code: "model_unavailable" });
+  });
+
+  it.each([
+    ["no list", {}, "catalog"],
+    ["a bad id", [{ id: "bad id", context_length: 1, size_gb: 1, min_ram_gb: 1 }], "[0].id"],
+    ["a bad size", [catalogEntry("a"), catalogEntry("b", { size_gb: -1 })], "[1].size_gb"],
+    ["an alias that is taken", [catalogEntry("a"), catalogEntry("b", { aliases: ["a"] })], "[1].aliases"],
+    ["an unknown field", [catalogEntry("a", { colour: "red" })], "[0]"],
+  ])("go into the catalog all or none: %s", async (_, entries, param) => {
+    await scene();
+    const before = await adminCall("GET", "/catalog");
+    expect(await errorOf(await callAdmin("PUT", "/catalog", entries))).toMatchObject({ status: 400, param });
+    expect(await adminCall("GET", "/catalog")).toEqual(before);
+  });
+});
+
+describe("elsewhere", () => {
+  it.each([
+    ["GET", "/"],
+    ["GET", "/v1/chat/completions"],
+    ["POST", "/v1/models"],
+    ["DELETE", "/v1/models"],
+    ["POST", "/v1/responses"],
+    ["GET", "/v1/admin"],
+  ])("there is nothing: %s %s is 404 or closed", async (method, path) => {
+    const response = await fetchEdge(path, { method });
+    const { status, code } = await errorOf(response);
+    expect([status, code]).toEqual(path === "/v1/admin" ? [401, "invalid_api_key"] : [404, "not_found"]);
+  });
+
+  it("health and version are open to everybody", async () => {
+    expect(await (await fetchEdge("/health")).json()).toEqual({ status: "ok" });
+    expect(await (await fetchEdge("/version")).json()).toEqual({
+      provider: { current: expect.stringMatching(/^\d+\.\d+\.\d+/), minimum: null },
+      protocol: 1,
+    });
+  });
+
+  it.each([
+    ["trace-7", true],
+    ["A.b:c_d-9", true],
+    ["x".repeat(128), true],
+    ["x".repeat(129), false],
+    ["a b", false],
+    ["-x", false],
+  ])("a request id %j is echoed if it is a sane one: %j", async (id, isSane) => {
+    for (const path of ["/health", "/nowhere", "/v1/models"]) {
+      const response = await fetchEdge(path, { headers: { "x-request-id": id } });
+      const echoed = response.headers.get("x-request-id") ?? "";
+      expect([echoed === id, /^req_[0-9a-f]{32}$/.test(echoed)]).toEqual([isSane, !isSane]);
+    }
+  });
+});

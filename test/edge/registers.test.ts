@@ -1,0 +1,230 @@
+import { describe, expect, it } from "vitest";
+
+import { connect, expectAnswer, join, registerMessage } from "./fake-provider.ts";
+import {
+  addToCatalog,
+  adminCall,
+  advanceClock,
+  catalogEntry,
+  chat,
+  fleet,
+  newToken,
+  poolOf,
+  rowsOf,
+  scene,
+  stopClock,
+  unique,
+  withBrokenFleet,
+  type Scene,
+} from "./scene.ts";
+
+describe("a register", () => {
+  it.each<[string, (at: Scene, machineId: string) => string | Uint8Array<ArrayBuffer>]>([
+    ["that is no JSON", () => "register me"],
+    ["that lacks its fields", () => '{"type":"register"}'],
+    ["of another machine than dialed", (at) => JSON.stringify(registerMessage("mac-other", [at.model]))],
+    [
+      "above 256 KiB",
+      (at, id) => JSON.stringify(registerMessage(id, [at.model], { filler: "x".repeat(256 * 1024) })),
+    ],
+    ["that is not the first frame", () => '{"type":"inference_accepted","request_id":"r","stream":0}'],
+    ["that comes after bytes", () => new Uint8Array(8)],
+  ])("%s closes the socket with 4000", async (_, frameOf) => {
+    const at = await scene();
+    const machine = await connect(at);
+    const frame = frameOf(at, machine.machineId);
+    if (typeof frame === "string") machine.sendText(frame);
+    else machine.sendBinary(frame);
+    expect((await machine.closed).code).toBe(4000);
+    expect(await rowsOf(fleet(), "SELECT 1 FROM machines WHERE machine_id = ?", machine.machineId)).toEqual(
+      [],
+    );
+  });
+
+  it("that comes twice closes the socket with 4000", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    machine.send(registerMessage(machine.machineId, [at.model]));
+    expect((await machine.closed).code).toBe(4000);
+  });
+
+  it("that does not come within 10 s closes the socket with 4003, and one that came does not", async () => {
+    const at = await scene();
+    stopClock();
+    const silent = await connect(at);
+    const other = await join(at);
+    await advanceClock(poolOf(at), 10_300);
+    expect((await silent.closed).code).toBe(4003);
+    await other.hasHeardAll(at);
+  });
+
+  it("of greatest size is admitted", async () => {
+    const at = await scene();
+    const machine = await connect(at);
+    const ids = Array.from({ length: 64 }, (_, index) => `model-${index}`.padEnd(128, "x"));
+    machine.send(
+      registerMessage(machine.machineId, [at.model, ...ids.slice(1)], {
+        loaded_models: [at.model, ...ids.slice(1)],
+        session_id: "é".repeat(128),
+        version: "é".repeat(256),
+        public_key: "k".repeat(1024),
+      }),
+    );
+    expect(await machine.next("registered")).toMatchObject({ pools: [at.model] });
+    await expectAnswer(at, machine);
+  });
+
+  it("[H10] is answered with every pool the machine should be in, each once", async () => {
+    const at = await scene();
+    const other = await scene();
+    const machine = await connect(at);
+    machine.send(registerMessage(machine.machineId, [at.model, other.model, at.model, "not-in-the-catalog"]));
+    expect(await machine.next("registered")).toEqual({
+      type: "registered",
+      machine_id: machine.machineId,
+      pool: at.model,
+      pools: [at.model, other.model],
+      assignment: { model_id: null, epoch: 0, drain_ms: 30_000, load_ms: 180_000 },
+      heartbeat_ms: 60_000,
+      flush_ms: 40,
+    });
+  });
+
+  it("makes the machine's socket in another pool no older than it was", async () => {
+    const at = await scene();
+    const other = await scene();
+    const machine = await join(at);
+    const elsewhere = await join({ ...other, token: at.token }, {}, machine.machineId);
+    await expectAnswer(at, machine);
+    await expectAnswer(other, elsewhere);
+  });
+});
+
+describe("[H22] a machine id", () => {
+  it("is bound to the key of its first register: another closes with 4007 and harms nobody", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const pending = chat(at);
+    const request = await machine.next("inference_request");
+    const thief = await connect(at, machine.machineId);
+    thief.send(registerMessage(machine.machineId, [at.model], { public_key: "another" }));
+    expect((await thief.closed).code).toBe(4007);
+    machine.answer(request, "{}");
+    expect((await pending).status).toBe(200);
+    await expectAnswer(at, machine);
+  });
+
+  it("is bound to the owner of its first register, whoever dialed first", async () => {
+    const at = await scene();
+    const machineId = unique("mac");
+    const { token } = await newToken("rival");
+    const rival = await connect(at, machineId, token);
+    const machine = await join(at, {}, machineId);
+    rival.send(registerMessage(machineId, [at.model]));
+    expect((await rival.closed).code).toBe(4005);
+    await expectAnswer(at, machine);
+  });
+
+  it("is not bound by a dial alone", async () => {
+    const at = await scene();
+    const machineId = unique("mac");
+    const { token } = await newToken("rival");
+    await connect(at, machineId, token);
+    await join(at, {}, machineId);
+  });
+});
+
+describe("[H11] a newer socket of the same machine", () => {
+  it("closes the older one with 4001 once it has registered, not before", async () => {
+    const at = await scene();
+    const older = await join(at);
+    const newer = await connect(at, older.machineId);
+    await expectAnswer(at, older);
+    newer.send(registerMessage(older.machineId, [at.model]));
+    expect((await older.closed).code).toBe(4001);
+    await newer.next("registered");
+    await expectAnswer(at, newer);
+    expect((await poolOf(at).report(4)).machines).toHaveLength(1);
+  });
+
+  it("takes over the requests that had no byte", async () => {
+    const at = await scene();
+    const older = await join(at);
+    const pending = chat(at, { stream: true });
+    const request = await older.next("inference_request");
+    older.accept(request);
+    const newer = await join(at, {}, older.machineId);
+    const again = await newer.next("inference_request");
+    expect(again["request_id"]).toBe(request["request_id"]);
+    newer.answer(again);
+    expect(await (await pending).text()).toBe("data: hello\n\n");
+  });
+});
+
+describe("a revoked token", () => {
+  it("closes its sockets with 4005 at once, registered or not, in every pool, and no others", async () => {
+    const at = await scene();
+    const other = { ...(await scene()), token: at.token };
+    const { token: spared } = await newToken("acme");
+    const machines = [await join(at), await connect(at), await join(other)];
+    const stranger = await connect(at, unique("mac"), spared);
+    await adminCall("DELETE", `/provider-tokens/${at.tokenId}`);
+    for (const machine of machines) expect((await machine.closed).code).toBe(4005);
+    stranger.send(registerMessage(stranger.machineId, [at.model]));
+    await stranger.next("registered");
+  });
+
+  it("[H22] turns away a register that was on its way", async () => {
+    const at = await scene();
+    const machine = await connect(at);
+    // The pool has not heard of it, only the fleet has.
+    await rowsOf(fleet(), "INSERT INTO revoked_tokens VALUES (?, 0)", at.tokenId);
+    machine.send(registerMessage(machine.machineId, [at.model]));
+    expect((await machine.closed).code).toBe(4005);
+  });
+
+  it("can be revoked again if the first time broke half way", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    await withBrokenFleet(async () => {
+      await expect(adminCall("DELETE", `/provider-tokens/${at.tokenId}`)).rejects.toThrow("500");
+    });
+    await adminCall("DELETE", `/provider-tokens/${at.tokenId}`);
+    expect((await machine.closed).code).toBe(4005);
+  });
+});
+
+describe("a machine's list of pools", () => {
+  it("[H10] is sent anew when the catalog gains a model of the machine's", async () => {
+    const at = await scene();
+    const later = unique("later");
+    const machine = await connect(at);
+    machine.send(registerMessage(machine.machineId, [at.model, later]));
+    expect(await machine.next("registered")).toMatchObject({ pools: [at.model] });
+    await addToCatalog(catalogEntry(later));
+    expect(await machine.next("registered")).toMatchObject({ pool: at.model, pools: [at.model, later] });
+  });
+
+  it("[H10] is sent anew when the catalog loses a model, to all its sockets and to no other machine", async () => {
+    const at = await scene();
+    const other = { ...(await scene()), token: at.token };
+    const machine = await connect(at);
+    const both = [at.model, other.model];
+    machine.send(registerMessage(machine.machineId, both));
+    expect(await machine.next("registered")).toMatchObject({ pools: both });
+    const elsewhere = await connect(other, machine.machineId);
+    elsewhere.send(registerMessage(machine.machineId, both));
+    expect(await elsewhere.next("registered")).toMatchObject({ pools: both });
+    const neighbour = await join(at);
+    const entries = await adminCall<{ id: string }[]>("GET", "/catalog");
+    await adminCall(
+      "PUT",
+      "/catalog",
+      entries.filter(({ id }) => id !== other.model),
+    );
+    expect(await machine.next("registered")).toMatchObject({ pool: at.model, pools: [at.model] });
+    expect(await elsewhere.next("registered")).toMatchObject({ pool: other.model, pools: [at.model] });
+    await neighbour.hasHeardAll(at);
+    expect(neighbour.unread).toEqual([]);
+  });
+});

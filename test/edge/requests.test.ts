@@ -1,0 +1,207 @@
+import { describe, expect, it } from "vitest";
+
+import { join } from "./fake-provider.ts";
+import { chat, chatBody, errorOf, scene } from "./scene.ts";
+
+const message = { role: "user", content: "x" };
+const tool = (name: unknown): object => ({ type: "function", function: { name } });
+
+describe("a request that is wrong is 400 and names the field:", () => {
+  it.each([
+    ["no object", [], null],
+    ["no model", { messages: [message] }, "model"],
+    ["a model of nothing", { model: "", messages: [message] }, "model"],
+    ["no messages", { model: "m", messages: [] }, "messages"],
+    ["messages that are no list", { model: "m", messages: "hello" }, "messages"],
+    [
+      "an unknown role",
+      { model: "m", messages: [message, { role: "boss", content: "x" }] },
+      "messages[1].role",
+    ],
+    [
+      "content that is a number",
+      { model: "m", messages: [{ role: "user", content: 7 }] },
+      "messages[0].content",
+    ],
+    [
+      "a content part without a type",
+      { model: "m", messages: [{ role: "user", content: [{ text: "x" }] }] },
+      "messages[0].content[0].type",
+    ],
+    ["several answers", { model: "m", n: 2, messages: [message] }, "n"],
+    ["a stream that is text", { model: "m", stream: "yes", messages: [message] }, "stream"],
+    [
+      "stream_options without stream",
+      { model: "m", stream_options: {}, messages: [message] },
+      "stream_options",
+    ],
+    [
+      "include_usage that is text",
+      { model: "m", stream: true, stream_options: { include_usage: "yes" }, messages: [message] },
+      "stream_options.include_usage",
+    ],
+    ["no tokens", { model: "m", max_tokens: 0, messages: [message] }, "max_tokens"],
+    [
+      "half a token",
+      { model: "m", max_completion_tokens: 1.5, messages: [message] },
+      "max_completion_tokens",
+    ],
+    ["too hot", { model: "m", temperature: 2.1, messages: [message] }, "temperature"],
+    ["a probability above 1", { model: "m", top_p: 1.1, messages: [message] }, "top_p"],
+    ["a seed that is no whole number", { model: "m", seed: 0.5, messages: [message] }, "seed"],
+    ["too many stops", { model: "m", stop: ["1", "2", "3", "4", "5"], messages: [message] }, "stop"],
+    [
+      "a tool name with a blank",
+      { model: "m", tools: [tool("a b")], messages: [message] },
+      "tools[0].function.name",
+    ],
+    ["an unknown tool choice", { model: "m", tool_choice: "maybe", messages: [message] }, "tool_choice"],
+    [
+      "an unknown response format",
+      { model: "m", response_format: { type: "xml" }, messages: [message] },
+      "response_format.type",
+    ],
+    ["logprobs", { model: "m", logprobs: true, messages: [message] }, "logprobs"],
+  ])("%s", async (_, body, param) => {
+    const at = await scene();
+    const response = await chat(at, {}, { body: JSON.stringify(body) });
+    expect(await errorOf(response)).toMatchObject({
+      status: 400,
+      code: "invalid_request",
+      type: "invalid_request_error",
+      param,
+    });
+  });
+
+  it.each(["", "{", "hello", '{"model":"m",}'])("no JSON at all, as in %j", async (body) => {
+    const error = await errorOf(await chat(await scene(), {}, { body }));
+    expect(error).toMatchObject({ status: 400, code: "invalid_request", param: null });
+    expect(error.message).toContain("JSON");
+  });
+});
+
+describe("a request that is right", () => {
+  it.each([
+    [
+      "nulls",
+      { stream: null, n: null, stop: null, tools: null, temperature: null, seed: null, logprobs: null },
+    ],
+    [
+      "all that is checked",
+      {
+        stream: false,
+        n: 1,
+        max_tokens: 1,
+        max_completion_tokens: 5,
+        temperature: 0,
+        top_p: 1,
+        seed: -1,
+        stop: "x",
+        tools: [tool("get_weather-2")],
+        tool_choice: { type: "function", function: { name: "get_weather-2" } },
+        response_format: { type: "json_schema", json_schema: { name: "x", schema: {} } },
+        logprobs: false,
+      },
+    ],
+    [
+      "conversations with tools",
+      {
+        messages: [
+          { role: "system", content: "s" },
+          { role: "developer", content: [{ type: "text", text: "x" }] },
+          {
+            role: "assistant",
+            content: null,
+            tool_calls: [{ id: "1", type: "function", function: { name: "f" } }],
+          },
+          { role: "assistant", tool_calls: [] },
+          { role: "tool", tool_call_id: "1", content: "r" },
+        ],
+      },
+    ],
+    ["fields nobody here has heard of", { user: "u", metadata: { a: 1 }, min_p: 0.1, constructor: 1 }],
+  ])("passes with %s, and every value reaches the machine", async (_, fields) => {
+    const at = await scene();
+    const machine = await join(at);
+    const pending = chat(at, fields);
+    const request = await machine.next("inference_request");
+    expect(request["body"]).toEqual(JSON.parse(chatBody(at, fields)));
+    machine.answer(request, "{}");
+    expect((await pending).status).toBe(200);
+  });
+
+  it("reaches the machine with every byte as it was", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const body = `{ "model":"${at.model}",\t"odd": [1.50, -0, 1e3, 12345678901234567890],\n"messages":[{"role":"user","content":"é \\u00e9 \\/ 🚲 \\ud83d\\udeb2"}], "odd": null }`;
+    const pending = chat(at, {}, { body });
+    const request = await machine.next("inference_request");
+    expect(machine.texts.at(-1)).toContain(`"body":${body}}`);
+    machine.answer(request, "{}");
+    await pending;
+  });
+
+  it("may be large, and still arrives whole", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const body = chatBody(at, { filler: "é".repeat(4 * 1024 * 1024) });
+    const pending = chat(at, {}, { body });
+    const request = await machine.next("inference_request");
+    expect(machine.texts.at(-1)?.endsWith(`"body":${body}}`)).toBe(true);
+    machine.answer(request, "{}");
+    expect((await pending).status).toBe(200);
+  });
+});
+
+describe("a body above 16 MiB", () => {
+  const MIB = 1024 * 1024;
+
+  it("is 413 if its length says so, and one of 16 MiB is not", async () => {
+    const at = await scene();
+    const exact = chatBody(at, { model: "none", filler: "" });
+    const largest = exact.replace('"filler":""', `"filler":"${"x".repeat(16 * MIB - exact.length)}"`);
+    expect(largest.length).toBe(16 * MIB);
+    expect((await errorOf(await chat(at, {}, { body: largest }))).code).toBe("model_not_found");
+    expect(await errorOf(await chat(at, {}, { body: `${largest} ` }))).toMatchObject({
+      status: 413,
+      code: "request_too_large",
+    });
+  });
+
+  it("is 413 while it is being read if it has no length", async () => {
+    const at = await scene();
+    const chunk = new TextEncoder().encode("x".repeat(MIB));
+    let sent = 0;
+    let isCancelled = false;
+    const endless = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        sent += 1;
+        controller.enqueue(chunk);
+      },
+      cancel() {
+        isCancelled = true;
+      },
+    });
+    expect(await errorOf(await chat(at, {}, { body: endless }))).toMatchObject({ status: 413 });
+    expect(sent).toBeLessThan(32);
+    expect(isCancelled).toBe(true);
+  });
+
+  it("is read whole, without a length, if it is smaller, wherever it is cut", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const body = chatBody(at, { filler: "é🚲" });
+    const bytes = new TextEncoder().encode(body);
+    const pieces = new ReadableStream<Uint8Array>({
+      start(controller) {
+        for (const byte of bytes) controller.enqueue(Uint8Array.of(byte));
+        controller.close();
+      },
+    });
+    const pending = chat(at, {}, { body: pieces });
+    const request = await machine.next("inference_request");
+    expect(machine.texts.at(-1)).toContain(body);
+    machine.answer(request, "{}");
+    await pending;
+  });
+});

@@ -1,0 +1,167 @@
+import { runInDurableObject } from "cloudflare:test";
+import { env, exports } from "cloudflare:workers";
+import { afterEach, vi } from "vitest";
+
+import type { Env } from "../../durable-objects/env.ts";
+import type { Fleet } from "../../durable-objects/fleet.ts";
+import type { ModelPool } from "../../durable-objects/model-pool.ts";
+
+/** The Worker and its objects as a test reaches them: over the network, and from inside where that is the only way. */
+
+export const testEnv = env as unknown as Env;
+export const ADMIN = "admin-token-of-the-tests";
+
+// No test depends on speed; this only says when to give up.
+vi.setConfig({ testTimeout: 30_000 });
+
+const worker = exports as unknown as { default: { fetch(request: Request): Promise<Response> } };
+
+/** A request to the Worker as it would come over the network. */
+export function fetchEdge(path: string, init: RequestInit = {}): Promise<Response> {
+  return worker.default.fetch(new Request(`http://edge${path}`, init));
+}
+
+/** A call of the admin API, whatever comes of it. */
+export function callAdmin(method: string, path: string, body?: unknown): Promise<Response> {
+  return fetchEdge(`/v1/admin${path}`, {
+    method,
+    headers: { authorization: `Bearer ${ADMIN}` },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+/** A call of the admin API that must succeed. */
+export async function adminCall<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const response = await callAdmin(method, path, body);
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+  return response.json<T>();
+}
+
+interface ErrorBody {
+  readonly error: { message: string; type: string; code: string; param: string | null };
+}
+
+/** A refusal's status and what its envelope says. */
+export async function errorOf(response: Response): Promise<ErrorBody["error"] & { status: number }> {
+  const { error } = await response.json<ErrorBody>();
+  return { status: response.status, ...error };
+}
+
+export function catalogEntry(id: string, fields: object = {}): object {
+  return { id, context_length: 4096, size_gb: 1, min_ram_gb: 2, ...fields };
+}
+
+/** Puts entries into the catalog, beside those that are there. */
+export async function addToCatalog(...added: object[]): Promise<void> {
+  const entries = await adminCall<object[]>("GET", "/catalog");
+  await adminCall("PUT", "/catalog", [...entries, ...added]);
+}
+
+let count = 0;
+
+/** A name nobody else in this file has used, since storage lasts from test to test. */
+export function unique(prefix: string): string {
+  return `${prefix}-${++count}-${crypto.randomUUID().slice(0, 6)}`;
+}
+
+export interface Scene {
+  readonly model: string;
+  readonly apiKey: string;
+  readonly keyId: string;
+  readonly token: string;
+  readonly tokenId: string;
+}
+
+/** A fresh model in the catalog, an API key and a provider token. */
+export async function scene(fields: object = {}): Promise<Scene> {
+  const model = unique("model");
+  await addToCatalog(catalogEntry(model, fields));
+  const { key, id: keyId } = await newKey("acme");
+  const { token, id: tokenId } = await newToken("acme");
+  return { model, apiKey: key, keyId, token, tokenId };
+}
+
+export function newKey(owner: string): Promise<{ key: string; id: string }> {
+  return adminCall("POST", "/keys", { owner, name: "test" });
+}
+
+export function newToken(owner: string): Promise<{ token: string; id: string }> {
+  return adminCall("POST", "/provider-tokens", { owner, name: "test" });
+}
+
+export function chatBody(at: Scene, fields: object = {}): string {
+  return JSON.stringify({ model: at.model, messages: [{ role: "user", content: "Hello" }], ...fields });
+}
+
+export function chat(at: Scene, fields: object = {}, init: RequestInit = {}): Promise<Response> {
+  return fetchEdge("/v1/chat/completions", {
+    method: "POST",
+    headers: { authorization: `Bearer ${at.apiKey}` },
+    body: chatBody(at, fields),
+    ...init,
+  });
+}
+
+export const poolOf = (at: Scene): DurableObjectStub<ModelPool> => testEnv.MODEL_POOL.getByName(at.model);
+export const fleet = (): DurableObjectStub<Fleet> => testEnv.FLEET.getByName("fleet");
+
+/** Rows of an object's SQLite. */
+export function rowsOf(
+  stub: DurableObjectStub<Fleet> | DurableObjectStub<ModelPool>,
+  query: string,
+  ...bindings: unknown[]
+): Promise<Record<string, SqlStorageValue>[]> {
+  return runInDurableObject<DurableObject, Record<string, SqlStorageValue>[]>(stub, (_, state) =>
+    state.storage.sql.exec(query, ...bindings).toArray(),
+  );
+}
+
+/** Takes the fleet's tables away for a while, so that each of its calls throws. */
+export async function withBrokenFleet(run: () => Promise<void>): Promise<void> {
+  await rowsOf(fleet(), "ALTER TABLE revoked_tokens RENAME TO hidden");
+  try {
+    await run();
+  } finally {
+    await rowsOf(fleet(), "ALTER TABLE hidden RENAME TO revoked_tokens");
+  }
+}
+
+/** Resets an object as a deploy or a crash does: its memory and its sockets are gone, and so are its open calls. */
+export async function resetObject(
+  stub: DurableObjectStub<Fleet> | DurableObjectStub<ModelPool>,
+): Promise<void> {
+  const aborted = runInDurableObject<DurableObject, void>(stub, (_, state) =>
+    state.abort("reset by the test"),
+  );
+  await aborted.catch(() => undefined);
+}
+
+/** Waits for something to become true; the test's own time limit bounds it. */
+export async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await isTrue())) await scheduler.wait(2);
+}
+
+/** Until the end of the test, time passes only when the test says so. */
+export function stopClock(): void {
+  vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
+}
+
+/** Lets time pass while the clock stands. Timers fire inside the object, where its own would. */
+export function advanceClock(
+  stub: DurableObjectStub<Fleet> | DurableObjectStub<ModelPool>,
+  ms: number,
+): Promise<void> {
+  return runInDurableObject<DurableObject, void>(stub, () => {
+    vi.advanceTimersByTime(ms);
+  });
+}
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** The next piece of a stream. */
+export async function readText(reader: ReadableStreamDefaultReader<Uint8Array> | undefined): Promise<string> {
+  const { value } = (await reader?.read()) ?? {};
+  return new TextDecoder().decode(value);
+}

@@ -1,0 +1,164 @@
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+
+import { expectAnswer, join } from "./fake-provider.ts";
+import {
+  adminCall,
+  advanceClock,
+  callAdmin,
+  chat,
+  errorOf,
+  newKey,
+  poolOf,
+  rowsOf,
+  scene,
+  stopClock,
+  until,
+  type Scene,
+} from "./scene.ts";
+
+type Row = Record<string, unknown>;
+
+async function usageOf(at: Scene, query = ""): Promise<Row[]> {
+  const { usage } = await adminCall<{ usage: Row[] }>("GET", `/usage${query}`);
+  return usage.filter((row) => row["model_id"] === at.model);
+}
+
+/** Rows changed in the pool's SQLite since the object started. */
+const changesOf = (at: Scene): Promise<number> =>
+  runInDurableObject(poolOf(at), (_, state) =>
+    Number(state.storage.sql.exec("SELECT total_changes() AS n").one()["n"]),
+  );
+
+describe("usage", () => {
+  it("is counted by key and outcome, with the tokens of what was answered", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    // Not that an hour ends in the middle.
+    stopClock();
+    const other = { ...at, ...rename(await newKey("rival")) };
+    await expectAnswer(at, machine);
+    await expectAnswer(at, machine);
+    await expectAnswer(other, machine);
+    const refused = chat(at);
+    machine.error(await machine.next("inference_request"), "client", "unsupported");
+    await refused;
+    const client = new AbortController();
+    const left = chat(at, {}, { signal: client.signal });
+    await machine.next("inference_request");
+    client.abort();
+    await expect(left).rejects.toThrow("abort");
+    await machine.next("cancel");
+    expect(await errorOf(await chat(at, { n: 2 }))).toMatchObject({ status: 400 });
+    const rows = await usageOf(at);
+    const none = { prompt_tokens: 0, completion_tokens: 0, cached_tokens: 0 };
+    const hour_at = rows[0]?.["hour_at"];
+    expect(Number(hour_at) % 3_600_000).toBe(0);
+    const common = { model_id: at.model, hour_at };
+    expect(rows).toHaveLength(4);
+    expect(rows).toEqual(
+      expect.arrayContaining([
+        {
+          ...common,
+          key_id: at.keyId,
+          outcome: "ok",
+          requests: 2,
+          prompt_tokens: 14,
+          completion_tokens: 6,
+          cached_tokens: 2,
+        },
+        {
+          ...common,
+          key_id: other.keyId,
+          outcome: "ok",
+          requests: 1,
+          prompt_tokens: 7,
+          completion_tokens: 3,
+          cached_tokens: 1,
+        },
+        { ...common, key_id: at.keyId, outcome: "unsupported", requests: 1, ...none },
+        { ...common, key_id: at.keyId, outcome: "cancelled", requests: 1, ...none },
+      ]),
+    );
+  });
+
+  it("writes nothing while requests run, and all of it in one go 10 s later", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    stopClock();
+    const before = await changesOf(at);
+    for (let i = 0; i < 5; i++) await expectAnswer(at, machine);
+    expect(await changesOf(at)).toBe(before);
+    expect(await rowsOf(poolOf(at), "SELECT * FROM usage")).toEqual([]);
+    await advanceClock(poolOf(at), 10_000);
+    expect(await changesOf(at)).toBe(before + 1);
+    expect(await rowsOf(poolOf(at), "SELECT requests, outcome FROM usage")).toEqual([
+      { requests: 5, outcome: "ok" },
+    ]);
+  });
+
+  it("adds up over several writes", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    stopClock();
+    for (let i = 0; i < 3; i++) {
+      await expectAnswer(at, machine);
+      expect(await usageOf(at)).toMatchObject([{ requests: i + 1, prompt_tokens: 7 * (i + 1) }]);
+    }
+  });
+
+  it("goes back as many days as asked, and is kept for 35", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    stopClock();
+    const dayMs = 86_400_000;
+    for (const days of [36, 34, 2]) {
+      const hourAt = Math.floor((Date.now() - days * dayMs) / 3_600_000) * 3_600_000;
+      await rowsOf(poolOf(at), "INSERT INTO usage VALUES (?, 'k', 'ok', ?, 0, 0, 0)", hourAt, days);
+    }
+    expect(await usageOf(at)).toEqual([]);
+    expect(await usageOf(at, "?days=3")).toMatchObject([{ requests: 2 }]);
+    expect(await usageOf(at, "?days=35")).toMatchObject([{ requests: 34 }, { requests: 2 }]);
+    await expectAnswer(at, machine);
+    await usageOf(at);
+    const kept = await rowsOf(poolOf(at), "SELECT requests FROM usage ORDER BY hour_at");
+    expect(kept.map((row) => row["requests"])).toEqual([34, 2, 1]);
+  });
+
+  it.each(["0", "36", "1.5", "week", "", "-1"])("of %j days is 400", async (days) => {
+    expect(await errorOf(await callAdmin("GET", `/usage?days=${days}`))).toMatchObject({
+      status: 400,
+      code: "invalid_request",
+      param: "days",
+    });
+  });
+
+  it("holds no text of prompts or answers, nor does anything else in the pool", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const secret = crypto.randomUUID();
+    const pending = chat(at, { messages: [{ role: "user", content: `prompt ${secret}` }] });
+    machine.answer(await machine.next("inference_request"), JSON.stringify({ answer: secret }));
+    expect(await (await pending).text()).toContain(secret);
+    await until(async () => (await usageOf(at)).length > 0);
+    const tables = await rowsOf(
+      poolOf(at),
+      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'",
+    );
+    const names = tables.map((row) => JSON.stringify(row["name"]));
+    expect(names).toEqual(expect.arrayContaining(['"usage"', '"connected_machines"']));
+    for (const name of names)
+      expect(JSON.stringify(await rowsOf(poolOf(at), `SELECT * FROM ${name}`))).not.toContain(secret);
+    await runInDurableObject(poolOf(at), (_, state) => {
+      const attachments = state
+        .getWebSockets()
+        .map((socket) => JSON.stringify(socket.deserializeAttachment()));
+      expect(attachments).toHaveLength(1);
+      expect(attachments.join()).not.toContain(secret);
+    });
+  });
+});
+
+function rename({ key, id }: { key: string; id: string }): { apiKey: string; keyId: string } {
+  return { apiKey: key, keyId: id };
+}

@@ -1,0 +1,71 @@
+import { describe, expect, it } from "vitest";
+
+import { encodeError, encodeErrorEvent, type ApiErrorCode } from "../../../core/api-error.ts";
+
+describe("an error", () => {
+  it.each<[ApiErrorCode, number, string]>([
+    ["invalid_request", 400, "invalid_request_error"],
+    ["context_length_exceeded", 400, "invalid_request_error"],
+    ["unsupported", 400, "invalid_request_error"],
+    ["unsupported_protocol", 400, "invalid_request_error"],
+    ["invalid_api_key", 401, "invalid_request_error"],
+    ["invalid_provider_token", 401, "invalid_request_error"],
+    ["forbidden", 403, "permission_error"],
+    ["machine_not_allowed", 403, "permission_error"],
+    ["model_not_found", 404, "invalid_request_error"],
+    ["not_found", 404, "invalid_request_error"],
+    ["request_too_large", 413, "invalid_request_error"],
+    ["upgrade_required", 426, "invalid_request_error"],
+    ["queue_full", 429, "rate_limit_exceeded"],
+    ["queue_timeout", 429, "rate_limit_exceeded"],
+    ["slow_down", 429, "rate_limit_exceeded"],
+    ["internal", 500, "server_error"],
+    ["provider_error", 502, "server_error"],
+    ["client_too_slow", 502, "server_error"],
+    ["model_unavailable", 503, "server_error"],
+    ["try_again", 503, "server_error"],
+    ["deadline_exceeded", 504, "server_error"],
+  ])("%s is %i of type %s, in OpenAI's envelope", (code, status, type) => {
+    const encoded = encodeError({ code, message: "why", retryAfterS: 2 });
+    expect(encoded.status).toBe(status);
+    expect(encoded.headers).toEqual({
+      "content-type": "application/json",
+      "retry-after": "2",
+      ...(status === 429 ? { "x-pool-reason": code } : {}),
+    });
+    expect(JSON.parse(encoded.body)).toEqual({ error: { message: "why", type, code, param: null } });
+  });
+
+  it("names the field at fault", () => {
+    const { body, headers } = encodeError({
+      code: "invalid_request",
+      message: "why",
+      param: "messages[0].role",
+    });
+    expect(JSON.parse(body)).toMatchObject({ error: { param: "messages[0].role" } });
+    expect(headers).not.toHaveProperty("retry-after");
+  });
+
+  it.each([
+    [0, "1"],
+    [0.2, "1"],
+    [1.2, "2"],
+    [60, "60"],
+    [3600, "60"],
+  ])("tells clients to come back after whole seconds, 1 to 60: %f becomes %s", (retryAfterS, header) => {
+    expect(encodeError({ code: "slow_down", message: "", retryAfterS }).headers["retry-after"]).toBe(header);
+  });
+
+  it("in a stream is one event, whatever its message contains", () => {
+    const event = encodeErrorEvent({ code: "provider_error", message: 'line\n\ndata: [DONE]\n"' });
+    expect(event).toMatch(/^data: [^\n]*\n\n$/);
+    expect(JSON.parse(event.slice(6))).toEqual({
+      error: {
+        message: 'line\n\ndata: [DONE]\n"',
+        type: "server_error",
+        code: "provider_error",
+        param: null,
+      },
+    });
+  });
+});

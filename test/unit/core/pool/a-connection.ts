@@ -1,0 +1,27 @@
+import { Connection, type Registration } from "../../../../core/pool/connection.ts";
+import { machineIdSchema } from "../../../../protocol/ids.ts";
+import { FakeSocket } from "./fake-socket.ts";
+import { MODEL } from "./pool-scene.ts";
+
+/** A registered machine with the model loaded, as plain state and without a pool around it. */
+export function aConnection(fields: Partial<Registration> | null = {}, machineId = "mac-1"): Connection {
+  const registration: Registration = {
+    sessionId: "s",
+    version: null,
+    privateOnly: false,
+    advertises: true,
+    decodeTps: null,
+    prefillTps: null,
+    loadedModels: [MODEL],
+    maxConcurrency: 4,
+    running: 0,
+    accepting: true,
+    thermalState: "nominal",
+  };
+  const identity = { machineId: machineIdSchema.parse(machineId), owner: "o", tokenId: "t", acceptedAt: 0 };
+  return new Connection(new FakeSocket(), identity, {
+    identity,
+    registration: fields === null ? null : { ...registration, ...fields },
+    streamsReserved: 0,
+  });
+}

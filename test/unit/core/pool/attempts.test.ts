@@ -1,0 +1,196 @@
+import { describe, expect, it } from "vitest";
+
+import { PoolScene, type Sent } from "./pool-scene.ts";
+
+/** How far an attempt has come when something happens to it. */
+const STEPS = {
+  "before it was accepted": () => undefined,
+  "after it was accepted": (scene: PoolScene, sent: Sent) => scene.accept(sent),
+} as const;
+type Step = keyof typeof STEPS;
+
+const TROUBLES = {
+  "a refusal": (scene: PoolScene, sent: Sent) => scene.error(sent, "capacity", "no_free_slot"),
+  "a fault": (scene: PoolScene, sent: Sent) => scene.error(sent, "fault", "engine_crashed"),
+  "a cancel nobody asked for": (scene: PoolScene, sent: Sent) => scene.error(sent, "cancelled", "odd"),
+  "the loss of the socket": (scene: PoolScene, sent: Sent) => scene.lose(sent.machine),
+  "a frame whose lengths do not add up": (scene: PoolScene, sent: Sent) =>
+    scene.pool.receiveFrame(sent.machine.connection, new ArrayBuffer(7), scene.now),
+  "text that does not parse": (scene: PoolScene, sent: Sent) =>
+    scene.pool.receive(sent.machine.connection, "not json", scene.now),
+  "completing without an answer": (scene: PoolScene, sent: Sent) => scene.complete(sent),
+} as const;
+type Trouble = keyof typeof TROUBLES;
+
+const everyTrouble = Object.keys(TROUBLES) as Trouble[];
+const everyStep = Object.keys(STEPS) as Step[];
+
+describe("before the first byte", () => {
+  it.each(everyTrouble.flatMap((trouble) => everyStep.map((step) => [trouble, step] as const)))(
+    "[F15] %s %s moves the request to another machine",
+    (trouble, step) => {
+      const scene = new PoolScene();
+      const [first, second] = [scene.join("mac-1"), scene.join("mac-2")];
+      const client = scene.ask();
+      const sent = scene.requestOf(first);
+      STEPS[step](scene, sent);
+      TROUBLES[trouble](scene, sent);
+      expect(client.ended).toBeNull();
+      const again = scene.requestOf(second);
+      expect(again.request["request_id"]).toBe(sent.request["request_id"]);
+      scene.serve(again, "ok");
+      expect(client.text).toBe("ok");
+      expect(client.ended).toBe("finished");
+      expect(scene.outcomes()).toEqual({ ok: 1 });
+    },
+  );
+
+  it("an empty record is no byte", () => {
+    const scene = new PoolScene();
+    const [first, second] = [scene.join("mac-1"), scene.join("mac-2")];
+    scene.ask();
+    const sent = scene.requestOf(first);
+    scene.accept(sent);
+    scene.bytes(sent, "");
+    scene.error(sent, "fault", "broken");
+    expect(scene.requestsOf(second)).toHaveLength(1);
+  });
+
+  it("bytes of a machine that has not accepted are a fault", () => {
+    const scene = new PoolScene();
+    const [first, second] = [scene.join("mac-1"), scene.join("mac-2")];
+    const client = scene.ask();
+    scene.bytes(scene.requestOf(first), "early");
+    expect(client.text).toBe("");
+    expect(first.socket.take("cancel")).toHaveLength(1);
+    expect(scene.requestsOf(second)).toHaveLength(1);
+  });
+
+  it("[F15] what the client got wrong is never tried on a second machine", () => {
+    const scene = new PoolScene();
+    const [first, second] = [scene.join("mac-1"), scene.join("mac-2")];
+    const client = scene.ask();
+    scene.error(scene.requestOf(first), "client", "context_length_exceeded");
+    expect(client.refusal).toMatchObject({
+      code: "context_length_exceeded",
+      message: "told context_length_exceeded",
+    });
+    expect(scene.requestsOf(second)).toEqual([]);
+  });
+});
+
+describe("after the first byte", () => {
+  it.each(everyTrouble.filter((trouble) => trouble !== "completing without an answer"))(
+    "%s ends the stream with an error event and nothing is tried again",
+    (trouble) => {
+      const scene = new PoolScene();
+      const [first, second] = [scene.join("mac-1"), scene.join("mac-2")];
+      const client = scene.ask();
+      const sent = scene.requestOf(first);
+      scene.accept(sent);
+      scene.bytes(sent, "half");
+      TROUBLES[trouble](scene, sent);
+      expect(client.text).toBe("half");
+      expect(client.brokenWith).toBe(trouble === "a refusal" ? "queue_timeout" : "provider_error");
+      scene.advance(10_000, first, second);
+      expect(scene.requestsOf(second)).toEqual([]);
+    },
+  );
+
+  it("an answer that is collected and not streamed is started anew elsewhere", () => {
+    const scene = new PoolScene();
+    const [first, second] = [scene.join("mac-1"), scene.join("mac-2")];
+    const client = scene.ask({ stream: false });
+    const sent = scene.requestOf(first);
+    scene.accept(sent);
+    scene.bytes(sent, "half");
+    scene.lose(first);
+    scene.serve(scene.requestOf(second), "whole");
+    expect(client.text).toBe("whole");
+    expect(client.ended).toBe("complete");
+  });
+});
+
+describe("the machines tried", () => {
+  it.each([
+    ["fault", "broken", "provider_error"],
+    ["capacity", "switching_model", "queue_timeout"],
+  ])("are three at most when each answers %s", (errorClass, code, outcome) => {
+    const scene = new PoolScene();
+    const macs = ["mac-1", "mac-2", "mac-3", "mac-4"].map((id) => scene.join(id));
+    const client = scene.ask();
+    const tried = macs.map((mac) => {
+      const requests = scene.requestsOf(mac);
+      for (const sent of requests) scene.error(sent, errorClass, code);
+      return requests.length;
+    });
+    expect(tried).toEqual([1, 1, 1, 0]);
+    expect(client.refusedWith).toBe(outcome);
+    scene.advance(10_000, ...macs);
+    expect(macs.flatMap((mac) => scene.requestsOf(mac))).toEqual([]);
+  });
+
+  it("do not include the one at fault a second time, even if it is the only one", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const client = scene.ask();
+    scene.error(scene.requestOf(mac), "fault", "broken");
+    expect(client.refusedWith).toBe("provider_error");
+    expect(scene.requestsOf(mac)).toEqual([]);
+  });
+
+  it("[F15] include the one that refused, but only after half a second", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const client = scene.ask();
+    scene.error(scene.requestOf(mac), "capacity", "no_free_slot");
+    const other = scene.ask();
+    scene.advance(250, mac);
+    expect(scene.requestsOf(mac)).toEqual([]);
+    scene.advance(250, mac);
+    for (const sent of scene.requestsOf(mac)) scene.serve(sent, "ok");
+    expect([client.ended, other.ended]).toEqual(["finished", "finished"]);
+  });
+
+  it("[F15] of another request include the one at fault: a fault costs a machine nothing else", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    scene.ask();
+    scene.error(scene.requestOf(mac), "fault", "broken");
+    scene.ask();
+    expect(scene.requestsOf(mac)).toHaveLength(1);
+  });
+});
+
+describe("a machine that was lost", () => {
+  it("gets its request again when it comes back in time", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const client = scene.ask();
+    scene.lose(mac);
+    scene.advance(1500);
+    expect(client.ended).toBeNull();
+    scene.serve(scene.requestOf(scene.join("mac-1")), "back");
+    expect(client.text).toBe("back");
+  });
+
+  it("is waited for no longer than 6 s", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const client = scene.ask({ stream: false });
+    scene.lose(mac);
+    scene.advance(5750);
+    expect(client.ended).toBeNull();
+    scene.advance(250);
+    expect(client.refusedWith).toBe("provider_error");
+  });
+
+  it("is not waited for if it had said goodbye", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const client = scene.ask();
+    scene.heartbeat(mac, { accepting: false });
+    scene.lose(mac);
+    expect(client.refusedWith).toBe("provider_error");
+  });
+});

@@ -1,0 +1,231 @@
+import type { Connection, ConnectionState } from "../../../../core/pool/connection.ts";
+import { Pool, type Admission } from "../../../../core/pool/pool.ts";
+import type { PoolRequest } from "../../../../core/pool/request.ts";
+import { machineIdSchema, modelIdSchema } from "../../../../protocol/ids.ts";
+import { encodeRecords } from "../../../../protocol/records.ts";
+import { FakeClient } from "./fake-client.ts";
+import { FakeSocket, type Message } from "./fake-socket.ts";
+
+/** A pool with fake sockets, fake clients and a clock that only the test moves. */
+
+export const MODEL = modelIdSchema.parse("m");
+const START_AT = 1_000_000;
+/** As the shell's timer. */
+const TICK_MS = 250;
+
+export interface Machine {
+  readonly socket: FakeSocket;
+  readonly connection: Connection;
+}
+
+/** One request as a machine was sent it. */
+export interface Sent {
+  readonly request: Message;
+  readonly machine: Machine;
+}
+
+export type Client = FakeClient & { readonly request: PoolRequest };
+
+export interface Ask {
+  readonly stream?: boolean;
+  readonly requestId?: string;
+  readonly body?: string;
+  readonly slots?: number;
+  readonly deadlineMs?: number;
+}
+
+export class PoolScene {
+  now: number;
+  /** What the pool has asked to be kept: machines that are here. */
+  readonly remembered: Set<string>;
+  /** Registers the fleet has been asked about. */
+  readonly questions: Connection[] = [];
+  readonly pool: Pool;
+  #requests = 0;
+
+  constructor(remembered: readonly string[] = [], now = START_AT) {
+    this.now = now;
+    this.remembered = new Set(remembered);
+    this.pool = new Pool(
+      MODEL,
+      {
+        askFleet: (connection) => this.questions.push(connection),
+        rememberMachine: (id) => this.remembered.add(id),
+        forgetMachine: (id) => this.remembered.delete(id),
+      },
+      remembered.map((id) => machineIdSchema.parse(id)),
+      this.now,
+    );
+  }
+
+  dial(machineId: string, socket = new FakeSocket(), restored: ConnectionState | null = null): Machine {
+    const identity = {
+      machineId: machineIdSchema.parse(machineId),
+      owner: "o",
+      tokenId: "t",
+      acceptedAt: this.now,
+    };
+    return { socket, connection: this.pool.connect(socket, restored?.identity ?? identity, restored) };
+  }
+
+  /** The pool after it has slept: another object with the same sockets, and nothing else of the old one. */
+  sleep(...machines: readonly Machine[]): { scene: PoolScene; machines: Machine[] } {
+    const scene = new PoolScene([...this.remembered], this.now);
+    return {
+      scene,
+      machines: machines.map(({ socket, connection }) =>
+        scene.dial(connection.identity.machineId, socket, socket.saved),
+      ),
+    };
+  }
+
+  say(machine: Machine, message: object): void {
+    this.pool.receive(machine.connection, JSON.stringify(message), this.now);
+  }
+
+  register(machine: Machine, fields: object = {}): void {
+    this.say(machine, {
+      type: "register",
+      protocol: 1,
+      version: "0.7.0",
+      machine_id: machine.connection.identity.machineId,
+      session_id: "s",
+      backend: "fake",
+      public_key: "k",
+      hardware: {
+        machine_model: "Mac",
+        chip_name: "M3",
+        chip_family: "M3",
+        chip_tier: "Max",
+        memory_gb: 64,
+        gpu_cores: 40,
+        memory_bandwidth_gbs: 400,
+      },
+      models: [{ id: MODEL, size_bytes: 1 }],
+      loaded_models: [MODEL],
+      max_concurrency: 2,
+      assignment: null,
+      ...fields,
+    });
+  }
+
+  admit(machine: Machine, admission: Admission = { admitted: true, pools: [MODEL] }): void {
+    this.pool.admitted(machine.connection, admission, this.now);
+  }
+
+  /** A machine that is here, registered and idle. */
+  join(machineId: string, fields: object = {}): Machine {
+    const machine = this.dial(machineId);
+    this.register(machine, fields);
+    this.admit(machine);
+    machine.socket.take("registered");
+    return machine;
+  }
+
+  heartbeat(machine: Machine, fields: object = {}): void {
+    this.say(machine, {
+      type: "heartbeat",
+      loaded_models: [MODEL],
+      running: 0,
+      waiting: 0,
+      max_concurrency: 2,
+      memory_free_gb: 1,
+      memory_pressure: 0,
+      thermal_state: "nominal",
+      accepting: true,
+      assignment: null,
+      ...fields,
+    });
+  }
+
+  ask(fields: Ask = {}): Client {
+    const client = new FakeClient();
+    const spec = {
+      requestId: fields.requestId ?? `req_${++this.#requests}`,
+      endpoint: "/v1/chat/completions",
+      body: fields.body ?? "{}",
+      stream: fields.stream ?? true,
+      keyId: "key",
+      slotsPerMachine: fields.slots ?? 4,
+      arrivedAt: this.now,
+      deadlineAt: this.now + (fields.deadlineMs ?? 600_000),
+    };
+    return Object.assign(client, { request: this.pool.submit(spec, client, this.now) });
+  }
+
+  /** The requests a machine was sent since the last look. */
+  requestsOf(machine: Machine): Sent[] {
+    return machine.socket.take("inference_request").map((request) => ({ request, machine }));
+  }
+
+  /** The one request a machine was sent; fails the test if it was not exactly one. */
+  requestOf(machine: Machine): Sent {
+    const requests = this.requestsOf(machine);
+    const [only] = requests;
+    if (only === undefined || requests.length > 1) {
+      throw new Error(`${requests.length} requests where one was due`);
+    }
+    return only;
+  }
+
+  accept({ machine, request }: Sent): void {
+    const { request_id, stream } = request;
+    this.say(machine, { type: "inference_accepted", request_id, stream });
+  }
+
+  bytes({ machine, request }: Sent, text: string): void {
+    const chunks = [new TextEncoder().encode(text)];
+    const frame = encodeRecords([{ stream: Number(request["stream"]), chunks }]);
+    this.pool.receiveFrame(machine.connection, frame.buffer, this.now);
+  }
+
+  complete({ machine, request }: Sent): void {
+    const { request_id, stream } = request;
+    this.say(machine, {
+      type: "inference_complete",
+      request_id,
+      stream,
+      usage: { prompt_tokens: 5, completion_tokens: 2, cached_tokens: 1 },
+      finish_reason: "stop",
+      timings: { queue_ms: 0, prefill_ms: 1, decode_ms: 1 },
+    });
+  }
+
+  error({ machine, request }: Sent, errorClass: string, code: string): void {
+    const { request_id, stream } = request;
+    const message = `told ${code}`;
+    this.say(machine, { type: "inference_error", request_id, stream, class: errorClass, code, message });
+  }
+
+  /** Accepts, answers and completes. */
+  serve(sent: Sent, text: string): void {
+    this.accept(sent);
+    this.bytes(sent, text);
+    this.complete(sent);
+  }
+
+  /** The network takes a socket away. */
+  lose(machine: Machine): void {
+    machine.socket.isGone = true;
+    this.pool.disconnected(machine.connection, this.now);
+  }
+
+  /** Moves the clock as the shell would: in ticks. Only machines in `alive` go on pinging. */
+  advance(ms: number, ...alive: readonly Machine[]): void {
+    const end = this.now + ms;
+    while (this.now < end) {
+      this.now = Math.min(end, this.now + TICK_MS);
+      for (const { socket } of alive) socket.pongAt = this.now;
+      this.pool.tick(this.now);
+    }
+  }
+
+  /** How many requests ended with which outcome since the last look. */
+  outcomes(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { outcome, requests } of this.pool.usage.drain()) {
+      counts[outcome] = (counts[outcome] ?? 0) + requests;
+    }
+    return counts;
+  }
+}

@@ -1,0 +1,532 @@
+import { expect } from "vitest";
+
+import type { PoolRequest } from "../../../../core/pool/request.ts";
+import type { CloseReason } from "../../../../protocol/close-codes.ts";
+import { FakeClient } from "./fake-client.ts";
+import { FakeSocket, type Message } from "./fake-socket.ts";
+import { MODEL, PoolScene, type Machine } from "./pool-scene.ts";
+
+/**
+ * A pool to which anything may happen, and a second bookkeeping of what must follow from it: told only what machines
+ * and clients see, it knows of each request where it may be and of each machine what it may still be sent.
+ */
+
+export type LifeEvent =
+  | { kind: "ask"; stream: boolean; again: boolean; deadlineMs: number }
+  | { kind: "dial"; machine: number }
+  | {
+      kind: "register";
+      which: number;
+      own: boolean;
+      again: boolean;
+      admitted: boolean;
+      limit: number;
+      loaded: boolean;
+      offers: boolean;
+    }
+  | { kind: "join"; machine: number; limit: number; loaded: boolean; offers: boolean }
+  /** A machine does what it should do next. */
+  | { kind: "go on"; which: number }
+  /** A machine says what it likes. */
+  | {
+      kind: "say";
+      what: string;
+      errorClass: string;
+      which: number;
+      late: boolean;
+      wrongId: boolean;
+      wrongSocket: boolean;
+    }
+  | { kind: "heartbeat"; which: number; running: number; limit: number; accepting: boolean; loaded: boolean }
+  | { kind: "leave"; which: number }
+  | { kind: "read"; which: number; undelivered: number }
+  | { kind: "lose"; which: number }
+  | { kind: "garbage"; which: number; binary: boolean }
+  | { kind: "sleep" }
+  /** Unless they are mute, the machines go on pinging. */
+  | { kind: "wait"; ms: number; mute: boolean };
+
+type Say = Extract<LifeEvent, { kind: "say" }>;
+type Register = Extract<LifeEvent, { kind: "register" }>;
+
+/** From the catalog. */
+const SLOTS = 3;
+const MAX_ATTEMPTS = 3;
+const CANCEL_TIMEOUT_MS = 5000;
+const REFUSAL_PAUSE_MS = 500;
+const LIVENESS_TIMEOUT_MS = 60_000;
+
+/** One call of `submit`, as its client and the machines see it. */
+interface Submission {
+  readonly requestId: string;
+  readonly stream: boolean;
+  readonly client: FakeClient;
+  request: PoolRequest | null;
+  /** The client has gone, or the request was sent again. */
+  gone: boolean;
+  live: Job | null;
+  attempts: number;
+  /** Machines that have failed it. */
+  readonly failedOn: Set<string>;
+  /** What the client must have, or get in the end if it wants no stream. */
+  expected: string;
+}
+
+/** One `inference_request`. */
+interface Job {
+  readonly submission: Submission;
+  readonly link: Link;
+  readonly stream: number;
+  accepted: boolean;
+  /** The machine has said its last word on it, or cannot any more. */
+  over: boolean;
+  cancelledAt: number | null;
+  paused: boolean;
+}
+
+/** One socket, as its machine sees it. */
+class Link extends FakeSocket {
+  readonly life: RandomLife;
+  readonly machineId: string;
+  machine!: Machine;
+  readonly jobs = new Map<number, Job>();
+  lastStream = -1;
+  registered = false;
+  admitted = false;
+  limit = 0;
+  running = 0;
+  accepting = true;
+  loaded = true;
+  offers = true;
+  refusedAt = -Infinity;
+  lastSignAt: number;
+  /** Whether it had been heard of in time at the last tick. */
+  wasAlive = true;
+
+  constructor(life: RandomLife, machineId: string) {
+    super();
+    this.life = life;
+    this.machineId = machineId;
+    this.lastSignAt = life.scene.now;
+  }
+
+  get isAlive(): boolean {
+    return this.life.scene.now - Math.max(this.lastSignAt, this.pongAt) <= LIVENESS_TIMEOUT_MS;
+  }
+
+  get isOpen(): boolean {
+    return this.closed === null && !this.isGone;
+  }
+
+  override send(text: string): void {
+    super.send(text);
+    const message = this.sent.pop();
+    if (message !== undefined) this.life.onSent(this, message);
+  }
+
+  override close(reason: CloseReason, detail?: string): void {
+    super.close(reason, detail);
+    const running = [...this.jobs.values()].some(({ over }) => !over) ? " while running" : "";
+    this.life.reached.push(`${reason}${running}`);
+    this.end();
+  }
+
+  end(): void {
+    for (const job of this.jobs.values()) settle(job);
+  }
+}
+
+/** The machine has said its last word on a job. */
+function settle(job: Job): void {
+  job.over = true;
+  if (job.submission.live === job) job.submission.live = null;
+}
+
+export class RandomLife {
+  scene = new PoolScene();
+  /** Outcomes as the pool counted them. */
+  readonly outcomes: string[] = [];
+  /** What has happened, so that a test can see whether lives are worth living. */
+  readonly reached: string[] = [];
+  #links: Link[] = [];
+  readonly #submissions: Submission[] = [];
+  #bytes = 0;
+
+  happen(event: LifeEvent): void {
+    switch (event.kind) {
+      case "ask":
+        this.#ask(event);
+        break;
+      case "dial":
+        this.#dial(event.machine);
+        break;
+      case "join":
+        this.#tell(this.#dial(event.machine), { ...event, own: true, admitted: true });
+        break;
+      case "go on":
+        this.#goOn(event.which);
+        break;
+      case "register":
+        this.#register(event);
+        break;
+      case "say":
+        this.#say(event);
+        break;
+      case "heartbeat":
+        this.#heartbeat(event);
+        break;
+      case "leave": {
+        const submission = pickOf(this.#open(), event.which);
+        if (submission?.request == null) break;
+        submission.gone = true;
+        this.scene.pool.abandon(submission.request, this.scene.now);
+        break;
+      }
+      case "read": {
+        const submission = pickOf(this.#open(), event.which);
+        if (submission?.request == null) break;
+        submission.client.undelivered = event.undelivered;
+        if (event.undelivered === 0) this.scene.pool.resume(submission.request, this.scene.now);
+        break;
+      }
+      case "lose": {
+        const link = pickOf(this.#openLinks(), event.which);
+        if (link === undefined) break;
+        link.end();
+        this.scene.lose(link.machine);
+        break;
+      }
+      case "garbage": {
+        const link = pickOf(this.#openLinks(), event.which);
+        if (link === undefined) break;
+        if (event.binary)
+          this.scene.pool.receiveFrame(link.machine.connection, new ArrayBuffer(3), this.scene.now);
+        else this.scene.pool.receive(link.machine.connection, '{"type":"heartbeat"}', this.scene.now);
+        expect(link.isOpen).toBe(false);
+        break;
+      }
+      case "sleep":
+        this.#sleep();
+        break;
+      case "wait":
+        this.#wait(event);
+        break;
+    }
+    this.#check();
+  }
+
+  /** Everybody falls silent for longer than any deadline. Everything must come to rest. */
+  end(): void {
+    this.scene.advance(620_000);
+    this.#check();
+    expect(this.#open()).toEqual([]);
+    const report = this.scene.pool.report(this.scene.now, SLOTS);
+    expect(report).toMatchObject({ inFlight: 0, queued: 0 });
+    expect(report.machines.filter(({ inFlight }) => inFlight > 0)).toEqual([]);
+    expect(this.scene.pool.nextTickAt(this.scene.now)).toBeNull();
+    this.#countOutcomes();
+    const ends = this.#submissions.map(({ client, gone }) => {
+      if (gone) return "cancelled";
+      return client.refusedWith ?? client.brokenWith ?? "ok";
+    });
+    expect([...this.outcomes].sort()).toEqual(ends.sort());
+  }
+
+  /** Something went down a socket. */
+  onSent(link: Link, message: Message): void {
+    const stream = Number(message["stream"]);
+    if (message.type === "inference_request") this.#onRequest(link, message);
+    if (message.type === "cancel") {
+      const job = link.jobs.get(stream);
+      expect(job, "a cancel for nothing").toMatchObject({ over: false, cancelledAt: null });
+      if (job === undefined) return;
+      job.cancelledAt = this.scene.now;
+      // If it is tried again, that was for this machine's fault.
+      job.submission.failedOn.add(link.machineId);
+      if (job.submission.live === job) job.submission.live = null;
+    }
+    if (message.type === "pause" || message.type === "resume") {
+      const job = link.jobs.get(stream);
+      expect(job?.submission.live, "a pause for nothing").toBe(job);
+      expect(job?.paused).toBe(message.type === "resume");
+      this.reached.push(message.type);
+      if (job !== undefined) job.paused = message.type === "pause";
+    }
+  }
+
+  #onRequest(link: Link, message: Message): void {
+    const stream = Number(message["stream"]);
+    const submission = this.#submissions.findLast(({ requestId }) => requestId === message["request_id"]);
+    if (submission === undefined) throw new Error("a request nobody made");
+    const { client } = submission;
+    expect(client.ended, "sent after its end").toBeNull();
+    expect(submission.gone, "sent after its client had gone").toBe(false);
+    expect(submission.live, "on two machines at once").toBeNull();
+    if (submission.stream) expect(client.content, "tried again after its first byte").toBe("");
+    expect(submission.failedOn.has(link.machineId), "on a machine that had failed it").toBe(false);
+    expect(stream, "a stream number twice").toBeGreaterThan(link.lastStream);
+    expect(this.#room(link), "more than the machine has room for").toBeGreaterThan(0);
+    submission.attempts += 1;
+    this.reached.push(`attempt ${submission.attempts}`);
+    expect(submission.attempts).toBeLessThanOrEqual(MAX_ATTEMPTS);
+    submission.expected = "";
+    link.lastStream = stream;
+    const job: Job = {
+      submission,
+      link,
+      stream,
+      accepted: false,
+      over: false,
+      cancelledAt: null,
+      paused: false,
+    };
+    link.jobs.set(stream, job);
+    submission.live = job;
+  }
+
+  #ask({ stream, again, deadlineMs }: Extract<LifeEvent, { kind: "ask" }>): void {
+    const earlier = again ? pickOf(this.#open(), this.#submissions.length) : undefined;
+    const requestId = earlier?.requestId ?? `req_${this.#submissions.length}`;
+    if (earlier !== undefined) {
+      earlier.gone = true;
+      this.reached.push("sent again");
+    }
+    const client = new FakeClient();
+    const submission: Submission = {
+      requestId,
+      stream,
+      client,
+      request: null,
+      gone: false,
+      live: null,
+      attempts: 0,
+      failedOn: new Set(),
+      expected: "",
+    };
+    // An earlier one under the same id is cancelled before this one is sent.
+    this.#submissions.push(submission);
+    const spec = {
+      requestId,
+      endpoint: "/v1/chat/completions",
+      body: "{}",
+      stream,
+      keyId: "key",
+      slotsPerMachine: SLOTS,
+      arrivedAt: this.scene.now,
+      deadlineAt: this.scene.now + deadlineMs,
+    };
+    submission.request = this.scene.pool.submit(spec, client, this.scene.now);
+  }
+
+  #dial(machine: number): Link {
+    const machineId = `mac-${machine}`;
+    const link = new Link(this, machineId);
+    link.machine = this.scene.dial(machineId, link);
+    this.#links.push(link);
+    return link;
+  }
+
+  #register(event: Register): void {
+    const links = this.#openLinks().filter((open) => open.registered === event.again);
+    const link = pickOf(links, event.which);
+    if (link !== undefined) this.#tell(link, event);
+  }
+
+  #tell(
+    link: Link,
+    { own, admitted, limit, loaded, offers }: Omit<Register, "kind" | "which" | "again">,
+  ): void {
+    const isRight = own && !link.registered;
+    const fields = {
+      max_concurrency: limit,
+      loaded_models: loaded ? [MODEL] : [],
+      models: offers ? [{ id: MODEL, size_bytes: 1 }] : [],
+      ...(own ? {} : { machine_id: "mac-other" }),
+    };
+    if (isRight)
+      Object.assign(link, { registered: true, limit, loaded, offers, running: 0, accepting: true });
+    link.lastSignAt = this.scene.now;
+    this.scene.register(link.machine, fields);
+    expect(link.isOpen).toBe(isRight);
+    if (!isRight) return;
+    link.admitted = admitted;
+    this.scene.admit(
+      link.machine,
+      admitted ? { admitted: true, pools: [MODEL] } : { admitted: false, close: "foreignKey" },
+    );
+    expect(link.isOpen).toBe(admitted);
+    const same = this.#openLinks().filter((open) => open.admitted && open.machineId === link.machineId);
+    expect(same.length).toBeLessThanOrEqual(1);
+  }
+
+  #heartbeat({ which, running, limit, accepting, loaded }: Extract<LifeEvent, { kind: "heartbeat" }>): void {
+    const registered = this.#openLinks().filter((open) => open.registered);
+    const link = pickOf(registered, which);
+    if (link === undefined) return;
+    Object.assign(link, {
+      running,
+      limit,
+      accepting,
+      loaded,
+      refusedAt: -Infinity,
+      lastSignAt: this.scene.now,
+    });
+    this.scene.heartbeat(link.machine, {
+      running,
+      max_concurrency: limit,
+      accepting,
+      loaded_models: loaded ? [MODEL] : [],
+    });
+  }
+
+  /** A machine says something about a job: as a rule one of its own that is not over. */
+  #say(event: Say): void {
+    const jobs = this.#openLinks().flatMap((open) => [...open.jobs.values()]);
+    const job = pickOf(event.late ? jobs : jobs.filter(({ over }) => !over), event.which);
+    if (job !== undefined) this.#speak(job, event);
+  }
+
+  #speak(job: Job, { what, errorClass, which, wrongId, wrongSocket }: Say): void {
+    const others = this.#openLinks().filter((open) => open !== job.link && open.admitted);
+    const link = (wrongSocket ? pickOf(others, which) : undefined) ?? job.link;
+    const target = link.jobs.get(job.stream);
+    const { requestId } = job.submission;
+    const request = { type: "", request_id: wrongId ? "req_wrong" : requestId, stream: job.stream };
+    const sent = { machine: link.machine, request };
+    link.lastSignAt = this.scene.now;
+    if (what === "bytes") this.#bytesOf(link, target);
+    else {
+      const isMeant =
+        !wrongId && target !== undefined && this.#isHeld(target) && target.submission.requestId === requestId;
+      const before = isMeant ? target.submission.live : null;
+      if (what === "accept") {
+        if (isMeant && target.cancelledAt === null) target.accepted = true;
+        this.scene.accept(sent);
+      } else {
+        const whole = before?.submission.expected ?? "";
+        if (isMeant) this.#lastWord(target, what, errorClass);
+        if (what === "complete") this.scene.complete(sent);
+        else this.scene.error(sent, errorClass, "told");
+        if (before !== null && before === target && what === "complete" && whole !== "") {
+          expect(before.submission.client.ended).toBe(before.submission.stream ? "finished" : "complete");
+        }
+      }
+    }
+  }
+
+  #lastWord(job: Job, what: string, errorClass: string): void {
+    const { submission, link } = job;
+    const isLive = submission.live === job;
+    if (what === "error" && errorClass === "capacity") link.refusedAt = this.scene.now;
+    const isFault = what === "complete" ? submission.expected === "" : errorClass !== "capacity";
+    if (isLive && isFault) submission.failedOn.add(link.machineId);
+    settle(job);
+  }
+
+  #bytesOf(link: Link, job: Job | undefined): void {
+    const text = `<${link.machineId} ${++this.#bytes}>`;
+    const stream = job?.stream ?? 99_999;
+    if (job !== undefined && job.submission.live === job && job.accepted) job.submission.expected += text;
+    this.scene.bytes({ machine: link.machine, request: { type: "", stream } }, text);
+  }
+
+  #sleep(): void {
+    if (this.scene.pool.nextTickAt(this.scene.now) !== null) return;
+    this.#countOutcomes();
+    this.reached.push("slept");
+    const links = this.#openLinks();
+    const { scene, machines } = this.scene.sleep(...links.map(({ machine }) => machine));
+    this.scene = scene;
+    links.forEach((link, index) => {
+      const machine = machines[index];
+      if (machine !== undefined) link.machine = machine;
+      // Only what the platform keeps is known of signs of life before.
+      link.lastSignAt = link.machine.connection.identity.acceptedAt;
+      link.refusedAt = -Infinity;
+    });
+    this.#links = links;
+  }
+
+  #goOn(which: number): void {
+    const jobs = this.#openLinks().flatMap((open) => [...open.jobs.values()]);
+    const job = pickOf(
+      jobs.filter(({ over }) => !over),
+      which,
+    );
+    if (job === undefined) return;
+    const says = { kind: "say", which: 0, late: false, wrongId: false, wrongSocket: false } as const;
+    let what = "bytes";
+    if (!job.accepted) what = "accept";
+    else if (job.submission.expected !== "" && which % 2 === 0) what = "complete";
+    if (job.cancelledAt === null) this.#speak(job, { ...says, what, errorClass: "fault" });
+    else this.#speak(job, { ...says, what: "error", errorClass: "cancelled" });
+  }
+
+  #wait({ ms, mute }: Extract<LifeEvent, { kind: "wait" }>): void {
+    const alive = mute ? [] : this.#openLinks();
+    this.scene.advance(ms, ...alive.map(({ machine }) => machine));
+    for (const link of this.#links) link.wasAlive = link.isAlive;
+  }
+
+  #countOutcomes(): void {
+    for (const { outcome, requests } of this.scene.pool.usage.drain()) {
+      for (let i = 0; i < requests; i++) this.outcomes.push(outcome);
+    }
+  }
+
+  #check(): void {
+    for (const { client, expected, stream, gone } of this.#submissions) {
+      if (gone) expect(client.ended).toBeNull();
+      else if (stream) expect(client.content).toBe(expected);
+      else if (client.ended === "complete") expect(client.text).toBe(expected);
+      else expect(client.text).toBe("");
+    }
+    const open = this.#open();
+    const { inFlight, queued, machines } = this.scene.pool.report(this.scene.now, SLOTS);
+    expect(inFlight + queued).toBe(open.length);
+    expect(inFlight).toBe(open.filter(({ live }) => live !== null).length);
+    for (const { machineId, inFlight: running } of machines) {
+      const link = this.#openLinks().find((other) => other.admitted && other.machineId === machineId);
+      expect(running).toBe(link === undefined ? 0 : this.#committed(link));
+    }
+    // Nobody waits while a machine has room for him.
+    for (const submission of open) {
+      if (submission.live !== null) continue;
+      for (const link of this.#openLinks()) {
+        // One that is heard of again is noticed at the next tick.
+        if (submission.failedOn.has(link.machineId) || !link.wasAlive) continue;
+        expect(this.#room(link), `${link.machineId} has room while ${submission.requestId} waits`).toBe(0);
+      }
+    }
+  }
+
+  /** Requests a machine may be sent now. */
+  #room(link: Link): number {
+    if (!link.isOpen || !link.admitted || !link.accepting || !link.offers || !link.isAlive) return 0;
+    if (this.scene.now - link.refusedAt < REFUSAL_PAUSE_MS) return 0;
+    const taken = Math.max(link.running, this.#committed(link));
+    if (!link.loaded && taken > 0) return 0;
+    return Math.max(0, Math.min(link.limit, SLOTS) - taken);
+  }
+
+  #committed(link: Link): number {
+    return [...link.jobs.values()].filter((job) => this.#isHeld(job)).length;
+  }
+
+  /** Whether the pool still waits for the machine's last word on it. */
+  #isHeld({ over, cancelledAt }: Job): boolean {
+    return !over && (cancelledAt === null || this.scene.now - cancelledAt < CANCEL_TIMEOUT_MS);
+  }
+
+  #open(): Submission[] {
+    return this.#submissions.filter(({ client, gone }) => client.ended === null && !gone);
+  }
+
+  #openLinks(): Link[] {
+    return this.#links.filter(({ isOpen }) => isOpen);
+  }
+}
+
+function pickOf<T>(choices: readonly T[], which: number): T | undefined {
+  return choices.length === 0 ? undefined : choices[which % choices.length];
+}

@@ -1,0 +1,46 @@
+import { expect, it } from "vitest";
+
+import { NO_TOKENS, Usage } from "../../../../core/pool/usage.ts";
+
+const HOUR_MS = 3_600_000;
+const tokens = { promptTokens: 10, completionTokens: 5, cachedTokens: 3 };
+
+it("adds up by hour, key and outcome, and apart from each other", () => {
+  const usage = new Usage();
+  usage.count("a", "ok", tokens, HOUR_MS);
+  usage.count("a", "ok", tokens, 2 * HOUR_MS - 1);
+  usage.count("a", "ok", tokens, 2 * HOUR_MS);
+  usage.count("b", "ok", tokens, HOUR_MS);
+  usage.count("a", "cancelled", NO_TOKENS, HOUR_MS);
+  const rows = usage
+    .drain()
+    .map(({ hourAt, keyId, outcome, requests, promptTokens, completionTokens, cachedTokens }) => [
+      hourAt / HOUR_MS,
+      keyId,
+      outcome,
+      requests,
+      promptTokens,
+      completionTokens,
+      cachedTokens,
+    ]);
+  expect(rows).toEqual([
+    [1, "a", "ok", 2, 20, 10, 6],
+    [2, "a", "ok", 1, 10, 5, 3],
+    [1, "b", "ok", 1, 10, 5, 3],
+    [1, "a", "cancelled", 1, 0, 0, 0],
+  ]);
+});
+
+it("is handed over once", () => {
+  const usage = new Usage();
+  expect(usage.isEmpty).toBe(true);
+  usage.count("a", "ok", tokens, 0);
+  expect(usage.isEmpty).toBe(false);
+  expect(usage.drain()).toHaveLength(1);
+  expect(usage.isEmpty).toBe(true);
+  expect(usage.drain()).toEqual([]);
+  usage.count("a", "ok", tokens, 0);
+  expect(usage.drain()).toMatchObject([{ requests: 1, promptTokens: 10 }]);
+  // The constant that stands for nothing is still nothing.
+  expect(NO_TOKENS).toEqual({ promptTokens: 0, completionTokens: 0, cachedTokens: 0 });
+});
