@@ -1,92 +1,51 @@
-import { Agent, request } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 
-import { TOKEN_MARK, workName, type Work } from "./work.ts";
+import { chat, type Target } from "./chat.ts";
+import type { Work } from "./work.ts";
 
-/** An address to send chats to, with the headers it wants. */
-export interface Target {
-  readonly name: string;
-  readonly url: string;
-  readonly headers: Record<string, string>;
-  /** The server under test; null for the mock itself. */
-  readonly pid: number | null;
-}
+/** Paced streams start spread over this time, so that they do not send in step. */
+const SPREAD_MS = 1000;
 
-export interface Answer {
-  readonly tokens: number;
-  /** From the request to the first byte of the body, and to its end, in milliseconds. */
-  readonly firstByteMs: number;
-  readonly totalMs: number;
-}
+/** A steady number of chats open at a time, from construction to `stop`, with live counts. */
+export class Load {
+  answers = 0;
+  tokens = 0;
+  readonly #failures: unknown[] = [];
+  readonly #lanes: Promise<unknown>;
+  #stopping = false;
 
-const agent = new Agent({ keepAlive: true, maxSockets: Infinity });
-
-/** Sends one chat. @throws Error unless the answer is a 200 and complete. */
-export function chat(target: Target, work: Work): Promise<Answer> {
-  const stream = work.tokens > 0;
-  const body = JSON.stringify({
-    model: workName(work),
-    stream,
-    messages: [
-      { role: "system", content: "You are a helpful assistant." },
-      { role: "user", content: "Tell me something about foxes." },
-    ],
-  });
-  return new Promise((resolve, reject) => {
-    const startedAt = performance.now();
-    let firstByteMs = 0;
-    let tokens = 0;
-    let tail = "";
-    const outgoing = request(
-      `${target.url}/v1/chat/completions`,
-      {
-        method: "POST",
-        agent,
-        headers: {
-          "content-type": "application/json",
-          "content-length": Buffer.byteLength(body),
-          ...target.headers,
-        },
-      },
-      (response) => {
-        response.on("data", (chunk: Buffer) => {
-          if (firstByteMs === 0) firstByteMs = performance.now() - startedAt;
-          for (let at = chunk.indexOf(TOKEN_MARK); at >= 0; at = chunk.indexOf(TOKEN_MARK, at + 1))
-            tokens += 1;
-          tail = (tail + chunk.toString("latin1", Math.max(0, chunk.length - 64))).slice(-64);
-        });
-        response.on("error", reject);
-        response.on("end", () => {
-          const complete = stream ? tokens === work.tokens && tail.includes("[DONE]") : tail.endsWith("}");
-          if (response.statusCode === 200 && complete) {
-            resolve({ tokens, firstByteMs, totalMs: performance.now() - startedAt });
-          } else
-            reject(new Error(`${target.name}: status ${response.statusCode}, ${tokens} tokens, "${tail}"`));
-        });
-      },
+  constructor(target: Target, work: Work, concurrency: number) {
+    const onTokens = (count: number): void => {
+      this.tokens += count;
+    };
+    const lane = async (index: number): Promise<void> => {
+      if (work.intervalMs > 0)
+        await sleep((index * SPREAD_MS) / concurrency + Math.random() * work.intervalMs);
+      while (!this.#stopping && this.#failures.length === 0) {
+        await chat(target, work, { onTokens });
+        this.answers += 1;
+      }
+    };
+    this.#lanes = Promise.all(
+      Array.from({ length: concurrency }, (_, index) =>
+        lane(index).catch((error: unknown) => this.#failures.push(error)),
+      ),
     );
-    outgoing.setTimeout(30_000, () => outgoing.destroy(new Error(`${target.name}: silent for 30 s`)));
-    outgoing.on("error", reject);
-    outgoing.end(body);
-  });
+  }
+
+  /**
+   * Lets the chats that are open end.
+   * @throws Error if any answer was not a complete 200.
+   */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#lanes;
+    if (this.#failures.length === 0) return;
+    throw new Error(`${this.#failures.length} answers failed, among them ${String(this.#failures[0])}`);
+  }
 }
 
-/** Keeps `concurrency` chats open for `seconds`, then lets them end. */
-export async function load(
-  target: Target,
-  work: Work,
-  concurrency: number,
-  seconds: number,
-): Promise<Answer[]> {
-  const until = performance.now() + seconds * 1000;
-  const answers: Answer[] = [];
-  const lane = async (): Promise<void> => {
-    do answers.push(await chat(target, work));
-    while (performance.now() < until);
-  };
-  await Promise.all(Array.from({ length: concurrency }, lane));
-  return answers;
-}
-
+/** The value that `share` (0 to 1) of the values are below or at. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;

@@ -20,8 +20,6 @@ export class MockProvider {
   readonly #outbox: Outbox;
   readonly #ping: NodeJS.Timeout;
   readonly registered: Promise<void>;
-  /** Messages sent to the coordinator, of any kind but life signs. */
-  sent = 0;
 
   constructor(url: string, token: string, model: string, machineId: string, slots: number) {
     const address = `${url.replace("http", "ws")}/v1/providers/connect?machine=${machineId}&pool=${model}`;
@@ -39,10 +37,7 @@ export class MockProvider {
       },
       {
         sendText: (text) => this.#socket.send(text),
-        sendBytes: (bytes) => {
-          this.sent += 1;
-          this.#socket.send(bytes);
-        },
+        sendBytes: (bytes) => this.#socket.send(bytes),
         bufferedBytes: () => this.#socket.bufferedAmount,
         close: () => this.close(),
         terminate: () => this.close(),
@@ -88,10 +83,7 @@ export class MockProvider {
     const write = (bytes: Buffer): void => {
       // At full speed the outbox would join records; that row wants ten tokens in each.
       if (work.intervalMs > 0 || body.stream !== true) void this.#outbox.write(stream, bytes);
-      else {
-        this.sent += 1;
-        this.#socket.send(encodeRecords([{ stream, chunks: [bytes] }]));
-      }
+      else this.#socket.send(encodeRecords([{ stream, chunks: [bytes] }]));
     };
     const complete = {
       type: "inference_complete",
@@ -110,7 +102,6 @@ export class MockProvider {
   }
 
   #send(message: object): void {
-    this.sent += 1;
     this.#socket.send(JSON.stringify(message));
   }
 }

@@ -29,7 +29,8 @@ http { access_log off; keepalive_requests 10000000; ${paths}
     proxy_set_header Connection ""; proxy_buffering off; proxy_read_timeout 120s; } location /health { return 200; } } }
 `;
   writeFileSync(join(folder, "nginx.conf"), config);
-  return startServer(["nginx", "-c", join(folder, "nginx.conf"), "-p", folder], port, "/health");
+  const command = ["nginx", "-c", join(folder, "nginx.conf"), "-p", folder];
+  return startServer({ command, port, healthPath: "/health" });
 }
 
 export async function startPortkey(): Promise<Server> {
@@ -40,5 +41,6 @@ export async function startPortkey(): Promise<Server> {
   }
   const port = await freePort();
   const env = { TRUSTED_CUSTOM_HOSTS: "localhost,127.0.0.1", NODE_ENV: "production" };
-  return startServer([NODE, program, `--port=${port}`, "--headless"], port, "/", env);
+  const command = [NODE, program, `--port=${port}`, "--headless"];
+  return startServer({ command, port, healthPath: "/", env });
 }

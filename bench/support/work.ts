@@ -6,11 +6,21 @@ export interface Work {
   readonly intervalMs: number;
 }
 
+/** One whole answer that is not streamed. */
+export const CHAT: Work = { tokens: 0, intervalMs: 0 };
+export const PACED: Work = { tokens: 200, intervalMs: 20 };
+/** Longer streams at the same pace: what falls behind a little at a time has time to show. */
+export const PACED_LONG: Work = { tokens: 400, intervalMs: 20 };
+export const BLAST: Work = { tokens: 1000, intervalMs: 0 };
+export const ONE_TOKEN: Work = { tokens: 1, intervalMs: 0 };
+export const ALL_WORKS = [CHAT, PACED, PACED_LONG, BLAST, ONE_TOKEN];
+
 /** One token as a server-sent event of about 180 bytes. `~` occurs in it once and nowhere else: clients count it. */
 export const TOKEN = Buffer.from(
   `data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"bench",` +
     `"choices":[{"index":0,"delta":{"content":"~word"},"finish_reason":null}]}\n\n`,
 );
+export const TOKEN_MARK_TEXT = "~";
 export const TOKEN_MARK = 0x7e;
 export const DONE = Buffer.from("data: [DONE]\n\n");
 
@@ -52,6 +62,9 @@ interface Paced {
   sent: number;
 }
 
+/** How often paced streams are looked at: finer than their pace, so that streams do not send in step. */
+const TICK_MS = 1;
+
 const paced = new Set<Paced>();
 let ticker: NodeJS.Timeout | null = null;
 
@@ -63,7 +76,7 @@ export function play(work: Work, write: (bytes: Buffer) => void, end: () => void
   }
   write(TOKEN);
   paced.add({ startedAt: performance.now(), work, write, end, sent: 1 });
-  ticker ??= setInterval(tick, 5);
+  ticker ??= setInterval(tick, TICK_MS);
 }
 
 /** Lets the event loop run after each record, so that Node does not join them into one write. */
