@@ -13,6 +13,7 @@ import type { PoolCall, PoolReply } from "../core/pool/calls.ts";
 import type { PoolNews } from "../core/pool/pool.ts";
 import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolSettings } from "../core/pool/settings.ts";
+import rootPackage from "../package.json" with { type: "json" };
 import { machineIdSchema, modelIdSchema } from "../protocol/ids.ts";
 import type { Dialer } from "./dial.ts";
 import type { Env } from "./env.ts";
@@ -73,6 +74,7 @@ export class Fleet extends DurableObject<Env> {
       callPool: (pool, call) => this.#callPool(pool, call),
       isRevoked: (tokenId) => this.#store.isRevoked(tokenId),
       store: this.#store,
+      newestProvider: rootPackage.version,
     });
     const catalog = this.#store.catalog();
     if (catalog !== null) this.#useCatalog(catalog.json);

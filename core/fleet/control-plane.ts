@@ -40,6 +40,8 @@ export interface ControlPlanePorts {
   callPool(pool: string, call: PoolCall): void;
   isRevoked(tokenId: string): boolean;
   readonly store: FleetStore & FlagStore;
+  /** The provider version that belongs to this coordinator. */
+  readonly newestProvider: string;
 }
 
 type Dialer = Pick<Identity, "machineId" | "owner" | "tokenId">;
@@ -58,7 +60,7 @@ export class ControlPlane {
 
   constructor(ports: ControlPlanePorts) {
     this.#ports = ports;
-    this.flagBook = new FlagBook(ports.store);
+    this.flagBook = new FlagBook(ports.store, ports.newestProvider);
     this.memberships = new Memberships(ports.store);
     for (const machine of ports.store.machines()) this.#machines.set(machine.machineId, machine);
     this.handover = new Handover(ports.store, this.memberships, {

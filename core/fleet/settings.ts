@@ -1,4 +1,5 @@
 import { FLAG_NAMES, flagProblem, INITIAL_TEXTS, readFlags, type FlagName, type Flags } from "../flags.ts";
+import { compareVersions } from "../semver.ts";
 
 /**
  * The flags in force. The fleet is their authority; Workers KV is where operators may also write them, and it shows
@@ -36,12 +37,15 @@ export interface FlagView {
 
 export class FlagBook {
   readonly #store: FlagStore;
+  readonly #newestProvider: string;
   readonly #states = new Map<FlagName, FlagState>();
   #version: number;
   #flags: Flags;
 
-  constructor(store: FlagStore) {
+  /** @param newestProvider the provider version that belongs to this coordinator. */
+  constructor(store: FlagStore, newestProvider: string) {
     this.#store = store;
+    this.#newestProvider = newestProvider;
     for (const state of store.flags()) this.#states.set(state.name, state);
     this.#version = store.flagsVersion();
     this.#flags = this.#read();
@@ -67,12 +71,12 @@ export class FlagBook {
       source: text === null ? "default" : "kv",
     } as const;
     if (invalid === null) return { ...view, valid: true };
-    return { ...view, valid: false, invalid, problem: flagProblem(name, invalid) ?? "is not valid" };
+    return { ...view, valid: false, invalid, problem: this.#problem(name, invalid) ?? "is not valid" };
   }
 
   /** An operator's change through the API; the caller writes it to KV. @returns what is wrong with it, or null. */
   set(name: FlagName, text: string): string | null {
-    const problem = flagProblem(name, text);
+    const problem = this.#problem(name, text);
     if (problem !== null) return problem;
     this.#save({ ...this.#state(name), text, invalid: null });
     return null;
@@ -90,10 +94,19 @@ export class FlagBook {
     const before = this.#version;
     // A key that somebody deleted leaves in force what was: the way back to the initial value is to write it.
     if (lastRead === null) this.#save({ ...state, lastRead });
-    else if (flagProblem(name, lastRead) === null) {
+    else if (this.#problem(name, lastRead) === null) {
       this.#save({ ...state, lastRead, text: lastRead, invalid: null });
     } else this.#save({ ...state, lastRead, invalid: lastRead });
     return this.#version !== before;
+  }
+
+  /** Nobody could have a provider newer than the one that is advertised (F12). */
+  #problem(name: FlagName, text: string): string | null {
+    const problem = flagProblem(name, text);
+    const isVersion = name === "min_provider_version" || name === "assign_min_provider_version";
+    if (problem !== null || !isVersion || text === "none") return problem;
+    if (compareVersions(text, this.#newestProvider) <= 0) return null;
+    return `${name} must be at most ${this.#newestProvider}, the newest provider there is`;
   }
 
   #state(name: FlagName): FlagState {

@@ -176,6 +176,7 @@ export class FleetScene {
       callPool: (pool, call) => this.#calls.push({ pool, call }),
       isRevoked: (tokenId) => this.revoked.has(tokenId),
       store: this.store,
+      newestProvider: "0.10.0",
     });
     const parsed = parseCatalog(
       [A, B, C].map((id) => ({ id, context_length: 1, size_gb: 1, min_ram_gb: id === C ? 128 : 2 })),
@@ -217,7 +218,14 @@ function replyTo(call: PoolCall): PoolReply {
       return { kind: "verdict", verdict: { ok: true, mode: "released", epoch: call.epoch } };
     case "unmanage":
       return { kind: "verdict", verdict: { ok: true, mode: "unmanaged", epoch: call.epoch } };
-    default:
+    case "announce":
+    case "dismiss":
+    case "expel":
+    case "forget":
+    case "order":
+    case "read":
+    case "revoke":
+    case "settings":
       return { kind: "told", reached: true };
   }
 }

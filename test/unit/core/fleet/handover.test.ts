@@ -152,7 +152,7 @@ describe("a switch", () => {
 });
 
 describe("a machine that failed", () => {
-  it("[C19] [H13] cools down and then gets its model again under a new epoch", () => {
+  it("[F1] [C19] [H13] cools down and then gets its model again under a new epoch", () => {
     const scene = pinned();
     scene.confirmAll();
     scene.observe(B, "failed", 1, { code: "load_failed", message: "no" });
