@@ -100,6 +100,10 @@ export class Dispatch {
       lastFailure: null,
     };
     this.#requests.set(spec.requestId, request);
+    if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
+      this.#fail(request, shed(this.#pool.model), now);
+      return request;
+    }
     this.drain(now);
     if (!this.#dispatch(request, now)) this.#enqueueOrRefuse(request, now);
     return request;
@@ -417,6 +421,11 @@ export class Dispatch {
     }
     return noMachine(this.#pool.model, this.#pool.settings(), now);
   }
+}
+
+function shed(model: ModelId): ApiError {
+  const message = `"${model}" is switched off by an operator for the moment`;
+  return { code: "model_shed", message, retryAfterS: 60 };
 }
 
 /**
