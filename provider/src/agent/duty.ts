@@ -212,7 +212,8 @@ export class Duty {
       this.#host.onReleased();
       return true;
     }
-    if (visited !== null && visited !== modelId) jobs.endRunning("all");
+    // What still drains from the assigned model for the visit is not the owner's.
+    if (visited !== null && visited !== modelId && holder.holds(visited)) jobs.endRunning("all");
     this.#begin(modelId);
     return true;
   }
