@@ -73,6 +73,9 @@ export const USAGE_FLUSH_INTERVAL_MS = 10_000;
 /** Usage is kept by the hour for this long. */
 export const USAGE_RETENTION_MS = 35 * 86_400_000;
 
+/** Demand is kept by the minute for this long: a week to replay, and a day to spare. */
+export const DEMAND_RETENTION_MS = 8 * 86_400_000;
+
 /** Stream numbers are reserved on a socket in blocks, so that a pool waking up never uses one twice. */
 export const STREAM_BLOCK = 1024;
 

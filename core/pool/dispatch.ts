@@ -15,6 +15,7 @@ import {
 import type { Attempt } from "./attempt.ts";
 import type { Connection } from "./connection.ts";
 import { attemptDeadline } from "./deadlines.ts";
+import type { Demand } from "./demand.ts";
 import { noMachine, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
@@ -54,6 +55,7 @@ export interface PoolView {
 export class Dispatch {
   readonly #pool: PoolView;
   readonly #usage: Usage;
+  readonly #demand: Demand;
   readonly #requests = new Map<string, PoolRequest>();
   readonly #attempts = new Set<Attempt>();
   /** Waiting requests, the oldest first, retries included. */
@@ -62,9 +64,10 @@ export class Dispatch {
   /** Frames and messages that belonged to nothing here, by kind. */
   readonly ignored = { records: 0, messages: 0 };
 
-  constructor(pool: PoolView, usage: Usage) {
+  constructor(pool: PoolView, usage: Usage, demand: Demand) {
     this.#pool = pool;
     this.#usage = usage;
+    this.#demand = demand;
   }
 
   get isIdle(): boolean {
@@ -100,6 +103,8 @@ export class Dispatch {
       lastFailure: null,
     };
     this.#requests.set(spec.requestId, request);
+    // The Worker's second call for one request is no second arrival.
+    if (earlier === undefined) this.#demand.arrived(request.promptTokensEstimate, now);
     if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
       this.#fail(request, shed(this.#pool.model), now);
       return request;
@@ -171,6 +176,7 @@ export class Dispatch {
       } else {
         if (request.spec.stream) request.answer.finish();
         else request.answer.complete(request.collected);
+        this.#demand.completed(message.usage.completion_tokens, now);
         this.#settle(request, "ok", tokensOf(message), now);
       }
     }

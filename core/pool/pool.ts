@@ -8,6 +8,7 @@ import { ASK_AGAIN_MS, TICK_INTERVAL_MS } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "./admission.ts";
 import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assignments.ts";
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
+import { Demand } from "./demand.ts";
 import { Dispatch } from "./dispatch.ts";
 import { isUnregistered, Members } from "./members.ts";
 import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
@@ -57,6 +58,7 @@ export interface PoolMemory {
 export class Pool {
   readonly model: ModelId;
   readonly usage = new Usage();
+  readonly demand = new Demand();
   readonly #ports: PoolPorts;
   readonly #members: Members;
   readonly #dispatch: Dispatch;
@@ -90,6 +92,7 @@ export class Pool {
         askSupply: () => ports.askSupply(),
       },
       this.usage,
+      this.demand,
     );
   }
 

@@ -18,6 +18,9 @@ export const POOL_MIGRATIONS: readonly string[] = [
     error_code TEXT, error_message TEXT) WITHOUT ROWID`,
   // One row: the fleet's settings as they were last heard.
   "CREATE TABLE settings (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL)",
+  `CREATE TABLE demand (
+    minute_at INTEGER PRIMARY KEY, arrivals INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
+    completed INTEGER NOT NULL, completion_tokens INTEGER NOT NULL)`,
 ];
 
 export const FLEET_MIGRATIONS: readonly string[] = [
