@@ -58,7 +58,12 @@ describe("[H8] an order", () => {
     const { harness, alpha } = await inTwoPools();
     alpha.assign("beta", 8);
     await settle();
-    expect(harness.engine.events.slice(2)).toEqual(["save beta 8", "unload alpha", "load beta", "ready beta"]);
+    expect(harness.engine.events.slice(2)).toEqual([
+      "save beta 8",
+      "unload alpha",
+      "load beta",
+      "ready beta",
+    ]);
   });
 
   it("that cannot be written is not obeyed, and fails with the reason", async () => {
@@ -408,9 +413,7 @@ describe("what its owner sees", () => {
     alpha.request(2);
     alpha.assign("beta", 8, { reason: "more demand\u001b[2J" });
     await settle();
-    expect(harness.logged).toContain(
-      "ordered: hold beta instead of alpha: more demand [2J (epoch 8) {}",
-    );
+    expect(harness.logged).toContain("ordered: hold beta instead of alpha: more demand [2J (epoch 8) {}");
     expect(harness.logged).toContain("draining: 2 requests {}");
     expect(harness.agent.status()).toMatchObject({
       state: "draining",

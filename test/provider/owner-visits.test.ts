@@ -93,9 +93,7 @@ describe("[F2] [H21] an owner's request on a managed machine", () => {
     await finishLoad(harness);
     socket.request(4, { model_id: "beta" });
     socket.request(5);
-    expect(socket.errors()).toEqual(
-      [2, 3, 4, 5].map((stream) => `${stream} capacity/switching_model`),
-    );
+    expect(socket.errors()).toEqual([2, 3, 4, 5].map((stream) => `${stream} capacity/switching_model`));
     harness.engine.lastRun().finish();
     await settle();
     // On the way back the visit is over.
