@@ -192,7 +192,8 @@ export class Dispatch {
     this.#free(attempt);
     if (message.class === "capacity") connection.refusedUntil = now + REFUSAL_PAUSE_MS;
     const { request } = attempt;
-    if (request !== null) this.#retryOrFail(request, classifyProviderError(message), connection, now);
+    if (request !== null)
+      this.#retryOrFail(request, classifyProviderError(message, request.streamed), connection, now);
     this.drain(now);
   }
 
