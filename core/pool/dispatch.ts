@@ -14,7 +14,7 @@ import {
 } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Connection } from "./connection.ts";
-import { attemptDeadline } from "./deadlines.ts";
+import { acceptTimeoutMs, attemptDeadline } from "./deadlines.ts";
 import { noMachine, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
@@ -24,7 +24,8 @@ import {
   SOCKET_LOST,
   type Failure,
 } from "./failure.ts";
-import { isLoaded, routableGate } from "./gate.ts";
+import { isVisit, routableGate } from "./gate.ts";
+import { DECLINED, isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { pick } from "./schedule.ts";
 import type { PoolSettings } from "./settings.ts";
@@ -180,7 +181,11 @@ export class Dispatch {
       return;
     }
     this.#free(attempt);
-    if (message.class === "capacity") connection.refusedUntil = now + REFUSAL_PAUSE_MS;
+    if (message.class === "capacity") {
+      connection.refusedUntil = now + REFUSAL_PAUSE_MS;
+      // It has not left its model for the owner, so it says nothing of a return.
+      if (attempt.phase === "sent" && connection.registration?.accepting === true) connection.endVisit();
+    }
     const { request } = attempt;
     if (request !== null) this.#retryOrFail(request, classifyProviderError(message), connection, now);
     this.drain(now);
@@ -209,11 +214,7 @@ export class Dispatch {
     this.drain(now);
     const stranded = this.#queue.filter((request) => !this.#mayFindMachine(request, now));
     for (const request of stranded) {
-      this.#fail(
-        request,
-        request.lastFailure ?? noMachine(this.#pool.model, this.#pool.settings(), now),
-        now,
-      );
+      this.#giveUp(request, this.#noMachine(request, now), now);
     }
   }
 
@@ -232,7 +233,7 @@ export class Dispatch {
         this.#cancelAttempt(request, now);
         this.#fail(request, DEADLINE_EXCEEDED.error, now);
       } else if (request.attempt === null && now >= request.queuedUntil) {
-        this.#fail(request, request.lastFailure ?? this.#waitedInVain(now), now);
+        this.#giveUp(request, this.#waitedInVain(request, now), now);
       } else if (now >= request.nextCommentAt && mayComment(request)) {
         this.#comment(request, now);
       }
@@ -243,27 +244,24 @@ export class Dispatch {
   /** Sends the request to the best machine with room, if there is one. */
   #dispatch(request: PoolRequest, now: number): boolean {
     const { spec } = request;
-    const { model } = this.#pool;
-    const connection = pick(
-      this.#pool.connections(),
-      model,
-      spec.slotsPerMachine,
-      request.promptTokensEstimate,
-      request.tried,
-      now,
-    );
+    const { model } = spec;
+    const own = this.#pick(request, true, now);
+    const connection = own ?? this.#pick(request, false, now);
     if (connection === null) return false;
     const stream = connection.openStream();
     const attempt: Attempt = {
       connection,
       stream,
       requestId: spec.requestId,
-      loadsModel: !isLoaded(connection, model),
+      model,
+      acceptWithinMs: acceptTimeoutMs(connection, model),
       request,
       phase: "sent",
       since: now,
       paused: false,
     };
+    // Before the machine hears of it, so that no public request follows it there (H21).
+    if (model !== this.#pool.model && isVisit(connection, model)) connection.visitedModel = model;
     connection.attempts.set(stream, attempt);
     connection.lastPickedAt = now;
     this.#attempts.add(attempt);
@@ -275,10 +273,23 @@ export class Dispatch {
       endpoint: spec.endpoint,
       model_id: model,
       deadline_ms: Math.max(1, Math.floor(spec.deadlineAt - now)),
-      owner_bypass: false,
+      owner_bypass: own !== null,
     };
     connection.socket.send(encodeInferenceRequest(head, spec.body));
     return true;
+  }
+
+  /** The best machine with room; of the owner's own ones, or of those that are there for everybody. */
+  #pick(
+    { spec, promptTokensEstimate, tried }: PoolRequest,
+    asOwner: boolean,
+    now: number,
+  ): Connection | null {
+    const { owner, model, slotsPerMachine } = spec;
+    if (asOwner ? owner === null : isForOwnMachines(owner)) return null;
+    const all = this.#pool.connections();
+    const candidates = asOwner && owner !== null ? ownMachines(owner, all) : all;
+    return pick(candidates, model, slotsPerMachine, promptTokensEstimate, tried, now, asOwner);
   }
 
   #enqueueOrRefuse(request: PoolRequest, now: number): void {
@@ -296,11 +307,12 @@ export class Dispatch {
   #refuseOrAsk(request: PoolRequest, now: number): void {
     const { flags, supply } = this.#pool.settings();
     const isAsking =
+      !isForOwnMachines(request.spec.owner) &&
       flags.pool_exhausted_429 === "on" &&
       !this.#pool.hasSeenMachines() &&
       this.#supplyQuestion.isOpen(supply, now);
     if (!isAsking) {
-      this.#fail(request, noMachine(this.#pool.model, this.#pool.settings(), now), now);
+      this.#giveUp(request, this.#noMachine(request, now), now);
       return;
     }
     if (this.#supplyQuestion.ask(now)) this.#pool.askSupply();
@@ -315,12 +327,24 @@ export class Dispatch {
 
   /** Whether waiting makes sense: a machine is here but busy, or is expected back. */
   #mayFindMachine(request: PoolRequest, now: number): boolean {
+    if (request.spec.owner?.otherwise === "decline") return false;
     if (now < this.#pool.expectingMachinesUntil()) return true;
     for (const connection of this.#pool.connections()) {
       if (request.tried.has(connection.identity.machineId)) continue;
-      if (routableGate(connection, this.#pool.model, now) === null) return true;
+      if (this.#isRoutable(connection, request, now)) return true;
     }
     return false;
+  }
+
+  #isRoutable(connection: Connection, { spec: { model, owner } }: PoolRequest, now: number): boolean {
+    const isOwn = owner?.machines.has(connection.identity.machineId) === true;
+    if (isOwn && routableGate(connection, model, now, true) === null) return true;
+    return !isForOwnMachines(owner) && routableGate(connection, model, now) === null;
+  }
+
+  #noMachine({ spec: { model, owner } }: PoolRequest, now: number): ApiError {
+    if (owner === null || !isForOwnMachines(owner)) return noMachine(model, this.#pool.settings(), now);
+    return noOwnMachine(owner, model, this.#pool.connections(), now);
   }
 
   #retryOrFail(request: PoolRequest, failure: Failure, connection: Connection, now: number): void {
@@ -329,10 +353,12 @@ export class Dispatch {
     if (failure.blamesMachine) request.tried.add(connection.identity.machineId);
     request.collected = [];
     request.collectedBytes = 0;
-    if (request.streamed || !failure.retriable || request.attempts >= MAX_ATTEMPTS) {
+    if (request.streamed || !failure.retriable) {
       this.#fail(request, failure.error, now);
+    } else if (request.attempts >= MAX_ATTEMPTS) {
+      this.#giveUp(request, this.#noMachine(request, now), now);
     } else if (!this.#dispatch(request, now)) {
-      if (!this.#mayFindMachine(request, now)) this.#fail(request, failure.error, now);
+      if (!this.#mayFindMachine(request, now)) this.#giveUp(request, this.#noMachine(request, now), now);
       else this.#enqueue(request, now, this.#pool.settings().flags.queue_wait_ms);
     }
   }
@@ -365,6 +391,19 @@ export class Dispatch {
     request.answer.write(COMMENT);
   }
 
+  /** Nobody will serve it here. What went wrong with its last attempt says more than that no other was to be had. */
+  #giveUp(request: PoolRequest, reason: ApiError, now: number): void {
+    const { spec, lastFailure, committed } = request;
+    if (spec.owner?.otherwise === "decline" && !committed) {
+      this.#settle(request, null, NO_TOKENS, now);
+      request.answer.refuse(DECLINED);
+      return;
+    }
+    // That the owner's machine had no room is `machine_busy`.
+    const isOwnBusy = isForOwnMachines(spec.owner) && lastFailure?.code === "queue_timeout";
+    this.#fail(request, isOwnBusy ? reason : (lastFailure ?? reason), now);
+  }
+
   /** Counted first, so that no refusal leaves the pool unseen (F8). */
   #fail(request: PoolRequest, error: ApiError, now: number): void {
     this.#settle(request, error.code, NO_TOKENS, now);
@@ -372,12 +411,13 @@ export class Dispatch {
     else request.answer.refuse(error);
   }
 
-  #settle(request: PoolRequest, outcome: string, tokens: Tokens, now: number): void {
+  /** @param outcome null if it is counted elsewhere. */
+  #settle(request: PoolRequest, outcome: string | null, tokens: Tokens, now: number): void {
     request.attempt = null;
     this.#requests.delete(request.spec.requestId);
     const waiting = this.#queue.indexOf(request);
     if (waiting >= 0) this.#queue.splice(waiting, 1);
-    this.#usage.count(request.spec.keyId, outcome, tokens, now);
+    if (outcome !== null) this.#usage.count(request.spec.keyId, outcome, tokens, now);
   }
 
   /** Tells the machine to stop. The slot stays taken until it has answered, so that it is not given away twice. */
@@ -407,7 +447,8 @@ export class Dispatch {
     return attempt?.requestId === requestId ? attempt : undefined;
   }
 
-  #waitedInVain(now: number): ApiError {
+  #waitedInVain(request: PoolRequest, now: number): ApiError {
+    if (isForOwnMachines(request.spec.owner)) return this.#noMachine(request, now);
     for (const connection of this.#pool.connections()) {
       if (routableGate(connection, this.#pool.model, now) === null) {
         const waitedS = this.#pool.settings().flags.queue_wait_ms / 1000;
@@ -415,7 +456,7 @@ export class Dispatch {
         return { code: "queue_timeout", message, retryAfterS: 2 };
       }
     }
-    return noMachine(this.#pool.model, this.#pool.settings(), now);
+    return this.#noMachine(request, now);
   }
 }
 
