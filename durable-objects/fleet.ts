@@ -3,7 +3,12 @@ import { DurableObject } from "cloudflare:workers";
 import type { ApiError } from "../core/api-error.ts";
 import { parseCatalog } from "../core/catalog.ts";
 import { FLAG_NAMES, flagNameSchema } from "../core/flags.ts";
-import { ControlPlane, type DialVerdict, type PinVerdict } from "../core/fleet/control-plane.ts";
+import {
+  ControlPlane,
+  type DialVerdict,
+  type OwnedMachine,
+  type PinVerdict,
+} from "../core/fleet/control-plane.ts";
 import { explain, type Explanation } from "../core/fleet/explain.ts";
 import { viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
 import type { FlagView } from "../core/fleet/settings.ts";
@@ -165,6 +170,11 @@ export class Fleet extends DurableObject<Env> {
   /** The report of all pools, read from them now (C20). */
   async utilization(): Promise<Utilization> {
     return utilization(await this.#view(), this.#core.flagBook.flags);
+  }
+
+  /** Where an owner's machines are, by what the fleet itself knows. */
+  machinesOf(owner: string): OwnedMachine[] {
+    return this.#core.machinesOf(owner);
   }
 
   async machines(): Promise<MachineRow[]> {

@@ -414,7 +414,7 @@ export class Pool {
     connection.refusedUntil = 0;
     connection.save();
     if (heartbeat.accepting) {
-      connection.isOwnerBusy = false;
+      connection.endVisit();
       // While it takes no work it is stopping or away for its owner: what it holds then says nothing of its order.
       const { machineId } = connection.identity;
       this.#assignments.observe(machineId, heartbeat.assignment, heartbeat.loaded_models, now);
@@ -442,7 +442,7 @@ export class Pool {
     const { machineId, mode } = record;
     for (const connection of this.#members.socketsOf(machineId)) {
       connection.record = record;
-      connection.isOwnerBusy = false;
+      connection.visitedModel = null;
       connection.isDismissed = false;
       if (mode === "assigned" && connection.registration !== null) {
         // At once, before the next heartbeat (F11).
