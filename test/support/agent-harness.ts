@@ -228,7 +228,11 @@ export class FakeSocket implements Socket {
 
   /** Orders to hold a model, or none in particular. */
   assign(model: string | null, epoch: number, fields: OrderFields = {}): void {
-    const { pools = model === null ? ["alpha", "beta"] : [model], reason = "pinned", drainMs = 30_000 } = fields;
+    const {
+      pools = model === null ? ["alpha", "beta"] : [model],
+      reason = "pinned",
+      drainMs = 30_000,
+    } = fields;
     const order = { model_id: model, epoch, pools, reason, drain_ms: drainMs, load_ms: 180_000 };
     this.receive({ type: "assign_model", ...order });
   }
