@@ -118,6 +118,7 @@ export class FleetHost {
     const life = this.#life;
     const host = this.#world.poolOf(name);
     const sent = structuredClone(call);
+    this.#world.invariants.onFleetCalls(sent);
     hooks.calling(host, sent);
     const reply = (answer: PoolReply): void => {
       if (life !== this.#life) return;

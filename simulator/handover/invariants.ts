@@ -1,3 +1,4 @@
+import type { PoolCall } from "../../core/pool/calls.ts";
 import { isManaged } from "../../core/pool/record.ts";
 import { compareVersions } from "../../core/semver.ts";
 import type { CloseReason } from "../../protocol/close-codes.ts";
@@ -53,13 +54,20 @@ export class Invariants {
     else if (text.startsWith('{"type":"assign_model"')) {
       const { model_id, epoch } = JSON.parse(text) as { model_id: string | null; epoch: number };
       this.#onOrder(machine, model_id, epoch);
-      const isOld = compareVersions(machine.version, "0.6.18") < 0;
-      if (isOld && model_id !== null && this.#world.knowsVersion(machine)) {
-        this.breach(`[C16] ${machine.id} with version ${machine.version} is ordered to hold ${model_id}`);
-      }
     } else if (text.startsWith('{"type":"registered"')) {
       const { assignment } = JSON.parse(text) as { assignment: { model_id: string | null; epoch: number } };
       this.#onOrder(machine, assignment.model_id, assignment.epoch);
+    }
+  }
+
+  /** The fleet calls a pool. */
+  onFleetCalls(call: PoolCall): void {
+    if (call.kind !== "order" || call.order.model_id === null) return;
+    const version = this.#world.fleet.core.machine(call.machineId)?.version ?? null;
+    if (compareVersions(version, "0.6.18") < 0) {
+      this.breach(
+        `[C16] ${call.machineId} with version ${version} is ordered to hold ${call.order.model_id}`,
+      );
     }
   }
 

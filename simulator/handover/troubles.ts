@@ -67,7 +67,8 @@ export class Troubles {
       const model = dice.pick(models);
       const verdict = fleet.operate((core, now) => core.pin(machine.id, model, now));
       this.#world.log(() => `OPERATOR pins ${machine.id} to ${model}: ${JSON.stringify(verdict)}`);
-      if (verdict.ok) wanted.set(machine.id, model);
+      if (verdict.ok && this.#world.knowsVersion(machine)) wanted.set(machine.id, model);
+      else if (verdict.ok) wanted.delete(machine.id);
     } else if (roll < 0.8) {
       this.#world.log(() => `OPERATOR releases ${machine.id}`);
       fleet.operate((core, now) => core.release(machine.id, "an operator", now));
