@@ -35,7 +35,9 @@ export function routableGate(connection: Connection, model: ModelId, now: number
     // It is on its way to load it again; asking it now would only earn a refusal.
     if (!isLoaded(connection, model)) return "model_not_loaded";
   }
-  if (!machine.advertises) return "model_not_on_machine";
+  // An assigned machine has the model in memory, whatever it offered when it registered: it may have set the model
+  // aside then, and an order overrides that.
+  if (record?.mode !== "assigned" && !machine.advertises) return "model_not_on_machine";
   if (!machine.accepting) return "not_accepting";
   if (machine.privateOnly) return "owner_private";
   if (

@@ -6,19 +6,22 @@ export class Network {
   readonly #clock: SimClock;
   readonly #dice: Dice;
   isCalm = false;
+  /** How much worse than usual this run's network is. */
+  readonly #misery: number;
 
   constructor(clock: SimClock, dice: Dice) {
     this.#clock = clock;
     this.#dice = dice;
+    this.#misery = dice.pick([1, 1, 3, 6]);
   }
 
   delayMs(): number {
-    return this.isCalm ? this.#dice.whole(1, 30) : this.#dice.delayMs(60, 3000);
+    return this.isCalm ? this.#dice.whole(1, 30) : this.#dice.delayMs(60, 1500 * this.#misery);
   }
 
   /** Rolled only while the network is bad. */
   fails(probability: number): boolean {
-    return !this.isCalm && this.#dice.chance(probability);
+    return !this.isCalm && this.#dice.chance(Math.min(0.6, probability * this.#misery));
   }
 
   /**

@@ -17,8 +17,8 @@ export class Troubles {
     if (dice.chance(0.9)) fleet.setFlag("assignment_gate", "on");
     if (dice.chance(0.5)) fleet.setFlag("load_cooldown_seconds", "20");
     this.#repeat(() => this.#ask(), 200, 8000, clientsUntil);
-    this.#repeat(() => this.#operate(), 500, 25_000, calmAt);
-    this.#repeat(() => this.#breakSomething(), 500, dice.pick([8000, 25_000]), calmAt);
+    this.#repeat(() => this.#operate(), 100, dice.pick([2000, 8000, 25_000]), calmAt);
+    this.#repeat(() => this.#breakSomething(), 100, dice.pick([3000, 8000, 25_000]), calmAt);
   }
 
   /** From here on only what is left over happens. */
