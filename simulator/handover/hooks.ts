@@ -20,6 +20,11 @@ export class Hooks {
     return disk;
   }
 
+  /** A text frame as the provider puts it on the wire. */
+  fromAgent(text: string): string {
+    return text;
+  }
+
   /** A text frame as the pool gets it. */
   toPool(_pool: PoolHost, _wire: Wire, text: string): string {
     return text;

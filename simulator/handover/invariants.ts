@@ -7,6 +7,9 @@ import type { PoolHost } from "./pool-host.ts";
 import type { Wire } from "./wire.ts";
 import type { World } from "./world.ts";
 
+/** How late an alarm may ring. */
+const LATE_MS = 2000;
+
 /**
  * What must hold at every instant, whatever has happened. Numbers are those of the architecture's invariants; rules
  * of the handover are named by their H. Pools are judged by what they have written down and by what they report.
@@ -28,7 +31,11 @@ export class Invariants {
 
   /** After each step. */
   check(): void {
-    for (const host of this.#world.pools) this.#checkEpochs(host);
+    for (const host of this.#world.pools) {
+      this.#checkEpochs(host);
+      this.#checkDeadlines(host);
+      this.#checkLoaded(host);
+    }
     const routable = this.#routable();
     for (const machine of this.#world.machines) {
       this.#checkRouting(machine, routable.get(machine.id) ?? []);
@@ -166,6 +173,27 @@ export class Invariants {
     }
     for (const machine of this.#world.machines) {
       this.#recordEpochs.set(`${model} ${machine.id}`, disk.records.get(machine.id)?.epoch ?? 0);
+    }
+  }
+
+  #checkDeadlines({ model, disk }: PoolHost): void {
+    const now = this.#world.clock.now();
+    for (const { machineId, mode, deadlineAt } of disk.records.values()) {
+      if (deadlineAt === null || now <= deadlineAt + LATE_MS) continue;
+      this.breach(`[H13] ${machineId} is still ${mode} in ${model} after its deadline`);
+    }
+  }
+
+  /** An assigned machine that says it holds something else is not assigned, but loading (H14). */
+  #checkLoaded({ model, wires }: PoolHost): void {
+    for (const { connection } of wires) {
+      const { registration, record } = connection ?? {};
+      if (registration == null || record?.mode !== "assigned" || !registration.accepting) continue;
+      const { held, loadedModels } = registration;
+      if (held?.epoch !== record.epoch || held.model_id !== model || loadedModels.join() === model) continue;
+      this.breach(
+        `[H14] ${record.machineId} is assigned in ${model} with ${loadedModels.join() || "nothing"} loaded`,
+      );
     }
   }
 

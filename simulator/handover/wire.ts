@@ -94,9 +94,10 @@ export class Wire {
       });
       return;
     }
-    const { network, dice } = this.#world;
+    const { network, dice, hooks } = this.#world;
     this.#world.invariants.onAgentSays(this.machine, text);
-    const deliver = (): void => this.pool?.receive(this, text);
+    const frame = hooks.fromAgent(text);
+    const deliver = (): void => this.pool?.receive(this, frame);
     if (!text.startsWith('{"type":"assign_model_status"')) {
       this.#up(deliver);
       return;
