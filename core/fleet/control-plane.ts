@@ -66,6 +66,8 @@ export class ControlPlane {
   /** Version of the settings that each pool has confirmed, since this object woke. */
   readonly #configured = new Map<string, number>();
   readonly #readAt = new Map<string, number>();
+  /** Of each machine that has registered since this object woke: its newest process, and when its socket came. */
+  readonly #newestSession = new Map<MachineId, { readonly sessionId: string; readonly acceptedAt: number }>();
   #catalog: Catalog | null = null;
 
   constructor(ports: ControlPlanePorts) {
@@ -149,6 +151,8 @@ export class ControlPlane {
     const { machineId } = identity;
     const close = this.#mayNotRegister(identity, register);
     if (close !== null) return { admitted: false, close };
+    // Word of a process that has ended since, on a socket that has: it must not overwrite what the next one said.
+    if (this.#isOutdated(identity, register)) return { admitted: false, close: "restart" };
     this.memberships.add(machineId, pool, now);
     this.#machines.set(machineId, machineOf(register, identity.owner, this.machine(machineId), [], now));
     this.#obeyFlags(machineId, now);
@@ -341,6 +345,15 @@ export class ControlPlane {
     const least = this.flagBook.flags.min_provider_version;
     if (least !== "none" && compareVersions(register.version ?? null, least) < 0) return "tooOld";
     return null;
+  }
+
+  #isOutdated({ machineId, acceptedAt }: Identity, register: Register): boolean {
+    const newest = this.#newestSession.get(machineId);
+    if (newest !== undefined && newest.sessionId !== register.session_id && acceptedAt < newest.acceptedAt) {
+      return true;
+    }
+    this.#newestSession.set(machineId, { sessionId: register.session_id, acceptedAt });
+    return false;
   }
 
   /** What `registered` says the machine should hold (H8); what it says itself while it must not know the new order. */

@@ -357,7 +357,8 @@ export class Handover {
  */
 function holderOf({ phase, from, pending, model }: Intent): ModelId | null {
   if (phase !== "releasing") return model;
-  return from !== null && pending.includes(from) ? from : null;
+  // An order back to that very pool does not ask it to let go.
+  return from !== null && (from === model || pending.includes(from)) ? from : null;
 }
 
 /** A machine that becomes nobody's leaves the pool that may route to it before any other may (H17). */

@@ -25,4 +25,4 @@ export type Admission =
     }
   | { readonly admitted: false; readonly close: AdmissionClose };
 
-export type AdmissionClose = "foreignKey" | "notAllowed" | "tooOld" | "badMessage";
+export type AdmissionClose = "foreignKey" | "notAllowed" | "tooOld" | "badMessage" | "restart";

@@ -31,7 +31,7 @@ import { DECLINED, isForOwnMachines, noOwnMachine, ownMachines } from "./owner-r
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { pick } from "./schedule.ts";
 import type { PoolSettings } from "./settings.ts";
-import { NO_TOKENS, type Tokens, type Usage } from "./usage.ts";
+import { NO_TOKENS, tokensOf, type Tokens, type Usage } from "./usage.ts";
 
 /**
  * Requests on their way through a pool: each is waiting, being tried on one machine, or settled, and always ends in
@@ -466,12 +466,4 @@ export class Dispatch {
  */
 function mayComment({ attempt, committed }: PoolRequest): boolean {
   return attempt === null ? committed : !attempt.paused;
-}
-
-function tokensOf(message: InferenceComplete): Tokens {
-  return {
-    promptTokens: message.usage.prompt_tokens,
-    completionTokens: message.usage.completion_tokens,
-    cachedTokens: message.usage.cached_tokens ?? 0,
-  };
 }

@@ -1,3 +1,5 @@
+import type { InferenceComplete } from "../../protocol/upstream.ts";
+
 /**
  * What was asked of a pool and what came of it, by hour, API key and outcome. Counted in memory and written in
  * one transaction now and then: a write per request would cost ten times the request itself.
@@ -28,6 +30,14 @@ export interface Tokens {
 }
 
 export const NO_TOKENS: Tokens = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+
+export function tokensOf({ usage }: InferenceComplete): Tokens {
+  return {
+    promptTokens: usage.prompt_tokens,
+    completionTokens: usage.completion_tokens,
+    cachedTokens: usage.cached_tokens ?? 0,
+  };
+}
 
 const HOUR_MS = 3_600_000;
 

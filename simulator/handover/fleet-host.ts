@@ -107,6 +107,7 @@ export class FleetHost {
         if (life === this.#life) this.#callPool(pool, call);
       },
       isRevoked: () => false,
+      newestProvider: "0.7.0",
       store: this.disk,
     });
     core.setCatalog(this.#catalog);

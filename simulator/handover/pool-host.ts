@@ -108,6 +108,8 @@ export class PoolHost {
     this.#then((now) => {
       const spec = {
         requestId: id,
+        model: this.model,
+        owner: null,
         endpoint: "/v1/chat/completions",
         body: '{"messages":[]}',
         stream: isStream,
