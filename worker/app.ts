@@ -7,8 +7,10 @@ import { errorResponse, HttpError } from "./http-error.ts";
 import { echoedRequestId, newRequestId } from "./request-id.ts";
 import { admin } from "./routes/admin.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
+import { completions } from "./routes/completions.ts";
 import { models } from "./routes/models.ts";
 import { providers } from "./routes/providers.ts";
+import { responses } from "./routes/responses.ts";
 import { PROVIDER_VERSION } from "./version.ts";
 
 /** The edge: one Hono app. Errors of every route come out in OpenAI's envelope, here and nowhere else. */
@@ -26,6 +28,8 @@ export const app = new Hono<AppEnv>()
   .get("/health", (context) => context.json({ status: "ok" }))
   .get("/version", (context) => context.json({ provider: PROVIDER_VERSION, protocol: PROTOCOL_VERSION }))
   .route("/v1/chat/completions", chatCompletions)
+  .route("/v1/completions", completions)
+  .route("/v1/responses", responses)
   .route("/v1/models", models)
   .route("/v1/providers", providers)
   .route("/v1/admin", admin);

@@ -1,36 +1,13 @@
 import { Hono } from "hono";
 
-import { REQUEST_DEADLINE_MS } from "../../core/limits.ts";
 import { requireApiKey } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
-import { requireModel } from "../catalog.ts";
 import type { AppEnv } from "../context.ts";
-import { HttpError } from "../http-error.ts";
-import { chatRequestSchema, checkChatRequest } from "../openai/chat-request.ts";
-import { validate } from "../openai/validate.ts";
-import { callPool } from "../pool-client.ts";
+import { askChat } from "./ask-chat.ts";
 
 /** `POST /v1/chat/completions`: everything is checked here once, then the client's text goes to the pool as it is. */
 export const chatCompletions = new Hono<AppEnv>().post("/", requireApiKey, async (context) => {
   const now = Date.now();
   const { text, json } = await readJsonBody(context.req.raw);
-  const request = validate(chatRequestSchema, json);
-  const problem = checkChatRequest(request);
-  if (problem !== null) throw new HttpError({ code: "invalid_request", ...problem });
-  const model = await requireModel(context.env, request.model);
-  return callPool(
-    context.env,
-    model.id,
-    {
-      requestId: context.get("requestId"),
-      echoedId: context.get("echoedId"),
-      endpoint: "/v1/chat/completions",
-      stream: request.stream === true,
-      keyId: context.get("key").id,
-      slotsPerMachine: model.max_concurrency,
-      arrivedAt: now,
-      deadlineAt: now + REQUEST_DEADLINE_MS,
-    },
-    text,
-  );
+  return askChat(context, now, json, text);
 });
