@@ -13,11 +13,12 @@ export interface Translator {
 
 /** A pool's response in another API's words. Headers stay, and so does a refusal, which looks alike everywhere. */
 export async function translateAnswer(response: Response, translator: Translator): Promise<Response> {
-  if (!response.ok || response.body === null) return response;
+  const body: ReadableStream<Uint8Array> | null = response.body;
+  if (!response.ok || body === null) return response;
   const headers = new Headers(response.headers);
   headers.delete("content-length");
   if (headers.get("content-type")?.startsWith("text/event-stream") === true) {
-    return new Response(translateStream(response.body, translator), { headers });
+    return new Response(translateStream(body, translator), { headers });
   }
   const completion: ChatCompletion = await response.json();
   return new Response(JSON.stringify(translator.whole(completion)), { headers });
@@ -39,7 +40,7 @@ function translateStream(
       if (item.type === "comment") text += `${item.text}\n\n`;
       else if (item.text === "[DONE]") finished = true;
       else {
-        const chunk: ChatChunk = JSON.parse(item.text);
+        const chunk = JSON.parse(item.text) as ChatChunk;
         text += translator.chunk(chunk);
       }
     }
