@@ -40,8 +40,8 @@ function translateStream(
       if (item.type === "comment") text += `${item.text}\n\n`;
       else if (item.text === "[DONE]") finished = true;
       else {
-        const chunk = JSON.parse(item.text) as ChatChunk;
-        text += translator.chunk(chunk);
+        const chunk: unknown = JSON.parse(item.text);
+        if (isChunk(chunk)) text += translator.chunk(chunk);
       }
     }
     return text;
@@ -62,4 +62,9 @@ function translateStream(
     },
     { highWaterMark: 0 },
   );
+}
+
+/** Machines are trusted with the shape of what they write, as they are with its words. */
+function isChunk(value: unknown): value is ChatChunk {
+  return typeof value === "object" && value !== null;
 }
