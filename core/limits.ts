@@ -18,6 +18,15 @@ export const ACCEPT_TIMEOUT_MS = 10_000;
 /** An unmanaged machine may first have to swap the model in; also `load_ms` of orders. */
 export const LOAD_TIMEOUT_MS = 180_000;
 
+/** A machine must say that it has heard of its order within this time (H13). */
+export const EXPECT_TIMEOUT_MS = 60_000;
+
+/** A released pool keeps an idle socket this long for the machine to appear in its new pool (H6). */
+export const RELEASED_SOCKET_MS = 60_000;
+
+/** A register that the fleet has not answered is asked about again after this long. */
+export const ASK_AGAIN_MS = 2_000;
+
 /** `drain_ms` of orders: how long running requests may go on before a switch ends them. */
 export const DRAIN_TIMEOUT_MS = 30_000;
 
@@ -39,9 +48,11 @@ export const REFUSAL_PAUSE_MS = 500;
 /** A stream without a byte gets a comment line after this long and then as often. */
 export const COMMENT_INTERVAL_MS = 3_000;
 
-/** Requests that may wait in one pool, and how long. */
-export const QUEUE_MAX = 32;
-export const QUEUE_WAIT_MS = 6_000;
+/** A pool that has never seen a machine asks the fleet whether any could serve, and waits this long for the answer. */
+export const SUPPLY_ANSWER_MS = 2_000;
+
+/** What the fleet says of the supply counts for this long (H23). */
+export const SUPPLY_FRESH_MS = 300_000;
 
 /** After a start a pool that knows machines which are not back yet queues instead of refusing (H19). */
 export const RECONNECT_GRACE_MS = 10_000;
@@ -65,8 +76,18 @@ export const USAGE_RETENTION_MS = 35 * 86_400_000;
 /** Stream numbers are reserved on a socket in blocks, so that a pool waking up never uses one twice. */
 export const STREAM_BLOCK = 1024;
 
-/** The fleet looks after its pools this often while any machine is connected. */
-export const FLEET_TICK_MS = 30_000;
+/** Unanswered calls of a handover are repeated after this long, doubled each time up to the longest (H3). */
+export const HANDOVER_RETRY_MIN_MS = 1_000;
+export const HANDOVER_RETRY_MAX_MS = 30_000;
+
+/** Releases that take longer are shown to operators, and their machine no longer counts as coming (H3). */
+export const RELEASING_TOO_LONG_MS = 120_000;
+
+/** A membership younger than this may be ahead of its socket: the dial was answered, the upgrade is on its way. */
+export const MEMBERSHIP_GRACE_MS = 60_000;
+
+/** Lines of switch history kept. */
+export const SWITCH_HISTORY = 1_000;
 
 /** A dial must be answered by the fleet within this time, else the provider is told to try again. */
 export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
@@ -85,8 +106,4 @@ export const BYTES_PER_TOKEN = 4;
 
 assert(LIVENESS_TIMEOUT_MS >= 3 * PING_INTERVAL_MS, "one lost ping must not cost a machine its requests");
 assert(ACCEPT_TIMEOUT_MS < REQUEST_DEADLINE_MS / MAX_ATTEMPTS, "every attempt must have time to be refused");
-assert(
-  QUEUE_WAIT_MS < RECONNECT_GRACE_MS,
-  "a request that waits for a machine to come back must not outlive the grace",
-);
 assert(TICK_INTERVAL_MS * 4 <= COMMENT_INTERVAL_MS, "comments must come nearly on time");

@@ -1,6 +1,7 @@
 import { parseCatalog, type Catalog } from "../core/catalog.ts";
 import { CATALOG_STALE_MS, CATALOG_TTL_MS } from "../core/limits.ts";
 import { logError } from "./log.ts";
+import { readOperatorValue } from "./operator-values.ts";
 
 /**
  * The catalog in KV (namespace FLAGS, key `catalog`), kept for half a second per isolate and never used when it is
@@ -13,6 +14,8 @@ import { logError } from "./log.ts";
 export class CatalogStore {
   /** Null until a good one has been read. */
   #catalog: Catalog | null = null;
+  /** Of the newest catalog seen that carries one. */
+  #version = 0;
   #readAt = -Infinity;
   /** When a request last set out to read. It may have been cancelled since, so this is no promise of an end. */
   #askedAt = -Infinity;
@@ -28,36 +31,37 @@ export class CatalogStore {
     return this.#refresh(kv, now);
   }
 
-  /** Writes a checked catalog; it is in force here at once. */
-  async write(kv: KVNamespace, catalog: Catalog, now: number): Promise<void> {
-    await kv.put(KEY, JSON.stringify(catalog.entries));
-    this.adopt(catalog, now);
-  }
-
-  /** Takes a catalog that somebody else has just written. */
-  adopt(catalog: Catalog, now: number): void {
+  /** Takes a catalog that has just been put in force as `version`: what KV shows of older ones no longer counts. */
+  adopt(catalog: Catalog, version: number, now: number): void {
     this.#catalog = catalog;
+    this.#version = version;
     this.#readAt = now;
     this.#adopted += 1;
   }
 
   async #refresh(kv: KVNamespace, now: number): Promise<Catalog | null> {
     const adopted = this.#adopted;
-    const catalog = await readCatalog(kv);
+    const read = await readCatalog(kv);
     if (adopted !== this.#adopted) return this.#catalog;
-    if (catalog !== null) this.#catalog = catalog;
     this.#readAt = now;
+    if (read === null) return this.#catalog;
+    // KV shows old values for a minute; one written by hand carries no version and always counts.
+    if (read.version !== null && read.version < this.#version) return this.#catalog;
+    this.#version = read.version ?? this.#version;
+    this.#catalog = read.catalog;
     return this.#catalog;
   }
 }
 
 const KEY = "catalog";
 
-async function readCatalog(kv: KVNamespace): Promise<Catalog | null> {
+async function readCatalog(
+  kv: KVNamespace,
+): Promise<{ readonly catalog: Catalog; readonly version: number | null } | null> {
   try {
-    const text = await kv.get(KEY);
-    const parsed = parseCatalog(text === null ? [] : JSON.parse(text));
-    if (parsed.ok) return parsed.catalog;
+    const read = await readOperatorValue(kv, KEY);
+    const parsed = parseCatalog(read.value === null ? [] : JSON.parse(read.value));
+    if (parsed.ok) return { catalog: parsed.catalog, version: read.version };
     logError("catalog_invalid", { param: parsed.param, message: parsed.message });
   } catch (error) {
     logError("catalog_unreadable", { error: String(error).slice(0, 200) });

@@ -1,13 +1,23 @@
 import { z } from "zod";
 
-import { machineIdSchema } from "../protocol/ids.ts";
+import { epochSchema, machineIdSchema } from "../protocol/ids.ts";
 
 /** What the Worker has established about a dialing provider, passed to the pool along with the upgrade. */
 
 const DIAL_HEADER = "x-pool-dial";
 
-const dialSchema = z.object({ machineId: machineIdSchema, owner: z.string(), tokenId: z.string() });
+const dialerSchema = z.object({ machineId: machineIdSchema, owner: z.string(), tokenId: z.string() });
 
+const dialSchema = dialerSchema.extend({
+  /** The fleet's word on the machine; `unknown` if it did not answer (H2, H19). */
+  stamp: z.discriminatedUnion("mode", [
+    z.object({ mode: z.enum(["unmanaged", "released", "managed"]), epoch: epochSchema }),
+    z.object({ mode: z.literal("unknown") }),
+  ]),
+});
+
+/** Who dials. */
+export type Dialer = z.infer<typeof dialerSchema>;
 export type Dial = z.infer<typeof dialSchema>;
 
 /** The client's upgrade request with the dial added and its credentials taken out. */

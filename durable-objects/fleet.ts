@@ -1,175 +1,369 @@
 import { DurableObject } from "cloudflare:workers";
 
 import type { ApiError } from "../core/api-error.ts";
-import { parseCatalog, poolsFor } from "../core/catalog.ts";
-import { DialRate } from "../core/dial-rate.ts";
-import { FLEET_TICK_MS } from "../core/limits.ts";
-import type { Admission, AdmissionQuestion } from "../core/pool/pool.ts";
-import { type MachineId } from "../protocol/ids.ts";
-import { LIVENESS_TIMEOUT_MS } from "../protocol/limits.ts";
-import { CatalogStore } from "./catalog-store.ts";
-import type { Dial } from "./dial.ts";
+import { parseCatalog } from "../core/catalog.ts";
+import { FLAG_NAMES, flagNameSchema } from "../core/flags.ts";
+import { ControlPlane, type DialVerdict, type PinVerdict } from "../core/fleet/control-plane.ts";
+import { explain, type Explanation } from "../core/fleet/explain.ts";
+import { viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
+import type { FlagView } from "../core/fleet/settings.ts";
+import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
+import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
+import type { PoolCall, PoolReply } from "../core/pool/calls.ts";
+import type { PoolNews } from "../core/pool/pool.ts";
+import type { PoolReport } from "../core/pool/report.ts";
+import type { PoolSettings } from "../core/pool/settings.ts";
+import rootPackage from "../package.json" with { type: "json" };
+import { machineIdSchema, modelIdSchema } from "../protocol/ids.ts";
+import type { Dialer } from "./dial.ts";
 import type { Env } from "./env.ts";
-import { logWarning } from "./log.ts";
-import { FleetStore } from "./storage/fleet-store.ts";
-
-/** Where a dialing machine belongs, or why it may not dial. */
-export type DialVerdict =
-  | { readonly ok: true; readonly pool: string }
-  | { readonly ok: false; readonly error: ApiError };
+import { logError, logWarning } from "./log.ts";
+import { readOperatorValues, writeOperatorValue, type OperatorValue } from "./operator-values.ts";
+import { SqlFleetStore } from "./storage/fleet-store.ts";
 
 /** How long a revocation is repeated to the pools, in case one did not hear it the first time. */
 const REVOCATION_REPEAT_MS = 600_000;
 
+/** Lines of history in a report. */
+const REPORTED_SWITCHES = 50;
+
+/** What an operator asked to be done with a machine, or why it cannot be. */
+export type MachineVerdict =
+  | { readonly ok: true; readonly machineId: string; readonly epoch: number }
+  | { readonly ok: false; readonly error: ApiError };
+
+export interface MachineDetails extends MachineRow {
+  readonly explanation: Explanation;
+  readonly version: string | null;
+  readonly hardware: string;
+  readonly memory_gb: number;
+  readonly models: readonly string[];
+  readonly quarantined: boolean;
+  readonly private_only: boolean;
+  /** The newest order about it: null if there never was one. */
+  readonly order: {
+    readonly reason: string;
+    readonly phase: string;
+    readonly outcome: string | null;
+    readonly error: string | null;
+    readonly waiting_for: readonly string[];
+    readonly pinned: boolean;
+  } | null;
+}
+
 /**
- * The control plane: one object that knows every machine, to whom it belongs and which pools may hold a socket of
- * it. Dials and registers pass through it; requests never do, so pools go on serving when it is down.
+ * The control plane as a Durable Object: a thin shell around `core/fleet`. It turns calls into calls on the core,
+ * carries the core's calls to the pools and their answers back, and gives it a clock by the alarm. Whatever the core
+ * writes and the alarm that follows from it go to disk together, since nothing is awaited in between (H3).
  */
 export class Fleet extends DurableObject<Env> {
-  readonly #store: FleetStore;
-  readonly #catalog = new CatalogStore();
-  readonly #dials = new DialRate();
+  readonly #store: SqlFleetStore;
+  readonly #core: ControlPlane;
+  /** When the alarm rings; null if this life of the object has not set it yet. */
+  #alarmAt: number | null = null;
+  #nextTickAt = 0;
+  /** Calls to pools under way. */
+  readonly #calls = new Set<Promise<void>>();
+  /** Written here and not in KV yet. */
+  readonly #unwritten = new Map<string, OperatorValue>();
 
   constructor(context: DurableObjectState, env: Env) {
     super(context, env);
-    this.#store = new FleetStore(context.storage);
+    this.#store = new SqlFleetStore(context.storage);
+    this.#core = new ControlPlane({
+      callPool: (pool, call) => this.#callPool(pool, call),
+      isRevoked: (tokenId) => this.#store.isRevoked(tokenId),
+      store: this.#store,
+      newestProvider: rootPackage.version,
+    });
+    const catalog = this.#store.catalog();
+    if (catalog !== null) this.#useCatalog(catalog.json);
   }
 
-  /**
-   * Decides one dial. The membership is written before the answer, so that no socket exists that the fleet does
-   * not know of (H1).
-   * @param pool the catalog id the provider named; null for wherever it belongs.
-   */
-  async dial(dial: Dial, pool: string | null): Promise<DialVerdict> {
-    const now = Date.now();
-    const refusal = this.#mayNotDial(dial);
-    if (refusal !== null) return { ok: false, error: refusal };
-    const target = pool ?? (await this.#firstPool(dial.machineId, now));
-    if (target === null) {
-      const message = `machine "${dial.machineId}" has not registered before; name a model with ?pool=`;
-      return { ok: false, error: { code: "model_not_found", message, param: "pool" } };
-    }
-    const retryAfterS = this.#dials.admit(`${dial.machineId} ${target}`, now);
-    if (retryAfterS !== null) {
-      return {
-        ok: false,
-        error: { code: "slow_down", message: "too many dials within a minute", retryAfterS },
-      };
-    }
-    this.#store.addMembership(dial.machineId, target, now);
-    await this.ensureAlarm();
-    return { ok: true, pool: target };
+  /** Decides one dial. @param pool the catalog id the provider named; null for wherever it belongs. */
+  dial(dialer: Dialer, pool: string | null): DialVerdict {
+    const named = pool === null ? null : modelIdSchema.parse(pool);
+    return this.#then((now) => this.#core.dial(dialer, named, now));
   }
 
-  /** Decides one register and remembers what the machine said. Binds the machine to its first owner and key (H22). */
-  async register({ identity, register }: AdmissionQuestion): Promise<Admission> {
-    const now = Date.now();
-    const catalog = await this.#catalog.read(this.env.FLAGS, now);
-    // No await from here on: of two first registers under one name exactly one wins.
-    if (this.#mayNotDial(identity) !== null) return { admitted: false, close: "notAllowed" };
-    const known = this.#store.machine(identity.machineId);
-    const isForeign = known !== null && known.publicKey !== register.public_key;
-    if (isForeign) return { admitted: false, close: "foreignKey" };
-    const models = register.models.map((model) => model.id);
-    // Without a catalog nobody is sent away from where it is.
-    const pools = catalog === null ? (known?.pools ?? []) : poolsFor(catalog, models);
-    this.#store.saveRegister(register, identity.owner, pools, now);
-    return { admitted: true, pools };
+  /** Decides one register and remembers what the machine said. */
+  async register(question: AdmissionQuestion): Promise<Admission> {
+    // Without a catalog nobody knows which pools a machine should be in.
+    if (this.#core.catalog === null) await this.#readOperators(Date.now());
+    return this.#then((now) => this.#core.register(question, now));
+  }
+
+  /** A pool tells something unasked. */
+  told(pool: string, news: PoolNews): void {
+    this.#then((now) => this.#core.told(pool, news, now));
+  }
+
+  /** What a pool should know; it asks when it has no machine and no idea whether there is any. */
+  settingsFor(pool: string): PoolSettings {
+    return this.#core.settingsFor(pool, Date.now());
   }
 
   /** Forbids a provider token and closes every socket that was dialed with it, with 4005. */
   async revokeToken(tokenId: string): Promise<void> {
     this.#store.revokeToken(tokenId, Date.now());
-    await this.#eachPool((pool) => pool.revokeToken(tokenId));
+    for (const pool of this.#core.pools()) this.#callPool(pool, { kind: "revoke", tokenId });
+    await this.#settled();
   }
 
-  /** The Worker has written a new catalog: machines learn at once which pools they should be in. */
-  async catalogChanged(entries: string): Promise<void> {
-    const parsed = parseCatalog(JSON.parse(entries));
-    if (!parsed.ok) throw new Error(`the Worker sent an invalid catalog: ${parsed.param} ${parsed.message}`);
-    this.#catalog.adopt(parsed.catalog, Date.now());
-    await this.#announcePools();
+  /** Puts a checked catalog in force. @returns its version. */
+  async setCatalog(json: string): Promise<number> {
+    const version = this.#adoptCatalog(json);
+    await this.#write("catalog", { value: json, version });
+    this.#core.tick(Date.now());
+    await this.#settled();
+    return version;
   }
 
-  /** Sets the next tick if none is set; called on every dial and by the cron. */
-  async ensureAlarm(): Promise<void> {
-    if (this.#store.memberships().length === 0) return;
-    if ((await this.ctx.storage.getAlarm()) === null) {
-      await this.ctx.storage.setAlarm(Date.now() + FLEET_TICK_MS);
-    }
+  flags(): FlagView[] {
+    return this.#core.flagBook.views();
   }
 
-  /** The tick: dead sockets are closed, memberships without a socket forgotten (H20). */
-  override async alarm(): Promise<void> {
-    const now = Date.now();
-    const revoked = this.#store.tokensRevokedSince(now - REVOCATION_REPEAT_MS);
-    await this.#eachPool(async (pool, name) => {
-      for (const tokenId of revoked) await pool.revokeToken(tokenId);
-      const here = new Set<string>(await pool.sweep());
-      for (const { machineId, pool: memberOf, dialedAt } of this.#store.memberships()) {
-        // A dial is answered before its socket reaches the pool, so a young membership may be ahead of it.
-        const isOld = now - dialedAt > LIVENESS_TIMEOUT_MS;
-        if (memberOf === name && isOld && !here.has(machineId)) this.#store.removeMembership(machineId, name);
-      }
-    });
-    await this.#announcePools();
-    await this.ensureAlarm();
-  }
-
-  #mayNotDial({ machineId, owner, tokenId }: Dial): ApiError | null {
-    const refuse = (message: string): ApiError => ({ code: "machine_not_allowed", message });
-    if (this.#store.isRevoked(tokenId)) return refuse("this provider token was revoked; ask for a new one");
-    const known = this.#store.machine(machineId);
-    if (known !== null && known.owner !== owner) {
-      return refuse(`machine id "${machineId}" belongs to another owner; choose another with --machine-id`);
-    }
+  /** Puts a flag's value in force, here and in the pools at once, then in KV. @returns what is wrong with it, or null. */
+  async setFlag(name: string, text: string): Promise<string | null> {
+    const flag = flagNameSchema.parse(name);
+    const problem = this.#core.flagBook.set(flag, text);
+    if (problem !== null) return problem;
+    this.#flagsChanged(Date.now());
+    await this.#write(flag, { value: text, version: this.#core.flagBook.version });
+    await this.#settled();
     return null;
   }
 
-  async #firstPool(machineId: MachineId, now: number): Promise<string | null> {
-    const catalog = await this.#catalog.read(this.env.FLAGS, now);
-    const known = this.#store.machine(machineId);
-    if (known === null) return null;
-    const pools = catalog === null ? known.pools : poolsFor(catalog, known.models);
-    return pools[0] ?? null;
+  pin(machineId: string, modelId: string): PinVerdict {
+    return this.#then((now) => this.#core.pin(machineIdSchema.parse(machineId), modelId, now));
   }
 
-  /** Tells each machine whose list of pools is not what it was last told. */
-  async #announcePools(): Promise<void> {
-    const catalog = await this.#catalog.read(this.env.FLAGS, Date.now());
-    if (catalog === null) return;
-    const memberships = this.#store.memberships();
-    for (const machine of this.#store.machinesWithMemberships()) {
-      const pools = poolsFor(catalog, machine.models);
-      if (pools.join() === machine.pools.join()) continue;
-      let isTold = true;
-      for (const { machineId, pool } of memberships) {
-        if (machineId !== machine.machineId) continue;
-        isTold = (await this.#tellPool(pool, (stub) => stub.announcePools(machineId, pools))) && isTold;
+  release(machineId: string): MachineVerdict {
+    return this.#order(machineId, (id, now) => {
+      this.#core.release(id, "released by an operator", now);
+      return null;
+    });
+  }
+
+  quarantine(machineId: string): MachineVerdict {
+    return this.#order(machineId, (id, now) => this.#core.quarantine(id, now));
+  }
+
+  readmit(machineId: string): MachineVerdict {
+    return this.#order(machineId, (id) => this.#core.readmit(id));
+  }
+
+  /** The report of all pools, read from them now (C20). */
+  async utilization(): Promise<Utilization> {
+    return utilization(await this.#view(), this.#core.flagBook.flags);
+  }
+
+  async machines(): Promise<MachineRow[]> {
+    const view = await this.#view();
+    return view.machines.map((machine) => machineRow(viewMachine(view, machine), view.now));
+  }
+
+  /** One machine and why it is idle; null if it has never registered. */
+  async machine(machineId: string): Promise<MachineDetails | null> {
+    const machine = this.#core.machine(machineIdSchema.parse(machineId));
+    if (machine === null) return null;
+    const view = await this.#view();
+    const intent = view.intents.get(machine.machineId);
+    return {
+      ...machineRow(viewMachine(view, machine), view.now),
+      explanation: explain(view, machine, this.#core.flagBook.flags),
+      version: machine.version,
+      hardware: machine.hardware.chip_name,
+      memory_gb: machine.hardware.memory_gb,
+      models: machine.models.map(({ id }) => id),
+      quarantined: machine.isQuarantined,
+      private_only: machine.privateOnly,
+      order:
+        intent === undefined
+          ? null
+          : {
+              reason: intent.reason,
+              phase: intent.phase,
+              outcome: intent.outcome,
+              error: intent.error?.message ?? null,
+              waiting_for: intent.phase === "releasing" ? intent.pending : [],
+              pinned: intent.isPinned,
+            },
+    };
+  }
+
+  /** Sets the alarm if there is anything to look after; the cron calls it each minute in case an alarm was lost. */
+  async ensureAlarm(): Promise<void> {
+    if ((await this.ctx.storage.getAlarm()) === null) this.#alarmAt = null;
+    this.#arm(Date.now());
+  }
+
+  /** Repeats what is unanswered; every `tick_seconds` it looks at everything. */
+  override async alarm(): Promise<void> {
+    this.#alarmAt = null;
+    const now = Date.now();
+    const isEarly = now < this.#nextTickAt && (this.#core.nextWakeAt() ?? Infinity) <= now;
+    if (!isEarly) {
+      this.#nextTickAt = now + this.#core.flagBook.flags.tick_seconds * 1000;
+      // Set before anything can fail, so that one bad tick is not the last.
+      this.#arm(now);
+      await this.#readOperators(now);
+      for (const tokenId of this.#store.tokensRevokedSince(now - REVOCATION_REPEAT_MS)) {
+        for (const pool of this.#core.pools()) this.#callPool(pool, { kind: "revoke", tokenId });
       }
-      // Only now, so that whoever has not heard it is told again at the next tick.
-      if (isTold) this.#store.savePools(machine.machineId, pools);
+      this.#then((at) => this.#core.tick(at));
+    } else {
+      this.#then((at) => this.#core.retry(at));
+    }
+    await this.#settled();
+  }
+
+  /** Runs something on the core and sets the alarm for what follows from it, without an await in between. */
+  #then<T>(act: (now: number) => T): T {
+    const now = Date.now();
+    const result = act(now);
+    this.#arm(now);
+    return result;
+  }
+
+  #order(
+    machineId: string,
+    act: (id: ReturnType<typeof machineIdSchema.parse>, now: number) => ApiError | null,
+  ): MachineVerdict {
+    const id = machineIdSchema.parse(machineId);
+    if (this.#core.machine(id) === null) {
+      return { ok: false, error: { code: "not_found", message: `no machine "${id}" has ever registered` } };
+    }
+    const error = this.#then((now) => act(id, now));
+    return error === null
+      ? { ok: true, machineId: id, epoch: this.#core.handover.epochOf(id) }
+      : { ok: false, error };
+  }
+
+  #arm(now: number): void {
+    const isIdle = this.#core.pools().size === 0;
+    const at = Math.min(isIdle ? Infinity : this.#nextTickDue(now), this.#core.nextWakeAt() ?? Infinity);
+    if (at === Infinity || (this.#alarmAt !== null && this.#alarmAt <= at)) return;
+    this.#alarmAt = at;
+    // A write like those before it, and in one transaction with them.
+    void this.ctx.storage.setAlarm(Math.max(at, now + 1));
+  }
+
+  #nextTickDue(now: number): number {
+    if (this.#nextTickAt === 0) this.#nextTickAt = now + this.#core.flagBook.flags.tick_seconds * 1000;
+    return this.#nextTickAt;
+  }
+
+  #callPool(pool: string, call: PoolCall): void {
+    const done = this.#perform(pool, call).finally(() => this.#calls.delete(done));
+    this.#calls.add(done);
+    this.ctx.waitUntil(done);
+  }
+
+  /** A pool that does not answer must not keep the others from hearing; the core repeats what matters. */
+  async #perform(pool: string, call: PoolCall): Promise<void> {
+    let reply: PoolReply;
+    try {
+      reply = await this.env.MODEL_POOL.getByName(pool).perform(call);
+    } catch (error) {
+      logWarning("pool_unreachable", { pool, call: call.kind, error: String(error) });
+      return;
+    }
+    this.#then((now) => this.#core.replied(pool, call, reply, now));
+  }
+
+  /** Waits until the calls under way, and those that follow from them, are answered or have failed. */
+  async #settled(): Promise<void> {
+    while (this.#calls.size > 0) await Promise.all(this.#calls);
+  }
+
+  async #view(): Promise<FleetView> {
+    const models = (this.#core.catalog?.entries ?? []).map(({ id }) => id);
+    const reports = new Map<string, PoolReport>();
+    const pools = new Set<string>([...models, ...this.#core.pools()]);
+    await Promise.all([...pools].map((pool) => this.#read(pool, reports)));
+    return {
+      now: Date.now(),
+      machines: [...this.#core.machines()],
+      intents: new Map([...this.#core.handover.intents()].map((intent) => [intent.machineId, intent])),
+      reports,
+      cooldowns: this.#store.cooldowns(),
+      switches: this.#store.switches(REPORTED_SWITCHES),
+      models,
+    };
+  }
+
+  async #read(pool: string, reports: Map<string, PoolReport>): Promise<void> {
+    const call = this.#core.readCall(pool, Date.now());
+    try {
+      const reply: PoolReply = await this.env.MODEL_POOL.getByName(pool).perform(call);
+      if (reply.kind !== "report") return;
+      reports.set(pool, reply.report);
+      this.#then((now) => this.#core.replied(pool, call, reply, now));
+    } catch (error) {
+      logWarning("pool_unreachable", { pool, call: call.kind, error: String(error) });
     }
   }
 
-  async #eachPool(call: (pool: PoolStub, name: string) => Promise<void>): Promise<void> {
-    const names = new Set(this.#store.memberships().map((membership) => membership.pool));
-    for (const name of names) await this.#tellPool(name, (stub) => call(stub, name));
+  #flagsChanged(now: number): void {
+    this.#nextTickAt = Math.min(this.#nextTickAt, now + this.#core.flagBook.flags.tick_seconds * 1000);
+    this.#then((at) => {
+      this.#core.obeyFlags(at);
+      this.#core.configurePools(at);
+    });
   }
 
-  /**
-   * One pool that does not answer must not keep the others from hearing; the next tick tries it again.
-   * @returns whether the pool has answered.
-   */
-  async #tellPool(name: string, call: (pool: PoolStub) => Promise<void>): Promise<boolean> {
+  /** What operators have written to KV since the last look counts now; what was not written there yet is. */
+  async #readOperators(now: number): Promise<void> {
+    for (const [key, value] of this.#unwritten) await this.#write(key, value);
     try {
-      await call(this.env.MODEL_POOL.getByName(name));
-      return true;
+      const values = await readOperatorValues(this.env.FLAGS, [...FLAG_NAMES, "catalog"]);
+      let isChanged = false;
+      for (const name of FLAG_NAMES) {
+        const { value, isOurs } = values.get(name) ?? { value: null, isOurs: false };
+        isChanged = this.#core.flagBook.readKv(name, value, isOurs) || isChanged;
+      }
+      if (isChanged) this.#flagsChanged(now);
+      const catalog = values.get("catalog");
+      if (catalog?.value != null && !catalog.isOurs && catalog.value !== this.#store.catalog()?.json) {
+        this.#adoptCatalog(catalog.value);
+      }
     } catch (error) {
-      logWarning("pool_unreachable", { pool: name, error: String(error) });
-      return false;
+      logWarning("flags_unreadable", { error: String(error).slice(0, 200) });
+    }
+  }
+
+  /** A catalog that does not parse changes nothing. @returns the version in force. */
+  #adoptCatalog(json: string): number {
+    const version = this.#store.catalog()?.version ?? 0;
+    if (!this.#useCatalog(json)) return version;
+    this.#store.saveCatalog(version + 1, json);
+    return version + 1;
+  }
+
+  #useCatalog(json: string): boolean {
+    const parsed = parseCatalog(tryParseJson(json));
+    if (parsed.ok) this.#core.setCatalog(parsed.catalog);
+    else logError("catalog_invalid", { param: parsed.param, message: parsed.message });
+    return parsed.ok;
+  }
+
+  async #write(key: string, value: OperatorValue): Promise<void> {
+    try {
+      await writeOperatorValue(this.env.FLAGS, key, value);
+      this.#unwritten.delete(key);
+    } catch (error) {
+      // In force already; the next tick tries again to show it in KV.
+      this.#unwritten.set(key, value);
+      logWarning("kv_write_failed", { key, error: String(error).slice(0, 200) });
     }
   }
 }
 
-type PoolStub = ReturnType<Env["MODEL_POOL"]["getByName"]>;
+function tryParseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -2,11 +2,14 @@ import { DurableObject } from "cloudflare:workers";
 
 import { encodeError } from "../core/api-error.ts";
 import { USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
+import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
+import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
-import { Pool, type Admission, type AdmissionQuestion, type PoolReport } from "../core/pool/pool.ts";
+import { Pool, type PoolNews } from "../core/pool/pool.ts";
+import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolRequest } from "../core/pool/request.ts";
 import type { UsageRow } from "../core/pool/usage.ts";
-import { modelIdSchema, type MachineId, type ModelId } from "../protocol/ids.ts";
+import { modelIdSchema } from "../protocol/ids.ts";
 import { PING, PONG } from "../protocol/limits.ts";
 import { SUBPROTOCOL } from "../protocol/version.ts";
 import { ClientAnswer } from "./client-answer.ts";
@@ -30,6 +33,8 @@ export class ModelPool extends DurableObject<Env> {
   #timer: { readonly at: number; readonly id: ReturnType<typeof setTimeout> } | null = null;
   /** When the counters are written next; null while there is nothing to write. */
   #flushAt: number | null = null;
+  /** When the alarm rings; null if this life of the object has not set it. */
+  #alarmAt: number | null = null;
 
   constructor(context: DurableObjectState, env: Env) {
     super(context, env);
@@ -40,10 +45,14 @@ export class ModelPool extends DurableObject<Env> {
       model,
       {
         askFleet: (connection, question) => context.waitUntil(this.#askFleet(connection, question)),
+        tellFleet: (news) => context.waitUntil(this.#tellFleet(news)),
+        askSupply: () => context.waitUntil(this.#askSupply()),
+        records: this.#store.records,
+        saveSettings: (settings) => this.#store.saveSettings(settings),
         rememberMachine: (machineId) => this.#store.rememberMachine(machineId),
         forgetMachine: (machineId) => this.#store.forgetMachine(machineId),
       },
-      this.#store.connectedMachines(),
+      { remembered: this.#store.connectedMachines(), settings: this.#store.settings() },
       Date.now(),
     );
     for (const socket of context.getWebSockets()) {
@@ -77,22 +86,20 @@ export class ModelPool extends DurableObject<Env> {
     this.#lost(socket);
   }
 
-  /** Closes dead sockets. Returns the machines that still hold one. */
-  sweep(): string[] {
+  /** The fleet's orders and questions. */
+  perform(call: PoolCall): PoolReply {
     const now = Date.now();
-    const machines = this.#pool.sweep(now);
+    const reply = perform(this.#pool, call, now);
     this.#arm(now);
-    return machines;
+    return reply;
   }
 
-  /** Closes every socket that was dialed with this token, with 4005. */
-  revokeToken(tokenId: string): void {
-    this.#pool.revoke(tokenId, Date.now());
-  }
-
-  /** Tells a machine, if it is here, which pools it should be in from now on. */
-  announcePools(machineId: MachineId, pools: ModelId[]): void {
-    this.#pool.announcePools(machineId, pools);
+  /** Deadlines of assignments, which run on while the pool sleeps (H13). */
+  override alarm(): void {
+    this.#alarmAt = null;
+    const now = Date.now();
+    this.#pool.tick(now);
+    this.#arm(now);
   }
 
   report(slotsPerMachine: number): PoolReport {
@@ -108,10 +115,18 @@ export class ModelPool extends DurableObject<Env> {
   }
 
   #accept(request: Request): Response {
-    const { machineId, owner, tokenId } = decodeDial(request);
+    const { machineId, owner, tokenId, stamp } = decodeDial(request);
+    const now = Date.now();
+    if (!this.#pool.mayConnect(machineId, stamp, now)) {
+      const { status, headers, body } = encodeError({
+        code: "stale_route",
+        message: "the pool knows something newer about this machine; dial again",
+        retryAfterS: 1,
+      });
+      return new Response(body, { status, headers });
+    }
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server);
-    const now = Date.now();
     const identity = { machineId, owner, tokenId, acceptedAt: now };
     this.#connections.set(server, this.#pool.connect(new ProviderSocket(this.ctx, server), identity, null));
     this.#arm(now);
@@ -149,20 +164,39 @@ export class ModelPool extends DurableObject<Env> {
   }
 
   async #askFleet(connection: Connection, question: AdmissionQuestion): Promise<void> {
-    let admission: Admission;
+    let admission: Admission | null = null;
     try {
       admission = await fleetStub(this.env).register(question);
     } catch (error) {
-      // Without the fleet's word the key is unknown; the machine dials again within two seconds.
       logWarning("fleet_unreachable", {
         machineId: question.identity.machineId,
         error: String(error),
       });
-      admission = { admitted: false, close: "restart" };
     }
     const now = Date.now();
-    this.#pool.admitted(connection, admission, now);
+    if (admission === null) this.#pool.fleetSilent(connection, now);
+    else this.#pool.admitted(connection, admission, now);
     this.#arm(now);
+  }
+
+  async #tellFleet(news: PoolNews): Promise<void> {
+    try {
+      await fleetStub(this.env).told(this.#pool.model, news);
+    } catch (error) {
+      // The fleet reads the records at its next tick.
+      logWarning("fleet_unreachable", { machineId: news.machineId, error: String(error) });
+    }
+  }
+
+  async #askSupply(): Promise<void> {
+    try {
+      const settings = await fleetStub(this.env).settingsFor(this.#pool.model);
+      this.#pool.configure(settings, Date.now());
+    } catch (error) {
+      // The requests that wait for the answer are refused in a moment, as those of an exhausted pool.
+      logWarning("fleet_unreachable", { pool: this.#pool.model, error: String(error) });
+    }
+    this.#arm(Date.now());
   }
 
   #lost(socket: WebSocket): void {
@@ -183,6 +217,7 @@ export class ModelPool extends DurableObject<Env> {
    * that is no longer needed would keep the object from sleeping.
    */
   #arm(now: number): void {
+    this.#armAlarm(now);
     if (this.#flushAt === null && !this.#pool.usage.isEmpty) this.#flushAt = now + USAGE_FLUSH_INTERVAL_MS;
     const wakeAt = Math.min(this.#pool.nextTickAt(now) ?? Infinity, this.#flushAt ?? Infinity);
     // While requests are open each event asks for a tick a little later than the one that is set already.
@@ -190,6 +225,14 @@ export class ModelPool extends DurableObject<Env> {
     if (this.#timer !== null) clearTimeout(this.#timer.id);
     this.#timer =
       wakeAt === Infinity ? null : { at: wakeAt, id: setTimeout(() => this.#tick(), wakeAt - now) };
+  }
+
+  /** The alarm is set together with the record whose deadline it watches: nothing is awaited in between. */
+  #armAlarm(now: number): void {
+    const at = this.#pool.nextDeadlineAt();
+    if (at === null || (this.#alarmAt !== null && this.#alarmAt <= at)) return;
+    this.#alarmAt = Math.max(at, now + 1);
+    void this.ctx.storage.setAlarm(this.#alarmAt);
   }
 
   #tick(): void {

@@ -76,4 +76,5 @@ export const downstreamSchema = z.discriminatedUnion("type", [
 
 export type Downstream = z.infer<typeof downstreamSchema>;
 export type Registered = z.infer<typeof registeredSchema>;
+export type AssignModel = z.infer<typeof assignModelSchema>;
 export type InferenceRequest = z.infer<typeof inferenceRequestSchema>;

@@ -27,6 +27,10 @@ export const MAX_EPOCH = 2 ** 48;
 
 /** Fencing number of an assignment: per machine, strictly increasing, 0 means "never managed". */
 export const epochSchema = z.int().min(0).max(MAX_EPOCH).brand<"Epoch">();
+export type Epoch = z.infer<typeof epochSchema>;
+
+/** The epoch of a machine that was never managed. */
+export const NEVER_MANAGED: Epoch = epochSchema.parse(0);
 
 /** Number of a response stream on one socket; never used twice on it. */
 export const streamIdSchema = z.int().min(0).max(0xffff_ffff);

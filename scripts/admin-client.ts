@@ -1,7 +1,38 @@
 import { z } from "zod";
 
 import { catalogEntrySchema } from "../core/catalog.ts";
+import type { FlagName } from "../core/flags.ts";
 import { UserError } from "./user-error.ts";
+
+const machineSchema = z.object({
+  machine_id: z.string(),
+  state: z.string(),
+  epoch: z.number(),
+  assigned_model: z.string().nullable(),
+  loaded_models: z.array(z.string()),
+  in_flight: z.number(),
+  explanation: z.object({ why: z.string() }),
+});
+export type MachineAnswer = z.infer<typeof machineSchema>;
+
+const utilizationSchema = z.object({
+  model_pools: z.object({
+    pools: z.array(z.object({ model_id: z.string(), serving: z.number(), unmanaged: z.number() })),
+    co_resident_machines: z.number(),
+    last_switches: z.array(
+      z.object({
+        machine_id: z.string(),
+        from: z.string().nullable(),
+        to: z.string().nullable(),
+        epoch: z.number(),
+        reason: z.string(),
+        outcome: z.string(),
+        took_ms: z.number(),
+      }),
+    ),
+  }),
+});
+export type UtilizationAnswer = z.infer<typeof utilizationSchema>;
 
 /** The few calls of the admin API that the local start needs. */
 export class AdminClient {
@@ -28,6 +59,24 @@ export class AdminClient {
   async createProviderToken(owner: string, name: string): Promise<string> {
     const answer = await this.#call("POST", "/provider-tokens", { owner, name });
     return z.object({ token: z.string() }).parse(answer).token;
+  }
+
+  async setFlag(name: FlagName, value: string): Promise<void> {
+    await this.#call("PUT", `/flags/${name}`, { value });
+  }
+
+  /** Orders a machine to hold a model. @returns the epoch of the order. */
+  async pin(machineId: string, modelId: string): Promise<number> {
+    const answer = await this.#call("POST", `/machines/${machineId}/pin`, { model_id: modelId });
+    return z.object({ epoch: z.number() }).parse(answer).epoch;
+  }
+
+  async machine(machineId: string): Promise<MachineAnswer> {
+    return machineSchema.parse(await this.#call("GET", `/machines/${machineId}`));
+  }
+
+  async utilization(): Promise<UtilizationAnswer> {
+    return utilizationSchema.parse(await this.#call("GET", "/utilization"));
   }
 
   async #call(method: string, path: string, body?: unknown): Promise<unknown> {

@@ -9,9 +9,10 @@ import { z } from "zod";
 import { ROOT } from "./root.ts";
 import { UserError } from "./user-error.ts";
 
-/** A machine of the demo: the real provider program with one tiny model, as a process of its own. */
+/** A machine of the demo: the real provider program with tiny models, as a process of its own. */
 export interface DemoMachine {
   readonly name: string;
+  /** The one it loads first. */
   readonly model: string;
   /** Settles once the machine is connected and its model loaded. Rejects if the program ends or takes too long. */
   readonly serving: Promise<void>;
@@ -21,6 +22,7 @@ export interface DemoMachine {
 
 /** The models the repository ships. */
 export const DEMO_MODELS = ["tiny-bard", "tiny-verse"] as const;
+export type DemoModel = (typeof DEMO_MODELS)[number];
 
 const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 10_000;
@@ -28,14 +30,20 @@ const STOP_LIMIT_MS = 10_000;
 /** The provider's log line that says it is connected with its model loaded. */
 const servingSchema = z.object({ message: z.literal("serving") });
 
-/** @throws UserError if the model's file is missing. */
-export function startDemoMachine(url: string, token: string, model: string, stateDir: string): DemoMachine {
-  const file = join(ROOT, "models", `${model}.gguf`);
-  if (!existsSync(file)) {
-    throw new UserError(`The model file ${file} is missing. Bring it back with "git checkout models".`);
-  }
+/**
+ * @param models on its disk; it loads the first.
+ * @throws UserError if a model's file is missing.
+ */
+export function startDemoMachine(
+  url: string,
+  token: string,
+  models: readonly [DemoModel, ...DemoModel[]],
+  stateDir: string,
+): DemoMachine {
+  const [model] = models;
   const name = `demo-${model}`;
-  const args = ["--coordinator", url, "--model", `${model}=${file}`, "--machine-id", name, "--json"];
+  const args = ["--coordinator", url, "--machine-id", name, "--json"];
+  for (const id of models) args.push("--model", `${id}=${fileOf(id)}`);
   args.push("--state", join(stateDir, "providers", name), "--context", "1024", "--threads", "1");
   const child = fork(join(ROOT, "provider/src/main.ts"), args, {
     env: { ...process.env, POOLKEEPER_PROVIDER_TOKEN: token },
@@ -47,6 +55,12 @@ export function startDemoMachine(url: string, token: string, model: string, stat
   // Whoever does not wait for it learns of a failure from the chat that finds no machine.
   serving.catch(() => undefined);
   return { name, model, serving, stop: () => stop(child) };
+}
+
+function fileOf(model: DemoModel): string {
+  const file = join(ROOT, "models", `${model}.gguf`);
+  if (existsSync(file)) return file;
+  throw new UserError(`The model file ${file} is missing. Bring it back with "git checkout models".`);
 }
 
 async function waitUntilServing(child: ChildProcess): Promise<void> {

@@ -5,13 +5,14 @@ import { AdminClient } from "./admin-client.ts";
 import { startCoordinator } from "./coordinator.ts";
 import { demoChat } from "./demo-chat.ts";
 import { DEMO_MODELS, startDemoMachine, type DemoMachine } from "./demo-machine.ts";
+import { demoSwitch } from "./demo-switch.ts";
 import { assertNotRunning, ensureKeys, openLocalSecrets, publishDevFile } from "./local-secrets.ts";
 import { HELP, readOptions, type StartOptions } from "./options.ts";
 import { UserError } from "./user-error.ts";
 
 /**
  * `npm start`: the whole of Poolkeeper on one machine. The coordinator in workerd, two machines with two tiny
- * models, a chat with each, and then it serves until Ctrl-C.
+ * models, a chat with each, a machine that is switched from one model to the other, and then it serves until Ctrl-C.
  */
 
 const QUESTION = "Who are you?";
@@ -74,11 +75,17 @@ async function demo(
   apiKey: string,
   providerToken: string,
 ): Promise<void> {
-  await new AdminClient(url, adminToken).addToCatalog(
+  const admin = new AdminClient(url, adminToken);
+  await admin.addToCatalog(
     DEMO_MODELS.map((id) => ({ id, context_length: 1024, size_gb: 0.003, min_ram_gb: 1 })),
   );
   const startedAt = performance.now();
-  const machines = DEMO_MODELS.map((model) => startDemoMachine(url, providerToken, model, stateDir));
+  const [bard, verse] = DEMO_MODELS;
+  // The first has both models on its disk, so that it can be switched.
+  const machines = [
+    startDemoMachine(url, providerToken, [bard, verse], stateDir),
+    startDemoMachine(url, providerToken, [verse], stateDir),
+  ];
   cleanups.push(async () => {
     await Promise.all(machines.map((machine) => machine.stop()));
   });
@@ -95,6 +102,13 @@ async function demo(
       `\n  ${completionTokens} tokens, ${rate} tokens/s, first token after ${firstTokenMs.toFixed(0)} ms`,
     );
   }
+  await demoSwitch(
+    admin,
+    `${url}/v1`,
+    apiKey,
+    { machineId: `demo-${bard}`, from: bard, to: verse },
+    console.log,
+  );
 }
 
 async function announce(machine: DemoMachine, startedAt: number): Promise<void> {

@@ -11,7 +11,7 @@ import { completions } from "./routes/completions.ts";
 import { models } from "./routes/models.ts";
 import { providers } from "./routes/providers.ts";
 import { responses } from "./routes/responses.ts";
-import { PROVIDER_VERSION } from "./version.ts";
+import { providerVersions } from "./version.ts";
 
 /** The edge: one Hono app. Errors of every route come out in OpenAI's envelope, here and nowhere else. */
 export const app = new Hono<AppEnv>()
@@ -26,7 +26,9 @@ export const app = new Hono<AppEnv>()
     if (res.status !== 101 && !res.headers.has("x-request-id")) context.header("x-request-id", echoedId);
   })
   .get("/health", (context) => context.json({ status: "ok" }))
-  .get("/version", (context) => context.json({ provider: PROVIDER_VERSION, protocol: PROTOCOL_VERSION }))
+  .get("/version", async (context) =>
+    context.json({ provider: await providerVersions(context.env), protocol: PROTOCOL_VERSION }),
+  )
   .route("/v1/chat/completions", chatCompletions)
   .route("/v1/completions", completions)
   .route("/v1/responses", responses)

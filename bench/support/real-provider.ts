@@ -84,6 +84,7 @@ export async function startRealProvider(
       slots,
       contextTokens: 4096,
       privateOnly: false,
+      assignment: null,
     },
     {
       clock,
@@ -92,6 +93,7 @@ export async function startRealProvider(
       engine: createEchoEngine({ tokensPerSecond }),
       createAnswerEncoder,
       vitals: () => ({ memoryFreeGb: 64, memoryPressure: 0.1, thermalState: "nominal" }),
+      saveAssignment: () => {},
       log: { info: () => {}, warn: () => {}, error: () => {} },
     },
   );

@@ -1,7 +1,9 @@
 import type { CloseReason } from "../../protocol/close-codes.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import type { Heartbeat, Register } from "../../protocol/upstream.ts";
 import { STREAM_BLOCK } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
+import type { PoolRecord } from "./record.ts";
 
 /**
  * One provider socket as a pool sees it. What must outlive hibernation is in `ConnectionState`, which the shell
@@ -34,6 +36,16 @@ export interface Registration {
   readonly running: number;
   readonly accepting: boolean;
   readonly thermalState: "nominal" | "fair" | "serious" | "critical";
+  /** The assignment it believes in. */
+  readonly held: Heartbeat["assignment"];
+}
+
+/** A register that waits for the fleet's word on it. */
+export interface Admitting {
+  readonly registration: Registration;
+  readonly register: Register;
+  /** When to ask again because the fleet did not answer; null while an answer is under way. */
+  readonly askAgainAt: number | null;
 }
 
 /** Plain data, well under the 16 KiB a socket attachment may hold. */
@@ -62,7 +74,13 @@ export class Connection {
   readonly attempts = new Map<number, Attempt>();
   registration: Registration | null;
   /** Between `register` and the fleet's word on it. */
-  admitting: { readonly registration: Registration } | null = null;
+  admitting: Admitting | null = null;
+  /** The pool's record of the machine; kept here by the pool, so that the gate need not look for it. */
+  record: PoolRecord | null = null;
+  /** An owner's request has taken the machine away to another model (H21). */
+  isOwnerBusy = false;
+  /** The machine is known to have registered in the pool it belongs to now, so this socket may go (H6). */
+  isDismissed = false;
   lastMessageAt: number;
   /** When a request was last sent to it; the least recently used of equals is picked. */
   lastPickedAt = 0;

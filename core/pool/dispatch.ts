@@ -9,13 +9,13 @@ import {
   MAX_ATTEMPTS,
   MAX_COLLECTED_BYTES,
   PAUSE_ABOVE_BYTES,
-  QUEUE_MAX,
-  QUEUE_WAIT_MS,
   REFUSAL_PAUSE_MS,
+  SUPPLY_ANSWER_MS,
 } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Connection } from "./connection.ts";
 import { attemptDeadline } from "./deadlines.ts";
+import { noMachine, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
   CLIENT_TOO_SLOW,
@@ -27,6 +27,7 @@ import {
 import { isLoaded, routableGate } from "./gate.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { pick } from "./schedule.ts";
+import type { PoolSettings } from "./settings.ts";
 import { NO_TOKENS, type Tokens, type Usage } from "./usage.ts";
 
 /**
@@ -43,6 +44,11 @@ export interface PoolView {
   connections(): Iterable<Connection>;
   /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
   expectingMachinesUntil(): number;
+  settings(): PoolSettings;
+  /** Whether any machine is known here, connected or not. */
+  hasSeenMachines(): boolean;
+  /** Asks the fleet for the supply; `reconsider` is called when it has come. */
+  askSupply(): void;
 }
 
 export class Dispatch {
@@ -52,6 +58,7 @@ export class Dispatch {
   readonly #attempts = new Set<Attempt>();
   /** Waiting requests, the oldest first, retries included. */
   readonly #queue: PoolRequest[] = [];
+  readonly #supplyQuestion = new SupplyQuestion();
   /** Frames and messages that belonged to nothing here, by kind. */
   readonly ignored = { records: 0, messages: 0 };
 
@@ -197,6 +204,19 @@ export class Dispatch {
     }
   }
 
+  /** What was waited for may be known now: whoever waits without a machine in sight is told. */
+  reconsider(now: number): void {
+    this.drain(now);
+    const stranded = this.#queue.filter((request) => !this.#mayFindMachine(request, now));
+    for (const request of stranded) {
+      this.#fail(
+        request,
+        request.lastFailure ?? noMachine(this.#pool.model, this.#pool.settings(), now),
+        now,
+      );
+    }
+  }
+
   /** Looks at every deadline; the shell calls it a few times a second while requests are open. */
   tick(now: number): void {
     for (const attempt of this.#attempts) {
@@ -262,17 +282,33 @@ export class Dispatch {
   }
 
   #enqueueOrRefuse(request: PoolRequest, now: number): void {
-    if (!this.#mayFindMachine(request, now)) this.#fail(request, noMachine(this.#pool.model), now);
-    else if (this.#queue.length >= QUEUE_MAX) {
-      const message = `${QUEUE_MAX} requests wait for "${this.#pool.model}" already; try again shortly`;
+    const { queue_max, queue_wait_ms } = this.#pool.settings().flags;
+    if (!this.#mayFindMachine(request, now)) this.#refuseOrAsk(request, now);
+    else if (this.#queue.length >= queue_max) {
+      const message = `${queue_max} requests wait for "${this.#pool.model}" already; try again shortly`;
       this.#fail(request, { code: "queue_full", message, retryAfterS: 2 }, now);
     } else {
-      this.#enqueue(request, now);
+      this.#enqueue(request, now, queue_wait_ms);
     }
   }
 
-  #enqueue(request: PoolRequest, now: number): void {
-    request.queuedUntil = now + QUEUE_WAIT_MS;
+  /** No machine could take it. Whether any ever will, the fleet knows; a pool that has no idea asks once (H23). */
+  #refuseOrAsk(request: PoolRequest, now: number): void {
+    const { flags, supply } = this.#pool.settings();
+    const isAsking =
+      flags.pool_exhausted_429 === "on" &&
+      !this.#pool.hasSeenMachines() &&
+      this.#supplyQuestion.isOpen(supply, now);
+    if (!isAsking) {
+      this.#fail(request, noMachine(this.#pool.model, this.#pool.settings(), now), now);
+      return;
+    }
+    if (this.#supplyQuestion.ask(now)) this.#pool.askSupply();
+    this.#enqueue(request, now, SUPPLY_ANSWER_MS);
+  }
+
+  #enqueue(request: PoolRequest, now: number, waitMs: number): void {
+    request.queuedUntil = now + waitMs;
     const behind = this.#queue.findIndex(({ spec }) => spec.arrivedAt > request.spec.arrivedAt);
     this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, request);
   }
@@ -282,7 +318,7 @@ export class Dispatch {
     if (now < this.#pool.expectingMachinesUntil()) return true;
     for (const connection of this.#pool.connections()) {
       if (request.tried.has(connection.identity.machineId)) continue;
-      if (routableGate(connection, now) === null) return true;
+      if (routableGate(connection, this.#pool.model, now) === null) return true;
     }
     return false;
   }
@@ -297,7 +333,7 @@ export class Dispatch {
       this.#fail(request, failure.error, now);
     } else if (!this.#dispatch(request, now)) {
       if (!this.#mayFindMachine(request, now)) this.#fail(request, failure.error, now);
-      else this.#enqueue(request, now);
+      else this.#enqueue(request, now, this.#pool.settings().flags.queue_wait_ms);
     }
   }
 
@@ -329,10 +365,11 @@ export class Dispatch {
     request.answer.write(COMMENT);
   }
 
+  /** Counted first, so that no refusal leaves the pool unseen (F8). */
   #fail(request: PoolRequest, error: ApiError, now: number): void {
+    this.#settle(request, error.code, NO_TOKENS, now);
     if (request.committed) request.answer.breakOff(error);
     else request.answer.refuse(error);
-    this.#settle(request, error.code, NO_TOKENS, now);
   }
 
   #settle(request: PoolRequest, outcome: string, tokens: Tokens, now: number): void {
@@ -372,12 +409,13 @@ export class Dispatch {
 
   #waitedInVain(now: number): ApiError {
     for (const connection of this.#pool.connections()) {
-      if (routableGate(connection, now) === null) {
-        const message = `all machines that serve "${this.#pool.model}" stayed busy for ${QUEUE_WAIT_MS / 1000} s`;
+      if (routableGate(connection, this.#pool.model, now) === null) {
+        const waitedS = this.#pool.settings().flags.queue_wait_ms / 1000;
+        const message = `all machines that serve "${this.#pool.model}" stayed busy for ${waitedS} s`;
         return { code: "queue_timeout", message, retryAfterS: 2 };
       }
     }
-    return noMachine(this.#pool.model);
+    return noMachine(this.#pool.model, this.#pool.settings(), now);
   }
 }
 
@@ -387,14 +425,6 @@ export class Dispatch {
  */
 function mayComment({ attempt, committed }: PoolRequest): boolean {
   return attempt === null ? committed : !attempt.paused;
-}
-
-function noMachine(model: ModelId): ApiError {
-  return {
-    code: "model_unavailable",
-    message: `no machine serves "${model}" at the moment`,
-    retryAfterS: 10,
-  };
 }
 
 function tokensOf(message: InferenceComplete): Tokens {

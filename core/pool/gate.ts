@@ -1,6 +1,7 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import { LIVENESS_TIMEOUT_MS } from "../../protocol/limits.ts";
 import type { Connection } from "./connection.ts";
+import type { RecordMode } from "./record.ts";
 
 /**
  * The one gate: may a request be sent to this machine, and if not, why? Selection, the queue and the report all
@@ -11,6 +12,9 @@ import type { Connection } from "./connection.ts";
 
 export type GateReason =
   | "not_registered"
+  | Exclude<RecordMode, "unmanaged" | "assigned">
+  | "model_not_loaded"
+  | "owner_busy"
   | "model_not_on_machine"
   | "not_accepting"
   | "owner_private"
@@ -21,9 +25,16 @@ export type GateReason =
   | "busy_with_other_model";
 
 /** Why no public request may be routed to the machine, whether busy or not; null if it is routable. */
-export function routableGate(connection: Connection, now: number): GateReason | null {
+export function routableGate(connection: Connection, model: ModelId, now: number): GateReason | null {
   const machine = connection.registration;
   if (machine === null || connection.closed) return "not_registered";
+  const { record } = connection;
+  if (record !== null && record.mode !== "unmanaged") {
+    if (record.mode !== "assigned") return record.mode;
+    if (connection.isOwnerBusy) return "owner_busy";
+    // It is on its way to load it again; asking it now would only earn a refusal.
+    if (!isLoaded(connection, model)) return "model_not_loaded";
+  }
   if (!machine.advertises) return "model_not_on_machine";
   if (!machine.accepting) return "not_accepting";
   if (machine.privateOnly) return "owner_private";
@@ -44,7 +55,7 @@ export function gate(
   slotsPerMachine: number,
   now: number,
 ): GateReason | null {
-  const reason = routableGate(connection, now);
+  const reason = routableGate(connection, model, now);
   if (reason !== null) return reason;
   if (now < connection.refusedUntil) return "refused_just_now";
   if (freeSlots(connection, slotsPerMachine) <= 0) return "no_free_slot";

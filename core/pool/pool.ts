@@ -1,30 +1,20 @@
 import { decodeUpstream, encodeDownstream } from "../../protocol/codec.ts";
-import { epochSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
-import {
-  FLUSH_INTERVAL_MS,
-  HEARTBEAT_INTERVAL_MS,
-  LIVENESS_TIMEOUT_MS,
-  REGISTER_TIMEOUT_MS,
-} from "../../protocol/limits.ts";
+import type { AssignModel, Registered } from "../../protocol/downstream.ts";
+import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
+import { FLUSH_INTERVAL_MS, HEARTBEAT_INTERVAL_MS } from "../../protocol/limits.ts";
 import { decodeRecords } from "../../protocol/records.ts";
 import type { Heartbeat, Register, Upstream } from "../../protocol/upstream.ts";
-import {
-  DRAIN_TIMEOUT_MS,
-  LOAD_TIMEOUT_MS,
-  RECONNECT_GRACE_MS,
-  SILENCE_CHECK_INTERVAL_MS,
-  TICK_INTERVAL_MS,
-} from "../limits.ts";
-import {
-  Connection,
-  type ConnectionState,
-  type Identity,
-  type PoolSocket,
-  type Registration,
-} from "./connection.ts";
+import { ASK_AGAIN_MS, TICK_INTERVAL_MS } from "../limits.ts";
+import type { Admission, AdmissionQuestion } from "./admission.ts";
+import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assignments.ts";
+import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
 import { Dispatch } from "./dispatch.ts";
-import { freeSlots, isLoaded, routableGate } from "./gate.ts";
+import { isUnregistered, Members } from "./members.ts";
+import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
+import { registrationOf, withHeartbeat } from "./registration.ts";
+import { reportMachines, reportRecord, type PoolReport, type RecordReport } from "./report.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
+import type { PoolSettings } from "./settings.ts";
 import { Usage } from "./usage.ts";
 
 /**
@@ -33,98 +23,87 @@ import { Usage } from "./usage.ts";
  * and a simulation run the same lines.
  *
  * A machine's way in: `connect` (socket accepted) -> `register` arrives -> the fleet is asked, since it knows whose
- * machine and which key this is -> `admitted` -> routable. Only an admitted register replaces an older socket of
- * the same machine (H11), so that nobody can cut a machine off by dialing under its name.
+ * machine and which key this is -> `admitted` -> routable, if the pool's record does not forbid it. Only an admitted
+ * register replaces an older socket of the same machine (H11), so that nobody can cut a machine off by dialing under
+ * its name.
  */
 
-const NEVER_MANAGED = epochSchema.parse(0);
-
-/** What a pool asks the fleet when a machine registers. */
-export interface AdmissionQuestion {
-  readonly identity: Identity;
-  readonly register: Register;
-}
-
-/** The fleet's word on a register. */
-export type Admission =
-  /** `pools`: every pool the machine should hold a socket to. */
-  | { readonly admitted: true; readonly pools: readonly ModelId[] }
-  | { readonly admitted: false; readonly close: "foreignKey" | "notAllowed" | "tooOld" | "restart" };
+/** What a pool tells the fleet unasked. A lost one is made good by the fleet's next look at the records (H13). */
+export type PoolNews =
+  | { readonly kind: "record"; readonly machineId: MachineId; readonly record: RecordReport }
+  /** The machine says that it holds this now. */
+  | { readonly kind: "holds"; readonly machineId: MachineId; readonly held: HeldAssignment };
 
 export interface PoolPorts {
-  /** Asks the fleet; the shell brings the answer to `admitted`, or `restart` if the fleet does not answer. */
+  /** Asks the fleet; the shell brings the answer to `admitted`, or calls `fleetSilent`. */
   askFleet(connection: Connection, question: AdmissionQuestion): void;
+  tellFleet(news: PoolNews): void;
+  /** Asks the fleet how many machines could serve this model; the answer comes with `configure`, or not at all. */
+  askSupply(): void;
+  readonly records: RecordStore;
+  saveSettings(settings: PoolSettings): void;
   /** Keeps across restarts which machines are here; those missing afterwards are waited for (H19). */
   rememberMachine(machineId: MachineId): void;
   forgetMachine(machineId: MachineId): void;
 }
 
-export interface PoolMachineReport {
-  readonly machineId: string;
-  readonly owner: string;
-  readonly version: string | null;
-  readonly loadedModels: readonly string[];
-  /** Why no public request may go to it; null if it is routable. */
-  readonly blockedBy: string | null;
-  readonly loaded: boolean;
-  readonly inFlight: number;
-  readonly freeSlots: number;
-}
-
-export interface PoolReport {
-  readonly model: string;
-  readonly machines: readonly PoolMachineReport[];
-  readonly inFlight: number;
-  readonly queued: number;
-  /** Frames from providers that were dropped, by kind, since the pool woke. */
-  readonly ignored: { readonly records: number; readonly messages: number; readonly unknownTypes: number };
+/** What an earlier life of the pool has left. */
+export interface PoolMemory {
+  /** Machines that were connected; those that do not come back with a socket of their own are waited for. */
+  readonly remembered: readonly MachineId[];
+  readonly settings: PoolSettings;
 }
 
 export class Pool {
   readonly model: ModelId;
   readonly usage = new Usage();
   readonly #ports: PoolPorts;
-  readonly #sockets = new Set<Connection>();
-  /** The admitted socket of each machine; there is never more than one (H11). */
-  readonly #machines = new Map<MachineId, Connection>();
+  readonly #members: Members;
   readonly #dispatch: Dispatch;
-  readonly #startedAt: number;
-  /** Machines that were here when an earlier life of the pool ended and are not back yet. */
-  readonly #missing: Set<MachineId>;
-  /** A machine that has just vanished without a goodbye may be back before this time. */
-  #lostUntil = 0;
-  #nextSilenceCheckAt = 0;
+  readonly #assignments: Assignments;
+  #settings: PoolSettings;
   #unknownTypes = 0;
+  #messagesIgnored = 0;
 
-  /**
-   * @param remembered machines that were here in an earlier life; those that do not come back with a socket of
-   * their own are waited for.
-   * @param now ms since the epoch, here and everywhere below.
-   */
-  constructor(model: ModelId, ports: PoolPorts, remembered: readonly MachineId[], now: number) {
+  /** @param now ms since the epoch, here and everywhere below. */
+  constructor(model: ModelId, ports: PoolPorts, memory: PoolMemory, now: number) {
     this.model = model;
     this.#ports = ports;
-    this.#startedAt = now;
-    this.#missing = new Set(remembered);
+    this.#settings = memory.settings;
+    this.#assignments = new Assignments(model, ports.records, (record) => this.#onRecord(record));
+    this.#members = new Members(
+      {
+        onDropped: (connection, at) => this.#dispatch.connectionLost(connection, at),
+        remember: (machineId) => ports.rememberMachine(machineId),
+        forget: (machineId) => ports.forgetMachine(machineId),
+      },
+      memory.remembered,
+      now,
+    );
     this.#dispatch = new Dispatch(
       {
         model,
-        connections: () => this.#machines.values(),
-        expectingMachinesUntil: () => this.#expectingUntil(),
+        connections: () => this.#members.machines(),
+        expectingMachinesUntil: () => this.#members.expectingUntil(),
+        settings: () => this.#settings,
+        hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
+        askSupply: () => ports.askSupply(),
       },
       this.usage,
     );
   }
 
+  /** Whether a dial may become a socket here: the fleet's answer to it must not be older than the record (H2). */
+  mayConnect(machineId: MachineId, stamp: Stamp, now: number): boolean {
+    return this.#assignments.stamp(machineId, stamp, now);
+  }
+
   /** Takes a socket that was just accepted, or one that survived hibernation with its saved state. */
   connect(socket: PoolSocket, identity: Identity, restored: ConnectionState | null): Connection {
     const connection = new Connection(socket, identity, restored);
-    this.#sockets.add(connection);
+    connection.record = this.#assignments.get(identity.machineId);
+    this.#members.add(connection);
     if (restored === null) connection.save();
-    else if (restored.registration !== null) {
-      this.#machines.set(identity.machineId, connection);
-      this.#missing.delete(identity.machineId);
-    }
     return connection;
   }
 
@@ -142,15 +121,12 @@ export class Pool {
         this.#unknownTypes += 1;
         return;
       case "malformed":
-        this.#close(connection, "badMessage", now, decoded.error.detail);
+        this.#members.close(connection, "badMessage", now, decoded.error.detail);
         return;
-      case "too_large":
-        this.#close(
-          connection,
-          "badMessage",
-          now,
-          `a text frame of ${decoded.error.bytes} bytes is too large`,
-        );
+      case "too_large": {
+        const detail = `a text frame of ${decoded.error.bytes} bytes is too large`;
+        this.#members.close(connection, "badMessage", now, detail);
+      }
     }
   }
 
@@ -159,12 +135,12 @@ export class Pool {
     if (connection.closed) return;
     connection.lastMessageAt = now;
     if (connection.registration === null) {
-      this.#close(connection, "badMessage", now, "the first frame must be register");
+      this.#members.close(connection, "badMessage", now, "the first frame must be register");
       return;
     }
     const records = decodeRecords(frame);
     if (records === null) {
-      this.#close(connection, "badMessage", now, "the lengths of a binary frame do not add up");
+      this.#members.close(connection, "badMessage", now, "the lengths of a binary frame do not add up");
       return;
     }
     for (const { stream, bytes } of records) this.#dispatch.bytes(connection, stream, bytes, now);
@@ -172,46 +148,100 @@ export class Pool {
 
   /** The socket has closed by the machine's doing or the network's. */
   disconnected(connection: Connection, now: number): void {
-    if (connection.closed) return;
-    // A machine that did not say goodbye is likely to be back in a moment.
-    if (connection.registration?.accepting === true) this.#lostUntil = now + RECONNECT_GRACE_MS;
-    this.#drop(connection, now);
+    this.#members.disconnected(connection, now);
   }
 
   /** A socket that had slept with the pool and was closed before it woke. */
-  lostAsleep({ identity, registration }: ConnectionState, now: number): void {
-    // If it is not missing, another socket of it is here, or it had left before.
-    if (!this.#missing.delete(identity.machineId)) return;
-    this.#ports.forgetMachine(identity.machineId);
-    if (registration?.accepting === true) this.#lostUntil = now + RECONNECT_GRACE_MS;
+  lostAsleep(state: ConnectionState, now: number): void {
+    this.#members.lostAsleep(state, now);
   }
 
   /** The fleet's answer to `askFleet`. */
   admitted(connection: Connection, admission: Admission, now: number): void {
     const { admitting } = connection;
     if (connection.closed || admitting === null) return;
-    connection.admitting = null;
     if (!admission.admitted) {
-      this.#close(connection, admission.close, now);
+      this.#members.close(connection, admission.close, now);
       return;
     }
-    const { machineId } = connection.identity;
-    const older = this.#machines.get(machineId);
-    connection.registration = admitting.registration;
-    connection.save();
-    this.#machines.set(machineId, connection);
-    this.#missing.delete(machineId);
-    this.#ports.rememberMachine(machineId);
-    this.#sendRegistered(connection, admission.pools);
-    // Only now, so that what ran on the older socket without a byte can go to this one.
-    if (older !== undefined) this.#close(older, "superseded", now);
-    this.#dispatch.drain(now);
+    if (!this.#assignments.stamp(connection.identity.machineId, admission.stamp, now)) {
+      // An order has overtaken this answer: the machine dials again and gets a newer one.
+      this.#members.close(connection, "restart", now);
+      return;
+    }
+    this.#enter(connection, admission.pools, admission.assignment, now);
   }
 
-  /** The list of pools of a machine has changed, for instance because the catalog has. */
-  announcePools(machineId: MachineId, pools: readonly ModelId[]): void {
-    const connection = this.#machines.get(machineId);
-    if (connection !== undefined) this.#sendRegistered(connection, pools);
+  /**
+   * The fleet did not answer. A machine that is assigned here by this pool's own record, with the key it had then,
+   * serves all the same; anybody else waits unroutable, and the fleet is asked again (H19, D11).
+   */
+  fleetSilent(connection: Connection, now: number): void {
+    const { admitting, record } = connection;
+    if (connection.closed || admitting === null) return;
+    const isKnown = record?.mode === "assigned" && record.terms.publicKey === admitting.register.public_key;
+    if (isKnown && connection.registration === null) {
+      const { drainMs, loadMs } = record.terms;
+      const times = { drain_ms: drainMs, load_ms: loadMs };
+      this.#enter(connection, [this.model], { model_id: this.model, epoch: record.epoch, ...times }, now);
+    }
+    connection.admitting = { ...admitting, askAgainAt: now + ASK_AGAIN_MS };
+  }
+
+  /** The machine is to hold this pool's model (H5). */
+  expect(machineId: MachineId, epoch: Epoch, terms: Terms, now: number): Verdict {
+    return this.#assignments.expect(machineId, epoch, terms, now);
+  }
+
+  /** The machine belongs elsewhere: no public request goes to it from this call on; what runs there may finish. */
+  release(machineId: MachineId, epoch: Epoch, now: number): Verdict {
+    return this.#assignments.release(machineId, epoch, now);
+  }
+
+  /** The machine may serve here as an unmanaged one. */
+  unmanage(machineId: MachineId, epoch: Epoch, now: number): Verdict {
+    const verdict = this.#assignments.unmanage(machineId, epoch, now);
+    this.#dispatch.drain(now);
+    return verdict;
+  }
+
+  /** Passes an order on. @returns whether a socket of the machine was there to take it. */
+  order(machineId: MachineId, order: AssignModel): boolean {
+    const connection = this.#members.get(machineId);
+    connection?.socket.send(encodeDownstream(order));
+    return connection !== undefined;
+  }
+
+  /** The machine has arrived in the pool it belongs to since `epoch`: its socket here goes once it is idle (H6). */
+  dismiss(machineId: MachineId, epoch: Epoch, now: number): void {
+    const connection = this.#members.get(machineId);
+    if (connection?.record?.mode !== "released" || connection.record.epoch > epoch) return;
+    connection.isDismissed = true;
+    this.#members.closeReleased(connection, now);
+  }
+
+  /**
+   * Drops what is left of a machine that has gone.
+   * @returns whether the pool has neither a socket nor a record of it (H1).
+   */
+  forget(machineId: MachineId): boolean {
+    for (const _ of this.#members.socketsOf(machineId)) return false;
+    return this.#assignments.forget(machineId);
+  }
+
+  /** The list of pools of an unmanaged machine has changed, for instance because the catalog has. */
+  announcePools(machineId: MachineId, pools: readonly ModelId[], assignment: Registered["assignment"]): void {
+    const connection = this.#members.get(machineId);
+    if (connection !== undefined) this.#sendRegistered(connection, pools, assignment);
+  }
+
+  /** Takes the fleet's settings over unless they are older than those it has (H17). */
+  configure(settings: PoolSettings, now: number): void {
+    if (settings.version < this.#settings.version) return;
+    const isNew = settings.version > this.#settings.version;
+    this.#settings = settings;
+    if (isNew) this.#ports.saveSettings(settings);
+    this.#dispatch.reconsider(now);
   }
 
   submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
@@ -229,69 +259,74 @@ export class Pool {
 
   /** Closes every socket that was dialed with a revoked token. */
   revoke(tokenId: string, now: number): void {
-    for (const connection of this.#sockets) {
+    for (const connection of this.#members.sockets()) {
       if (connection.identity.tokenId !== tokenId) continue;
-      this.#close(connection, "notAllowed", now, "token revoked");
+      this.#members.close(connection, "notAllowed", now, "token revoked");
     }
   }
 
-  /**
-   * Closes sockets without a sign of life and those that never registered (H20).
-   * @returns the machines that still hold a socket here.
-   */
-  sweep(now: number): MachineId[] {
-    for (const connection of this.#sockets) {
-      if (now - connection.lastSeenAt() > LIVENESS_TIMEOUT_MS) this.#close(connection, "silent", now);
-      else if (isUnregistered(connection) && now - connection.identity.acceptedAt > REGISTER_TIMEOUT_MS) {
-        this.#close(connection, "notRegistered", now);
-      }
+  /** Closes every socket of a machine that is not wanted any more. */
+  expel(machineId: MachineId, now: number): void {
+    for (const connection of this.#members.socketsOf(machineId)) {
+      this.#members.close(connection, "notAllowed", now, "machine quarantined");
     }
-    if (now > this.#startedAt + RECONNECT_GRACE_MS) {
-      for (const machineId of this.#missing) this.#ports.forgetMachine(machineId);
-      this.#missing.clear();
-    }
-    return [...new Set([...this.#sockets].map((connection) => connection.identity.machineId))];
+  }
+
+  /** Closes sockets without a sign of life, those that never registered and those of released machines (H6, H20). */
+  sweep(now: number): void {
+    this.#members.sweep(now);
   }
 
   /** Looks at every deadline. */
   tick(now: number): void {
+    this.#assignments.expire(now);
     this.#dispatch.tick(now);
-    if (now < this.#nextSilenceCheckAt) return;
-    this.#nextSilenceCheckAt = now + SILENCE_CHECK_INTERVAL_MS;
-    this.sweep(now);
+    for (const connection of this.#members.sockets()) {
+      const { admitting } = connection;
+      if (admitting?.askAgainAt != null && now >= admitting.askAgainAt) {
+        this.#ask(connection, admitting.register);
+      }
+    }
+    this.#members.sweepIfDue(now);
   }
 
-  /** When `tick` wants to be called; null if nothing here needs a clock, so that the pool may sleep. */
+  /** When `tick` wants to be called while the pool is awake; null if nothing needs a clock, so that it may sleep. */
   nextTickAt(now: number): number | null {
     if (!this.#dispatch.isIdle) return now + TICK_INTERVAL_MS;
-    // Whoever is missing is forgotten then.
-    let at = this.#missing.size > 0 ? this.#startedAt + RECONNECT_GRACE_MS + 1 : null;
-    for (const connection of this.#sockets) {
-      if (!isUnregistered(connection)) continue;
-      const due = connection.identity.acceptedAt + REGISTER_TIMEOUT_MS + 1;
-      if (at === null || due < at) at = due;
-    }
-    if (at === null) return null;
-    return Math.max(at, this.#nextSilenceCheckAt, now + TICK_INTERVAL_MS);
+    let at = this.#members.nextSweepAt() ?? Infinity;
+    for (const { admitting } of this.#members.sockets()) at = Math.min(at, admitting?.askAgainAt ?? Infinity);
+    return at === Infinity ? null : Math.max(at, now + TICK_INTERVAL_MS);
   }
 
+  /** When `tick` must be called even if the pool sleeps until then; null if never (H6, H13). */
+  nextDeadlineAt(): number | null {
+    const at = Math.min(
+      this.#assignments.nextDeadlineAt() ?? Infinity,
+      this.#members.nextReleaseAt() ?? Infinity,
+    );
+    return at === Infinity ? null : at;
+  }
+
+  /** @param slotsPerMachine streams one machine may decode at once, from the catalog. */
   report(now: number, slotsPerMachine: number): PoolReport {
-    const machines = [...this.#machines.values()].map((connection) => ({
-      machineId: connection.identity.machineId,
-      owner: connection.identity.owner,
-      version: connection.registration?.version ?? null,
-      loadedModels: connection.registration?.loadedModels ?? [],
-      blockedBy: routableGate(connection, now),
-      loaded: isLoaded(connection, this.model),
-      inFlight: connection.attempts.size,
-      freeSlots: Math.max(0, freeSlots(connection, slotsPerMachine)),
-    }));
     return {
       model: this.model,
-      machines,
+      machines: reportMachines(
+        this.model,
+        this.#members.machines(),
+        this.#assignments.all(),
+        slotsPerMachine,
+        now,
+      ),
       inFlight: this.#dispatch.inFlight,
       queued: this.#dispatch.queued,
-      ignored: { ...this.#dispatch.ignored, unknownTypes: this.#unknownTypes },
+      settingsVersion: this.#settings.version,
+      ignored: {
+        records: this.#dispatch.ignored.records,
+        messages: this.#dispatch.ignored.messages + this.#messagesIgnored,
+        statuses: this.#assignments.ignored,
+        unknownTypes: this.#unknownTypes,
+      },
     };
   }
 
@@ -300,13 +335,16 @@ export class Pool {
       this.#onRegister(connection, message, now);
       return;
     }
-    if (isUnregistered(connection) && connection.admitting === null) {
-      this.#close(connection, "badMessage", now, "the first frame must be register");
+    if (isUnregistered(connection)) {
+      this.#members.close(connection, "badMessage", now, "the first frame must be register");
       return;
     }
     switch (message.type) {
       case "heartbeat":
         this.#onHeartbeat(connection, message, now);
+        return;
+      case "assign_model_status":
+        this.#onStatus(connection, message, now);
         return;
       case "inference_accepted":
         this.#dispatch.accepted(connection, message.stream, message.request_id, now);
@@ -317,116 +355,118 @@ export class Pool {
       case "inference_error":
         this.#dispatch.failed(connection, message, now);
         return;
-      case "assign_model_status":
       case "attestation_response":
-        // No assignment and no challenge is ever sent by this pool yet, so these answer nothing.
-        this.#dispatch.ignored.messages += 1;
+        // No challenge is ever sent by this pool yet, so it answers nothing.
+        this.#messagesIgnored += 1;
     }
   }
 
   #onRegister(connection: Connection, register: Register, now: number): void {
-    const { identity } = connection;
     if (connection.registration !== null || connection.admitting !== null) {
-      this.#close(connection, "badMessage", now, "register came twice");
-    } else if (register.machine_id !== identity.machineId) {
-      this.#close(connection, "badMessage", now, "register names another machine than the dial");
+      this.#members.close(connection, "badMessage", now, "register came twice");
+    } else if (register.machine_id !== connection.identity.machineId) {
+      this.#members.close(connection, "badMessage", now, "register names another machine than the dial");
     } else {
-      connection.admitting = { registration: this.#registrationOf(register) };
-      this.#ports.askFleet(connection, { identity, register });
+      this.#ask(connection, register);
     }
   }
 
-  #registrationOf(register: Register): Registration {
-    const advertised = register.models.find((model) => model.id === this.model);
-    return {
-      sessionId: register.session_id,
-      version: register.version ?? null,
-      privateOnly: register.private_only ?? false,
-      advertises: advertised !== undefined,
-      decodeTps: advertised?.decode_tps ?? null,
-      prefillTps: advertised?.prefill_tps ?? null,
-      loadedModels: register.loaded_models,
-      maxConcurrency: register.max_concurrency,
-      running: 0,
-      accepting: true,
-      thermalState: "nominal",
-    };
+  #ask(connection: Connection, register: Register): void {
+    const registration = connection.admitting?.registration ?? registrationOf(register, this.model);
+    connection.admitting = { registration, register, askAgainAt: null };
+    this.#ports.askFleet(connection, { identity: connection.identity, register, pool: this.model });
   }
 
-  #onHeartbeat(connection: Connection, heartbeat: Heartbeat, now: number): void {
-    const known = connection.registration ?? connection.admitting?.registration;
-    if (known === undefined) return;
-    const registration: Registration = {
-      ...known,
-      loadedModels: heartbeat.loaded_models,
-      maxConcurrency: heartbeat.max_concurrency,
-      running: heartbeat.running,
-      accepting: heartbeat.accepting,
-      thermalState: heartbeat.thermal_state,
-    };
-    if (connection.registration === null) {
-      connection.admitting = { registration };
-      return;
-    }
+  /** The register counts from here on; the machine's older socket makes way (H11). */
+  #enter(
+    connection: Connection,
+    pools: readonly ModelId[],
+    assignment: Registered["assignment"],
+    now: number,
+  ): void {
+    const { admitting } = connection;
+    if (admitting === null) return;
+    const { machineId } = connection.identity;
+    connection.admitting = null;
+    // A machine admitted by its record before has sent heartbeats since: they are newer than its register.
+    const registration = connection.registration ?? admitting.registration;
     connection.registration = registration;
-    connection.refusedUntil = 0;
     connection.save();
+    const older = this.#members.admit(connection);
+    this.#sendRegistered(connection, pools, assignment);
+    this.#assignments.reloadAfterRegister(machineId, registration.loadedModels, now);
+    this.#assignments.observe(machineId, registration.held, registration.loadedModels, now);
+    // Only now, so that what ran on the older socket without a byte can go to this one.
+    if (older !== undefined) this.#members.close(older, "superseded", now);
     this.#dispatch.drain(now);
   }
 
-  #sendRegistered(connection: Connection, pools: readonly ModelId[]): void {
+  #onHeartbeat(connection: Connection, heartbeat: Heartbeat, now: number): void {
+    const { admitting, registration } = connection;
+    if (admitting !== null) {
+      connection.admitting = { ...admitting, registration: withHeartbeat(admitting.registration, heartbeat) };
+    }
+    if (registration === null) return;
+    connection.registration = withHeartbeat(registration, heartbeat);
+    connection.refusedUntil = 0;
+    connection.save();
+    if (heartbeat.accepting) {
+      connection.isOwnerBusy = false;
+      // While it takes no work it is stopping or away for its owner: what it holds then says nothing of its order.
+      const { machineId } = connection.identity;
+      this.#assignments.observe(machineId, heartbeat.assignment, heartbeat.loaded_models, now);
+    }
+    this.#noteHeld(connection, registration.held, heartbeat.assignment);
+    this.#dispatch.drain(now);
+  }
+
+  #onStatus(connection: Connection, message: AssignModelStatus, now: number): void {
+    if (connection.registration === null) {
+      this.#assignments.ignored += 1;
+      return;
+    }
+    const isApplied = this.#assignments.status(connection.identity.machineId, message, now);
+    if (isApplied) this.#dispatch.drain(now);
+  }
+
+  /** The fleet learns when a machine has heard of an order that no pool waits for, such as its release. */
+  #noteHeld(connection: Connection, before: HeldAssignment, held: HeldAssignment): void {
+    if (held === null || (before?.epoch === held.epoch && before.model_id === held.model_id)) return;
+    this.#ports.tellFleet({ kind: "holds", machineId: connection.identity.machineId, held });
+  }
+
+  #onRecord(record: PoolRecord): void {
+    const { machineId, mode } = record;
+    for (const connection of this.#members.socketsOf(machineId)) {
+      connection.record = record;
+      connection.isOwnerBusy = false;
+      connection.isDismissed = false;
+      if (mode === "assigned" && connection.registration !== null) {
+        // At once, before the next heartbeat (F11).
+        connection.registration = { ...connection.registration, loadedModels: [this.model] };
+        connection.save();
+      }
+    }
+    // The other modes are the fleet's own doing.
+    const isNews = mode === "draining" || mode === "loading" || mode === "assigned" || mode === "failed";
+    if (isNews) this.#ports.tellFleet({ kind: "record", machineId, record: reportRecord(record) });
+  }
+
+  #sendRegistered(
+    connection: Connection,
+    pools: readonly ModelId[],
+    assignment: Registered["assignment"],
+  ): void {
     connection.socket.send(
       encodeDownstream({
         type: "registered",
         machine_id: connection.identity.machineId,
         pool: this.model,
         pools: [...pools],
-        assignment: {
-          model_id: null,
-          epoch: NEVER_MANAGED,
-          drain_ms: DRAIN_TIMEOUT_MS,
-          load_ms: LOAD_TIMEOUT_MS,
-        },
+        assignment,
         heartbeat_ms: HEARTBEAT_INTERVAL_MS,
         flush_ms: FLUSH_INTERVAL_MS,
       }),
     );
   }
-
-  #close(
-    connection: Connection,
-    reason:
-      | "badMessage"
-      | "superseded"
-      | "notRegistered"
-      | "silent"
-      | "notAllowed"
-      | "foreignKey"
-      | "tooOld"
-      | "restart",
-    now: number,
-    detail?: string,
-  ): void {
-    connection.socket.close(reason, detail);
-    this.#drop(connection, now);
-  }
-
-  #drop(connection: Connection, now: number): void {
-    connection.closed = true;
-    this.#sockets.delete(connection);
-    this.#dispatch.connectionLost(connection, now);
-    const { machineId } = connection.identity;
-    if (this.#machines.get(machineId) !== connection) return;
-    this.#machines.delete(machineId);
-    this.#ports.forgetMachine(machineId);
-  }
-
-  #expectingUntil(): number {
-    const forMissing = this.#missing.size > 0 ? this.#startedAt + RECONNECT_GRACE_MS : 0;
-    return Math.max(forMissing, this.#lostUntil);
-  }
-}
-
-function isUnregistered(connection: Connection): boolean {
-  return connection.registration === null;
 }

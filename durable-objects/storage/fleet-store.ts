@@ -1,32 +1,86 @@
 import { z } from "zod";
 
-import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
-import type { Register } from "../../protocol/upstream.ts";
+import { flagNameSchema } from "../../core/flags.ts";
+import type { Cooldown, FleetStore, Intent, Machine, Membership, Switch } from "../../core/fleet/machine.ts";
+import type { FlagState, FlagStore } from "../../core/fleet/settings.ts";
+import { SWITCH_HISTORY } from "../../core/limits.ts";
+import {
+  epochSchema,
+  machineIdSchema,
+  modelIdSchema,
+  type MachineId,
+  type ModelId,
+} from "../../protocol/ids.ts";
+import { hardwareSchema } from "../../protocol/upstream.ts";
 import { FLEET_MIGRATIONS, migrate } from "./migrations.ts";
 
-/** What the fleet knows of a machine, connected or not. */
-export interface MachineRecord {
-  readonly machineId: MachineId;
-  readonly owner: string;
-  readonly publicKey: string;
-  /** Ids of the models on its disk, as it last said. */
-  readonly models: readonly ModelId[];
-  /** The list of pools it was last told. */
-  readonly pools: readonly ModelId[];
-}
+/** The fleet's SQLite: the machine directory, memberships, orders, flags, and revoked tokens. */
 
-export interface Membership {
-  readonly machineId: MachineId;
-  readonly pool: string;
-  readonly dialedAt: number;
-}
+type MachineRow = {
+  machine_id: string;
+  owner: string;
+  public_key: string;
+  version: string | null;
+  session_id: string;
+  hardware: string;
+  models: string;
+  pools: string;
+  first_registered_at: number;
+  registered_at: number;
+  private_only: number;
+  max_concurrency: number;
+  quarantined: number;
+};
+
+type IntentRow = {
+  machine_id: string;
+  epoch: number;
+  model: string | null;
+  from_model: string | null;
+  reason: string;
+  phase: string;
+  outcome: string | null;
+  error_code: string | null;
+  error_message: string | null;
+  pending: string;
+  heard: number;
+  pinned: number;
+  started_at: number;
+  phase_at: number;
+  rounds: number;
+  retry_at: number | null;
+};
+
+type SwitchRow = {
+  at: number;
+  machine_id: string;
+  from_model: string | null;
+  to_model: string | null;
+  epoch: number;
+  reason: string;
+  outcome: string;
+  error: string | null;
+  took_ms: number;
+};
 
 const modelIdsSchema = z.array(modelIdSchema);
+/** Rows written before speeds were kept hold bare ids. */
+const machineModelsSchema = z.array(
+  z.union([
+    modelIdSchema.transform((id) => ({ id, sizeBytes: 0, decodeTps: null, prefillTps: null })),
+    z.object({
+      id: modelIdSchema,
+      sizeBytes: z.number(),
+      decodeTps: z.number().nullable(),
+      prefillTps: z.number().nullable(),
+    }),
+  ]),
+);
+const phaseSchema = z.enum(["releasing", "expecting", "ordered", "done"]);
+const outcomeSchema = z.enum(["succeeded", "failed"]);
+const switchOutcomeSchema = z.enum(["succeeded", "failed", "superseded"]);
 
-type MachineRow = { machine_id: string; owner: string; public_key: string; models: string; pools: string };
-
-/** The fleet's SQLite: the machine directory, memberships and revoked tokens. */
-export class FleetStore {
+export class SqlFleetStore implements FleetStore, FlagStore {
   readonly #sql: SqlStorage;
 
   constructor(storage: DurableObjectStorage) {
@@ -34,64 +88,29 @@ export class FleetStore {
     storage.transactionSync(() => migrate(this.#sql, FLEET_MIGRATIONS));
   }
 
-  machine(machineId: MachineId): MachineRecord | null {
-    const [row] = this.#sql
-      .exec<MachineRow>(
-        "SELECT machine_id, owner, public_key, models, pools FROM machines WHERE machine_id = ?",
-        machineId,
-      )
-      .toArray();
-    return row === undefined ? null : machineOf(row);
+  machines(): Machine[] {
+    return this.#sql.exec<MachineRow>("SELECT * FROM machines").toArray().map(machineOf);
   }
 
-  /** Machines that may hold a socket somewhere. */
-  machinesWithMemberships(): MachineRecord[] {
-    return this.#sql
-      .exec<MachineRow>(
-        `SELECT machine_id, owner, public_key, models, pools FROM machines
-         WHERE machine_id IN (SELECT machine_id FROM memberships)`,
-      )
-      .toArray()
-      .map(machineOf);
-  }
-
-  /** Writes what a machine said of itself. Owner and key are those of its first register for ever (H22). */
-  saveRegister(register: Register, owner: string, pools: readonly ModelId[], now: number): void {
+  saveMachine(machine: Machine): void {
     this.#sql.exec(
-      `INSERT INTO machines (machine_id, owner, public_key, version, session_id, hardware, models, pools,
-         first_registered_at, registered_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (machine_id) DO UPDATE SET version = excluded.version, session_id = excluded.session_id,
-         hardware = excluded.hardware, models = excluded.models, pools = excluded.pools,
-         registered_at = excluded.registered_at`,
-      register.machine_id,
-      owner,
-      register.public_key,
-      register.version ?? null,
-      register.session_id,
-      JSON.stringify(register.hardware),
-      JSON.stringify(register.models.map((model) => model.id)),
-      JSON.stringify(pools),
-      now,
-      now,
+      `INSERT OR REPLACE INTO machines (machine_id, owner, public_key, version, session_id, hardware, models, pools,
+         first_registered_at, registered_at, private_only, max_concurrency, quarantined)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      machine.machineId,
+      machine.owner,
+      machine.publicKey,
+      machine.version,
+      machine.sessionId,
+      JSON.stringify(machine.hardware),
+      JSON.stringify(machine.models),
+      JSON.stringify(machine.pools),
+      machine.firstRegisteredAt,
+      machine.registeredAt,
+      Number(machine.privateOnly),
+      machine.maxConcurrency,
+      Number(machine.isQuarantined),
     );
-  }
-
-  savePools(machineId: MachineId, pools: readonly ModelId[]): void {
-    this.#sql.exec("UPDATE machines SET pools = ? WHERE machine_id = ?", JSON.stringify(pools), machineId);
-  }
-
-  addMembership(machineId: MachineId, pool: string, now: number): void {
-    this.#sql.exec(
-      `INSERT INTO memberships (machine_id, pool, dialed_at) VALUES (?, ?, ?)
-       ON CONFLICT (machine_id, pool) DO UPDATE SET dialed_at = excluded.dialed_at`,
-      machineId,
-      pool,
-      now,
-    );
-  }
-
-  removeMembership(machineId: MachineId, pool: string): void {
-    this.#sql.exec("DELETE FROM memberships WHERE machine_id = ? AND pool = ?", machineId, pool);
   }
 
   memberships(): Membership[] {
@@ -105,6 +124,128 @@ export class FleetStore {
         pool: row.pool,
         dialedAt: row.dialed_at,
       }));
+  }
+
+  saveMembership({ machineId, pool, dialedAt }: Membership): void {
+    this.#sql.exec("INSERT OR REPLACE INTO memberships VALUES (?, ?, ?)", machineId, pool, dialedAt);
+  }
+
+  removeMembership(machineId: MachineId, pool: string): void {
+    this.#sql.exec("DELETE FROM memberships WHERE machine_id = ? AND pool = ?", machineId, pool);
+  }
+
+  intents(): Intent[] {
+    return this.#sql.exec<IntentRow>("SELECT * FROM intents").toArray().map(intentOf);
+  }
+
+  saveIntent(intent: Intent): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      intent.machineId,
+      intent.epoch,
+      intent.model,
+      intent.from,
+      intent.reason,
+      intent.phase,
+      intent.outcome,
+      intent.error?.code ?? null,
+      intent.error?.message ?? null,
+      JSON.stringify(intent.pending),
+      Number(intent.isHeard),
+      Number(intent.isPinned),
+      intent.startedAt,
+      intent.phaseAt,
+      intent.rounds,
+      intent.retryAt,
+    );
+  }
+
+  cooldowns(): Cooldown[] {
+    return this.#sql
+      .exec<{ machine_id: string; model: string; until: number }>("SELECT * FROM cooldowns")
+      .toArray()
+      .map((row) => ({
+        machineId: machineIdSchema.parse(row.machine_id),
+        model: modelIdSchema.parse(row.model),
+        until: row.until,
+      }));
+  }
+
+  saveCooldown({ machineId, model, until }: Cooldown): void {
+    this.#sql.exec("INSERT OR REPLACE INTO cooldowns VALUES (?, ?, ?)", machineId, model, until);
+  }
+
+  removeCooldown(machineId: MachineId, model: ModelId): void {
+    this.#sql.exec("DELETE FROM cooldowns WHERE machine_id = ? AND model = ?", machineId, model);
+  }
+
+  addSwitch(entry: Switch): void {
+    this.#sql.exec(
+      `INSERT INTO switches (at, machine_id, from_model, to_model, epoch, reason, outcome, error, took_ms)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      entry.at,
+      entry.machineId,
+      entry.from,
+      entry.to,
+      entry.epoch,
+      entry.reason,
+      entry.outcome,
+      entry.error,
+      entry.tookMs,
+    );
+    this.#sql.exec("DELETE FROM switches WHERE id <= (SELECT MAX(id) FROM switches) - ?", SWITCH_HISTORY);
+  }
+
+  switches(limit: number): Switch[] {
+    return this.#sql
+      .exec<SwitchRow>(
+        `SELECT at, machine_id, from_model, to_model, epoch, reason, outcome, error, took_ms
+         FROM switches ORDER BY id DESC LIMIT ?`,
+        limit,
+      )
+      .toArray()
+      .map(switchOf);
+  }
+
+  flags(): FlagState[] {
+    return this.#sql
+      .exec<{ name: string; text: string | null; last_read: string | null; invalid: string | null }>(
+        "SELECT name, text, last_read, invalid FROM flags",
+      )
+      .toArray()
+      .map((row) => ({
+        name: flagNameSchema.parse(row.name),
+        text: row.text,
+        lastRead: row.last_read,
+        invalid: row.invalid,
+      }));
+  }
+
+  saveFlag({ name, text, lastRead, invalid }: FlagState, version: number): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO flags VALUES (?, ?, ?, ?, ?)",
+      name,
+      text,
+      lastRead,
+      invalid,
+      version,
+    );
+  }
+
+  flagsVersion(): number {
+    return this.#sql.exec<{ n: number }>("SELECT COALESCE(MAX(version), 0) AS n FROM flags").one().n;
+  }
+
+  /** The catalog in force as JSON text, with its version; null before the first one. */
+  catalog(): { readonly version: number; readonly json: string } | null {
+    const [row] = this.#sql
+      .exec<{ version: number; json: string }>("SELECT version, json FROM catalog")
+      .toArray();
+    return row ?? null;
+  }
+
+  saveCatalog(version: number, json: string): void {
+    this.#sql.exec("INSERT OR REPLACE INTO catalog VALUES (1, ?, ?)", version, json);
   }
 
   revokeToken(tokenId: string, now: number): void {
@@ -123,12 +264,54 @@ export class FleetStore {
   }
 }
 
-function machineOf(row: MachineRow): MachineRecord {
+function machineOf(row: MachineRow): Machine {
   return {
     machineId: machineIdSchema.parse(row.machine_id),
     owner: row.owner,
     publicKey: row.public_key,
-    models: modelIdsSchema.parse(JSON.parse(row.models)),
+    version: row.version,
+    sessionId: row.session_id,
+    hardware: hardwareSchema.parse(JSON.parse(row.hardware)),
+    models: machineModelsSchema.parse(JSON.parse(row.models)),
     pools: modelIdsSchema.parse(JSON.parse(row.pools)),
+    firstRegisteredAt: row.first_registered_at,
+    registeredAt: row.registered_at,
+    privateOnly: row.private_only === 1,
+    maxConcurrency: row.max_concurrency,
+    isQuarantined: row.quarantined === 1,
+  };
+}
+
+function intentOf(row: IntentRow): Intent {
+  return {
+    machineId: machineIdSchema.parse(row.machine_id),
+    epoch: epochSchema.parse(row.epoch),
+    model: modelIdSchema.nullable().parse(row.model),
+    from: modelIdSchema.nullable().parse(row.from_model),
+    reason: row.reason,
+    phase: phaseSchema.parse(row.phase),
+    outcome: outcomeSchema.nullable().parse(row.outcome),
+    error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? "" },
+    pending: z.array(z.string()).parse(JSON.parse(row.pending)),
+    isHeard: row.heard === 1,
+    isPinned: row.pinned === 1,
+    startedAt: row.started_at,
+    phaseAt: row.phase_at,
+    rounds: row.rounds,
+    retryAt: row.retry_at,
+  };
+}
+
+function switchOf(row: SwitchRow): Switch {
+  return {
+    at: row.at,
+    machineId: machineIdSchema.parse(row.machine_id),
+    from: modelIdSchema.nullable().parse(row.from_model),
+    to: modelIdSchema.nullable().parse(row.to_model),
+    epoch: epochSchema.parse(row.epoch),
+    reason: row.reason,
+    outcome: switchOutcomeSchema.parse(row.outcome),
+    error: row.error,
+    tookMs: row.took_ms,
   };
 }

@@ -11,6 +11,13 @@ export const POOL_MIGRATIONS: readonly string[] = [
     requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
     PRIMARY KEY (hour_at, key_id, outcome)) WITHOUT ROWID`,
+  // What is known of each machine's assignment, also without a socket (H2).
+  `CREATE TABLE records (
+    machine_id TEXT PRIMARY KEY, mode TEXT NOT NULL, epoch INTEGER NOT NULL, since INTEGER NOT NULL,
+    deadline_at INTEGER, drain_ms INTEGER NOT NULL, load_ms INTEGER NOT NULL, public_key TEXT NOT NULL,
+    error_code TEXT, error_message TEXT) WITHOUT ROWID`,
+  // One row: the fleet's settings as they were last heard.
+  "CREATE TABLE settings (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL)",
 ];
 
 export const FLEET_MIGRATIONS: readonly string[] = [
@@ -25,6 +32,26 @@ export const FLEET_MIGRATIONS: readonly string[] = [
     PRIMARY KEY (machine_id, pool)) WITHOUT ROWID`,
   // Checked on every dial, since KV may hand out a deleted token for a minute (H22).
   "CREATE TABLE revoked_tokens (token_id TEXT PRIMARY KEY, revoked_at INTEGER NOT NULL) WITHOUT ROWID",
+  "ALTER TABLE machines ADD COLUMN private_only INTEGER NOT NULL DEFAULT 0",
+  "ALTER TABLE machines ADD COLUMN max_concurrency INTEGER NOT NULL DEFAULT 1",
+  "ALTER TABLE machines ADD COLUMN quarantined INTEGER NOT NULL DEFAULT 0",
+  // The newest order about each machine (H3, H4).
+  `CREATE TABLE intents (
+    machine_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, model TEXT, from_model TEXT, reason TEXT NOT NULL,
+    phase TEXT NOT NULL, outcome TEXT, error_code TEXT, error_message TEXT, pending TEXT NOT NULL,
+    heard INTEGER NOT NULL, pinned INTEGER NOT NULL, started_at INTEGER NOT NULL, phase_at INTEGER NOT NULL,
+    rounds INTEGER NOT NULL, retry_at INTEGER) WITHOUT ROWID`,
+  `CREATE TABLE cooldowns (
+    machine_id TEXT NOT NULL, model TEXT NOT NULL, until INTEGER NOT NULL,
+    PRIMARY KEY (machine_id, model)) WITHOUT ROWID`,
+  `CREATE TABLE switches (
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, machine_id TEXT NOT NULL, from_model TEXT, to_model TEXT,
+    epoch INTEGER NOT NULL, reason TEXT NOT NULL, outcome TEXT NOT NULL, error TEXT, took_ms INTEGER NOT NULL)`,
+  // The flags in force, and what KV held when it was last read (H17).
+  `CREATE TABLE flags (
+    name TEXT PRIMARY KEY, text TEXT, last_read TEXT, invalid TEXT, version INTEGER NOT NULL) WITHOUT ROWID`,
+  // One row: the catalog in force.
+  "CREATE TABLE catalog (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, json TEXT NOT NULL)",
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

@@ -1,17 +1,30 @@
 import { USAGE_RETENTION_MS } from "../../core/limits.ts";
+import { INITIAL_SETTINGS, poolSettingsSchema, type PoolSettings } from "../../core/pool/settings.ts";
 import type { UsageRow } from "../../core/pool/usage.ts";
 import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { migrate, POOL_MIGRATIONS } from "./migrations.ts";
+import { SqlRecordStore } from "./record-store.ts";
 
 /** What a pool keeps in SQLite. Nothing here is on the path of a request. */
 export class PoolStore {
   readonly #sql: SqlStorage;
   readonly #storage: DurableObjectStorage;
+  readonly records: SqlRecordStore;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
     storage.transactionSync(() => migrate(this.#sql, POOL_MIGRATIONS));
+    this.records = new SqlRecordStore(this.#sql);
+  }
+
+  settings(): PoolSettings {
+    const [row] = this.#sql.exec<{ json: string }>("SELECT json FROM settings").toArray();
+    return row === undefined ? INITIAL_SETTINGS : poolSettingsSchema.parse(JSON.parse(row.json));
+  }
+
+  saveSettings(settings: PoolSettings): void {
+    this.#sql.exec("INSERT OR REPLACE INTO settings VALUES (1, ?)", JSON.stringify(settings));
   }
 
   connectedMachines(): MachineId[] {

@@ -1,20 +1,23 @@
 import type { Downstream, Registered } from "../../protocol/downstream.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
-import type { Hardware, Heartbeat, Register } from "../../protocol/upstream.ts";
-import { PROTOCOL_VERSION } from "../../protocol/version.ts";
+import type { Hardware } from "../../protocol/upstream.ts";
 import { admit } from "./agent/admission.ts";
+import { composeHeartbeat, composeRegister, type MachineView } from "./agent/announcements.ts";
+import { orderOf, type HeldAssignment } from "./agent/assignment.ts";
+import { Duty, type DutyPhase } from "./agent/duty.ts";
 import { Heartbeats } from "./agent/heartbeats.ts";
 import { Jobs, type CreateAnswerEncoder } from "./agent/jobs.ts";
 import { ModelHolder } from "./agent/model-holder.ts";
 import { PoolSockets } from "./agent/pool-sockets.ts";
 import type { Clock, Dial, Log, OfferedModel, Random, Vitals } from "./agent/ports.ts";
 import type { Session } from "./agent/session.ts";
+import { Speeds } from "./agent/speeds.ts";
 import { Standby } from "./agent/standby.ts";
 import { EngineError, type Engine, type LoadedModel } from "./engine.ts";
 
 /**
- * The agent of one machine: it holds the sockets to the coordinator's pools, the one loaded model and the requests
- * that run on it, and tells each of the three what follows from the others. It does no input or output of its own:
+ * The agent of one machine: it holds the sockets to the coordinator's pools, the one loaded model, the requests that
+ * run on it and the order it is under, and tells each of the four what follows from the others. It does no input or output of its own:
  * all comes in through ports, and a simulator drives this very class on a virtual clock.
  */
 
@@ -32,6 +35,8 @@ export interface AgentConfig {
   readonly contextTokens: number;
   /** Serve only the owner's own requests. */
   readonly privateOnly: boolean;
+  /** What `saveAssignment` was given last, in this or an earlier run of the program; null if never. */
+  readonly assignment: HeldAssignment | null;
 }
 
 export interface AgentPorts {
@@ -42,6 +47,8 @@ export interface AgentPorts {
   readonly createAnswerEncoder: CreateAnswerEncoder;
   /** The newest known; cheap, called often. */
   readonly vitals: () => Vitals;
+  /** Keeps the assignment over restarts; it is safe when the call returns. @throws if it could not be written. */
+  readonly saveAssignment: (held: HeldAssignment) => void;
   readonly log: Log;
 }
 
@@ -52,7 +59,8 @@ export type StopCause =
 
 /** What a person wants to see of a running agent. */
 export interface AgentStatus {
-  readonly state: "serving" | "loading" | "idle" | "stopping";
+  readonly state: "serving" | "draining" | "loading" | "idle" | "failed" | "stopping";
+  /** What is loaded or being loaded; of a failed order, what could not be. */
   readonly model: string | null;
   /** Of a load, 0 to 1. */
   readonly progress: number;
@@ -63,9 +71,14 @@ export interface AgentStatus {
   readonly pools: number;
   /** When the next dial is due, if there is no connection. */
   readonly nextDialAt: number | null;
+  /** Null while the machine chooses its model itself. */
+  readonly assignment: {
+    readonly model: string;
+    readonly epoch: number;
+    readonly reason: string;
+    readonly phase: DutyPhase;
+  } | null;
 }
-
-type Order = Extract<Downstream, { type: "assign_model" }> | Registered["assignment"];
 
 export class Agent {
   /** Settles when everything is closed and unloaded. */
@@ -76,12 +89,13 @@ export class Agent {
   readonly #standby: Standby;
   readonly #jobs: Jobs;
   readonly #sockets: PoolSockets;
+  readonly #duty: Duty;
   readonly #heartbeats: Heartbeats;
+  readonly #speeds = new Speeds();
   #finish: (cause: StopCause) => void = () => {};
   #stopCause: StopCause | null = null;
   #isClosing = false;
   #wasServing = false;
-  #ignoredEpoch = 0;
 
   constructor(config: AgentConfig, ports: AgentPorts) {
     this.#config = config;
@@ -89,27 +103,55 @@ export class Agent {
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
-    this.#holder = new ModelHolder(
-      config,
+    this.#holder = this.#createHolder();
+    this.#standby = this.#createStandby();
+    this.#jobs = this.#createJobs();
+    this.#sockets = this.#createSockets();
+    this.#duty = this.#createDuty();
+    this.#heartbeats = new Heartbeats(ports.clock, {
+      compose: () => composeHeartbeat(this.#view()),
+      requestsOf: (session) => this.#jobs.countOf(session),
+    });
+  }
+
+  #createHolder(): ModelHolder {
+    return new ModelHolder(
+      this.#config,
       {
         onChange: () => this.#onChange(),
+        onProgress: (progress) => this.#duty.onProgress(progress),
         onLoadFailed: (model, error) => this.#standby.onFailure(model.id, error),
-        onDied: (model, error) => this.#standby.onFailure(model.id, error),
+        onDied: (model, error) => this.#onDied(model.id, error),
       },
-      ports,
+      this.#ports,
     );
-    this.#standby = new Standby(
-      config.models,
+  }
+
+  #createStandby(): Standby {
+    return new Standby(
+      this.#config.models,
       this.#holder,
       {
         mayLoad: () => this.#stopCause === null,
+        isManaged: () => this.#duty.isManaged(),
+        reloadAssigned: () => this.#duty.reload(),
+        onBenched: (modelId, error) => this.#duty.onBenched(modelId, error),
         onOfferChanged: () => this.#onOfferChanged(),
       },
-      ports,
+      this.#ports,
     );
-    this.#jobs = this.#createJobs();
-    this.#sockets = this.#createSockets();
-    this.#heartbeats = new Heartbeats(ports.clock, () => this.#composeHeartbeat());
+  }
+
+  #createDuty(): Duty {
+    return new Duty(
+      this.#config,
+      {
+        onChange: () => this.#onChange(),
+        onReleased: () => this.#onReleased(),
+        sessionOf: (pool) => this.#sockets.registeredIn(pool),
+      },
+      { ...this.#ports, holder: this.#holder, jobs: this.#jobs },
+    );
   }
 
   #createJobs(): Jobs {
@@ -118,15 +160,21 @@ export class Agent {
         admit: (request) =>
           admit(request, {
             isStopping: this.#stopCause !== null,
-            model: this.#standby.offered().find(({ id }) => id === request.model_id),
+            model: this.#offered().find(({ id }) => id === request.model_id),
+            duty: this.#duty.view(),
             holding: this.#holder.holding(),
+            running: this.#jobs.running(),
             held: this.#jobs.held(),
             slots: this.#holder.slots(),
           }),
         load: (model) => this.#holder.hold(model),
+        visit: (model) => this.#duty.visit(model),
         onChange: () => this.#onChange(),
         onJobOver: () => this.#onJobOver(),
-        onAnswered: (model) => this.#standby.onAnswered(model),
+        onAnswered: (model, result) => {
+          this.#standby.onAnswered(model);
+          this.#speeds.note(model, result);
+        },
         onStuck: (loaded) => this.#onStuck(loaded),
       },
       this.#ports,
@@ -137,7 +185,7 @@ export class Agent {
     return new PoolSockets(
       {
         ownPools: () => this.#ownPools(),
-        composeRegister: () => this.#composeRegister(),
+        composeRegister: () => composeRegister(this.#config, this.#view()),
         onRegistered: (session, message) => this.#onRegistered(session, message),
         onMessage: (session, message) => this.#onMessage(session, message),
         onEnded: (session) => this.#onEnded(session),
@@ -151,10 +199,11 @@ export class Agent {
     );
   }
 
-  /** Connects and meanwhile loads the first model, so that the first request finds it warm. */
+  /** Connects and meanwhile loads the assigned or the first model, so that the first request finds it warm. */
   start(): void {
+    this.#duty.resume();
     this.#standby.fill();
-    this.#sockets.start();
+    this.#sockets.start(this.#duty.held().epoch);
     this.#heartbeats.start();
   }
 
@@ -164,6 +213,7 @@ export class Agent {
     this.#stopCause = cause;
     this.#ports.log.info("stopping", { running: this.#jobs.held() });
     this.#standby.stop();
+    this.#duty.stop();
     this.#heartbeats.onChange();
     // Before anything may close: a socket that ends from here on is not to be replaced.
     this.#sockets.stopDialing();
@@ -180,26 +230,41 @@ export class Agent {
   }
 
   status(): AgentStatus {
-    const holding = this.#holder.holding();
-    const isLoading = holding.status === "loading";
-    const held = holding.status === "loaded" ? holding.loaded.model.id : null;
-    const serving = held === null ? "idle" : "serving";
+    const { phase, assigned } = this.#duty.view();
     return {
-      state: this.#stopCause !== null ? "stopping" : isLoading ? "loading" : serving,
-      model: isLoading ? holding.model.id : held,
+      state: this.#state(),
+      model: phase === "loading" || phase === "failed" ? assigned : this.#holder.modelId(),
       progress: this.#holder.progress(),
-      running: this.#jobs.held(),
+      running: this.#taken(),
       slots: this.#holder.slots(),
       tokens: this.#jobs.tokensWritten(),
       pools: this.#sockets.registered().length,
       nextDialAt: this.#sockets.nextDialAt(),
+      assignment:
+        assigned === null
+          ? null
+          : { model: assigned, epoch: this.#duty.held().epoch, reason: this.#duty.reason(), phase },
     };
+  }
+
+  #state(): AgentStatus["state"] {
+    if (this.#stopCause !== null) return "stopping";
+    const { phase } = this.#duty.view();
+    if (phase === "draining" || phase === "loading" || phase === "failed") return phase;
+    switch (this.#holder.holding().status) {
+      case "empty":
+        return "idle";
+      case "loading":
+        return "loading";
+      case "loaded":
+        return "serving";
+    }
   }
 
   #onRegistered(session: Session, message: Registered): void {
     this.#ports.log.info("connected", { pool: message.pool, pools: message.pools.join(" ") });
+    this.#duty.take(orderOf(message.assignment));
     this.#heartbeats.greet(session, message.heartbeat_ms);
-    this.#onOrder(message.assignment);
     this.#onChange();
   }
 
@@ -207,7 +272,7 @@ export class Agent {
     switch (message.type) {
       case "assign_model":
         this.#sockets.follow(message.epoch, message.pools);
-        this.#onOrder(message);
+        if (this.#duty.take(orderOf(message))) this.#heartbeats.remind(session);
         return;
       case "inference_request":
         this.#jobs.take(session, message);
@@ -227,16 +292,6 @@ export class Agent {
     }
   }
 
-  /**
-   * The one place where assignments arrive, from `registered` and `assign_model` alike (H8). This machine does not
-   * carry them out yet: it stays unmanaged, and the coordinator's deadline ends the order.
-   */
-  #onOrder({ model_id, epoch }: Order): void {
-    if (epoch === 0 || model_id === null || epoch === this.#ignoredEpoch) return;
-    this.#ignoredEpoch = epoch;
-    this.#ports.log.warn("ignored an assignment: this provider is unmanaged", { model: model_id, epoch });
-  }
-
   /** An engine that ignores an abort ignores everything: only its end frees the slot. */
   #onStuck(loaded: LoadedModel): void {
     const holding = this.#holder.holding();
@@ -244,7 +299,18 @@ export class Agent {
     const error = new EngineError("fault", "engine_hangs", "the engine does not stop a request");
     this.#ports.log.error("the engine does not stop a request: restarting it", { model: loaded.model.id });
     void this.#holder.release(error.message);
-    this.#standby.onFailure(loaded.model.id, error);
+    this.#onDied(loaded.model.id, error);
+  }
+
+  #onDied(modelId: string, error: EngineError): void {
+    this.#duty.onDied(modelId);
+    this.#standby.onFailure(modelId, error);
+  }
+
+  #onReleased(): void {
+    // While it was managed it offered all its models, also those that keep failing.
+    if (this.#offered().length < this.#config.models.length) this.#onOfferChanged();
+    this.#standby.fill();
   }
 
   #onEnded(session: Session): void {
@@ -269,10 +335,10 @@ export class Agent {
   }
 
   #onOfferChanged(): void {
-    const offered = this.#standby.offered();
+    const offered = this.#offered();
     this.#heartbeats.onChange();
     // With nothing left to offer the sockets stay, and the heartbeat says that no work is accepted.
-    if (offered.length === 0) return;
+    if (offered.length === 0 || this.#duty.isManaged()) return;
     const withdrawn = this.#config.models.filter((model) => !offered.includes(model));
     this.#sockets.renew(withdrawn.map(({ id }) => id));
   }
@@ -291,55 +357,38 @@ export class Agent {
     void this.#holder.release("this machine is stopping").then(() => this.#finish(cause));
   }
 
+  /** What may be asked for. Whether a managed machine can hold what it is told to is found out by trying. */
+  #offered(): readonly OfferedModel[] {
+    return this.#duty.isManaged() ? this.#config.models : this.#standby.offered();
+  }
+
+  /** A managed machine names its assigned pool, unless that one does not exist any more (H19). */
   #ownPools(): ModelId[] {
-    const offered = this.#standby.offered();
-    return (offered.length > 0 ? offered : this.#config.models).map(({ id }) => id);
+    const offered = this.#offered();
+    const own = (offered.length > 0 ? offered : this.#config.models).map(({ id }) => id);
+    const { assigned } = this.#duty.view();
+    return assigned === null ? own : [assigned, ...own.filter((id) => id !== assigned)];
   }
 
-  #loadedModels(): ModelId[] {
+  /** Slots that are not free. While they drain for its owner, a machine may have more requests than slots. */
+  #taken(): number {
+    return Math.min(this.#jobs.held(), this.#holder.slots());
+  }
+
+  #view(): MachineView {
     const holding = this.#holder.holding();
-    if (holding.status !== "loaded") return [];
-    const { id } = holding.loaded.model;
-    return this.#config.models.filter((model) => model.id === id).map((model) => model.id);
-  }
-
-  #composeRegister(): Register {
-    const { version, machineId, sessionId, publicKey, hardware, privateOnly } = this.#config;
+    const loadedId = holding.status === "loaded" ? holding.loaded.model.id : null;
+    const offered = this.#offered();
     return {
-      type: "register",
-      protocol: PROTOCOL_VERSION,
-      version,
-      machine_id: machineId,
-      session_id: sessionId,
       backend: this.#ports.engine.name,
-      public_key: publicKey,
-      hardware,
-      models: this.#standby.offered().map(({ id, sizeBytes, quantization }) => ({
-        id,
-        size_bytes: sizeBytes,
-        ...(quantization === undefined ? {} : { quantization }),
-      })),
-      loaded_models: this.#loadedModels(),
-      max_concurrency: this.#holder.slots(),
-      assignment: null,
-      ...(privateOnly ? { private_only: true } : {}),
-    };
-  }
-
-  #composeHeartbeat(): Heartbeat {
-    const vitals = this.#ports.vitals();
-    return {
-      type: "heartbeat",
-      loaded_models: this.#loadedModels(),
-      running: this.#jobs.held(),
-      // Nothing queues here behind the slots: the pool queues.
-      waiting: 0,
-      max_concurrency: this.#holder.slots(),
-      memory_free_gb: vitals.memoryFreeGb,
-      memory_pressure: vitals.memoryPressure,
-      thermal_state: vitals.thermalState,
-      accepting: this.#stopCause === null && this.#standby.offered().length > 0,
-      assignment: null,
+      offered,
+      loaded: this.#config.models.filter(({ id }) => id === loadedId).map(({ id }) => id),
+      speedOf: (model) => this.#speeds.of(model),
+      held: this.#duty.held(),
+      taken: this.#taken(),
+      slots: this.#holder.slots(),
+      accepting: this.#stopCause === null && offered.length > 0 && this.#duty.view().phase !== "visiting",
+      vitals: this.#ports.vitals(),
     };
   }
 }

@@ -16,13 +16,14 @@ import { createLog } from "./log.ts";
 import { findModels } from "./models.ts";
 import { createAnswerEncoder } from "./openai/answer-encoder.ts";
 import { HELP, readCommandLine, type Options } from "./options.ts";
-import { lockState, openIdentity } from "./state.ts";
+import { lockState, openIdentity, readAssignment, writeAssignment } from "./state.ts";
 import { StatusLine } from "./status-line.ts";
 import { UserError } from "./user-error.ts";
 
 /** The program: reads the command line, gives the agent its ports and waits for a signal. */
 
-const VITALS_INTERVAL_MS = 10_000;
+/** Short, because a switch looks there for the memory that the model before has given back. */
+const VITALS_INTERVAL_MS = 3000;
 /** After a second signal the engine has this long to free its memory before the process ends anyway. */
 const ABORT_LIMIT_MS = 6000;
 
@@ -70,6 +71,7 @@ async function serve(options: Options): Promise<number> {
   delete process.env["POOLKEEPER_PROVIDER_TOKEN"];
   const { models, skipped } = findModels(options.sources);
   const identity = openIdentity(options.stateDirectory, options.machineId);
+  const { assignment, warning } = readAssignment(options.stateDirectory);
   const version = readVersion();
 
   let print = (line: string): void => console.log(line);
@@ -87,6 +89,7 @@ async function serve(options: Options): Promise<number> {
     engine: createEngine(options),
     createAnswerEncoder,
     vitals: vitals.newest,
+    saveAssignment: (held) => writeAssignment(options.stateDirectory, held),
     log,
   };
   const agent = new Agent(
@@ -100,6 +103,7 @@ async function serve(options: Options): Promise<number> {
       slots: options.slots,
       contextTokens: options.contextTokens,
       privateOnly: options.privateOnly,
+      assignment,
     },
     ports,
   );
@@ -112,8 +116,9 @@ async function serve(options: Options): Promise<number> {
     engine: ports.engine.name,
     pid: process.pid,
   });
-  for (const warning of [...options.warnings, ...skipped.map((reason) => `skipped ${reason}`)])
-    log.warn(warning);
+  const warnings = [...options.warnings, ...skipped.map((reason) => `skipped ${reason}`)];
+  if (warning !== null) warnings.push(warning);
+  for (const line of warnings) log.warn(line);
 
   const stayAwake = options.caffeinate ? keepAwake() : () => {};
   const status = options.json || !process.stdout.isTTY ? null : showStatus(agent);

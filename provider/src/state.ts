@@ -16,19 +16,23 @@ import { join } from "node:path";
 
 import { z } from "zod";
 
-import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
+import { epochSchema, machineIdSchema, modelIdSchema, type MachineId } from "../../protocol/ids.ts";
+import type { HeldAssignment } from "./agent/assignment.ts";
 import { UserError } from "./user-error.ts";
 
 /**
- * What this machine is to the coordinator: an id and a key that stay the same for ever. Both live in the state
- * directory. The coordinator binds the id to the key, so losing the directory means becoming a new machine.
+ * What this machine is to the coordinator: an id and a key that stay the same for ever, and the newest order it was
+ * given. All live in the state directory. The coordinator binds the id to the key, so losing the directory means
+ * becoming a new machine.
  */
 
 const MACHINE_FILE = "machine.json";
 const KEY_FILE = "key.pem";
 const LOCK_FILE = "lock.json";
+const ASSIGNMENT_FILE = "assignment.json";
 
 const machineSchema = z.object({ machine_id: machineIdSchema });
+const assignmentSchema = z.object({ model_id: modelIdSchema.nullable(), epoch: epochSchema });
 const lockSchema = z.object({ pid: z.int().positive(), booted_at: z.number() });
 
 export interface Identity {
@@ -66,6 +70,37 @@ export function openIdentity(directory: string, wantedId: MachineId | null): Ide
     );
   }
   return { machineId, publicKey: key, isNew: false };
+}
+
+/**
+ * Reads what this machine was told to hold; null if it was never managed. A file that cannot be used counts as none:
+ * the coordinator repeats the order when the machine registers.
+ */
+export function readAssignment(directory: string): {
+  assignment: HeldAssignment | null;
+  warning: string | null;
+} {
+  const path = join(directory, ASSIGNMENT_FILE);
+  let problem = "it does not hold a model id and an epoch";
+  try {
+    const text = readIfThere(path);
+    if (text === null) return { assignment: null, warning: null };
+    const parsed = assignmentSchema.safeParse(parseJson(text));
+    if (parsed.success) {
+      const { model_id, epoch } = parsed.data;
+      return { assignment: { modelId: model_id, epoch }, warning: null };
+    }
+  } catch (cause) {
+    problem = reason(cause);
+  }
+  const warning = `ignored ${path}: ${problem}. This machine starts unmanaged and waits for new orders.`;
+  return { assignment: null, warning };
+}
+
+/** @throws UserError if the file could not be written. */
+export function writeAssignment(directory: string, { modelId, epoch }: HeldAssignment): void {
+  const text = JSON.stringify({ model_id: modelId, epoch }, null, 2);
+  writeFileAtomically(join(directory, ASSIGNMENT_FILE), `${text}\n`);
 }
 
 /** The host's first name as far as an id may hold it, and four random characters: two Macs are both "macbook-pro". */

@@ -70,7 +70,7 @@ export class StatusLine {
 }
 
 export function describeStatus(status: AgentStatus, tps: number, now: number): string {
-  const parts = [stateOf(status)];
+  const parts = [stateOf(status), ...assignmentOf(status)];
   if (status.state !== "loading") {
     parts.push(`${status.running}/${status.slots} running`, `${tps.toFixed(tps < 10 ? 1 : 0)} tokens/s`);
   }
@@ -78,8 +78,12 @@ export function describeStatus(status: AgentStatus, tps: number, now: number): s
   return parts.join(" | ");
 }
 
-function stateOf({ state, model, progress }: AgentStatus): string {
+function stateOf({ state, model, progress, assignment }: AgentStatus): string {
   switch (state) {
+    case "draining":
+      return `draining ${model ?? ""} for ${assignment?.model ?? ""}`;
+    case "failed":
+      return `cannot hold ${model ?? ""}`;
     case "loading":
       return `loading ${model ?? ""} ${Math.round(progress * 100)} %`;
     case "serving":
@@ -89,6 +93,11 @@ function stateOf({ state, model, progress }: AgentStatus): string {
     case "stopping":
       return "stopping";
   }
+}
+
+function assignmentOf({ assignment }: AgentStatus): string[] {
+  if (assignment === null) return [];
+  return [assignment.phase === "visiting" ? `for its owner, then ${assignment.model} again` : "assigned"];
 }
 
 function connectionOf({ pools, nextDialAt }: AgentStatus, now: number): string {

@@ -13,17 +13,14 @@ function catalogOf(...ids: string[]): Catalog {
 /** A KV whose reads end when, and as, the test says. */
 class SlowKv {
   readonly reads: PromiseWithResolvers<string | null>[] = [];
-  stored: string | null = null;
+  /** What the value carries that a read beginning now will find. */
+  metadata: unknown = null;
 
-  get(): Promise<string | null> {
+  async getWithMetadata(): Promise<{ value: string | null; metadata: unknown }> {
     const read = Promise.withResolvers<string | null>();
     this.reads.push(read);
-    return read.promise;
-  }
-
-  put(_: string, value: string): Promise<void> {
-    this.stored = value;
-    return Promise.resolve();
+    const { metadata } = this;
+    return { value: await read.promise, metadata };
   }
 
   asKv(): KVNamespace {
@@ -110,10 +107,23 @@ describe("the catalog an isolate knows", () => {
     const kv = new SlowKv();
     const store = new CatalogStore();
     const reading = store.read(kv.asKv(), 1000);
-    await store.write(kv.asKv(), catalogOf("new"), 1000);
-    expect(JSON.parse(kv.stored ?? "")).toMatchObject([{ id: "new" }]);
+    store.adopt(catalogOf("new"), 7, 1000);
     kv.reads[0]?.resolve(text("old"));
     expect(idsOf(await reading)).toEqual(["new"]);
     expect(idsOf(await store.read(kv.asKv(), 1499))).toEqual(["new"]);
+  });
+
+  it("is not replaced by an older version that KV still shows, but is by one written by hand", async () => {
+    const kv = new SlowKv();
+    const store = new CatalogStore();
+    store.adopt(catalogOf("new"), 7, 1000);
+    kv.metadata = { version: 6 };
+    const stale = store.read(kv.asKv(), 2000);
+    kv.reads[0]?.resolve(text("old"));
+    expect(idsOf(await stale)).toEqual(["new"]);
+    kv.metadata = null;
+    const byHand = store.read(kv.asKv(), 3000);
+    kv.reads[1]?.resolve(text("mine"));
+    expect(idsOf(await byHand)).toEqual(["mine"]);
   });
 });

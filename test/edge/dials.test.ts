@@ -1,18 +1,21 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
-import { connect, dial, expectAnswer, join, registerMessage } from "./fake-provider.ts";
+import { connect, dial, expectAnswer, type FakeProvider, join, registerMessage } from "./fake-provider.ts";
 import {
   adminCall,
   callAdmin,
+  chat,
   errorOf,
   fleet,
   newToken,
+  poolOf,
   rowsOf,
   scene,
   stopClock,
   testEnv,
   unique,
+  until,
   withBrokenFleet,
 } from "./scene.ts";
 
@@ -142,17 +145,30 @@ describe("a dial is accepted", () => {
 });
 
 describe("[D11] while the fleet", () => {
-  it("is broken, dials are told to try again", async () => {
+  it("[H19] is broken, dials that name no pool are told to try again", async () => {
     const at = await scene();
     await withBrokenFleet(async () => {
-      const response = await dial(at.token, `machine=mac-1&pool=${at.model}`);
+      const response = await dial(at.token, "machine=mac-1");
       expect(response.headers.get("retry-after")).toBe("1");
       expect(await errorOf(response)).toMatchObject({ status: 503, code: "try_again" });
     });
     await connect(at);
   });
 
-  it("[H19] does not answer for 2 s, dials are told to try again", async () => {
+  it("[H19] is broken, a machine that names its pool waits there unroutable until it is back", async () => {
+    const at = await scene();
+    const machineId = unique("mac");
+    let machine: FakeProvider | null = null;
+    await withBrokenFleet(async () => {
+      machine = await connect(at, machineId);
+      machine.send(registerMessage(machineId, [at.model]));
+      await until(async () => (await poolOf(at).report(4)).machines.length === 0);
+      expect(await errorOf(await chat(at))).toMatchObject({ status: 503, code: "model_unavailable" });
+    });
+    expect(await (machine as FakeProvider | null)?.next("registered")).toMatchObject({ pool: at.model });
+  });
+
+  it("[H19] does not answer for 2 s, dials that name no pool are told to try again", async () => {
     const at = await scene();
     const { promise: released, resolve: release } = Promise.withResolvers<void>();
     const held = runInDurableObject(fleet(), (_, state) =>
@@ -160,22 +176,12 @@ describe("[D11] while the fleet", () => {
         await released;
       }),
     );
-    const response = await dial(at.token, `machine=mac-1&pool=${at.model}`);
+    const response = await dial(at.token, "machine=mac-1");
     expect(response.headers.get("retry-after")).toBe("1");
     expect(await errorOf(response)).toMatchObject({ status: 503, code: "try_again" });
     release();
     await held;
     await connect(at);
-  });
-
-  it("[H7] is broken, a register closes with 1012, so that the machine dials again", async () => {
-    const at = await scene();
-    const machine = await connect(at);
-    await withBrokenFleet(async () => {
-      machine.send(registerMessage(machine.machineId, [at.model]));
-      expect((await machine.closed).code).toBe(1012);
-    });
-    await join(at, {}, machine.machineId);
   });
 
   it("is broken, pools serve on", async () => {

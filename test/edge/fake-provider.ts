@@ -1,5 +1,7 @@
 import { expect } from "vitest";
 
+import type { PoolCall } from "../../core/pool/calls.ts";
+import { machineIdSchema, modelIdSchema, NEVER_MANAGED } from "../../protocol/ids.ts";
 import { encodeRecords } from "../../protocol/records.ts";
 import { chat, fetchEdge, poolOf, type Scene, unique } from "./scene.ts";
 
@@ -52,7 +54,13 @@ export class FakeProvider {
 
   /** Once this is done, everything that the pool has sent before has arrived. */
   async hasHeardAll(at: Scene): Promise<void> {
-    await poolOf(at).announcePools(this.machineId as never, [at.model as never]);
+    const call = {
+      kind: "announce",
+      machineId: machineIdSchema.parse(this.machineId),
+      pools: [modelIdSchema.parse(at.model)],
+      assignment: { model_id: null, epoch: NEVER_MANAGED, drain_ms: 30_000, load_ms: 180_000 },
+    } satisfies PoolCall;
+    await poolOf(at).perform(call);
     await this.next("registered");
   }
 

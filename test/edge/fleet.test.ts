@@ -31,7 +31,13 @@ const membersOf = async (at: Scene): Promise<unknown[]> => {
 };
 
 /** Makes every dial so far look as if it had been long ago. */
-const ageMemberships = () => rowsOf(fleet(), "UPDATE memberships SET dialed_at = 0");
+const ageMemberships = () => editFleet("UPDATE memberships SET dialed_at = 0");
+
+/** Changes what the fleet has written down, and makes it read that anew. */
+async function editFleet(statement: string, ...values: (string | number)[]): Promise<void> {
+  await rowsOf(fleet(), statement, ...values);
+  await evictDurableObject(fleet());
+}
 
 describe("the fleet's tick", () => {
   it("[H20] closes sockets that were silent for 60 s with 4004, and no others", async () => {
@@ -83,13 +89,7 @@ describe("the fleet's tick", () => {
     const at = await scene();
     await join(at);
     const machineId = unique("mac");
-    await rowsOf(
-      fleet(),
-      "INSERT INTO memberships VALUES (?, ?, ?)",
-      machineId,
-      at.model,
-      Date.now() - 30_000,
-    );
+    await editFleet("INSERT INTO memberships VALUES (?, ?, ?)", machineId, at.model, Date.now() - 30_000);
     await runDurableObjectAlarm(fleet());
     expect(await membersOf(at)).toContain(machineId);
   });
@@ -106,11 +106,11 @@ describe("the fleet's tick", () => {
     const at = await scene();
     const machine = await join(at);
     // No object can have this name, so each call of it fails. It comes first in every list.
-    await rowsOf(fleet(), "INSERT INTO memberships VALUES (?, '-broken', 0)", machine.machineId);
+    await editFleet("INSERT INTO memberships VALUES (?, '-broken', 0)", machine.machineId);
     await rowsOf(fleet(), "INSERT INTO revoked_tokens VALUES (?, ?)", at.tokenId, Date.now());
     await runDurableObjectAlarm(fleet());
     expect((await machine.closed).code).toBe(4005);
-    await rowsOf(fleet(), "DELETE FROM memberships WHERE pool = '-broken'");
+    await editFleet("DELETE FROM memberships WHERE pool = '-broken'");
   });
 
   it("comes again as long as any machine may be connected, and not when none is", async () => {
@@ -120,7 +120,7 @@ describe("the fleet's tick", () => {
     expect(Number(await alarmAt()) - Date.now()).toBeLessThanOrEqual(30_000);
     await runDurableObjectAlarm(fleet());
     expect(await alarmAt()).not.toBeNull();
-    await rowsOf(fleet(), "DELETE FROM memberships");
+    await editFleet("DELETE FROM memberships");
     await runDurableObjectAlarm(fleet());
     expect(await alarmAt()).toBeNull();
   });
@@ -137,23 +137,18 @@ describe("the fleet's tick", () => {
 });
 
 describe("a list of pools", () => {
-  it("that a pool could not be told is told again at the next tick", async () => {
+  it("is told once, although another pool of the machine cannot be reached", async () => {
     const at = await scene();
     const later = unique("later");
     const machine = await connect(at);
     machine.send(registerMessage(machine.machineId, [at.model, later]));
     await machine.next("registered");
-    await rowsOf(fleet(), "INSERT INTO memberships VALUES (?, '-broken', 0)", machine.machineId);
+    await editFleet("INSERT INTO memberships VALUES (?, '-broken', 0)", machine.machineId);
     await addToCatalog(catalogEntry(later));
-    const lists = [await machine.next("registered")];
-    await runDurableObjectAlarm(fleet());
-    lists.push(await machine.next("registered"));
-    await rowsOf(fleet(), "DELETE FROM memberships WHERE pool = '-broken'");
-    await runDurableObjectAlarm(fleet());
-    lists.push(await machine.next("registered"));
-    for (const list of lists) expect(list["pools"]).toEqual([at.model, later]);
+    expect(await machine.next("registered")).toMatchObject({ pools: [at.model, later] });
     await runDurableObjectAlarm(fleet());
     await machine.hasHeardAll(at);
+    await editFleet("DELETE FROM memberships WHERE pool = '-broken'");
     expect(machine.unread).toEqual([]);
   });
 

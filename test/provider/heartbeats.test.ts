@@ -42,14 +42,31 @@ it("sends a heartbeat every heartbeat_ms though nothing changes", async () => {
 });
 
 describe("[H12] what is worth routing on goes to all sockets", () => {
-  it("such as the number of running requests", async () => {
+  it("such as the number of running requests, but for the pool that has sent them all itself", async () => {
     const { harness, alpha, beta } = await inTwoPools();
+    const before = alpha.ofType("heartbeat").length;
     alpha.request(1);
-    expect([alpha.heartbeat().running, beta.heartbeat().running]).toEqual([1, 1]);
+    expect(beta.heartbeat().running).toBe(1);
     await harness.clock.advance(1000);
     harness.engine.lastRun().finish();
     await settle();
-    expect([alpha.heartbeat().running, beta.heartbeat().running]).toEqual([0, 0]);
+    expect(beta.heartbeat().running).toBe(0);
+    expect(alpha.ofType("heartbeat")).toHaveLength(before);
+  });
+
+  it("to each pool as far as the requests are not its own", async () => {
+    const { harness, alpha, beta } = await inTwoPools();
+    alpha.request(1);
+    await harness.clock.advance(1000);
+    beta.request(2);
+    await harness.clock.advance(1000);
+    expect([alpha.heartbeat().running, beta.heartbeat().running]).toEqual([2, 2]);
+    const beats = alpha.ofType("heartbeat").length;
+    // Beta's end is told to both: alpha knows one request of its own, and was told of two.
+    harness.engine.lastRun().finish();
+    await settle();
+    expect([alpha.heartbeat().running, beta.heartbeat().running]).toEqual([1, 1]);
+    expect(alpha.ofType("heartbeat")).toHaveLength(beats + 1);
   });
 
   it("such as a model that was swapped in, and what the engine grants it", async () => {
@@ -74,15 +91,31 @@ describe("[H12] what is worth routing on goes to all sockets", () => {
 
 describe("heartbeats are few", () => {
   it("at most about four a second while requests come and go", async () => {
-    const harness = new AgentHarness({ slots: 64 });
-    const socket = await harness.connected();
-    const before = socket.ofType("heartbeat").length;
+    const harness = new AgentHarness({ models: ["alpha", "beta"], slots: 64 });
+    const alpha = await harness.connected(["alpha", "beta"]);
+    const beta = harness.socket();
+    beta.register({ pool: "beta", pools: ["alpha", "beta"] });
+    const before = beta.ofType("heartbeat").length;
     for (let i = 0; i < 60; i++) {
-      socket.request(i);
+      alpha.request(i);
       await harness.clock.advance(50);
     }
-    expect(socket.ofType("heartbeat").length - before).toBeLessThanOrEqual(13);
-    expect(socket.heartbeat().running).toBe(60);
+    expect(beta.ofType("heartbeat").length - before).toBeLessThanOrEqual(13);
+    expect(beta.heartbeat().running).toBe(60);
+  });
+
+  it("none because of requests to the only pool there is, which counts them itself", async () => {
+    const harness = new AgentHarness({ slots: 2 });
+    const socket = await harness.connected();
+    await harness.clock.advance(1000);
+    const before = socket.ofType("heartbeat").length;
+    for (let i = 0; i < 5; i++) {
+      socket.request(i);
+      await harness.clock.advance(1000);
+      harness.engine.lastRun().finish();
+      await harness.clock.advance(1000);
+    }
+    expect(socket.ofType("heartbeat")).toHaveLength(before);
   });
 
   it("none because of free memory alone", async () => {
@@ -99,13 +132,15 @@ describe("heartbeats are few", () => {
   it("but a slot that a pool takes for taken is reported at once", async () => {
     const harness = new AgentHarness({ slots: 1 });
     const socket = await harness.connected();
-    await harness.clock.advance(1000);
     socket.request(1);
+    await harness.clock.advance(20_000);
+    socket.text("pong");
+    // Something else made it say that one request runs.
+    harness.vitals = { ...harness.vitals, thermalState: "fair" };
+    await harness.clock.advance(15_000);
     expect(socket.heartbeat().running).toBe(1);
     harness.engine.lastRun().finish();
     await settle();
     expect(socket.heartbeat().running).toBe(0);
-    const free = socket.order.lastIndexOf("heartbeat");
-    expect(free).toBeLessThan(socket.order.indexOf("inference_complete"));
   });
 });

@@ -17,6 +17,7 @@ function setUp(): { engine: FakeEngine; holder: ModelHolder; failures: string[] 
     { slots: 2, contextTokens: 512 },
     {
       onChange: () => {},
+      onProgress: () => {},
       onLoadFailed: ({ id }, error) => failures.push(`${id} ${error.code}`),
       onDied: ({ id }) => failures.push(`${id} died`),
     },

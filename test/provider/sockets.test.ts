@@ -378,12 +378,4 @@ describe("frames that make no sense", () => {
     for (let i = 0; i < 1000; i++) socket.text("nonsense");
     expect(harness.logged.length - before).toBeLessThan(10);
   });
-
-  it("an assignment is noted once and changes nothing yet", async () => {
-    const harness = new AgentHarness({ models: ["alpha", "beta"] });
-    const socket = await harness.connected();
-    for (let i = 0; i < 3; i++) socket.receive({ ...assign(["alpha"], 7), model_id: "beta" });
-    expect(harness.logged.filter((line) => line.startsWith("ignored an assignment"))).toHaveLength(1);
-    expect(socket.heartbeat().loaded_models).toEqual(["alpha"]);
-  });
 });

@@ -13,6 +13,7 @@ const serving: AgentStatus = {
   tokens: 0,
   pools: 1,
   nextDialAt: null,
+  assignment: null,
 };
 
 describe("the status line", () => {

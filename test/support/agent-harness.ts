@@ -1,7 +1,8 @@
-import { machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
+import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
 import { decodeRecords } from "../../protocol/records.ts";
 import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
 import { Agent, type AgentConfig } from "../../provider/src/agent.ts";
+import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
 import type { OfferedModel, Socket, SocketListener, Vitals } from "../../provider/src/agent/ports.ts";
 import { FakeEngine } from "./fake-engine.ts";
 import { settle, VirtualClock } from "./virtual-clock.ts";
@@ -13,6 +14,10 @@ export interface HarnessOptions {
   readonly slots?: number;
   readonly privateOnly?: boolean;
   readonly holdLoads?: boolean;
+  /** What the machine finds on its disk when it starts: the model, or null, and the epoch. */
+  readonly assignment?: readonly [model: string | null, epoch: number];
+  /** Bytes of each model file. */
+  readonly sizeBytes?: number;
 }
 
 export class AgentHarness {
@@ -22,6 +27,10 @@ export class AgentHarness {
   /** Every socket that was ever dialed, the newest last. */
   readonly sockets: FakeSocket[] = [];
   readonly logged: string[] = [];
+  /** Every assignment that was written to disk, the newest last. */
+  readonly saves: HeldAssignment[] = [];
+  /** Set to play a full disk. */
+  failsToSave = false;
   vitals: Vitals = { memoryFreeGb: 10, memoryPressure: 0.2, thermalState: "nominal" };
   /** What the dice show. */
   random = 0.5;
@@ -31,6 +40,8 @@ export class AgentHarness {
     slots = 4,
     privateOnly = false,
     holdLoads = false,
+    assignment,
+    sizeBytes = 1000,
   }: HarnessOptions = {}) {
     this.engine.holdLoads = holdLoads;
     const config: AgentConfig = {
@@ -47,10 +58,11 @@ export class AgentHarness {
         gpu_cores: 60,
         memory_bandwidth_gbs: 819,
       },
-      models: models.map(offeredModel),
+      models: models.map((id) => offeredModel(id, sizeBytes)),
       slots,
       contextTokens: 4096,
       privateOnly,
+      assignment: assignment === undefined ? null : heldAssignment(...assignment),
     };
     const log = (message: string, fields: object = {}): void => {
       this.logged.push(`${message} ${JSON.stringify(fields)}`);
@@ -70,6 +82,11 @@ export class AgentHarness {
         finish: () => new TextEncoder().encode("."),
       }),
       vitals: () => this.vitals,
+      saveAssignment: (held) => {
+        if (this.failsToSave) throw new Error("no space left on the device");
+        this.saves.push(held);
+        this.engine.events.push(`save ${held.modelId} ${held.epoch}`);
+      },
       log: { info: log, warn: log, error: log },
     });
   }
@@ -97,8 +114,18 @@ export class AgentHarness {
   }
 }
 
-function offeredModel(id: string): OfferedModel {
-  return { id: modelIdSchema.parse(id), path: `/models/${id}.gguf`, sizeBytes: 1000 };
+function offeredModel(id: string, sizeBytes: number): OfferedModel {
+  return { id: modelIdSchema.parse(id), path: `/models/${id}.gguf`, sizeBytes };
+}
+
+function heldAssignment(model: string | null, epoch: number): HeldAssignment {
+  return { modelId: modelIdSchema.nullable().parse(model), epoch: epochSchema.parse(epoch) };
+}
+
+interface OrderFields {
+  readonly pools?: readonly string[];
+  readonly reason?: string;
+  readonly drainMs?: number;
 }
 
 interface RegisteredFields {
@@ -199,6 +226,17 @@ export class FakeSocket implements Socket {
     });
   }
 
+  /** Orders to hold a model, or none in particular. */
+  assign(model: string | null, epoch: number, fields: OrderFields = {}): void {
+    const {
+      pools = model === null ? ["alpha", "beta"] : [model],
+      reason = "pinned",
+      drainMs = 30_000,
+    } = fields;
+    const order = { model_id: model, epoch, pools, reason, drain_ms: drainMs, load_ms: 180_000 };
+    this.receive({ type: "assign_model", ...order });
+  }
+
   /** Sends a chat request on `stream`. */
   request(stream: number, fields: object = {}): void {
     this.receive({
@@ -224,6 +262,13 @@ export class FakeSocket implements Socket {
     const heartbeat = this.ofType("heartbeat").at(-1);
     if (heartbeat === undefined) throw new Error("no heartbeat was sent");
     return heartbeat;
+  }
+
+  /** The statuses so far, as `model epoch status`, with the progress or the code if there is one. */
+  statuses(): string[] {
+    return this.ofType("assign_model_status").map(({ model_id, epoch, status, progress, error }) =>
+      [model_id, epoch, status, ...[progress ?? error?.code ?? []].flat()].join(" "),
+    );
   }
 
   /** The refusals and errors so far, as `stream class/code`. */

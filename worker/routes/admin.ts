@@ -11,8 +11,10 @@ import type { AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
 import { validate } from "../openai/validate.ts";
 import { createSecret, deleteSecret } from "../secrets.ts";
+import { flags } from "./flags.ts";
+import { machines } from "./machines.ts";
 
-/** The operators' API under `/v1/admin`: catalog, API keys, provider tokens, usage. */
+/** The operators' API under `/v1/admin`: catalog, flags, machines, API keys, provider tokens, usage. */
 
 const label = z
   .string()
@@ -24,6 +26,9 @@ const usageDaysSchema = z.coerce.number().int().min(1).max(35);
 
 export const admin = new Hono<AppEnv>()
   .use(requireAdmin)
+  .route("/flags", flags)
+  .route("/machines", machines)
+  .get("/utilization", async (context) => context.json(await fleetStub(context.env).utilization()))
   .get("/catalog", async (context) => context.json((await readCatalog(context.env)).entries))
   .put("/catalog", async (context) => {
     const { json } = await readJsonBody(context.req.raw);
@@ -31,8 +36,8 @@ export const admin = new Hono<AppEnv>()
     if (!parsed.ok) {
       throw new HttpError({ code: "invalid_request", param: parsed.param, message: parsed.message });
     }
-    await catalogStore.write(context.env.FLAGS, parsed.catalog, Date.now());
-    await fleetStub(context.env).catalogChanged(JSON.stringify(parsed.catalog.entries));
+    const version = await fleetStub(context.env).setCatalog(JSON.stringify(parsed.catalog.entries));
+    catalogStore.adopt(parsed.catalog, version, Date.now());
     return context.json(parsed.catalog.entries);
   })
   .post("/keys", async (context) => {

@@ -1,14 +1,13 @@
 import { Hono } from "hono";
 
-import type { ApiError } from "../../core/api-error.ts";
+import type { DialVerdict } from "../../core/fleet/control-plane.ts";
 import { FLEET_ANSWER_TIMEOUT_MS } from "../../core/limits.ts";
 import { poolName } from "../../core/pool-name.ts";
-import { encodeDial, type Dial } from "../../durable-objects/dial.ts";
+import { encodeDial, type Dialer } from "../../durable-objects/dial.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
-import type { DialVerdict } from "../../durable-objects/fleet.ts";
 import { logWarning } from "../../durable-objects/log.ts";
-import { machineIdSchema } from "../../protocol/ids.ts";
+import { machineIdSchema, type ModelId } from "../../protocol/ids.ts";
 import { SUBPROTOCOL } from "../../protocol/version.ts";
 import { bearer } from "../auth.ts";
 import { requireModel } from "../catalog.ts";
@@ -44,26 +43,33 @@ export const providers = new Hono<AppEnv>().get("/connect", async (context) => {
   }
   const named = req.query("pool");
   const pool = named === undefined ? null : (await requireModel(env, named)).id;
-  const dial: Dial = { machineId: machine.data, owner: record.owner, tokenId: record.id };
-  const verdict = await askFleet(env, dial, pool);
+  const dialer: Dialer = { machineId: machine.data, owner: record.owner, tokenId: record.id };
+  const verdict = await askFleet(env, dialer, pool);
   if (!verdict.ok) throw new HttpError(verdict.error);
+  const dial = { ...dialer, stamp: verdict.stamp };
   return env.MODEL_POOL.getByName(poolName(verdict.pool)).fetch(encodeDial(req.raw, dial));
 });
 
-async function askFleet(env: Env, dial: Dial, pool: string | null): Promise<DialVerdict> {
-  const tryAgain: ApiError = {
-    code: "try_again",
-    message: "the fleet does not answer; dial again",
-    retryAfterS: 1,
-  };
+/**
+ * The fleet's word on a dial. If it does not answer, the dial goes where the provider asked to go: a managed machine
+ * names its own pool, which knows by its own record whether it may serve (H19).
+ */
+async function askFleet(env: Env, dialer: Dialer, pool: ModelId | null): Promise<DialVerdict> {
+  const unanswered: DialVerdict =
+    pool === null
+      ? {
+          ok: false,
+          error: { code: "try_again", message: "the fleet does not answer; dial again", retryAfterS: 1 },
+        }
+      : { ok: true, pool, stamp: { mode: "unknown" } };
   const late = new Promise<DialVerdict>((resolve) => {
-    setTimeout(() => resolve({ ok: false, error: tryAgain }), FLEET_ANSWER_TIMEOUT_MS);
+    setTimeout(() => resolve(unanswered), FLEET_ANSWER_TIMEOUT_MS);
   });
-  const asked: Promise<DialVerdict> = fleetStub(env)
-    .dial(dial, pool)
-    .catch((error: unknown) => {
-      logWarning("fleet_unreachable", { machineId: dial.machineId, error: String(error) });
-      return { ok: false, error: tryAgain };
-    });
+  const asked: Promise<DialVerdict> = Promise.resolve(fleetStub(env).dial(dialer, pool)).catch(
+    (error: unknown) => {
+      logWarning("fleet_unreachable", { machineId: dialer.machineId, error: String(error) });
+      return unanswered;
+    },
+  );
   return Promise.race([asked, late]);
 }

@@ -1,20 +1,25 @@
 import type { InferenceRequest } from "../../../protocol/downstream.ts";
 import type { CAPACITY_CODES } from "../../../protocol/upstream.ts";
 import type { LoadedModel } from "../engine.ts";
+import type { DutyView } from "./duty.ts";
 import type { Holding } from "./model-holder.ts";
 import type { OfferedModel } from "./ports.ts";
 
 /**
  * Whether a request may run on this machine, decided before it is accepted (D3): a refusal costs the client nothing,
  * because the coordinator tries another machine. An unmanaged machine serves any of its models, but changes the one
- * it holds only while nothing runs (H12).
+ * it holds only while nothing runs (H12). A managed one serves the assigned model and never changes it for a request,
+ * unless its owner asks (H21).
  */
 
 export interface AdmissionView {
   readonly isStopping: boolean;
   /** The requested model; undefined if this machine does not offer it now. */
   readonly model: OfferedModel | undefined;
+  readonly duty: DutyView;
   readonly holding: Holding;
+  /** Requests that the engine is at work on. */
+  readonly running: number;
   /** Requests that have a slot, whether they run or wait for their model. */
   readonly held: number;
   readonly slots: number;
@@ -24,6 +29,8 @@ export type Admission =
   | { readonly verdict: "run"; readonly loaded: LoadedModel }
   /** Run once the model is loaded; joins a load that is under way. */
   | { readonly verdict: "load"; readonly model: OfferedModel }
+  /** The same, and then the assigned model comes back. */
+  | { readonly verdict: "visit"; readonly model: OfferedModel }
   | Refusal;
 
 type Refusal =
@@ -52,7 +59,40 @@ export function admit(request: InferenceRequest, view: AdmissionView): Admission
   }
   const { model } = view;
   if (model === undefined) return atCapacity("not_assigned_model", "this machine does not offer that model");
-  return admitToModel(model, view);
+  return view.duty.phase === "unmanaged" ? admitToModel(model, view) : admitManaged(request, model, view);
+}
+
+function admitManaged(request: InferenceRequest, model: OfferedModel, view: AdmissionView): Admission {
+  const { phase, assigned, visited } = view.duty;
+  switch (phase) {
+    case "unmanaged":
+    case "draining":
+    case "loading":
+      return atCapacity("switching_model", `this machine switches to ${assigned ?? "another model"}`);
+    case "failed":
+      return atCapacity("not_assigned_model", `this machine could not hold ${assigned ?? "its model"}`);
+    case "serving":
+      if (model.id === assigned) return admitToLoaded(model, view);
+      if (request.owner_bypass) return admitToVisit(model, view);
+      return atCapacity("not_assigned_model", `this machine holds ${assigned ?? "another model"}`);
+    case "visiting":
+      if (request.owner_bypass && model.id === visited) return admitToVisit(model, view);
+      return atCapacity("switching_model", "this machine serves its owner");
+  }
+}
+
+function admitToLoaded(model: OfferedModel, { holding, held, slots }: AdmissionView): Admission {
+  if (holding.status !== "loaded" || holding.loaded.model.id !== model.id) {
+    return atCapacity("switching_model", `this machine is loading ${model.id}`);
+  }
+  return held < slots ? { verdict: "run", loaded: holding.loaded } : noFreeSlot(held, slots);
+}
+
+/** What still runs on the assigned model will have been drained by the time the slots are needed. */
+function admitToVisit(model: OfferedModel, view: AdmissionView): Admission {
+  const { holding, held, running, slots } = view;
+  if (holding.status === "loaded" && holding.loaded.model.id === model.id) return admitToLoaded(model, view);
+  return held - running < slots ? { verdict: "visit", model } : noFreeSlot(held - running, slots);
 }
 
 function admitToModel(model: OfferedModel, { holding, held, slots }: AdmissionView): Admission {

@@ -4,9 +4,10 @@ import type { Session } from "./session.ts";
 
 /**
  * Tells every pool what a request may be routed on, when it changes and otherwise at the rate the coordinator asked
- * for (H12). Changes come in bursts, so they are collected to a few heartbeats a second. Three are never held back: that
- * the machine stops or starts accepting work, that it holds another model, both of which are rare; and that it runs
- * less than a pool was told, since that pool takes the slot that has just become free for taken until it hears of it.
+ * for (H12). A pool knows the requests it sent here itself and takes the larger of their number and the reported
+ * one, so it is told of running requests only where that sum comes out wrong. Changes come in bursts and are
+ * collected to a few heartbeats a second. Never held back are that the machine stops or starts accepting work, that
+ * it holds another model or assignment, and that it runs less than a pool believes: that pool leaves a free slot idle.
  */
 
 const MIN_GAP_MS = 250;
@@ -15,26 +16,31 @@ const MIN_INTERVAL_MS = 1000;
 const VITALS_INTERVAL_MS = 15_000;
 const HIGH_PRESSURE = 0.9;
 
+export interface HeartbeatsHost {
+  compose(): Heartbeat;
+  /** The requests here that came on this socket, which its pool counts itself. */
+  requestsOf(session: Session): number;
+}
+
 interface Listener {
   readonly intervalMs: number;
-  /** The routing facts it was told last. */
-  told: string;
-  newest: Heartbeat;
+  /** The last it was told; null if nothing yet. */
+  told: Heartbeat | null;
   cancelTimer: () => void;
 }
 
 export class Heartbeats {
   readonly #clock: Clock;
-  readonly #compose: () => Heartbeat;
+  readonly #host: HeartbeatsHost;
   readonly #listeners = new Map<Session, Listener>();
   #sentAt = Number.NEGATIVE_INFINITY;
   #cancelPending: (() => void) | null = null;
   #cancelVitals: () => void = () => {};
   #isStopped = false;
 
-  constructor(clock: Clock, compose: () => Heartbeat) {
+  constructor(clock: Clock, host: HeartbeatsHost) {
     this.#clock = clock;
-    this.#compose = compose;
+    this.#host = host;
   }
 
   start(): void {
@@ -55,15 +61,19 @@ export class Heartbeats {
   /** A socket has registered: it gets the whole picture at once. */
   greet(session: Session, intervalMs: number): void {
     this.forget(session);
-    const heartbeat = this.#compose();
     const listener = {
       intervalMs: Math.max(MIN_INTERVAL_MS, intervalMs),
-      told: "",
-      newest: heartbeat,
+      told: null,
       cancelTimer: () => {},
     };
     this.#listeners.set(session, listener);
-    this.#send(session, listener, heartbeat, routingFacts(heartbeat));
+    this.#send(session, listener, this.#host.compose());
+  }
+
+  /** Sends the whole picture to a socket whose pool seems to be mistaken about this machine. */
+  remind(session: Session): void {
+    const listener = this.#listeners.get(session);
+    if (listener !== undefined) this.#send(session, listener, this.#host.compose());
   }
 
   forget(session: Session): void {
@@ -74,9 +84,14 @@ export class Heartbeats {
   /** Something that heartbeats report may have changed. */
   onChange(): void {
     if (this.#isStopped) return;
-    const heartbeat = this.#compose();
+    const heartbeat = this.#host.compose();
+    let isDue = false;
     let isUrgent = false;
-    for (const { newest } of this.#listeners.values()) isUrgent ||= mustNotWait(newest, heartbeat);
+    for (const [session, { told }] of this.#listeners) {
+      isDue ||= this.#isNews(session, told, heartbeat);
+      isUrgent ||= this.#mustNotWait(session, told, heartbeat);
+    }
+    if (!isDue) return;
     const waitMs = this.#sentAt + MIN_GAP_MS - this.#clock.now();
     if (isUrgent || waitMs <= 0) {
       this.#tellAll();
@@ -88,46 +103,49 @@ export class Heartbeats {
   #tellAll(): void {
     this.#cancelPending?.();
     this.#cancelPending = null;
-    const heartbeat = this.#compose();
-    const facts = routingFacts(heartbeat);
+    const heartbeat = this.#host.compose();
     for (const [session, listener] of this.#listeners) {
-      if (listener.told !== facts) this.#send(session, listener, heartbeat, facts);
+      if (this.#isNews(session, listener.told, heartbeat)) this.#send(session, listener, heartbeat);
     }
   }
 
-  #send(session: Session, listener: Listener, heartbeat: Heartbeat, facts: string): void {
-    listener.told = facts;
-    listener.newest = heartbeat;
+  #send(session: Session, listener: Listener, heartbeat: Heartbeat): void {
+    listener.told = heartbeat;
     this.#sentAt = this.#clock.now();
     session.send(heartbeat);
     listener.cancelTimer();
     listener.cancelTimer = this.#clock.after(listener.intervalMs, () => {
-      const next = this.#compose();
-      this.#send(session, listener, next, routingFacts(next));
+      this.#send(session, listener, this.#host.compose());
     });
+  }
+
+  #isNews(session: Session, told: Heartbeat | null, now: Heartbeat): boolean {
+    if (told === null || this.#believed(session, told) !== this.#believed(session, now)) return true;
+    return routingFacts(told) !== routingFacts(now);
+  }
+
+  #mustNotWait(session: Session, told: Heartbeat | null, now: Heartbeat): boolean {
+    return (
+      told === null ||
+      now.accepting !== told.accepting ||
+      this.#believed(session, now) < this.#believed(session, told) ||
+      now.loaded_models.join(" ") !== told.loaded_models.join(" ") ||
+      now.assignment?.epoch !== told.assignment?.epoch
+    );
+  }
+
+  /** What a pool that was told this takes for the number of taken slots. */
+  #believed(session: Session, { running }: Heartbeat): number {
+    return Math.max(running, this.#host.requestsOf(session));
   }
 }
 
-function mustNotWait(told: Heartbeat, now: Heartbeat): boolean {
-  return (
-    now.accepting !== told.accepting ||
-    now.running < told.running ||
-    now.loaded_models.join(" ") !== told.loaded_models.join(" ")
-  );
-}
-
-/** The part of a heartbeat that decides where requests go. Free memory is not in it: it changes all the time. */
+/**
+ * The part of a heartbeat that decides where requests go, but for the running ones. Free memory is not in it: it
+ * changes all the time.
+ */
 function routingFacts(heartbeat: Heartbeat): string {
-  const { loaded_models, running, max_concurrency, memory_pressure, thermal_state, accepting, assignment } =
-    heartbeat;
+  const { loaded_models, max_concurrency, memory_pressure, thermal_state, accepting, assignment } = heartbeat;
   const isPressed = memory_pressure >= HIGH_PRESSURE;
-  return JSON.stringify([
-    loaded_models,
-    running,
-    max_concurrency,
-    isPressed,
-    thermal_state,
-    accepting,
-    assignment,
-  ]);
+  return JSON.stringify([loaded_models, max_concurrency, isPressed, thermal_state, accepting, assignment]);
 }

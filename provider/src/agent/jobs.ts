@@ -29,11 +29,13 @@ export type CreateAnswerEncoder = (request: InferenceRequest, now: number) => An
 export interface JobsHost {
   admit(request: InferenceRequest): Admission;
   load(model: OfferedModel): Promise<LoadedModel>;
+  /** As `load`, away from the assigned model. */
+  visit(model: OfferedModel): Promise<LoadedModel>;
   /** The number of taken slots has changed. */
   onChange(): void;
   /** A request of this socket is over, and all that it owed has been sent. */
   onJobOver(session: Session): void;
-  onAnswered(modelId: InferenceRequest["model_id"]): void;
+  onAnswered(modelId: InferenceRequest["model_id"], result: ChatResult): void;
   /** The engine ignores an abort. */
   onStuck(loaded: LoadedModel): void;
 }
@@ -45,7 +47,7 @@ export interface JobsPorts {
 }
 
 /** Why a request is ended before its time. */
-type Ending = "cancelled" | "deadline" | "socket_lost";
+type Ending = "cancelled" | "deadline" | "socket_lost" | "switching";
 
 interface Job {
   readonly session: Session;
@@ -64,6 +66,8 @@ export class Jobs {
   readonly #host: JobsHost;
   readonly #ports: JobsPorts;
   readonly #jobs = new Set<Job>();
+  /** Those who wait until the jobs are in some state. */
+  readonly #awaited = new Set<{ readonly isMet: () => boolean; readonly resolve: () => void }>();
   #tokens = 0;
 
   constructor(host: JobsHost, ports: JobsPorts) {
@@ -78,9 +82,28 @@ export class Jobs {
     return held;
   }
 
+  /** Requests that the engine is at work on. */
+  running(): number {
+    let running = 0;
+    for (const job of this.#jobs) if (job.phase === "running") running += 1;
+    return running;
+  }
+
+  /** Requests of one socket, from their arrival to their last byte: what its pool counts as well. */
+  countOf(session: Session): number {
+    let count = 0;
+    for (const job of this.#jobs) if (job.session === session) count += 1;
+    return count;
+  }
+
   hasWork(session: Session): boolean {
-    for (const job of this.#jobs) if (job.session === session) return true;
-    return false;
+    return this.countOf(session) > 0;
+  }
+
+  /** Resolves once `isMet`, which is about these jobs. */
+  until(isMet: () => boolean): Promise<void> {
+    if (isMet()) return Promise.resolve();
+    return new Promise((resolve) => this.#awaited.add({ isMet, resolve }));
   }
 
   isEmpty(): boolean {
@@ -115,12 +138,14 @@ export class Jobs {
       cancelStuck: () => {},
     };
     this.#jobs.add(job);
-    this.#host.onChange();
+    this.#changed();
     if (admission.verdict === "run") {
       void this.#run(job, admission.loaded);
       return;
     }
-    this.#host.load(admission.model).then(
+    const { verdict, model } = admission;
+    const load = verdict === "visit" ? this.#host.visit(model) : this.#host.load(model);
+    load.then(
       (loaded) => this.#onLoaded(job, loaded),
       (error: unknown) => this.#onLoadFailed(job, asEngineError(error, "load_failed")),
     );
@@ -137,8 +162,20 @@ export class Jobs {
   }
 
   /** Refuses the requests that have not been accepted yet, so that the coordinator sends them elsewhere. */
-  refuseWaiting(code: "stopping", message: string): void {
+  refuseWaiting(code: "stopping" | "switching_model", message: string): void {
     for (const job of this.#jobs) if (job.phase === "waiting") this.#refuse(job, "capacity", code, message);
+  }
+
+  /** Ends accepted requests because their model goes: those that have no byte yet, or all (H16). */
+  endRunning(which: "without_byte" | "all"): void {
+    for (const job of this.#jobs) {
+      if (job.phase !== "running") continue;
+      const hasByte = job.session.outbox.hasStarted(job.request.stream);
+      if (which === "without_byte" && hasByte) continue;
+      // Not a byte of it has gone out, so the whole request may run elsewhere: nothing may go out now.
+      if (!hasByte && job.ending === null) job.session.outbox.drop(job.request.stream);
+      this.#endEarly(job, "switching");
+    }
   }
 
   /** Stops all requests and forgets them, without waiting for the engine or telling anybody. */
@@ -159,8 +196,7 @@ export class Jobs {
 
   #onLoaded(job: Job, loaded: LoadedModel): void {
     if (!this.#jobs.has(job)) return;
-    let running = 0;
-    for (const other of this.#jobs) if (other.phase === "running") running += 1;
+    const running = this.running();
     // An engine may have granted fewer slots than it was asked for.
     if (running < loaded.slots) void this.#run(job, loaded);
     else this.#refuse(job, "capacity", "no_free_slot", `${running} of ${loaded.slots} slots are taken`);
@@ -198,7 +234,7 @@ export class Jobs {
         this.#failEarly(job);
         return;
       }
-      this.#host.onAnswered(request.model_id);
+      this.#host.onAnswered(request.model_id, result);
       void session.outbox.write(stream, encoder.finish(result));
       this.#deliver(job, () => session.send(completed(request, result, startedAt - job.receivedAt)));
     } catch (cause) {
@@ -211,7 +247,7 @@ export class Jobs {
   #settle(job: Job): void {
     job.cancelStuck();
     job.phase = "delivering";
-    this.#host.onChange();
+    this.#changed();
   }
 
   #fail(job: Job, error: EngineError): void {
@@ -242,6 +278,18 @@ export class Jobs {
       case "deadline":
         this.#deliver(job, () =>
           sendError(session, request, "fault", "deadline_exceeded", "the request's deadline has passed"),
+        );
+        return;
+      case "switching":
+        // The one refusal that may follow an acceptance (H16).
+        this.#deliver(job, () =>
+          sendError(
+            session,
+            request,
+            "capacity",
+            "switching_model",
+            "the machine was ordered to hold another model",
+          ),
         );
         return;
       case null:
@@ -300,6 +348,9 @@ export class Jobs {
       case "deadline":
         this.#refuse(job, "capacity", "switching_model", "the model was not loaded before the deadline");
         return;
+      case "switching":
+        this.#refuse(job, "capacity", "switching_model", "this machine switches to another model");
+        return;
       case "socket_lost":
         this.#remove(job);
     }
@@ -313,8 +364,17 @@ export class Jobs {
   #remove(job: Job): void {
     job.cancelDeadline();
     if (!this.#jobs.delete(job)) return;
-    this.#host.onChange();
+    this.#changed();
     this.#host.onJobOver(job.session);
+  }
+
+  #changed(): void {
+    this.#host.onChange();
+    for (const awaited of this.#awaited) {
+      if (!awaited.isMet()) continue;
+      this.#awaited.delete(awaited);
+      awaited.resolve();
+    }
   }
 }
 

@@ -24,6 +24,8 @@ export type Holding =
 export interface ModelHolderHost {
   /** What is held has changed. */
   onChange(): void;
+  /** How much of the load under way is done, 0 to 1. */
+  onProgress(progress: number): void;
   /** A load failed by itself; it was not given up. */
   onLoadFailed(model: LocalModel, error: EngineError): void;
   /** The engine of a loaded model ended by itself; its open runs reject. */
@@ -57,6 +59,27 @@ export class ModelHolder {
 
   holding(): Holding {
     return this.#holding;
+  }
+
+  /** The model that is loaded or being loaded; null if there is none. */
+  modelId(): string | null {
+    switch (this.#holding.status) {
+      case "empty":
+        return null;
+      case "loading":
+        return this.#holding.model.id;
+      case "loaded":
+        return this.#holding.loaded.model.id;
+    }
+  }
+
+  isLoading(id: string): boolean {
+    return this.#holding.status === "loading" && this.#holding.model.id === id;
+  }
+
+  /** Whether the model is loaded and ready. */
+  holds(id: string): boolean {
+    return this.#holding.status === "loaded" && this.#holding.loaded.model.id === id;
   }
 
   /** Of the model being loaded, 0 to 1. */
@@ -120,6 +143,7 @@ export class ModelHolder {
         signal: abort.signal,
         onProgress: (progress) => {
           this.#progress = progress;
+          if (!abort.signal.aborted) this.#host.onProgress(progress);
         },
       });
       if (abort.signal.aborted) {

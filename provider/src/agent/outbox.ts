@@ -86,6 +86,11 @@ export class Outbox {
     for (const resume of out.waiting) resume();
   }
 
+  /** Whether a byte of the stream has gone out. */
+  hasStarted(stream: number): boolean {
+    return this.#streams.get(stream)?.started ?? false;
+  }
+
   isPaused(stream: number): boolean {
     return this.#streams.get(stream)?.paused ?? false;
   }

@@ -56,13 +56,20 @@ export class PoolSockets {
     this.#log = ports.log;
   }
 
-  start(): void {
+  /** Lists of epochs below `heldEpoch` are out of date. */
+  start(heldEpoch: number): void {
     this.#isOpen = true;
+    this.#listedEpoch = heldEpoch - 1;
     this.reconcile();
   }
 
   registered(): Session[] {
     return [...this.#sessions].filter((session) => session.isRegistered());
+  }
+
+  /** The newest registered socket to a pool. */
+  registeredIn(pool: ModelId): Session | undefined {
+    return this.registered().findLast((session) => session.pool() === pool);
   }
 
   /** When the next dial is due, if no socket is registered or dialing; for whoever watches the status line. */
@@ -94,11 +101,13 @@ export class PoolSockets {
   /** Takes a list over unless it belongs to an older epoch than the one held (H10). */
   follow(epoch: number, pools: readonly ModelId[]): void {
     if (epoch < this.#listedEpoch) return;
+    const isNewEpoch = this.#listed.length > 0 && epoch > this.#listedEpoch;
     this.#listedEpoch = epoch;
     this.#listed = pools;
     this.#released.clear();
     for (const [pool, { cancel }] of this.#waiting) {
-      if (pools.includes(pool)) continue;
+      // A new order's pool waits for this machine: it is dialed now, whatever came of earlier dials.
+      if (pools.includes(pool) && !isNewEpoch) continue;
       cancel();
       this.#waiting.delete(pool);
     }

@@ -6,6 +6,7 @@ import type { Clock, Log, OfferedModel } from "./ports.ts";
 /**
  * Keeps a model loaded while nobody asks for one: the first at the start, so that the first request is fast, and the
  * last one again after its engine died. A model that keeps failing goes to the bench, and the next one is held instead.
+ * A managed machine has no such choice: what it loads again is the assigned model, and nothing else (D4).
  */
 
 const RETRY_BASE_MS = 1000;
@@ -14,6 +15,11 @@ const RETRY_MAX_MS = 60_000;
 export interface StandbyHost {
   /** Whether the machine may load models by itself now. */
   mayLoad(): boolean;
+  /** Whether the coordinator has chosen the model. */
+  isManaged(): boolean;
+  /** Loads the assigned model again if that is due. */
+  reloadAssigned(): void;
+  onBenched(modelId: string, error: EngineError): void;
   /** The set of models that are offered has changed. */
   onOfferChanged(): void;
 }
@@ -50,6 +56,10 @@ export class Standby {
   fill(): void {
     if (!this.#host.mayLoad() || this.#holder.holding().status !== "empty" || this.#cancelRetry !== null)
       return;
+    if (this.#host.isManaged()) {
+      this.#host.reloadAssigned();
+      return;
+    }
     const offered = this.offered();
     const model = offered.find(({ id }) => id === this.#preferred?.id) ?? offered[0];
     if (model === undefined) return;
@@ -76,6 +86,7 @@ export class Standby {
       });
       this.#preferred = null;
       this.#awaitReturn();
+      this.#host.onBenched(modelId, error);
       this.#host.onOfferChanged();
     }
     const failures = this.#bench.failuresInRow(model.id);

@@ -17,6 +17,7 @@ export function aConnection(fields: Partial<Registration> | null = {}, machineId
     running: 0,
     accepting: true,
     thermalState: "nominal",
+    held: null,
   };
   const identity = { machineId: machineIdSchema.parse(machineId), owner: "o", tokenId: "t", acceptedAt: 0 };
   return new Connection(new FakeSocket(), identity, {

@@ -23,19 +23,19 @@ describe("[F9] a machine is not routable, busy or not, when it", () => {
     ["serves only its owner", aConnection({ privateOnly: true }), "owner_private"],
     ["is critically hot", aConnection({ thermalState: "critical" }), "too_hot"],
   ])("%s", (_, connection, reason) => {
-    expect(routableGate(connection, NOW)).toBe(reason);
+    expect(routableGate(connection, MODEL, NOW)).toBe(reason);
     expect(gate(connection, MODEL, 4, NOW)).toBe(reason);
   });
 
   it("has been silent for more than 60 s", () => {
     const connection = aConnection();
-    expect(routableGate(connection, NOW)).toBeNull();
-    expect(routableGate(connection, NOW + 1)).toBe("silent");
+    expect(routableGate(connection, MODEL, NOW)).toBeNull();
+    expect(routableGate(connection, MODEL, NOW + 1)).toBe("silent");
     if (connection.socket instanceof FakeSocket) connection.socket.pongAt = 1;
-    expect(routableGate(connection, NOW + 1)).toBeNull();
+    expect(routableGate(connection, MODEL, NOW + 1)).toBeNull();
     connection.lastMessageAt = 2;
-    expect(routableGate(connection, NOW + 2)).toBeNull();
-    expect(routableGate(connection, NOW + 3)).toBe("silent");
+    expect(routableGate(connection, MODEL, NOW + 2)).toBeNull();
+    expect(routableGate(connection, MODEL, NOW + 3)).toBe("silent");
   });
 });
 
@@ -59,7 +59,7 @@ describe("a routable machine has no room when it", () => {
       "busy_with_other_model",
     ],
   ])("%s", (_, connection, reason) => {
-    expect(routableGate(connection, NOW)).toBeNull();
+    expect(routableGate(connection, MODEL, NOW)).toBeNull();
     expect(gate(connection, MODEL, 4, NOW)).toBe(reason);
   });
 });

@@ -1,7 +1,10 @@
+import type { Admission } from "../../../../core/pool/admission.ts";
 import type { Connection, ConnectionState } from "../../../../core/pool/connection.ts";
-import { Pool, type Admission } from "../../../../core/pool/pool.ts";
+import { Pool, type PoolNews } from "../../../../core/pool/pool.ts";
+import type { PoolRecord } from "../../../../core/pool/record.ts";
 import type { PoolRequest } from "../../../../core/pool/request.ts";
-import { machineIdSchema, modelIdSchema } from "../../../../protocol/ids.ts";
+import { INITIAL_SETTINGS, type PoolSettings } from "../../../../core/pool/settings.ts";
+import { machineIdSchema, modelIdSchema, NEVER_MANAGED } from "../../../../protocol/ids.ts";
 import { encodeRecords } from "../../../../protocol/records.ts";
 import { FakeClient } from "./fake-client.ts";
 import { FakeSocket, type Message } from "./fake-socket.ts";
@@ -34,6 +37,23 @@ export interface Ask {
   readonly deadlineMs?: number;
 }
 
+/** The fleet's word on a machine that was never managed, unless `fields` say otherwise. */
+export function anAdmission(
+  fields: Partial<Extract<Admission, { admitted: true }>> = {},
+): Extract<Admission, { admitted: true }> {
+  return {
+    admitted: true,
+    stamp: { mode: "unmanaged", epoch: NEVER_MANAGED },
+    pools: [MODEL],
+    assignment: UNMANAGED,
+    publicKey: "k",
+    ...fields,
+  };
+}
+
+/** What `registered` says to a machine that was never managed. */
+export const UNMANAGED = { model_id: null, epoch: NEVER_MANAGED, drain_ms: 30_000, load_ms: 180_000 };
+
 export class PoolScene {
   now: number;
   /** What the pool has asked to be kept: machines that are here. */
@@ -41,19 +61,39 @@ export class PoolScene {
   /** Registers the fleet has been asked about. */
   readonly questions: Connection[] = [];
   readonly pool: Pool;
+  /** What the pool has told the fleet. */
+  readonly news: PoolNews[] = [];
+  /** What it has written down, as a later life of it finds it. */
+  readonly records: Map<string, PoolRecord>;
+  /** How often it has asked the fleet for the supply. */
+  supplyQuestions = 0;
   #requests = 0;
 
-  constructor(remembered: readonly string[] = [], now = START_AT) {
+  constructor(
+    remembered: readonly string[] = [],
+    now = START_AT,
+    records = new Map<string, PoolRecord>(),
+    settings: PoolSettings = INITIAL_SETTINGS,
+  ) {
     this.now = now;
     this.remembered = new Set(remembered);
+    this.records = records;
     this.pool = new Pool(
       MODEL,
       {
         askFleet: (connection) => this.questions.push(connection),
+        tellFleet: (news) => this.news.push(news),
+        askSupply: () => (this.supplyQuestions += 1),
+        records: {
+          all: () => [...records.values()],
+          put: (record) => records.set(record.machineId, record),
+          remove: (id) => records.delete(id),
+        },
+        saveSettings: () => {},
         rememberMachine: (id) => this.remembered.add(id),
         forgetMachine: (id) => this.remembered.delete(id),
       },
-      remembered.map((id) => machineIdSchema.parse(id)),
+      { remembered: remembered.map((id) => machineIdSchema.parse(id)), settings },
       this.now,
     );
   }
@@ -70,7 +110,7 @@ export class PoolScene {
 
   /** The pool after it has slept: another object with the same sockets, and nothing else of the old one. */
   sleep(...machines: readonly Machine[]): { scene: PoolScene; machines: Machine[] } {
-    const scene = new PoolScene([...this.remembered], this.now);
+    const scene = new PoolScene([...this.remembered], this.now, this.records);
     return {
       scene,
       machines: machines.map(({ socket, connection }) =>
@@ -109,7 +149,7 @@ export class PoolScene {
     });
   }
 
-  admit(machine: Machine, admission: Admission = { admitted: true, pools: [MODEL] }): void {
+  admit(machine: Machine, admission: Admission = anAdmission()): void {
     this.pool.admitted(machine.connection, admission, this.now);
   }
 

@@ -4,7 +4,7 @@ import type { PoolRequest } from "../../../../core/pool/request.ts";
 import type { CloseReason } from "../../../../protocol/close-codes.ts";
 import { FakeClient } from "./fake-client.ts";
 import { FakeSocket, type Message } from "./fake-socket.ts";
-import { MODEL, PoolScene, type Machine } from "./pool-scene.ts";
+import { anAdmission, MODEL, PoolScene, type Machine } from "./pool-scene.ts";
 
 /**
  * A pool to which anything may happen, and a second bookkeeping of what must follow from it: told only what machines
@@ -350,10 +350,7 @@ export class RandomLife {
     expect(link.isOpen).toBe(isRight);
     if (!isRight) return;
     link.admitted = admitted;
-    this.scene.admit(
-      link.machine,
-      admitted ? { admitted: true, pools: [MODEL] } : { admitted: false, close: "foreignKey" },
-    );
+    this.scene.admit(link.machine, admitted ? anAdmission() : { admitted: false, close: "foreignKey" });
     expect(link.isOpen).toBe(admitted);
     const same = this.#openLinks().filter((open) => open.admitted && open.machineId === link.machineId);
     expect(same.length).toBeLessThanOrEqual(1);

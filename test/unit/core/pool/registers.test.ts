@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { MODEL, PoolScene } from "./pool-scene.ts";
+import { anAdmission, MODEL, PoolScene, UNMANAGED } from "./pool-scene.ts";
 
 describe("a register", () => {
   it("is put to the fleet and answered with what the fleet says", () => {
@@ -9,7 +9,7 @@ describe("a register", () => {
     scene.register(mac);
     expect(scene.questions).toEqual([mac.connection]);
     expect(mac.socket.sent).toEqual([]);
-    scene.admit(mac, { admitted: true, pools: [MODEL] });
+    scene.admit(mac, anAdmission());
     expect(mac.socket.sent).toEqual([
       {
         type: "registered",
@@ -33,7 +33,7 @@ describe("a register", () => {
     expect(mac.socket.sent.map(({ type }) => type)).toEqual(["registered", "inference_request"]);
   });
 
-  it.each(["foreignKey", "notAllowed", "tooOld", "restart"] as const)(
+  it.each(["foreignKey", "notAllowed", "tooOld", "badMessage"] as const)(
     "that the fleet turns down with %s closes its own socket and no other",
     (close) => {
       const scene = new PoolScene();
@@ -174,10 +174,10 @@ describe("a list of pools", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
     const { machineId } = mac.connection.identity;
-    scene.pool.announcePools(machineId, []);
+    scene.pool.announcePools(machineId, [], UNMANAGED);
     expect(mac.socket.take("registered")).toMatchObject([{ pool: "m", pools: [] }]);
     scene.lose(mac);
-    scene.pool.announcePools(machineId, [MODEL]);
+    scene.pool.announcePools(machineId, [MODEL], UNMANAGED);
     expect(mac.socket.take("registered")).toEqual([]);
   });
 
@@ -185,7 +185,7 @@ describe("a list of pools", () => {
     const scene = new PoolScene();
     const mac = scene.dial("mac-1");
     scene.register(mac);
-    scene.pool.announcePools(mac.connection.identity.machineId, [MODEL]);
+    scene.pool.announcePools(mac.connection.identity.machineId, [MODEL], UNMANAGED);
     expect(mac.socket.sent).toEqual([]);
   });
 });

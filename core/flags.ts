@@ -1,0 +1,107 @@
+import { z } from "zod";
+
+/**
+ * Everything an operator can switch while the fleet runs, one text value each. A flag that does not parse keeps its
+ * last good value, so a slip of the pen in the store never takes a machine out of service.
+ */
+
+const onOff = z.enum(["on", "off"], { error: 'must be "on" or "off"' });
+
+const semver = z
+  .string()
+  .regex(
+    /^\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/,
+    "must be a version such as 0.6.18",
+  );
+
+function whole(min: number, max: number) {
+  const message = `must be a whole number from ${min} to ${max}`;
+  return z
+    .string()
+    .regex(/^\d{1,12}$/, message)
+    .transform(Number)
+    .pipe(z.int().min(min, message).max(max, message));
+}
+
+const flagsSchema = z.object({
+  /** Whether machines are assigned to pools at all. Off releases every machine. */
+  assignment_gate: onOff,
+  /** `shadow` plans and shows, `enforce` also moves machines. */
+  placement: z.enum(["off", "shadow", "enforce"], { error: 'must be "off", "shadow" or "enforce"' }),
+  /** Whether a pool without a routable machine answers 429 `pool_exhausted`. */
+  pool_exhausted_429: onOff,
+  tick_seconds: whole(5, 3600),
+  /** A managed machine younger than this in its pool is not moved by placement. */
+  min_dwell_seconds: whole(0, 86_400),
+  /** Orders per tick; 0 moves nothing. */
+  max_loads_per_tick: whole(0, 100_000),
+  /** Loads in flight; 0 moves nothing. */
+  max_pending_loads: whole(0, 100_000),
+  /** After a failed load the machine is not given that model again for this long. */
+  load_cooldown_seconds: whole(0, 86_400),
+  /** Slowest stream that counts as served, tokens per second. */
+  decode_floor_tps: whole(0, 1_000_000),
+  /** Longest time to the first token worth admitting a request for, plus 1 ms per prompt token. */
+  ttft_limit_ms: whole(1, 600_000),
+  /** Requests that may wait in one pool. */
+  queue_max: whole(0, 100_000),
+  /** How long one may wait. */
+  queue_wait_ms: whole(0, 60_000),
+  min_trust_level: z.enum(["none", "self_signed", "hardware"], {
+    error: 'must be "none", "self_signed" or "hardware"',
+  }),
+  /** Providers below it are told to update and stop (4006). */
+  min_provider_version: z.union([z.literal("none"), semver], { error: 'must be a version or "none"' }),
+  /** Providers below it stay unmanaged. */
+  assign_min_provider_version: semver,
+  /** Models refused with `model_shed`, separated by commas. */
+  shed_models: z
+    .string()
+    .max(10_000)
+    .transform((text) =>
+      text
+        .split(",")
+        .map((id) => id.trim())
+        .filter((id) => id !== ""),
+    ),
+});
+
+/** The values in force, parsed. */
+export type Flags = z.output<typeof flagsSchema>;
+export type FlagName = keyof Flags;
+
+/** Values as operators write them. */
+export type FlagTexts = Readonly<Partial<Record<FlagName, string>>>;
+
+export const INITIAL_TEXTS: Readonly<Record<FlagName, string>> = {
+  assignment_gate: "off",
+  placement: "off",
+  pool_exhausted_429: "off",
+  tick_seconds: "30",
+  min_dwell_seconds: "300",
+  max_loads_per_tick: "4",
+  max_pending_loads: "16",
+  load_cooldown_seconds: "120",
+  decode_floor_tps: "15",
+  ttft_limit_ms: "5000",
+  queue_max: "32",
+  queue_wait_ms: "6000",
+  min_trust_level: "none",
+  min_provider_version: "none",
+  assign_min_provider_version: "0.6.18",
+  shed_models: "",
+};
+
+export const flagNameSchema = flagsSchema.keyof();
+export const FLAG_NAMES: readonly FlagName[] = flagNameSchema.options;
+
+/** Null if `text` is a value of this flag, else a sentence about what is wrong. */
+export function flagProblem(name: FlagName, text: string): string | null {
+  const parsed = flagsSchema.shape[name].safeParse(text);
+  return parsed.success ? null : `${name} ${parsed.error.issues[0]?.message ?? "is not valid"}`;
+}
+
+/** Every flag's value: the text given, or the initial one. @throws if a text was not checked by `flagProblem` */
+export function readFlags(texts: FlagTexts): Flags {
+  return flagsSchema.parse({ ...INITIAL_TEXTS, ...texts });
+}

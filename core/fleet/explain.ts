@@ -1,0 +1,167 @@
+import type { Flags } from "../flags.ts";
+import { RELEASING_TOO_LONG_MS } from "../limits.ts";
+import type { GateReason } from "../pool/gate.ts";
+import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
+import { unmanageableBecause, type Machine } from "./machine.ts";
+
+/**
+ * "Why is my machine idle?" The first thing that keeps requests away from a machine, in words its owner understands,
+ * and the one change that would help. It asks the same gates as routing does, so the two cannot disagree.
+ */
+
+export interface Explanation {
+  /** Code of the gate that closes first; null if requests may come. */
+  readonly gate: string | null;
+  readonly why: string;
+  /** What the owner or the operator can do; null if there is nothing to do. */
+  readonly fix: string | null;
+  /** Why the machine is not given an assignment, if that is so; it may serve all the same. */
+  readonly unmanaged_because: string | null;
+}
+
+type Closed = Pick<Explanation, "gate" | "why" | "fix">;
+
+export function explain(view: FleetView, machine: Machine, flags: Flags): Explanation {
+  const seen = viewMachine(view, machine);
+  const obstacle = unmanageableBecause(machine, flags);
+  return {
+    ...(outOfReach(view, seen) ?? onTheWay(view, seen) ?? atTheGate(seen) ?? open(seen)),
+    unmanaged_because: obstacle?.message ?? null,
+  };
+}
+
+/** Nothing can be sent to it, or nothing that clients may ask for. */
+function outOfReach(view: FleetView, { machine, sockets }: MachineView): Closed | null {
+  if (machine.isQuarantined) {
+    return {
+      gate: "quarantined",
+      why: "an operator has quarantined this machine",
+      fix: "ask the operator to readmit it",
+    };
+  }
+  if (sockets.length === 0) {
+    return {
+      gate: "offline",
+      why: `the machine has no connection to the coordinator (last registered ${ago(view.now - machine.registeredAt)} ago)`,
+      fix: "start the provider, or check the machine's network",
+    };
+  }
+  if (machine.models.some(({ id }) => view.models.includes(id))) return null;
+  return {
+    gate: "no_catalog_model",
+    why: "none of the models on this machine's disk is in the catalog",
+    fix:
+      view.models.length === 0
+        ? "ask the operator to add a model to the catalog"
+        : `download one of: ${view.models.slice(0, 5).join(", ")}`,
+  };
+}
+
+/** It belongs to a pool and does not serve there yet, or not any more. */
+function onTheWay(view: FleetView, { intent, home, state, machine }: MachineView): Closed | null {
+  if (intent === null || intent.model === null) return null;
+  const { model, phase, error } = intent;
+  if (intent.outcome === "failed") {
+    const { machineId } = machine;
+    const cooldown = view.cooldowns.find((entry) => entry.machineId === machineId && entry.model === model);
+    const again = cooldown === undefined ? "soon" : `in ${ago(Math.max(0, cooldown.until - view.now))}`;
+    return {
+      gate: "failed",
+      why: `it could not serve "${model}": ${error?.message ?? "no reason given"}; it will be tried again ${again}`,
+      fix: fixOf(error?.code ?? ""),
+    };
+  }
+  if (phase === "releasing") {
+    const isLong = view.now - intent.startedAt > RELEASING_TOO_LONG_MS;
+    return {
+      gate: "releasing",
+      why: `it is moving to "${model}" and waits for ${intent.pending.join(", ")} to let go of it`,
+      fix: isLong ? "the operator should look at these pools: they do not answer" : null,
+    };
+  }
+  switch (state) {
+    case "expected":
+      return {
+        gate: "expected",
+        why: `it was ordered to serve "${model}" and has not answered yet`,
+        fix: null,
+      };
+    case "draining":
+      return { gate: "draining", why: `it finishes its requests before it loads "${model}"`, fix: null };
+    case "loading": {
+      const percent = Math.round((home?.record?.progress ?? 0) * 100);
+      return { gate: "loading", why: `it is loading "${model}" (${percent} %)`, fix: null };
+    }
+    case "assigned":
+    case "failed":
+    case "offline":
+    case "unmanaged":
+      return null;
+  }
+}
+
+/** The routing gate of the pools it is in; one open gate is enough. */
+function atTheGate({ home, sockets }: MachineView): Closed | null {
+  const reports = home === null ? sockets.map(({ report }) => report) : [home];
+  if (reports.some(({ blockedBy }) => blockedBy === null)) return null;
+  const [blockedBy] = reports.map((report) => report.blockedBy);
+  if (blockedBy == null || blockedBy === "offline") return null;
+  return { gate: blockedBy, ...GATES[blockedBy] };
+}
+
+function open({ inFlight, sockets, loadedModels }: MachineView): Closed {
+  const pools = sockets.map(({ pool }) => `"${pool}"`).join(", ");
+  const why =
+    inFlight > 0
+      ? `it is serving ${inFlight} request${inFlight === 1 ? "" : "s"}`
+      : `nothing keeps requests away: it waits for requests to ${pools}` +
+        (loadedModels.length === 0 ? "; the first one has to wait for its model to load" : "");
+  return { gate: null, why, fix: null };
+}
+
+const GATES: Record<GateReason, { readonly why: string; readonly fix: string | null }> = {
+  not_registered: { why: "its connection has not been accepted yet", fix: null },
+  released: { why: "it belongs to another pool now", fix: null },
+  expected: { why: "it has not answered its order yet", fix: null },
+  draining: { why: "it finishes its requests before it switches models", fix: null },
+  loading: { why: "it is loading its model", fix: null },
+  failed: { why: "it could not load its model", fix: "look at the provider's log" },
+  model_not_loaded: { why: "it is loading its model again", fix: null },
+  owner_busy: { why: "its owner is using it", fix: null },
+  model_not_on_machine: {
+    why: "the model is not on its disk",
+    fix: "download the model, or start the provider with the folder that holds it",
+  },
+  not_accepting: {
+    why: "the provider is stopping or has no model that works",
+    fix: "start the provider again",
+  },
+  owner_private: {
+    why: "it serves its owner only",
+    fix: "start the provider without --private to serve everybody",
+  },
+  silent: { why: "it has shown no sign of life for a minute", fix: "check the machine's network" },
+  too_hot: { why: "it is too hot", fix: "let it cool down; check its fans and where it stands" },
+  refused_just_now: { why: "it has just refused a request for lack of room", fix: null },
+  no_free_slot: { why: "all its slots are taken", fix: null },
+  busy_with_other_model: { why: "it is busy with another model", fix: null },
+};
+
+function fixOf(code: string): string {
+  switch (code) {
+    case "model_not_on_disk":
+      return "download the model to this machine";
+    case "insufficient_memory":
+      return "close other programs, or ask for a smaller model";
+    case "refused_by_operator":
+      return "start the provider without --private";
+    default:
+      return "look at the provider's log";
+  }
+}
+
+function ago(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 90) return `${seconds} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+}

@@ -1,0 +1,355 @@
+import type { AssignModel } from "../../protocol/downstream.ts";
+import { epochSchema, NEVER_MANAGED, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
+import {
+  DRAIN_TIMEOUT_MS,
+  HANDOVER_RETRY_MAX_MS,
+  HANDOVER_RETRY_MIN_MS,
+  LOAD_TIMEOUT_MS,
+} from "../limits.ts";
+import type { PoolCall, PoolReply } from "../pool/calls.ts";
+import type { Stamp } from "../pool/record.ts";
+import type { RecordReport } from "../pool/report.ts";
+import type { FleetStore, Intent, Switch } from "./machine.ts";
+import type { Memberships } from "./memberships.ts";
+
+/**
+ * Moves a machine from one pool to another, or out of all of them, so that at no moment two pools may route to it:
+ * first every other pool confirms that it has let go, then the new one is told to expect the machine, and only then
+ * the machine hears of it. Each phase is written down before its calls go out and repeats them until all are
+ * answered, so a crash of anything at any point loses nothing. A missing reply is never taken for a reply (H3).
+ *
+ *     releasing ──all confirmed──> expecting ──confirmed──> ordered ──assigned or failed──> done
+ */
+
+export interface HandoverPorts {
+  /** Calls a pool; the answer comes back through `replied`, or never. */
+  callPool(pool: string, call: PoolCall): void;
+  /** Pools an unmanaged machine should hold a socket to. */
+  poolsOf(machineId: MachineId): readonly ModelId[];
+  publicKeyOf(machineId: MachineId): string;
+  onFailed(intent: Intent, now: number): void;
+}
+
+export interface Wish {
+  readonly machineId: MachineId;
+  /** Null releases the machine. */
+  readonly model: ModelId | null;
+  readonly reason: string;
+  readonly isPinned: boolean;
+}
+
+export class Handover {
+  readonly #store: FleetStore;
+  readonly #memberships: Memberships;
+  readonly #ports: HandoverPorts;
+  readonly #intents = new Map<MachineId, Intent>();
+
+  constructor(store: FleetStore, memberships: Memberships, ports: HandoverPorts) {
+    this.#store = store;
+    this.#memberships = memberships;
+    this.#ports = ports;
+    for (const intent of store.intents()) this.#intents.set(intent.machineId, intent);
+  }
+
+  intent(machineId: MachineId): Intent | null {
+    return this.#intents.get(machineId) ?? null;
+  }
+
+  intents(): Iterable<Intent> {
+    return this.#intents.values();
+  }
+
+  epochOf(machineId: MachineId): Epoch {
+    return this.intent(machineId)?.epoch ?? NEVER_MANAGED;
+  }
+
+  /**
+   * Begins a switch under a new epoch; an unfinished one is superseded and its open releases are taken over (H4).
+   * @param above an epoch seen elsewhere that the new one must exceed (H9).
+   */
+  begin({ machineId, model, reason, isPinned }: Wish, now: number, above: Epoch = NEVER_MANAGED): Intent {
+    const before = this.intent(machineId);
+    if (before !== null && before.outcome === null) this.#note(before, "superseded", now);
+    const holder = before === null || before.outcome === "failed" ? null : before.model;
+    const pending = new Set([...this.#memberships.of(machineId), ...(before?.pending ?? [])]);
+    if (model !== null) {
+      pending.delete(model);
+      this.#memberships.add(machineId, model, now);
+    }
+    const intent: Intent = {
+      machineId,
+      epoch: epochSchema.parse(Math.max(before?.epoch ?? NEVER_MANAGED, above) + 1),
+      model,
+      from: holder,
+      reason,
+      phase: "releasing",
+      outcome: null,
+      error: null,
+      pending: [...pending].toSorted(
+        (a, b) => Number(b === holder) - Number(a === holder) || (a < b ? -1 : 1),
+      ),
+      isHeard: false,
+      isPinned,
+      startedAt: now,
+      phaseAt: now,
+      rounds: 0,
+      retryAt: now,
+    };
+    this.#enter(intent, "releasing", now);
+    return this.#current(intent);
+  }
+
+  /** Where a dialing machine belongs, and the fleet's word for the pool there. Null: wherever it likes. */
+  destination(machineId: MachineId): { readonly pool: ModelId | null; readonly stamp: Stamp } {
+    const intent = this.intent(machineId);
+    if (intent === null) return { pool: null, stamp: { mode: "unmanaged", epoch: NEVER_MANAGED } };
+    const { epoch, model, phase, outcome } = intent;
+    if (model === null) {
+      return { pool: null, stamp: { mode: phase === "releasing" ? "released" : "unmanaged", epoch } };
+    }
+    const isOut = phase === "releasing" || outcome === "failed";
+    return { pool: model, stamp: { mode: isOut ? "released" : "managed", epoch } };
+  }
+
+  /** A pool is about to hold a socket of the machine: whoever asks pools to let go must ask this one too. */
+  dialed(machineId: MachineId, pool: string, now: number): void {
+    const intent = this.intent(machineId);
+    if (intent === null || intent.phase !== "releasing" || intent.model === pool) return;
+    if (intent.pending.includes(pool)) return;
+    this.#save({ ...intent, pending: [...intent.pending, pool], retryAt: now });
+  }
+
+  /** What `registered` and `assign_model` say while this intent stands; null while the machine must not know yet. */
+  orderFor(machineId: MachineId): AssignModel | null {
+    const intent = this.intent(machineId);
+    if (intent === null || intent.phase === "releasing" || intent.phase === "expecting") return null;
+    const { model, epoch, reason } = intent;
+    return {
+      type: "assign_model",
+      model_id: model,
+      epoch,
+      pools: model === null ? [...this.#ports.poolsOf(machineId)] : [model],
+      reason,
+      drain_ms: DRAIN_TIMEOUT_MS,
+      load_ms: LOAD_TIMEOUT_MS,
+    };
+  }
+
+  /** A pool has answered. Answers to older epochs count for nothing (H4). */
+  replied(pool: string, call: PoolCall, reply: PoolReply, now: number): void {
+    if (call.kind === "order") {
+      if (reply.kind === "told" && reply.reached && pool === call.order.model_id)
+        this.arrived(call.machineId);
+      return;
+    }
+    if (reply.kind !== "verdict" || !("epoch" in call)) return;
+    const intent = this.intent(call.machineId);
+    if (intent === null || intent.epoch !== call.epoch) return;
+    const { verdict } = reply;
+    if (!verdict.ok) {
+      this.repair(call.machineId, verdict.stale, now);
+      return;
+    }
+    if (call.kind === "expect") {
+      if (intent.phase === "expecting") this.#enter(intent, "ordered", now);
+    } else if (intent.phase === "releasing" && intent.pending.includes(pool)) {
+      const rest = { ...intent, pending: intent.pending.filter((name) => name !== pool) };
+      this.#save(rest);
+      if (rest.pending.length === 0) this.#enter(rest, rest.model === null ? "ordered" : "expecting", now);
+      else if (holderFirst(intent)) this.#call(rest);
+    }
+  }
+
+  /** Somebody knows an epoch that the fleet has forgotten or that clashes: the same order under a higher one (H9). */
+  repair(machineId: MachineId, seen: Epoch, now: number): void {
+    const intent = this.intent(machineId);
+    const model = intent?.model ?? null;
+    const reason = intent?.reason ?? "the machine's epoch was newer than the fleet's";
+    this.begin({ machineId, model, reason, isPinned: intent?.isPinned ?? false }, now, seen);
+  }
+
+  /** The target pool's record of the machine, by its report or by the fleet's look at it. */
+  observed(machineId: MachineId, pool: string, record: RecordReport, now: number): void {
+    const intent = this.intent(machineId);
+    if (intent === null) return;
+    if (record.epoch > intent.epoch) {
+      this.repair(machineId, epochSchema.parse(record.epoch), now);
+      return;
+    }
+    if (record.epoch !== intent.epoch || intent.model !== pool) return;
+    // A failed intent is left by a newer one only, whatever the pool says.
+    if (intent.outcome === "failed") return;
+    switch (record.mode) {
+      case "draining":
+      case "loading":
+        this.#heard(intent);
+        return;
+      case "assigned":
+        if (intent.outcome === null) this.#finish(intent, "succeeded", null, now);
+        return;
+      case "failed": {
+        const failed = this.#finish(intent, "failed", record.error, now);
+        this.#ports.onFailed(failed, now);
+        return;
+      }
+      case "expected":
+      case "released":
+      case "unmanaged":
+        return;
+    }
+  }
+
+  /** What a machine says it holds: how the fleet learns that a release was heard, and of epochs it does not know. */
+  holds(machineId: MachineId, model: ModelId | null, epoch: Epoch, now: number): void {
+    const intent = this.intent(machineId);
+    const known = intent?.epoch ?? NEVER_MANAGED;
+    const clashes = epoch === known && epoch > 0 && model !== (intent?.model ?? null);
+    if (epoch > known || clashes) this.repair(machineId, epoch, now);
+    else if (intent?.phase === "ordered" && epoch === known) {
+      if (intent.model === null) this.#finish(intent, "succeeded", null, now);
+      else this.#heard(intent);
+    }
+  }
+
+  /** The machine has a socket in the pool it belongs to: the others may close theirs (H6). */
+  arrived(machineId: MachineId): void {
+    const intent = this.intent(machineId);
+    if (intent?.model == null || intent.phase === "releasing" || intent.phase === "expecting") return;
+    for (const pool of this.#memberships.of(machineId)) {
+      if (pool === intent.model) continue;
+      this.#ports.callPool(pool, { kind: "dismiss", machineId, epoch: intent.epoch });
+    }
+  }
+
+  /** The target pool has lost its record of the machine: the order starts again. */
+  lost(intent: Intent, now: number): void {
+    const { machineId, model, isPinned } = intent;
+    this.begin({ machineId, model, reason: "the pool had lost its record", isPinned }, now);
+  }
+
+  /** Repeats what is unanswered. */
+  tick(now: number): void {
+    for (const intent of this.#intents.values()) {
+      if (intent.retryAt === null || now < intent.retryAt) continue;
+      const isOutOfReach = intent.phase === "ordered" && this.#memberships.of(intent.machineId).length === 0;
+      if (isOutOfReach) {
+        // Its next dial tells it; until then there is nobody to call.
+        this.#save({ ...intent, retryAt: null });
+        continue;
+      }
+      const rounds = intent.rounds + 1;
+      this.#save({ ...intent, rounds, retryAt: now + backoffMs(rounds) });
+      this.#call(intent);
+    }
+  }
+
+  /** When `tick` has something to repeat; null if never. */
+  nextRetryAt(): number | null {
+    let next: number | null = null;
+    for (const { retryAt } of this.#intents.values()) {
+      if (retryAt !== null && (next === null || retryAt < next)) next = retryAt;
+    }
+    return next;
+  }
+
+  /** A machine that is back is told at once what it has missed. */
+  woken(machineId: MachineId, now: number): void {
+    const intent = this.intent(machineId);
+    if (intent !== null && intent.phase !== "done" && !intent.isHeard) {
+      this.#save({ ...intent, rounds: 0, retryAt: now });
+    }
+  }
+
+  #enter(intent: Intent, phase: "releasing" | "expecting" | "ordered", now: number): void {
+    if (phase === "releasing" && intent.pending.length === 0) {
+      this.#enter(intent, intent.model === null ? "ordered" : "expecting", now);
+      return;
+    }
+    const entered: Intent = {
+      ...intent,
+      phase,
+      phaseAt: now,
+      rounds: 0,
+      retryAt: now + HANDOVER_RETRY_MIN_MS,
+    };
+    this.#save(entered);
+    this.#call(entered);
+  }
+
+  #call(intent: Intent): void {
+    const { machineId, epoch, model, phase, pending } = intent;
+    switch (phase) {
+      case "releasing": {
+        const kind = model === null ? "unmanage" : "release";
+        for (const pool of holderFirst(intent) ? pending.slice(0, 1) : pending) {
+          this.#ports.callPool(pool, { kind, machineId, epoch });
+        }
+        return;
+      }
+      case "expecting": {
+        if (model === null) return;
+        const publicKey = this.#ports.publicKeyOf(machineId);
+        const terms = { drainMs: DRAIN_TIMEOUT_MS, loadMs: LOAD_TIMEOUT_MS, publicKey };
+        this.#ports.callPool(model, { kind: "expect", machineId, epoch, terms });
+        return;
+      }
+      case "ordered": {
+        const order = this.orderFor(machineId);
+        if (order === null) return;
+        for (const pool of this.#memberships.of(machineId)) {
+          this.#ports.callPool(pool, { kind: "order", machineId, order });
+        }
+        return;
+      }
+      case "done":
+        return;
+    }
+  }
+
+  /** Nothing to repeat any more: the record tells how it goes on. */
+  #heard(intent: Intent): void {
+    if (intent.phase === "ordered" && !intent.isHeard)
+      this.#save({ ...intent, isHeard: true, retryAt: null });
+  }
+
+  #finish(intent: Intent, outcome: "succeeded" | "failed", error: Intent["error"], now: number): Intent {
+    const done: Intent = { ...intent, phase: "done", outcome, error, phaseAt: now, retryAt: null };
+    this.#save(done);
+    // A machine that failed after it had served fails a second time under one epoch: another line of history.
+    this.#note(done, outcome, now);
+    return done;
+  }
+
+  #note(intent: Intent, outcome: Switch["outcome"], now: number): void {
+    this.#store.addSwitch({
+      at: now,
+      machineId: intent.machineId,
+      from: intent.from,
+      to: intent.model,
+      epoch: intent.epoch,
+      reason: intent.reason,
+      outcome,
+      error: intent.error?.message ?? null,
+      tookMs: now - intent.startedAt,
+    });
+  }
+
+  #save(intent: Intent): void {
+    this.#intents.set(intent.machineId, intent);
+    this.#store.saveIntent(intent);
+  }
+
+  #current(intent: Intent): Intent {
+    return this.intent(intent.machineId) ?? intent;
+  }
+}
+
+/** A machine that becomes nobody's leaves the pool that may route to it before any other may (H17). */
+function holderFirst({ model, from, pending }: Intent): boolean {
+  return model === null && from !== null && pending[0] === from;
+}
+
+/** 1 s, doubled with every unanswered round, up to 30 s, without end (H3). */
+function backoffMs(rounds: number): number {
+  return Math.min(HANDOVER_RETRY_MAX_MS, HANDOVER_RETRY_MIN_MS * 2 ** Math.min(rounds, 10));
+}

@@ -1,0 +1,149 @@
+import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
+import type { Hardware, Register } from "../../protocol/upstream.ts";
+import type { Flags } from "../flags.ts";
+import { compareVersions } from "../semver.ts";
+
+/** A machine as the fleet knows it, connected or not. Owner and key are those of its first register for ever (H22). */
+export interface Machine {
+  readonly machineId: MachineId;
+  readonly owner: string;
+  readonly publicKey: string;
+  readonly version: string | null;
+  readonly sessionId: string;
+  readonly privateOnly: boolean;
+  readonly hardware: Hardware;
+  readonly models: readonly MachineModel[];
+  readonly maxConcurrency: number;
+  /** The list of pools it was last told. */
+  readonly pools: readonly ModelId[];
+  readonly isQuarantined: boolean;
+  readonly firstRegisteredAt: number;
+  readonly registeredAt: number;
+}
+
+/** A model on its disk. Speeds are the machine's own measurements, tokens per second. */
+export interface MachineModel {
+  readonly id: ModelId;
+  readonly sizeBytes: number;
+  readonly decodeTps: number | null;
+  readonly prefillTps: number | null;
+}
+
+/** Which pool may hold a socket or a record of a machine; written before that can be so (H1). */
+export interface Membership {
+  readonly machineId: MachineId;
+  readonly pool: string;
+  readonly dialedAt: number;
+}
+
+/** After a failed load the machine is not given that model again before `until`. */
+export interface Cooldown {
+  readonly machineId: MachineId;
+  readonly model: ModelId;
+  readonly until: number;
+}
+
+/**
+ * The newest order about a machine and how far it is; there is never more than one (H4). It stays when it is done:
+ * it says to whom the machine belongs.
+ */
+export interface Intent {
+  readonly machineId: MachineId;
+  readonly epoch: Epoch;
+  /** Null: the machine is released and nobody's. */
+  readonly model: ModelId | null;
+  readonly from: ModelId | null;
+  readonly reason: string;
+  readonly phase: "releasing" | "expecting" | "ordered" | "done";
+  /** Null until it is done. */
+  readonly outcome: "succeeded" | "failed" | null;
+  readonly error: { readonly code: string; readonly message: string } | null;
+  /** Pools that have not confirmed yet that they let go of the machine. */
+  readonly pending: readonly string[];
+  /** The machine is known to have heard of the order. */
+  readonly isHeard: boolean;
+  /** An operator's order, which placement leaves alone. */
+  readonly isPinned: boolean;
+  readonly startedAt: number;
+  /** When the phase was entered. */
+  readonly phaseAt: number;
+  /** Unanswered rounds of the present phase, for the backoff, and when the next is due. */
+  readonly rounds: number;
+  readonly retryAt: number | null;
+}
+
+/** One line of the switch history. */
+export interface Switch {
+  readonly at: number;
+  readonly machineId: MachineId;
+  readonly from: ModelId | null;
+  readonly to: ModelId | null;
+  readonly epoch: Epoch;
+  readonly reason: string;
+  readonly outcome: "succeeded" | "failed" | "superseded";
+  readonly error: string | null;
+  readonly tookMs: number;
+}
+
+/** What the fleet keeps. Writes take effect together or not at all, up to the next await of the caller. */
+export interface FleetStore {
+  machines(): Machine[];
+  saveMachine(machine: Machine): void;
+  memberships(): Membership[];
+  saveMembership(membership: Membership): void;
+  removeMembership(machineId: MachineId, pool: string): void;
+  intents(): Intent[];
+  saveIntent(intent: Intent): void;
+  cooldowns(): Cooldown[];
+  saveCooldown(cooldown: Cooldown): void;
+  removeCooldown(machineId: MachineId, model: ModelId): void;
+  addSwitch(entry: Switch): void;
+  /** The newest first. */
+  switches(limit: number): Switch[];
+}
+
+export function machineOf(
+  register: Register,
+  owner: string,
+  known: Machine | null,
+  pools: readonly ModelId[],
+  now: number,
+): Machine {
+  return {
+    machineId: register.machine_id,
+    owner: known?.owner ?? owner,
+    publicKey: known?.publicKey ?? register.public_key,
+    version: register.version ?? null,
+    sessionId: register.session_id,
+    privateOnly: register.private_only ?? false,
+    hardware: register.hardware,
+    models: register.models.map((model) => ({
+      id: model.id,
+      sizeBytes: model.size_bytes,
+      decodeTps: model.decode_tps ?? null,
+      prefillTps: model.prefill_tps ?? null,
+    })),
+    maxConcurrency: register.max_concurrency,
+    pools,
+    isQuarantined: known?.isQuarantined ?? false,
+    firstRegisteredAt: known?.firstRegisteredAt ?? now,
+    registeredAt: now,
+  };
+}
+
+/** Why a machine may not be given an assignment, in words for its owner; null if it may. */
+export function unmanageableBecause(
+  machine: Machine,
+  flags: Flags,
+): { readonly code: "quarantined" | "owner_private" | "provider_too_old"; readonly message: string } | null {
+  if (machine.isQuarantined) return { code: "quarantined", message: "the machine is quarantined" };
+  if (machine.privateOnly) {
+    return { code: "owner_private", message: "the machine serves its owner only (--private)" };
+  }
+  const least = flags.assign_min_provider_version;
+  if (compareVersions(machine.version, least) < 0) {
+    const has = machine.version ?? "none";
+    return { code: "provider_too_old", message: `provider version ${has} is older than ${least}; update it` };
+  }
+  return null;
+}

@@ -1,0 +1,123 @@
+import type { Flags } from "../flags.ts";
+import { viewMachine, type FleetView, type MachineState, type MachineView } from "./fleet-view.ts";
+
+/** The report of all pools (C20), in the shape of `GET /v1/admin/utilization`. */
+
+export interface Utilization {
+  readonly at: number;
+  readonly model_pools: {
+    readonly assignment_gate: Flags["assignment_gate"];
+    readonly placement: Flags["placement"];
+    readonly pools: readonly PoolRow[];
+    readonly machines: readonly MachineRow[];
+    /** Machines with more than one model in memory; more than 0 is a defect. */
+    readonly co_resident_machines: number;
+    readonly last_switches: readonly SwitchRow[];
+    /** Pools that did not answer, so that their numbers are missing. */
+    readonly unreachable_pools: readonly string[];
+  };
+}
+
+interface PoolRow {
+  readonly model_id: string;
+  /** Machines that placement or an operator wants there. */
+  readonly desired: number;
+  readonly serving: number;
+  readonly loading: number;
+  readonly draining: number;
+  readonly failed: number;
+  readonly unmanaged: number;
+  readonly in_flight: number;
+  readonly queued: number;
+  readonly free_slots: number;
+}
+
+export interface MachineRow {
+  readonly machine_id: string;
+  readonly owner: string;
+  readonly managed: boolean;
+  readonly assigned_model: string | null;
+  readonly epoch: number;
+  readonly state: MachineState;
+  readonly state_age_ms: number;
+  readonly loaded_models: readonly string[];
+  readonly in_flight: number;
+  readonly pools: readonly string[];
+}
+
+interface SwitchRow {
+  readonly at: number;
+  readonly machine_id: string;
+  readonly from: string | null;
+  readonly to: string | null;
+  readonly epoch: number;
+  readonly reason: string;
+  readonly outcome: string;
+  readonly error: string | null;
+  readonly took_ms: number;
+}
+
+export function utilization(view: FleetView, flags: Flags): Utilization {
+  const machines = view.machines.map((machine) => viewMachine(view, machine));
+  return {
+    at: view.now,
+    model_pools: {
+      assignment_gate: flags.assignment_gate,
+      placement: flags.placement,
+      pools: view.models.map((model) => poolRow(view, machines, model)),
+      machines: machines.map((machine) => machineRow(machine, view.now)),
+      co_resident_machines: machines.filter(({ loadedModels }) => loadedModels.length > 1).length,
+      last_switches: view.switches.map((entry) => ({
+        at: entry.at,
+        machine_id: entry.machineId,
+        from: entry.from,
+        to: entry.to,
+        epoch: entry.epoch,
+        reason: entry.reason,
+        outcome: entry.outcome,
+        error: entry.error,
+        took_ms: entry.tookMs,
+      })),
+      unreachable_pools: view.models.filter((model) => !view.reports.has(model)),
+    },
+  };
+}
+
+function poolRow(view: FleetView, machines: readonly MachineView[], model: string): PoolRow {
+  const report = view.reports.get(model);
+  const own = machines.filter(({ intent }) => intent?.model === model);
+  const count = (state: MachineState): number => own.filter((machine) => machine.state === state).length;
+  const here = report?.machines ?? [];
+  const isRoutable = (id: string): boolean =>
+    here.some(({ machineId, blockedBy }) => machineId === id && blockedBy === null);
+  return {
+    model_id: model,
+    desired: own.length,
+    serving: own.filter(({ state, machine }) => state === "assigned" && isRoutable(machine.machineId)).length,
+    loading: count("loading"),
+    draining: count("draining"),
+    failed: count("failed"),
+    unmanaged: machines.filter(
+      ({ intent, machine }) => (intent?.model ?? null) === null && isRoutable(machine.machineId),
+    ).length,
+    in_flight: report?.inFlight ?? 0,
+    queued: report?.queued ?? 0,
+    free_slots: here.reduce((sum, { blockedBy, freeSlots }) => sum + (blockedBy === null ? freeSlots : 0), 0),
+  };
+}
+
+export function machineRow(view: MachineView, now: number): MachineRow {
+  const { machine, intent, state, since, loadedModels, inFlight, sockets } = view;
+  return {
+    machine_id: machine.machineId,
+    owner: machine.owner,
+    managed: intent !== null && intent.model !== null,
+    assigned_model: intent?.model ?? null,
+    epoch: intent?.epoch ?? 0,
+    state,
+    state_age_ms: Math.max(0, now - since),
+    loaded_models: loadedModels,
+    in_flight: inFlight,
+    pools: sockets.map(({ pool }) => pool),
+  };
+}

@@ -1,0 +1,229 @@
+import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
+import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
+import { DRAIN_TIMEOUT_MS, EXPECT_TIMEOUT_MS, LOAD_TIMEOUT_MS } from "../limits.ts";
+import {
+  isManaged,
+  type PoolRecord,
+  type RecordError,
+  type RecordMode,
+  type RecordStore,
+  type Stamp,
+  type Terms,
+  type Verdict,
+} from "./record.ts";
+
+/**
+ * The records of one pool and the only ways they change. Two kinds of words change a record: the fleet's, which need
+ * a newer epoch than the record's (H4), and the machine's, which need exactly the record's model and epoch (F3).
+ * `failed` is left only by the fleet's word, so nothing late or repeated brings a machine back to life (D7).
+ *
+ * At one epoch a machine is either released or wanted by a pool, never both, so `released` yields to `expect` and
+ * `unmanage` of the same epoch: such a record comes from a dial that was answered before the order arrived.
+ */
+
+export type AssignModelStatus = Extract<Upstream, { type: "assign_model_status" }>;
+export type HeldAssignment = Heartbeat["assignment"];
+
+const NO_TERMS: Terms = { drainMs: DRAIN_TIMEOUT_MS, loadMs: LOAD_TIMEOUT_MS, publicKey: "" };
+
+/** What a machine may report of its own switch, and from where it makes sense. A later phase is never left again. */
+const PHASES: readonly RecordMode[] = ["expected", "draining", "loading", "assigned"];
+
+export class Assignments {
+  readonly #model: ModelId;
+  readonly #store: RecordStore;
+  readonly #onChange: (record: PoolRecord) => void;
+  readonly #records = new Map<MachineId, PoolRecord>();
+  /** Statuses that changed nothing, since the pool woke. */
+  ignored = 0;
+
+  /** @param onChange a record has a new mode or epoch. */
+  constructor(model: ModelId, store: RecordStore, onChange: (record: PoolRecord) => void) {
+    this.#model = model;
+    this.#store = store;
+    this.#onChange = onChange;
+    for (const record of store.all()) this.#records.set(record.machineId, record);
+  }
+
+  get(machineId: MachineId): PoolRecord | null {
+    return this.#records.get(machineId) ?? null;
+  }
+
+  get size(): number {
+    return this.#records.size;
+  }
+
+  all(): Iterable<PoolRecord> {
+    return this.#records.values();
+  }
+
+  /** The machine is to hold this pool's model (H5). */
+  expect(machineId: MachineId, epoch: Epoch, terms: Terms, now: number): Verdict {
+    return this.#order(machineId, "expected", epoch, terms, now);
+  }
+
+  /** The machine belongs elsewhere from now on. */
+  release(machineId: MachineId, epoch: Epoch, now: number): Verdict {
+    return this.#order(machineId, "released", epoch, NO_TERMS, now);
+  }
+
+  /** The machine is nobody's and may serve here. */
+  unmanage(machineId: MachineId, epoch: Epoch, now: number): Verdict {
+    return this.#order(machineId, "unmanaged", epoch, NO_TERMS, now);
+  }
+
+  /**
+   * Takes the fleet's answer to a dial or a register. A managed machine that this pool has no order for stays out of
+   * use until the order comes: only `expect` and then `succeeded` make it routable (H2).
+   * @returns false if the record is newer: the answer is out of date.
+   */
+  stamp(machineId: MachineId, stamp: Stamp, now: number): boolean {
+    if (stamp.mode === "unknown") return true;
+    const record = this.get(machineId);
+    const known = record?.epoch ?? 0;
+    if (stamp.epoch < known) return false;
+    if (stamp.epoch > known) {
+      const mode = stamp.mode === "unmanaged" ? "unmanaged" : "released";
+      this.#put(machineId, mode, stamp.epoch, NO_TERMS, now);
+    }
+    return true;
+  }
+
+  /** A word of the machine about its switch. Without effect unless it names the record's model and epoch (F3). */
+  status(machineId: MachineId, message: AssignModelStatus, now: number): boolean {
+    const record = this.get(machineId);
+    const isExact =
+      record !== null &&
+      message.model_id === this.#model &&
+      message.epoch === record.epoch &&
+      isManaged(record.mode);
+    if (!isExact || record.mode === "failed") {
+      this.ignored += 1;
+      return false;
+    }
+    if (message.status === "failed") {
+      const error = message.error ?? { code: "load_failed", message: "the machine gave no reason" };
+      this.#move(record, "failed", now, error);
+      return true;
+    }
+    const mode = message.status === "succeeded" ? "assigned" : message.status;
+    if (mode === record.mode) {
+      if (mode === "loading") this.#progress(record, message.progress ?? record.progress);
+      return true;
+    }
+    if (PHASES.indexOf(mode) < PHASES.indexOf(record.mode)) {
+      this.ignored += 1;
+      return false;
+    }
+    this.#move(record, mode, now, null, message.progress ?? 0);
+    return true;
+  }
+
+  /**
+   * What the machine holds, as it says itself. Makes good a `succeeded` that was lost (D8, H15), and notices an
+   * assigned machine that no longer holds its model (H14).
+   */
+  observe(machineId: MachineId, held: HeldAssignment, loaded: readonly ModelId[], now: number): void {
+    const record = this.get(machineId);
+    if (record === null || held?.epoch !== record.epoch || held.model_id !== this.#model) return;
+    const isExact = loaded.length === 1 && loaded[0] === this.#model;
+    const isOnTheWay = record.mode === "expected" || record.mode === "draining" || record.mode === "loading";
+    if (isOnTheWay && isExact) this.#move(record, "assigned", now, null);
+    else if (record.mode === "assigned" && !isExact) this.#move(record, "loading", now, null);
+  }
+
+  /** An assigned machine comes back with other models in memory than its own: it has to load anew (H14). */
+  reloadAfterRegister(machineId: MachineId, loaded: readonly ModelId[], now: number): void {
+    const record = this.get(machineId);
+    if (record?.mode !== "assigned") return;
+    if (loaded.length === 1 && loaded[0] === this.#model) return;
+    this.#move(record, "loading", now, null);
+  }
+
+  /** Ends what has taken too long, connected or not (H13). */
+  expire(now: number): void {
+    for (const record of this.#records.values()) {
+      if (record.deadlineAt === null || now < record.deadlineAt) continue;
+      const took = Math.round((now - record.since) / 1000);
+      const message = `still ${record.mode} after ${took} s`;
+      this.#move(record, "failed", now, { code: "deadline", message });
+    }
+  }
+
+  /** When `expire` has something to do next; null if never. */
+  nextDeadlineAt(): number | null {
+    let next: number | null = null;
+    for (const { deadlineAt } of this.#records.values()) {
+      if (deadlineAt !== null && (next === null || deadlineAt < next)) next = deadlineAt;
+    }
+    return next;
+  }
+
+  /** Drops what only says that the machine is not here. @returns whether no record is left. */
+  forget(machineId: MachineId): boolean {
+    const record = this.get(machineId);
+    if (record === null) return true;
+    if (isManaged(record.mode)) return false;
+    this.#records.delete(machineId);
+    this.#store.remove(machineId);
+    return true;
+  }
+
+  #order(machineId: MachineId, mode: RecordMode, epoch: Epoch, terms: Terms, now: number): Verdict {
+    const record = this.get(machineId);
+    if (record !== null && epoch < record.epoch) return { ok: false, stale: record.epoch };
+    const isNew =
+      record === null || epoch > record.epoch || (record.mode === "released" && mode !== "released");
+    if (isNew) this.#put(machineId, mode, epoch, terms, now);
+    const current = this.get(machineId);
+    return { ok: true, mode: current?.mode ?? mode, epoch: current?.epoch ?? epoch };
+  }
+
+  #put(machineId: MachineId, mode: RecordMode, epoch: Epoch, terms: Terms, now: number): void {
+    this.#write({
+      machineId,
+      mode,
+      epoch,
+      since: now,
+      deadlineAt: deadlineOf(mode, terms, now),
+      terms,
+      progress: 0,
+      error: null,
+    });
+  }
+
+  #move(record: PoolRecord, mode: RecordMode, now: number, error: RecordError | null, progress = 0): void {
+    const deadlineAt = deadlineOf(mode, record.terms, now);
+    this.#write({ ...record, mode, since: now, deadlineAt, progress, error });
+  }
+
+  /** In memory only: nobody needs to know after a restart how far a load was, and it changes often. */
+  #progress(record: PoolRecord, progress: number): void {
+    this.#records.set(record.machineId, { ...record, progress });
+  }
+
+  #write(record: PoolRecord): void {
+    this.#store.put(record);
+    this.#records.set(record.machineId, record);
+    this.#onChange(record);
+  }
+}
+
+function deadlineOf(mode: RecordMode, { drainMs, loadMs }: Terms, now: number): number | null {
+  switch (mode) {
+    case "expected":
+      return now + EXPECT_TIMEOUT_MS;
+    case "draining":
+      return now + 2 * drainMs + DRAIN_SLACK_MS;
+    case "loading":
+      return now + loadMs;
+    case "assigned":
+    case "failed":
+    case "released":
+    case "unmanaged":
+      return null;
+  }
+}
+
+/** Beyond twice the drain limit, for the machine's own clock and the way of its status. */
+const DRAIN_SLACK_MS = 10_000;

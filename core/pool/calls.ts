@@ -1,0 +1,75 @@
+import type { AssignModel, Registered } from "../../protocol/downstream.ts";
+import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
+import type { Pool } from "./pool.ts";
+import type { Terms, Verdict } from "./record.ts";
+import type { PoolReport } from "./report.ts";
+import type { PoolSettings } from "./settings.ts";
+
+/**
+ * What the fleet asks of a pool. Every call may be lost, repeated or come late, so each is harmless when it is made
+ * again: orders carry an epoch, the others only say what is true.
+ */
+
+export type PoolCall =
+  | { readonly kind: "expect"; readonly machineId: MachineId; readonly epoch: Epoch; readonly terms: Terms }
+  | { readonly kind: "release" | "unmanage"; readonly machineId: MachineId; readonly epoch: Epoch }
+  /** Passes an order on; answered by whether a socket was there to take it. */
+  | { readonly kind: "order"; readonly machineId: MachineId; readonly order: AssignModel }
+  | { readonly kind: "dismiss"; readonly machineId: MachineId; readonly epoch: Epoch }
+  /** Answered by whether neither a socket nor a record of the machine is left. */
+  | { readonly kind: "forget"; readonly machineId: MachineId }
+  | {
+      readonly kind: "announce";
+      readonly machineId: MachineId;
+      readonly pools: readonly ModelId[];
+      readonly assignment: Registered["assignment"];
+    }
+  | { readonly kind: "expel"; readonly machineId: MachineId }
+  | { readonly kind: "revoke"; readonly tokenId: string }
+  | { readonly kind: "settings"; readonly settings: PoolSettings }
+  /** Closes dead sockets, takes the settings over, then reports. */
+  | { readonly kind: "read"; readonly slotsPerMachine: number; readonly settings: PoolSettings };
+
+export type PoolReply =
+  | { readonly kind: "verdict"; readonly verdict: Verdict }
+  | { readonly kind: "told"; readonly reached: boolean }
+  | { readonly kind: "report"; readonly report: PoolReport };
+
+/** Carries a call out. */
+export function perform(pool: Pool, call: PoolCall, now: number): PoolReply {
+  switch (call.kind) {
+    case "expect":
+      return { kind: "verdict", verdict: pool.expect(call.machineId, call.epoch, call.terms, now) };
+    case "release":
+      return { kind: "verdict", verdict: pool.release(call.machineId, call.epoch, now) };
+    case "unmanage":
+      return { kind: "verdict", verdict: pool.unmanage(call.machineId, call.epoch, now) };
+    case "order":
+      return told(pool.order(call.machineId, call.order));
+    case "dismiss":
+      pool.dismiss(call.machineId, call.epoch, now);
+      return told(true);
+    case "forget":
+      return told(pool.forget(call.machineId));
+    case "announce":
+      pool.announcePools(call.machineId, call.pools, call.assignment);
+      return told(true);
+    case "expel":
+      pool.expel(call.machineId, now);
+      return told(true);
+    case "revoke":
+      pool.revoke(call.tokenId, now);
+      return told(true);
+    case "settings":
+      pool.configure(call.settings, now);
+      return told(true);
+    case "read":
+      pool.configure(call.settings, now);
+      pool.sweep(now);
+      return { kind: "report", report: pool.report(now, call.slotsPerMachine) };
+  }
+}
+
+function told(reached: boolean): PoolReply {
+  return { kind: "told", reached };
+}

@@ -1,0 +1,51 @@
+import type { ModelId } from "../../protocol/ids.ts";
+import type { ApiError } from "../api-error.ts";
+import { SUPPLY_ANSWER_MS, SUPPLY_FRESH_MS } from "../limits.ts";
+import type { PoolSettings, Supply } from "./settings.ts";
+
+/**
+ * What a client hears when no machine of the pool could take its request, busy or not. That machines of the fleet
+ * could hold the model is `pool_exhausted`, which clients retry elsewhere or later; that none could is
+ * `model_unavailable` (C5). Never a guess: without the fleet's word the pool counts as exhausted.
+ */
+
+/** An exhausted pool gets a machine by a placement tick and a load at best, so coming back sooner is of no use (C3). */
+const EXHAUSTED_RETRY_S = 10;
+
+export function noMachine(model: ModelId, { flags, supply }: PoolSettings, now: number): ApiError {
+  if (flags.pool_exhausted_429 === "on" && !isWithoutSupply(supply, now)) {
+    return {
+      code: "pool_exhausted",
+      message: `no machine serves "${model}" at the moment, but some could; try again later`,
+      retryAfterS: EXHAUSTED_RETRY_S,
+    };
+  }
+  return {
+    code: "model_unavailable",
+    message: `no machine serves "${model}" at the moment`,
+    retryAfterS: EXHAUSTED_RETRY_S,
+  };
+}
+
+function isWithoutSupply({ have, couldHold, at }: Supply, now: number): boolean {
+  return now - at < SUPPLY_FRESH_MS && have === 0 && couldHold === 0;
+}
+
+/** The one question of a pool that has never seen a machine, repeated when the answer has gone stale. */
+export class SupplyQuestion {
+  #askedAt = -Infinity;
+
+  /** Whether the answer is worth waiting for: none is fresh, and none has been given up on. */
+  isOpen({ at }: Supply, now: number): boolean {
+    if (now - at < SUPPLY_FRESH_MS) return false;
+    const sinceAsked = now - this.#askedAt;
+    return sinceAsked < SUPPLY_ANSWER_MS || sinceAsked >= SUPPLY_FRESH_MS;
+  }
+
+  /** @returns whether it must be asked now, because it is not under way. */
+  ask(now: number): boolean {
+    if (now - this.#askedAt < SUPPLY_ANSWER_MS) return false;
+    this.#askedAt = now;
+    return true;
+  }
+}

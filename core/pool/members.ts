@@ -1,0 +1,170 @@
+import type { CloseReason } from "../../protocol/close-codes.ts";
+import type { MachineId } from "../../protocol/ids.ts";
+import { LIVENESS_TIMEOUT_MS, REGISTER_TIMEOUT_MS } from "../../protocol/limits.ts";
+import { RECONNECT_GRACE_MS, RELEASED_SOCKET_MS, SILENCE_CHECK_INTERVAL_MS } from "../limits.ts";
+import type { Connection, ConnectionState } from "./connection.ts";
+
+/**
+ * The sockets of a pool and whose they are: at most one admitted socket per machine (H11), closed when it is silent,
+ * never registered, or its machine belongs elsewhere; and the machines that were here a moment ago and may be back.
+ */
+
+export interface MembersHost {
+  /** The socket is gone, with everything that ran on it. */
+  onDropped(connection: Connection, now: number): void;
+  /** Keeps across restarts which machines are here. */
+  remember(machineId: MachineId): void;
+  forget(machineId: MachineId): void;
+}
+
+export class Members {
+  readonly #host: MembersHost;
+  readonly #sockets = new Set<Connection>();
+  readonly #machines = new Map<MachineId, Connection>();
+  readonly #startedAt: number;
+  /** Machines that were here when an earlier life of the pool ended and are not back yet. */
+  readonly #missing: Set<MachineId>;
+  /** A machine that has just vanished without a goodbye may be back before this time. */
+  #lostUntil = 0;
+  #nextSweepAt = 0;
+
+  constructor(host: MembersHost, remembered: readonly MachineId[], now: number) {
+    this.#host = host;
+    this.#missing = new Set(remembered);
+    this.#startedAt = now;
+  }
+
+  /** Every open socket, registered or not. */
+  sockets(): Iterable<Connection> {
+    return this.#sockets;
+  }
+
+  /** The admitted socket of each machine. */
+  machines(): Iterable<Connection> {
+    return this.#machines.values();
+  }
+
+  get(machineId: MachineId): Connection | undefined {
+    return this.#machines.get(machineId);
+  }
+
+  *socketsOf(machineId: MachineId): Generator<Connection> {
+    for (const connection of this.#sockets) if (connection.identity.machineId === machineId) yield connection;
+  }
+
+  /** Takes a socket in; one that survived hibernation registered counts as admitted. */
+  add(connection: Connection): void {
+    this.#sockets.add(connection);
+    const { machineId } = connection.identity;
+    if (connection.registration === null) return;
+    this.#machines.set(machineId, connection);
+    this.#missing.delete(machineId);
+  }
+
+  /** From now on this is the machine's socket. @returns the one it replaces; the caller closes it. */
+  admit(connection: Connection): Connection | undefined {
+    const { machineId } = connection.identity;
+    const older = this.#machines.get(machineId);
+    this.#machines.set(machineId, connection);
+    this.#missing.delete(machineId);
+    this.#host.remember(machineId);
+    return older === connection ? undefined : older;
+  }
+
+  close(connection: Connection, reason: CloseReason, now: number, detail?: string): void {
+    connection.socket.close(reason, detail);
+    this.#drop(connection, now);
+  }
+
+  /** The socket has closed by the machine's doing or the network's. */
+  disconnected(connection: Connection, now: number): void {
+    if (connection.closed) return;
+    // A machine that did not say goodbye is likely to be back in a moment.
+    if (connection.registration?.accepting === true) this.#lostUntil = now + RECONNECT_GRACE_MS;
+    this.#drop(connection, now);
+  }
+
+  /** A socket that had slept with the pool and was closed before it woke. */
+  lostAsleep({ identity, registration }: ConnectionState, now: number): void {
+    // If it is not missing, another socket of it is here, or it had left before.
+    if (!this.#missing.delete(identity.machineId)) return;
+    this.#host.forget(identity.machineId);
+    if (registration?.accepting === true) this.#lostUntil = now + RECONNECT_GRACE_MS;
+  }
+
+  /** Until when a machine that was here a moment ago may come back (H19), ms since the epoch. */
+  expectingUntil(): number {
+    const forMissing = this.#missing.size > 0 ? this.#startedAt + RECONNECT_GRACE_MS : 0;
+    return Math.max(forMissing, this.#lostUntil);
+  }
+
+  /** Whether any machine has ever been here, as far as this life knows. */
+  get isEmpty(): boolean {
+    return this.#machines.size === 0 && this.#missing.size === 0;
+  }
+
+  /** Closes what has to go, if the last look is long enough ago (H20). */
+  sweepIfDue(now: number): void {
+    if (now < this.#nextSweepAt) return;
+    this.#nextSweepAt = now + SILENCE_CHECK_INTERVAL_MS;
+    this.sweep(now);
+  }
+
+  sweep(now: number): void {
+    for (const connection of this.#sockets) {
+      const unregisteredFor = isUnregistered(connection) ? now - connection.identity.acceptedAt : 0;
+      if (now - connection.lastSeenAt() > LIVENESS_TIMEOUT_MS) this.close(connection, "silent", now);
+      else if (unregisteredFor > REGISTER_TIMEOUT_MS) this.close(connection, "notRegistered", now);
+      else this.closeReleased(connection, now);
+    }
+    if (now > this.#startedAt + RECONNECT_GRACE_MS) {
+      for (const machineId of this.#missing) this.#host.forget(machineId);
+      this.#missing.clear();
+    }
+  }
+
+  /** A socket of a machine that belongs elsewhere stays for what runs on it, and while the machine may need it (H6). */
+  closeReleased(connection: Connection, now: number): void {
+    const dueAt = releasedUntil(connection);
+    if (dueAt !== null && now >= dueAt) this.close(connection, "released", now);
+  }
+
+  /** When a sweep is due while the pool is awake; null if only life signs are to be watched. */
+  nextSweepAt(): number | null {
+    let at = this.#missing.size > 0 ? this.#startedAt + RECONNECT_GRACE_MS + 1 : Infinity;
+    for (const connection of this.#sockets) {
+      if (isUnregistered(connection)) {
+        at = Math.min(at, connection.identity.acceptedAt + REGISTER_TIMEOUT_MS + 1);
+      }
+    }
+    return at === Infinity ? null : Math.max(at, this.#nextSweepAt);
+  }
+
+  /** When a sweep is due even if the pool sleeps until then. */
+  nextReleaseAt(): number | null {
+    let at = Infinity;
+    for (const connection of this.#sockets) at = Math.min(at, releasedUntil(connection) ?? Infinity);
+    return at === Infinity ? null : Math.max(at, this.#nextSweepAt);
+  }
+
+  #drop(connection: Connection, now: number): void {
+    connection.closed = true;
+    this.#sockets.delete(connection);
+    const { machineId } = connection.identity;
+    if (this.#machines.get(machineId) === connection) {
+      this.#machines.delete(machineId);
+      this.#host.forget(machineId);
+    }
+    this.#host.onDropped(connection, now);
+  }
+}
+
+export function isUnregistered({ registration, admitting }: Connection): boolean {
+  return registration === null && admitting === null;
+}
+
+/** When an idle socket of a released machine closes; null if it is busy or not released. */
+function releasedUntil({ record, registration, attempts, isDismissed }: Connection): number | null {
+  if (record?.mode !== "released" || registration === null || attempts.size > 0) return null;
+  return isDismissed ? 0 : record.since + RELEASED_SOCKET_MS;
+}

@@ -1,0 +1,35 @@
+import type { ModelId } from "../../protocol/ids.ts";
+import type { Heartbeat, Register } from "../../protocol/upstream.ts";
+import type { Registration } from "./connection.ts";
+
+/** What a machine says of itself, as the pool of `model` keeps it. */
+
+export function registrationOf(register: Register, model: ModelId): Registration {
+  const advertised = register.models.find(({ id }) => id === model);
+  return {
+    sessionId: register.session_id,
+    version: register.version ?? null,
+    privateOnly: register.private_only ?? false,
+    advertises: advertised !== undefined,
+    decodeTps: advertised?.decode_tps ?? null,
+    prefillTps: advertised?.prefill_tps ?? null,
+    loadedModels: register.loaded_models,
+    maxConcurrency: register.max_concurrency,
+    running: 0,
+    accepting: true,
+    thermalState: "nominal",
+    held: register.assignment,
+  };
+}
+
+export function withHeartbeat(known: Registration, heartbeat: Heartbeat): Registration {
+  return {
+    ...known,
+    loadedModels: heartbeat.loaded_models,
+    maxConcurrency: heartbeat.max_concurrency,
+    running: heartbeat.running,
+    accepting: heartbeat.accepting,
+    thermalState: heartbeat.thermal_state,
+    held: heartbeat.assignment,
+  };
+}

@@ -1,0 +1,97 @@
+import type { ModelId } from "../../protocol/ids.ts";
+import type { Connection } from "./connection.ts";
+import { freeSlots, isLoaded, routableGate, type GateReason } from "./gate.ts";
+import type { PoolRecord, RecordMode } from "./record.ts";
+
+/** A pool as the fleet and the operators see it. */
+
+export interface PoolMachineReport {
+  readonly machineId: string;
+  readonly isConnected: boolean;
+  readonly version: string | null;
+  readonly loadedModels: readonly string[];
+  readonly maxConcurrency: number;
+  readonly decodeTps: number | null;
+  readonly prefillTps: number | null;
+  /** Why no public request may go to it; null if it is routable. */
+  readonly blockedBy: GateReason | "offline" | null;
+  readonly loaded: boolean;
+  readonly inFlight: number;
+  readonly freeSlots: number;
+  /** Null for a machine that was never managed. */
+  readonly record: RecordReport | null;
+}
+
+export interface RecordReport {
+  readonly mode: RecordMode;
+  readonly epoch: number;
+  readonly since: number;
+  readonly progress: number;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+export interface PoolReport {
+  readonly model: string;
+  readonly machines: readonly PoolMachineReport[];
+  readonly inFlight: number;
+  readonly queued: number;
+  /** Version of the fleet's settings that it goes by. */
+  readonly settingsVersion: number;
+  /** What providers sent and the pool dropped, by kind, since the pool woke. */
+  readonly ignored: {
+    readonly records: number;
+    readonly messages: number;
+    readonly statuses: number;
+    readonly unknownTypes: number;
+  };
+}
+
+export function reportMachines(
+  model: ModelId,
+  connections: Iterable<Connection>,
+  records: Iterable<PoolRecord>,
+  slotsPerMachine: number,
+  now: number,
+): PoolMachineReport[] {
+  const machines = new Map<string, PoolMachineReport>();
+  for (const record of records) machines.set(record.machineId, offline(record));
+  for (const connection of connections) {
+    const { registration } = connection;
+    machines.set(connection.identity.machineId, {
+      machineId: connection.identity.machineId,
+      isConnected: true,
+      version: registration?.version ?? null,
+      loadedModels: registration?.loadedModels ?? [],
+      maxConcurrency: registration?.maxConcurrency ?? 0,
+      decodeTps: registration?.decodeTps ?? null,
+      prefillTps: registration?.prefillTps ?? null,
+      blockedBy: routableGate(connection, model, now),
+      loaded: isLoaded(connection, model),
+      inFlight: connection.attempts.size,
+      freeSlots: Math.max(0, freeSlots(connection, slotsPerMachine)),
+      record: connection.record === null ? null : reportRecord(connection.record),
+    });
+  }
+  return [...machines.values()];
+}
+
+function offline(record: PoolRecord): PoolMachineReport {
+  return {
+    machineId: record.machineId,
+    isConnected: false,
+    version: null,
+    loadedModels: [],
+    maxConcurrency: 0,
+    decodeTps: null,
+    prefillTps: null,
+    blockedBy: "offline",
+    loaded: false,
+    inFlight: 0,
+    freeSlots: 0,
+    record: reportRecord(record),
+  };
+}
+
+export function reportRecord({ mode, epoch, since, progress, error }: PoolRecord): RecordReport {
+  return { mode, epoch, since, progress, error };
+}

@@ -1,0 +1,46 @@
+import { z } from "zod";
+
+import { readFlags, type Flags } from "../flags.ts";
+
+/** What the fleet tells its pools beside orders. Of two, the one with the higher version counts (H17). */
+
+/** The flags that pools act on; what is decided in the fleet is not among them. */
+const poolFlagsSchema = z.object({
+  pool_exhausted_429: z.enum(["on", "off"]),
+  queue_max: z.number(),
+  queue_wait_ms: z.number(),
+  ttft_limit_ms: z.number(),
+  shed_models: z.array(z.string()),
+});
+
+/** Machines of the whole fleet that could ever serve a pool's model (H23). */
+const supplySchema = z.object({
+  /** Have the weights on disk, connected or not. */
+  have: z.number(),
+  /** Have them, or have the memory for them. */
+  couldHold: z.number(),
+  /** When the fleet counted, ms since the epoch; 0 for never. */
+  at: z.number(),
+});
+
+/** As a pool keeps them. */
+export const poolSettingsSchema = z.object({
+  version: z.number(),
+  flags: poolFlagsSchema,
+  supply: supplySchema,
+});
+
+export type PoolFlags = z.infer<typeof poolFlagsSchema>;
+export type Supply = z.infer<typeof supplySchema>;
+export type PoolSettings = z.infer<typeof poolSettingsSchema>;
+
+export function poolFlags(flags: Flags): PoolFlags {
+  const { pool_exhausted_429, queue_max, queue_wait_ms, ttft_limit_ms, shed_models } = flags;
+  return { pool_exhausted_429, queue_max, queue_wait_ms, ttft_limit_ms, shed_models };
+}
+
+export const INITIAL_SETTINGS: PoolSettings = {
+  version: 0,
+  flags: poolFlags(readFlags({})),
+  supply: { have: 0, couldHold: 0, at: 0 },
+};

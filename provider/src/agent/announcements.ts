@@ -1,0 +1,62 @@
+import type { ModelId } from "../../../protocol/ids.ts";
+import type { Heartbeat, Register } from "../../../protocol/upstream.ts";
+import { PROTOCOL_VERSION } from "../../../protocol/version.ts";
+import type { AgentConfig } from "../agent.ts";
+import { reportOf, type HeldAssignment } from "./assignment.ts";
+import type { OfferedModel, Vitals } from "./ports.ts";
+import type { MeasuredSpeed } from "./speeds.ts";
+
+/** What this machine says of itself: who it is when a socket opens, and how it is ever after. */
+
+export interface MachineView {
+  readonly backend: string;
+  readonly offered: readonly OfferedModel[];
+  readonly loaded: readonly ModelId[];
+  readonly speedOf: (model: ModelId) => MeasuredSpeed;
+  readonly held: HeldAssignment;
+  /** Requests that have a slot. */
+  readonly taken: number;
+  readonly slots: number;
+  readonly accepting: boolean;
+  readonly vitals: Vitals;
+}
+
+export function composeRegister(config: AgentConfig, view: MachineView): Register {
+  const { version, machineId, sessionId, publicKey, hardware, privateOnly } = config;
+  return {
+    type: "register",
+    protocol: PROTOCOL_VERSION,
+    version,
+    machine_id: machineId,
+    session_id: sessionId,
+    backend: view.backend,
+    public_key: publicKey,
+    hardware,
+    models: view.offered.map(({ id, sizeBytes, quantization }) => ({
+      id,
+      size_bytes: sizeBytes,
+      ...(quantization === undefined ? {} : { quantization }),
+      ...view.speedOf(id),
+    })),
+    loaded_models: [...view.loaded],
+    max_concurrency: view.slots,
+    assignment: reportOf(view.held),
+    ...(privateOnly ? { private_only: true } : {}),
+  };
+}
+
+export function composeHeartbeat({ loaded, taken, slots, vitals, accepting, held }: MachineView): Heartbeat {
+  return {
+    type: "heartbeat",
+    loaded_models: [...loaded],
+    running: taken,
+    // Nothing queues here behind the slots: the pool queues.
+    waiting: 0,
+    max_concurrency: slots,
+    memory_free_gb: vitals.memoryFreeGb,
+    memory_pressure: vitals.memoryPressure,
+    thermal_state: vitals.thermalState,
+    accepting,
+    assignment: reportOf(held),
+  };
+}

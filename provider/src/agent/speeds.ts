@@ -1,0 +1,56 @@
+import type { ModelId } from "../../../protocol/ids.ts";
+import type { ChatResult } from "../engine.ts";
+
+/** How fast this machine has been, by model: the median of its last answers, so that one odd one does not count. */
+
+const SAMPLES = 15;
+/** Below these the timer's grain weighs more than the work. */
+const MIN_DECODE_TOKENS = 8;
+const MIN_PREFILL_TOKENS = 16;
+
+interface Samples {
+  readonly decodeTps: number[];
+  readonly prefillTps: number[];
+}
+
+/** Tokens per second; without what has not been measured yet. */
+export interface MeasuredSpeed {
+  readonly decode_tps?: number;
+  readonly prefill_tps?: number;
+}
+
+export class Speeds {
+  readonly #samples = new Map<ModelId, Samples>();
+
+  note(model: ModelId, { usage, prefillMs, decodeMs }: ChatResult): void {
+    const samples = this.#samples.get(model) ?? { decodeTps: [], prefillTps: [] };
+    this.#samples.set(model, samples);
+    // The first token comes out of the prompt's evaluation; decoding is what follows it.
+    add(samples.decodeTps, usage.completionTokens - 1, decodeMs, MIN_DECODE_TOKENS);
+    // What was in the cache took no time.
+    add(samples.prefillTps, usage.promptTokens - usage.cachedTokens, prefillMs, MIN_PREFILL_TOKENS);
+  }
+
+  of(model: ModelId): MeasuredSpeed {
+    const samples = this.#samples.get(model);
+    const decode = median(samples?.decodeTps ?? []);
+    const prefill = median(samples?.prefillTps ?? []);
+    return {
+      ...(decode === null ? {} : { decode_tps: decode }),
+      ...(prefill === null ? {} : { prefill_tps: prefill }),
+    };
+  }
+}
+
+function add(samples: number[], tokens: number, ms: number, minTokens: number): void {
+  if (!(tokens >= minTokens && ms > 0 && Number.isFinite(ms))) return;
+  samples.push((tokens * 1000) / ms);
+  if (samples.length > SAMPLES) samples.shift();
+}
+
+/** To a tenth of a token, within what the wire takes. */
+function median(values: readonly number[]): number | null {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted[Math.floor(sorted.length / 2)];
+  return middle === undefined ? null : Math.min(1e9, Math.max(0.1, Math.round(middle * 10) / 10));
+}

@@ -1,0 +1,79 @@
+import type { Epoch, ModelId } from "../../../protocol/ids.ts";
+import type { Upstream } from "../../../protocol/upstream.ts";
+import type { Clock } from "./ports.ts";
+import type { Session } from "./session.ts";
+
+/**
+ * Tells the pool of the assigned model how far its order is, and no other pool (H12). Only the newest status counts:
+ * whenever somebody asks again, or that pool's socket comes up late, that one is sent.
+ */
+
+export type AssignmentStatus = Extract<Upstream, { type: "assign_model_status" }>;
+export type AssignmentErrorCode = NonNullable<AssignmentStatus["error"]>["code"];
+
+const MIN_PROGRESS_GAP_MS = 500;
+const MAX_MESSAGE_LENGTH = 2000;
+
+export class StatusReports {
+  readonly #clock: Clock;
+  readonly #sessionOf: (pool: ModelId) => Session | undefined;
+  #newest: AssignmentStatus | null = null;
+  #sentAt = Number.NEGATIVE_INFINITY;
+
+  /** `sessionOf` returns the registered socket to a pool. */
+  constructor(clock: Clock, sessionOf: (pool: ModelId) => Session | undefined) {
+    this.#clock = clock;
+    this.#sessionOf = sessionOf;
+  }
+
+  report(status: AssignmentStatus): void {
+    this.#newest = status;
+    this.repeat();
+  }
+
+  /** Remembers the status for whoever asks, without sending it now. */
+  note(status: AssignmentStatus): void {
+    this.#newest = status;
+  }
+
+  /** How much of a load is done, 0 to 1. Sent at most twice a second. */
+  progress(fraction: number): void {
+    if (this.#newest?.status !== "loading") return;
+    const progress = Math.round(Math.min(1, Math.max(0, fraction)) * 100) / 100;
+    if (progress === this.#newest.progress) return;
+    this.#newest = { ...this.#newest, progress };
+    if (this.#clock.now() - this.#sentAt >= MIN_PROGRESS_GAP_MS) this.repeat();
+  }
+
+  /** Sends the newest status again. */
+  repeat(): void {
+    if (this.#newest === null) return;
+    this.#sentAt = this.#clock.now();
+    this.#sessionOf(this.#newest.model_id)?.send(this.#newest);
+  }
+
+  /** The order has been superseded: nothing about it may be sent any more. */
+  forget(): void {
+    this.#newest = null;
+  }
+
+  /** Answers an order that is not the one this machine holds. */
+  reject(modelId: ModelId, epoch: Epoch, code: AssignmentErrorCode, message: string): void {
+    this.#sessionOf(modelId)?.send(failed(modelId, epoch, code, message));
+  }
+}
+
+export function failed(
+  modelId: ModelId,
+  epoch: Epoch,
+  code: AssignmentErrorCode,
+  message: string,
+): AssignmentStatus {
+  return {
+    type: "assign_model_status",
+    model_id: modelId,
+    epoch,
+    status: "failed",
+    error: { code, message: message.slice(0, MAX_MESSAGE_LENGTH) },
+  };
+}

@@ -1,0 +1,203 @@
+import OpenAI, { APIError } from "openai";
+
+import type { AdminClient, MachineAnswer } from "./admin-client.ts";
+import { UserError } from "./user-error.ts";
+
+/**
+ * The demo's live switch: one machine is ordered from one model to the other while chats to both models go on. Each
+ * step is printed as the coordinator reports it, then what came of the chats meanwhile. Afterwards the flags are
+ * switched off again, which gives the machine back without a restart.
+ */
+
+export interface Switch {
+  readonly machineId: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+const WRONG = "answered by the wrong model";
+const POLL_MS = 20;
+const SWITCH_LIMIT_MS = 60_000;
+
+/** @throws UserError if the switch fails, or an answer came from the wrong model. */
+export async function demoSwitch(
+  admin: AdminClient,
+  baseUrl: string,
+  apiKey: string,
+  { machineId, from, to }: Switch,
+  print: (line: string) => void,
+): Promise<void> {
+  await admin.setFlag("assignment_gate", "on");
+  await admin.setFlag("pool_exhausted_429", "on");
+  await admin.pin(machineId, from);
+  await watch(admin, machineId, from, () => {});
+  print(`\nSwitching ${machineId} from ${from} to ${to}, while chats to both go on:`);
+  const chats = [from, to].map((model) => new ChatLoop(baseUrl, apiKey, model));
+  for (const chat of chats) chat.start();
+  await Promise.all(chats.map((chat) => chat.answered()));
+  const long = await startLongAnswer(baseUrl, apiKey, from);
+  const epoch = await admin.pin(machineId, to);
+  const startedAt = performance.now();
+  const seconds = (): string => ((performance.now() - startedAt) / 1000).toFixed(2).padStart(6);
+  print(`${seconds()} s  ordered, epoch ${epoch}`);
+  await watch(admin, machineId, to, (machine) => print(`${seconds()} s  ${describe(machine)}`));
+  for (const chat of chats) await chat.stop();
+  print(
+    `  meanwhile   the long answer of ${from} that was running came to its end: ${await long.length} tokens`,
+  );
+  for (const chat of chats) print(`  meanwhile   ${chat.summary()}`);
+  if (chats.some((chat) => chat.hasWrongAnswer()))
+    throw new UserError("An answer came from the wrong model.");
+  const { pools, last_switches, co_resident_machines } = (await admin.utilization()).model_pools;
+  const sizes = pools.map(({ model_id, serving, unmanaged }) => `${model_id} ${serving + unmanaged}`);
+  print(
+    `  report      machines serving: ${sizes.join(", ")}; with two models in memory: ${co_resident_machines}`,
+  );
+  const [last] = last_switches;
+  if (last?.machine_id !== machineId || last.outcome !== "succeeded" || last.epoch !== epoch) {
+    throw new UserError(`The switch history does not tell of the switch: ${JSON.stringify(last)}`);
+  }
+  print(
+    `  history     ${last.machine_id}: ${last.from} -> ${last.to}, ${last.reason}, ${last.outcome} in ${(last.took_ms / 1000).toFixed(2)} s`,
+  );
+  await admin.setFlag("assignment_gate", "off");
+  await admin.setFlag("pool_exhausted_429", "off");
+  await watchReleased(admin, machineId);
+  print(`  gate off    ${machineId} is nobody's again and serves both models`);
+}
+
+/**
+ * Starts an answer that takes a moment: the switch has to wait for it.
+ * @returns as soon as it has begun; `length` settles with its tokens when it has ended.
+ */
+async function startLongAnswer(
+  baseURL: string,
+  apiKey: string,
+  model: string,
+): Promise<{ readonly length: Promise<number> }> {
+  const stream = await new OpenAI({ baseURL, apiKey }).chat.completions.create({
+    model,
+    messages: [{ role: "user", content: "Count." }],
+    stream: true,
+    stream_options: { include_usage: true },
+    max_tokens: 700,
+    response_format: {
+      type: "json_schema",
+      json_schema: { name: "count", schema: { type: "array", items: { type: "integer" }, minItems: 300 } },
+    },
+  });
+  const count = async (): Promise<number> => {
+    let tokens = 0;
+    for await (const chunk of stream) tokens = chunk.usage?.completion_tokens ?? tokens;
+    return tokens;
+  };
+  return { length: count() };
+}
+
+/** Calls `onStep` whenever the machine's state or progress has changed, until it serves `model`. */
+async function watch(
+  admin: AdminClient,
+  machineId: string,
+  model: string,
+  onStep: (machine: MachineAnswer) => void,
+): Promise<void> {
+  let told = "";
+  for (let waitedMs = 0; waitedMs < SWITCH_LIMIT_MS; waitedMs += POLL_MS) {
+    const machine = await admin.machine(machineId);
+    const step = describe(machine);
+    if (step !== told) onStep(machine);
+    told = step;
+    if (machine.assigned_model === model && machine.state === "assigned") return;
+    if (machine.state === "failed") {
+      throw new UserError(`${machineId} could not be switched: ${machine.explanation.why}`);
+    }
+    await sleep(POLL_MS);
+  }
+  throw new UserError(`${machineId} was not switched to ${model} within ${SWITCH_LIMIT_MS / 1000} s`);
+}
+
+async function watchReleased(admin: AdminClient, machineId: string): Promise<void> {
+  for (let waitedMs = 0; waitedMs < SWITCH_LIMIT_MS; waitedMs += POLL_MS) {
+    const { state } = await admin.machine(machineId);
+    if (state === "unmanaged") return;
+    await sleep(POLL_MS);
+  }
+  throw new UserError(`${machineId} was not released within ${SWITCH_LIMIT_MS / 1000} s`);
+}
+
+function describe({ state, in_flight, loaded_models, explanation }: MachineAnswer): string {
+  const running = in_flight === 0 ? "" : ` (${in_flight} request${in_flight === 1 ? "" : "s"} running)`;
+  if (state === "assigned") return `serving ${loaded_models.join(" ")}`;
+  return `${state.padEnd(9)} ${explanation.why}${running}`;
+}
+
+/** Chats with one model, one after the other, and what came of them. */
+class ChatLoop {
+  readonly #client: OpenAI;
+  readonly #model: string;
+  readonly #outcomes = new Map<string, number>();
+  readonly #first = Promise.withResolvers<void>();
+  #isStopped = false;
+  #ended: Promise<void> = Promise.resolve();
+
+  constructor(baseURL: string, apiKey: string, model: string) {
+    // Refusals are part of the story, so nothing is retried.
+    this.#client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
+    this.#model = model;
+  }
+
+  start(): void {
+    this.#ended = this.#run();
+  }
+
+  /** Settles with the first answer. */
+  answered(): Promise<void> {
+    return this.#first.promise;
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#ended;
+  }
+
+  hasWrongAnswer(): boolean {
+    return this.#outcomes.has(WRONG);
+  }
+
+  summary(): string {
+    const parts = [...this.#outcomes].map(([outcome, count]) => `${count} ${outcome}`);
+    return `${this.#model}: ${parts.join(", ")}`;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isStopped) {
+      const outcome = await this.#chat();
+      this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + 1);
+      if (outcome === "answered") this.#first.resolve();
+      else await sleep(POLL_MS);
+    }
+  }
+
+  async #chat(): Promise<string> {
+    try {
+      const completion = await this.#client.chat.completions.create({
+        model: this.#model,
+        messages: [{ role: "user", content: "Who are you?" }],
+        temperature: 0.7,
+        top_p: 0.9,
+        seed: 7,
+      });
+      const text = completion.choices[0]?.message.content ?? "";
+      // Each of the tiny models says its name.
+      const name = this.#model.replace("tiny-", "");
+      return text.toLowerCase().includes(name) ? "answered" : WRONG;
+    } catch (error) {
+      if (error instanceof APIError) return `refused with ${error.status} ${error.code}`;
+      throw error;
+    }
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

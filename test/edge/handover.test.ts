@@ -1,0 +1,308 @@
+import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { beforeEach, describe, expect, it } from "vitest";
+
+import type { Utilization } from "../../core/fleet/utilization.ts";
+import { connect, expectAnswer, join, registerMessage, type FakeProvider } from "./fake-provider.ts";
+import {
+  adminCall,
+  callAdmin,
+  chat,
+  errorOf,
+  fleet,
+  poolOf,
+  resetObject,
+  rowsOf,
+  scene,
+  testEnv,
+  unique,
+  until,
+  withBrokenFleet,
+  type Scene,
+} from "./scene.ts";
+
+/** Switches of a machine between two pools in real objects, played out message by message. */
+
+interface Two {
+  readonly a: Scene;
+  readonly b: Scene;
+  readonly machineId: string;
+  /** Its socket in pool a. */
+  readonly inA: FakeProvider;
+}
+
+const setFlag = (name: string, value: string) => adminCall("PUT", `/flags/${name}`, { value });
+const pin = (machineId: string, to: Scene) =>
+  adminCall<{ epoch: number }>("POST", `/machines/${machineId}/pin`, { model_id: to.model });
+
+/** A machine that has both models and serves in pool a, unmanaged. */
+async function two(): Promise<Two> {
+  const a = await scene();
+  const b = await scene();
+  const machineId = unique("mac");
+  const inA = await connect(a, machineId);
+  inA.send(registerMessage(machineId, [a.model, b.model], { loaded_models: [a.model], version: "0.7.0" }));
+  await inA.next("registered");
+  await inA.hasHeardAll(a);
+  return { a, b, machineId, inA };
+}
+
+/** The machine's socket in pool b, registered under the order it holds. */
+async function enterB({ a, b, machineId }: Two, epoch: number, loaded: string[] = []): Promise<FakeProvider> {
+  const inB = await connect({ ...b, token: a.token }, machineId);
+  inB.send(
+    registerMessage(machineId, [a.model, b.model], {
+      loaded_models: loaded,
+      version: "0.7.0",
+      assignment: { model_id: b.model, epoch },
+    }),
+  );
+  await inB.next("registered");
+  return inB;
+}
+
+const status = (to: Scene, epoch: number, word: string, fields: object = {}) => ({
+  type: "assign_model_status",
+  model_id: to.model,
+  epoch,
+  status: word,
+  ...fields,
+});
+
+async function report(): Promise<Utilization["model_pools"]> {
+  return (await adminCall<Utilization>("GET", "/utilization")).model_pools;
+}
+
+async function stateOf(machineId: string): Promise<string | undefined> {
+  return (await report()).machines.find((row) => row.machine_id === machineId)?.state;
+}
+
+describe("a pinned machine", () => {
+  beforeEach(() => setFlag("assignment_gate", "on"));
+
+  it("[C1] [C2] [F11] leaves its pool at once and serves the other one once it has the model", async () => {
+    const scene2 = await two();
+    const { a, b, machineId, inA } = scene2;
+    const { epoch } = await pin(machineId, b);
+    expect(await inA.next("assign_model")).toMatchObject({ model_id: b.model, epoch, pools: [b.model] });
+    expect(await errorOf(await chat(a))).toMatchObject({ status: 503 });
+    const inB = await enterB(scene2, epoch);
+    expect((await inA.closed).code).toBe(4002);
+    expect(await errorOf(await chat(b))).toMatchObject({ status: 503 });
+    inB.send(status(b, epoch, "draining"));
+    inB.send(status(b, epoch, "loading", { progress: 0.5 }));
+    await until(async () => (await stateOf(machineId)) === "loading");
+    await evictDurableObject(poolOf(b));
+    inB.send(status(b, epoch, "succeeded"));
+    await until(async () => (await stateOf(machineId)) === "assigned");
+    await expectAnswer(b, inB);
+    const { pools, last_switches } = await report();
+    expect(pools.find((row) => row.model_id === b.model)).toMatchObject({ desired: 1, serving: 1 });
+    expect(last_switches.find((row) => row.machine_id === machineId)).toMatchObject({
+      to: b.model,
+      epoch,
+      reason: "pinned",
+      outcome: "succeeded",
+    });
+  });
+
+  it("[F3] [D7] is brought into service by no status of another epoch, and not after it has failed", async () => {
+    const scene2 = await two();
+    const { b, machineId } = scene2;
+    const { epoch } = await pin(machineId, b);
+    const inB = await enterB(scene2, epoch);
+    inB.send(status(b, epoch - 1, "succeeded"));
+    inB.send(status(b, epoch + 1, "succeeded"));
+    await inB.hasHeardAll(b);
+    expect(await stateOf(machineId)).toBe("expected");
+    const error = { code: "load_failed", message: "no" };
+    inB.send(status(b, epoch, "failed", { error }));
+    inB.send(status(b, epoch, "succeeded"));
+    await until(async () => (await stateOf(machineId)) === "failed");
+    const details = await adminCall<{ explanation: object }>("GET", `/machines/${machineId}`);
+    expect(details.explanation).toMatchObject({ gate: "failed", fix: expect.stringContaining("log") });
+  });
+
+  it("[D1] [D2] [H13] comes back to its pool and its order after every object has been reset", async () => {
+    const scene2 = await two();
+    const { b, machineId } = scene2;
+    const { epoch } = await pin(machineId, b);
+    const inB = await enterB(scene2, epoch);
+    inB.send(status(b, epoch, "succeeded"));
+    await until(async () => (await stateOf(machineId)) === "assigned");
+    await resetObject(poolOf(b));
+    await evictDurableObject(fleet());
+    await inB.closed;
+    const back = await connect({ ...b, token: scene2.a.token }, machineId);
+    back.send(
+      registerMessage(machineId, [scene2.a.model, b.model], {
+        loaded_models: [b.model],
+        version: "0.7.0",
+        assignment: { model_id: b.model, epoch },
+      }),
+    );
+    expect(await back.next("registered")).toMatchObject({ assignment: { model_id: b.model, epoch } });
+    await expectAnswer(b, back);
+    expect(await errorOf(await chat(scene2.a))).toMatchObject({ status: 503 });
+  });
+
+  it("[C18] is not ordered again what it holds", async () => {
+    const scene2 = await two();
+    const { epoch } = await pin(scene2.machineId, scene2.b);
+    expect((await pin(scene2.machineId, scene2.b)).epoch).toBe(epoch);
+  });
+
+  it("[C16] [C17] is refused if it is too old, private, unknown or without the model", async () => {
+    const a = await scene();
+    const old = await join(a, { version: "0.6.17" });
+    const priv = await join(a, { version: "0.7.0", private_only: true });
+    const fine = await join(a, { version: "0.7.0" });
+    const other = await scene();
+    for (const [machineId, model, message] of [
+      [old.machineId, a.model, "older"],
+      [priv.machineId, a.model, "owner"],
+      [fine.machineId, other.model, "disk"],
+      [fine.machineId, "no-such-model", "catalog"],
+      [unique("mac"), a.model, "registered"],
+    ]) {
+      const response = await callAdmin("POST", `/machines/${machineId}/pin`, { model_id: model });
+      expect(response.status).toBeGreaterThanOrEqual(400);
+      expect((await errorOf(response)).message).toContain(message);
+    }
+    for (const machine of [old, fine]) {
+      await machine.hasHeardAll(a);
+      expect(machine.unread).not.toContain("assign_model");
+    }
+  });
+
+  it("[H19] serves on when the fleet is down and its socket breaks", async () => {
+    const scene2 = await two();
+    const { a, b, machineId } = scene2;
+    const { epoch } = await pin(machineId, b);
+    const inB = await enterB(scene2, epoch);
+    inB.send(status(b, epoch, "succeeded"));
+    await until(async () => (await stateOf(machineId)) === "assigned");
+    await resetObject(poolOf(b));
+    await inB.closed;
+    await withBrokenFleet(async () => {
+      const back = await connect({ ...b, token: a.token }, machineId);
+      back.send(
+        registerMessage(machineId, [a.model, b.model], {
+          loaded_models: [b.model],
+          version: "0.7.0",
+          assignment: { model_id: b.model, epoch },
+        }),
+      );
+      await back.next("registered");
+      await expectAnswer(b, back);
+    });
+  });
+
+  it("[F2] [C21] [H17] is released when the gate is switched off, and serves both pools again", async () => {
+    const scene2 = await two();
+    const { a, b, machineId } = scene2;
+    const { epoch } = await pin(machineId, b);
+    const inB = await enterB(scene2, epoch);
+    inB.send(status(b, epoch, "succeeded"));
+    await until(async () => (await stateOf(machineId)) === "assigned");
+    await setFlag("assignment_gate", "off");
+    const release = await inB.next("assign_model");
+    expect(release).toMatchObject({ model_id: null, pools: [a.model, b.model] });
+    expect(Number(release["epoch"])).toBeGreaterThan(epoch);
+    expect(await stateOf(machineId)).toBe("unmanaged");
+    await expectAnswer(b, inB);
+    const inA = await connect(a, machineId);
+    inA.send(
+      registerMessage(machineId, [a.model, b.model], {
+        loaded_models: [b.model],
+        version: "0.7.0",
+        assignment: { model_id: null, epoch: release["epoch"] },
+      }),
+    );
+    await inA.next("registered");
+    await expectAnswer(a, inA);
+    const response = await callAdmin("POST", `/machines/${machineId}/pin`, { model_id: a.model });
+    expect(await errorOf(response)).toMatchObject({ status: 400, code: "gate_off" });
+  });
+
+  it("[H9] that reports an epoch above the fleet's is brought back under a higher one", async () => {
+    const a = await scene();
+    const machineId = unique("mac");
+    const machine = await connect(a, machineId);
+    machine.send(
+      registerMessage(machineId, [a.model], {
+        version: "0.7.0",
+        assignment: { model_id: a.model, epoch: 41 },
+      }),
+    );
+    await machine.next("registered");
+    const order = await machine.next("assign_model");
+    expect(order).toMatchObject({ model_id: null, epoch: 42 });
+    await expectAnswer(a, machine);
+  });
+
+  it("[H22] that is quarantined is closed with 4005 and may not dial until it is readmitted", async () => {
+    const { a, machineId, inA } = await two();
+    await adminCall("POST", `/machines/${machineId}/quarantine`);
+    expect((await inA.closed).code).toBe(4005);
+    await expect(connect(a, machineId)).rejects.toThrow("machine_not_allowed");
+    await adminCall("POST", `/machines/${machineId}/readmit`);
+    await connect(a, machineId);
+  });
+
+  it("[H13] whose order nobody hears fails after a minute, by the alarm", async () => {
+    const { b, machineId, inA } = await two();
+    await pin(machineId, b);
+    await inA.next("assign_model");
+    await rowsOf(poolOf(b), "UPDATE records SET deadline_at = 1 WHERE machine_id = ?", machineId);
+    await evictDurableObject(poolOf(b));
+    await runDurableObjectAlarm(poolOf(b));
+    await until(async () => (await stateOf(machineId)) === "failed");
+    expect((await report()).last_switches[0]).toMatchObject({ machine_id: machineId, outcome: "failed" });
+  });
+});
+
+describe("the flags", () => {
+  it("are shown with where they come from, checked, and in force at once", async () => {
+    expect(await adminCall("GET", "/flags/queue_max")).toEqual({
+      name: "queue_max",
+      value: "32",
+      source: "default",
+      valid: true,
+    });
+    expect(await setFlag("queue_max", "7")).toMatchObject({ value: "7", source: "kv" });
+    const response = await callAdmin("PUT", "/flags/queue_max", { value: "many" });
+    expect(await errorOf(response)).toMatchObject({ status: 400, param: "value" });
+    expect(await adminCall("GET", "/flags/queue_max")).toMatchObject({ value: "7" });
+    await setFlag("queue_max", "32");
+    expect((await callAdmin("GET", "/flags/no_such_flag")).status).toBe(404);
+  });
+
+  it("[C3] [C5] [F8] make an empty pool answer pool_exhausted, or model_unavailable if no machine could hold it", async () => {
+    await setFlag("pool_exhausted_429", "on");
+    const { a, inA } = await two();
+    inA.close();
+    await until(async () => (await poolOf(a).report(4)).machines.length === 0);
+    const refused = await chat(a);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(10);
+    expect(refused.headers.get("x-pool-reason")).toBe("pool_exhausted");
+    expect(await errorOf(refused)).toMatchObject({ status: 429, code: "pool_exhausted" });
+    const nobody = await scene({ min_ram_gb: 90_000 });
+    expect(await errorOf(await chat(nobody))).toMatchObject({ status: 503, code: "model_unavailable" });
+    await setFlag("pool_exhausted_429", "off");
+  });
+
+  it("[H17] written to KV by hand count at the next tick, and one that does not parse changes nothing", async () => {
+    await testEnv.FLAGS.put("queue_max", "9");
+    await join(await scene());
+    await runDurableObjectAlarm(fleet());
+    await until(async () => (await adminCall<{ value: string }>("GET", "/flags/queue_max")).value === "9");
+    await testEnv.FLAGS.put("queue_max", "lots");
+    await runDurableObjectAlarm(fleet());
+    expect(await adminCall("GET", "/flags/queue_max")).toMatchObject({
+      value: "9",
+      valid: false,
+      invalid: "lots",
+    });
+    await setFlag("queue_max", "32");
+  });
+});

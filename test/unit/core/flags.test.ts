@@ -1,0 +1,99 @@
+import { describe, expect, it } from "vitest";
+
+import { flagProblem, readFlags, type FlagName } from "../../../core/flags.ts";
+import { FlagBook } from "../../../core/fleet/settings.ts";
+import { compareVersions } from "../../../core/semver.ts";
+import { MemoryFleetStore } from "./fleet/fleet-scene.ts";
+
+describe("a flag", () => {
+  it.each<[FlagName, string]>([
+    ["assignment_gate", "yes"],
+    ["placement", "on"],
+    ["tick_seconds", "1"],
+    ["max_loads_per_tick", "-1"],
+    ["queue_max", "4.5"],
+    ["assign_min_provider_version", "0.6"],
+    ["min_provider_version", ""],
+  ])("%s takes no %j, and says what it takes", (name, text) => {
+    expect(flagProblem(name, text)).toMatch(new RegExp(`^${name} must be `));
+  });
+
+  it("has its initial value until somebody sets it", () => {
+    const flags = readFlags({ max_loads_per_tick: "0", shed_models: " a , b,," });
+    expect(flags).toMatchObject({ assignment_gate: "off", tick_seconds: 30, max_loads_per_tick: 0 });
+    expect(flags.shed_models).toEqual(["a", "b"]);
+  });
+});
+
+describe("[H17] the flags in force", () => {
+  it("outlive the fleet's restart", () => {
+    const store = new MemoryFleetStore();
+    new FlagBook(store, "1.0.0").set("placement", "shadow");
+    expect(new FlagBook(store, "1.0.0")).toMatchObject({ version: 1, flags: { placement: "shadow" } });
+  });
+
+  it("follow what an operator writes to KV, once", () => {
+    const book = new FlagBook(new MemoryFleetStore(), "1.0.0");
+    expect(book.readKv("placement", "shadow", false)).toBe(true);
+    expect(book.readKv("placement", "shadow", false)).toBe(false);
+    book.set("placement", "off");
+    // KV still shows the operator's old value: that is no change.
+    expect(book.readKv("placement", "shadow", false)).toBe(false);
+    expect(book.flags.placement).toBe("off");
+  });
+
+  it("do not turn back when KV shows late what the fleet wrote there first", () => {
+    const book = new FlagBook(new MemoryFleetStore(), "1.0.0");
+    book.set("assignment_gate", "on");
+    book.set("assignment_gate", "off");
+    book.readKv("assignment_gate", "on", true);
+    book.readKv("assignment_gate", "off", true);
+    expect(book.flags.assignment_gate).toBe("off");
+  });
+
+  it("keep the last good value when KV holds one that does not parse, and show both", () => {
+    const book = new FlagBook(new MemoryFleetStore(), "1.0.0");
+    book.set("queue_max", "7");
+    expect(book.readKv("queue_max", "lots", false)).toBe(false);
+    expect(book.view("queue_max")).toMatchObject({ value: "7", valid: false, invalid: "lots" });
+    book.set("queue_max", "8");
+    expect(book.view("queue_max")).toEqual({ name: "queue_max", value: "8", source: "kv", valid: true });
+  });
+});
+
+it("[F12] no provider version is demanded that is newer than the one there is", () => {
+  const book = new FlagBook(new MemoryFleetStore(), "1.0.0");
+  for (const name of ["min_provider_version", "assign_min_provider_version"] as const) {
+    expect(book.set(name, "1.0.1")).toContain("at most 1.0.0");
+    expect(book.readKv(name, "2.0.0", false)).toBe(false);
+    expect(book.set(name, "1.0.0")).toBeNull();
+  }
+});
+
+describe("[C16] versions", () => {
+  // The order that semver.org gives as its example, and numbers that compare as numbers.
+  const rising = [
+    "0.6.9",
+    "0.6.18",
+    "1.0.0-alpha",
+    "1.0.0-alpha.1",
+    "1.0.0-alpha.beta",
+    "1.0.0-beta",
+    "1.0.0-beta.2",
+    "1.0.0-beta.11",
+    "1.0.0-rc.1",
+    "1.0.0",
+    "1.0.1",
+    "1.10.0",
+  ];
+
+  it("compare by the rules of semver", () => {
+    const shuffled = rising.toReversed();
+    expect(shuffled.toSorted(compareVersions)).toEqual(rising);
+    expect(compareVersions("1.0.0+a", "1.0.0+b")).toBe(0);
+  });
+
+  it("that are none are older than any", () => {
+    for (const none of [null, "", "latest", "1.2"]) expect(compareVersions(none, "0.0.1")).toBeLessThan(0);
+  });
+});

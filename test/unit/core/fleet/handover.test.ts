@@ -1,0 +1,307 @@
+import { describe, expect, it } from "vitest";
+
+import { A, aMachineReport, B, epoch, FleetScene, MAC, type Made } from "./fleet-scene.ts";
+
+const orders = (calls: readonly Made[]) => calls.filter(({ call }) => call.kind === "order");
+
+/** A machine that serves pools a and b unmanaged and has just been pinned to b. */
+function pinned(): FleetScene {
+  const scene = new FleetScene();
+  scene.join(A, B);
+  scene.calls();
+  expect(scene.core.pin(MAC, B, scene.now)).toMatchObject({ ok: true, epoch: 1 });
+  return scene;
+}
+
+/** The same machine, once it serves b. */
+function serving(): FleetScene {
+  const scene = pinned();
+  scene.confirmAll();
+  scene.observe(B, "assigned", 1);
+  scene.calls();
+  return scene;
+}
+
+describe("a switch", () => {
+  it("[H1] asks every other pool to let go before the target is told to expect the machine", () => {
+    const scene = pinned();
+    const [release, ...others] = scene.calls();
+    expect(others).toEqual([]);
+    expect(release).toMatchObject({ pool: A, call: { kind: "release", epoch: 1 } });
+    scene.confirm(release as Made);
+    expect(scene.callNames()).toEqual(["expect b"]);
+  });
+
+  it("[H6] tells the machine only after the target has acknowledged, through every pool that may hold a socket", () => {
+    const scene = pinned();
+    scene.confirm(scene.calls()[0] as Made);
+    const [expectCall] = scene.calls();
+    scene.confirm(expectCall as Made);
+    const sent = scene.calls();
+    expect(sent.map(({ pool }) => pool).toSorted()).toEqual([A, B]);
+    expect(sent[0]).toMatchObject({ call: { kind: "order", order: { model_id: B, epoch: 1, pools: [B] } } });
+  });
+
+  it("[H6] repeats the order until the target has a status for it, and not after that", () => {
+    const scene = pinned();
+    scene.confirmAll();
+    scene.now += 1_000;
+    scene.core.retry(scene.now);
+    expect(orders(scene.calls())).toHaveLength(2);
+    scene.observe(B, "loading", 1);
+    scene.now += 60_000;
+    scene.core.retry(scene.now);
+    expect(scene.calls()).toEqual([]);
+    expect(scene.core.nextWakeAt()).toBeNull();
+  });
+
+  it("[H3] goes on where it was after the fleet has been restarted, in each phase", () => {
+    const scene = pinned();
+    scene.restart();
+    scene.now += 1_000;
+    scene.core.retry(scene.now);
+    const [release] = scene.calls();
+    expect(release).toMatchObject({ pool: A, call: { kind: "release", epoch: 1 } });
+    scene.confirm(release as Made);
+    scene.restart();
+    scene.now += 1_000;
+    scene.core.retry(scene.now);
+    const [expectCall] = scene.calls();
+    expect(expectCall).toMatchObject({ pool: B, call: { kind: "expect", epoch: 1 } });
+    scene.confirm(expectCall as Made);
+    scene.restart();
+    scene.now += 1_000;
+    scene.core.retry(scene.now);
+    expect(orders(scene.calls())).toHaveLength(2);
+  });
+
+  it("[H3] repeats an unanswered release for ever, 1 s to 30 s apart, and takes silence for no answer", () => {
+    const scene = pinned();
+    scene.calls();
+    const waits: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      const at = Number(scene.core.nextWakeAt());
+      waits.push((at - scene.now) / 1000);
+      scene.now = at;
+      scene.core.retry(at);
+      expect(scene.callNames()).toEqual(["release a"]);
+    }
+    expect(waits).toEqual([1, 2, 4, 8, 16, 30, 30, 30, 30]);
+  });
+
+  it("[H4] ignores answers to an older epoch, and takes over its unfinished releases", () => {
+    const scene = pinned();
+    const [older] = scene.calls();
+    expect(scene.core.pin(MAC, A, scene.now)).toMatchObject({ epoch: 2 });
+    const [release] = scene.calls();
+    expect(release).toMatchObject({ pool: B, call: { kind: "release", epoch: 2 } });
+    scene.confirm(older as Made);
+    expect(scene.calls()).toEqual([]);
+    scene.confirm(release as Made);
+    expect(scene.callNames()).toEqual(["expect a"]);
+    expect(scene.store.switches(9)).toMatchObject([{ epoch: 1, outcome: "superseded" }]);
+  });
+
+  it("[H4] [D1] begins again above an epoch that a pool knows and the fleet does not", () => {
+    const scene = pinned();
+    const [{ pool, call }] = scene.calls() as [Made];
+    const verdict = { ok: false, stale: epoch(9) } as const;
+    scene.core.replied(pool, call, { kind: "verdict", verdict }, scene.now);
+    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 10, model: B });
+    expect(scene.callNames()).toEqual(["release a"]);
+  });
+
+  it("[H3] sends a machine that dials while its pools let go to the target, out of use", () => {
+    const scene = pinned();
+    expect(scene.dial(A)).toMatchObject({ pool: B, stamp: { mode: "released", epoch: 1 } });
+    scene.confirmAll();
+    expect(scene.dial(A)).toMatchObject({ pool: B, stamp: { mode: "managed", epoch: 1 } });
+  });
+
+  it("[H8] tells a machine that registers what it is ordered, but not before the target expects it", () => {
+    const scene = pinned();
+    const held = { model_id: A, epoch: epoch(0) };
+    expect(scene.register(B, { assignment: held })).toMatchObject({ assignment: held, pools: [B] });
+    scene.confirmAll();
+    expect(scene.register(B)).toMatchObject({ assignment: { model_id: B, epoch: 1 }, pools: [B] });
+  });
+
+  it("[H6] lets the other pools close their sockets once the machine has arrived", () => {
+    const scene = pinned();
+    scene.confirmAll();
+    scene.dial(B);
+    scene.register(B);
+    expect(scene.callNames()).toContain("dismiss a");
+  });
+
+  it("[C18] to the model the machine holds changes nothing", () => {
+    const scene = serving();
+    expect(scene.core.pin(MAC, B, scene.now)).toMatchObject({ epoch: 1 });
+    expect(scene.calls()).toEqual([]);
+  });
+
+  it("[C20] is in the history with its reason, outcome and duration", () => {
+    const scene = pinned();
+    scene.confirmAll();
+    scene.now += 5_000;
+    scene.observe(B, "assigned", 1);
+    expect(scene.store.switches(1)).toMatchObject([
+      { to: B, epoch: 1, reason: "pinned", outcome: "succeeded", tookMs: 5_000 },
+    ]);
+  });
+});
+
+describe("a machine that failed", () => {
+  it("[F1] [C19] [H13] cools down and then gets its model again under a new epoch", () => {
+    const scene = pinned();
+    scene.confirmAll();
+    scene.observe(B, "failed", 1, { code: "load_failed", message: "no" });
+    expect(scene.dial(A)).toMatchObject({ pool: B, stamp: { mode: "released", epoch: 1 } });
+    scene.tick(119_000);
+    expect(scene.core.handover.epochOf(MAC)).toBe(1);
+    scene.tick(2_000);
+    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 2, model: B, phase: "releasing" });
+  });
+
+  it("[D7] stays failed for its epoch, whatever its pool says later", () => {
+    const scene = pinned();
+    scene.confirmAll();
+    scene.observe(B, "failed", 1);
+    scene.observe(B, "assigned", 1);
+    expect(scene.core.handover.intent(MAC)).toMatchObject({ outcome: "failed" });
+  });
+
+  it("[H13] is noticed by the tick if its report was lost", () => {
+    const scene = serving();
+    const record = { mode: "failed", epoch: 1, since: 0, progress: 0, error: null } as const;
+    scene.tick(30_000, { b: [aMachineReport({ record })] });
+    expect(scene.core.handover.intent(MAC)).toMatchObject({ outcome: "failed" });
+  });
+});
+
+describe("a pool", () => {
+  it("[D1] that has lost its record of a machine is told to expect it again, under a new epoch", () => {
+    const scene = serving();
+    scene.tick(30_000, { b: [aMachineReport()] });
+    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 2, model: B });
+  });
+
+  it("[H1] is asked about a machine until it has neither a socket nor a record of it", () => {
+    const scene = serving();
+    scene.tick(70_000, { b: [aMachineReport({ record: assigned(1) })] });
+    const forget = scene.calls().filter(({ call }) => call.kind === "forget");
+    expect(forget.map(({ pool }) => pool)).toEqual([A]);
+    expect(scene.core.memberships.of(MAC)).toEqual([A, B]);
+    scene.confirm(forget[0] as Made);
+    expect(scene.core.memberships.of(MAC)).toEqual([B]);
+  });
+
+  it("[H1] is not forgotten if the machine has dialed it meanwhile", () => {
+    const scene = serving();
+    scene.tick(70_000, { b: [aMachineReport({ record: assigned(1) })] });
+    const [forget] = scene.calls().filter(({ call }) => call.kind === "forget");
+    scene.core.memberships.add(MAC, A, scene.now);
+    scene.confirm(forget as Made);
+    expect(scene.core.memberships.of(MAC)).toEqual([A, B]);
+  });
+});
+
+describe("a release", () => {
+  it("[H17] [F2] frees the pool that may route first, then the others, then tells the machine", () => {
+    const scene = serving();
+    scene.core.release(MAC, "by hand", scene.now);
+    const [first] = scene.calls();
+    expect(first).toMatchObject({ pool: B, call: { kind: "unmanage", epoch: 2 } });
+    scene.confirm(first as Made);
+    const [second] = scene.calls();
+    expect(second).toMatchObject({ pool: A, call: { kind: "unmanage", epoch: 2 } });
+    scene.confirm(second as Made);
+    expect(scene.calls()[0]).toMatchObject({ call: { order: { model_id: null, epoch: 2, pools: [A, B] } } });
+  });
+
+  it("is done when the machine says so", () => {
+    const scene = serving();
+    scene.core.release(MAC, "by hand", scene.now);
+    scene.confirmAll();
+    const held = { model_id: null, epoch: epoch(2) };
+    scene.core.told(A, { kind: "holds", machineId: MAC, held }, scene.now);
+    expect(scene.core.handover.intent(MAC)).toMatchObject({ phase: "done", outcome: "succeeded" });
+    expect(scene.dial(A)).toMatchObject({ pool: A, stamp: { mode: "unmanaged", epoch: 2 } });
+  });
+
+  it("[C7] of a machine that was never managed sends nothing", () => {
+    const scene = new FleetScene();
+    scene.join(A, B);
+    scene.calls();
+    scene.core.release(MAC, "by hand", scene.now);
+    expect(scene.calls()).toEqual([]);
+  });
+
+  it("[H17] [C21] comes to every machine when the gate goes off, also in the middle of a switch", () => {
+    const scene = pinned();
+    scene.calls();
+    scene.core.flagBook.set("assignment_gate", "off");
+    scene.core.obeyFlags(scene.now);
+    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 2, model: null });
+    scene.confirmAll();
+    expect(scene.dial(A)).toMatchObject({ stamp: { mode: "unmanaged", epoch: 2 } });
+  });
+
+  it("[H14] follows a register that is private or too old", () => {
+    for (const fields of [{ private_only: true }, { version: "0.1.0" }]) {
+      const scene = serving();
+      scene.register(B, fields);
+      expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 2, model: null });
+    }
+  });
+});
+
+describe("a register", () => {
+  it("[H9] [D1] [F6] with a higher epoch raises the fleet's above it", () => {
+    const scene = serving();
+    scene.register(B, { assignment: { model_id: A, epoch: epoch(50) } });
+    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 51, model: B });
+  });
+
+  it("[H9] with the same epoch for another model gets a higher one", () => {
+    const scene = serving();
+    scene.register(B, { assignment: { model_id: A, epoch: epoch(1) } });
+    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 2, model: B });
+  });
+
+  it("[H22] of another key, owner, token or of a quarantined machine is refused", () => {
+    const scene = serving();
+    expect(scene.register(B, { public_key: "other" })).toEqual({ admitted: false, close: "foreignKey" });
+    expect(scene.dial(B, "thief")).toMatchObject({ ok: false, error: { code: "machine_not_allowed" } });
+    scene.core.quarantine(MAC, scene.now);
+    expect(scene.register(B)).toEqual({ admitted: false, close: "notAllowed" });
+    scene.core.readmit(MAC);
+    expect(scene.register(B)).toMatchObject({ admitted: true });
+    scene.revoked.add("t");
+    expect(scene.register(B)).toEqual({ admitted: false, close: "notAllowed" });
+  });
+
+  it("of a version that may not serve at all is closed", () => {
+    const scene = serving();
+    scene.core.flagBook.set("min_provider_version", "0.9.0");
+    expect(scene.register(B)).toEqual({ admitted: false, close: "tooOld" });
+    expect(scene.register(B, { version: "0.10.0" })).toMatchObject({ admitted: true });
+  });
+});
+
+describe("[H23] the supply of a model", () => {
+  it("counts machines that have it and those that could hold it, connected or not", () => {
+    const scene = new FleetScene();
+    scene.join(A);
+    expect(scene.core.supply("a", scene.now)).toMatchObject({ have: 1, couldHold: 1 });
+    scene.register(A, { models: [{ id: A, size_bytes: 1 }] });
+    expect(scene.core.supply("b", scene.now)).toMatchObject({ have: 0, couldHold: 1 });
+    expect(scene.core.supply("c", scene.now)).toMatchObject({ have: 0, couldHold: 0 });
+    scene.register(A, { models: [{ id: A, size_bytes: 1 }], private_only: true });
+    expect(scene.core.supply("b", scene.now)).toMatchObject({ have: 0, couldHold: 0 });
+  });
+});
+
+function assigned(at: number) {
+  return { mode: "assigned", epoch: at, since: 0, progress: 0, error: null } as const;
+}

@@ -1,0 +1,311 @@
+import { describe, expect, it } from "vitest";
+
+import { epochSchema, modelIdSchema } from "../../../../protocol/ids.ts";
+import { anAdmission, MODEL, PoolScene, type Machine } from "./pool-scene.ts";
+
+const TERMS = { drainMs: 30_000, loadMs: 180_000, publicKey: "k" };
+const e = (n: number) => epochSchema.parse(n);
+const other = modelIdSchema.parse("other");
+
+/** A machine that is here and has been ordered to this pool at epoch 5. */
+function expected(fields: object = {}): { scene: PoolScene; mac: Machine } {
+  const scene = new PoolScene();
+  const mac = scene.join("mac-1", { loaded_models: [], ...fields });
+  scene.pool.expect(mac.connection.identity.machineId, e(5), TERMS, scene.now);
+  return { scene, mac };
+}
+
+const say = (scene: PoolScene, mac: Machine, word: string, fields: object = {}) =>
+  scene.say(mac, { type: "assign_model_status", model_id: "m", epoch: 5, status: word, ...fields });
+
+const modeOf = (scene: PoolScene) => scene.records.get("mac-1")?.mode;
+
+describe("a status", () => {
+  it.each([
+    ["another epoch", { epoch: 4 }],
+    ["a higher epoch", { epoch: 6 }],
+    ["another model", { model_id: "other" }],
+  ])("[F3] of %s changes nothing at all", (_, fields) => {
+    const { scene, mac } = expected();
+    const before = structuredClone(scene.records);
+    const client = scene.ask();
+    for (const word of ["draining", "loading", "succeeded", "failed"]) say(scene, mac, word, fields);
+    expect(scene.records).toEqual(before);
+    expect(scene.requestsOf(mac)).toEqual([]);
+    expect(client.ended).not.toBe("finished");
+    expect(scene.pool.report(scene.now, 4).ignored.statuses).toBe(4);
+  });
+
+  it("[F3] of a machine that was never managed changes nothing", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    say(scene, mac, "failed");
+    expect(scene.records.size).toBe(0);
+    scene.ask();
+    expect(scene.requestsOf(mac)).toHaveLength(1);
+  });
+
+  it("[C1] [F11] `succeeded` makes the machine routable at once, without a heartbeat", () => {
+    const { scene, mac } = expected({ loaded_models: ["other"] });
+    say(scene, mac, "draining");
+    say(scene, mac, "loading", { progress: 0.4 });
+    expect(scene.pool.report(scene.now, 4).machines[0]).toMatchObject({
+      blockedBy: "loading",
+      record: { progress: 0.4 },
+    });
+    say(scene, mac, "succeeded");
+    expect(scene.pool.report(scene.now, 4).machines[0]).toMatchObject({
+      blockedBy: null,
+      loadedModels: ["m"],
+    });
+    scene.ask();
+    expect(scene.requestsOf(mac)).toHaveLength(1);
+  });
+
+  it("[D7] that is late or repeated does no harm", () => {
+    const { scene, mac } = expected();
+    for (const word of ["succeeded", "loading", "draining", "succeeded"]) say(scene, mac, word);
+    expect(modeOf(scene)).toBe("assigned");
+    say(scene, mac, "failed", { error: { code: "load_failed", message: "no" } });
+    for (const word of ["loading", "succeeded"]) say(scene, mac, word);
+    expect(modeOf(scene)).toBe("failed");
+  });
+});
+
+describe("a heartbeat", () => {
+  const held = { model_id: "m", epoch: 5 };
+
+  it("[D8] [H15] makes a lost status good, if it names the record's model and epoch and only that model is loaded", () => {
+    const { scene, mac } = expected();
+    scene.heartbeat(mac, { assignment: { model_id: "m", epoch: 4 } });
+    scene.heartbeat(mac, { assignment: null });
+    scene.heartbeat(mac, { assignment: held, loaded_models: [MODEL, other] });
+    scene.heartbeat(mac, { assignment: held, loaded_models: [] });
+    expect(modeOf(scene)).toBe("expected");
+    scene.heartbeat(mac, { assignment: held });
+    expect(modeOf(scene)).toBe("assigned");
+  });
+
+  it("[H15] does not lead out of `failed`", () => {
+    const { scene, mac } = expected();
+    say(scene, mac, "failed");
+    scene.heartbeat(mac, { assignment: held });
+    expect(modeOf(scene)).toBe("failed");
+  });
+
+  it("[H14] that shows the model gone takes the machine out of service until it is back", () => {
+    const { scene, mac } = expected();
+    say(scene, mac, "succeeded");
+    scene.heartbeat(mac, { assignment: held, loaded_models: [] });
+    expect(scene.pool.report(scene.now, 4).machines[0]?.blockedBy).toBe("loading");
+    scene.heartbeat(mac, { assignment: held });
+    expect(modeOf(scene)).toBe("assigned");
+  });
+});
+
+describe("an order of the fleet", () => {
+  it("[H4] counts only under a newer epoch, and is answered again under the same", () => {
+    const { scene, mac } = expected();
+    const { machineId } = mac.connection.identity;
+    say(scene, mac, "succeeded");
+    expect(scene.pool.expect(machineId, e(5), TERMS, scene.now)).toEqual({
+      ok: true,
+      mode: "assigned",
+      epoch: 5,
+    });
+    expect(scene.pool.release(machineId, e(4), scene.now)).toEqual({ ok: false, stale: 5 });
+    expect(modeOf(scene)).toBe("assigned");
+    expect(scene.pool.release(machineId, e(6), scene.now)).toMatchObject({ ok: true, mode: "released" });
+    expect(scene.pool.unmanage(machineId, e(5), scene.now)).toEqual({ ok: false, stale: 6 });
+  });
+
+  it("[H5] takes a machine out of use that served here unmanaged; what runs there may finish", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const running = scene.ask();
+    const sent = scene.requestOf(mac);
+    scene.pool.expect(mac.connection.identity.machineId, e(1), TERMS, scene.now);
+    scene.ask();
+    expect(scene.requestsOf(mac)).toEqual([]);
+    scene.serve(sent, "done");
+    expect(running.ended).toBe("finished");
+  });
+
+  it("[D1] [D2] outlives the pool's sleep, and the machine is not routable for one moment", () => {
+    const { scene, mac } = expected();
+    say(scene, mac, "draining");
+    const slept = scene.sleep(mac);
+    const [again] = slept.machines as [Machine];
+    slept.scene.heartbeat(again, { loaded_models: [MODEL] });
+    slept.scene.ask();
+    expect(slept.scene.requestsOf(again)).toEqual([]);
+    say(slept.scene, again, "succeeded");
+    slept.scene.ask();
+    expect(slept.scene.requestsOf(again)).toHaveLength(1);
+  });
+});
+
+describe("[H2] the fleet's word on a dial", () => {
+  const id = (scene: PoolScene) => scene.dial("mac-1").connection.identity.machineId;
+
+  it("that is older than the record is refused", () => {
+    const { scene, mac } = expected();
+    const { machineId } = mac.connection.identity;
+    expect(scene.pool.mayConnect(machineId, { mode: "unmanaged", epoch: e(4) }, scene.now)).toBe(false);
+    expect(modeOf(scene)).toBe("expected");
+    expect(scene.pool.mayConnect(machineId, { mode: "managed", epoch: e(5) }, scene.now)).toBe(true);
+  });
+
+  it("makes no machine routable by being managed", () => {
+    const scene = new PoolScene();
+    expect(scene.pool.mayConnect(id(scene), { mode: "managed", epoch: e(3) }, scene.now)).toBe(true);
+    const mac = scene.dial("mac-1");
+    scene.register(mac);
+    scene.admit(mac, anAdmission({ stamp: { mode: "managed", epoch: e(3) } }));
+    scene.ask();
+    expect(scene.requestsOf(mac)).toEqual([]);
+    scene.pool.expect(mac.connection.identity.machineId, e(3), TERMS, scene.now);
+    expect(modeOf(scene)).toBe("expected");
+  });
+
+  it("frees a machine by being newer and unmanaged", () => {
+    const { scene, mac } = expected();
+    const { machineId } = mac.connection.identity;
+    scene.pool.mayConnect(machineId, { mode: "unmanaged", epoch: e(6) }, scene.now);
+    scene.heartbeat(mac, { loaded_models: [MODEL] });
+    scene.ask();
+    expect(scene.requestsOf(mac)).toHaveLength(1);
+  });
+
+  it("that an order has overtaken closes the socket with 1012", () => {
+    const { scene, mac } = expected();
+    const again = scene.dial("mac-1");
+    scene.register(again);
+    scene.admit(again, anAdmission({ stamp: { mode: "unmanaged", epoch: e(4) } }));
+    expect(again.socket.closed?.reason).toBe("restart");
+    expect(mac.socket.closed).toBeNull();
+  });
+});
+
+describe("[D6] [H13] the deadline", () => {
+  it.each([
+    ["expected", [], 60_000],
+    ["draining", ["draining"], 70_000],
+    ["loading", ["loading"], 180_000],
+  ])("of %s ends the assignment, connected or not", (_, words, ms) => {
+    const { scene, mac } = expected();
+    for (const word of words) say(scene, mac, word);
+    scene.lose(mac);
+    expect(scene.pool.nextDeadlineAt()).toBe(scene.now + ms);
+    scene.now += ms - 1;
+    scene.pool.tick(scene.now);
+    expect(modeOf(scene)).not.toBe("failed");
+    scene.now += 1;
+    scene.pool.tick(scene.now);
+    expect(modeOf(scene)).toBe("failed");
+    expect(scene.news.at(-1)).toMatchObject({ record: { mode: "failed", error: { code: "deadline" } } });
+  });
+
+  it("of a load is not put off by progress", () => {
+    const { scene, mac } = expected();
+    say(scene, mac, "loading");
+    const due = scene.pool.nextDeadlineAt();
+    scene.now += 100_000;
+    say(scene, mac, "loading", { progress: 0.9 });
+    expect(scene.pool.nextDeadlineAt()).toBe(due);
+  });
+});
+
+describe("[H6] the socket of a released machine", () => {
+  it("stays while something runs on it, then closes with 4002 once the machine has arrived elsewhere", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const { machineId } = mac.connection.identity;
+    scene.ask();
+    const sent = scene.requestOf(mac);
+    scene.pool.release(machineId, e(1), scene.now);
+    scene.pool.dismiss(machineId, e(1), scene.now);
+    expect(mac.socket.closed).toBeNull();
+    scene.serve(sent, "done");
+    scene.pool.sweep(scene.now);
+    expect(mac.socket.closed?.reason).toBe("released");
+  });
+
+  it("closes after 60 s if nobody says so", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    scene.pool.release(mac.connection.identity.machineId, e(1), scene.now);
+    expect(scene.pool.nextDeadlineAt()).toBe(scene.now + 60_000);
+    mac.socket.pongAt = scene.now + 60_000;
+    scene.now += 60_000;
+    scene.pool.tick(scene.now);
+    expect(mac.socket.closed?.reason).toBe("released");
+  });
+});
+
+describe("[H19] [D11] while the fleet does not answer", () => {
+  it("a machine that is assigned here serves with the key it had, and nobody else", () => {
+    const { scene, mac } = expected();
+    say(scene, mac, "succeeded");
+    scene.lose(mac);
+    const thief = scene.dial("mac-1");
+    scene.register(thief, { public_key: "other" });
+    scene.pool.fleetSilent(thief.connection, scene.now);
+    const stranger = scene.dial("mac-2");
+    scene.register(stranger);
+    scene.pool.fleetSilent(stranger.connection, scene.now);
+    const back = scene.dial("mac-1");
+    scene.register(back);
+    scene.pool.fleetSilent(back.connection, scene.now);
+    expect(back.socket.take("registered")).toMatchObject([{ assignment: { model_id: "m", epoch: 5 } }]);
+    scene.ask();
+    expect([thief, stranger, back].map((machine) => scene.requestsOf(machine).length)).toEqual([0, 0, 1]);
+  });
+
+  it("asks again until it does", () => {
+    const scene = new PoolScene();
+    const mac = scene.dial("mac-1");
+    scene.register(mac);
+    scene.pool.fleetSilent(mac.connection, scene.now);
+    scene.now = Number(scene.pool.nextTickAt(scene.now));
+    scene.pool.tick(scene.now);
+    expect(scene.questions).toHaveLength(2);
+    scene.admit(mac);
+    scene.ask();
+    expect(scene.requestsOf(mac)).toHaveLength(1);
+  });
+});
+
+describe("[C3] [C4] [H23] a pool without a routable machine", () => {
+  const exhausted = (supply: { have: number; couldHold: number; at: number }) => {
+    const scene = new PoolScene();
+    scene.join("mac-1", { private_only: true });
+    const flags = { pool_exhausted_429: "on", queue_max: 32, queue_wait_ms: 6000 } as const;
+    const settings = { version: 1, flags: { ...flags, ttft_limit_ms: 1, shed_models: [] }, supply };
+    scene.pool.configure(settings, scene.now);
+    return scene;
+  };
+
+  it("is exhausted if some machine could hold the model", () => {
+    const scene = exhausted({ have: 0, couldHold: 1, at: 1_000_000 });
+    expect(scene.ask().refusedWith).toBe("pool_exhausted");
+    expect(scene.outcomes()).toEqual({ pool_exhausted: 1 });
+  });
+
+  it("[C5] is unavailable only by a fresh word of the fleet", () => {
+    expect(exhausted({ have: 0, couldHold: 0, at: 1_000_000 }).ask().refusedWith).toBe("model_unavailable");
+    expect(exhausted({ have: 0, couldHold: 0, at: 600_000 }).ask().refusedWith).toBe("pool_exhausted");
+  });
+
+  it("asks the fleet once if it has never seen a machine, and the request waits for the answer", () => {
+    const scene = new PoolScene();
+    const flags = { pool_exhausted_429: "on", queue_max: 32, queue_wait_ms: 6000 } as const;
+    const settings = { version: 1, flags: { ...flags, ttft_limit_ms: 1, shed_models: [] } };
+    scene.pool.configure({ ...settings, supply: { have: 0, couldHold: 0, at: 0 } }, scene.now);
+    const [one, two] = [scene.ask(), scene.ask()];
+    expect(scene.supplyQuestions).toBe(1);
+    expect([one.refusedWith, two.refusedWith]).toEqual([null, null]);
+    scene.pool.configure({ ...settings, supply: { have: 0, couldHold: 0, at: scene.now } }, scene.now);
+    expect([one.refusedWith, two.refusedWith]).toEqual(["model_unavailable", "model_unavailable"]);
+  });
+});

@@ -1,0 +1,56 @@
+import { Hono } from "hono";
+import { z } from "zod";
+
+import type { Env } from "../../durable-objects/env.ts";
+import { fleetStub } from "../../durable-objects/fleet-stub.ts";
+import type { MachineDetails, MachineVerdict } from "../../durable-objects/fleet.ts";
+import { machineIdSchema } from "../../protocol/ids.ts";
+import { readJsonBody } from "../body.ts";
+import type { AppContext, AppEnv } from "../context.ts";
+import { HttpError } from "../http-error.ts";
+import { validate } from "../openai/validate.ts";
+
+/** `/v1/admin/machines`: what each machine does and why, and an operator's orders about it. */
+
+const pinSchema = z.strictObject({ model_id: z.string().min(1) });
+
+export const machines = new Hono<AppEnv>()
+  .get("/", async (context) => context.json({ machines: await fleetStub(context.env).machines() }))
+  .get("/:id", async (context) => {
+    const id = machineId(context);
+    return context.json(await readMachine(context.env, id));
+  })
+  .post("/:id/pin", async (context) => {
+    const id = machineId(context);
+    const { model_id } = validate(pinSchema, (await readJsonBody(context.req.raw)).json);
+    const verdict = await fleetStub(context.env).pin(id, model_id);
+    if (!verdict.ok) throw new HttpError(verdict.error);
+    return context.json(
+      { machine_id: verdict.machineId, model_id: verdict.modelId, epoch: verdict.epoch },
+      202,
+    );
+  })
+  .post("/:id/release", (context) => answer(context, fleetStub(context.env).release(machineId(context))))
+  .post("/:id/quarantine", (context) =>
+    answer(context, fleetStub(context.env).quarantine(machineId(context))),
+  )
+  .post("/:id/readmit", (context) => answer(context, fleetStub(context.env).readmit(machineId(context))));
+
+/** @throws HttpError 404 if no such machine has ever registered */
+export async function readMachine(env: Env, id: string): Promise<MachineDetails> {
+  const machine = await fleetStub(env).machine(id);
+  if (machine !== null) return machine;
+  throw new HttpError({ code: "not_found", message: `no machine with the id "${id}" has ever registered` });
+}
+
+async function answer(context: AppContext, asked: Promise<MachineVerdict>): Promise<Response> {
+  const verdict = await asked;
+  if (!verdict.ok) throw new HttpError(verdict.error);
+  return context.json({ machine_id: verdict.machineId, epoch: verdict.epoch }, 202);
+}
+
+function machineId(context: AppContext): string {
+  const parsed = machineIdSchema.safeParse(context.req.param("id"));
+  if (parsed.success) return parsed.data;
+  throw new HttpError({ code: "not_found", message: "there is no machine with such an id" });
+}
