@@ -38,6 +38,14 @@ export const app = new Hono<AppEnv>()
 
 app.notFound((context) => {
   const { method, path } = context.req;
+  const allowed = METHODS.filter((candidate) => isRouted(candidate, path));
+  if (allowed.length > 0) {
+    const allow = allowed.join(", ");
+    const message = `${path} does not take ${method}, only ${allow}`;
+    const response = errorResponse({ code: "method_not_allowed", message }, context.get("echoedId"));
+    response.headers.set("allow", allow);
+    return response;
+  }
   return errorResponse(
     { code: "not_found", message: `no route for ${method} ${path}` },
     context.get("echoedId"),
@@ -56,3 +64,11 @@ app.onError((error, context) => {
     echoedId,
   );
 });
+
+const METHODS = ["GET", "POST", "PUT", "DELETE"];
+
+/** Whether a route is there for the method; middleware is there for all. */
+function isRouted(method: string, path: string): boolean {
+  const [found] = app.router.match(method, path);
+  return found.some(([[, route]]) => route.method === method);
+}

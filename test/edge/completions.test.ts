@@ -17,6 +17,36 @@ it("a legacy completion is a chat with one message, there and back", async () =>
   expect(text).toMatch(/\n\ndata: \[DONE\]\n\n$/);
 });
 
+it("one that is not streamed comes whole", async () => {
+  const at = await scene();
+  const machine = await join(at);
+  const pending = post(at, { prompt: ["hi"], max_tokens: 5 });
+  const request = await machine.next("inference_request");
+  expect(request).toMatchObject({ body: { messages: [{ role: "user", content: "hi" }], max_tokens: 5 } });
+  const usage = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
+  const choices = [{ index: 0, message: { role: "assistant", content: "ho" }, finish_reason: "length" }];
+  machine.answer(request, JSON.stringify({ choices, usage }));
+  expect(await (await pending).json()).toMatchObject({
+    object: "text_completion",
+    model: at.model,
+    choices: [{ index: 0, text: "ho", logprobs: null, finish_reason: "length" }],
+    usage,
+  });
+});
+
+it("a stream that breaks ends with an error event and no [DONE]", async () => {
+  const at = await scene();
+  const machine = await join(at);
+  const pending = post(at, { prompt: "hi", stream: true });
+  const request = await machine.next("inference_request");
+  machine.accept(request);
+  machine.bytes(request, 'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}\n\n');
+  const response = await pending;
+  machine.error(request, "fault", "engine_crashed");
+  const text = await response.text();
+  expect(text).toMatch(/"text":"a".*\n\ndata: \{"error":\{.*"code":"provider_error".*\}\}\n\n$/);
+});
+
 it("several prompts and an echo are refused by name", async () => {
   const at = await scene();
   for (const [fields, param] of [

@@ -8,14 +8,17 @@ export interface ChatUsage {
   readonly completion_tokens_details?: { readonly reasoning_tokens?: number };
 }
 
+/** A call, or a piece of one. */
+export interface ChatToolCall {
+  readonly index?: number;
+  readonly id?: string;
+  readonly function?: { readonly name?: string; readonly arguments?: string };
+}
+
 export interface ChatDelta {
   readonly content?: string | null;
   readonly reasoning_content?: string | null;
-  readonly tool_calls?: readonly {
-    readonly index?: number;
-    readonly id?: string;
-    readonly function?: { readonly name?: string; readonly arguments?: string };
-  }[];
+  readonly tool_calls?: readonly ChatToolCall[] | null;
 }
 
 export interface ChatError {
@@ -34,5 +37,5 @@ export interface ChatChunk {
 
 export interface ChatCompletion {
   readonly choices: readonly { readonly message: ChatDelta; readonly finish_reason: string }[];
-  readonly usage: ChatUsage;
+  readonly usage?: ChatUsage | null;
 }

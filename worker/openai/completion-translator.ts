@@ -5,8 +5,7 @@ import type { Translator } from "./translate-answer.ts";
 export function completionTranslator(id: string, created: number, model: string): Translator {
   const head = { id: `cmpl-${id}`, object: "text_completion", created, model };
 
-  function encodeChunk({ choices = [], usage, error }: ChatChunk): string {
-    if (error !== undefined) return `data: ${JSON.stringify({ error })}\n\n`;
+  function encodeChunk({ choices = [], usage }: ChatChunk): string {
     const translated = choices.map((choice) => ({
       index: 0,
       text: choice.delta.content ?? "",
@@ -29,6 +28,7 @@ export function completionTranslator(id: string, created: number, model: string)
       usage,
     }),
     chunk: encodeChunk,
-    end: (finished) => (finished ? "data: [DONE]\n\n" : ""),
+    end: () => "data: [DONE]\n\n",
+    fail: (error) => `data: ${JSON.stringify({ error })}\n\n`,
   };
 }

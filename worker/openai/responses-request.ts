@@ -80,8 +80,21 @@ export function responsesToChat(request: ResponsesRequest): object {
     reasoning_effort: request.reasoning?.effort ?? undefined,
     response_format: format == null ? undefined : toResponseFormat(format),
     ...toTools(request),
+    ...Object.fromEntries(SAMPLING.map((name) => [name, request[name] ?? undefined])),
   };
 }
+
+/** Not of this API, but clients that know our engine may send them here as they do in a chat. */
+const SAMPLING = [
+  "seed",
+  "stop",
+  "frequency_penalty",
+  "presence_penalty",
+  "top_k",
+  "min_p",
+  "repeat_penalty",
+  "grammar",
+] as const;
 
 function toMessages({ input, instructions }: ResponsesRequest): ChatMessage[] {
   const messages: ChatMessage[] = [];

@@ -1,17 +1,26 @@
-import type { ChatChunk, ChatCompletion, ChatDelta, ChatError, ChatUsage } from "./chat-answer.ts";
+import type {
+  ChatChunk,
+  ChatCompletion,
+  ChatDelta,
+  ChatError,
+  ChatToolCall,
+  ChatUsage,
+} from "./chat-answer.ts";
 import type { ResponsesRequest } from "./responses-request.ts";
 import type { Translator } from "./translate-answer.ts";
 
 type Kind = "reasoning" | "message" | "function_call";
 
 /** An output item that grows. Its text is what was said, what was thought or a call's arguments. */
-interface OpenItem {
+interface OutputItem {
   readonly kind: Kind;
   readonly id: string;
   readonly index: number;
   readonly callId: string;
   readonly name: string;
   text: string;
+  /** What it came to, once it grows no more. */
+  done: object | null;
 }
 
 const PREFIX = { reasoning: "rs", message: "msg", function_call: "fc" } as const;
@@ -22,18 +31,18 @@ const DELTA = {
 } as const;
 
 /**
- * A chat answer as a `response`, whole or as its events. One output item is open at a time: machines send what they
- * think, then what they say, then their calls one after the other.
+ * A chat answer as a `response`, whole or as its events. One text is open at a time: what is said closes what was
+ * thought. Calls stay open until the end, since machines may write several at once.
  */
 export class ResponsesTranslator implements Translator {
   readonly #id: string;
   readonly #base: object;
-  readonly #output: object[] = [];
+  readonly #items: OutputItem[] = [];
+  /** The open calls by their index in chat. */
+  readonly #calls = new Map<number, OutputItem>();
+  #text: OutputItem | null = null;
   #sequence = 0;
   #started = false;
-  #failed = false;
-  #open: OpenItem | null = null;
-  #openCall = -1;
   #finishReason = "stop";
   #usage: ChatUsage | null = null;
 
@@ -42,34 +51,42 @@ export class ResponsesTranslator implements Translator {
     this.#base = describe(`resp_${id}`, createdAt, request);
   }
 
-  whole({ choices, usage }: ChatCompletion): object {
+  whole({ choices, usage = null }: ChatCompletion): object {
     for (const { message, finish_reason } of choices) {
       this.#finishReason = finish_reason;
       this.#delta(message);
     }
     this.#usage = usage;
-    this.#close();
+    this.#closeAll();
     return this.#response(this.#outcome());
   }
 
-  chunk({ choices = [], usage, error }: ChatChunk): string {
+  chunk({ choices = [], usage }: ChatChunk): string {
     let events = this.#start();
-    if (error !== undefined) return events + this.#fail(error);
     for (const { delta, finish_reason } of choices) {
       events += this.#delta(delta);
-      if (finish_reason !== null) this.#finishReason = finish_reason;
+      if (finish_reason != null) this.#finishReason = finish_reason;
     }
     if (usage != null) this.#usage = usage;
     return events;
   }
 
-  end(finished: boolean): string {
-    if (this.#failed) return "";
-    const start = this.#start();
-    if (!finished) return start + this.#fail(CUT_OFF);
-    const closed = this.#close();
+  end(): string {
+    const events = this.#start() + this.#closeAll();
     const status = this.#outcome();
-    return start + closed + this.#event(`response.${status}`, { response: this.#response(status) });
+    return events + this.#event(`response.${status}`, { response: this.#response(status) });
+  }
+
+  /** `response.failed` is the API's own event; SDKs throw only at one with an `error` member, so that one follows. */
+  fail(error: ChatError): string {
+    const { code, message, param } = error;
+    const events = this.#start();
+    const response = { ...this.#response("failed"), error: { code, message } };
+    return (
+      events +
+      this.#event("response.failed", { response }) +
+      this.#event("error", { code, message, param, error })
+    );
   }
 
   #start(): string {
@@ -79,75 +96,85 @@ export class ResponsesTranslator implements Translator {
     return this.#event("response.created", { response }) + this.#event("response.in_progress", { response });
   }
 
-  #delta({ reasoning_content: thought, content, tool_calls: calls = [] }: ChatDelta): string {
+  #delta({ reasoning_content: thought, content, tool_calls: calls }: ChatDelta): string {
     let events = "";
-    if (thought != null && thought !== "") events += this.#grow("reasoning", thought);
-    if (content != null && content !== "") events += this.#grow("message", content);
-    for (const [
-      at,
-      { index = at, id = "", function: { name = "", arguments: args = "" } = {} },
-    ] of calls.entries()) {
-      if (index !== this.#openCall) {
-        events += this.#add("function_call", id, name);
-        this.#openCall = index;
-      }
-      if (args !== "") events += this.#grow("function_call", args);
-    }
+    if (thought != null && thought !== "") events += this.#say("reasoning", thought);
+    if (content != null && content !== "") events += this.#say("message", content);
+    for (const [at, call] of (calls ?? []).entries()) events += this.#call(call.index ?? at, call);
     return events;
   }
 
-  #grow(kind: Kind, delta: string): string {
-    const added = this.#open?.kind === kind ? "" : this.#add(kind);
-    const item = this.#open;
-    if (item === null) return added;
-    item.text += delta;
-    return added + this.#event(`${DELTA[kind]}.delta`, { ...place(item), delta, ...logprobs(item) });
-  }
-
-  #add(kind: Kind, callId = "", name = ""): string {
-    const closed = this.#close();
-    const index = this.#output.length;
-    const item: OpenItem = {
-      kind,
-      id: `${PREFIX[kind]}_${this.#id}_${index}`,
-      index,
-      callId,
-      name,
-      text: "",
-    };
-    this.#open = item;
-    const added = this.#event("response.output_item.added", {
-      output_index: index,
-      item: encodeItem(item, "in_progress"),
-    });
-    if (kind === "function_call") return closed + added;
+  #say(kind: "reasoning" | "message", delta: string): string {
+    if (this.#text?.kind === kind) return this.#grow(this.#text, delta);
+    const closed = this.#closeText();
+    const item = this.#add(kind);
+    this.#text = item;
     return (
-      closed + added + this.#event("response.content_part.added", { ...place(item), part: encodePart(item) })
+      closed +
+      this.#added(item) +
+      this.#event("response.content_part.added", { ...place(item), part: encodePart(item) }) +
+      this.#grow(item, delta)
     );
   }
 
-  #close(): string {
-    const item = this.#open;
-    if (item === null) return "";
-    this.#open = null;
+  #call(index: number, { id = "", function: called }: ChatToolCall): string {
+    const delta = called?.arguments ?? "";
+    const known = this.#calls.get(index);
+    if (known !== undefined && (id === "" || id === known.callId)) return this.#grow(known, delta);
+    const closed = this.#closeText();
+    const item = this.#add("function_call", id, called?.name);
+    this.#calls.set(index, item);
+    return closed + this.#added(item) + this.#grow(item, delta);
+  }
+
+  #add(kind: Kind, callId = "", name = ""): OutputItem {
+    const index = this.#items.length;
+    const key = `${this.#id}_${index}`;
+    const item: OutputItem = {
+      kind,
+      id: `${PREFIX[kind]}_${key}`,
+      index,
+      callId: callId === "" ? `call_${key}` : callId,
+      name,
+      text: "",
+      done: null,
+    };
+    this.#items.push(item);
+    return item;
+  }
+
+  #added(item: OutputItem): string {
+    const encoded = encodeItem(item, "in_progress");
+    return this.#event("response.output_item.added", { output_index: item.index, item: encoded });
+  }
+
+  #grow(item: OutputItem, delta: string): string {
+    if (delta === "") return "";
+    item.text += delta;
+    return this.#event(`${DELTA[item.kind]}.delta`, { ...place(item), delta, ...logprobs(item) });
+  }
+
+  #closeText(): string {
+    const item = this.#text;
+    this.#text = null;
+    return item === null ? "" : this.#close(item);
+  }
+
+  #closeAll(): string {
+    this.#text = null;
+    const open = this.#items.filter(({ done }) => done === null);
+    return open.map((item) => this.#close(item)).join("");
+  }
+
+  #close(item: OutputItem): string {
     const done = encodeItem(item, this.#outcome());
-    this.#output.push(done);
+    item.done = done;
     const call = item.kind === "function_call";
     const said = call ? { name: item.name, arguments: item.text } : { text: item.text };
     let events = this.#event(`${DELTA[item.kind]}.done`, { ...place(item), ...said, ...logprobs(item) });
     if (!call)
       events += this.#event("response.content_part.done", { ...place(item), part: encodePart(item) });
     return events + this.#event("response.output_item.done", { output_index: item.index, item: done });
-  }
-
-  /** `response.failed` is the API's own event; SDKs throw only at one with an `error` member, so that one follows. */
-  #fail(error: ChatError): string {
-    this.#failed = true;
-    const { code, message, param } = error;
-    const response = { ...this.#response("failed"), error: { code, message } };
-    return (
-      this.#event("response.failed", { response }) + this.#event("error", { code, message, param, error })
-    );
   }
 
   #outcome(): "completed" | "incomplete" {
@@ -160,7 +187,7 @@ export class ResponsesTranslator implements Translator {
       ...this.#base,
       status,
       incomplete_details: status === "incomplete" ? { reason } : null,
-      output: [...this.#output],
+      output: this.#items.flatMap(({ done }) => done ?? []),
       usage: this.#usage === null ? null : encodeUsage(this.#usage),
     };
   }
@@ -171,13 +198,6 @@ export class ResponsesTranslator implements Translator {
     return `event: ${type}\ndata: ${data}\n\n`;
   }
 }
-
-const CUT_OFF: ChatError = {
-  message: "the answer was cut off; try again",
-  type: "server_error",
-  code: "provider_error",
-  param: null,
-};
 
 function describe(id: string, createdAt: number, request: ResponsesRequest): object {
   return {
@@ -203,21 +223,21 @@ function describe(id: string, createdAt: number, request: ResponsesRequest): obj
   };
 }
 
-function place({ kind, id, index }: OpenItem): object {
+function place({ kind, id, index }: OutputItem): object {
   const where = { item_id: id, output_index: index };
   return kind === "function_call" ? where : { ...where, content_index: 0 };
 }
 
-function logprobs({ kind }: OpenItem): object {
+function logprobs({ kind }: OutputItem): object {
   return kind === "message" ? { logprobs: [] } : {};
 }
 
-function encodePart({ kind, text }: OpenItem): object {
+function encodePart({ kind, text }: OutputItem): object {
   if (kind === "reasoning") return { type: "reasoning_text", text };
   return { type: "output_text", text, annotations: [], logprobs: [] };
 }
 
-function encodeItem(item: OpenItem, status: string): object {
+function encodeItem(item: OutputItem, status: string): object {
   const { kind: type, id, callId, name, text } = item;
   if (type === "function_call") return { id, type, status, call_id: callId, name, arguments: text };
   const content = status === "in_progress" ? [] : [encodePart(item)];
