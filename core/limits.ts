@@ -73,6 +73,9 @@ export const USAGE_FLUSH_INTERVAL_MS = 10_000;
 /** Usage is kept by the hour for this long. */
 export const USAGE_RETENTION_MS = 35 * 86_400_000;
 
+/** Demand is kept by the minute for this long: a week to replay, and a day to spare. */
+export const DEMAND_RETENTION_MS = 8 * 86_400_000;
+
 /** Stream numbers are reserved on a socket in blocks, so that a pool waking up never uses one twice. */
 export const STREAM_BLOCK = 1024;
 
@@ -91,6 +94,9 @@ export const SWITCH_HISTORY = 1_000;
 
 /** A dial must be answered by the fleet within this time, else the provider is told to try again. */
 export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
+
+/** Where an owner's machines are is asked again after this long (H21). */
+export const OWNED_MACHINES_TTL_MS = 5_000;
 
 /** A catalog read from KV is used this long before somebody reads it again. */
 export const CATALOG_TTL_MS = 500;

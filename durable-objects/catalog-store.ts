@@ -16,6 +16,8 @@ export class CatalogStore {
   #catalog: Catalog | null = null;
   /** Of the newest catalog seen that carries one. */
   #version = 0;
+  /** The newest text seen that somebody had written by hand. */
+  #byHand: string | null = null;
   #readAt = -Infinity;
   /** When a request last set out to read. It may have been cancelled since, so this is no promise of an end. */
   #askedAt = -Infinity;
@@ -45,8 +47,10 @@ export class CatalogStore {
     if (adopted !== this.#adopted) return this.#catalog;
     this.#readAt = now;
     if (read === null) return this.#catalog;
-    // KV shows old values for a minute; one written by hand carries no version and always counts.
-    if (read.version !== null && read.version < this.#version) return this.#catalog;
+    // KV shows old values for a minute. One written by hand carries no version: it counts if it was not seen before.
+    const isOld = read.version === null ? read.text === this.#byHand : read.version < this.#version;
+    if (read.version === null) this.#byHand = read.text;
+    if (isOld && this.#catalog !== null) return this.#catalog;
     this.#version = read.version ?? this.#version;
     this.#catalog = read.catalog;
     return this.#catalog;
@@ -57,11 +61,12 @@ const KEY = "catalog";
 
 async function readCatalog(
   kv: KVNamespace,
-): Promise<{ readonly catalog: Catalog; readonly version: number | null } | null> {
+): Promise<{ readonly catalog: Catalog; readonly version: number | null; readonly text: string } | null> {
   try {
     const read = await readOperatorValue(kv, KEY);
-    const parsed = parseCatalog(read.value === null ? [] : JSON.parse(read.value));
-    if (parsed.ok) return { catalog: parsed.catalog, version: read.version };
+    const text = read.value ?? "[]";
+    const parsed = parseCatalog(JSON.parse(text));
+    if (parsed.ok) return { catalog: parsed.catalog, version: read.version, text };
     logError("catalog_invalid", { param: parsed.param, message: parsed.message });
   } catch (error) {
     logError("catalog_unreadable", { error: String(error).slice(0, 200) });

@@ -3,11 +3,17 @@ import { DurableObject } from "cloudflare:workers";
 import type { ApiError } from "../core/api-error.ts";
 import { parseCatalog } from "../core/catalog.ts";
 import { FLAG_NAMES, flagNameSchema } from "../core/flags.ts";
-import { ControlPlane, type DialVerdict, type PinVerdict } from "../core/fleet/control-plane.ts";
+import {
+  ControlPlane,
+  type DialVerdict,
+  type OwnedMachine,
+  type PinVerdict,
+} from "../core/fleet/control-plane.ts";
 import { explain, type Explanation } from "../core/fleet/explain.ts";
 import { viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
 import type { FlagView } from "../core/fleet/settings.ts";
 import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
+import { poolName } from "../core/pool-name.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../core/pool/calls.ts";
 import type { PoolNews } from "../core/pool/pool.ts";
@@ -18,11 +24,19 @@ import { machineIdSchema, modelIdSchema } from "../protocol/ids.ts";
 import type { Dialer } from "./dial.ts";
 import type { Env } from "./env.ts";
 import { logError, logWarning } from "./log.ts";
-import { readOperatorValues, writeOperatorValue, type OperatorValue } from "./operator-values.ts";
+import {
+  readOperatorValues,
+  writeOperatorValue,
+  type OperatorValue,
+  type ReadValue,
+} from "./operator-values.ts";
 import { SqlFleetStore } from "./storage/fleet-store.ts";
 
 /** How long a revocation is repeated to the pools, in case one did not hear it the first time. */
 const REVOCATION_REPEAT_MS = 600_000;
+
+/** A caller hears of an order's effects if they come within this time; they come anyway. */
+const SETTLE_LIMIT_MS = 2_000;
 
 /** Lines of history in a report. */
 const REPORTED_SWITCHES = 50;
@@ -114,7 +128,7 @@ export class Fleet extends DurableObject<Env> {
   async setCatalog(json: string): Promise<number> {
     const version = this.#adoptCatalog(json);
     await this.#write("catalog", { value: json, version });
-    this.#core.tick(Date.now());
+    this.#then((now) => this.#core.tick(now));
     await this.#settled();
     return version;
   }
@@ -156,6 +170,11 @@ export class Fleet extends DurableObject<Env> {
   /** The report of all pools, read from them now (C20). */
   async utilization(): Promise<Utilization> {
     return utilization(await this.#view(), this.#core.flagBook.flags);
+  }
+
+  /** Where an owner's machines are, by what the fleet itself knows. */
+  machinesOf(owner: string): OwnedMachine[] {
+    return this.#core.machinesOf(owner);
   }
 
   async machines(): Promise<MachineRow[]> {
@@ -264,7 +283,7 @@ export class Fleet extends DurableObject<Env> {
   async #perform(pool: string, call: PoolCall): Promise<void> {
     let reply: PoolReply;
     try {
-      reply = await this.env.MODEL_POOL.getByName(pool).perform(call);
+      reply = await this.env.MODEL_POOL.getByName(poolName(pool)).perform(call);
     } catch (error) {
       logWarning("pool_unreachable", { pool, call: call.kind, error: String(error) });
       return;
@@ -272,9 +291,17 @@ export class Fleet extends DurableObject<Env> {
     this.#then((now) => this.#core.replied(pool, call, reply, now));
   }
 
-  /** Waits until the calls under way, and those that follow from them, are answered or have failed. */
+  /** Waits for the calls under way and those that follow from them, but not long for a pool that does not answer. */
   async #settled(): Promise<void> {
-    while (this.#calls.size > 0) await Promise.all(this.#calls);
+    let timer: ReturnType<typeof setTimeout> | null = null;
+    const enough = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, SETTLE_LIMIT_MS);
+    });
+    const all = async (): Promise<void> => {
+      while (this.#calls.size > 0) await Promise.all(this.#calls);
+    };
+    await Promise.race([all(), enough]);
+    clearTimeout(timer);
   }
 
   async #view(): Promise<FleetView> {
@@ -296,7 +323,7 @@ export class Fleet extends DurableObject<Env> {
   async #read(pool: string, reports: Map<string, PoolReport>): Promise<void> {
     const call = this.#core.readCall(pool, Date.now());
     try {
-      const reply: PoolReply = await this.env.MODEL_POOL.getByName(pool).perform(call);
+      const reply: PoolReply = await this.env.MODEL_POOL.getByName(poolName(pool)).perform(call);
       if (reply.kind !== "report") return;
       reports.set(pool, reply.report);
       this.#then((now) => this.#core.replied(pool, call, reply, now));
@@ -325,12 +352,18 @@ export class Fleet extends DurableObject<Env> {
       }
       if (isChanged) this.#flagsChanged(now);
       const catalog = values.get("catalog");
-      if (catalog?.value != null && !catalog.isOurs && catalog.value !== this.#store.catalog()?.json) {
-        this.#adoptCatalog(catalog.value);
-      }
+      if (catalog !== undefined) this.#readCatalog(catalog);
     } catch (error) {
       logWarning("flags_unreadable", { error: String(error).slice(0, 200) });
     }
+  }
+
+  /** One written by hand counts once: KV may show it again for a minute after a newer one was put in force here. */
+  #readCatalog({ value, isOurs }: ReadValue): void {
+    const lastRead = isOurs ? null : value;
+    if (lastRead === this.#store.lastReadCatalog()) return;
+    if (lastRead !== null) this.#adoptCatalog(lastRead);
+    this.#store.saveLastReadCatalog(lastRead);
   }
 
   /** A catalog that does not parse changes nothing. @returns the version in force. */

@@ -5,6 +5,7 @@ import { USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
+import type { DemandRow } from "../core/pool/demand.ts";
 import { Pool, type PoolNews } from "../core/pool/pool.ts";
 import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolRequest } from "../core/pool/request.ts";
@@ -114,6 +115,14 @@ export class ModelPool extends DurableObject<Env> {
     return this.#store.usageSince(since);
   }
 
+  /** Demand by minute since `since` (ms since the epoch), what is still in memory included. */
+  demand(since: number): DemandRow[] {
+    const now = Date.now();
+    this.#flush(now);
+    this.#arm(now);
+    return this.#store.demandSince(since);
+  }
+
   #accept(request: Request): Response {
     const { machineId, owner, tokenId, stamp } = decodeDial(request);
     const now = Date.now();
@@ -218,7 +227,8 @@ export class ModelPool extends DurableObject<Env> {
    */
   #arm(now: number): void {
     this.#armAlarm(now);
-    if (this.#flushAt === null && !this.#pool.usage.isEmpty) this.#flushAt = now + USAGE_FLUSH_INTERVAL_MS;
+    const isCounted = !this.#pool.usage.isEmpty || !this.#pool.demand.isEmpty;
+    if (this.#flushAt === null && isCounted) this.#flushAt = now + USAGE_FLUSH_INTERVAL_MS;
     const wakeAt = Math.min(this.#pool.nextTickAt(now) ?? Infinity, this.#flushAt ?? Infinity);
     // While requests are open each event asks for a tick a little later than the one that is set already.
     if (this.#timer !== null && wakeAt >= this.#timer.at && wakeAt !== Infinity) return;
@@ -245,7 +255,8 @@ export class ModelPool extends DurableObject<Env> {
 
   #flush(now: number): void {
     this.#flushAt = null;
-    const rows = this.#pool.usage.drain();
-    if (rows.length > 0) this.#store.addUsage(rows, now);
+    const usage = this.#pool.usage.drain();
+    const demand = this.#pool.demand.drain();
+    if (usage.length > 0 || demand.length > 0) this.#store.addCounts(usage, demand, now);
   }
 }

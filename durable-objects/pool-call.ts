@@ -1,3 +1,6 @@
+import { otherwiseSchema, type OwnerRoute } from "../core/pool/owner-route.ts";
+import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
+
 /**
  * How the Worker calls a pool over `fetch`: the client's JSON as the body, untouched, and what the Worker knows
  * of it in one header, so that the pool parses nothing twice. Only the Worker can reach a pool.
@@ -10,6 +13,10 @@ export interface PoolCall {
   /** Echoed as `x-request-id`: the client's own id if it sent a sane one. */
   readonly echoedId: string;
   readonly endpoint: string;
+  /** The catalog id asked for; not the pool's if an owner's machine there is to serve another model. */
+  readonly model: ModelId;
+  /** Null for a public request. */
+  readonly owner: OwnerRoute | null;
   readonly stream: boolean;
   readonly keyId: string;
   readonly slotsPerMachine: number;
@@ -24,6 +31,8 @@ export function encodePoolCall(call: PoolCall, body: string): Request {
     call.requestId,
     call.echoedId,
     call.endpoint,
+    call.model,
+    encodeOwnerRoute(call.owner),
     call.stream ? "1" : "0",
     call.keyId,
     call.slotsPerMachine,
@@ -35,17 +44,37 @@ export function encodePoolCall(call: PoolCall, body: string): Request {
 
 export function decodePoolCall(request: Request): PoolCall | null {
   const fields = request.headers.get(CALL_HEADER)?.split(" ");
-  const [requestId, echoedId, endpoint, stream, keyId, slots, arrivedAt, deadlineAt] = fields ?? [];
+  const [requestId, echoedId, endpoint, model, owner, stream, keyId, slots, arrivedAt, deadlineAt] =
+    fields ?? [];
   if (requestId === undefined || echoedId === undefined) return null;
-  if (endpoint === undefined || keyId === undefined) return null;
+  if (endpoint === undefined || owner === undefined || keyId === undefined) return null;
   return {
     requestId,
     echoedId,
     endpoint,
+    model: modelIdSchema.parse(model),
+    owner: decodeOwnerRoute(owner),
     stream: stream === "1",
     keyId,
     slotsPerMachine: Number(slots),
     arrivedAt: Number(arrivedAt),
     deadlineAt: Number(deadlineAt),
+  };
+}
+
+const PUBLIC = "-";
+
+function encodeOwnerRoute(route: OwnerRoute | null): string {
+  if (route === null) return PUBLIC;
+  return [route.otherwise, route.isSwitching ? "1" : "0", ...route.machines].join(",");
+}
+
+function decodeOwnerRoute(text: string): OwnerRoute | null {
+  if (text === PUBLIC) return null;
+  const [otherwise, isSwitching, ...machines] = text.split(",");
+  return {
+    otherwise: otherwiseSchema.parse(otherwise),
+    isSwitching: isSwitching === "1",
+    machines: new Set(machines),
   };
 }

@@ -17,7 +17,15 @@ export type MachineAnswer = z.infer<typeof machineSchema>;
 
 const utilizationSchema = z.object({
   model_pools: z.object({
-    pools: z.array(z.object({ model_id: z.string(), serving: z.number(), unmanaged: z.number() })),
+    pools: z.array(
+      z.object({
+        model_id: z.string(),
+        serving: z.number(),
+        loading: z.number(),
+        draining: z.number(),
+        unmanaged: z.number(),
+      }),
+    ),
     co_resident_machines: z.number(),
     last_switches: z.array(
       z.object({

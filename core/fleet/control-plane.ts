@@ -35,6 +35,16 @@ export type PinVerdict =
   | { readonly ok: true; readonly machineId: string; readonly modelId: string; readonly epoch: number }
   | { readonly ok: false; readonly error: ApiError };
 
+export interface OwnedMachine {
+  readonly machineId: MachineId;
+  /** What it has on disk. */
+  readonly models: readonly ModelId[];
+  /** The pool that it is assigned to; null if it is in those of all its models. */
+  readonly pool: ModelId | null;
+  /** It has not arrived there yet. */
+  readonly isSwitching: boolean;
+}
+
 export interface ControlPlanePorts {
   /** Calls a pool; the answer comes to `replied`, or nothing comes. */
   callPool(pool: string, call: PoolCall): void;
@@ -86,6 +96,18 @@ export class ControlPlane {
   /** The catalog in force. Machines learn at the next tick which pools they should be in. */
   setCatalog(catalog: Catalog): void {
     this.#catalog = catalog;
+  }
+
+  /** Where the machines of one owner are, for requests that want them and no others (H21). */
+  machinesOf(owner: string): OwnedMachine[] {
+    return [...this.#machines.values()]
+      .filter((machine) => machine.owner === owner)
+      .map((machine) => ({
+        machineId: machine.machineId,
+        models: modelIds(machine),
+        pool: this.handover.destination(machine.machineId).pool,
+        isSwitching: this.handover.isSwitching(machine.machineId),
+      }));
   }
 
   /** Pools an unmanaged machine should hold a socket to. Without a catalog nobody is sent away from where it is. */

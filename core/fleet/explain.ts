@@ -152,7 +152,7 @@ function fixOf(code: string): string {
     case "model_not_on_disk":
       return "download the model to this machine";
     case "insufficient_memory":
-      return "close other programs, or ask for a smaller model";
+      return "free memory by closing other programs, or ask for a smaller model";
     case "refused_by_operator":
       return "start the provider without --private";
     default:

@@ -111,6 +111,13 @@ export class Handover {
     return { pool: model, stamp: { mode: isOut ? "released" : "managed", epoch } };
   }
 
+  /** The machine is on its way to where it belongs. */
+  isSwitching(machineId: MachineId): boolean {
+    const intent = this.intent(machineId);
+    if (intent === null || intent.outcome !== null) return false;
+    return intent.model !== null || intent.phase === "releasing";
+  }
+
   /** A pool is about to hold a socket of the machine: whoever asks pools to let go must ask this one too. */
   dialed(machineId: MachineId, pool: string, now: number): void {
     const intent = this.intent(machineId);

@@ -1,3 +1,4 @@
+import type { ModelId } from "../../protocol/ids.ts";
 import type { Connection } from "./connection.ts";
 import type { PoolRequest } from "./request.ts";
 
@@ -9,8 +10,10 @@ export interface Attempt {
   readonly connection: Connection;
   readonly stream: number;
   readonly requestId: string;
-  /** The machine had to load the model first when the request was sent, so it may take longer to accept. */
-  readonly loadsModel: boolean;
+  /** The pool's own, but for a request of the machine's owner. */
+  readonly model: ModelId;
+  /** Longer if the machine had to load the model first when the request was sent. */
+  readonly acceptWithinMs: number;
   /** Null once the client is served or gone and only the machine's last word is awaited. */
   request: PoolRequest | null;
   /** `sent`: no word yet. `accepted`: the machine runs it. `streaming`: bytes have come. */

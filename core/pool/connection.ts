@@ -77,8 +77,8 @@ export class Connection {
   admitting: Admitting | null = null;
   /** The pool's record of the machine; kept here by the pool, so that the gate need not look for it. */
   record: PoolRecord | null = null;
-  /** An owner's request has taken the machine away to another model (H21). */
-  isOwnerBusy = false;
+  /** The model an owner's request has taken the machine away to; null while it is at its own (H21). */
+  visitedModel: ModelId | null = null;
   /** The machine is known to have registered in the pool it belongs to now, so this socket may go (H6). */
   isDismissed = false;
   lastMessageAt: number;
@@ -98,6 +98,16 @@ export class Connection {
     this.lastMessageAt = identity.acceptedAt;
     this.#nextStream = restored?.streamsReserved ?? 0;
     this.#streamsReserved = this.#nextStream;
+  }
+
+  get isOwnerBusy(): boolean {
+    return this.visitedModel !== null;
+  }
+
+  /** The visit is over, unless a request of it is still open: then the word of its end is older than that request. */
+  endVisit(): void {
+    for (const { model } of this.attempts.values()) if (model === this.visitedModel) return;
+    this.visitedModel = null;
   }
 
   /** A stream number never used on this socket, also not before the pool last slept. */

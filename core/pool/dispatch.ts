@@ -14,7 +14,8 @@ import {
 } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Connection } from "./connection.ts";
-import { attemptDeadline } from "./deadlines.ts";
+import { acceptTimeoutMs, attemptDeadline } from "./deadlines.ts";
+import type { Demand } from "./demand.ts";
 import { noMachine, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
@@ -24,7 +25,9 @@ import {
   SOCKET_LOST,
   type Failure,
 } from "./failure.ts";
-import { isLoaded, routableGate } from "./gate.ts";
+import { isVisit, routableGate } from "./gate.ts";
+import { Line } from "./line.ts";
+import { DECLINED, isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { pick } from "./schedule.ts";
 import type { PoolSettings } from "./settings.ts";
@@ -54,17 +57,18 @@ export interface PoolView {
 export class Dispatch {
   readonly #pool: PoolView;
   readonly #usage: Usage;
+  readonly #demand: Demand;
   readonly #requests = new Map<string, PoolRequest>();
   readonly #attempts = new Set<Attempt>();
-  /** Waiting requests, the oldest first, retries included. */
-  readonly #queue: PoolRequest[] = [];
+  readonly #line = new Line();
   readonly #supplyQuestion = new SupplyQuestion();
   /** Frames and messages that belonged to nothing here, by kind. */
   readonly ignored = { records: 0, messages: 0 };
 
-  constructor(pool: PoolView, usage: Usage) {
+  constructor(pool: PoolView, usage: Usage, demand: Demand) {
     this.#pool = pool;
     this.#usage = usage;
+    this.#demand = demand;
   }
 
   get isIdle(): boolean {
@@ -72,11 +76,11 @@ export class Dispatch {
   }
 
   get inFlight(): number {
-    return this.#requests.size - this.#queue.length;
+    return this.#requests.size - this.#line.length;
   }
 
   get queued(): number {
-    return this.#queue.length;
+    return this.#line.length;
   }
 
   /** Takes a request in. Its answer is used exactly once, now or later. */
@@ -100,6 +104,12 @@ export class Dispatch {
       lastFailure: null,
     };
     this.#requests.set(spec.requestId, request);
+    // The Worker's second call for one request is no second arrival.
+    if (earlier === undefined) this.#demand.arrived(request.promptTokensEstimate, now);
+    if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
+      this.#fail(request, shed(this.#pool.model), now);
+      return request;
+    }
     this.drain(now);
     if (!this.#dispatch(request, now)) this.#enqueueOrRefuse(request, now);
     return request;
@@ -167,6 +177,7 @@ export class Dispatch {
       } else {
         if (request.spec.stream) request.answer.finish();
         else request.answer.complete(request.collected);
+        this.#demand.completed(message.usage.completion_tokens, now);
         this.#settle(request, "ok", tokensOf(message), now);
       }
     }
@@ -180,9 +191,14 @@ export class Dispatch {
       return;
     }
     this.#free(attempt);
-    if (message.class === "capacity") connection.refusedUntil = now + REFUSAL_PAUSE_MS;
+    if (message.class === "capacity") {
+      connection.refusedUntil = now + REFUSAL_PAUSE_MS;
+      // It has not left its model for the owner, so it says nothing of a return.
+      if (attempt.phase === "sent" && connection.registration?.accepting === true) connection.endVisit();
+    }
     const { request } = attempt;
-    if (request !== null) this.#retryOrFail(request, classifyProviderError(message), connection, now);
+    if (request !== null)
+      this.#retryOrFail(request, classifyProviderError(message, request.streamed), connection, now);
     this.drain(now);
   }
 
@@ -197,23 +213,15 @@ export class Dispatch {
 
   /** Sends waiting requests to machines that have room now. */
   drain(now: number): void {
-    for (let i = 0; i < this.#queue.length;) {
-      const request = this.#queue[i];
-      if (request !== undefined && this.#dispatch(request, now)) this.#queue.splice(i, 1);
-      else i += 1;
-    }
+    this.#line.offer((request) => this.#dispatch(request, now));
   }
 
   /** What was waited for may be known now: whoever waits without a machine in sight is told. */
   reconsider(now: number): void {
     this.drain(now);
-    const stranded = this.#queue.filter((request) => !this.#mayFindMachine(request, now));
+    const stranded = this.#line.matching((request) => !this.#mayFindMachine(request, now));
     for (const request of stranded) {
-      this.#fail(
-        request,
-        request.lastFailure ?? noMachine(this.#pool.model, this.#pool.settings(), now),
-        now,
-      );
+      this.#giveUp(request, this.#noMachine(request, now), now);
     }
   }
 
@@ -232,7 +240,7 @@ export class Dispatch {
         this.#cancelAttempt(request, now);
         this.#fail(request, DEADLINE_EXCEEDED.error, now);
       } else if (request.attempt === null && now >= request.queuedUntil) {
-        this.#fail(request, request.lastFailure ?? this.#waitedInVain(now), now);
+        this.#giveUp(request, this.#waitedInVain(request, now), now);
       } else if (now >= request.nextCommentAt && mayComment(request)) {
         this.#comment(request, now);
       }
@@ -243,27 +251,24 @@ export class Dispatch {
   /** Sends the request to the best machine with room, if there is one. */
   #dispatch(request: PoolRequest, now: number): boolean {
     const { spec } = request;
-    const { model } = this.#pool;
-    const connection = pick(
-      this.#pool.connections(),
-      model,
-      spec.slotsPerMachine,
-      request.promptTokensEstimate,
-      request.tried,
-      now,
-    );
+    const { model } = spec;
+    const own = this.#pick(request, true, now);
+    const connection = own ?? this.#pick(request, false, now);
     if (connection === null) return false;
     const stream = connection.openStream();
     const attempt: Attempt = {
       connection,
       stream,
       requestId: spec.requestId,
-      loadsModel: !isLoaded(connection, model),
+      model,
+      acceptWithinMs: acceptTimeoutMs(connection, model),
       request,
       phase: "sent",
       since: now,
       paused: false,
     };
+    // Before the machine hears of it, so that no public request follows it there (H21).
+    if (model !== this.#pool.model && isVisit(connection, model)) connection.visitedModel = model;
     connection.attempts.set(stream, attempt);
     connection.lastPickedAt = now;
     this.#attempts.add(attempt);
@@ -275,20 +280,33 @@ export class Dispatch {
       endpoint: spec.endpoint,
       model_id: model,
       deadline_ms: Math.max(1, Math.floor(spec.deadlineAt - now)),
-      owner_bypass: false,
+      owner_bypass: own !== null,
     };
     connection.socket.send(encodeInferenceRequest(head, spec.body));
     return true;
   }
 
+  /** The best machine with room; of the owner's own ones, or of those that are there for everybody. */
+  #pick(
+    { spec, promptTokensEstimate, tried }: PoolRequest,
+    asOwner: boolean,
+    now: number,
+  ): Connection | null {
+    const { owner, model, slotsPerMachine } = spec;
+    if (asOwner ? owner === null : isForOwnMachines(owner)) return null;
+    const all = this.#pool.connections();
+    const candidates = asOwner && owner !== null ? ownMachines(owner, all) : all;
+    return pick(candidates, model, slotsPerMachine, promptTokensEstimate, tried, now, asOwner);
+  }
+
   #enqueueOrRefuse(request: PoolRequest, now: number): void {
     const { queue_max, queue_wait_ms } = this.#pool.settings().flags;
     if (!this.#mayFindMachine(request, now)) this.#refuseOrAsk(request, now);
-    else if (this.#queue.length >= queue_max) {
+    else if (this.#line.length >= queue_max) {
       const message = `${queue_max} requests wait for "${this.#pool.model}" already; try again shortly`;
       this.#fail(request, { code: "queue_full", message, retryAfterS: 2 }, now);
     } else {
-      this.#enqueue(request, now, queue_wait_ms);
+      this.#line.add(request, queue_wait_ms, now);
     }
   }
 
@@ -296,31 +314,38 @@ export class Dispatch {
   #refuseOrAsk(request: PoolRequest, now: number): void {
     const { flags, supply } = this.#pool.settings();
     const isAsking =
+      !isForOwnMachines(request.spec.owner) &&
       flags.pool_exhausted_429 === "on" &&
       !this.#pool.hasSeenMachines() &&
       this.#supplyQuestion.isOpen(supply, now);
     if (!isAsking) {
-      this.#fail(request, noMachine(this.#pool.model, this.#pool.settings(), now), now);
+      this.#giveUp(request, this.#noMachine(request, now), now);
       return;
     }
     if (this.#supplyQuestion.ask(now)) this.#pool.askSupply();
-    this.#enqueue(request, now, SUPPLY_ANSWER_MS);
-  }
-
-  #enqueue(request: PoolRequest, now: number, waitMs: number): void {
-    request.queuedUntil = now + waitMs;
-    const behind = this.#queue.findIndex(({ spec }) => spec.arrivedAt > request.spec.arrivedAt);
-    this.#queue.splice(behind < 0 ? this.#queue.length : behind, 0, request);
+    this.#line.add(request, SUPPLY_ANSWER_MS, now);
   }
 
   /** Whether waiting makes sense: a machine is here but busy, or is expected back. */
   #mayFindMachine(request: PoolRequest, now: number): boolean {
+    if (request.spec.owner?.otherwise === "decline") return false;
     if (now < this.#pool.expectingMachinesUntil()) return true;
     for (const connection of this.#pool.connections()) {
       if (request.tried.has(connection.identity.machineId)) continue;
-      if (routableGate(connection, this.#pool.model, now) === null) return true;
+      if (this.#isRoutable(connection, request, now)) return true;
     }
     return false;
+  }
+
+  #isRoutable(connection: Connection, { spec: { model, owner } }: PoolRequest, now: number): boolean {
+    const isOwn = owner?.machines.has(connection.identity.machineId) === true;
+    if (isOwn && routableGate(connection, model, now, true) === null) return true;
+    return !isForOwnMachines(owner) && routableGate(connection, model, now) === null;
+  }
+
+  #noMachine({ spec: { model, owner } }: PoolRequest, now: number): ApiError {
+    if (owner === null || !isForOwnMachines(owner)) return noMachine(model, this.#pool.settings(), now);
+    return noOwnMachine(owner, model, this.#pool.connections(), now);
   }
 
   #retryOrFail(request: PoolRequest, failure: Failure, connection: Connection, now: number): void {
@@ -329,11 +354,13 @@ export class Dispatch {
     if (failure.blamesMachine) request.tried.add(connection.identity.machineId);
     request.collected = [];
     request.collectedBytes = 0;
-    if (request.streamed || !failure.retriable || request.attempts >= MAX_ATTEMPTS) {
+    if (request.streamed || !failure.retriable) {
       this.#fail(request, failure.error, now);
+    } else if (request.attempts >= MAX_ATTEMPTS) {
+      this.#giveUp(request, this.#noMachine(request, now), now);
     } else if (!this.#dispatch(request, now)) {
-      if (!this.#mayFindMachine(request, now)) this.#fail(request, failure.error, now);
-      else this.#enqueue(request, now, this.#pool.settings().flags.queue_wait_ms);
+      if (!this.#mayFindMachine(request, now)) this.#giveUp(request, this.#noMachine(request, now), now);
+      else this.#line.add(request, this.#pool.settings().flags.queue_wait_ms, now);
     }
   }
 
@@ -365,6 +392,19 @@ export class Dispatch {
     request.answer.write(COMMENT);
   }
 
+  /** Nobody will serve it here. What went wrong with its last attempt says more than that no other was to be had. */
+  #giveUp(request: PoolRequest, reason: ApiError, now: number): void {
+    const { spec, lastFailure, committed } = request;
+    if (spec.owner?.otherwise === "decline" && !committed) {
+      this.#settle(request, null, NO_TOKENS, now);
+      request.answer.refuse(DECLINED);
+      return;
+    }
+    // That the owner's machine had no room is `machine_busy`.
+    const isOwnBusy = isForOwnMachines(spec.owner) && lastFailure?.code === "queue_timeout";
+    this.#fail(request, isOwnBusy ? reason : (lastFailure ?? reason), now);
+  }
+
   /** Counted first, so that no refusal leaves the pool unseen (F8). */
   #fail(request: PoolRequest, error: ApiError, now: number): void {
     this.#settle(request, error.code, NO_TOKENS, now);
@@ -372,12 +412,12 @@ export class Dispatch {
     else request.answer.refuse(error);
   }
 
-  #settle(request: PoolRequest, outcome: string, tokens: Tokens, now: number): void {
+  /** @param outcome null if it is counted elsewhere. */
+  #settle(request: PoolRequest, outcome: string | null, tokens: Tokens, now: number): void {
     request.attempt = null;
     this.#requests.delete(request.spec.requestId);
-    const waiting = this.#queue.indexOf(request);
-    if (waiting >= 0) this.#queue.splice(waiting, 1);
-    this.#usage.count(request.spec.keyId, outcome, tokens, now);
+    this.#line.remove(request);
+    if (outcome !== null) this.#usage.count(request.spec.keyId, outcome, tokens, now);
   }
 
   /** Tells the machine to stop. The slot stays taken until it has answered, so that it is not given away twice. */
@@ -407,7 +447,8 @@ export class Dispatch {
     return attempt?.requestId === requestId ? attempt : undefined;
   }
 
-  #waitedInVain(now: number): ApiError {
+  #waitedInVain(request: PoolRequest, now: number): ApiError {
+    if (isForOwnMachines(request.spec.owner)) return this.#noMachine(request, now);
     for (const connection of this.#pool.connections()) {
       if (routableGate(connection, this.#pool.model, now) === null) {
         const waitedS = this.#pool.settings().flags.queue_wait_ms / 1000;
@@ -415,8 +456,13 @@ export class Dispatch {
         return { code: "queue_timeout", message, retryAfterS: 2 };
       }
     }
-    return noMachine(this.#pool.model, this.#pool.settings(), now);
+    return this.#noMachine(request, now);
   }
+}
+
+function shed(model: ModelId): ApiError {
+  const message = `"${model}" is switched off by an operator for the moment`;
+  return { code: "model_shed", message, retryAfterS: 60 };
 }
 
 /**

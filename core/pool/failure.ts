@@ -13,9 +13,12 @@ export interface Failure {
   readonly blamesMachine: boolean;
 }
 
-export function classifyProviderError(message: InferenceError): Failure {
+/** @param isCut the client has part of the answer already. */
+export function classifyProviderError(message: InferenceError, isCut: boolean): Failure {
   switch (message.class) {
     case "capacity":
+      // Only the end of a drain comes this late (H16).
+      if (isCut) return { ...cutOff(message.code), retriable: false, blamesMachine: false };
       return {
         error: {
           code: "queue_timeout",
@@ -31,6 +34,11 @@ export function classifyProviderError(message: InferenceError): Failure {
     case "cancelled":
       return providerFault(`the machine failed: ${message.code}`);
   }
+}
+
+function cutOff(code: string): Pick<Failure, "error"> {
+  const message = `the machine was needed elsewhere before the answer was complete (${code}); ask again`;
+  return { error: { code: "provider_error", message } };
 }
 
 /** The machine did something wrong, or nothing for too long. */

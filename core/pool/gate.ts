@@ -1,6 +1,6 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import { LIVENESS_TIMEOUT_MS } from "../../protocol/limits.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, Registration } from "./connection.ts";
 import type { RecordMode } from "./record.ts";
 
 /**
@@ -8,6 +8,9 @@ import type { RecordMode } from "./record.ts";
  * ask here, so a machine that is counted is always a machine that could be used.
  *
  * The gates before `refused_just_now` say whether a machine is routable at all; the others whether it has room now.
+ *
+ * `asOwner` asks for a request of the machine's owner (H21). It may use a private machine, and take a managed one away
+ * from its model: then `model`, which the fleet knows to be on its disk, is not the pool's.
  */
 
 export type GateReason =
@@ -24,20 +27,27 @@ export type GateReason =
   | "no_free_slot"
   | "busy_with_other_model";
 
-/** Why no public request may be routed to the machine, whether busy or not; null if it is routable. */
-export function routableGate(connection: Connection, model: ModelId, now: number): GateReason | null {
+/** Why no such request may be routed to the machine, whether busy or not; null if it is routable. */
+export function routableGate(
+  connection: Connection,
+  model: ModelId,
+  now: number,
+  asOwner = false,
+): GateReason | null {
   const machine = connection.registration;
   if (machine === null || connection.closed) return "not_registered";
   const { record } = connection;
+  const joinsVisit = asOwner && connection.visitedModel === model;
   if (record !== null && record.mode !== "unmanaged") {
     if (record.mode !== "assigned") return record.mode;
-    if (connection.isOwnerBusy) return "owner_busy";
+    if (connection.isOwnerBusy && !joinsVisit) return "owner_busy";
     // It is on its way to load it again; asking it now would only earn a refusal.
-    if (!isLoaded(connection, model)) return "model_not_loaded";
+    if (!isLoaded(connection, model) && !(asOwner && holdsAny(machine))) return "model_not_loaded";
   }
-  if (!machine.advertises) return "model_not_on_machine";
-  if (!machine.accepting) return "not_accepting";
-  if (machine.privateOnly) return "owner_private";
+  if (!machine.advertises && !asOwner) return "model_not_on_machine";
+  // While it is away for its owner it takes no other work.
+  if (!machine.accepting && !joinsVisit) return "not_accepting";
+  if (machine.privateOnly && !asOwner) return "owner_private";
   if (
     now - connection.lastMessageAt > LIVENESS_TIMEOUT_MS &&
     now - connection.lastSeenAt() > LIVENESS_TIMEOUT_MS
@@ -54,10 +64,14 @@ export function gate(
   model: ModelId,
   slotsPerMachine: number,
   now: number,
+  asOwner = false,
 ): GateReason | null {
-  const reason = routableGate(connection, model, now);
+  const reason = routableGate(connection, model, now, asOwner);
   if (reason !== null) return reason;
   if (now < connection.refusedUntil) return "refused_just_now";
+  if (asOwner && isVisit(connection, model)) {
+    return freeVisitSlots(connection, model, slotsPerMachine) > 0 ? null : "no_free_slot";
+  }
   if (freeSlots(connection, slotsPerMachine) <= 0) return "no_free_slot";
   // An unmanaged machine swaps models only when nothing runs (H12); asking it earlier only earns a refusal.
   if (!isLoaded(connection, model) && isBusy(connection)) return "busy_with_other_model";
@@ -75,8 +89,27 @@ export function freeSlots(connection: Connection, slotsPerMachine: number): numb
   return slots - Math.max(machine.running, connection.attempts.size);
 }
 
+/** Whether serving `model` there means to leave the model it is assigned to, or to have left it. */
+export function isVisit({ record, registration, visitedModel }: Connection, model: ModelId): boolean {
+  if (record?.mode !== "assigned") return false;
+  return visitedModel === model || registration?.loadedModels.includes(model) !== true;
+}
+
+/** What runs on the model it leaves is drained by the time these slots are needed. */
+function freeVisitSlots(connection: Connection, model: ModelId, slotsPerMachine: number): number {
+  const slots = Math.min(connection.registration?.maxConcurrency ?? 0, slotsPerMachine);
+  let taken = 0;
+  for (const attempt of connection.attempts.values()) if (attempt.model === model) taken += 1;
+  return slots - taken;
+}
+
 export function isLoaded(connection: Connection, model: ModelId): boolean {
   return connection.registration?.loadedModels.includes(model) ?? false;
+}
+
+/** A managed machine holds its model, or the one its owner has asked for. */
+function holdsAny({ loadedModels }: Registration): boolean {
+  return loadedModels.length > 0;
 }
 
 function isBusy(connection: Connection): boolean {

@@ -8,6 +8,7 @@ import { ASK_AGAIN_MS, TICK_INTERVAL_MS } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "./admission.ts";
 import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assignments.ts";
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
+import { Demand } from "./demand.ts";
 import { Dispatch } from "./dispatch.ts";
 import { isUnregistered, Members } from "./members.ts";
 import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
@@ -57,6 +58,7 @@ export interface PoolMemory {
 export class Pool {
   readonly model: ModelId;
   readonly usage = new Usage();
+  readonly demand = new Demand();
   readonly #ports: PoolPorts;
   readonly #members: Members;
   readonly #dispatch: Dispatch;
@@ -90,6 +92,7 @@ export class Pool {
         askSupply: () => ports.askSupply(),
       },
       this.usage,
+      this.demand,
     );
   }
 
@@ -411,7 +414,7 @@ export class Pool {
     connection.refusedUntil = 0;
     connection.save();
     if (heartbeat.accepting) {
-      connection.isOwnerBusy = false;
+      connection.endVisit();
       // While it takes no work it is stopping or away for its owner: what it holds then says nothing of its order.
       const { machineId } = connection.identity;
       this.#assignments.observe(machineId, heartbeat.assignment, heartbeat.loaded_models, now);
@@ -439,7 +442,7 @@ export class Pool {
     const { machineId, mode } = record;
     for (const connection of this.#members.socketsOf(machineId)) {
       connection.record = record;
-      connection.isOwnerBusy = false;
+      connection.visitedModel = null;
       connection.isDismissed = false;
       if (mode === "assigned" && connection.registration !== null) {
         // At once, before the next heartbeat (F11).

@@ -1,11 +1,17 @@
+import type { ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
 import type { Attempt } from "./attempt.ts";
+import type { OwnerRoute } from "./owner-route.ts";
 
 /** What the Worker hands to a pool: a validated request and the facts routing needs, so nothing is parsed twice. */
 export interface RequestSpec {
   readonly requestId: string;
   /** Where the machine answers it, for example `/v1/chat/completions`. */
   readonly endpoint: string;
+  /** The catalog id asked for: the pool's, unless the owner's machine here is to serve another. */
+  readonly model: ModelId;
+  /** Null for a public request. */
+  readonly owner: OwnerRoute | null;
   /** The client's JSON text, untouched. */
   readonly body: string;
   readonly stream: boolean;

@@ -19,12 +19,13 @@ export function pick(
   promptTokens: number,
   tried: ReadonlySet<string>,
   now: number,
+  asOwner = false,
 ): Connection | null {
   let best: Connection | null = null;
   let bestCost = Infinity;
   for (const connection of connections) {
     if (tried.has(connection.identity.machineId)) continue;
-    if (gate(connection, model, slotsPerMachine, now) !== null) continue;
+    if (gate(connection, model, slotsPerMachine, now, asOwner) !== null) continue;
     const cost = expectedWaitMs(connection, model, promptTokens);
     if (
       cost < bestCost ||

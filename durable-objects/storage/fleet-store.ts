@@ -248,6 +248,16 @@ export class SqlFleetStore implements FleetStore, FlagStore {
     this.#sql.exec("INSERT OR REPLACE INTO catalog VALUES (1, ?, ?)", version, json);
   }
 
+  /** The catalog that somebody had written to KV by hand when it was last read; null if none, or the fleet's own. */
+  lastReadCatalog(): string | null {
+    const [row] = this.#sql.exec<{ json: string | null }>("SELECT json FROM last_read_catalog").toArray();
+    return row?.json ?? null;
+  }
+
+  saveLastReadCatalog(json: string | null): void {
+    this.#sql.exec("INSERT OR REPLACE INTO last_read_catalog VALUES (1, ?)", json);
+  }
+
   revokeToken(tokenId: string, now: number): void {
     this.#sql.exec("INSERT OR IGNORE INTO revoked_tokens (token_id, revoked_at) VALUES (?, ?)", tokenId, now);
   }

@@ -18,6 +18,9 @@ export const POOL_MIGRATIONS: readonly string[] = [
     error_code TEXT, error_message TEXT) WITHOUT ROWID`,
   // One row: the fleet's settings as they were last heard.
   "CREATE TABLE settings (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL)",
+  `CREATE TABLE demand (
+    minute_at INTEGER PRIMARY KEY, arrivals INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
+    completed INTEGER NOT NULL, completion_tokens INTEGER NOT NULL)`,
 ];
 
 export const FLEET_MIGRATIONS: readonly string[] = [
@@ -52,6 +55,8 @@ export const FLEET_MIGRATIONS: readonly string[] = [
     name TEXT PRIMARY KEY, text TEXT, last_read TEXT, invalid TEXT, version INTEGER NOT NULL) WITHOUT ROWID`,
   // One row: the catalog in force.
   "CREATE TABLE catalog (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, json TEXT NOT NULL)",
+  // One row: what was written to KV by hand when it was last read, so that it counts once.
+  "CREATE TABLE last_read_catalog (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT)",
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

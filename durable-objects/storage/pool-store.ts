@@ -1,4 +1,5 @@
-import { USAGE_RETENTION_MS } from "../../core/limits.ts";
+import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS } from "../../core/limits.ts";
+import type { DemandRow } from "../../core/pool/demand.ts";
 import { INITIAL_SETTINGS, poolSettingsSchema, type PoolSettings } from "../../core/pool/settings.ts";
 import type { UsageRow } from "../../core/pool/usage.ts";
 import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
@@ -42,10 +43,10 @@ export class PoolStore {
     this.#sql.exec("DELETE FROM connected_machines WHERE machine_id = ?", machineId);
   }
 
-  /** Adds counts to those of the same hour, key and outcome, in one transaction, and drops what is too old. */
-  addUsage(rows: readonly UsageRow[], now: number): void {
+  /** Adds counts to those of the same hour or minute, in one transaction, and drops what is too old. */
+  addCounts(usage: readonly UsageRow[], demand: readonly DemandRow[], now: number): void {
     this.#storage.transactionSync(() => {
-      for (const row of rows) {
+      for (const row of usage) {
         this.#sql.exec(
           `INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?)
            ON CONFLICT (hour_at, key_id, outcome) DO UPDATE SET
@@ -62,8 +63,44 @@ export class PoolStore {
           row.cachedTokens,
         );
       }
+      for (const row of demand) {
+        this.#sql.exec(
+          `INSERT INTO demand VALUES (?, ?, ?, ?, ?)
+           ON CONFLICT (minute_at) DO UPDATE SET
+             arrivals = arrivals + excluded.arrivals,
+             prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+             completed = completed + excluded.completed,
+             completion_tokens = completion_tokens + excluded.completion_tokens`,
+          row.minuteAt,
+          row.arrivals,
+          row.promptTokens,
+          row.completed,
+          row.completionTokens,
+        );
+      }
       this.#sql.exec("DELETE FROM usage WHERE hour_at < ?", now - USAGE_RETENTION_MS);
+      this.#sql.exec("DELETE FROM demand WHERE minute_at < ?", now - DEMAND_RETENTION_MS);
     });
+  }
+
+  /** Demand of the minutes that began at `since` (ms since the epoch) or later, the oldest first. */
+  demandSince(since: number): DemandRow[] {
+    return this.#sql
+      .exec<{
+        minute_at: number;
+        arrivals: number;
+        prompt_tokens: number;
+        completed: number;
+        completion_tokens: number;
+      }>("SELECT * FROM demand WHERE minute_at >= ? ORDER BY minute_at", since)
+      .toArray()
+      .map((row) => ({
+        minuteAt: row.minute_at,
+        arrivals: row.arrivals,
+        promptTokens: row.prompt_tokens,
+        completed: row.completed,
+        completionTokens: row.completion_tokens,
+      }));
   }
 
   /** Usage of the hours that began at `since` (ms since the epoch) or later. */

@@ -4,7 +4,7 @@ import type { Hardware } from "../../protocol/upstream.ts";
 import { admit } from "./agent/admission.ts";
 import { composeHeartbeat, composeRegister, type MachineView } from "./agent/announcements.ts";
 import { orderOf, type HeldAssignment } from "./agent/assignment.ts";
-import { Duty, type DutyPhase } from "./agent/duty.ts";
+import { Duty } from "./agent/duty.ts";
 import { Heartbeats } from "./agent/heartbeats.ts";
 import { Jobs, type CreateAnswerEncoder } from "./agent/jobs.ts";
 import { ModelHolder } from "./agent/model-holder.ts";
@@ -13,6 +13,7 @@ import type { Clock, Dial, Log, OfferedModel, Random, Vitals } from "./agent/por
 import type { Session } from "./agent/session.ts";
 import { Speeds } from "./agent/speeds.ts";
 import { Standby } from "./agent/standby.ts";
+import { stateOf, type AgentStatus } from "./agent/status.ts";
 import { EngineError, type Engine, type LoadedModel } from "./engine.ts";
 
 /**
@@ -56,29 +57,6 @@ export interface AgentPorts {
 export type StopCause =
   | { readonly kind: "asked" }
   | { readonly kind: "told_by_coordinator"; readonly sentence: string };
-
-/** What a person wants to see of a running agent. */
-export interface AgentStatus {
-  readonly state: "serving" | "draining" | "loading" | "idle" | "failed" | "stopping";
-  /** What is loaded or being loaded; of a failed order, what could not be. */
-  readonly model: string | null;
-  /** Of a load, 0 to 1. */
-  readonly progress: number;
-  readonly running: number;
-  readonly slots: number;
-  /** Pieces of answers written since the start. */
-  readonly tokens: number;
-  readonly pools: number;
-  /** When the next dial is due, if there is no connection. */
-  readonly nextDialAt: number | null;
-  /** Null while the machine chooses its model itself. */
-  readonly assignment: {
-    readonly model: string;
-    readonly epoch: number;
-    readonly reason: string;
-    readonly phase: DutyPhase;
-  } | null;
-}
 
 export class Agent {
   /** Settles when everything is closed and unloaded. */
@@ -232,7 +210,7 @@ export class Agent {
   status(): AgentStatus {
     const { phase, assigned } = this.#duty.view();
     return {
-      state: this.#state(),
+      state: stateOf(this.#stopCause !== null, phase, this.#holder.holding()),
       model: phase === "loading" || phase === "failed" ? assigned : this.#holder.modelId(),
       progress: this.#holder.progress(),
       running: this.#taken(),
@@ -245,20 +223,6 @@ export class Agent {
           ? null
           : { model: assigned, epoch: this.#duty.held().epoch, reason: this.#duty.reason(), phase },
     };
-  }
-
-  #state(): AgentStatus["state"] {
-    if (this.#stopCause !== null) return "stopping";
-    const { phase } = this.#duty.view();
-    if (phase === "draining" || phase === "loading" || phase === "failed") return phase;
-    switch (this.#holder.holding().status) {
-      case "empty":
-        return "idle";
-      case "loading":
-        return "loading";
-      case "loaded":
-        return "serving";
-    }
   }
 
   #onRegistered(session: Session, message: Registered): void {

@@ -1,4 +1,4 @@
-import type { AgentStatus } from "./agent.ts";
+import type { AgentStatus } from "./agent/status.ts";
 
 /** One line at the bottom of a terminal that says what the machine is doing; log lines scroll by above it. */
 

@@ -71,6 +71,22 @@ describe("[C8] every API is shed alike, streamed or not:", () => {
     await until(async () => (await poolOf(at).report(1)).queued === 0);
   });
 
+  it("503 from an owner's machines of which there are none, and a wish for a route that is not known", async () => {
+    const at = await scene();
+    const wish = (route: string) =>
+      WAYS.map(([path, fields]) =>
+        fetchEdge(path, {
+          method: "POST",
+          headers: { ...headersOf(at), "x-pool-route": route },
+          body: JSON.stringify({ model: at.model, ...fields }),
+        }),
+      );
+    const alone = await theOneRefusal(wish("self"));
+    expect(alone).toMatchObject({ status: 503, error: { code: "machine_offline" } });
+    const unknown = await theOneRefusal(wish("boss"));
+    expect(unknown).toMatchObject({ status: 400, error: { param: "x-pool-route" } });
+  });
+
   it("and a model that is not in the catalog, a key that is unknown, a body that is no JSON", async () => {
     const at = await scene();
     const unknown = await theOneRefusal(askAll({ ...at, model: "none" }));

@@ -1,4 +1,4 @@
-import { runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
 import { expectAnswer, join } from "./fake-provider.ts";
@@ -91,7 +91,8 @@ describe("usage", () => {
     expect(await changesOf(at)).toBe(before);
     expect(await rowsOf(poolOf(at), "SELECT * FROM usage")).toEqual([]);
     await advanceClock(poolOf(at), 10_000);
-    expect(await changesOf(at)).toBe(before + 1);
+    // One row of usage, one of demand.
+    expect(await changesOf(at)).toBe(before + 2);
     expect(await rowsOf(poolOf(at), "SELECT requests, outcome FROM usage")).toEqual([
       { requests: 5, outcome: "ok" },
     ]);
@@ -162,3 +163,28 @@ describe("usage", () => {
 function rename({ key, id }: { key: string; id: string }): { apiKey: string; keyId: string } {
   return { apiKey: key, keyId: id };
 }
+
+describe("[F8] demand", () => {
+  it("is exported as a trace, refused requests included", async () => {
+    const at = await scene();
+    await errorOf(await chat(at));
+    const machine = await join(at);
+    await expectAnswer(at, machine);
+    const response = await callAdmin("GET", "/demand?days=1");
+    expect(response.headers.get("content-type")).toContain("text/csv");
+    const [head, ...lines] = (await response.text()).trim().split("\n");
+    expect(head).toBe("t_s,model,n,prompt_tokens,output_tokens");
+    const own = lines.map((line) => line.split(",")).filter(([, model]) => model === at.model);
+    expect(own.reduce((sum, [, , n]) => sum + Number(n), 0)).toBe(2);
+    expect(await errorOf(await callAdmin("GET", "/demand?days=9"))).toMatchObject({ status: 400 });
+  });
+
+  it("outlives the pool's sleep", async () => {
+    const at = await scene();
+    await errorOf(await chat(at));
+    await (await callAdmin("GET", "/demand")).text();
+    await evictDurableObject(poolOf(at));
+    const rows = await rowsOf(poolOf(at), "SELECT SUM(arrivals) AS n FROM demand");
+    expect(rows).toEqual([{ n: 1 }]);
+  });
+});

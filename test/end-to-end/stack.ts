@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import OpenAI from "openai";
+import OpenAI, { APIError } from "openai";
 
 import { AdminClient } from "../../scripts/admin-client.ts";
 import { ROOT } from "../../scripts/root.ts";
@@ -16,6 +16,57 @@ interface DevFile {
   readonly api_key: string;
   readonly admin_token: string;
   readonly provider_token: string;
+}
+
+/** What a tiny model is asked, so that it says its name: sampled, but always the same. */
+const INTRODUCE = {
+  messages: [{ role: "user" as const, content: "Who are you?" }],
+  temperature: 0.7,
+  top_p: 0.9,
+  seed: 7,
+};
+
+/** What came of a request: the name of the model that answered, or `429 pool_exhausted`. */
+export async function ask(client: OpenAI, model: string, signal?: AbortSignal): Promise<string> {
+  try {
+    const answer = await client.chat.completions.create({ model, ...INTRODUCE }, { signal: signal ?? null });
+    const text = answer.choices[0]?.message.content ?? "";
+    return /tiny (bard|verse)/i.exec(text)?.[0].toLowerCase().replace(" ", "-") ?? `nobody: ${text}`;
+  } catch (error) {
+    if (!(error instanceof APIError)) throw error;
+    return error.status === undefined ? "no connection" : `${error.status} ${error.code}`;
+  }
+}
+
+/** Asks some models without end, each one question after the other. */
+export class Traffic {
+  readonly #outcomes = new Map<string, Set<string>>();
+  readonly #abort = new AbortController();
+  readonly #loops: Promise<void>[];
+
+  constructor(client: OpenAI, models: readonly string[]) {
+    this.#loops = models.map((model) => this.#run(client, model));
+  }
+
+  /** @returns what came of the questions to each model, without repetitions, sorted. */
+  async stop(): Promise<ReadonlyMap<string, readonly string[]>> {
+    this.#abort.abort();
+    await Promise.all(this.#loops);
+    return new Map([...this.#outcomes].map(([model, outcomes]) => [model, [...outcomes].toSorted()]));
+  }
+
+  async #run(client: OpenAI, model: string): Promise<void> {
+    const { signal } = this.#abort;
+    const outcomes = new Set<string>();
+    this.#outcomes.set(model, outcomes);
+    while (!signal.aborted) {
+      const outcome = await ask(client, model, signal);
+      if (signal.aborted) break;
+      outcomes.add(outcome);
+      // The tests share the machine with the models.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
 }
 
 /** Polls until `probe` gives a value; the test's own time-out ends it. */
@@ -85,14 +136,19 @@ export class Stack {
     return new OpenAI({ baseURL: this.dev.base_url, apiKey: this.dev.api_key, maxRetries: 0, ...options });
   }
 
-  /** Starts a provider program and waits until it serves. */
+  /**
+   * Starts a provider program and waits until it serves.
+   * @param models on its disk, one or several.
+   */
   async startProvider(
     machineId: string,
-    model: string,
+    models: string | readonly string[],
     extra: readonly string[] = [],
   ): Promise<ChildProcess> {
-    const file = join(ROOT, "models", `${model}.gguf`);
-    const args = ["--coordinator", this.url, "--model", `${model}=${file}`, "--machine-id", machineId];
+    const args = ["--coordinator", this.url, "--machine-id", machineId];
+    for (const model of [models].flat()) {
+      args.push("--model", `${model}=${join(ROOT, "models", `${model}.gguf`)}`);
+    }
     args.push(
       "--state",
       join(this.dir, machineId),

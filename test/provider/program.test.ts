@@ -110,6 +110,35 @@ describe("serving", () => {
     expect(again.stdout).toContain("process list");
   });
 
+  it("[H8] [D1] comes back with its assignment after it was killed, and loads that model", async () => {
+    const program = serve("--model", "beta");
+    const socket = await coordinator.nextSocket();
+    await program.logged("serving");
+    socket.send({
+      type: "assign_model",
+      model_id: "beta",
+      epoch: 8,
+      pools: ["alpha", "beta"],
+      reason: "pinned",
+      drain_ms: 1000,
+      load_ms: 60_000,
+    });
+    await socket.next("heartbeat", ({ assignment }) => assignment?.epoch === 8);
+    program.signal("SIGKILL");
+    await program.exited;
+    const known = coordinator.sockets.length;
+    run(
+      ["--coordinator", coordinator.url, "--engine", "echo", "--model", "alpha", "--model", "beta"],
+      { POOLKEEPER_PROVIDER_TOKEN: "t" },
+      program.stateDirectory,
+    );
+    await expect.poll(() => coordinator.sockets.length).toBeGreaterThan(known);
+    const again = coordinator.sockets[known];
+    expect(again?.pool).toBe("beta");
+    expect(await again?.next("register")).toMatchObject({ assignment: { model_id: "beta", epoch: 8 } });
+    await again?.next("heartbeat", ({ loaded_models }) => loaded_models[0] === "beta");
+  });
+
   it("never logs what is asked or answered, nor the token", async () => {
     const program = serve();
     const socket = await coordinator.nextSocket();

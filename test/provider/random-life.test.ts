@@ -4,8 +4,8 @@ import { AgentHarness, type FakeSocket } from "../support/agent-harness.ts";
 import { settle } from "../support/virtual-clock.ts";
 
 /**
- * Lives of a machine made of random events: sockets that come and go, requests, cancels, pauses, crashes, time. After
- * every event the promises that hold in any order are checked. A failure names its seed, which then repeats it exactly.
+ * Lives of a machine made of random events: sockets that come and go, requests, orders, cancels, pauses, crashes,
+ * time. Each machine starts with what another one might have left on its disk. After every event the promises that hold in any order are checked. A failure names its seed, which then repeats it exactly.
  */
 
 const MODELS = ["alpha", "beta", "gamma"];
@@ -17,11 +17,26 @@ class Life {
   readonly harness: AgentHarness;
   readonly #random: () => number;
   readonly #happened: string[] = [];
+  readonly #owners = new Set<number>();
+  /** What each request asks for, by its stream. */
+  readonly #models = new Map<number, string>();
+  /** How much of what a socket was sent has been checked. */
+  readonly #seen = new Map<FakeSocket, number>();
   #nextStream = 0;
+  /** The newest order; the machine holds exactly this. */
+  #newest: { model: string | null; epoch: number };
 
   constructor(seed: number) {
     this.#random = generator(seed);
-    this.harness = new AgentHarness({ models: MODELS, slots: SLOTS, holdLoads: true });
+    this.#newest = { model: null, epoch: 0 };
+    const isRestart = this.#chance(0.4);
+    if (isRestart) this.#newest = { model: this.#pick([...MODELS, null]) ?? null, epoch: 3 };
+    this.harness = new AgentHarness({
+      models: MODELS,
+      slots: SLOTS,
+      holdLoads: true,
+      ...(isRestart ? { assignment: [this.#newest.model, this.#newest.epoch] } : {}),
+    });
   }
 
   async live(): Promise<void> {
@@ -34,6 +49,7 @@ class Life {
       await this.harness.clock.advance(this.#pick([0, 10, 300, 3000, 25_000]) ?? 0);
       this.#check();
     }
+    await this.#checkLastOrderWins();
     await this.#end();
   }
 
@@ -53,7 +69,10 @@ class Life {
         if (socket === undefined || socket.order.length > 0) return "no socket to register";
         const pool = this.#chance(0.8) ? socket.pool : (this.#pick(MODELS) ?? "alpha");
         const pools = MODELS.filter((model) => model === pool || this.#chance(0.7));
-        socket.register({ pool, pools, epoch: Math.floor(this.#random() * 3) });
+        // The coordinator tells what it knows, or what it knew a while ago.
+        const isCurrent = this.#chance(0.7);
+        const { model, epoch } = isCurrent ? this.#newest : { model: null, epoch: 0 };
+        socket.register({ pool, pools, epoch, modelId: model });
         return `${pool} registered with ${pools.join(" ")}`;
       }
       case "end": {
@@ -68,14 +87,22 @@ class Life {
       case "request": {
         if (socket === undefined || socket.order.length === 0) return "no socket for a request";
         const stream = this.#nextStream++;
+        const isOwner = this.#chance(0.2);
+        if (isOwner) this.#owners.add(stream);
         const deadlineMs = this.#pick([500, 60_000, 600_000]);
+        const model = this.#pick(MODELS) ?? "alpha";
+        this.#models.set(stream, model);
         socket.request(stream, {
-          model_id: this.#pick(MODELS),
+          model_id: model,
           deadline_ms: deadlineMs,
+          owner_bypass: isOwner,
           body: { messages: [], stream_number: stream },
         });
         return `request ${stream}`;
       }
+      case "order":
+        if (socket === undefined || socket.order.length === 0) return "no socket for an order";
+        return this.#order(socket);
       case "control": {
         if (socket === undefined || socket.order.length === 0) return "no socket to control";
         const type = this.#pick(["cancel", "pause", "resume"]) ?? "cancel";
@@ -84,6 +111,54 @@ class Life {
         return `${type} ${stream}`;
       }
     }
+  }
+
+  /** Mostly a new order; sometimes one that is repeated, late or contradicts the newest. */
+  #order(socket: FakeSocket): string {
+    // A socket that this machine is closing does not listen any more.
+    if (socket.closedWith !== null) return "no socket for an order";
+    const epoch = Math.max(0, this.#newest.epoch + (this.#pick([1, 1, 1, 5, 0, 0, -1]) ?? 1));
+    const model = this.#pick([...MODELS, null]) ?? null;
+    const pools = model === null ? MODELS : [model];
+    socket.assign(model, epoch, { pools, drainMs: this.#pick([0, 1000, 30_000]) ?? 0 });
+    if (epoch > this.#newest.epoch) this.#newest = { model, epoch };
+    return `order ${model} ${epoch}`;
+  }
+
+  /** What was said since the last look fits the newest order: its epoch, and for the public its model. */
+  #checkOrders(): void {
+    const { harness } = this;
+    const { model: assigned, epoch } = this.#newest;
+    for (const socket of harness.sockets) {
+      const news = socket.sent.slice(this.#seen.get(socket) ?? 0);
+      this.#seen.set(socket, socket.sent.length);
+      for (const message of news) {
+        if (message.type === "assign_model_status") {
+          expect(message.epoch, "a status of a superseded epoch").toBe(epoch);
+        }
+        if (message.type !== "inference_accepted" || assigned === null) continue;
+        if (this.#owners.has(message.stream)) continue;
+        expect(this.#models.get(message.stream), "served another model than the assigned one").toBe(assigned);
+      }
+    }
+    expect(harness.agent.status().assignment?.model ?? null, "another order than the newest").toBe(assigned);
+  }
+
+  /** Left alone with an engine that works, the machine ends up where the newest order wants it. */
+  async #checkLastOrderWins(): Promise<void> {
+    const { harness } = this;
+    harness.engine.holdLoads = false;
+    for (let i = 0; i < 40; i++) {
+      for (const load of harness.engine.loads) {
+        load.succeed();
+        for (const run of load.loaded.runs) run.finish();
+      }
+      for (const socket of harness.open()) socket.text("pong");
+      await harness.clock.advance(5000);
+    }
+    if (this.#newest.model === null) return;
+    const { state, model } = harness.agent.status();
+    if (state !== "failed") expect([state, model]).toEqual(["serving", this.#newest.model]);
   }
 
   #engineEvent(): string {
@@ -117,6 +192,7 @@ class Life {
     expect(status.running, "more requests than slots").toBeLessThanOrEqual(SLOTS);
     expect(held(harness), "two models at once").toBeLessThanOrEqual(1);
     for (const socket of harness.sockets) checkAnswers(socket);
+    this.#checkOrders();
     // H7: out of reach is only who has a dial under way or due.
     if (harness.open().length === 0) expect(status.nextDialAt, "out of reach for ever").not.toBeNull();
     const pools = harness.open().filter(({ order }) => order.length > 0);
@@ -157,6 +233,8 @@ const EVENT_KINDS = [
   ...Array.from({ length: 3 }, () => "register" as const),
   "pong",
   "pong",
+  "order",
+  "order",
   "end",
 ] as const;
 
@@ -178,8 +256,9 @@ function checkAnswers(socket: FakeSocket): void {
     if (message.type === "inference_complete" || message.type === "inference_error") {
       expect(answered.has(message.stream), "answered twice").toBe(false);
       answered.add(message.stream);
-      const isRefusal = message.type === "inference_error" && message.class === "capacity";
-      // D3: a refusal comes before the request is accepted.
+      const isCapacity = message.type === "inference_error" && message.class === "capacity";
+      const isRefusal = isCapacity && message.code !== "switching_model";
+      // D3: a refusal comes before the request is accepted, but for the end of a drain (H16).
       if (isRefusal) expect(accepted.has(message.stream), "refused after it was accepted").toBe(false);
       if (message.type === "inference_complete") expect(accepted.has(message.stream)).toBe(true);
     }
@@ -206,7 +285,7 @@ function generator(seed: number): () => number {
   };
 }
 
-it(`[D3] [H7] [H12] keeps its promises in ${LIVES} random lives`, async () => {
+it(`[D3] [D4] [F14] [H7] [H9] [H12] keeps its promises in ${LIVES} random lives`, async () => {
   for (let seed = 1; seed <= LIVES; seed++) {
     const life = new Life(seed);
     try {

@@ -44,6 +44,20 @@ describe("registering", () => {
     expect(socket.sent[0]).not.toHaveProperty("private_only");
   });
 
+  it("tells how fast it has been, once it has answered", async () => {
+    const harness = new AgentHarness();
+    const socket = await harness.connected();
+    socket.request(1);
+    harness.engine.lastRun().finish("stop", { promptTokens: 102, completionTokens: 45 });
+    await settle();
+    socket.end(1012);
+    await harness.clock.advance(2000);
+    harness.socket().open();
+    expect(harness.socket().sent[0]).toMatchObject({
+      models: [{ id: "alpha", decode_tps: 2000, prefill_tps: 8695.7 }],
+    });
+  });
+
   it("says so if it serves only its owner", async () => {
     const harness = new AgentHarness({ privateOnly: true });
     harness.agent.start();

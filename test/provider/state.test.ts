@@ -5,8 +5,15 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import { machineIdSchema } from "../../protocol/ids.ts";
-import { inventMachineId, lockState, openIdentity, writeFileAtomically } from "../../provider/src/state.ts";
+import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
+import {
+  inventMachineId,
+  lockState,
+  openIdentity,
+  readAssignment,
+  writeAssignment,
+  writeFileAtomically,
+} from "../../provider/src/state.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -69,6 +76,39 @@ describe("[H22] the identity of a machine", () => {
     expect(() => openIdentity(join(directory, "..", "file", "state"), null)).toThrow(
       /Cannot make the state directory/,
     );
+  });
+});
+
+describe("[H8] the assignment", () => {
+  it.each([
+    ["a model", modelIdSchema.parse("alpha")],
+    ["a release", null],
+  ])("of %s is read as it was written", (_, modelId) => {
+    openIdentity(directory, null);
+    const held = { modelId, epoch: epochSchema.parse(2 ** 48) };
+    writeAssignment(directory, held);
+    expect(readAssignment(directory)).toEqual({ assignment: held, warning: null });
+  });
+
+  it("is none on a machine that was never managed", () => {
+    expect(readAssignment(directory)).toEqual({ assignment: null, warning: null });
+  });
+
+  it.each(["", "{", '{"model_id":"alpha"}', '{"model_id":"alpha","epoch":-1}'])(
+    "is none, with a warning, if its file holds %j",
+    (contents) => {
+      openIdentity(directory, null);
+      writeFileSync(join(directory, "assignment.json"), contents);
+      const { assignment, warning } = readAssignment(directory);
+      expect(assignment).toBeNull();
+      expect(warning).toMatch(/assignment\.json.*starts unmanaged/);
+    },
+  );
+
+  it("that cannot be written is an error", () => {
+    expect(() =>
+      writeAssignment(join(directory, "missing"), { modelId: null, epoch: epochSchema.parse(1) }),
+    ).toThrow(/Cannot write/);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import type { AgentStatus } from "../../provider/src/agent.ts";
+import type { AgentStatus } from "../../provider/src/agent/status.ts";
 import { createLog } from "../../provider/src/log.ts";
 import { describeStatus, StatusLine } from "../../provider/src/status-line.ts";
 
@@ -16,6 +16,8 @@ const serving: AgentStatus = {
   assignment: null,
 };
 
+const held = { model: "alpha", epoch: 8, reason: "pinned" };
+
 describe("the status line", () => {
   it.each([
     [{}, "serving alpha | 2/4 running | 113 tokens/s | connected"],
@@ -26,6 +28,26 @@ describe("the status line", () => {
     [
       { pools: 0, nextDialAt: 5100 },
       "serving alpha | 2/4 running | 113 tokens/s | not connected, next try in 5 s",
+    ],
+    [
+      { assignment: { ...held, phase: "serving" } },
+      "serving alpha | assigned | 2/4 running | 113 tokens/s | connected",
+    ],
+    [
+      { state: "draining", assignment: { ...held, model: "beta", phase: "draining" } },
+      "draining alpha for beta | assigned | 2/4 running | 113 tokens/s | connected",
+    ],
+    [
+      { state: "loading", progress: 0.1, assignment: { ...held, phase: "loading" } },
+      "loading alpha 10 % | assigned | connected",
+    ],
+    [
+      { model: "beta", assignment: { ...held, phase: "visiting" } },
+      "serving beta | for its owner, then alpha again | 2/4 running | 113 tokens/s | connected",
+    ],
+    [
+      { state: "failed", running: 0, assignment: { ...held, phase: "failed" } },
+      "cannot hold alpha | assigned | 0/4 running | 113 tokens/s | connected",
     ],
     [{ state: "stopping" }, "stopping | 2/4 running | 113 tokens/s | connected"],
   ] as const)("for %j reads: %s", (fields, expected) => {

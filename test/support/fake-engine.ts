@@ -152,11 +152,11 @@ export class FakeRun {
     return this.#emit({ type: "content", text });
   }
 
-  finish(finishReason: ChatResult["finishReason"] = "stop"): void {
+  finish(finishReason: ChatResult["finishReason"] = "stop", usage: Partial<ChatResult["usage"]> = {}): void {
     this.hasEnded = true;
     this.#settle.resolve({
       finishReason,
-      usage: { promptTokens: 7, completionTokens: 3, cachedTokens: 2 },
+      usage: { promptTokens: 7, completionTokens: 3, cachedTokens: 2, ...usage },
       prefillMs: 11.5,
       decodeMs: 22,
     });

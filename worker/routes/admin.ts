@@ -8,6 +8,7 @@ import { requireAdmin } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import { catalogStore, readCatalog } from "../catalog.ts";
 import type { AppEnv } from "../context.ts";
+import { demandTrace } from "../demand-trace.ts";
 import { HttpError } from "../http-error.ts";
 import { validate } from "../openai/validate.ts";
 import { createSecret, deleteSecret } from "../secrets.ts";
@@ -23,6 +24,9 @@ const newSecretSchema = z.strictObject({ owner: label, name: label });
 
 /** Usage is asked for by the day: one to as many as are kept. */
 const usageDaysSchema = z.coerce.number().int().min(1).max(35);
+
+/** Demand is kept for eight days. */
+const demandDaysSchema = z.coerce.number().int().min(1).max(8);
 
 export const admin = new Hono<AppEnv>()
   .use(requireAdmin)
@@ -62,6 +66,25 @@ export const admin = new Hono<AppEnv>()
     await fleetStub(context.env).revokeToken(id);
     if (!(await deleteSecret(context.env.KEYS, "token", id))) throw unknownId(id);
     return context.json({ id, deleted: true });
+  })
+  .get("/demand", async (context) => {
+    const days = demandDaysSchema.safeParse(context.req.query("days") ?? "1");
+    if (!days.success) {
+      throw new HttpError({
+        code: "invalid_request",
+        param: "days",
+        message: "days: a whole number from 1 to 8",
+      });
+    }
+    const since = Date.now() - days.data * 86_400_000;
+    const { entries } = await readCatalog(context.env);
+    const histories = await Promise.all(
+      entries.map(async ({ id }) => ({
+        model: id,
+        rows: await context.env.MODEL_POOL.getByName(poolName(id)).demand(since),
+      })),
+    );
+    return context.body(demandTrace(histories), 200, { "content-type": "text/csv; charset=utf-8" });
   })
   .get("/usage", async (context) => {
     const days = usageDaysSchema.safeParse(context.req.query("days") ?? "1");

@@ -4,6 +4,7 @@ import type { AppContext } from "../context.ts";
 import { HttpError } from "../http-error.ts";
 import { chatRequestSchema, checkChatRequest } from "../openai/chat-request.ts";
 import { validate } from "../openai/validate.ts";
+import { callOwnMachines, readRouteWish, ROUTE_HEADER } from "../owner-routes.ts";
 import { callPool } from "../pool-client.ts";
 
 /**
@@ -20,16 +21,21 @@ export async function askChat(
   const request = validate(chatRequestSchema, json);
   const problem = checkChatRequest(request);
   if (problem !== null) throw new HttpError({ code: "invalid_request", ...problem });
+  const wish = readRouteWish(context.req.header(ROUTE_HEADER));
   const model = await requireModel(context.env, request.model);
+  const { id: keyId, owner } = context.get("key");
   const call = {
     requestId: context.get("requestId"),
     echoedId: context.get("echoedId"),
     endpoint: "/v1/chat/completions",
+    model: model.id,
+    owner: null,
     stream: request.stream === true,
-    keyId: context.get("key").id,
+    keyId,
     slotsPerMachine: model.max_concurrency,
     arrivedAt,
     deadlineAt: arrivedAt + REQUEST_DEADLINE_MS,
   };
-  return callPool(context.env, model.id, call, text);
+  if (wish === "public") return callPool(context.env, model.id, call, text);
+  return callOwnMachines(context.env, owner, wish, call, text);
 }

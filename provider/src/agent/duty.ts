@@ -158,12 +158,7 @@ export class Duty {
     this.#phase = "visiting";
     // A pool that asks now must not take the assigned model for loaded.
     this.#reports.note(this.#status("loading"));
-    const arrival = switchTo(
-      model,
-      { drainMs: this.#drainMs, onPhase: () => {} },
-      this.#ports,
-      task.signal,
-    );
+    const arrival = switchTo(model, { drainMs: this.#drainMs, onPhase: () => {} }, this.#ports, task.signal);
     this.#visit = { modelId: model.id, arrival };
     this.#host.onChange();
     void this.#returnAfter(arrival, task);
@@ -191,7 +186,9 @@ export class Duty {
   #obey(order: Order): boolean {
     const { modelId, epoch, drainMs, reason } = order;
     const { log, saveAssignment, holder, jobs } = this.#ports;
-    log.info(`ordered: ${describe(modelId, this.#held.modelId ?? holder.modelId())}: ${reason} (epoch ${epoch})`);
+    log.info(
+      `ordered: ${describe(modelId, this.#held.modelId ?? holder.modelId())}: ${reason} (epoch ${epoch})`,
+    );
     try {
       saveAssignment({ modelId, epoch });
     } catch (cause) {
@@ -212,7 +209,8 @@ export class Duty {
       this.#host.onReleased();
       return true;
     }
-    if (visited !== null && visited !== modelId) jobs.endRunning("all");
+    // What still drains from the assigned model for the visit is not the owner's.
+    if (visited !== null && visited !== modelId && holder.holds(visited)) jobs.endRunning("all");
     this.#begin(modelId);
     return true;
   }

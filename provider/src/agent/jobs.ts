@@ -91,9 +91,9 @@ export class Jobs {
 
   /** Requests of one socket, from their arrival to their last byte: what its pool counts as well. */
   countOf(session: Session): number {
-    let count = 0;
-    for (const job of this.#jobs) if (job.session === session) count += 1;
-    return count;
+    let requests = 0;
+    for (const job of this.#jobs) if (job.session === session) requests += 1;
+    return requests;
   }
 
   hasWork(session: Session): boolean {

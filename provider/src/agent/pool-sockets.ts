@@ -47,7 +47,7 @@ export class PoolSockets {
   /** Sockets whose `register` says what is no longer true. */
   readonly #outdated = new Set<Session>();
   #listed: readonly ModelId[] = [];
-  #listedEpoch = -1;
+  #listedEpoch = 0;
   #isOpen = false;
 
   constructor(host: PoolSocketsHost, ports: PoolSocketsPorts) {
@@ -59,7 +59,7 @@ export class PoolSockets {
   /** Lists of epochs below `heldEpoch` are out of date. */
   start(heldEpoch: number): void {
     this.#isOpen = true;
-    this.#listedEpoch = heldEpoch - 1;
+    this.#listedEpoch = heldEpoch;
     this.reconcile();
   }
 

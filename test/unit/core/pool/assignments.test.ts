@@ -243,6 +243,35 @@ describe("[H6] the socket of a released machine", () => {
   });
 });
 
+describe("[F5] [H16] the end of a drain", () => {
+  it("ends a stream that has begun with an error event that names the cause, and blames nobody", () => {
+    const scene = new PoolScene();
+    const [one, two] = [scene.join("mac-1"), scene.join("mac-2")];
+    const client = scene.ask();
+    const [sent] = [...scene.requestsOf(one), ...scene.requestsOf(two)];
+    if (sent === undefined) throw new Error("nobody was asked");
+    scene.accept(sent);
+    scene.bytes(sent, "half");
+    scene.error(sent, "capacity", "switching_model");
+    expect(client.ended).toMatchObject({ broken: { message: expect.stringContaining("switching_model") } });
+    expect([...scene.requestsOf(one), ...scene.requestsOf(two)]).toEqual([]);
+  });
+
+  it("sends one without a byte to another machine", () => {
+    const scene = new PoolScene();
+    const [one, two] = [scene.join("mac-1"), scene.join("mac-2")];
+    const client = scene.ask();
+    const [sent] = [...scene.requestsOf(one), ...scene.requestsOf(two)];
+    if (sent === undefined) throw new Error("nobody was asked");
+    scene.accept(sent);
+    scene.error(sent, "capacity", "switching_model");
+    const [again] = [...scene.requestsOf(one), ...scene.requestsOf(two)];
+    if (again === undefined) throw new Error("it was not tried again");
+    scene.serve(again, "whole");
+    expect(client.ended).toBe("finished");
+  });
+});
+
 describe("[H19] [D11] while the fleet does not answer", () => {
   it("a machine that is assigned here serves with the key it had, and nobody else", () => {
     const { scene, mac } = expected();

@@ -91,7 +91,7 @@ describe("after the first byte", () => {
       scene.bytes(sent, "half");
       TROUBLES[trouble](scene, sent);
       expect(client.text).toBe("half");
-      expect(client.brokenWith).toBe(trouble === "a refusal" ? "queue_timeout" : "provider_error");
+      expect(client.brokenWith).toBe("provider_error");
       scene.advance(10_000, first, second);
       expect(scene.requestsOf(second)).toEqual([]);
     },

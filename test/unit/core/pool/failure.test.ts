@@ -4,14 +4,11 @@ import { classifyProviderError, providerFault, SOCKET_LOST } from "../../../../c
 import { CAPACITY_CODES, type ErrorClass } from "../../../../protocol/upstream.ts";
 
 function classify(errorClass: ErrorClass, code: string) {
-  return classifyProviderError({
-    type: "inference_error",
-    request_id: "req_1",
-    stream: 1,
-    class: errorClass,
-    code,
-    message: "what the engine said",
-  });
+  const message = "what the engine said";
+  return classifyProviderError(
+    { type: "inference_error", request_id: "req_1", stream: 1, class: errorClass, code, message },
+    false,
+  );
 }
 
 describe("[F15] the one classifier", () => {

@@ -1,10 +1,11 @@
 import type { Admission } from "../../../../core/pool/admission.ts";
 import type { Connection, ConnectionState } from "../../../../core/pool/connection.ts";
+import type { OwnerRoute } from "../../../../core/pool/owner-route.ts";
 import { Pool, type PoolNews } from "../../../../core/pool/pool.ts";
 import type { PoolRecord } from "../../../../core/pool/record.ts";
 import type { PoolRequest } from "../../../../core/pool/request.ts";
 import { INITIAL_SETTINGS, type PoolSettings } from "../../../../core/pool/settings.ts";
-import { machineIdSchema, modelIdSchema, NEVER_MANAGED } from "../../../../protocol/ids.ts";
+import { machineIdSchema, modelIdSchema, NEVER_MANAGED, type ModelId } from "../../../../protocol/ids.ts";
 import { encodeRecords } from "../../../../protocol/records.ts";
 import { FakeClient } from "./fake-client.ts";
 import { FakeSocket, type Message } from "./fake-socket.ts";
@@ -34,6 +35,8 @@ export interface Ask {
   readonly requestId?: string;
   readonly body?: string;
   readonly slots?: number;
+  readonly model?: ModelId;
+  readonly owner?: OwnerRoute;
   readonly deadlineMs?: number;
 }
 
@@ -187,6 +190,8 @@ export class PoolScene {
       stream: fields.stream ?? true,
       keyId: "key",
       slotsPerMachine: fields.slots ?? 4,
+      model: fields.model ?? MODEL,
+      owner: fields.owner ?? null,
       arrivedAt: this.now,
       deadlineAt: this.now + (fields.deadlineMs ?? 600_000),
     };

@@ -312,6 +312,8 @@ export class RandomLife {
       stream,
       keyId: "key",
       slotsPerMachine: SLOTS,
+      model: MODEL,
+      owner: null,
       arrivedAt: this.scene.now,
       deadlineAt: this.scene.now + deadlineMs,
     };

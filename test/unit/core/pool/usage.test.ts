@@ -1,6 +1,7 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { NO_TOKENS, Usage } from "../../../../core/pool/usage.ts";
+import { PoolScene } from "./pool-scene.ts";
 
 const HOUR_MS = 3_600_000;
 const tokens = { promptTokens: 10, completionTokens: 5, cachedTokens: 3 };
@@ -43,4 +44,29 @@ it("is handed over once", () => {
   expect(usage.drain()).toMatchObject([{ requests: 1, promptTokens: 10 }]);
   // The constant that stands for nothing is still nothing.
   expect(NO_TOKENS).toEqual({ promptTokens: 0, completionTokens: 0, cachedTokens: 0 });
+});
+
+const bodyOf = (length: number): string => `{"x":"${"y".repeat(length - 8)}"}`;
+
+describe("[F8] demand", () => {
+  it("counts what is refused like what is served, in the minute it came", () => {
+    const scene = new PoolScene([], 600_000);
+    scene.ask({ body: bodyOf(400) });
+    const mac = scene.join("mac-1");
+    scene.ask({ body: bodyOf(40) });
+    scene.now += 60_000;
+    scene.serve(scene.requestOf(mac), "hello");
+    expect(scene.pool.demand.drain()).toEqual([
+      { minuteAt: 600_000, arrivals: 2, promptTokens: 110, completed: 0, completionTokens: 0 },
+      { minuteAt: 660_000, arrivals: 0, promptTokens: 0, completed: 1, completionTokens: 2 },
+    ]);
+    expect(scene.pool.demand.isEmpty).toBe(true);
+  });
+
+  it("does not count a request twice that the Worker had to send again", () => {
+    const scene = new PoolScene();
+    scene.join("mac-1");
+    for (let call = 0; call < 2; call++) scene.ask({ requestId: "req_same" });
+    expect(scene.pool.demand.drain()).toMatchObject([{ arrivals: 1 }]);
+  });
 });

@@ -1,0 +1,73 @@
+import { z } from "zod";
+
+import type { ModelId } from "../../protocol/ids.ts";
+import type { ApiError } from "../api-error.ts";
+import type { Connection } from "./connection.ts";
+import { routableGate, type GateReason } from "./gate.ts";
+
+/**
+ * Owner routes (H21): a request that its sender's own machines should serve. They serve it also while they are
+ * private, and a machine that is assigned to another model leaves it for as long as that takes.
+ */
+
+export const otherwiseSchema = z.enum(["wait", "decline", "public"]);
+
+export interface OwnerRoute {
+  /** The owner's machines that belong to this pool and have the asked model on disk. */
+  readonly machines: ReadonlySet<string>;
+  /**
+   * What happens if none of them can serve now. `wait`: only they may serve it, so it waits for one that is busy.
+   * `decline`: it comes back at once, since there is another place to try. `public`: any machine of the pool will do.
+   */
+  readonly otherwise: z.infer<typeof otherwiseSchema>;
+  /** The fleet is moving one of them, so that it may not have arrived here yet. */
+  readonly isSwitching: boolean;
+}
+
+/** Tells the Worker to go elsewhere; no client sees it. */
+export const DECLINED: ApiError = { code: "machine_busy", message: "another pool is asked" };
+
+/** How long a switch takes at best. */
+const SWITCHING_RETRY_S = 5;
+const OFFLINE_RETRY_S = 10;
+
+/** Only the owner's machines may serve it, here at least. */
+export function isForOwnMachines(route: OwnerRoute | null): boolean {
+  return route !== null && route.otherwise !== "public";
+}
+
+export function* ownMachines(route: OwnerRoute, connections: Iterable<Connection>): Generator<Connection> {
+  for (const connection of connections) {
+    if (route.machines.has(connection.identity.machineId)) yield connection;
+  }
+}
+
+/** Why none of the owner's machines serves the request. */
+export function noOwnMachine(
+  route: OwnerRoute,
+  model: ModelId,
+  connections: Iterable<Connection>,
+  now: number,
+): ApiError {
+  let isBusy = route.isSwitching;
+  for (const connection of ownMachines(route, connections)) {
+    if (!isOutOfReach(routableGate(connection, model, now, true))) isBusy = true;
+  }
+  if (isBusy) {
+    return {
+      code: "machine_busy",
+      message: `your machine is busy or switches models and cannot serve "${model}" now; try again`,
+      retryAfterS: SWITCHING_RETRY_S,
+    };
+  }
+  return {
+    code: "machine_offline",
+    message: `none of your machines that have "${model}" is connected and able to serve it; look at its provider`,
+    retryAfterS: OFFLINE_RETRY_S,
+  };
+}
+
+/** Waiting a moment does not help. */
+function isOutOfReach(reason: GateReason | null): boolean {
+  return reason === "not_registered" || reason === "silent" || reason === "failed";
+}

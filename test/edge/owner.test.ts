@@ -1,0 +1,195 @@
+import { runInDurableObject } from "cloudflare:test";
+import { beforeEach, describe, expect, it } from "vitest";
+
+import type { Fleet } from "../../durable-objects/fleet.ts";
+import { connect, join, registerMessage, type FakeProvider } from "./fake-provider.ts";
+import {
+  addToCatalog,
+  adminCall,
+  catalogEntry,
+  chat,
+  chatBody,
+  errorOf,
+  fetchEdge,
+  fleet,
+  newKey,
+  newToken,
+  poolOf,
+  unique,
+  until,
+  type Scene,
+} from "./scene.ts";
+
+/** Requests that want their owner's machines. Each test has an owner of its own: what is known of one is kept 5 s. */
+
+beforeEach(() => adminCall("PUT", "/flags/assignment_gate", { value: "on" }));
+
+/** A model of its own and the credentials of one owner. */
+async function sceneOf(owner: string): Promise<Scene> {
+  const model = unique("model");
+  await addToCatalog(catalogEntry(model));
+  const { key, id: keyId } = await newKey(owner);
+  const { token, id: tokenId } = await newToken(owner);
+  return { model, apiKey: key, keyId, token, tokenId };
+}
+
+function ask(at: Scene, route: string, fields: object = {}): Promise<Response> {
+  return fetchEdge("/v1/chat/completions", {
+    method: "POST",
+    headers: { authorization: `Bearer ${at.apiKey}`, "x-pool-route": route },
+    body: chatBody(at, { stream: true, ...fields }),
+  });
+}
+
+async function expectServed(machine: FakeProvider, pending: Promise<Response>, bypass: boolean) {
+  const request = await machine.next("inference_request");
+  expect(request["owner_bypass"]).toBe(bypass);
+  machine.answer(request);
+  expect(await (await pending).text()).toBe("data: hello\n\n");
+  return request;
+}
+
+/** A machine that is assigned to model a and has model b on disk too. */
+async function assigned(a: Scene, b: Scene): Promise<{ machine: FakeProvider; epoch: number }> {
+  const machineId = unique("mac");
+  const machine = await connect(a, machineId);
+  machine.send(registerMessage(machineId, [a.model, b.model]));
+  await machine.next("registered");
+  const { epoch } = await adminCall<{ epoch: number }>("POST", `/machines/${machineId}/pin`, {
+    model_id: a.model,
+  });
+  await machine.next("assign_model");
+  return { machine, epoch };
+}
+
+async function assignedAndServing(a: Scene, b: Scene): Promise<FakeProvider> {
+  const { machine, epoch } = await assigned(a, b);
+  machine.send({ type: "assign_model_status", model_id: a.model, epoch, status: "succeeded" });
+  await until(async () => (await poolOf(a).report(4)).machines[0]?.blockedBy === null);
+  return machine;
+}
+
+/** The fleet cannot say where machines are while this runs. */
+async function withSilentMachines(run: () => Promise<unknown>): Promise<void> {
+  const silence = (isSilent: boolean) =>
+    runInDurableObject<Fleet, void>(fleet(), (instance) => {
+      if (!isSilent) Reflect.deleteProperty(instance, "machinesOf");
+      else {
+        Object.assign(instance, {
+          machinesOf: () => {
+            throw new Error("silenced by the test");
+          },
+        });
+      }
+    });
+  await silence(true);
+  try {
+    await run();
+  } finally {
+    await silence(false);
+  }
+}
+
+describe("x-pool-route: self", () => {
+  it("[H21] reaches a private machine, which no public request does", async () => {
+    const at = await sceneOf(unique("owner"));
+    const machine = await join(at, { private_only: true });
+    expect(await errorOf(await chat(at))).toMatchObject({ status: 503, code: "model_unavailable" });
+    await expectServed(machine, ask(at, "self"), true);
+  });
+
+  it("[H21] never reaches the machine of somebody else", async () => {
+    const at = await sceneOf(unique("owner"));
+    const foreign = await join(at);
+    const { key } = await newKey(unique("owner"));
+    const refused = await errorOf(await ask({ ...at, apiKey: key }, "self"));
+    expect(refused).toMatchObject({ status: 503, code: "machine_offline" });
+    expect(refused.message).toContain("no machine of yours");
+    await foreign.hasHeardAll(at);
+    expect(foreign.unread).not.toContain("inference_request");
+  });
+
+  it("[H21] [F2] takes an assigned machine to another model, and public requests wait until it is back", async () => {
+    const owner = unique("owner");
+    const [a, b] = [await sceneOf(owner), await sceneOf(owner)];
+    const machine = await assignedAndServing(a, b);
+    const pending = ask(b, "self");
+    const request = await machine.next("inference_request");
+    expect(request).toMatchObject({ model_id: b.model, owner_bypass: true });
+    expect(await errorOf(await chat(a))).toMatchObject({ status: 503 });
+    machine.answer(request);
+    await (await pending).text();
+    const [view] = (await poolOf(a).report(4)).machines;
+    expect(view?.blockedBy).toBe("owner_busy");
+    machine.heartbeat({ loaded_models: [a.model], accepting: true });
+    await expectServed(machine, chat(a, { stream: true }), false);
+  });
+
+  it("[H21] hears machine_busy while its machine is switched", async () => {
+    const owner = unique("owner");
+    const [a, b] = [await sceneOf(owner), await sceneOf(owner)];
+    const { machine, epoch } = await assigned(a, b);
+    for (const word of ["draining", "loading"]) {
+      for (const at of [a, b]) {
+        const response = await ask(at, "self");
+        expect(response.headers.get("x-pool-reason")).toBe("machine_busy");
+        expect(await errorOf(response)).toMatchObject({ status: 429, code: "machine_busy" });
+      }
+      machine.send({ type: "assign_model_status", model_id: a.model, epoch, status: word });
+    }
+  });
+
+  it("[H21] hears machine_offline when its machine is not connected", async () => {
+    const at = await sceneOf(unique("owner"));
+    const machine = await join(at);
+    // As a machine that says goodbye, so that nobody waits for it.
+    machine.heartbeat({ accepting: false });
+    machine.close();
+    await until(async () => (await poolOf(at).report(4)).machines.length === 0);
+    expect(await errorOf(await ask(at, "self"))).toMatchObject({ status: 503, code: "machine_offline" });
+  });
+
+  it("[H21] hears try_again while the fleet does not answer", async () => {
+    const at = await sceneOf(unique("owner"));
+    await withSilentMachines(async () => {
+      expect(await errorOf(await ask(at, "self"))).toMatchObject({ status: 503, code: "try_again" });
+    });
+  });
+});
+
+describe("x-pool-route: prefer", () => {
+  it("[F10] uses a machine that serves another model rather than be refused by an empty pool", async () => {
+    const owner = unique("owner");
+    const [a, b] = [await sceneOf(owner), await sceneOf(owner)];
+    const machine = await assignedAndServing(a, b);
+    expect(await errorOf(await chat(b))).toMatchObject({ status: 503 });
+    const request = await expectServed(machine, ask(b, "prefer"), true);
+    expect(request["model_id"]).toBe(b.model);
+  });
+
+  it("[F10] is a public request while its own machine cannot serve", async () => {
+    const owner = unique("owner");
+    const [a, b] = [await sceneOf(owner), await sceneOf(owner)];
+    await assigned(a, b);
+    expect(await errorOf(await ask(b, "prefer"))).toMatchObject({ status: 503, code: "model_unavailable" });
+    const { token } = await newToken(unique("owner"));
+    const foreign = await join({ ...b, token });
+    await expectServed(foreign, ask(b, "prefer"), false);
+  });
+
+  it("[H21] is a public request if the owner has no machine, or the fleet does not answer", async () => {
+    const at = await sceneOf(unique("owner"));
+    const machine = await join(at);
+    const { key } = await newKey(unique("owner"));
+    await expectServed(machine, ask({ ...at, apiKey: key }, "prefer"), false);
+    await withSilentMachines(() => expectServed(machine, ask(at, "prefer"), false));
+  });
+});
+
+it("[H21] any other x-pool-route is refused", async () => {
+  const at = await sceneOf(unique("owner"));
+  for (const route of ["public", "SELF", ""]) {
+    const refused = await errorOf(await ask(at, route));
+    expect(refused).toMatchObject({ status: 400, code: "invalid_request", param: "x-pool-route" });
+  }
+});

@@ -1,0 +1,178 @@
+import { describe, expect, it } from "vitest";
+
+import { readFlags } from "../../../../core/flags.ts";
+import { explain } from "../../../../core/fleet/explain.ts";
+import type { FleetView } from "../../../../core/fleet/fleet-view.ts";
+import { utilization } from "../../../../core/fleet/utilization.ts";
+import type { GateReason } from "../../../../core/pool/gate.ts";
+import type { PoolMachineReport } from "../../../../core/pool/report.ts";
+import { A, aMachineReport, aReport, B, FleetScene, MAC } from "./fleet-scene.ts";
+
+const flags = readFlags({ assignment_gate: "on" });
+
+/** The fleet of a scene as it looks while its pools report these machines. */
+function viewOf(
+  scene: FleetScene,
+  reports: Readonly<Record<string, readonly PoolMachineReport[]>>,
+): FleetView {
+  return {
+    now: scene.now,
+    machines: [...scene.core.machines()],
+    intents: new Map([...scene.core.handover.intents()].map((intent) => [intent.machineId, intent])),
+    reports: new Map([A, B].map((pool) => [pool, aReport(pool, reports[pool] ?? [])])),
+    cooldowns: scene.store.cooldowns(),
+    switches: scene.store.switches(9),
+    models: [A, B],
+  };
+}
+
+function why(scene: FleetScene, reports: Readonly<Record<string, readonly PoolMachineReport[]>>) {
+  const machine = scene.core.machine(MAC);
+  if (machine === null) throw new Error("the machine has not registered");
+  return explain(viewOf(scene, reports), machine, flags);
+}
+
+function joined(): FleetScene {
+  const scene = new FleetScene();
+  scene.join(A, B);
+  scene.calls();
+  return scene;
+}
+
+/** A machine on its way to b, with what b says of it. */
+function ordered(mode: "expected" | "draining" | "loading" | "assigned" | "failed", progress = 0) {
+  const scene = joined();
+  scene.core.pin(MAC, B, scene.now);
+  scene.confirmAll();
+  const error = mode === "failed" ? { code: "insufficient_memory", message: "too big" } : null;
+  scene.observe(B, mode, 1, error);
+  const record = { mode, epoch: 1, since: scene.now, progress, error } as const;
+  const blockedBy = mode === "assigned" ? null : mode;
+  return { scene, reports: { b: [aMachineReport({ record, blockedBy })] } };
+}
+
+describe("why a machine is idle", () => {
+  it("is that nobody asks, if every gate is open", () => {
+    expect(why(joined(), { a: [aMachineReport()] })).toMatchObject({
+      gate: null,
+      why: expect.stringContaining("waits for requests"),
+      fix: null,
+    });
+  });
+
+  it("is not said while it serves", () => {
+    expect(why(joined(), { a: [aMachineReport({ inFlight: 2 })] }).why).toBe("it is serving 2 requests");
+  });
+
+  it("is its network, if it has no socket anywhere", () => {
+    expect(why(joined(), {})).toMatchObject({ gate: "offline", fix: expect.stringContaining("start") });
+  });
+
+  it("is its disk, if it has no model of the catalog, and says which to download", () => {
+    const scene = joined();
+    scene.register(A, { models: [] });
+    expect(why(scene, { a: [aMachineReport()] })).toMatchObject({
+      gate: "no_catalog_model",
+      fix: "download one of: a, b",
+    });
+  });
+
+  it("is the quarantine, before anything else", () => {
+    const scene = joined();
+    scene.core.quarantine(MAC, scene.now);
+    expect(why(scene, {})).toMatchObject({ gate: "quarantined" });
+  });
+
+  it("is the pool that does not let go of it, and after two minutes somebody should look", () => {
+    const scene = joined();
+    scene.core.pin(MAC, B, scene.now);
+    expect(why(scene, { a: [aMachineReport()] })).toMatchObject({ gate: "releasing", fix: null });
+    scene.now += 120_001;
+    expect(why(scene, { a: [aMachineReport()] }).fix).toContain("do not answer");
+  });
+
+  it.each([
+    ["expected", "not answered"],
+    ["draining", "finishes its requests"],
+    ["loading", "(40 %)"],
+  ] as const)("is its switch while it is %s", (mode, words) => {
+    const { scene, reports } = ordered(mode, 0.4);
+    expect(why(scene, reports)).toMatchObject({ gate: mode, why: expect.stringContaining(words) });
+  });
+
+  it("is what went wrong, when it comes again, and what would help", () => {
+    const { scene, reports } = ordered("failed");
+    expect(why(scene, reports)).toMatchObject({
+      gate: "failed",
+      why: expect.stringMatching(/too big.*again in 2 min/),
+      fix: expect.stringContaining("memory"),
+    });
+  });
+
+  it.each<[GateReason, string]>([
+    ["owner_private", "--private"],
+    ["too_hot", "cool"],
+    ["silent", "network"],
+    ["not_accepting", "start"],
+    ["owner_busy", "null"],
+  ])("is the routing gate %s", (blockedBy, fix) => {
+    const explanation = why(joined(), { a: [aMachineReport({ blockedBy })] });
+    expect(explanation.gate).toBe(blockedBy);
+    expect(String(explanation.fix)).toContain(fix);
+  });
+
+  it("[C16] says beside it why the machine is not given an assignment", () => {
+    const scene = joined();
+    scene.register(A, { version: "0.1.0" });
+    expect(why(scene, { a: [aMachineReport()] })).toMatchObject({
+      gate: null,
+      unmanaged_because: expect.stringContaining("older than 0.6.18"),
+    });
+  });
+});
+
+describe("[C20] the report", () => {
+  const reportOf = (scene: FleetScene, reports: Readonly<Record<string, readonly PoolMachineReport[]>>) =>
+    utilization(viewOf(scene, reports), flags).model_pools;
+
+  it("counts a machine that was never managed in each pool where a request could reach it", () => {
+    const { pools, machines } = reportOf(joined(), { a: [aMachineReport()], b: [aMachineReport()] });
+    expect(pools.map(({ unmanaged, serving }) => [unmanaged, serving])).toEqual([
+      [1, 0],
+      [1, 0],
+    ]);
+    expect(machines).toMatchObject([{ managed: false, state: "unmanaged", epoch: 0, pools: [A, B] }]);
+  });
+
+  it.each(["expected", "draining", "loading", "failed"] as const)(
+    "[F1] counts no machine as serving that is %s",
+    (mode) => {
+      const { scene, reports } = ordered(mode);
+      const { pools, machines } = reportOf(scene, reports);
+      expect(pools[1]).toMatchObject({ desired: 1, serving: 0 });
+      expect(machines).toMatchObject([{ managed: true, assigned_model: B, state: mode }]);
+    },
+  );
+
+  it("counts one that serves, and the machines with two models in memory", () => {
+    const { scene, reports } = ordered("assigned");
+    expect(reportOf(scene, reports)).toMatchObject({
+      pools: [{}, { desired: 1, serving: 1, free_slots: 2 }],
+      machines: [{ state: "assigned", loaded_models: [A] }],
+      co_resident_machines: 0,
+      last_switches: [{ outcome: "succeeded", to: B }],
+    });
+    const two = { b: [aMachineReport({ loadedModels: [A, B] })] };
+    expect(reportOf(scene, two).co_resident_machines).toBe(1);
+  });
+
+  it("says that a machine is offline if no pool has a socket of it", () => {
+    const { scene } = ordered("assigned");
+    const record = { mode: "assigned", epoch: 1, since: 0, progress: 0, error: null } as const;
+    const gone = aMachineReport({ isConnected: false, blockedBy: "offline", record });
+    expect(reportOf(scene, { b: [gone] })).toMatchObject({
+      pools: [{}, { serving: 0 }],
+      machines: [{ state: "offline", managed: true }],
+    });
+  });
+});

@@ -1,0 +1,143 @@
+import type { OwnedMachine } from "../core/fleet/control-plane.ts";
+import { FLEET_ANSWER_TIMEOUT_MS, OWNED_MACHINES_TTL_MS } from "../core/limits.ts";
+import type { OwnerRoute } from "../core/pool/owner-route.ts";
+import type { Env } from "../durable-objects/env.ts";
+import { fleetStub } from "../durable-objects/fleet-stub.ts";
+import { logWarning } from "../durable-objects/log.ts";
+import type { PoolCall } from "../durable-objects/pool-call.ts";
+import { HttpError } from "./http-error.ts";
+import { callPool } from "./pool-client.ts";
+
+/**
+ * Requests that want their owner's machines (H21): `self` only those, `prefer` those first. The one read on a
+ * request's path is the fleet's word on where these machines are; whether they can serve, their pools know.
+ */
+
+export const ROUTE_HEADER = "x-pool-route";
+
+export type RouteWish = "public" | "self" | "prefer";
+
+/** @throws HttpError 400 for anything but a known wish */
+export function readRouteWish(header: string | undefined): RouteWish {
+  if (header === undefined) return "public";
+  if (header === "self" || header === "prefer") return header;
+  throw new HttpError({
+    code: "invalid_request",
+    param: ROUTE_HEADER,
+    message: `${ROUTE_HEADER} must be "self" or "prefer", or be left out`,
+  });
+}
+
+/**
+ * Tries the pools in which the owner's machines are, one after the other: a pool that cannot serve it now declines at
+ * once, but for the last, where the request may wait.
+ * @throws HttpError 503 if no machine of the owner has the model, or if the fleet does not answer for `self`
+ */
+export async function callOwnMachines(
+  env: Env,
+  owner: string,
+  wish: "self" | "prefer",
+  call: PoolCall,
+  body: string,
+): Promise<Response> {
+  const machines = await machinesWith(env, owner, wish, call);
+  const steps = wish === "self" ? stepsOfSelf(machines, call) : stepsOfPrefer(machines, call);
+  const last = steps.pop();
+  if (last === undefined) {
+    throw new HttpError({ code: "machine_offline", message: `no machine of yours has "${call.model}"` });
+  }
+  for (const { pool, route } of steps) {
+    const response = await callPool(env, pool, { ...call, owner: route }, body);
+    if (response.headers.get("x-pool-reason") !== "machine_busy") return response;
+  }
+  return callPool(env, last.pool, { ...call, owner: last.route }, body);
+}
+
+interface Step {
+  readonly pool: string;
+  readonly route: OwnerRoute | null;
+}
+
+function stepsOfSelf(machines: readonly OwnedMachine[], call: PoolCall): Step[] {
+  const pools = poolsOf(machines, call);
+  return pools.map((pool, index) =>
+    stepTo(pool, index < pools.length - 1 ? "decline" : "wait", machines, call),
+  );
+}
+
+/** Last comes the public pool, which may be the one in which the machine is (F10). */
+function stepsOfPrefer(machines: readonly OwnedMachine[], call: PoolCall): Step[] {
+  const pools = poolsOf(machines, call);
+  const here = stepTo(call.model, "public", machines, call);
+  if (pools.every((pool) => pool === call.model)) return [here];
+  return [...pools.map((pool) => stepTo(pool, "decline", machines, call)), here];
+}
+
+/** The pool of the asked model first: machines there need not leave another model. */
+function poolsOf(machines: readonly OwnedMachine[], { model }: PoolCall): string[] {
+  const pools = new Set<string>(machines.map(({ pool }) => pool ?? model));
+  return [...pools].toSorted((a, b) => Number(b === model) - Number(a === model));
+}
+
+function stepTo(
+  pool: string,
+  otherwise: OwnerRoute["otherwise"],
+  machines: readonly OwnedMachine[],
+  { model }: PoolCall,
+): Step {
+  const here = machines.filter((machine) => (machine.pool ?? model) === pool);
+  if (here.length === 0) return { pool, route: null };
+  const isSwitching = here.some((machine) => machine.isSwitching);
+  const ids = here.slice(0, MACHINES_MAX).map(({ machineId }) => machineId);
+  return { pool, route: { machines: new Set(ids), otherwise, isSwitching } };
+}
+
+/** They travel in a header of the call to the pool. */
+const MACHINES_MAX = 200;
+
+/** The owner's machines that have the asked model on disk; without the fleet's word `prefer` knows of none. */
+async function machinesWith(
+  env: Env,
+  owner: string,
+  wish: "self" | "prefer",
+  { model }: PoolCall,
+): Promise<readonly OwnedMachine[]> {
+  const machines = await readMachines(env, owner, Date.now());
+  if (machines !== null) return machines.filter(({ models }) => models.includes(model));
+  if (wish === "prefer") return [];
+  throw new HttpError({
+    code: "try_again",
+    message: "it cannot be found out at the moment where your machines are; try again",
+    retryAfterS: 1,
+  });
+}
+
+/**
+ * Known answers by owner. Answers and never questions: a request that does nothing but wait for another request's I/O
+ * is taken for hung by the platform.
+ */
+const known = new Map<string, { readonly machines: readonly OwnedMachine[]; readonly readAt: number }>();
+const KNOWN_MAX = 1_000;
+
+async function readMachines(env: Env, owner: string, now: number): Promise<readonly OwnedMachine[] | null> {
+  const cached = known.get(owner);
+  if (cached !== undefined && now - cached.readAt < OWNED_MACHINES_TTL_MS) return cached.machines;
+  const machines = await askFleet(env, owner);
+  if (machines === null) return null;
+  if (known.size >= KNOWN_MAX) known.clear();
+  known.set(owner, { machines, readAt: now });
+  return machines;
+}
+
+async function askFleet(env: Env, owner: string): Promise<readonly OwnedMachine[] | null> {
+  const late = new Promise<null>((resolve) => {
+    setTimeout(() => resolve(null), FLEET_ANSWER_TIMEOUT_MS);
+  });
+  const asked: Promise<readonly OwnedMachine[] | null> = Promise.resolve(
+    fleetStub(env).machinesOf(owner),
+  ).catch((error: unknown) => {
+    logWarning("fleet_unreachable", { owner, error: String(error) });
+    return null;
+  });
+  return Promise.race([asked, late]);
+}
