@@ -1,11 +1,14 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
-/** Four kinds of tests, the fast ones first; `npm test -- --project unit` runs one kind. */
+/** Five kinds of tests, the fast ones first; `npm test -- --project unit` runs one kind. */
 export default defineConfig({
   test: {
     projects: [
       { test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
+      {
+        test: { name: "simulation", include: ["test/simulation/**/*.test.ts"], testTimeout: 120_000 },
+      },
       {
         plugins: [
           cloudflareTest({

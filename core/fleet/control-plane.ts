@@ -391,6 +391,8 @@ export class ControlPlane {
     // A dial may have been answered since the question was asked.
     if (membership === null || now - membership.dialedAt <= MEMBERSHIP_GRACE_MS) return;
     if (intent?.model === pool || intent?.pending.includes(pool) === true) return;
+    // So may an order: the pool may have a record again, from a call that came after the question.
+    if (intent !== null && now - intent.phaseAt <= MEMBERSHIP_GRACE_MS) return;
     this.memberships.remove(machineId, pool);
   }
 

@@ -70,7 +70,7 @@ export class Handover {
   begin({ machineId, model, reason, isPinned }: Wish, now: number, above: Epoch = NEVER_MANAGED): Intent {
     const before = this.intent(machineId);
     if (before !== null && before.outcome === null) this.#note(before, "superseded", now);
-    const holder = before === null || before.outcome === "failed" ? null : before.model;
+    const holder = before === null ? null : holderOf(before);
     const pending = new Set([...this.#memberships.of(machineId), ...(before?.pending ?? [])]);
     if (model !== null) {
       pending.delete(model);
@@ -349,6 +349,15 @@ export class Handover {
   #current(intent: Intent): Intent {
     return this.intent(intent.machineId) ?? intent;
   }
+}
+
+/**
+ * The pool that may have the machine on record as its own. Until an order's releases are all confirmed that is still
+ * the one before it, and the order's own pool knows nothing yet.
+ */
+function holderOf({ phase, from, pending, model }: Intent): ModelId | null {
+  if (phase !== "releasing") return model;
+  return from !== null && pending.includes(from) ? from : null;
 }
 
 /** A machine that becomes nobody's leaves the pool that may route to it before any other may (H17). */

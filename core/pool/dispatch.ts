@@ -16,7 +16,7 @@ import type { Attempt } from "./attempt.ts";
 import type { Connection } from "./connection.ts";
 import { acceptTimeoutMs, attemptDeadline } from "./deadlines.ts";
 import type { Demand } from "./demand.ts";
-import { noMachine, SupplyQuestion } from "./exhaustion.ts";
+import { noMachine, shed, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
   CLIENT_TOO_SLOW,
@@ -458,11 +458,6 @@ export class Dispatch {
     }
     return this.#noMachine(request, now);
   }
-}
-
-function shed(model: ModelId): ApiError {
-  const message = `"${model}" is switched off by an operator for the moment`;
-  return { code: "model_shed", message, retryAfterS: 60 };
 }
 
 /**

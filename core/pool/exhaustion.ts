@@ -27,6 +27,12 @@ export function noMachine(model: ModelId, { flags, supply }: PoolSettings, now: 
   };
 }
 
+/** An operator has switched the model off for the moment. */
+export function shed(model: ModelId): ApiError {
+  const message = `"${model}" is switched off by an operator for the moment`;
+  return { code: "model_shed", message, retryAfterS: 60 };
+}
+
 function isWithoutSupply({ have, couldHold, at }: Supply, now: number): boolean {
   return now - at < SUPPLY_FRESH_MS && have === 0 && couldHold === 0;
 }

@@ -44,7 +44,9 @@ export function routableGate(
     // It is on its way to load it again; asking it now would only earn a refusal.
     if (!isLoaded(connection, model) && !(asOwner && holdsAny(machine))) return "model_not_loaded";
   }
-  if (!machine.advertises && !asOwner) return "model_not_on_machine";
+  // An assigned machine has the model in memory, whatever it offered when it registered: it may have set the model
+  // aside then, and an order overrides that.
+  if (!machine.advertises && record?.mode !== "assigned" && !asOwner) return "model_not_on_machine";
   // While it is away for its owner it takes no other work.
   if (!machine.accepting && !joinsVisit) return "not_accepting";
   if (machine.privateOnly && !asOwner) return "owner_private";

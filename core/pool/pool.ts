@@ -211,8 +211,14 @@ export class Pool {
   /** Passes an order on. @returns whether a socket of the machine was there to take it. */
   order(machineId: MachineId, order: AssignModel): boolean {
     const connection = this.#members.get(machineId);
-    connection?.socket.send(encodeDownstream(order));
-    return connection !== undefined;
+    if (connection === undefined) return false;
+    // A newer order has overtaken this call, perhaps because the machine must not be sent any (C16).
+    if (order.epoch < (connection.record?.epoch ?? 0)) return false;
+    connection.socket.send(encodeDownstream(order));
+    // The machine has said that it holds this already, and the fleet has missed it: heartbeats are news only once.
+    const held = connection.registration?.held ?? null;
+    if (held?.epoch === order.epoch) this.#ports.tellFleet({ kind: "holds", machineId, held });
+    return true;
   }
 
   /** The machine has arrived in the pool it belongs to since `epoch`: its socket here goes once it is idle (H6). */

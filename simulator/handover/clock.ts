@@ -1,0 +1,112 @@
+import type { Clock } from "../../provider/src/agent/ports.ts";
+
+/** Virtual time: a heap of what is due. Of two things due at once the one that was planned first happens first. */
+
+interface Due {
+  readonly at: number;
+  readonly order: number;
+  run: (() => void) | null;
+}
+
+export class SimClock implements Clock {
+  #now = Date.UTC(2026, 0, 1);
+  #order = 0;
+  readonly #heap: Due[] = [];
+
+  now(): number {
+    return this.#now;
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    const due: Due = { at: this.#now + Math.max(0, delayMs), order: this.#order++, run };
+    this.#push(due);
+    return () => {
+      due.run = null;
+    };
+  }
+
+  /** Moves to the next thing that is due by `until` and does it. @returns false if there is none. */
+  step(until: number): boolean {
+    for (;;) {
+      const due = this.#heap[0];
+      if (due === undefined || due.at > until) {
+        this.#now = until;
+        return false;
+      }
+      this.#pop();
+      const { run } = due;
+      if (run === null) continue;
+      due.run = null;
+      this.#now = due.at;
+      run();
+      return true;
+    }
+  }
+
+  #push(due: Due): void {
+    const heap = this.#heap;
+    let i = heap.length;
+    heap.push(due);
+    while (i > 0) {
+      const up = (i - 1) >> 1;
+      const parent = heap[up];
+      if (parent === undefined || isBefore(parent, due)) break;
+      heap[i] = parent;
+      i = up;
+    }
+    heap[i] = due;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let i = 0;
+    for (;;) {
+      let child = 2 * i + 1;
+      const left = heap[child];
+      const right = heap[child + 1];
+      if (left === undefined) break;
+      let next = left;
+      if (right !== undefined && isBefore(right, left)) {
+        child += 1;
+        next = right;
+      }
+      if (isBefore(last, next)) break;
+      heap[i] = next;
+      i = child;
+    }
+    heap[i] = last;
+  }
+}
+
+function isBefore(a: Due, b: Due): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}
+
+/** The clock of one process: what it has planned dies with it. */
+export class ProcessClock implements Clock {
+  readonly #clock: SimClock;
+  isAlive = true;
+
+  constructor(clock: SimClock) {
+    this.#clock = clock;
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    return this.#clock.after(delayMs, () => {
+      if (this.isAlive) run();
+    });
+  }
+}
+
+/** Lets every promise that can go on go on. */
+export function settle(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}

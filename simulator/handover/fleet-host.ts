@@ -1,0 +1,170 @@
+import { parseCatalog, type Catalog } from "../../core/catalog.ts";
+import type { FlagName } from "../../core/flags.ts";
+import { ControlPlane, type DialVerdict } from "../../core/fleet/control-plane.ts";
+import type { Intent } from "../../core/fleet/machine.ts";
+import type { Admission, AdmissionQuestion } from "../../core/pool/admission.ts";
+import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
+import type { PoolNews } from "../../core/pool/pool.ts";
+import type { PoolSettings } from "../../core/pool/settings.ts";
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import type { Dialer } from "./pool-host.ts";
+import { MemoryFleetStore } from "./stores.ts";
+import type { World } from "./world.ts";
+
+const TICK_MS = 30_000;
+
+/** The control plane with its disk and its alarm, as `durable-objects/fleet.ts` runs it. */
+export class FleetHost {
+  readonly disk = new MemoryFleetStore();
+  core: ControlPlane;
+  /** Until then nobody gets an answer. */
+  downUntil = 0;
+  readonly #world: World;
+  readonly #catalog: Catalog;
+  #life = 0;
+  #nextTickAt = 0;
+  /** The alarm outlives the object. */
+  #alarm: { readonly at: number; readonly cancel: () => void } | null = null;
+
+  constructor(world: World, models: readonly ModelId[]) {
+    this.#world = world;
+    const parsed = parseCatalog(
+      models.map((id) => ({ id, context_length: 4096, size_gb: 10, min_ram_gb: 16, max_concurrency: 2 })),
+    );
+    if (!parsed.ok) throw new Error(parsed.message);
+    this.#catalog = parsed.catalog;
+    this.core = this.#wake();
+  }
+
+  get isDown(): boolean {
+    return this.#world.clock.now() < this.downUntil;
+  }
+
+  intent(machineId: MachineId): Intent | null {
+    return this.core.handover.intent(machineId);
+  }
+
+  /** Starts anew from its disk; replies on their way to the old life are lost. */
+  restart(): void {
+    this.#world.log(() => "the fleet restarts");
+    this.core = this.#wake();
+    this.#then(() => {});
+  }
+
+  /** @returns null if the fleet does not answer. */
+  dial(dialer: Dialer, named: ModelId): DialVerdict | null {
+    if (this.isDown) return null;
+    const verdict = this.#then((now) => this.core.dial(dialer, named, now));
+    this.#world.log(() => `${dialer.machineId} dials ${named}: ${JSON.stringify(verdict)}`);
+    return this.#world.hooks.verdict(verdict);
+  }
+
+  register(question: AdmissionQuestion, onReply: (admission: Admission) => void, onLost: () => void): void {
+    const ask = this.#world.hooks.question(question);
+    this.#world.network.call<Admission>(
+      () => (this.isDown ? null : structuredClone(this.#then((now) => this.core.register(ask, now)))),
+      onReply,
+      onLost,
+    );
+  }
+
+  tell(pool: ModelId, news: PoolNews): void {
+    this.#world.network.call<true>(
+      () => {
+        if (this.isDown) return null;
+        this.#then((now) => this.core.told(pool, news, now));
+        return true;
+      },
+      () => {},
+    );
+  }
+
+  askSettings(pool: ModelId, onReply: (settings: PoolSettings) => void): void {
+    this.#world.network.call(
+      () => (this.isDown ? null : structuredClone(this.core.settingsFor(pool, this.#world.clock.now()))),
+      onReply,
+    );
+  }
+
+  /** What an operator does. */
+  operate<T>(act: (core: ControlPlane, now: number) => T): T {
+    return this.#then((now) => act(this.core, now));
+  }
+
+  setFlag(name: FlagName, text: string): void {
+    this.#then((now) => {
+      this.core.flagBook.set(name, text);
+      this.core.obeyFlags(now);
+      this.core.configurePools(now);
+    });
+  }
+
+  #wake(): ControlPlane {
+    this.#life += 1;
+    const life = this.#life;
+    const core = new ControlPlane({
+      callPool: (pool, call) => {
+        if (life === this.#life) this.#callPool(pool, call);
+      },
+      isRevoked: () => false,
+      store: this.disk,
+    });
+    core.setCatalog(this.#catalog);
+    return core;
+  }
+
+  #callPool(name: string, call: PoolCall): void {
+    const { hooks, network } = this.#world;
+    const life = this.#life;
+    const host = this.#world.poolOf(name);
+    const sent = structuredClone(call);
+    this.#world.invariants.onFleetCalls(sent);
+    hooks.calling(host, sent);
+    const reply = (answer: PoolReply): void => {
+      if (life !== this.#life) return;
+      this.#then((now) => this.core.replied(name, sent, structuredClone(answer), now));
+    };
+    network.call<PoolReply>(
+      () => structuredClone(hooks.fake(host, sent) ?? host.perform(sent)),
+      reply,
+      () => {
+        const made = hooks.missing(sent);
+        if (made !== null) reply(made);
+      },
+    );
+  }
+
+  #then<T>(act: (now: number) => T): T {
+    const result = act(this.#world.clock.now());
+    this.#world.isDirty = true;
+    this.#arm();
+    return result;
+  }
+
+  #arm(): void {
+    const { clock } = this.#world;
+    const now = clock.now();
+    if (this.#nextTickAt === 0) this.#nextTickAt = now + TICK_MS;
+    const at = Math.max(now + 1, Math.min(this.#nextTickAt, this.core.nextWakeAt() ?? Infinity));
+    if (this.#alarm !== null && this.#alarm.at <= at) return;
+    this.#alarm?.cancel();
+    this.#alarm = { at, cancel: clock.after(at - now, () => this.#ring()) };
+  }
+
+  #ring(): void {
+    this.#alarm = null;
+    const { clock } = this.#world;
+    const now = clock.now();
+    if (this.isDown) {
+      // The platform rings again until the object has run.
+      this.#alarm = { at: now + 1000, cancel: clock.after(1000, () => this.#ring()) };
+      return;
+    }
+    if (now >= this.#nextTickAt) {
+      this.#nextTickAt = now + TICK_MS;
+      this.#then((at) => this.core.tick(at));
+    } else {
+      this.#then((at) => this.core.retry(at));
+    }
+  }
+}

@@ -1,0 +1,227 @@
+import type { PoolCall } from "../../core/pool/calls.ts";
+import { isManaged } from "../../core/pool/record.ts";
+import { compareVersions } from "../../core/semver.ts";
+import type { CloseReason } from "../../protocol/close-codes.ts";
+import type { MachineHost } from "./machine-host.ts";
+import type { PoolHost } from "./pool-host.ts";
+import type { Wire } from "./wire.ts";
+import type { World } from "./world.ts";
+
+/** How late an alarm may ring. */
+const LATE_MS = 2000;
+
+/**
+ * What must hold at every instant, whatever has happened. Numbers are those of the architecture's invariants; rules
+ * of the handover are named by their H. Pools are judged by what they have written down and by what they report.
+ */
+export class Invariants {
+  first: string | null = null;
+  readonly #world: World;
+  readonly #recordEpochs = new Map<string, number>();
+  readonly #orders = new Map<string, { readonly epoch: number; readonly model: string | null }>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  breach(what: string): void {
+    this.first ??= what;
+    this.#world.log(() => `BREACH ${what}`);
+  }
+
+  /** After each step. */
+  check(): void {
+    for (const host of this.#world.pools) {
+      this.#checkEpochs(host);
+      this.#checkDeadlines(host);
+      this.#checkLoaded(host);
+    }
+    const routable = this.#routable();
+    for (const machine of this.#world.machines) {
+      this.#checkRouting(machine, routable.get(machine.id) ?? []);
+      this.#checkOrder(machine);
+      this.#checkMemberships(machine);
+    }
+  }
+
+  /** A provider sends something. */
+  onAgentSays(machine: MachineHost, text: string): void {
+    const { disk } = machine;
+    if (!text.startsWith('{"type":"inference_accepted"') || disk?.modelId == null) return;
+    const { request_id: id } = JSON.parse(text) as { request_id: string };
+    const model = this.#world.requested.get(id);
+    if (model !== disk.modelId)
+      this.breach(`[5] ${machine.id} accepts ${model} but holds ${machine.assignment()}`);
+  }
+
+  /** A pool sends something to a provider. */
+  onPoolSays({ pool, machine }: Wire, text: string): void {
+    if (pool === null) return;
+    if (text.startsWith('{"type":"inference_request"')) this.#onRequest(pool, machine);
+    else if (text.startsWith('{"type":"assign_model"')) {
+      const { model_id, epoch } = JSON.parse(text) as { model_id: string | null; epoch: number };
+      this.#onOrder(machine, model_id, epoch);
+    } else if (text.startsWith('{"type":"registered"')) {
+      const { assignment } = JSON.parse(text) as { assignment: { model_id: string | null; epoch: number } };
+      this.#onOrder(machine, assignment.model_id, assignment.epoch);
+    }
+  }
+
+  /** The fleet calls a pool. */
+  onFleetCalls(call: PoolCall): void {
+    if (call.kind !== "order" || call.order.model_id === null) return;
+    const version = this.#world.fleet.core.machine(call.machineId)?.version ?? null;
+    if (compareVersions(version, "0.6.18") < 0) {
+      this.breach(
+        `[C16] ${call.machineId} with version ${version} is ordered to hold ${call.order.model_id}`,
+      );
+    }
+  }
+
+  /** Lets a pool handle a message and compares its records before and after (2). */
+  aroundMessage({ model, disk }: PoolHost, { machine }: Wire, text: string, handle: () => void): void {
+    if (!text.startsWith('{"type":"assign_model_status"')) {
+      handle();
+      return;
+    }
+    const { model_id, epoch } = JSON.parse(text) as { model_id: string; epoch: number };
+    const record = disk.records.get(machine.id);
+    const isExact = record !== undefined && model_id === model && epoch === record.epoch;
+    const before = isExact ? "" : JSON.stringify([...disk.records]);
+    handle();
+    if (!isExact && JSON.stringify([...disk.records]) !== before) {
+      this.breach(`[2] a status for ${model_id}@${epoch} of ${machine.id} has changed a record of ${model}`);
+    }
+  }
+
+  /** A pool closes a socket. */
+  onClosed({ pool, machine, connection }: Wire, reason: CloseReason): void {
+    if (reason !== "superseded" || pool === null) return;
+    for (const { connection: other, machine: owner } of pool.wires) {
+      if (owner === machine && other !== connection && other?.registration != null) return;
+    }
+    this.breach(
+      `[H11] a socket of ${machine.id} is superseded in ${pool.model}, but no newer one has registered`,
+    );
+  }
+
+  /** An engine gives up a model whose load began while the machine's disk said `startedUnder`. */
+  onDropped(machine: MachineHost, model: string, startedUnder: string, isAlive: boolean): void {
+    if (!isAlive || machine.agent?.status().state === "stopping") return;
+    const isStillWanted = machine.disk?.modelId === model && machine.assignment() === startedUnder;
+    if (isStillWanted) this.breach(`[F14] ${machine.id} gives up ${model} although it holds ${startedUnder}`);
+  }
+
+  #onRequest(pool: PoolHost, { id }: MachineHost): void {
+    const mode = pool.record(id)?.mode ?? "unmanaged";
+    if (mode !== "unmanaged" && mode !== "assigned") {
+      this.breach(`[5] ${pool.model} sends a request to ${id}, whose record is ${mode}`);
+    }
+    for (const other of this.#world.pools) {
+      const record = other === pool ? null : other.record(id);
+      if (record !== null && isManaged(record.mode)) {
+        this.breach(`[1] ${pool.model} sends a request to ${id}, which is ${record.mode} in ${other.model}`);
+      }
+    }
+  }
+
+  #onOrder({ id, disk }: MachineHost, model: string | null, epoch: number): void {
+    if (model === null || epoch <= (disk?.epoch ?? 0)) return;
+    const known = this.#world.poolOf(model).record(id)?.epoch ?? 0;
+    if (known < epoch) this.breach(`[H6] ${id} hears of ${model}@${epoch} before ${model} does (${known})`);
+  }
+
+  #routable(): Map<string, PoolHost[]> {
+    const routable = new Map<string, PoolHost[]>();
+    for (const host of this.#world.pools) {
+      for (const { machineId, blockedBy } of host.report().machines) {
+        if (blockedBy !== null) continue;
+        const pools = routable.get(machineId) ?? [];
+        pools.push(host);
+        routable.set(machineId, pools);
+      }
+    }
+    return routable;
+  }
+
+  #checkRouting({ id }: MachineHost, routable: readonly PoolHost[]): void {
+    const names = routable.map(({ model }) => model).join(" ");
+    for (const host of this.#world.pools) {
+      const record = host.record(id);
+      if (record === null || !isManaged(record.mode)) continue;
+      if (routable.some((other) => other !== host)) {
+        this.breach(`[1] ${id} is ${record.mode} in ${host.model} and routable in ${names}`);
+      }
+    }
+    const intent = this.#world.fleet.intent(id);
+    if (intent === null || intent.model === null) return;
+    if (intent.phase !== "ordered" && intent.phase !== "done") return;
+    for (const host of routable) {
+      const record = host.record(id);
+      if (host.model !== intent.model || record?.mode !== "assigned") {
+        this.breach(`[1] ${id} belongs to ${intent.model}@${intent.epoch} but is routable in ${names}`);
+      }
+    }
+  }
+
+  #checkEpochs({ model, disk }: PoolHost): void {
+    for (const { machineId, epoch } of disk.records.values()) {
+      const name = `${model} ${machineId}`;
+      const before = this.#recordEpochs.get(name) ?? 0;
+      if (epoch < before)
+        this.breach(`[3] the record of ${machineId} in ${model} fell from ${before} to ${epoch}`);
+    }
+    for (const machine of this.#world.machines) {
+      this.#recordEpochs.set(`${model} ${machine.id}`, disk.records.get(machine.id)?.epoch ?? 0);
+    }
+  }
+
+  #checkDeadlines({ model, disk }: PoolHost): void {
+    const now = this.#world.clock.now();
+    for (const { machineId, mode, deadlineAt } of disk.records.values()) {
+      if (deadlineAt === null || now <= deadlineAt + LATE_MS) continue;
+      this.breach(`[H13] ${machineId} is still ${mode} in ${model} after its deadline`);
+    }
+  }
+
+  /** An assigned machine that says it holds something else is not assigned, but loading (H14). */
+  #checkLoaded({ model, wires }: PoolHost): void {
+    for (const { connection } of wires) {
+      const { registration, record } = connection ?? {};
+      if (registration == null || record?.mode !== "assigned" || !registration.accepting) continue;
+      const { held, loadedModels } = registration;
+      if (held?.epoch !== record.epoch || held.model_id !== model || loadedModels.join() === model) continue;
+      this.breach(
+        `[H14] ${record.machineId} is assigned in ${model} with ${loadedModels.join() || "nothing"} loaded`,
+      );
+    }
+  }
+
+  #checkOrder(machine: MachineHost): void {
+    const intent = this.#world.fleet.intent(machine.id);
+    const before = this.#orders.get(machine.id);
+    if (intent !== null) {
+      const { epoch, model } = intent;
+      if (
+        before !== undefined &&
+        (epoch < before.epoch || (epoch === before.epoch && model !== before.model))
+      ) {
+        this.breach(
+          `[3] the fleet gives ${machine.id} ${model}@${epoch} after ${before.model}@${before.epoch}`,
+        );
+      }
+      this.#orders.set(machine.id, { epoch, model });
+    }
+    const held = machine.disk?.epoch ?? 0;
+    if (held > (intent?.epoch ?? 0))
+      this.breach(`[H9] ${machine.id} holds epoch ${held} that nobody gave it`);
+  }
+
+  #checkMemberships({ id }: MachineHost): void {
+    const known = this.#world.fleet.core.memberships.of(id);
+    for (const host of this.#world.pools) {
+      if (known.includes(host.model) || host.record(id) === null) continue;
+      this.breach(`[H1] ${host.model} has a record of ${id}, and the fleet does not know`);
+    }
+  }
+}

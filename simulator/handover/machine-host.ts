@@ -1,0 +1,131 @@
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import { Agent } from "../../provider/src/agent.ts";
+import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
+import type { Log, SocketListener, Socket } from "../../provider/src/agent/ports.ts";
+import { ProcessClock } from "./clock.ts";
+import { SimEngine } from "./engine.ts";
+import { Wire } from "./wire.ts";
+import type { World } from "./world.ts";
+
+/** One Mac: its disk, which survives, and the provider program on it, which may crash at any moment. */
+export class MachineHost {
+  readonly id: MachineId;
+  readonly models: readonly ModelId[];
+  readonly wires = new Set<Wire>();
+  version = "0.7.0";
+  /** What the provider has written down. */
+  disk: HeldAssignment | null = null;
+  engine: SimEngine | null = null;
+  agent: Agent | null = null;
+  readonly #world: World;
+  #process: ProcessClock | null = null;
+  #starts = 0;
+
+  constructor(world: World, id: MachineId, models: readonly ModelId[]) {
+    this.#world = world;
+    this.id = id;
+    this.models = models;
+  }
+
+  get isRunning(): boolean {
+    return this.#process !== null;
+  }
+
+  /** Whether the socket belongs to the program that runs now. */
+  runs(wire: Wire): boolean {
+    return this.wires.has(wire);
+  }
+
+  start(): void {
+    if (this.#process !== null) return;
+    const { clock, dice, network } = this.#world;
+    const process = new ProcessClock(clock);
+    this.#process = process;
+    this.#starts += 1;
+    this.#world.log(() => `${this.id} starts, version ${this.version}, disk ${this.assignment()}`);
+    const engine = new SimEngine({
+      clock: process,
+      dice,
+      isFaulty: () => !network.isCalm,
+      onBreach: (what) => this.#world.invariants.breach(`${this.id}: ${what}`),
+      onDropped: (model, under) => this.#world.invariants.onDropped(this, model, under, process.isAlive),
+      assignment: () => this.assignment(),
+    });
+    this.engine = engine;
+    const agent = new Agent(
+      {
+        version: this.version,
+        machineId: this.id,
+        sessionId: `session-${this.#starts}`,
+        publicKey: `key-${this.id}`,
+        hardware: HARDWARE,
+        models: this.models.map((id) => ({ id, path: `/models/${id}`, sizeBytes: 1000 })),
+        slots: 2,
+        contextTokens: 4096,
+        privateOnly: false,
+        assignment: structuredClone(this.disk),
+      },
+      {
+        clock: process,
+        random: () => dice.next(),
+        dial: (pool, listener) => this.#dial(pool, listener),
+        engine,
+        createAnswerEncoder: () => ({ encode: () => BYTES, finish: () => BYTES }),
+        vitals: () => ({ memoryFreeGb: 100, memoryPressure: 0.1, thermalState: "nominal" }),
+        saveAssignment: (held) => {
+          if (!process.isAlive) return;
+          this.disk = this.#world.hooks.saved(this, structuredClone(held));
+          this.#world.log(() => `${this.id} writes ${this.assignment()}`);
+        },
+        log: QUIET,
+      },
+    );
+    this.agent = agent;
+    void agent.finished.then(() => {
+      if (this.#process === process) this.kill();
+    });
+    agent.start();
+  }
+
+  /** The program is gone from one moment to the next. */
+  kill(): void {
+    if (this.#process === null) return;
+    this.#world.log(() => `${this.id} is killed`);
+    this.#process.isAlive = false;
+    this.#process = null;
+    this.agent = null;
+    this.engine = null;
+    const { network, dice } = this.#world;
+    for (const wire of this.wires) {
+      if (!wire.agentEnded) wire.cut(0, network.fails(0.2) ? dice.whole(1000, 90_000) : network.delayMs());
+    }
+    this.wires.clear();
+  }
+
+  /** The disk's words, for comparisons and logs. */
+  assignment(): string {
+    return this.disk === null ? "none" : `${this.disk.modelId ?? "nothing"}@${this.disk.epoch}`;
+  }
+
+  #dial(pool: ModelId, listener: SocketListener): Socket {
+    const wire = new Wire(this.#world, this, listener);
+    this.wires.add(wire);
+    this.#world.worker.connect(wire, pool);
+    return wire.agentEnd;
+  }
+}
+
+const BYTES = Uint8Array.from([100]);
+
+const HARDWARE = {
+  machine_model: "Mac15,14",
+  chip_name: "Apple M3 Ultra",
+  chip_family: "M3",
+  chip_tier: "Ultra",
+  memory_gb: 96,
+  gpu_cores: 60,
+  memory_bandwidth_gbs: 819,
+};
+
+const nothing = (): void => {};
+const QUIET: Log = { info: nothing, warn: nothing, error: nothing };

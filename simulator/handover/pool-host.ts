@@ -1,0 +1,240 @@
+import type { DialVerdict } from "../../core/fleet/control-plane.ts";
+import type { AdmissionQuestion } from "../../core/pool/admission.ts";
+import { perform, type PoolCall, type PoolReply } from "../../core/pool/calls.ts";
+import type { Connection, Identity } from "../../core/pool/connection.ts";
+import { Pool } from "../../core/pool/pool.ts";
+import type { PoolRecord, Stamp } from "../../core/pool/record.ts";
+import type { PoolReport } from "../../core/pool/report.ts";
+import { INITIAL_SETTINGS, type PoolSettings } from "../../core/pool/settings.ts";
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import { SimClient } from "./client.ts";
+import { MemoryRecordStore } from "./stores.ts";
+import { brief, type Wire } from "./wire.ts";
+import type { World } from "./world.ts";
+
+export type Dialer = Pick<Identity, "machineId" | "owner" | "tokenId">;
+export type Routing = Extract<DialVerdict, { ok: true }>;
+
+/** Streams one machine may decode at once. */
+const SLOTS = 2;
+const DEADLINE_MS = 120_000;
+
+/** One model's pool with its disk and its clock, as `durable-objects/model-pool.ts` runs it. */
+export class PoolHost {
+  readonly model: ModelId;
+  readonly disk = new MemoryRecordStore();
+  readonly wires = new Set<Wire>();
+  readonly clients = new Set<SimClient>();
+  pool: Pool;
+  readonly #world: World;
+  readonly #remembered = new Set<MachineId>();
+  #settings: PoolSettings = INITIAL_SETTINGS;
+  /** Which life of the object this is: what an earlier one waited for is lost. */
+  #life = 0;
+  #asks = 0;
+  #timer: { readonly at: number; readonly cancel: () => void } | null = null;
+
+  constructor(world: World, model: ModelId) {
+    this.#world = world;
+    this.model = model;
+    this.pool = this.#wake();
+  }
+
+  record(machineId: MachineId): PoolRecord | null {
+    return this.disk.records.get(machineId) ?? null;
+  }
+
+  report(): PoolReport {
+    return this.pool.report(this.#world.clock.now(), SLOTS);
+  }
+
+  accept(wire: Wire, dialer: Dialer, stamp: Stamp): boolean {
+    return this.#then((now) => {
+      const word = this.#world.hooks.stamp(stamp);
+      if (!this.pool.mayConnect(dialer.machineId, word, now)) return false;
+      wire.pool = this;
+      this.wires.add(wire);
+      this.#world.hooks.accepting(this, wire);
+      wire.connection = this.pool.connect(wire.poolEnd, { ...dialer, acceptedAt: now }, null);
+      this.#world.log(() => `${wire.name()} accepted ${JSON.stringify(stamp)}`);
+      return true;
+    });
+  }
+
+  receive(wire: Wire, text: string): void {
+    const { connection } = wire;
+    if (connection === null) return;
+    this.#world.log(() => `${wire.name()} -> ${brief(text)}`);
+    this.#then((now) => {
+      this.#world.invariants.aroundMessage(this, wire, text, () => {
+        this.pool.receive(connection, this.#world.hooks.toPool(this, wire, text), now);
+      });
+    });
+  }
+
+  receiveFrame(wire: Wire, frame: ArrayBuffer): void {
+    const { connection } = wire;
+    if (connection !== null) this.#then((now) => this.pool.receiveFrame(connection, frame, now));
+  }
+
+  /** The socket is gone, and the pool notices. */
+  lost(wire: Wire): void {
+    if (wire.poolEnded) return;
+    wire.poolEnded = true;
+    const { connection } = wire;
+    this.detach(wire);
+    if (connection !== null) this.#then((now) => this.pool.disconnected(connection, now));
+  }
+
+  detach(wire: Wire): void {
+    this.wires.delete(wire);
+    wire.connection = null;
+  }
+
+  perform(call: PoolCall): PoolReply {
+    return this.#then((now) => {
+      const reply = perform(this.pool, call, now);
+      if (call.kind !== "read" && call.kind !== "settings") {
+        this.#world.log(() => `${this.model} does ${JSON.stringify(call)}: ${JSON.stringify(reply)}`);
+      }
+      this.#world.hooks.performed(this, call);
+      return reply;
+    });
+  }
+
+  submit(id: string, isStream: boolean): SimClient {
+    const client = new SimClient(id, (what) => this.#world.invariants.breach(what));
+    this.clients.add(client);
+    this.#then((now) => {
+      const spec = {
+        requestId: id,
+        endpoint: "/v1/chat/completions",
+        body: '{"messages":[]}',
+        stream: isStream,
+        keyId: "key",
+        slotsPerMachine: SLOTS,
+        arrivedAt: now,
+        deadlineAt: now + DEADLINE_MS,
+      };
+      client.request = this.pool.submit(spec, client, now);
+    });
+    return client;
+  }
+
+  abandon(client: SimClient): void {
+    const { request } = client;
+    if (client.outcome !== null || request === null) return;
+    client.leave("left");
+    this.#then((now) => this.pool.abandon(request, now));
+  }
+
+  open(): SimClient[] {
+    return [...this.clients].filter(({ outcome }) => outcome === null);
+  }
+
+  /** Sleeps and wakes, if nothing keeps it awake: sockets stay, memory does not. */
+  evict(): boolean {
+    if (this.#asks > 0 || this.pool.nextTickAt(this.#world.clock.now()) !== null) return false;
+    this.#world.log(() => `${this.model} is evicted`);
+    this.pool = this.#wake();
+    for (const wire of this.wires) {
+      const state = structuredClone(wire.saved);
+      if (state !== null) wire.connection = this.pool.connect(wire.poolEnd, state.identity, state);
+    }
+    this.#then(() => {});
+    return true;
+  }
+
+  /** The object is started anew in the middle of everything: its sockets and its requests die with it. */
+  reset(): void {
+    const { clock, network } = this.#world;
+    this.#world.log(() => `${this.model} is reset`);
+    for (const client of this.open()) client.leave("reset");
+    for (const wire of this.wires) {
+      wire.poolEnded = true;
+      wire.connection = null;
+      wire.cut(network.delayMs(), 0);
+    }
+    this.wires.clear();
+    this.#asks = 0;
+    this.pool = this.#wake();
+    clock.after(0, () => this.#then(() => {}));
+  }
+
+  #wake(): Pool {
+    this.#life += 1;
+    const life = this.#life;
+    const { clock, hooks } = this.#world;
+    const now = clock.now();
+    return new Pool(
+      this.model,
+      {
+        askFleet: (connection, question) => this.#askFleet(connection, question, life),
+        tellFleet: (news) => {
+          if (life === this.#life) this.#world.fleet.tell(this.model, structuredClone(news));
+        },
+        askSupply: () => {
+          if (life === this.#life) this.#world.fleet.askSettings(this.model, (s) => this.#configure(s));
+        },
+        records: hooks.records(this.disk),
+        saveSettings: (settings) => {
+          this.#settings = structuredClone(settings);
+        },
+        rememberMachine: (id) => this.#remembered.add(id),
+        forgetMachine: (id) => this.#remembered.delete(id),
+      },
+      { remembered: [...this.#remembered], settings: structuredClone(this.#settings) },
+      now,
+    );
+  }
+
+  #configure(settings: PoolSettings): void {
+    this.#then((now) => this.pool.configure(settings, now));
+  }
+
+  #askFleet(connection: Connection, question: AdmissionQuestion, life: number): void {
+    if (life !== this.#life) return;
+    this.#asks += 1;
+    let isAnswered = false;
+    const once = (act: (now: number) => void): void => {
+      if (isAnswered || life !== this.#life) return;
+      isAnswered = true;
+      this.#asks -= 1;
+      this.#then(act);
+    };
+    this.#world.fleet.register(
+      structuredClone(question),
+      (admission) =>
+        once((now) => {
+          this.#world.log(
+            () => `${this.model} hears of ${question.identity.machineId}: ${JSON.stringify(admission)}`,
+          );
+          this.pool.admitted(connection, this.#world.hooks.admission(admission), now);
+        }),
+      () => once((now) => this.pool.fleetSilent(connection, now)),
+    );
+  }
+
+  #then<T>(act: (now: number) => T): T {
+    const result = act(this.#world.clock.now());
+    this.#world.isDirty = true;
+    this.#arm();
+    return result;
+  }
+
+  #arm(): void {
+    const { clock } = this.#world;
+    const now = clock.now();
+    const at = Math.min(this.pool.nextTickAt(now) ?? Infinity, this.pool.nextDeadlineAt() ?? Infinity);
+    if (this.#timer !== null && at >= this.#timer.at && at !== Infinity) return;
+    this.#timer?.cancel();
+    this.#timer = null;
+    if (at === Infinity) return;
+    const due = Math.max(at, now + 1);
+    const cancel = clock.after(due - now, () => {
+      this.#timer = null;
+      this.#then((later) => this.pool.tick(later));
+    });
+    this.#timer = { at: due, cancel };
+  }
+}

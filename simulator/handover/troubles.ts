@@ -1,0 +1,174 @@
+import type { MachineHost } from "./machine-host.ts";
+import { Wire } from "./wire.ts";
+import type { World } from "./world.ts";
+
+/** What happens to the fleet: clients who ask, operators who change their minds, and everything that breaks. */
+export class Troubles {
+  readonly #world: World;
+  #requests = 0;
+  #isOver = false;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  start(calmAt: number, clientsUntil: number): void {
+    const { dice, fleet } = this.#world;
+    if (dice.chance(0.9)) fleet.setFlag("assignment_gate", "on");
+    if (dice.chance(0.5)) fleet.setFlag("load_cooldown_seconds", "20");
+    this.#repeat(() => this.#ask(), 200, 8000, clientsUntil);
+    this.#repeat(() => this.#operate(), 100, dice.pick([2000, 8000, 25_000]), calmAt);
+    this.#repeat(() => this.#breakSomething(), 100, dice.pick([3000, 8000, 25_000]), calmAt);
+  }
+
+  /** From here on only what is left over happens. */
+  end(): void {
+    this.#isOver = true;
+    const { machines, fleet, wanted } = this.#world;
+    fleet.downUntil = 0;
+    for (const machine of machines) {
+      if (fleet.core.machine(machine.id)?.isQuarantined === true) {
+        fleet.operate((core) => core.readmit(machine.id));
+        wanted.delete(machine.id);
+      }
+      this.#keepRunning(machine);
+    }
+  }
+
+  /** A provider that was told to stop is started again by its owner. */
+  #keepRunning(machine: MachineHost): void {
+    machine.start();
+    this.#world.clock.after(20_000, () => this.#keepRunning(machine));
+  }
+
+  #repeat(act: () => void, lowMs: number, highMs: number, until: number): void {
+    const { clock, dice } = this.#world;
+    clock.after(dice.whole(lowMs, highMs), () => {
+      if (clock.now() > until) return;
+      act();
+      this.#repeat(act, lowMs, highMs, until);
+    });
+  }
+
+  #ask(): void {
+    const { clock, dice, pools, requested } = this.#world;
+    const pool = dice.pick(pools);
+    const id = `req_${++this.#requests}`;
+    requested.set(id, pool.model);
+    const client = pool.submit(id, dice.chance(0.7));
+    if (dice.chance(0.1)) clock.after(dice.whole(0, 10_000), () => pool.abandon(client));
+  }
+
+  #operate(): void {
+    const { dice, fleet, machines, models, wanted } = this.#world;
+    const machine = dice.pick(machines);
+    const roll = dice.next();
+    if (roll < 0.6) {
+      const model = dice.pick(models);
+      const verdict = fleet.operate((core, now) => core.pin(machine.id, model, now));
+      this.#world.log(() => `OPERATOR pins ${machine.id} to ${model}: ${JSON.stringify(verdict)}`);
+      if (verdict.ok && this.#world.knowsVersion(machine)) wanted.set(machine.id, model);
+      else if (verdict.ok) wanted.delete(machine.id);
+    } else if (roll < 0.8) {
+      this.#world.log(() => `OPERATOR releases ${machine.id}`);
+      fleet.operate((core, now) => core.release(machine.id, "an operator", now));
+      wanted.set(machine.id, null);
+    } else if (roll < 0.9) {
+      const value = fleet.core.flagBook.flags.assignment_gate === "on" ? "off" : "on";
+      this.#world.log(() => `OPERATOR sets the gate ${value}`);
+      fleet.setFlag("assignment_gate", value);
+      if (value === "off") for (const { id } of machines) wanted.set(id, null);
+    } else {
+      const isIn = fleet.core.machine(machine.id)?.isQuarantined !== true;
+      this.#world.log(() => `OPERATOR ${isIn ? "quarantines" : "readmits"} ${machine.id}`);
+      if (isIn) fleet.operate((core, now) => core.quarantine(machine.id, now));
+      else {
+        fleet.operate((core) => core.readmit(machine.id));
+        this.#world.clock.after(dice.whole(0, 10_000), () => machine.start());
+      }
+      wanted.set(machine.id, null);
+    }
+  }
+
+  #breakSomething(): void {
+    if (this.#isOver) return;
+    const { clock, dice, fleet, machines, pools } = this.#world;
+    const machine = dice.pick(machines);
+    const pool = dice.pick(pools);
+    const [kind] = dice.pick(KINDS.flatMap(([name, weight]) => Array.from({ length: weight }, () => [name])));
+    this.#world.log(() => `TROUBLE ${kind} ${machine.id} ${pool.model}`);
+    switch (kind) {
+      case "cut":
+        for (const wire of [...pool.wires].filter((open) => open.isOpen && dice.chance(0.5))) {
+          const isQuiet = dice.chance(0.3);
+          wire.cut(isQuiet ? 200_000 : dice.whole(0, 5000), dice.chance(0.3) ? 200_000 : dice.whole(0, 5000));
+        }
+        return;
+      case "crash":
+        machine.kill();
+        clock.after(dice.whole(100, 40_000), () => machine.start());
+        return;
+      case "version":
+        machine.version = machine.version === "0.7.0" ? "0.6.0" : "0.7.0";
+        // What came first, the operator's word or the register, decides.
+        this.#world.wanted.delete(machine.id);
+        machine.kill();
+        clock.after(dice.whole(100, 5000), () => machine.start());
+        return;
+      case "evict":
+        pool.evict();
+        return;
+      case "reset":
+        pool.reset();
+        return;
+      case "deploy":
+        for (const each of pools) each.reset();
+        fleet.restart();
+        return;
+      case "fleet restart":
+        fleet.restart();
+        return;
+      case "fleet down":
+        fleet.downUntil = clock.now() + dice.whole(1000, 40_000);
+        return;
+      case "engine":
+        machine.engine?.loaded?.die();
+        return;
+      case "stranger": {
+        // Somebody dials under the machine's name while the fleet is silent, and says nothing.
+        const wire = new Wire(this.#world, machine, { onOpen: () => {}, onText: () => {}, onEnd: () => {} });
+        pool.accept(
+          wire,
+          { machineId: machine.id, owner: "stranger", tokenId: "token" },
+          { mode: "unknown" },
+        );
+      }
+    }
+  }
+}
+
+type Kind =
+  | "cut"
+  | "crash"
+  | "version"
+  | "evict"
+  | "reset"
+  | "deploy"
+  | "fleet restart"
+  | "fleet down"
+  | "engine"
+  | "stranger";
+
+/** How often each happens, relatively. */
+const KINDS: readonly (readonly [Kind, number])[] = [
+  ["cut", 6],
+  ["crash", 4],
+  ["version", 1],
+  ["evict", 4],
+  ["reset", 3],
+  ["deploy", 1],
+  ["fleet restart", 3],
+  ["fleet down", 2],
+  ["engine", 2],
+  ["stranger", 1],
+];

@@ -1,0 +1,134 @@
+import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
+import { SimClock, settle } from "./clock.ts";
+import { whatIsWrong } from "./convergence.ts";
+import { FleetHost } from "./fleet-host.ts";
+import { Hooks } from "./hooks.ts";
+import { Invariants } from "./invariants.ts";
+import { MachineHost } from "./machine-host.ts";
+import { Network } from "./network.ts";
+import { PoolHost } from "./pool-host.ts";
+import { Dice } from "./random.ts";
+import { Troubles } from "./troubles.ts";
+import { Worker } from "./worker.ts";
+
+/**
+ * A whole fleet on one virtual clock: the real control plane, the real pools and the real providers, with a bad
+ * network, crashes and operators around them. Everything follows from the seed.
+ */
+
+/** More steps than this in one run mean that something goes round in circles. */
+const MAX_STEPS = 200_000;
+/** Clients go on into the calm, to find machines that only look as if they served. */
+const CLIENTS_AFTER_MS = 300_000;
+const CALM_MS = 15 * 60_000;
+
+export interface RunResult {
+  readonly seed: number;
+  /** What went wrong; null if nothing did. */
+  readonly breach: string | null;
+  readonly steps: number;
+  readonly log: readonly string[];
+}
+
+export class World {
+  readonly clock = new SimClock();
+  readonly dice: Dice;
+  readonly hooks: Hooks;
+  readonly network: Network;
+  readonly invariants: Invariants;
+  readonly models: readonly ModelId[];
+  readonly pools: readonly PoolHost[];
+  readonly fleet: FleetHost;
+  readonly machines: readonly MachineHost[];
+  readonly worker: Worker;
+  /** Where each request was sent, by its id. */
+  readonly requested = new Map<string, ModelId>();
+  /** What operators have asked for last: a model, null for none, absent if it depends on what came first. */
+  readonly wanted = new Map<MachineId, ModelId | null>();
+  readonly lines: string[] = [];
+  /** Something has happened that the invariants are about. */
+  isDirty = false;
+  readonly #keepsLog: boolean;
+  readonly #startedAt = this.clock.now();
+
+  constructor(seed: number, hooks: Hooks, keepsLog: boolean) {
+    this.dice = new Dice(seed);
+    this.hooks = hooks;
+    this.#keepsLog = keepsLog;
+    this.network = new Network(this.clock, this.dice);
+    this.invariants = new Invariants(this);
+    this.worker = new Worker(this);
+    this.models = ["alpha", "beta", "gamma"]
+      .slice(0, this.dice.whole(2, 3))
+      .map((id) => modelIdSchema.parse(id));
+    this.pools = this.models.map((model) => new PoolHost(this, model));
+    this.fleet = new FleetHost(this, this.models);
+    this.machines = Array.from({ length: this.dice.whole(3, 5) }, (_, i) => {
+      const models = this.models.filter(() => this.dice.chance(0.85));
+      const id = machineIdSchema.parse(`mac-${i + 1}`);
+      return new MachineHost(this, id, models.length > 0 ? models : this.models.slice(0, 1));
+    });
+  }
+
+  log(line: () => string): void {
+    if (!this.#keepsLog) return;
+    const at = ((this.clock.now() - this.#startedAt) / 1000).toFixed(3).padStart(9);
+    this.lines.push(`${at} ${line()}`);
+  }
+
+  poolOf(name: string): PoolHost {
+    const pool = this.pools.find(({ model }) => model === name);
+    if (pool === undefined) throw new Error(`no pool ${name}`);
+    return pool;
+  }
+
+  /** Whether the fleet has heard which version the machine has now. */
+  knowsVersion(machine: MachineHost): boolean {
+    return this.fleet.core.machine(machine.id)?.version === machine.version;
+  }
+
+  async run(): Promise<number> {
+    const troubles = new Troubles(this);
+    for (const machine of this.machines) this.clock.after(this.dice.whole(0, 3000), () => machine.start());
+    const faultsMs = this.dice.whole(60_000, 480_000);
+    const calmAt = this.clock.now() + faultsMs;
+    troubles.start(calmAt, calmAt + CLIENTS_AFTER_MS);
+    let steps = await this.#runUntil(calmAt, 0);
+    this.log(() => "CALM");
+    this.network.isCalm = true;
+    troubles.end();
+    steps = await this.#runUntil(calmAt + CALM_MS, steps);
+    if (this.invariants.first === null) {
+      const wrong = whatIsWrong(this);
+      if (wrong.length > 0) this.invariants.breach(`[end] ${wrong.join("; ")}`);
+    }
+    return steps;
+  }
+
+  async #runUntil(until: number, before: number): Promise<number> {
+    let steps = before;
+    await settle();
+    while (this.invariants.first === null && this.clock.step(until)) {
+      await settle();
+      if (this.isDirty) {
+        this.isDirty = false;
+        this.invariants.check();
+      }
+      steps += 1;
+      if (steps > MAX_STEPS) this.invariants.breach("the run does not come to rest");
+    }
+    return steps;
+  }
+}
+
+/** Plays one seed. @param keepsLog whether to write down what happens, which takes its time. */
+export async function play(seed: number, hooks = new Hooks(), keepsLog = false): Promise<RunResult> {
+  const undo = hooks.install();
+  try {
+    const world = new World(seed, hooks, keepsLog);
+    const steps = await world.run();
+    return { seed, breach: world.invariants.first, steps, log: world.lines };
+  } finally {
+    undo();
+  }
+}
