@@ -16,6 +16,7 @@ const CODES = {
   machine_not_allowed: { status: 403, type: "permission_error" },
   model_not_found: { status: 404, type: "invalid_request_error" },
   not_found: { status: 404, type: "invalid_request_error" },
+  method_not_allowed: { status: 405, type: "invalid_request_error" },
   request_too_large: { status: 413, type: "invalid_request_error" },
   upgrade_required: { status: 426, type: "invalid_request_error" },
   pool_exhausted: { status: 429, type: "rate_limit_exceeded" },

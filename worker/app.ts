@@ -7,8 +7,10 @@ import { errorResponse, HttpError } from "./http-error.ts";
 import { echoedRequestId, newRequestId } from "./request-id.ts";
 import { admin } from "./routes/admin.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
+import { completions } from "./routes/completions.ts";
 import { models } from "./routes/models.ts";
 import { providers } from "./routes/providers.ts";
+import { responses } from "./routes/responses.ts";
 import { providerVersions } from "./version.ts";
 
 /** The edge: one Hono app. Errors of every route come out in OpenAI's envelope, here and nowhere else. */
@@ -28,12 +30,22 @@ export const app = new Hono<AppEnv>()
     context.json({ provider: await providerVersions(context.env), protocol: PROTOCOL_VERSION }),
   )
   .route("/v1/chat/completions", chatCompletions)
+  .route("/v1/completions", completions)
+  .route("/v1/responses", responses)
   .route("/v1/models", models)
   .route("/v1/providers", providers)
   .route("/v1/admin", admin);
 
 app.notFound((context) => {
   const { method, path } = context.req;
+  const allowed = METHODS.filter((candidate) => isRouted(candidate, path));
+  if (allowed.length > 0) {
+    const allow = allowed.join(", ");
+    const message = `${path} does not take ${method}, only ${allow}`;
+    const response = errorResponse({ code: "method_not_allowed", message }, context.get("echoedId"));
+    response.headers.set("allow", allow);
+    return response;
+  }
   return errorResponse(
     { code: "not_found", message: `no route for ${method} ${path}` },
     context.get("echoedId"),
@@ -52,3 +64,11 @@ app.onError((error, context) => {
     echoedId,
   );
 });
+
+const METHODS = ["GET", "POST", "PUT", "DELETE"];
+
+/** Whether a route is there for the method; middleware is there for all. */
+function isRouted(method: string, path: string): boolean {
+  const [found] = app.router.match(method, path);
+  return found.some(([[, route]]) => route.method === method);
+}

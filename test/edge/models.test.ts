@@ -88,15 +88,31 @@ describe("models", () => {
 describe("elsewhere", () => {
   it.each([
     ["GET", "/"],
-    ["GET", "/v1/chat/completions"],
-    ["POST", "/v1/models"],
-    ["DELETE", "/v1/models"],
-    ["POST", "/v1/responses"],
+    ["POST", "/v1/chat"],
     ["GET", "/v1/admin"],
   ])("there is nothing: %s %s is 404 or closed", async (method, path) => {
     const response = await fetchEdge(path, { method });
     const { status, code } = await errorOf(response);
     expect([status, code]).toEqual(path === "/v1/admin" ? [401, "invalid_api_key"] : [404, "not_found"]);
+  });
+
+  it.each([
+    ["GET", "/v1/chat/completions", "POST"],
+    ["GET", "/v1/completions", "POST"],
+    ["PUT", "/v1/responses", "POST"],
+    ["POST", "/v1/responses/resp_1", "GET, DELETE"],
+    ["POST", "/v1/models", "GET"],
+    ["DELETE", "/v1/models/some/model", "GET"],
+    ["PATCH", "/health", "GET"],
+  ])("a route does not take every method: %s %s is 405 and allows %s", async (method, path, allow) => {
+    const response = await fetchEdge(path, { method, headers: { "x-request-id": "trace-9" } });
+    expect(response.headers.get("allow")).toBe(allow);
+    expect(response.headers.get("x-request-id")).toBe("trace-9");
+    expect(await errorOf(response)).toMatchObject({
+      status: 405,
+      code: "method_not_allowed",
+      type: "invalid_request_error",
+    });
   });
 
   it("health and version are open to everybody", async () => {

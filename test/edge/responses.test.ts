@@ -1,0 +1,305 @@
+import { describe, expect, it } from "vitest";
+
+import type { ChatChunk } from "../../worker/openai/chat-answer.ts";
+import { ResponsesTranslator } from "../../worker/openai/responses-translator.ts";
+import { translateAnswer } from "../../worker/openai/translate-answer.ts";
+import { join } from "./fake-provider.ts";
+import { errorOf, fetchEdge, poolOf, readText, resetObject, scene, type Scene } from "./scene.ts";
+
+const USAGE = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
+const CALL = { index: 0, id: "call_1", function: { name: "look", arguments: "" } };
+const CHUNKS: ChatChunk[] = [
+  { choices: [{ delta: { reasoning_content: "hm" }, finish_reason: null }] },
+  { choices: [{ delta: { content: "é😀" }, finish_reason: null }] },
+  { choices: [{ delta: { tool_calls: [CALL] }, finish_reason: null }] },
+  {
+    choices: [{ delta: { tool_calls: [{ index: 0, function: { arguments: "{}" } }] }, finish_reason: null }],
+  },
+  { choices: [{ delta: {}, finish_reason: "tool_calls" }] },
+  { choices: [], usage: USAGE },
+];
+const CHAT = `: keep-alive\n\n${CHUNKS.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("")}data: [DONE]\n\n`;
+
+describe("POST /v1/responses", () => {
+  it("streams the official events in order, wherever the bytes are cut", async () => {
+    const bytes = new TextEncoder().encode(CHAT);
+    const whole = await translated([bytes]);
+    expect(typesOf(whole)).toEqual([
+      "response.created",
+      "response.in_progress",
+      "response.output_item.added",
+      "response.content_part.added",
+      "response.reasoning_text.delta",
+      "response.reasoning_text.done",
+      "response.content_part.done",
+      "response.output_item.done",
+      "response.output_item.added",
+      "response.content_part.added",
+      "response.output_text.delta",
+      "response.output_text.done",
+      "response.content_part.done",
+      "response.output_item.done",
+      "response.output_item.added",
+      "response.function_call_arguments.delta",
+      "response.function_call_arguments.done",
+      "response.output_item.done",
+      "response.completed",
+    ]);
+    expect(whole.startsWith(": keep-alive\n\n")).toBe(true);
+    expect(whole).not.toContain("[DONE]");
+    for (let cut = 0; cut <= bytes.length; cut += 1) {
+      expect(await translated([bytes.subarray(0, cut), bytes.subarray(cut)])).toBe(whole);
+    }
+  });
+
+  it("a stream that is cut off fails, so that SDKs throw", async () => {
+    const text = await translated([new TextEncoder().encode(CHAT.replace("data: [DONE]\n\n", ""))]);
+    expect(typesOf(text).slice(-2)).toEqual(["response.failed", "error"]);
+  });
+
+  it("calls that are written at the same time are open at the same time", async () => {
+    const call = (index: number, fields: object) => ({
+      choices: [{ delta: { tool_calls: [{ index, ...fields }] }, finish_reason: null }],
+    });
+    const chunks = [
+      { choices: [{ delta: { content: "so" }, finish_reason: null }] },
+      call(0, { id: "call_a", function: { name: "look", arguments: "" } }),
+      call(1, { id: "call_b", function: { name: "hear", arguments: '{"b"' } }),
+      call(0, { function: { arguments: '{"a"' } }),
+      call(1, { function: { arguments: ":1}" } }),
+      call(0, { function: { arguments: ":0}" } }),
+      { choices: [{ delta: {}, finish_reason: "tool_calls" }] },
+    ];
+    const events = eventsOf(await translated([sse(...chunks)]));
+    expect(events.map(({ sequence_number }) => sequence_number)).toEqual([...events.keys()]);
+    const written = events.filter(({ type }) => type === "response.function_call_arguments.delta");
+    expect(written.map(({ output_index, delta }) => [output_index, delta])).toEqual([
+      [2, '{"b"'],
+      [1, '{"a"'],
+      [2, ":1}"],
+      [1, ":0}"],
+    ]);
+    expect(events.at(-1)).toMatchObject({
+      type: "response.completed",
+      response: {
+        output: [
+          { type: "message", content: [{ text: "so" }] },
+          { type: "function_call", call_id: "call_a", name: "look", arguments: '{"a":0}' },
+          { type: "function_call", call_id: "call_b", name: "hear", arguments: '{"b":1}' },
+        ],
+      },
+    });
+  });
+
+  it("a machine's error in the middle is a failed response, and nothing follows", async () => {
+    const error = { message: "broke", type: "server_error", code: "provider_error", param: null };
+    const events = eventsOf(await translated([sse(CHUNKS[1], { error }, CHUNKS[1])]));
+    expect(events.slice(-2)).toMatchObject([
+      { type: "response.failed", response: { status: "failed", error: { code: "provider_error" } } },
+      { type: "error", code: "provider_error", message: "broke", error },
+    ]);
+  });
+
+  it.each(["{no json", "7", '{"choices":7}', '{"choices":[{}]}'])(
+    "a chunk that makes no sense fails the stream: %s",
+    async (chunk) => {
+      const bytes = new TextEncoder().encode(`data: ${chunk}\n\ndata: [DONE]\n\n`);
+      expect(eventsOf(await translated([bytes])).slice(-2)).toMatchObject([
+        { type: "response.failed" },
+        { type: "error", code: "provider_error" },
+      ]);
+    },
+  );
+
+  it.each(["{no json", "7", '{"choices":7}', '{"choices":[{}]}', "{}"])(
+    "a whole answer that makes no sense is 502: %s",
+    async (body) => {
+      const at = await scene();
+      const machine = await join(at);
+      for (const [path, fields] of [
+        ["/v1/responses", { input: "hi" }],
+        ["/v1/completions", { prompt: "hi" }],
+      ] as const) {
+        const pending = post(at, fields, path);
+        machine.answer(await machine.next("inference_request"), body);
+        expect(await errorOf(await pending)).toMatchObject({ status: 502, code: "provider_error" });
+      }
+    },
+  );
+
+  it("[H18] a pool that is reset in the middle fails the stream and never ends it cleanly", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const pending = post(at, { input: "hi", stream: true });
+    const request = await machine.next("inference_request");
+    machine.accept(request);
+    machine.bytes(request, `data: ${JSON.stringify(CHUNKS[1])}\n\n`);
+    const response = await pending;
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      "content-type": "text/event-stream",
+      "cache-control": "no-cache",
+      "x-request-id": request["request_id"],
+    });
+    const reader = response.body?.getReader();
+    const first = await readText(reader);
+    await resetObject(poolOf(at));
+    const events = eventsOf(first + (await readText(reader)));
+    expect(events.at(-2)).toMatchObject({ type: "response.failed", response: { status: "failed" } });
+    expect(await reader?.read()).toMatchObject({ done: true });
+  });
+
+  it("passes on calls, what came of them, tools and formats in chat's words", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const schema = { type: "object", properties: { a: { type: "string" } } };
+    const pending = post(at, {
+      input: [
+        { role: "user", content: [{ type: "input_text", text: "look" }] },
+        { type: "reasoning", id: "rs_1", summary: [] },
+        { type: "message", role: "assistant", content: [{ type: "output_text", text: "I look" }] },
+        { type: "function_call", call_id: "call_a", name: "look", arguments: "{}" },
+        { type: "function_call", call_id: "call_b", name: "hear", arguments: "{}" },
+        { type: "function_call_output", call_id: "call_a", output: "a tree" },
+        { type: "function_call_output", call_id: "call_b", output: [{ type: "input_text", text: "wind" }] },
+      ],
+      tools: [{ type: "function", name: "look", parameters: schema, strict: true }],
+      tool_choice: { type: "function", name: "look" },
+      parallel_tool_calls: false,
+      text: { format: { type: "json_schema", name: "thing", schema, strict: true } },
+      reasoning: { effort: "low" },
+      max_output_tokens: 9,
+      seed: 7,
+    });
+    const request = await machine.next("inference_request");
+    const called = (id: string, name: string) => ({
+      id,
+      type: "function",
+      function: { name, arguments: "{}" },
+    });
+    expect(request["body"]).toEqual({
+      model: at.model,
+      stream: false,
+      messages: [
+        { role: "user", content: "look" },
+        {
+          role: "assistant",
+          content: "I look",
+          tool_calls: [called("call_a", "look"), called("call_b", "hear")],
+        },
+        { role: "tool", tool_call_id: "call_a", content: "a tree" },
+        { role: "tool", tool_call_id: "call_b", content: "wind" },
+      ],
+      tools: [{ type: "function", function: { name: "look", parameters: schema, strict: true } }],
+      tool_choice: { type: "function", function: { name: "look" } },
+      parallel_tool_calls: false,
+      response_format: { type: "json_schema", json_schema: { name: "thing", schema, strict: true } },
+      reasoning_effort: "low",
+      max_completion_tokens: 9,
+      seed: 7,
+    });
+    const message = { role: "assistant", content: null, tool_calls: [called("call_c", "look")] };
+    machine.answer(
+      request,
+      JSON.stringify({ choices: [{ index: 0, message, finish_reason: "tool_calls" }] }),
+    );
+    expect(await (await pending).json()).toMatchObject({
+      status: "completed",
+      store: false,
+      output: [{ type: "function_call", call_id: "call_c", name: "look", arguments: "{}" }],
+      usage: null,
+    });
+  });
+
+  it.each(["GET", "DELETE"])("%s of a response is 404, since none is kept", async (method) => {
+    const { apiKey } = await scene();
+    const headers = { authorization: `Bearer ${apiKey}` };
+    const response = await fetchEdge("/v1/responses/resp_1", { method, headers });
+    expect(await errorOf(response)).toMatchObject({ status: 404, code: "not_found" });
+  });
+
+  it("asks a machine for a chat and answers with a response, headers kept", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const pending = post(at, { input: "hi", instructions: "be brief" });
+    const request = await machine.next("inference_request");
+    expect(request).toMatchObject({
+      body: {
+        messages: [
+          { role: "system", content: "be brief" },
+          { role: "user", content: "hi" },
+        ],
+      },
+    });
+    const choices = [{ index: 0, message: { role: "assistant", content: "ho" }, finish_reason: "length" }];
+    machine.answer(request, JSON.stringify({ choices, usage: USAGE }));
+    const response = await pending;
+    expect(response.headers.get("x-request-id")).toBeTruthy();
+    expect(await response.json()).toMatchObject({
+      object: "response",
+      model: at.model,
+      status: "incomplete",
+      incomplete_details: { reason: "max_output_tokens" },
+      output: [{ type: "message", content: [{ type: "output_text", text: "ho" }] }],
+      usage: { input_tokens: 7, output_tokens: 3, total_tokens: 10 },
+    });
+  });
+
+  it("cancels the machine when the client leaves", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const pending = post(at, { input: "hi", stream: true });
+    const request = await machine.next("inference_request");
+    machine.accept(request);
+    machine.bytes(request, `data: ${JSON.stringify(CHUNKS[1])}\n\n`);
+    await (await pending).body?.cancel();
+    expect(await machine.next("cancel")).toMatchObject({ request_id: request["request_id"] });
+  });
+
+  it("refuses by name what would need kept state or tools of its own", async () => {
+    const at = await scene();
+    for (const [fields, param] of [
+      [{ previous_response_id: "resp_1" }, "previous_response_id"],
+      [{ background: true }, "background"],
+      [{ tools: [{ type: "web_search" }] }, "tools[0].type"],
+    ] as const) {
+      const response = await post(at, { input: "hi", ...fields });
+      expect(response.status).toBe(400);
+      expect(await response.json()).toMatchObject({ error: { code: "unsupported", param } });
+    }
+  });
+});
+
+async function translated(pieces: readonly Uint8Array[]): Promise<string> {
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (const piece of pieces) controller.enqueue(piece);
+      controller.close();
+    },
+  });
+  const chat = new Response(body, { headers: { "content-type": "text/event-stream" } });
+  const translator = new ResponsesTranslator("1", 0, { model: "m", input: "hi" });
+  return (await translateAnswer(chat, translator)).text();
+}
+
+function sse(...chunks: unknown[]): Uint8Array {
+  const events = chunks.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`);
+  return new TextEncoder().encode(`${events.join("")}data: [DONE]\n\n`);
+}
+
+function eventsOf(text: string): Record<string, unknown>[] {
+  return [...text.matchAll(/^data: (.*)$/gm)].map(
+    ([, json = ""]) => JSON.parse(json) as Record<string, unknown>,
+  );
+}
+
+function typesOf(text: string): string[] {
+  return [...text.matchAll(/^event: (.*)$/gm)].map(([, type = ""]) => type);
+}
+
+function post(at: Scene, fields: object, path = "/v1/responses"): Promise<Response> {
+  return fetchEdge(path, {
+    method: "POST",
+    headers: { authorization: `Bearer ${at.apiKey}`, "content-type": "application/json" },
+    body: JSON.stringify({ model: at.model, ...fields }),
+  });
+}

@@ -1,0 +1,161 @@
+import { APIError } from "openai";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { Stack } from "./stack.ts";
+
+/** The Responses and the legacy Completions API through real processes, a real model and the official client. */
+
+/** About 400 tokens: long enough to be cut in the middle. */
+const LONG =
+  "root ::= part part part part part part part part part part part part\npart ::= [a-zA-Z ,.;:!?'\\n-]{100}";
+
+/** Sampled, but always the same. The seed is our engine's, not of this API. */
+const sampled = { model: "tiny-bard", temperature: 0.7, top_p: 0.9, seed: 7 };
+const introduce = { ...sampled, input: "Who are you?" };
+
+const schema = {
+  type: "object",
+  properties: { name: { type: "string", maxLength: 12 }, old: { type: "boolean" } },
+  required: ["name", "old"],
+  additionalProperties: false,
+};
+
+const stack = new Stack();
+
+beforeAll(async () => {
+  await stack.startCoordinator();
+  await stack.admin.addToCatalog([{ id: "tiny-bard", context_length: 1024, size_gb: 0.003, min_ram_gb: 1 }]);
+  await stack.startProvider("mac-responses", "tiny-bard", ["--slots", "1"]);
+});
+
+afterAll(() => stack.stop());
+
+describe("the official client's responses", () => {
+  it("are the same whole, streamed and through the stream helper", async () => {
+    const { responses } = stack.client();
+    const whole = await responses.create(introduce);
+    expect(whole.output_text).toContain("Tiny Bard");
+    expect(whole).toMatchObject({ status: "completed", model: "tiny-bard", store: false });
+    expect(whole.usage?.output_tokens).toBeGreaterThan(3);
+
+    let text = "";
+    const types: string[] = [];
+    const sequence: number[] = [];
+    for await (const event of await responses.create({ ...introduce, stream: true })) {
+      if (event.type === "response.output_text.delta") text += event.delta;
+      types.push(event.type);
+      sequence.push(event.sequence_number);
+    }
+    expect(text).toBe(whole.output_text);
+    expect(types.slice(0, 2)).toEqual(["response.created", "response.in_progress"]);
+    expect(types.at(-1)).toBe("response.completed");
+    expect(sequence).toEqual([...sequence.keys()]);
+
+    const final = await responses.stream(introduce).finalResponse();
+    expect(final.output_text).toBe(whole.output_text);
+    expect(final.usage?.output_tokens).toBe(whole.usage?.output_tokens);
+    // The prompt is still in the one slot.
+    expect(final.usage?.input_tokens_details.cached_tokens).toBeGreaterThan(0);
+  });
+
+  it("remember what the client sends along", async () => {
+    const response = await stack.client().responses.create({
+      ...sampled,
+      instructions: "Answer.",
+      input: [
+        { role: "user", content: "Hello" },
+        { role: "assistant", content: "Good day." },
+        { role: "user", content: [{ type: "input_text", text: "Who are you?" }] },
+      ],
+    });
+    expect(response.status).toBe("completed");
+    expect(response.output_text).not.toBe("");
+  });
+
+  it("that run out of tokens are incomplete", async () => {
+    const response = await stack.client().responses.create({ ...introduce, max_output_tokens: 3 });
+    expect(response.status).toBe("incomplete");
+    expect(response.incomplete_details).toEqual({ reason: "max_output_tokens" });
+    expect(response.usage?.output_tokens).toBe(3);
+  });
+
+  it("keep to a JSON schema", async () => {
+    const { responses } = stack.client();
+    const body = {
+      ...introduce,
+      text: { format: { type: "json_schema" as const, name: "person", schema, strict: true } },
+    };
+    const whole = await responses.create(body);
+    const person = JSON.parse(whole.output_text) as Record<string, unknown>;
+    expect([typeof person["name"], typeof person["old"]]).toEqual(["string", "boolean"]);
+    expect(whole.text?.format).toMatchObject({ type: "json_schema", name: "person" });
+    expect((await responses.stream(body).finalResponse()).output_text).toBe(whole.output_text);
+  });
+
+  it("call a function that is forced, and take what came of it", async () => {
+    const { responses } = stack.client();
+    const body = {
+      ...introduce,
+      tools: [{ type: "function" as const, name: "look_up", parameters: schema, strict: true }],
+      tool_choice: { type: "function" as const, name: "look_up" },
+    };
+    const whole = await responses.create(body);
+    const call = whole.output.find((item) => item.type === "function_call");
+    if (call === undefined) throw new Error("the function was not called");
+    expect(call.name).toBe("look_up");
+    expect(Object.keys(JSON.parse(call.arguments) as object).toSorted()).toEqual(["name", "old"]);
+    const streamed = await responses.stream(body).finalResponse();
+    expect(streamed.output).toMatchObject([{ type: "function_call", arguments: call.arguments }]);
+    const next = await responses.create({
+      ...sampled,
+      input: [
+        { role: "user", content: "Who are you?" },
+        call,
+        { type: "function_call_output", call_id: call.call_id, output: "a bard" },
+      ],
+      tools: body.tools,
+      tool_choice: "none",
+    });
+    expect(next.status).toBe("completed");
+  });
+
+  it("[F7] free the slot when the client goes away half way", async () => {
+    const abort = new AbortController();
+    const body = { model: "tiny-bard", input: "Who are you?", stream: true as const, grammar: LONG };
+    const stream = await stack.client().responses.create(body, { signal: abort.signal });
+    for await (const event of stream) if (event.type === "response.output_text.delta") break;
+    abort.abort();
+    // With one slot, this is answered only once the first request has left it.
+    const next = await stack.client({ maxRetries: 5 }).responses.create(introduce);
+    expect(next.output_text).toContain("Tiny Bard");
+  });
+
+  it("are refused with an APIError that says what is wrong", async () => {
+    const { responses } = stack.client();
+    const stateful: unknown = await responses
+      .create({ ...introduce, previous_response_id: "resp_1" })
+      .catch((error: unknown) => error);
+    expect(stateful).toBeInstanceOf(APIError);
+    expect(stateful).toMatchObject({ status: 400, code: "unsupported", param: "previous_response_id" });
+    await expect(responses.retrieve("resp_1")).rejects.toMatchObject({ status: 404, code: "not_found" });
+  });
+});
+
+it("legacy completions are the same whole and streamed", async () => {
+  const { completions } = stack.client();
+  const body = { ...sampled, prompt: "Who are you?" };
+  const whole = await completions.create(body);
+  expect(whole.choices[0]?.text).toContain("Tiny Bard");
+  let text = "";
+  let tokens: number | undefined;
+  for await (const chunk of await completions.create({
+    ...body,
+    stream: true,
+    stream_options: { include_usage: true },
+  })) {
+    text += chunk.choices[0]?.text ?? "";
+    tokens = chunk.usage?.completion_tokens ?? tokens;
+  }
+  expect(text).toBe(whole.choices[0]?.text);
+  expect(tokens).toBe(whole.usage?.completion_tokens);
+});

@@ -1,0 +1,186 @@
+import { z } from "zod";
+
+import { HttpError } from "../http-error.ts";
+
+/**
+ * A request of the Responses API, and the chat request that asks the same of a machine. Nothing is kept between
+ * requests: whatever leans on kept state is refused. `store` is taken and answered with false, since SDKs send it
+ * by default and nothing can come of it: the routes that would read a stored answer say 404.
+ */
+
+const partSchema = z.looseObject({ type: z.string(), text: z.string().optional() });
+
+const itemSchema = z.looseObject({
+  type: z.string().optional(),
+  role: z.enum(["system", "developer", "user", "assistant"]).optional(),
+  content: z.union([z.string(), z.array(partSchema)]).nullish(),
+  call_id: z.string().optional(),
+  name: z.string().optional(),
+  arguments: z.string().optional(),
+  output: z.union([z.string(), z.array(partSchema)]).optional(),
+});
+
+const toolSchema = z.looseObject({
+  type: z.string(),
+  name: z.string().optional(),
+  description: z.string().nullish(),
+  parameters: z.unknown().optional(),
+  strict: z.boolean().nullish(),
+});
+
+const formatSchema = z.looseObject({ type: z.enum(["text", "json_object", "json_schema"]) });
+
+export const responsesRequestSchema = z.looseObject({
+  model: z.string().min(1),
+  input: z.union([z.string(), z.array(itemSchema).min(1)]),
+  instructions: z.string().nullish(),
+  stream: z.boolean().nullish(),
+  tools: z.array(toolSchema).max(128).nullish(),
+  tool_choice: z
+    .union([
+      z.enum(["auto", "none", "required"]),
+      z.looseObject({ type: z.string(), name: z.string().optional() }),
+    ])
+    .nullish(),
+  text: z.looseObject({ format: formatSchema.nullish() }).nullish(),
+  max_output_tokens: z.int().min(1).nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
+  metadata: z.record(z.string(), z.string()).nullish(),
+  reasoning: z.looseObject({ effort: z.string().nullish() }).nullish(),
+});
+
+export type ResponsesRequest = z.infer<typeof responsesRequestSchema>;
+type Item = z.infer<typeof itemSchema>;
+type Part = z.infer<typeof partSchema>;
+
+interface ChatMessage {
+  readonly role: string;
+  readonly content: string | null;
+  readonly tool_call_id?: string | undefined;
+  readonly tool_calls?: object[];
+}
+
+/** @throws HttpError 400 that names what cannot be done in `param` */
+export function responsesToChat(request: ResponsesRequest): object {
+  for (const param of ["previous_response_id", "conversation", "prompt"] as const) {
+    if (request[param] != null) throw unsupported(param, "nothing is kept between requests; send it all");
+  }
+  if (request["background"] === true) throw unsupported("background", "answers are not kept");
+  const format = request.text?.format;
+  return {
+    model: request.model,
+    messages: toMessages(request),
+    stream: request.stream ?? false,
+    stream_options: request.stream === true ? { include_usage: true } : undefined,
+    max_completion_tokens: request.max_output_tokens ?? undefined,
+    temperature: request.temperature ?? undefined,
+    top_p: request.top_p ?? undefined,
+    reasoning_effort: request.reasoning?.effort ?? undefined,
+    response_format: format == null ? undefined : toResponseFormat(format),
+    ...toTools(request),
+    ...Object.fromEntries(SAMPLING.map((name) => [name, request[name] ?? undefined])),
+  };
+}
+
+/** Not of this API, but clients that know our engine may send them here as they do in a chat. */
+const SAMPLING = [
+  "seed",
+  "stop",
+  "frequency_penalty",
+  "presence_penalty",
+  "top_k",
+  "min_p",
+  "repeat_penalty",
+  "grammar",
+] as const;
+
+function toMessages({ input, instructions }: ResponsesRequest): ChatMessage[] {
+  const messages: ChatMessage[] = [];
+  if (instructions != null) messages.push({ role: "system", content: instructions });
+  if (typeof input === "string") return [...messages, { role: "user", content: input }];
+  for (const [index, item] of input.entries()) addItem(messages, item, `input[${index}]`);
+  return messages;
+}
+
+function addItem(messages: ChatMessage[], item: Item, param: string): void {
+  switch (item.type ?? "message") {
+    case "message":
+      if (item.role === undefined) throw invalid(`${param}.role`, "a message needs a role");
+      messages.push({ role: item.role, content: textOf(item.content, `${param}.content`) });
+      return;
+    case "function_call": {
+      if (item.call_id === undefined) throw invalid(`${param}.call_id`, "a function call needs its id");
+      const { name = "", arguments: args = "" } = item;
+      const call = { id: item.call_id, type: "function", function: { name, arguments: args } };
+      const last = messages.at(-1);
+      // Chat wants the calls that were made together, and the text before them, in one message.
+      if (last?.role === "assistant") {
+        messages[messages.length - 1] = { ...last, tool_calls: [...(last.tool_calls ?? []), call] };
+      } else messages.push({ role: "assistant", content: null, tool_calls: [call] });
+      return;
+    }
+    case "function_call_output":
+      if (item.call_id === undefined) throw invalid(`${param}.call_id`, "an output needs its call's id");
+      messages.push({
+        role: "tool",
+        tool_call_id: item.call_id,
+        content: textOf(item.output, `${param}.output`),
+      });
+      return;
+    case "reasoning":
+      return;
+    default:
+      throw unsupported(`${param}.type`, `items of type ${item.type} are not supported`);
+  }
+}
+
+function textOf(content: string | Part[] | null | undefined, param: string): string {
+  if (content == null) throw invalid(param, "is missing");
+  if (typeof content === "string") return content;
+  return content
+    .map(({ type, text, refusal }, index) => {
+      if (["input_text", "output_text", "text"].includes(type) && text !== undefined) return text;
+      if (type === "refusal" && typeof refusal === "string") return refusal;
+      throw unsupported(`${param}[${index}]`, `parts of type ${type} are not supported, only text`);
+    })
+    .join("");
+}
+
+function toTools({ tools, tool_choice: choice, parallel_tool_calls: parallel }: ResponsesRequest): object {
+  const named = typeof choice === "object" && choice !== null;
+  if (named && choice.type !== "function") {
+    throw unsupported("tool_choice", `a choice of type ${choice.type} is not supported`);
+  }
+  if (tools == null || tools.length === 0) return {};
+  return {
+    tools: tools.map(({ type, name, description, parameters, strict }, index) => {
+      if (type !== "function") throw unsupported(`tools[${index}].type`, `${type} is not supported`);
+      if (name === undefined) throw invalid(`tools[${index}].name`, "a function needs a name");
+      return {
+        type,
+        function: {
+          name,
+          description: description ?? undefined,
+          parameters: parameters ?? undefined,
+          strict: strict ?? undefined,
+        },
+      };
+    }),
+    tool_choice: named ? { type: "function", function: { name: choice.name } } : (choice ?? undefined),
+    parallel_tool_calls: parallel ?? undefined,
+  };
+}
+
+function toResponseFormat({ type, ...rest }: z.infer<typeof formatSchema>): object {
+  return type === "json_schema" ? { type, json_schema: rest } : { type };
+}
+
+function unsupported(param: string, why: string): HttpError {
+  return new HttpError({ code: "unsupported", param, message: `${param}: ${why}` });
+}
+
+function invalid(param: string, why: string): HttpError {
+  return new HttpError({ code: "invalid_request", param, message: `${param}: ${why}` });
+}

@@ -1,0 +1,256 @@
+import type {
+  ChatChunk,
+  ChatCompletion,
+  ChatDelta,
+  ChatError,
+  ChatToolCall,
+  ChatUsage,
+} from "./chat-answer.ts";
+import type { ResponsesRequest } from "./responses-request.ts";
+import type { Translator } from "./translate-answer.ts";
+
+type Kind = "reasoning" | "message" | "function_call";
+
+/** An output item that grows. Its text is what was said, what was thought or a call's arguments. */
+interface OutputItem {
+  readonly kind: Kind;
+  readonly id: string;
+  readonly index: number;
+  readonly callId: string;
+  readonly name: string;
+  text: string;
+  /** What it came to, once it grows no more. */
+  done: object | null;
+}
+
+const PREFIX = { reasoning: "rs", message: "msg", function_call: "fc" } as const;
+const DELTA = {
+  reasoning: "response.reasoning_text",
+  message: "response.output_text",
+  function_call: "response.function_call_arguments",
+} as const;
+
+/**
+ * A chat answer as a `response`, whole or as its events. One text is open at a time: what is said closes what was
+ * thought. Calls stay open until the end, since machines may write several at once.
+ */
+export class ResponsesTranslator implements Translator {
+  readonly #id: string;
+  readonly #base: object;
+  readonly #items: OutputItem[] = [];
+  /** The open calls by their index in chat. */
+  readonly #calls = new Map<number, OutputItem>();
+  #text: OutputItem | null = null;
+  #sequence = 0;
+  #started = false;
+  #finishReason = "stop";
+  #usage: ChatUsage | null = null;
+
+  constructor(id: string, createdAt: number, request: ResponsesRequest) {
+    this.#id = id;
+    this.#base = describe(`resp_${id}`, createdAt, request);
+  }
+
+  whole({ choices, usage = null }: ChatCompletion): object {
+    for (const { message, finish_reason } of choices) {
+      this.#finishReason = finish_reason;
+      this.#delta(message);
+    }
+    this.#usage = usage;
+    this.#closeAll();
+    return this.#response(this.#outcome());
+  }
+
+  chunk({ choices = [], usage }: ChatChunk): string {
+    let events = this.#start();
+    for (const { delta, finish_reason } of choices) {
+      events += this.#delta(delta);
+      if (finish_reason != null) this.#finishReason = finish_reason;
+    }
+    if (usage != null) this.#usage = usage;
+    return events;
+  }
+
+  end(): string {
+    const events = this.#start() + this.#closeAll();
+    const status = this.#outcome();
+    return events + this.#event(`response.${status}`, { response: this.#response(status) });
+  }
+
+  /** `response.failed` is the API's own event; SDKs throw only at one with an `error` member, so that one follows. */
+  fail(error: ChatError): string {
+    const { code, message, param } = error;
+    const events = this.#start();
+    const response = { ...this.#response("failed"), error: { code, message } };
+    return (
+      events +
+      this.#event("response.failed", { response }) +
+      this.#event("error", { code, message, param, error })
+    );
+  }
+
+  #start(): string {
+    if (this.#started) return "";
+    this.#started = true;
+    const response = this.#response("in_progress");
+    return this.#event("response.created", { response }) + this.#event("response.in_progress", { response });
+  }
+
+  #delta({ reasoning_content: thought, content, tool_calls: calls }: ChatDelta): string {
+    let events = "";
+    if (thought != null && thought !== "") events += this.#say("reasoning", thought);
+    if (content != null && content !== "") events += this.#say("message", content);
+    for (const [at, call] of (calls ?? []).entries()) events += this.#call(call.index ?? at, call);
+    return events;
+  }
+
+  #say(kind: "reasoning" | "message", delta: string): string {
+    if (this.#text?.kind === kind) return this.#grow(this.#text, delta);
+    const closed = this.#closeText();
+    const item = this.#add(kind);
+    this.#text = item;
+    return (
+      closed +
+      this.#added(item) +
+      this.#event("response.content_part.added", { ...place(item), part: encodePart(item) }) +
+      this.#grow(item, delta)
+    );
+  }
+
+  #call(index: number, { id = "", function: called }: ChatToolCall): string {
+    const delta = called?.arguments ?? "";
+    const known = this.#calls.get(index);
+    if (known !== undefined && (id === "" || id === known.callId)) return this.#grow(known, delta);
+    const closed = this.#closeText();
+    const item = this.#add("function_call", id, called?.name);
+    this.#calls.set(index, item);
+    return closed + this.#added(item) + this.#grow(item, delta);
+  }
+
+  #add(kind: Kind, callId = "", name = ""): OutputItem {
+    const index = this.#items.length;
+    const key = `${this.#id}_${index}`;
+    const item: OutputItem = {
+      kind,
+      id: `${PREFIX[kind]}_${key}`,
+      index,
+      callId: callId === "" ? `call_${key}` : callId,
+      name,
+      text: "",
+      done: null,
+    };
+    this.#items.push(item);
+    return item;
+  }
+
+  #added(item: OutputItem): string {
+    const encoded = encodeItem(item, "in_progress");
+    return this.#event("response.output_item.added", { output_index: item.index, item: encoded });
+  }
+
+  #grow(item: OutputItem, delta: string): string {
+    if (delta === "") return "";
+    item.text += delta;
+    return this.#event(`${DELTA[item.kind]}.delta`, { ...place(item), delta, ...logprobs(item) });
+  }
+
+  #closeText(): string {
+    const item = this.#text;
+    this.#text = null;
+    return item === null ? "" : this.#close(item);
+  }
+
+  #closeAll(): string {
+    this.#text = null;
+    const open = this.#items.filter(({ done }) => done === null);
+    return open.map((item) => this.#close(item)).join("");
+  }
+
+  #close(item: OutputItem): string {
+    const done = encodeItem(item, this.#outcome());
+    item.done = done;
+    const call = item.kind === "function_call";
+    const said = call ? { name: item.name, arguments: item.text } : { text: item.text };
+    let events = this.#event(`${DELTA[item.kind]}.done`, { ...place(item), ...said, ...logprobs(item) });
+    if (!call)
+      events += this.#event("response.content_part.done", { ...place(item), part: encodePart(item) });
+    return events + this.#event("response.output_item.done", { output_index: item.index, item: done });
+  }
+
+  #outcome(): "completed" | "incomplete" {
+    return ["length", "content_filter"].includes(this.#finishReason) ? "incomplete" : "completed";
+  }
+
+  #response(status: string): object {
+    const reason = this.#finishReason === "length" ? "max_output_tokens" : this.#finishReason;
+    return {
+      ...this.#base,
+      status,
+      incomplete_details: status === "incomplete" ? { reason } : null,
+      output: this.#items.flatMap(({ done }) => done ?? []),
+      usage: this.#usage === null ? null : encodeUsage(this.#usage),
+    };
+  }
+
+  #event(type: string, fields: object): string {
+    const data = JSON.stringify({ type, sequence_number: this.#sequence, ...fields });
+    this.#sequence += 1;
+    return `event: ${type}\ndata: ${data}\n\n`;
+  }
+}
+
+function describe(id: string, createdAt: number, request: ResponsesRequest): object {
+  return {
+    id,
+    object: "response",
+    created_at: createdAt,
+    background: false,
+    error: null,
+    instructions: request.instructions ?? null,
+    max_output_tokens: request.max_output_tokens ?? null,
+    metadata: request.metadata ?? {},
+    model: request.model,
+    parallel_tool_calls: request.parallel_tool_calls ?? true,
+    previous_response_id: null,
+    reasoning: { effort: request.reasoning?.effort ?? null, summary: null },
+    store: false,
+    temperature: request.temperature ?? 1,
+    text: { format: request.text?.format ?? { type: "text" } },
+    tool_choice: request.tool_choice ?? "auto",
+    tools: request.tools ?? [],
+    top_p: request.top_p ?? 1,
+    truncation: "disabled",
+  };
+}
+
+function place({ kind, id, index }: OutputItem): object {
+  const where = { item_id: id, output_index: index };
+  return kind === "function_call" ? where : { ...where, content_index: 0 };
+}
+
+function logprobs({ kind }: OutputItem): object {
+  return kind === "message" ? { logprobs: [] } : {};
+}
+
+function encodePart({ kind, text }: OutputItem): object {
+  if (kind === "reasoning") return { type: "reasoning_text", text };
+  return { type: "output_text", text, annotations: [], logprobs: [] };
+}
+
+function encodeItem(item: OutputItem, status: string): object {
+  const { kind: type, id, callId, name, text } = item;
+  if (type === "function_call") return { id, type, status, call_id: callId, name, arguments: text };
+  const content = status === "in_progress" ? [] : [encodePart(item)];
+  if (type === "reasoning") return { id, type, status, summary: [], content };
+  return { id, type, status, role: "assistant", content };
+}
+
+function encodeUsage(usage: ChatUsage): object {
+  return {
+    input_tokens: usage.prompt_tokens,
+    input_tokens_details: { cached_tokens: usage.prompt_tokens_details?.cached_tokens ?? 0 },
+    output_tokens: usage.completion_tokens,
+    output_tokens_details: { reasoning_tokens: usage.completion_tokens_details?.reasoning_tokens ?? 0 },
+    total_tokens: usage.total_tokens,
+  };
+}

@@ -1,0 +1,123 @@
+import { logWarning } from "../../durable-objects/log.ts";
+import { HttpError } from "../http-error.ts";
+import type { ChatChunk, ChatCompletion, ChatError } from "./chat-answer.ts";
+import { SseReader } from "./sse-reader.ts";
+
+/** Turns a chat answer into another API's. Sans IO; one of these serves one answer. */
+export interface Translator {
+  /** The body of an answer that is sent whole. */
+  whole(completion: ChatCompletion): object;
+  /** The events that a chunk becomes. */
+  chunk(chunk: ChatChunk): string;
+  /** The last events of a stream that came to its `[DONE]`. */
+  end(): string;
+  /** The last events of a stream that did not. */
+  fail(error: ChatError): string;
+}
+
+/**
+ * A pool's response in another API's words. Headers stay, and so does a refusal, which looks alike everywhere.
+ * @throws HttpError 502 `provider_error` if the machine's answer makes no sense
+ */
+export async function translateAnswer(response: Response, translator: Translator): Promise<Response> {
+  const body: ReadableStream<Uint8Array> | null = response.body;
+  if (!response.ok || body === null) return response;
+  const headers = new Headers(response.headers);
+  headers.delete("content-length");
+  if (headers.get("content-type")?.startsWith("text/event-stream") === true) {
+    return new Response(translateStream(body, translator), { headers });
+  }
+  try {
+    const completion: ChatCompletion = await response.json();
+    return new Response(JSON.stringify(translator.whole(completion)), { headers });
+  } catch (error) {
+    logMalformed(error);
+    throw new HttpError({ code: "provider_error", message: MALFORMED });
+  }
+}
+
+/** Reads only as fast as the client does; a client that leaves cancels the pool's stream. */
+function translateStream(
+  body: ReadableStream<Uint8Array>,
+  translator: Translator,
+): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  const sse = new SseReader();
+  const utf8 = new TextEncoder();
+  let isComplete = false;
+  let hasFailed = false;
+
+  function fail(error: ChatError): string {
+    hasFailed = true;
+    return translator.fail(error);
+  }
+
+  function translate(bytes: Uint8Array): string {
+    let text = "";
+    for (const item of sse.feed(bytes)) {
+      if (hasFailed) break;
+      if (item.type === "comment") text += `${item.text}\n\n`;
+      else if (item.text === "[DONE]") isComplete = true;
+      else text += translateChunk(item.text);
+    }
+    return text;
+  }
+
+  function translateChunk(json: string): string {
+    try {
+      const chunk: unknown = JSON.parse(json);
+      if (!isChunk(chunk)) throw new TypeError("no chunk");
+      return chunk.error === undefined ? translator.chunk(chunk) : fail(chunk.error);
+    } catch (error) {
+      logMalformed(error);
+      return fail(providerError(MALFORMED));
+    }
+  }
+
+  /** The next piece, or null when the pool's stream has ended. A pool that was reset ends it with an error. */
+  async function next(): Promise<Uint8Array | null> {
+    try {
+      return (await reader.read()).value ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        let text = "";
+        let isOver = false;
+        while (text === "" && !isOver) {
+          const bytes = await next();
+          if (bytes !== null) text = translate(bytes);
+          else if (!hasFailed) text = isComplete ? translator.end() : fail(providerError(CUT_OFF));
+          isOver = bytes === null || hasFailed;
+        }
+        if (text !== "") controller.enqueue(utf8.encode(text));
+        if (!isOver) return;
+        controller.close();
+        await reader.cancel().catch(() => undefined);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** Machines are trusted with the shape inside, as they are with the words; one that breaks it fails its own answer. */
+function isChunk(value: unknown): value is ChatChunk {
+  return typeof value === "object" && value !== null;
+}
+
+const MALFORMED = "the machine's answer makes no sense; try again";
+const CUT_OFF = "the answer was cut off; try again";
+
+function providerError(message: string): ChatError {
+  return { message, type: "server_error", code: "provider_error", param: null };
+}
+
+/** Without the error's own words, which may quote the answer. */
+function logMalformed(error: unknown): void {
+  logWarning("malformed_answer", { error: error instanceof Error ? error.name : "unknown" });
+}

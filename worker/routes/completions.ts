@@ -1,0 +1,20 @@
+import { Hono } from "hono";
+
+import { requireApiKey } from "../auth.ts";
+import { readJsonBody } from "../body.ts";
+import type { AppEnv } from "../context.ts";
+import { completionRequestSchema, completionToChat } from "../openai/completion-request.ts";
+import { completionTranslator } from "../openai/completion-translator.ts";
+import { translateAnswer } from "../openai/translate-answer.ts";
+import { validate } from "../openai/validate.ts";
+import { askChat } from "./ask-chat.ts";
+
+/** `POST /v1/completions`, the legacy text API: a chat with one message, there and back. */
+export const completions = new Hono<AppEnv>().post("/", requireApiKey, async (context) => {
+  const now = Date.now();
+  const { json } = await readJsonBody(context.req.raw);
+  const request = validate(completionRequestSchema, json);
+  const answer = await askChat(context, now, completionToChat(request));
+  const id = context.get("requestId");
+  return translateAnswer(answer, completionTranslator(id, Math.floor(now / 1000), request.model));
+});

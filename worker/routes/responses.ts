@@ -1,0 +1,29 @@
+import { Hono } from "hono";
+
+import { requireApiKey } from "../auth.ts";
+import { readJsonBody } from "../body.ts";
+import type { AppContext, AppEnv } from "../context.ts";
+import { HttpError } from "../http-error.ts";
+import { responsesRequestSchema, responsesToChat } from "../openai/responses-request.ts";
+import { ResponsesTranslator } from "../openai/responses-translator.ts";
+import { translateAnswer } from "../openai/translate-answer.ts";
+import { validate } from "../openai/validate.ts";
+import { askChat } from "./ask-chat.ts";
+
+/** `POST /v1/responses`, as a chat there and back. Answers are not kept, so there is none to read or to delete. */
+export const responses = new Hono<AppEnv>()
+  .post("/", requireApiKey, async (context) => {
+    const now = Date.now();
+    const { json } = await readJsonBody(context.req.raw);
+    const request = validate(responsesRequestSchema, json);
+    const answer = await askChat(context, now, JSON.parse(JSON.stringify(responsesToChat(request))));
+    const id = context.get("requestId").replace(/^req_/, "");
+    return translateAnswer(answer, new ResponsesTranslator(id, Math.floor(now / 1000), request));
+  })
+  .get("/:id", requireApiKey, notKept)
+  .delete("/:id", requireApiKey, notKept);
+
+function notKept(context: AppContext): never {
+  const id = context.req.param("id") ?? "";
+  throw new HttpError({ code: "not_found", message: `responses are not stored, so there is no ${id}` });
+}
