@@ -186,7 +186,8 @@ export class Fleet extends DurableObject<Env> {
   async machine(machineId: string): Promise<MachineDetails | null> {
     const machine = this.#core.machine(machineIdSchema.parse(machineId));
     if (machine === null) return null;
-    const view = await this.#view();
+    // Only these can know it, and many machines may ask.
+    const view = await this.#view(this.#core.memberships.of(machine.machineId));
     const intent = view.intents.get(machine.machineId);
     return {
       ...machineRow(viewMachine(view, machine), view.now),
@@ -304,11 +305,12 @@ export class Fleet extends DurableObject<Env> {
     clearTimeout(timer);
   }
 
-  async #view(): Promise<FleetView> {
+  /** @param pools those to read; all that there are if left out. */
+  async #view(pools?: readonly string[]): Promise<FleetView> {
     const models = (this.#core.catalog?.entries ?? []).map(({ id }) => id);
     const reports = new Map<string, PoolReport>();
-    const pools = new Set<string>([...models, ...this.#core.pools()]);
-    await Promise.all([...pools].map((pool) => this.#read(pool, reports)));
+    const read = pools ?? new Set<string>([...models, ...this.#core.pools()]);
+    await Promise.all([...read].map((pool) => this.#read(pool, reports)));
     return {
       now: Date.now(),
       machines: [...this.#core.machines()],

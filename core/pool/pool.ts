@@ -402,6 +402,7 @@ export class Pool {
     connection.registration = registration;
     connection.save();
     const older = this.#members.admit(connection);
+    if (registration.advertises) this.#settings = withSupply(this.#settings);
     this.#sendRegistered(connection, pools, assignment);
     this.#assignments.reloadAfterRegister(machineId, registration.loadedModels, now);
     this.#assignments.observe(machineId, registration.held, registration.loadedModels, now);
@@ -478,4 +479,10 @@ export class Pool {
       }),
     );
   }
+}
+
+/** A machine with the model is here, whatever the fleet counted before it came (H23). */
+function withSupply(settings: PoolSettings): PoolSettings {
+  const { have, couldHold, at } = settings.supply;
+  return { ...settings, supply: { have: Math.max(1, have), couldHold: Math.max(1, couldHold), at } };
 }

@@ -20,13 +20,19 @@ export interface ConnectionOptions {
   readonly userAgent: string;
 }
 
-/** The address of the upgrade for one pool. */
-export function connectUrl(coordinator: URL, machineId: MachineId, pool: string): URL {
+/** An address of the coordinator about one machine. */
+export function providerUrl(coordinator: URL, name: "connect" | "explain", machineId: MachineId): URL {
   const url = new URL(coordinator);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.pathname = `${url.pathname.replace(/\/+$/, "")}/v1/providers/connect`;
+  url.pathname = `${url.pathname.replace(/\/+$/, "")}/v1/providers/${name}`;
   url.search = "";
   url.searchParams.set("machine", machineId);
+  return url;
+}
+
+/** The address of the upgrade for one pool. */
+export function connectUrl(coordinator: URL, machineId: MachineId, pool: string): URL {
+  const url = providerUrl(coordinator, "connect", machineId);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   url.searchParams.set("pool", pool);
   return url;
 }

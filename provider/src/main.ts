@@ -6,12 +6,14 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 
 import { Agent, type AgentPorts } from "./agent.ts";
-import type { Clock } from "./agent/ports.ts";
+import type { Clock, Log } from "./agent/ports.ts";
 import { createDial } from "./connection.ts";
 import type { Engine } from "./engine.ts";
 import { createEchoEngine } from "./engines/echo.ts";
 import { createLlamaEngine } from "./engines/llama.ts";
+import { createExplain, type Explain } from "./explain.ts";
 import { isTranslated, readHardware, watchVitals } from "./hardware.ts";
+import { IdleWatch } from "./idle-watch.ts";
 import { createLog } from "./log.ts";
 import { findModels } from "./models.ts";
 import { createAnswerEncoder } from "./openai/answer-encoder.ts";
@@ -62,11 +64,7 @@ async function main(): Promise<number> {
 }
 
 async function serve(options: Options): Promise<number> {
-  if (await isTranslated(process.platform, process.arch)) {
-    throw new UserError(
-      "This is an Intel build of Node that runs translated on Apple silicon, where models cannot use the GPU. Install the arm64 build of Node and try again.",
-    );
-  }
+  await refuseTranslation();
   // The engine's process inherits the environment and has no use for the token.
   delete process.env["POOLKEEPER_PROVIDER_TOKEN"];
   const { models, skipped } = findModels(options.sources);
@@ -77,15 +75,16 @@ async function serve(options: Options): Promise<number> {
   let print = (line: string): void => console.log(line);
   const log = createLog({ json: options.json, write: (line) => print(line), now: systemClock.now });
   const vitals = watchVitals(process.platform, VITALS_INTERVAL_MS);
+  const connection = {
+    coordinator: options.coordinator,
+    token: options.token,
+    machineId: identity.machineId,
+    userAgent: `poolkeeper-provider/${version}`,
+  };
   const ports: AgentPorts = {
     clock: systemClock,
     random: Math.random,
-    dial: createDial({
-      coordinator: options.coordinator,
-      token: options.token,
-      machineId: identity.machineId,
-      userAgent: `poolkeeper-provider/${version}`,
-    }),
+    dial: createDial(connection),
     engine: createEngine(options),
     createAnswerEncoder,
     vitals: vitals.newest,
@@ -116,16 +115,18 @@ async function serve(options: Options): Promise<number> {
     engine: ports.engine.name,
     pid: process.pid,
   });
-  const warnings = [...options.warnings, ...skipped.map((reason) => `skipped ${reason}`)];
-  if (warning !== null) warnings.push(warning);
-  for (const line of warnings) log.warn(line);
+  for (const line of options.warnings) log.warn(line);
+  for (const reason of skipped) log.warn(`skipped ${reason}`);
+  if (warning !== null) log.warn(warning);
 
   const stayAwake = options.caffeinate ? keepAwake() : () => {};
   const status = options.json || !process.stdout.isTTY ? null : showStatus(agent);
   if (status !== null) print = (line) => status.print(line);
   const signals = listenToSignals(agent);
   agent.start();
+  const idleWatch = watchIdleness(agent, createExplain(connection), log);
   const cause = await agent.finished;
+  idleWatch.stop();
   signals.stop();
   status?.stop();
   vitals.stop();
@@ -178,6 +179,20 @@ function showStatus(agent: Agent): StatusLine {
   const status = new StatusLine(terminal, () => agent.status(), systemClock.now);
   status.start();
   return status;
+}
+
+/** @throws UserError */
+async function refuseTranslation(): Promise<void> {
+  if (!(await isTranslated(process.platform, process.arch))) return;
+  throw new UserError(
+    "This is an Intel build of Node that runs translated on Apple silicon, where models cannot use the GPU. Install the arm64 build of Node and try again.",
+  );
+}
+
+function watchIdleness(agent: Agent, explain: Explain, log: Log): IdleWatch {
+  const idleWatch = new IdleWatch({ clock: systemClock, status: () => agent.status(), explain, log });
+  idleWatch.start();
+  return idleWatch;
 }
 
 /** Keeps a Mac from falling asleep; caffeinate ends with this process even if it is killed. */

@@ -297,12 +297,12 @@ describe("the flags", () => {
     await runDurableObjectAlarm(fleet());
     await until(async () => (await adminCall<{ value: string }>("GET", "/flags/queue_max")).value === "9");
     await testEnv.FLAGS.put("queue_max", "lots");
-    await runDurableObjectAlarm(fleet());
-    expect(await adminCall("GET", "/flags/queue_max")).toMatchObject({
-      value: "9",
-      valid: false,
-      invalid: "lots",
+    // An alarm may also only repeat what other tests have left unanswered.
+    await until(async () => {
+      await runDurableObjectAlarm(fleet());
+      return !(await adminCall<{ valid: boolean }>("GET", "/flags/queue_max")).valid;
     });
+    expect(await adminCall("GET", "/flags/queue_max")).toMatchObject({ value: "9", invalid: "lots" });
     await setFlag("queue_max", "32");
   });
 });

@@ -186,6 +186,35 @@ describe("x-pool-route: prefer", () => {
   });
 });
 
+describe("GET /v1/providers/explain", () => {
+  const explain = (token: string, machine: string) =>
+    fetchEdge(`/v1/providers/explain?machine=${machine}`, { headers: { authorization: `Bearer ${token}` } });
+
+  it("tells a machine why it gets no requests", async () => {
+    const at = await sceneOf(unique("owner"));
+    const { machineId } = await join(at, { private_only: true });
+    const response = await explain(at.token, machineId);
+    expect(await response.json()).toEqual({
+      machine_id: machineId,
+      state: "unmanaged",
+      gate: "owner_private",
+      why: "it serves its owner only",
+      fix: expect.stringContaining("--private"),
+      unmanaged_because: expect.stringContaining("owner only"),
+    });
+  });
+
+  it("tells nothing about machines of others, nor without a token or a sane id", async () => {
+    const at = await sceneOf(unique("owner"));
+    const { machineId } = await join(at);
+    const { token } = await newToken(unique("owner"));
+    expect(await errorOf(await explain(token, machineId))).toMatchObject({ status: 404, code: "not_found" });
+    expect(await errorOf(await explain(at.token, unique("mac")))).toMatchObject({ status: 404 });
+    expect(await errorOf(await explain("pt_no", machineId))).toMatchObject({ status: 401 });
+    expect(await errorOf(await explain(at.token, "X"))).toMatchObject({ status: 400, param: "machine" });
+  });
+});
+
 it("[H21] any other x-pool-route is refused", async () => {
   const at = await sceneOf(unique("owner"));
   for (const route of ["public", "SELF", ""]) {

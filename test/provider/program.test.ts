@@ -62,6 +62,20 @@ describe("serving", () => {
     expect(chunks.slice(-2)).toEqual(["data: [DONE]", ""]);
   });
 
+  it("says why it is idle, as the coordinator sees it", async () => {
+    coordinator.explanation = {
+      gate: "owner_private",
+      why: "it serves its owner only",
+      fix: "drop --private",
+    };
+    const program = serve("--private");
+    expect(await program.logged("why idle")).toMatchObject({
+      gate: "owner_private",
+      why: "it serves its owner only",
+      fix: "drop --private",
+    });
+  });
+
   it("sends the answer as one body if no stream was asked for", async () => {
     serve();
     const socket = await coordinator.nextSocket();

@@ -28,6 +28,8 @@ export class FakeCoordinator {
   refusal: Refusal | null = null;
   /** Fields of `registered` that differ from the usual. */
   registered: (register: Register, asked: string) => object = () => ({});
+  /** What `GET /v1/providers/explain` says. */
+  explanation: object = { gate: null, why: "it waits for requests", fix: null };
   readonly #server: Server;
   readonly #waiting: ((socket: CoordinatorSocket) => void)[] = [];
   readonly #unclaimed: CoordinatorSocket[] = [];
@@ -46,6 +48,7 @@ export class FakeCoordinator {
       perMessageDeflate: true,
       handleProtocols: (protocols) => (protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     });
+    server.on("request", (_, response) => response.end(JSON.stringify(this.explanation)));
     server.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Buffer) => {
       this.upgrades.push(request);
       if (this.refusal !== null) {

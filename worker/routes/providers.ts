@@ -7,16 +7,23 @@ import { encodeDial, type Dialer } from "../../durable-objects/dial.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { logWarning } from "../../durable-objects/log.ts";
-import { machineIdSchema, type ModelId } from "../../protocol/ids.ts";
+import { machineIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import { SUBPROTOCOL } from "../../protocol/version.ts";
 import { bearer } from "../auth.ts";
 import { requireModel } from "../catalog.ts";
-import type { AppEnv } from "../context.ts";
+import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
-import { verifySecret } from "../secrets.ts";
+import { verifySecret, type KeyRecord } from "../secrets.ts";
 
-/** `GET /v1/providers/connect`: checks a dial, asks the fleet where it belongs, and hands the upgrade to that pool. */
-export const providers = new Hono<AppEnv>().get("/connect", async (context) => {
+/**
+ * `GET /v1/providers/connect` checks a dial, asks the fleet where it belongs, and hands the upgrade to that pool.
+ * `GET /v1/providers/explain` tells a machine why it gets no requests.
+ */
+export const providers = new Hono<AppEnv>()
+  .get("/connect", (context) => connect(context))
+  .get("/explain", (context) => explain(context));
+
+async function connect(context: AppContext): Promise<Response> {
   const { req, env } = context;
   if (req.header("upgrade")?.toLowerCase() !== "websocket") {
     throw new HttpError({
@@ -28,27 +35,44 @@ export const providers = new Hono<AppEnv>().get("/connect", async (context) => {
   if (!offered.includes(SUBPROTOCOL)) {
     throw new HttpError({ code: "unsupported_protocol", message: `offer the subprotocol ${SUBPROTOCOL}` });
   }
-  const token = bearer(context);
-  const record = token === null ? null : await verifySecret(env.KEYS, "token", token, Date.now());
-  if (record === null) {
-    throw new HttpError({
-      code: "invalid_provider_token",
-      message: "no valid provider token in Authorization",
-    });
-  }
-  const machine = machineIdSchema.safeParse(req.query("machine"));
-  if (!machine.success) {
-    const message = `machine: ${machine.error.issues[0]?.message ?? "missing"}`;
-    throw new HttpError({ code: "invalid_request", param: "machine", message });
-  }
+  const record = await requireToken(context);
+  const machineId = requireMachineId(context);
   const named = req.query("pool");
   const pool = named === undefined ? null : (await requireModel(env, named)).id;
-  const dialer: Dialer = { machineId: machine.data, owner: record.owner, tokenId: record.id };
+  const dialer: Dialer = { machineId, owner: record.owner, tokenId: record.id };
   const verdict = await askFleet(env, dialer, pool);
   if (!verdict.ok) throw new HttpError(verdict.error);
   const dial = { ...dialer, stamp: verdict.stamp };
   return env.MODEL_POOL.getByName(poolName(verdict.pool)).fetch(encodeDial(req.raw, dial));
-});
+}
+
+async function explain(context: AppContext): Promise<Response> {
+  const { owner } = await requireToken(context);
+  const machineId = requireMachineId(context);
+  const machine = await fleetStub(context.env).machine(machineId);
+  // Nobody learns which ids others have taken.
+  if (machine === null || machine.owner !== owner) {
+    throw new HttpError({ code: "not_found", message: `you have no machine with the id "${machineId}"` });
+  }
+  return context.json({ machine_id: machineId, state: machine.state, ...machine.explanation });
+}
+
+async function requireToken(context: AppContext): Promise<KeyRecord> {
+  const token = bearer(context);
+  const record = token === null ? null : await verifySecret(context.env.KEYS, "token", token, Date.now());
+  if (record !== null) return record;
+  throw new HttpError({
+    code: "invalid_provider_token",
+    message: "no valid provider token in Authorization",
+  });
+}
+
+function requireMachineId({ req }: AppContext): MachineId {
+  const machine = machineIdSchema.safeParse(req.query("machine"));
+  if (machine.success) return machine.data;
+  const message = `machine: ${machine.error.issues[0]?.message ?? "missing"}`;
+  throw new HttpError({ code: "invalid_request", param: "machine", message });
+}
 
 /**
  * The fleet's word on a dial. If it does not answer, the dial goes where the provider asked to go: a managed machine

@@ -1,0 +1,40 @@
+import { join } from "node:path";
+
+import { afterAll, beforeAll, expect, it } from "vitest";
+
+import { ROOT } from "../../scripts/root.ts";
+import { Stack, until } from "./stack.ts";
+
+/** A machine that is assigned to one model and asked by its owner for another, with real processes and models. */
+
+const stack = new Stack();
+const MACHINE = "mac-owner";
+
+function ask(model: string, headers: Record<string, string> = {}) {
+  const messages = [{ role: "user" as const, content: "Who are you?" }];
+  return stack
+    .client()
+    .chat.completions.create({ model, messages, temperature: 0.7, top_p: 0.9, seed: 7 }, { headers });
+}
+
+beforeAll(async () => {
+  await stack.startCoordinator();
+  await stack.admin.addToCatalog(
+    ["tiny-bard", "tiny-verse"].map((id) => ({ id, context_length: 1024, size_gb: 0.003, min_ram_gb: 1 })),
+  );
+});
+
+afterAll(() => stack.stop());
+
+it("[H21] [F2] leaves its model for its owner and comes back for everybody", async () => {
+  const verse = `tiny-verse=${join(ROOT, "models/tiny-verse.gguf")}`;
+  await stack.startProvider(MACHINE, "tiny-bard", ["--model", verse]);
+  await stack.admin.setFlag("assignment_gate", "on");
+  await stack.admin.pin(MACHINE, "tiny-bard");
+  await until(async () => (await stack.admin.machine(MACHINE)).state === "assigned" || null);
+  await expect(ask("tiny-verse")).rejects.toMatchObject({ status: 503 });
+  const visited = await ask("tiny-verse", { "x-pool-route": "self" });
+  expect(visited.choices[0]?.message.content).toContain("Tiny Verse");
+  const back = await until(() => ask("tiny-bard").catch(() => null));
+  expect(back.choices[0]?.message.content).toContain("Tiny Bard");
+});
