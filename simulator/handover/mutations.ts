@@ -1,5 +1,4 @@
 import type { DialVerdict } from "../../core/fleet/control-plane.ts";
-import { Handover } from "../../core/fleet/handover.ts";
 import type { Admission } from "../../core/pool/admission.ts";
 import { Assignments } from "../../core/pool/assignments.ts";
 import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
@@ -90,19 +89,6 @@ function newer(
 ): PoolRecord["epoch"] {
   const known = assignments.get(id)?.epoch ?? NEVER_MANAGED;
   return epoch < known ? epochSchema.parse(known + 1) : epoch;
-}
-
-/** The fleet takes answers to superseded orders for answers to the newest one. */
-class OldRepliesCount extends Hooks {
-  override install(): () => void {
-    const { replied } = Handover.prototype;
-    return replace(Handover.prototype, "replied", function (this: Handover, pool, call, reply, now) {
-      const intent = "epoch" in call ? this.intent(call.machineId) : null;
-      const isOld = intent !== null && "epoch" in call && call.epoch < intent.epoch;
-      const isGood = reply.kind === "verdict" && reply.verdict.ok;
-      replied.call(this, pool, isOld && isGood ? { ...call, epoch: intent.epoch } : call, reply, now);
-    });
-  }
 }
 
 /** A machine that serves a pool as an unmanaged one goes on doing so while it is expected there. */
@@ -286,7 +272,6 @@ export const MUTATIONS: Readonly<Record<string, () => Hooks>> = {
   H2: () => new StampsIgnored(),
   H3: () => new SilenceIsConsent(),
   H4: () => new OldCallsObeyed(),
-  "H4-replies": () => new OldRepliesCount(),
   H5: () => new ExpectedStaysRoutable(),
   H6: () => new OrderBeforeExpect(),
   H9: () => new OlderOrdersObeyed(),
