@@ -92,10 +92,13 @@ export class MachineHost {
       },
     );
     this.agent = agent;
-    void agent.finished.then(() => {
-      if (this.#process === process) this.kill();
-    });
+    void this.#endWith(agent, process);
     agent.start();
+  }
+
+  async #endWith(agent: Agent, process: ProcessClock): Promise<void> {
+    await agent.finished;
+    if (this.#process === process) this.kill();
   }
 
   /** The program is gone from one moment to the next. */

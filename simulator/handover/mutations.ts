@@ -3,6 +3,7 @@ import type { Admission } from "../../core/pool/admission.ts";
 import { Assignments } from "../../core/pool/assignments.ts";
 import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
 import type { PoolRecord, RecordStore, Stamp } from "../../core/pool/record.ts";
+import { decodeUpstream, encodeUpstream } from "../../protocol/codec.ts";
 import { epochSchema, NEVER_MANAGED } from "../../protocol/ids.ts";
 import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
 import { Duty } from "../../provider/src/agent/duty.ts";
@@ -155,9 +156,9 @@ class OlderOrdersObeyed extends Hooks {
   }
 
   override fromAgent(text: string): string {
-    return text.replaceAll(/"epoch":(\d+)/g, (whole, epoch) => {
+    return text.replaceAll(/"epoch":(\d+)/g, (whole: string, epoch: string) => {
       const real = this.#worn.get(Number(epoch));
-      return real === undefined ? String(whole) : `"epoch":${real}`;
+      return real === undefined ? whole : `"epoch":${real}`;
     });
   }
 }
@@ -165,7 +166,7 @@ class OlderOrdersObeyed extends Hooks {
 /** Whoever dials cuts off the machine whose name it uses. */
 class UpgradeSupersedes extends Hooks {
   override accepting(pool: PoolHost, wire: Wire): void {
-    for (const older of [...pool.wires]) {
+    for (const older of pool.wires) {
       if (older === wire || older.machine !== wire.machine) continue;
       const { connection } = older;
       older.closeFromPool("superseded");
@@ -220,8 +221,9 @@ class StatusesFitted extends Hooks {
   override toPool(pool: PoolHost, wire: Wire, text: string): string {
     const record = pool.record(wire.machine.id);
     if (record === null || !text.startsWith('{"type":"assign_model_status"')) return text;
-    const status = JSON.parse(text) as object;
-    return JSON.stringify({ ...status, model_id: pool.model, epoch: record.epoch });
+    const decoded = decodeUpstream(text);
+    if (!decoded.ok || decoded.value.type !== "assign_model_status") return text;
+    return encodeUpstream({ ...decoded.value, model_id: pool.model, epoch: record.epoch });
   }
 }
 
