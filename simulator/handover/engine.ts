@@ -19,6 +19,7 @@ export interface EngineHost {
   /** Whether bad things may happen now. */
   isFaulty(): boolean;
   onBreach(what: string): void;
+  onLoad(model: string): void;
   /** A model is being given up: unloaded, or its load aborted. */
   onDropped(model: string, startedUnder: string): void;
   /** What the machine's disk says at this moment. */
@@ -43,6 +44,7 @@ export class SimEngine implements Engine {
     if (others !== "") host.onBreach(`[5] ${model.id} is loaded beside ${others}`);
     this.resident.add(model.id);
     const startedUnder = host.assignment();
+    host.onLoad(model.id);
     const isFaulty = host.isFaulty();
     const takesMs = isFaulty && dice.chance(0.04) ? dice.whole(170_000, 240_000) : dice.whole(500, 25_000);
     const willFail = isFaulty && dice.chance(0.08);

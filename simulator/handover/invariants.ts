@@ -2,6 +2,7 @@ import type { PoolCall } from "../../core/pool/calls.ts";
 import { isManaged } from "../../core/pool/record.ts";
 import { compareVersions } from "../../core/semver.ts";
 import type { CloseReason } from "../../protocol/close-codes.ts";
+import { decodeDownstream, decodeUpstream } from "../../protocol/codec.ts";
 import type { MachineHost } from "./machine-host.ts";
 import type { PoolHost } from "./pool-host.ts";
 import type { Wire } from "./wire.ts";
@@ -48,8 +49,9 @@ export class Invariants {
   onAgentSays(machine: MachineHost, text: string): void {
     const { disk } = machine;
     if (!text.startsWith('{"type":"inference_accepted"') || disk?.modelId == null) return;
-    const { request_id: id } = JSON.parse(text) as { request_id: string };
-    const model = this.#world.requested.get(id);
+    const message = decodeUpstream(text);
+    if (!message.ok || message.value.type !== "inference_accepted") return;
+    const model = this.#world.requested.get(message.value.request_id);
     if (model !== disk.modelId)
       this.breach(`[5] ${machine.id} accepts ${model} but holds ${machine.assignment()}`);
   }
@@ -57,13 +59,16 @@ export class Invariants {
   /** A pool sends something to a provider. */
   onPoolSays({ pool, machine }: Wire, text: string): void {
     if (pool === null) return;
-    if (text.startsWith('{"type":"inference_request"')) this.#onRequest(pool, machine);
-    else if (text.startsWith('{"type":"assign_model"')) {
-      const { model_id, epoch } = JSON.parse(text) as { model_id: string | null; epoch: number };
-      this.#onOrder(machine, model_id, epoch);
-    } else if (text.startsWith('{"type":"registered"')) {
-      const { assignment } = JSON.parse(text) as { assignment: { model_id: string | null; epoch: number } };
-      this.#onOrder(machine, assignment.model_id, assignment.epoch);
+    const decoded = decodeDownstream(text);
+    if (!decoded.ok) {
+      this.breach(`${pool.model} sends what no provider understands: ${text.slice(0, 100)}`);
+      return;
+    }
+    const { value: message } = decoded;
+    if (message.type === "inference_request") this.#onRequest(pool, machine);
+    else if (message.type === "assign_model") this.#onOrder(machine, message.model_id, message.epoch);
+    else if (message.type === "registered") {
+      this.#onOrder(machine, message.assignment.model_id, message.assignment.epoch);
     }
   }
 
@@ -80,11 +85,12 @@ export class Invariants {
 
   /** Lets a pool handle a message and compares its records before and after (2). */
   aroundMessage({ model, disk }: PoolHost, { machine }: Wire, text: string, handle: () => void): void {
-    if (!text.startsWith('{"type":"assign_model_status"')) {
+    const decoded = text.startsWith('{"type":"assign_model_status"') ? decodeUpstream(text) : null;
+    if (decoded?.ok !== true || decoded.value.type !== "assign_model_status") {
       handle();
       return;
     }
-    const { model_id, epoch } = JSON.parse(text) as { model_id: string; epoch: number };
+    const { model_id, epoch } = decoded.value;
     const record = disk.records.get(machine.id);
     const isExact = record !== undefined && model_id === model && epoch === record.epoch;
     const before = isExact ? "" : JSON.stringify([...disk.records]);

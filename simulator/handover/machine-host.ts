@@ -48,6 +48,11 @@ export class MachineHost {
       dice,
       isFaulty: () => !network.isCalm,
       onBreach: (what) => this.#world.invariants.breach(`${this.id}: ${what}`),
+      onLoad: (model) => {
+        const assigned = this.disk?.modelId ?? model;
+        if (assigned === model) return;
+        this.#world.invariants.breach(`[F14] ${this.id} loads ${model} but holds ${this.assignment()}`);
+      },
       onDropped: (model, under) => this.#world.invariants.onDropped(this, model, under, process.isAlive),
       assignment: () => this.assignment(),
     });
@@ -74,17 +79,26 @@ export class MachineHost {
         vitals: () => ({ memoryFreeGb: 100, memoryPressure: 0.1, thermalState: "nominal" }),
         saveAssignment: (held) => {
           if (!process.isAlive) return;
+          const before = this.disk?.epoch ?? 0;
           this.disk = this.#world.hooks.saved(this, structuredClone(held));
+          if (this.disk.epoch < before) {
+            this.#world.invariants.breach(
+              `[H9] ${this.id} falls from epoch ${before} to ${this.assignment()}`,
+            );
+          }
           this.#world.log(() => `${this.id} writes ${this.assignment()}`);
         },
         log: QUIET,
       },
     );
     this.agent = agent;
-    void agent.finished.then(() => {
-      if (this.#process === process) this.kill();
-    });
+    void this.#endWith(agent, process);
     agent.start();
+  }
+
+  async #endWith(agent: Agent, process: ProcessClock): Promise<void> {
+    await agent.finished;
+    if (this.#process === process) this.kill();
   }
 
   /** The program is gone from one moment to the next. */

@@ -1,9 +1,9 @@
 import type { DialVerdict } from "../../core/fleet/control-plane.ts";
-import { Handover } from "../../core/fleet/handover.ts";
 import type { Admission } from "../../core/pool/admission.ts";
 import { Assignments } from "../../core/pool/assignments.ts";
 import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
 import type { PoolRecord, RecordStore, Stamp } from "../../core/pool/record.ts";
+import { decodeUpstream, encodeUpstream } from "../../protocol/codec.ts";
 import { epochSchema, NEVER_MANAGED } from "../../protocol/ids.ts";
 import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
 import { Duty } from "../../provider/src/agent/duty.ts";
@@ -92,19 +92,6 @@ function newer(
   return epoch < known ? epochSchema.parse(known + 1) : epoch;
 }
 
-/** The fleet takes answers to superseded orders for answers to the newest one. */
-class OldRepliesCount extends Hooks {
-  override install(): () => void {
-    const { replied } = Handover.prototype;
-    return replace(Handover.prototype, "replied", function (this: Handover, pool, call, reply, now) {
-      const intent = "epoch" in call ? this.intent(call.machineId) : null;
-      const isOld = intent !== null && "epoch" in call && call.epoch < intent.epoch;
-      const isGood = reply.kind === "verdict" && reply.verdict.ok;
-      replied.call(this, pool, isOld && isGood ? { ...call, epoch: intent.epoch } : call, reply, now);
-    });
-  }
-}
-
 /** A machine that serves a pool as an unmanaged one goes on doing so while it is expected there. */
 class ExpectedStaysRoutable extends Hooks {
   override performed(pool: PoolHost, call: PoolCall): void {
@@ -169,9 +156,9 @@ class OlderOrdersObeyed extends Hooks {
   }
 
   override fromAgent(text: string): string {
-    return text.replaceAll(/"epoch":(\d+)/g, (whole, epoch) => {
+    return text.replaceAll(/"epoch":(\d+)/g, (whole: string, epoch: string) => {
       const real = this.#worn.get(Number(epoch));
-      return real === undefined ? String(whole) : `"epoch":${real}`;
+      return real === undefined ? whole : `"epoch":${real}`;
     });
   }
 }
@@ -179,7 +166,7 @@ class OlderOrdersObeyed extends Hooks {
 /** Whoever dials cuts off the machine whose name it uses. */
 class UpgradeSupersedes extends Hooks {
   override accepting(pool: PoolHost, wire: Wire): void {
-    for (const older of [...pool.wires]) {
+    for (const older of pool.wires) {
       if (older === wire || older.machine !== wire.machine) continue;
       const { connection } = older;
       older.closeFromPool("superseded");
@@ -234,8 +221,9 @@ class StatusesFitted extends Hooks {
   override toPool(pool: PoolHost, wire: Wire, text: string): string {
     const record = pool.record(wire.machine.id);
     if (record === null || !text.startsWith('{"type":"assign_model_status"')) return text;
-    const status = JSON.parse(text) as object;
-    return JSON.stringify({ ...status, model_id: pool.model, epoch: record.epoch });
+    const decoded = decodeUpstream(text);
+    if (!decoded.ok || decoded.value.type !== "assign_model_status") return text;
+    return encodeUpstream({ ...decoded.value, model_id: pool.model, epoch: record.epoch });
   }
 }
 
@@ -286,7 +274,6 @@ export const MUTATIONS: Readonly<Record<string, () => Hooks>> = {
   H2: () => new StampsIgnored(),
   H3: () => new SilenceIsConsent(),
   H4: () => new OldCallsObeyed(),
-  "H4-replies": () => new OldRepliesCount(),
   H5: () => new ExpectedStaysRoutable(),
   H6: () => new OrderBeforeExpect(),
   H9: () => new OlderOrdersObeyed(),

@@ -1,4 +1,3 @@
-import type { DialVerdict } from "../../core/fleet/control-plane.ts";
 import type { AdmissionQuestion } from "../../core/pool/admission.ts";
 import { perform, type PoolCall, type PoolReply } from "../../core/pool/calls.ts";
 import type { Connection, Identity } from "../../core/pool/connection.ts";
@@ -13,7 +12,6 @@ import { brief, type Wire } from "./wire.ts";
 import type { World } from "./world.ts";
 
 export type Dialer = Pick<Identity, "machineId" | "owner" | "tokenId">;
-export type Routing = Extract<DialVerdict, { ok: true }>;
 
 /** Streams one machine may decode at once. */
 const SLOTS = 2;

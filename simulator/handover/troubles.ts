@@ -95,7 +95,7 @@ export class Troubles {
     const { clock, dice, fleet, machines, pools } = this.#world;
     const machine = dice.pick(machines);
     const pool = dice.pick(pools);
-    const [kind] = dice.pick(KINDS.flatMap(([name, weight]) => Array.from({ length: weight }, () => [name])));
+    const kind = dice.pick(TROUBLES);
     this.#world.log(() => `TROUBLE ${kind} ${machine.id} ${pool.model}`);
     switch (kind) {
       case "cut":
@@ -160,7 +160,7 @@ type Kind =
   | "stranger";
 
 /** How often each happens, relatively. */
-const KINDS: readonly (readonly [Kind, number])[] = [
+const WEIGHTS: readonly (readonly [Kind, number])[] = [
   ["cut", 6],
   ["crash", 4],
   ["version", 1],
@@ -172,3 +172,5 @@ const KINDS: readonly (readonly [Kind, number])[] = [
   ["engine", 2],
   ["stranger", 1],
 ];
+
+const TROUBLES = WEIGHTS.flatMap(([kind, weight]) => Array.from({ length: weight }, () => kind));
