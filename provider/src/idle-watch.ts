@@ -1,5 +1,5 @@
-import type { AgentStatus } from "./agent.ts";
 import type { Clock, Log } from "./agent/ports.ts";
+import type { AgentStatus } from "./agent/status.ts";
 import type { Explain } from "./explain.ts";
 
 /** While the machine has nothing to do, tells its owner why: asked after each change, and then once a minute. */

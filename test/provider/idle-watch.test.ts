@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
-import type { AgentStatus } from "../../provider/src/agent.ts";
 import type { LogFields } from "../../provider/src/agent/ports.ts";
+import type { AgentStatus } from "../../provider/src/agent/status.ts";
 import type { Explanation } from "../../provider/src/explain.ts";
 import { IdleWatch } from "../../provider/src/idle-watch.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
