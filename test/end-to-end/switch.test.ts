@@ -92,9 +92,10 @@ describe("a switch", () => {
 
 describe("the provider is killed", () => {
   it.each(STATES)("[D1, D2, F6, H8] %s: it comes back to the model it was ordered to hold", async (state) => {
-    const { from, to, epoch } = await bringTo(state);
+    const { from, to, epoch, streams } = await bringTo(state);
     program.kill("SIGKILL");
     await once(program, "exit");
+    for (const { outcome } of streams) expect(await outcome).not.toBe("cut");
     program = await stack.startProvider(MACHINE, MODELS);
     await serves(to);
     expect(await ask(stack.client(), from)).toBe("429 pool_exhausted");
@@ -106,8 +107,9 @@ describe("the provider is killed", () => {
 
 describe("the coordinator is killed", () => {
   it.each(STATES)("[D1, D2, D11, H18, H19] %s: the machine goes on where it was", async (state) => {
-    const { to, epoch } = await bringTo(state);
+    const { to, epoch, streams } = await bringTo(state);
     await stack.killCoordinator();
+    for (const { outcome } of streams) expect(await outcome).not.toBe("cut");
     await stack.startCoordinator();
     program.kill("SIGCONT");
     await serves(to);
@@ -120,9 +122,10 @@ describe("the gate is switched off", () => {
   it.each(["draining", "loading"] as const)(
     "[F2, C7, C21, H17] %s: the machine serves both models again without a restart",
     async (state) => {
-      const { from, to, epoch } = await bringTo(state);
+      const { from, to, epoch, streams } = await bringTo(state);
       await stack.admin.setFlag("assignment_gate", "off");
       program.kill("SIGCONT");
+      for (const { outcome } of streams) expect(["length", "stop"]).toContain(await outcome);
       const machine = await until(async () => {
         const seen = await stack.admin.machine(MACHINE);
         return seen.state === "unmanaged" ? seen : null;
