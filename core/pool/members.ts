@@ -79,8 +79,10 @@ export class Members {
   /** The socket has closed by the machine's doing or the network's. */
   disconnected(connection: Connection, now: number): void {
     if (connection.closed) return;
-    // A machine that did not say goodbye is likely to be back in a moment.
-    if (connection.registration?.accepting === true) this.#lostUntil = now + RECONNECT_GRACE_MS;
+    // A machine that served here and did not say goodbye is likely to be back in a moment. One that belongs to another
+    // pool, or has yet to load, is nothing to wait for.
+    if (connection.registration?.accepting === true && mayHaveServed(connection))
+      this.#lostUntil = now + RECONNECT_GRACE_MS;
     this.#drop(connection, now);
   }
 
@@ -167,4 +169,8 @@ export function isUnregistered({ registration, admitting }: Connection): boolean
 function releasedUntil({ record, registration, attempts, isDismissed }: Connection): number | null {
   if (record?.mode !== "released" || registration === null || attempts.size > 0) return null;
   return isDismissed ? 0 : record.since + RELEASED_SOCKET_MS;
+}
+
+function mayHaveServed({ record }: Connection): boolean {
+  return record === null || record.mode === "unmanaged" || record.mode === "assigned";
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { epochSchema, machineIdSchema } from "../../../../protocol/ids.ts";
 import { PoolScene, type Machine } from "./pool-scene.ts";
 
 /** A machine with one slot, which is taken. */
@@ -183,5 +184,21 @@ describe("[H19] after a restart", () => {
     scene.now += 1;
     scene.pool.sweep(scene.now);
     expect([...scene.remembered]).toEqual([]);
+  });
+});
+
+describe("[C3, C6] a machine that has vanished", () => {
+  it("is waited for if it has served here", () => {
+    const scene = new PoolScene();
+    scene.lose(scene.join("mac-1"));
+    expect(scene.ask().ended).toBeNull();
+  });
+
+  it("is not waited for if it belongs to another pool", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    scene.pool.release(machineIdSchema.parse("mac-1"), epochSchema.parse(1), scene.now);
+    scene.lose(mac);
+    expect(scene.ask().refusedWith).toBe("model_unavailable");
   });
 });
