@@ -349,7 +349,8 @@ export class Handover {
  * the one before it, and the order's own pool knows nothing yet.
  */
 function holderOf({ phase, from, pending, model }: Intent): ModelId | null {
-  if (phase !== "releasing") return model;
+  // Who is ordered back before it was released is still on record where it goes.
+  if (phase !== "releasing" || from === model) return model;
   return from !== null && pending.includes(from) ? from : null;
 }
 
