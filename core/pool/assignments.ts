@@ -82,7 +82,9 @@ export class Assignments {
     const record = this.get(machineId);
     const known = record?.epoch ?? 0;
     if (stamp.epoch < known) return false;
-    if (stamp.epoch > known) {
+    // A dial that was answered during the release leaves `released`, and no call may come any more to lift it.
+    const isLifted = record?.mode === "released" && stamp.mode === "unmanaged";
+    if (stamp.epoch > known || isLifted) {
       const mode = stamp.mode === "unmanaged" ? "unmanaged" : "released";
       this.#put(machineId, mode, stamp.epoch, NO_TERMS, now);
     }

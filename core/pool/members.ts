@@ -3,6 +3,7 @@ import type { MachineId } from "../../protocol/ids.ts";
 import { LIVENESS_TIMEOUT_MS, REGISTER_TIMEOUT_MS } from "../../protocol/limits.ts";
 import { RECONNECT_GRACE_MS, RELEASED_SOCKET_MS, SILENCE_CHECK_INTERVAL_MS } from "../limits.ts";
 import type { Connection, ConnectionState } from "./connection.ts";
+import type { PoolRecord } from "./record.ts";
 
 /**
  * The sockets of a pool and whose they are: at most one admitted socket per machine (H11), closed when it is silent,
@@ -12,6 +13,7 @@ import type { Connection, ConnectionState } from "./connection.ts";
 export interface MembersHost {
   /** The socket is gone, with everything that ran on it. */
   onDropped(connection: Connection, now: number): void;
+  recordOf(machineId: MachineId): PoolRecord | null;
   /** Keeps across restarts which machines are here. */
   remember(machineId: MachineId): void;
   forget(machineId: MachineId): void;
@@ -81,7 +83,7 @@ export class Members {
     if (connection.closed) return;
     // A machine that served here and did not say goodbye is likely to be back in a moment. One that belongs to another
     // pool, or has yet to load, is nothing to wait for.
-    if (connection.registration?.accepting === true && mayHaveServed(connection))
+    if (connection.registration?.accepting === true && mayServe(connection.record))
       this.#lostUntil = now + RECONNECT_GRACE_MS;
     this.#drop(connection, now);
   }
@@ -91,13 +93,17 @@ export class Members {
     // If it is not missing, another socket of it is here, or it had left before.
     if (!this.#missing.delete(identity.machineId)) return;
     this.#host.forget(identity.machineId);
-    if (registration?.accepting === true) this.#lostUntil = now + RECONNECT_GRACE_MS;
+    const mayReturn = registration?.accepting === true && mayServe(this.#host.recordOf(identity.machineId));
+    if (mayReturn) this.#lostUntil = now + RECONNECT_GRACE_MS;
   }
 
   /** Until when a machine that was here a moment ago may come back (H19), ms since the epoch. */
   expectingUntil(): number {
-    const forMissing = this.#missing.size > 0 ? this.#startedAt + RECONNECT_GRACE_MS : 0;
-    return Math.max(forMissing, this.#lostUntil);
+    for (const machineId of this.#missing) {
+      if (!mayServe(this.#host.recordOf(machineId))) continue;
+      return Math.max(this.#startedAt + RECONNECT_GRACE_MS, this.#lostUntil);
+    }
+    return this.#lostUntil;
   }
 
   /** Whether any machine has ever been here, as far as this life knows. */
@@ -171,6 +177,7 @@ function releasedUntil({ record, registration, attempts, isDismissed }: Connecti
   return isDismissed ? 0 : record.since + RELEASED_SOCKET_MS;
 }
 
-function mayHaveServed({ record }: Connection): boolean {
+/** Whether a machine that comes back will serve here, so that waiting for it makes sense. */
+function mayServe(record: PoolRecord | null): boolean {
   return record === null || record.mode === "unmanaged" || record.mode === "assigned";
 }

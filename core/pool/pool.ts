@@ -76,6 +76,7 @@ export class Pool {
     this.#members = new Members(
       {
         onDropped: (connection, at) => this.#dispatch.connectionLost(connection, at),
+        recordOf: (machineId) => this.#assignments.get(machineId),
         remember: (machineId) => ports.rememberMachine(machineId),
         forget: (machineId) => ports.forgetMachine(machineId),
       },

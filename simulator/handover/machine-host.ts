@@ -13,6 +13,7 @@ export class MachineHost {
   readonly models: readonly ModelId[];
   readonly wires = new Set<Wire>();
   version = "0.7.0";
+  hasChangedVersion = false;
   /** What the provider has written down. */
   disk: HeldAssignment | null = null;
   engine: SimEngine | null = null;

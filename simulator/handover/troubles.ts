@@ -67,7 +67,8 @@ export class Troubles {
       const model = dice.pick(models);
       const verdict = fleet.operate((core, now) => core.pin(machine.id, model, now));
       this.#world.log(() => `OPERATOR pins ${machine.id} to ${model}: ${JSON.stringify(verdict)}`);
-      if (verdict.ok && this.#world.knowsVersion(machine)) wanted.set(machine.id, model);
+      // A late register of an earlier start with an old version may still undo it.
+      if (verdict.ok && !machine.hasChangedVersion) wanted.set(machine.id, model);
       else if (verdict.ok) wanted.delete(machine.id);
     } else if (roll < 0.8) {
       this.#world.log(() => `OPERATOR releases ${machine.id}`);
@@ -110,6 +111,7 @@ export class Troubles {
         return;
       case "version":
         machine.version = machine.version === "0.7.0" ? "0.6.0" : "0.7.0";
+        machine.hasChangedVersion = true;
         // What came first, the operator's word or the register, decides.
         this.#world.wanted.delete(machine.id);
         machine.kill();

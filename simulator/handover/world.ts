@@ -82,11 +82,6 @@ export class World {
     return pool;
   }
 
-  /** Whether the fleet has heard which version the machine has now. */
-  knowsVersion(machine: MachineHost): boolean {
-    return this.fleet.core.machine(machine.id)?.version === machine.version;
-  }
-
   async run(): Promise<number> {
     const troubles = new Troubles(this);
     for (const machine of this.machines) this.clock.after(this.dice.whole(0, 3000), () => machine.start());

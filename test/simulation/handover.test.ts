@@ -29,8 +29,13 @@ it("plays the same seed the same way", async () => {
 /** Seeds that once failed, with what was wrong. */
 it.each([
   ["[H1] a pool was forgotten that an order had reached after the question", 41],
+  ["[H17] the same after the machine had been ordered back to where it was", 20826],
   ["[H3] the fleet missed that a machine had heard of its release, and was never told again", 452],
   ["[H17] a release began with the pool of an unfinished switch, not with the one that had the machine", 73],
+  [
+    "[F2] a pool kept a machine out for ever whose release had ended between its dial and its register",
+    20522,
+  ],
   ["[H14] a machine stayed out of use because it had set the model aside when it registered", 400],
 ])("%s (seed %i)", async (_what, seed) => {
   const { breach } = await play(seed);

@@ -243,6 +243,16 @@ describe("[H6] the socket of a released machine", () => {
   });
 });
 
+it("[H19] a pool that starts again waits for its own machine, and not for one that belongs elsewhere", () => {
+  const { scene, mac } = expected();
+  say(scene, mac, "succeeded");
+  const own = new PoolScene(["mac-1"], scene.now, scene.records);
+  expect(own.ask().refusedWith).toBeNull();
+  scene.pool.release(mac.connection.identity.machineId, e(6), scene.now);
+  const left = new PoolScene(["mac-1"], scene.now, scene.records);
+  expect(left.ask().refusedWith).toBe("model_unavailable");
+});
+
 describe("[F5] [H16] the end of a drain", () => {
   it("ends a stream that has begun with an error event that names the cause, and blames nobody", () => {
     const scene = new PoolScene();
