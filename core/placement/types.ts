@@ -35,14 +35,7 @@ export interface Fitness {
   readonly onDisk: boolean;
 }
 
-export type MachineState =
-  | "serving"
-  | "draining"
-  | "loading"
-  | "failed"
-  | "offline"
-  | "empty"
-  | "unmanaged";
+export type MachineState = "serving" | "draining" | "loading" | "failed" | "offline" | "empty" | "unmanaged";
 
 export interface PlacementMachine {
   readonly machineId: string;
