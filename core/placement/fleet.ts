@@ -93,13 +93,14 @@ function poolOf(
   config: PlacementConfig,
 ): Pool {
   const mean = planningRate(estimated);
-  let [capacity, held, serving, loading, fitting, busySeconds, sum] = [0, 0, 0, 0, 0, 0, 0];
+  let [capacity, held, serving, loading, fitting, sum] = [0, 0, 0, 0, 0, 0];
+  const busy: number[] = [];
   for (const { machine, capacities, pool } of seats) {
     const own = capacities[at]!;
     if (own > 0) {
       fitting += 1;
       sum += own;
-      busySeconds += machine.fits[model.modelId]!.slots / own;
+      busy.push(machine.fits[model.modelId]!.slots / own);
     }
     if (pool !== at) continue;
     capacity += own;
@@ -107,7 +108,7 @@ function poolOf(
     if (isMoving(machine)) loading += 1;
     else serving += 1;
   }
-  const secondsEach = fitting === 0 ? 1 : busySeconds / fitting;
+  const secondsEach = busy.length === 0 ? 1 : busy.toSorted((a, b) => a - b)[busy.length >> 1]!;
   const pool = {
     model,
     mean,

@@ -72,7 +72,7 @@ function bestOf(
     if (own === 0 || to === from || (cap !== null && pool.held >= cap)) continue;
     if ((machine.cooldownUntil[modelId] ?? 0) > now) continue;
     const fit = machine.fits[modelId]!;
-    const delay = fit.loadSeconds + (machine.inFlight > 0 ? config.drainSeconds : 0);
+    const delay = fit.loadSeconds + (machine.state === "serving" ? config.drainSeconds : 0);
     const useful = Math.max(0, 1 - delay / config.horizonSeconds);
     const won = (poolValue(pool, pool.capacity + own) - pool.value) * useful;
     const disk = fit.onDisk ? 1 : 1.25;
@@ -85,7 +85,7 @@ function bestOf(
 
 /** The last machine, or one at the floor, is not given away. An idle pool without floor gives all. */
 function keepsAll(pool: Pool): boolean {
-  return pool.held <= pool.keeps || (pool.serving <= 1 && pool.keeps > 0);
+  return pool.held <= pool.keeps;
 }
 
 function rank(seat: Seat, pool: Pool, gain: number): { tier: number; reason: MoveReason } {
