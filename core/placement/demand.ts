@@ -22,20 +22,21 @@ const UNSEEN: ModelEstimate = {
   missShare: 0,
 };
 
-/** The estimate after one more tick of `seconds`. Without a count the last one stays. */
+/**
+ * The estimate after one more tick of `seconds`. Without a count the last one stays. All models start at the first tick in which
+ * any of them has arrivals (`hasStarted`): a model that comes later rises from 0, since a first burst says little about its mean.
+ */
 export function estimate(
   last: ModelEstimate | undefined,
   tick: TickDemand | undefined,
   seconds: number,
+  hasStarted: boolean,
   config: PlacementConfig,
 ): ModelEstimate {
   const before = last ?? UNSEEN;
-  if (tick === undefined) return before;
+  if (tick === undefined || !hasStarted) return before;
   const rate = tick.offered / seconds;
-  if (before.fast === null) {
-    if (tick.offered <= 0) return before;
-    return { ...withMeans(before, tick, 1), fast: rate, slow: rate };
-  }
+  if (before.fast === null) return { ...withMeans(before, tick, 1), fast: rate, slow: rate };
   const expected = before.fast * seconds;
   const scale = Math.max(expected, 1);
   const error = tick.offered - expected;
@@ -83,13 +84,15 @@ function surprise(
 }
 
 function withMeans(before: ModelEstimate, tick: TickDemand, share: number): ModelEstimate {
-  if (tick.offered <= 0) return before;
+  const missed = tick.offered > 0 ? 1 - tick.good / tick.offered : 0;
+  const missShare = before.missShare + 0.05 * (missed - before.missShare);
+  if (tick.offered <= 0) return { ...before, missShare };
   const towards = (from: number, to: number | null): number =>
     to === null ? from : from + share * (to - from);
   return {
     ...before,
     promptTokens: towards(before.promptTokens, tick.promptTokensMean),
     outputTokens: towards(before.outputTokens, tick.outputTokensMean),
-    missShare: before.missShare + 0.05 * (1 - tick.good / tick.offered - before.missShare),
+    missShare,
   };
 }

@@ -21,8 +21,11 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
   const machines = input.machines.toSorted((a, b) => compare(a.machineId, b.machineId));
   const counted = new Map(input.demand.map((tick) => [tick.modelId, tick]));
   const seconds = input.elapsedSeconds > 0 ? input.elapsedSeconds : config.tickSeconds;
+  const hasStarted =
+    input.demand.some(({ offered }) => offered > 0) ||
+    Object.values(state.estimates).some(({ fast }) => fast !== null);
   const estimates = models.map(({ modelId }) =>
-    estimate(state.estimates[modelId], counted.get(modelId), seconds, config),
+    estimate(state.estimates[modelId], counted.get(modelId), seconds, hasStarted, config),
   );
   const count = machines.filter((machine) => machine.state !== "offline").length;
   const next = watch(state, now, count, config);
