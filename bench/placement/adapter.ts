@@ -19,7 +19,7 @@ interface Init {
     slots: number[];
     tps: number[];
     prefillTps: number[];
-    fits: number[];
+    fits: boolean[];
     loadS: number[];
   }[];
 }
@@ -37,12 +37,11 @@ interface Tick {
 }
 
 const digits = (index: number): string => `${index}`.padStart(6, "0");
-let [init, state]: [Init | null, PlacementState] = [null, EMPTY_PLACEMENT_STATE];
+let state: PlacementState = EMPTY_PLACEMENT_STATE;
 let config: PlacementConfig = DEFAULT_PLACEMENT_CONFIG;
 let [ids, fits]: [ModelId[], Record<ModelId, Fitness>[]] = [[], []];
 
 function begin(message: Init): void {
-  init = message;
   config = {
     ...DEFAULT_PLACEMENT_CONFIG,
     tickSeconds: message.tickS,
@@ -51,27 +50,28 @@ function begin(message: Init): void {
     minDwellSeconds: message.minDwellS,
     decodeFloorTps: message.tpsFloor,
   };
-  ids = message.models.map((_, at) => digits(at) as ModelId);
+  ids = message.models.map((_, k) => digits(k) as ModelId);
   fits = message.machines.map((machine) =>
     Object.fromEntries(
-      ids.flatMap((id, k) =>
-        machine.fits[k]
-          ? [
-              [
-                id,
-                {
-                  slots: machine.slots[k]!,
-                  decodeTps: machine.tps[k]!,
-                  prefillTps: machine.prefillTps[k]!,
-                  loadSeconds: machine.loadS[k]!,
-                  onDisk: true,
-                },
-              ],
-            ]
-          : [],
-      ),
+      ids.flatMap((id, k) => (machine.fits[k] === true ? [[id, fitnessOf(machine, k)] as const] : [])),
     ),
   );
+}
+
+function fitnessOf({ slots, tps, prefillTps, loadS }: Init["machines"][number], k: number): Fitness {
+  return {
+    slots: at(slots, k),
+    decodeTps: at(tps, k),
+    prefillTps: at(prefillTps, k),
+    loadSeconds: at(loadS, k),
+    onDisk: true,
+  };
+}
+
+function at<T>(list: readonly T[], index: number): T {
+  const entry = list[index];
+  if (entry === undefined) throw new RangeError(`no entry ${index} of ${list.length}`);
+  return entry;
 }
 
 function switches(message: Tick): [number, number][] {
@@ -79,10 +79,10 @@ function switches(message: Tick): [number, number][] {
     state,
     {
       now: message.t * 1000,
-      elapsedSeconds: init!.tickS,
+      elapsedSeconds: config.tickSeconds,
       models: ids.map((modelId) => ({ modelId, floor: 0, cap: null, priority: 1 })),
       demand: message.models.map(({ offered, good, meanPrompt, meanOutput }, k) => ({
-        modelId: ids[k]!,
+        modelId: at(ids, k),
         offered,
         good,
         promptTokensMean: offered > 0 ? meanPrompt : null,
@@ -96,8 +96,8 @@ function switches(message: Tick): [number, number][] {
         assignedAt: machine.assignedAt * 1000,
         isPinned: false,
         isManageable: true,
-        fits: fits[m]!,
-        cooldownUntil: Object.fromEntries(ids.map((id, k) => [id, machine.cooldownUntil[k]! * 1000])),
+        fits: at(fits, m),
+        cooldownUntil: Object.fromEntries(ids.map((id, k) => [id, at(machine.cooldownUntil, k) * 1000])),
         inFlight: machine.inflight,
       })),
     },

@@ -1,4 +1,3 @@
-import type { ModelId } from "../../protocol/ids.ts";
 import { planningRate } from "./demand.ts";
 import type {
   ModelEstimate,
@@ -7,11 +6,17 @@ import type {
   PlacementModel,
   StayReason,
 } from "./types.ts";
-import { expectedServed } from "./value.ts";
+import { expectedServed, shortChance } from "./value.ts";
 
-/** The planner's working copy of the fleet: pools with their capacity, and rows of capacity per machine. Moves change it. */
+/** The planner's working copy of the fleet: pools with their capacity, and what each kind of machine can serve. */
+
+export interface KnownModel {
+  readonly model: PlacementModel;
+  readonly estimate: ModelEstimate;
+}
 
 export interface Pool {
+  readonly index: number;
   readonly model: PlacementModel;
   readonly mean: number;
   readonly deviation: number;
@@ -24,17 +29,31 @@ export interface Pool {
   held: number;
   serving: number;
   loading: number;
-  /** Weighted value of the present capacity. */
+  /** Weighted value of the present capacity, and of a little more of it. */
   value: number;
+  slope: number;
+}
+
+/**
+ * Machines with the same `fits` object, with one entry per pool. Requests/s are slots / (prompt / prefill + output / decode).
+ */
+export interface Kind {
+  machines: number;
+  /** 0 where it does not fit or is too slow. */
+  readonly capacities: Float64Array;
+  /** How long one request takes. */
+  readonly seconds: Float64Array;
+  readonly loadSeconds: Float64Array;
+  /** What a move must gain. */
+  readonly gates: Float64Array;
+  readonly best: number;
 }
 
 export interface Seat {
   readonly machine: PlacementMachine;
-  /** Requests/s per pool, 0 where it cannot be placed. */
-  readonly capacities: Float64Array;
-  readonly best: number;
-  /** Index of the pool that its capacity counts for; -1 for none. */
-  readonly pool: number;
+  readonly kind: Kind;
+  /** The pool that its capacity counts for. */
+  readonly pool: Pool | null;
   /** Why it cannot move whatever the gain; null if it may. */
   readonly stays: StayReason | null;
 }
@@ -46,88 +65,145 @@ export interface Fleet {
   readonly pending: number;
 }
 
-export function poolValue(pool: Pool, capacity: number): number {
-  return pool.weight * expectedServed(pool.mean, pool.deviation, Math.max(0, capacity));
-}
-
-/** Requests/s = slots / (prompt / prefill + output / decode); 0 if it does not fit or is too slow. */
-function capacityOf(
-  machine: PlacementMachine,
-  modelId: ModelId,
-  { promptTokens, outputTokens }: ModelEstimate,
-  config: PlacementConfig,
-): number {
-  const fit = machine.fits[modelId];
-  if (fit === undefined || fit.decodeTps < config.decodeFloorTps) return 0;
-  return fit.slots / (promptTokens / fit.prefillTps + outputTokens / fit.decodeTps);
-}
-
 export function fleetOf(
-  models: readonly PlacementModel[],
+  models: readonly KnownModel[],
   machines: readonly PlacementMachine[],
-  estimates: readonly ModelEstimate[],
   now: number,
   config: PlacementConfig,
 ): Fleet {
-  const index = new Map(models.map(({ modelId }, at) => [modelId, at]));
-  const seats = machines.map((machine): Seat => {
-    const capacities = new Float64Array(models.length);
-    for (const [at, { modelId }] of models.entries()) {
-      capacities[at] = capacityOf(machine, modelId, estimates[at]!, config);
-    }
-    const best = capacities.reduce((most, capacity) => Math.max(most, capacity), 0);
-    const holds = machine.model === null ? -1 : (index.get(machine.model) ?? -1);
-    const pool = counts(machine, now) && (capacities[holds] ?? 0) > 0 ? holds : -1;
-    return { machine, capacities, best, pool, stays: immovable(machine, best, now, config) };
+  const kinds = new Map<PlacementMachine["fits"], Kind>();
+  const kindOf = ({ fits }: PlacementMachine): Kind => {
+    const kind = kinds.get(fits) ?? newKind(fits, models, config);
+    kind.machines += 1;
+    kinds.set(fits, kind);
+    return kind;
+  };
+  const kindsInOrder = machines.map(kindOf);
+  const pools = models.map((known, index) => emptyPool(known, index, [...kinds.values()], config));
+  const byModel = new Map(pools.map((pool) => [pool.model.modelId, pool]));
+  const seats = machines.flatMap((machine, at): Seat[] => {
+    const kind = kindsInOrder[at];
+    if (kind === undefined) return [];
+    const pool =
+      machine.model === null || !counts(machine, now) ? null : (byModel.get(machine.model) ?? null);
+    const served = pool !== null && capacityIn(kind, pool) > 0 ? pool : null;
+    if (served !== null) addTo(served, capacityIn(kind, served), isMoving(machine));
+    return [{ machine, kind, pool: served, stays: immovable(machine, kind.best, now, config) }];
   });
-  const pools = models.map((model, at) => poolOf(model, at, estimates[at]!, seats, config));
+  for (const pool of pools) revalue(pool);
   const pending = machines.filter((machine) => isMoving(machine) && counts(machine, now)).length;
   return { pools, seats, pending };
 }
 
-function poolOf(
-  model: PlacementModel,
-  at: number,
-  estimated: ModelEstimate,
-  seats: readonly Seat[],
+export function capacityIn(kind: Kind, pool: Pool): number {
+  return kind.capacities[pool.index] ?? 0;
+}
+
+export function poolValue(pool: Pool, capacity: number): number {
+  return pool.weight * expectedServed(pool.mean, pool.deviation, Math.max(0, capacity));
+}
+
+/** Moves the capacity of one machine from one pool to another. */
+export function transfer(kind: Kind, from: Pool | null, to: Pool): void {
+  if (from !== null) {
+    from.capacity -= capacityIn(kind, from);
+    from.held -= 1;
+    from.serving -= 1;
+    revalue(from);
+  }
+  addTo(to, capacityIn(kind, to), true);
+  revalue(to);
+}
+
+function addTo(pool: Pool, capacity: number, isLoading: boolean): void {
+  pool.capacity += capacity;
+  pool.held += 1;
+  if (isLoading) pool.loading += 1;
+  else pool.serving += 1;
+}
+
+function revalue(pool: Pool): void {
+  pool.value = poolValue(pool, pool.capacity);
+  pool.slope = pool.weight * shortChance(pool.mean, pool.deviation, Math.max(0, pool.capacity));
+}
+
+/** Weights that have to be downloaded first raise the gate by this share. */
+const DOWNLOAD_SURCHARGE = 0.25;
+
+function newKind(
+  fits: PlacementMachine["fits"],
+  models: readonly KnownModel[],
+  config: PlacementConfig,
+): Kind {
+  const capacities = new Float64Array(models.length);
+  const seconds = new Float64Array(models.length);
+  const loadSeconds = new Float64Array(models.length);
+  const gates = new Float64Array(models.length);
+  let best = 0;
+  for (const [at, { model, estimate }] of models.entries()) {
+    const fit = fits[model.modelId];
+    if (fit === undefined) continue;
+    const each = estimate.promptTokens / fit.prefillTps + estimate.outputTokens / fit.decodeTps;
+    const capacity = fit.decodeTps < config.decodeFloorTps ? 0 : fit.slots / each;
+    seconds[at] = each;
+    capacities[at] = capacity;
+    loadSeconds[at] = fit.loadSeconds;
+    gates[at] = config.kappa * (fit.onDisk ? 1 : 1 + DOWNLOAD_SURCHARGE);
+    best = Math.max(best, capacity);
+  }
+  return { machines: 0, capacities, seconds, loadSeconds, gates: gates.map((gate) => gate * best), best };
+}
+
+/** Of more kinds than this, evenly spaced ones are taken for a median. */
+const MEDIAN_SAMPLE = 256;
+
+/** Median over the machines that can serve a pool of how long one of its requests takes. */
+function medianSeconds(index: number, kinds: readonly Kind[]): number {
+  const stride = Math.ceil(kinds.length / MEDIAN_SAMPLE);
+  const sample = kinds
+    .filter(({ capacities }, at) => at % stride === 0 && (capacities[index] ?? 0) > 0)
+    .map(({ seconds, machines }) => ({ seconds: seconds[index] ?? 1, machines }))
+    .toSorted((a, b) => a.seconds - b.seconds);
+  let left = sample.reduce((sum, { machines }) => sum + machines, 0) / 2;
+  for (const { seconds, machines } of sample) {
+    left -= machines;
+    if (left < 0) return seconds;
+  }
+  return sample.at(-1)?.seconds ?? 1;
+}
+
+function emptyPool(
+  { model, estimate }: KnownModel,
+  index: number,
+  kinds: readonly Kind[],
   config: PlacementConfig,
 ): Pool {
-  const mean = planningRate(estimated);
-  let [capacity, held, serving, loading, fitting, sum] = [0, 0, 0, 0, 0, 0];
-  const busy: number[] = [];
-  for (const { machine, capacities, pool } of seats) {
-    const own = capacities[at]!;
-    if (own > 0) {
-      fitting += 1;
-      sum += own;
-      busy.push(machine.fits[model.modelId]!.slots / own);
-    }
-    if (pool !== at) continue;
-    capacity += own;
-    held += 1;
-    if (isMoving(machine)) loading += 1;
-    else serving += 1;
+  const mean = planningRate(estimate);
+  let [fitting, sum] = [0, 0];
+  for (const { machines, capacities } of kinds) {
+    const own = capacities[index] ?? 0;
+    if (own > 0) fitting += machines;
+    sum += machines * own;
   }
-  const secondsEach = busy.length === 0 ? 1 : busy.toSorted((a, b) => a - b)[busy.length >> 1]!;
-  const pool = {
+  return {
+    index,
     model,
     mean,
     // Square-root staffing: requests in service vary like dispersion * mean * seconds; small pools get more headroom.
-    deviation: Math.sqrt((estimated.dispersion * mean) / secondsEach + 1e-9),
-    weight: model.priority * (1 + config.fairness * estimated.missShare),
+    deviation: Math.sqrt((estimate.dispersion * mean) / medianSeconds(index, kinds) + 1e-9),
+    weight: model.priority * (1 + config.fairness * estimate.missShare),
     keeps: Math.max(model.floor, mean > 0 ? 1 : 0),
     perMachine: fitting === 0 ? 0 : sum / fitting,
-    capacity,
-    held,
-    serving,
-    loading,
+    capacity: 0,
+    held: 0,
+    serving: 0,
+    loading: 0,
     value: 0,
+    slope: 0,
   };
-  pool.value = poolValue(pool, capacity);
-  return pool;
 }
 
-export function isMoving({ state }: PlacementMachine): boolean {
+function isMoving({ state }: PlacementMachine): boolean {
   return state === "draining" || state === "loading";
 }
 

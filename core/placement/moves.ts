@@ -1,23 +1,42 @@
-import { poolValue, type Fleet, type Pool, type Seat } from "./fleet.ts";
-import type { Move, MoveReason, PlacementConfig, Stay } from "./types.ts";
+import type { ModelId } from "../../protocol/ids.ts";
+import { capacityIn, poolValue, transfer, type Fleet, type Kind, type Pool, type Seat } from "./fleet.ts";
+import type { Move, MoveReason, PlacementConfig, Stay, StayReason } from "./types.ts";
 
 /**
  * Greedy moves by marginal value: again and again the move that wins the most expected requests/s, after what the donor loses and
- * a gate that stops thrash. Floors come before gains, unmanaged machines before managed ones.
-
+ * a gate that stops thrash. Floors come before gains; unmanaged machines pay a smaller gate.
  */
 
 interface Candidate {
-  readonly to: number;
+  readonly to: Pool;
   readonly won: number;
   readonly lost: number;
   readonly gate: number;
+  readonly gain: number;
   readonly reason: MoveReason;
-  /** Floors, then live pools without a machine, then gains; among equals unmanaged machines first. */
   readonly tier: number;
 }
 
+/** Machines that are alike for every move: of one kind, in one pool, without a cool-down. The planner compares groups. */
+interface Group {
+  readonly kind: Kind;
+  readonly pool: Pool | null;
+  readonly drains: boolean;
+  readonly isUnmanaged: boolean;
+  readonly cooling: ReadonlySet<string>;
+  /** In order; those before `moved` have moved. */
+  readonly seats: Seat[];
+  moved: number;
+  best: Candidate | null;
+}
+
+/** Floors, then pools with demand and no machine, then gains; what gains nothing is only for a machine that holds nothing. */
+const TIER = { floor: 3, first: 2, gain: 1, empty: 0 } as const;
+
 const GAIN_OF_EMPTY = 1e-6;
+
+/** Share of the gate that an unmanaged machine pays: it was placed by nobody, so no placement is undone. */
+const UNMANAGED_GATE = 0.5;
 
 export function chooseMoves(
   fleet: Fleet,
@@ -26,59 +45,96 @@ export function chooseMoves(
   config: PlacementConfig,
 ): { moves: Move[]; stays: Stay[] } {
   const { seats, pools } = fleet;
-  const moved = new Set<Seat>();
+  const groups = groupsOf(seats, now);
   const moves: Move[] = [];
-  const best = seats.map((seat) => bestOf(seat, pools, now, config));
+  for (const group of groups) group.best = bestOf(group, config, pools, null);
   while (moves.length < budget) {
-    const at = largest(best, pools);
-    if (at === -1) break;
-    const seat = seats[at]!;
-    const choice = best[at]!;
-    moves.push(moveOf(seat, choice, pools));
-    moved.add(seat);
-    apply(seat, choice.to, pools);
-    // Only two pools changed: other rows are compared with the two new entries.
-    const changed = [seat.pool, choice.to];
-    for (const [other, candidate] of seats.entries()) {
-      const kept = best[other] ?? null;
-      const isStale = changed.includes(candidate.pool) || (kept !== null && changed.includes(kept.to));
-      if (moved.has(candidate)) best[other] = null;
-      else if (isStale) best[other] = bestOf(candidate, pools, now, config);
-      else best[other] = bestOf(candidate, pools, now, config, changed, kept);
-    }
+    const group = leading(groups);
+    const choice = group?.best ?? null;
+    const seat = group?.seats[group.moved];
+    if (group === undefined || choice === null || seat === undefined) break;
+    moves.push(moveOf(seat, choice));
+    group.moved += 1;
+    transfer(group.kind, group.pool, choice.to);
+    const changed = [group.pool, choice.to].filter((pool) => pool !== null);
+    for (const other of groups) other.best = refreshed(other, changed, pools, config);
   }
-  const stays = seats.flatMap((seat, at) => (moved.has(seat) ? [] : [stayOf(seat, best[at]!, pools, now)]));
-  return { moves, stays };
+  const moved = new Set(groups.flatMap((group) => group.seats.slice(0, group.moved)));
+  return { moves, stays: staysOf(seats, groups, moved, pools) };
+}
+
+function groupsOf(seats: readonly Seat[], now: number): Group[] {
+  const alike = new Map<Kind, Map<number, Group>>();
+  const groups: Group[] = [];
+  for (const seat of seats) {
+    if (seat.stays !== null) continue;
+    const { machine, kind, pool } = seat;
+    const drains = machine.inFlight > 0;
+    const isUnmanaged = machine.state === "unmanaged";
+    const cooling = coolingOf(machine.cooldownUntil, now);
+    const key = ((pool?.index ?? -1) + 1) * 4 + (drains ? 2 : 0) + (isUnmanaged ? 1 : 0);
+    const byKey = alike.get(kind) ?? new Map<number, Group>();
+    const known = cooling.size === 0 ? byKey.get(key) : undefined;
+    if (known !== undefined) {
+      known.seats.push(seat);
+      continue;
+    }
+    const group = { kind, pool, drains, isUnmanaged, cooling, seats: [seat], moved: 0, best: null };
+    groups.push(group);
+    if (cooling.size === 0) alike.set(kind, byKey.set(key, group));
+  }
+  return groups;
+}
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+function coolingOf(until: Readonly<Record<ModelId, number>>, now: number): ReadonlySet<string> {
+  let cooling: Set<string> | null = null;
+  for (const modelId in until) {
+    if ((Reflect.get(until, modelId) ?? 0) > now) cooling = (cooling ?? new Set()).add(modelId);
+  }
+  return cooling ?? NOTHING;
+}
+
+/** A move changed two pools: rows that do not depend on them are compared with their new entries only. */
+function refreshed(
+  group: Group,
+  changed: readonly Pool[],
+  pools: readonly Pool[],
+  config: PlacementConfig,
+): Candidate | null {
+  const isStale =
+    (group.pool !== null && changed.includes(group.pool)) ||
+    (group.best !== null && changed.includes(group.best.to));
+  if (isStale) return bestOf(group, config, pools, null);
+  return bestOf(group, config, changed, group.best);
 }
 
 function bestOf(
-  seat: Seat,
-  pools: readonly Pool[],
-  now: number,
+  group: Group,
   config: PlacementConfig,
-  targets?: readonly number[],
-  start: Candidate | null = null,
+  targets: readonly Pool[],
+  start: Candidate | null,
 ): Candidate | null {
-  const { machine, capacities, pool: from } = seat;
-  const donor = pools[from];
-  if (seat.stays !== null || (donor !== undefined && keepsAll(donor))) return null;
-  const lost = donor === undefined ? 0 : donor.value - poolValue(donor, donor.capacity - capacities[from]!);
+  const { kind, pool: from, cooling } = group;
+  if (group.moved === group.seats.length || (from !== null && keepsAll(from))) return null;
+  const lost = from === null ? 0 : from.value - poolValue(from, from.capacity - capacityIn(kind, from));
+  const drain = group.drains ? config.drainSeconds : 0;
+  const share = group.isUnmanaged ? UNMANAGED_GATE : 1;
   let best = start;
-  for (const to of targets ?? pools.keys()) {
-    const pool = pools[to];
-    if (pool === undefined) continue;
-    const own = capacities[to]!;
-    const { modelId, cap } = pool.model;
-    if (own === 0 || to === from || (cap !== null && pool.held >= cap)) continue;
-    if ((machine.cooldownUntil[modelId] ?? 0) > now) continue;
-    const fit = machine.fits[modelId]!;
-    const delay = fit.loadSeconds + (machine.state === "serving" ? config.drainSeconds : 0);
+  for (const to of targets) {
+    const own = capacityIn(kind, to);
+    const { modelId, cap } = to.model;
+    if (own === 0 || to === from || (cap !== null && to.held >= cap)) continue;
+    const delay = (kind.loadSeconds[to.index] ?? 0) + drain;
     const useful = Math.max(0, 1 - delay / config.horizonSeconds);
-    const won = (poolValue(pool, pool.capacity + own) - pool.value) * useful;
-    const disk = fit.onDisk ? 1 : 1.25;
-    const gate = donor === undefined ? GAIN_OF_EMPTY : config.kappa * seat.best * disk;
-    const candidate = { to, won, lost, gate, ...rank(seat, pool, won - lost - gate) };
-    if (candidate.tier >= 0 && (best === null || isBetter(candidate, best, pools))) best = candidate;
+    const gate = from === null ? GAIN_OF_EMPTY : (kind.gates[to.index] ?? 0) * share;
+    const most = to.slope * own * useful - lost - gate;
+    if (from !== null && to.held >= to.keeps && most <= Math.max(0, best?.gain ?? 0)) continue;
+    if (cooling.size > 0 && cooling.has(modelId)) continue;
+    const won = (poolValue(to, to.capacity + own) - to.value) * useful;
+    const candidate = candidateOf(from, { to, won, lost, gate, gain: won - lost - gate });
+    if (candidate !== null && (best === null || isBetter(candidate, best))) best = candidate;
   }
   return best;
 }
@@ -88,77 +144,74 @@ function keepsAll(pool: Pool): boolean {
   return pool.held <= pool.keeps;
 }
 
-function rank(seat: Seat, pool: Pool, gain: number): { tier: number; reason: MoveReason } {
-  const unmanaged = seat.machine.state === "unmanaged" ? 1 : 0;
-  if (pool.held < pool.model.floor) return { tier: 6 + unmanaged, reason: "floor" };
-  if (pool.held < pool.keeps) return { tier: 4 + unmanaged, reason: "demand_gain" };
-  if (gain > 0) return { tier: 2 + unmanaged, reason: "demand_gain" };
-  return { tier: seat.pool === -1 && pool.mean > 0 ? 0 : -1, reason: "placed_empty" };
+function candidateOf(from: Pool | null, value: Omit<Candidate, "tier" | "reason">): Candidate | null {
+  const { to, gain } = value;
+  if (to.held < to.model.floor) return { ...value, tier: TIER.floor, reason: "floor" };
+  if (to.held < to.keeps) return { ...value, tier: TIER.first, reason: "demand_gain" };
+  if (gain > 0) return { ...value, tier: TIER.gain, reason: "demand_gain" };
+  return from === null && to.mean > 0 ? { ...value, tier: TIER.empty, reason: "placed_empty" } : null;
 }
 
-function isBetter(a: Candidate, b: Candidate, pools: readonly Pool[]): boolean {
-  if (a.tier >> 1 !== b.tier >> 1) return a.tier > b.tier;
-  const [forA, forB] = [pools[a.to]!, pools[b.to]!];
-  if (a.tier >= 4 && forA.model.priority !== forB.model.priority) {
-    return forA.model.priority > forB.model.priority;
-  }
+function isBetter(a: Candidate, b: Candidate): boolean {
   if (a.tier !== b.tier) return a.tier > b.tier;
-  if (a.tier === 0) return need(forA) > need(forB);
-  return a.won - a.lost - a.gate > b.won - b.lost - b.gate;
+  if (a.tier >= TIER.first && a.to.model.priority !== b.to.model.priority) {
+    return a.to.model.priority > b.to.model.priority;
+  }
+  if (a.tier === TIER.empty) return need(a.to) > need(b.to);
+  return a.gain > b.gain;
 }
 
 function need(pool: Pool): number {
   return pool.mean / (pool.capacity + 1e-9);
 }
 
-function largest(best: readonly (Candidate | null)[], pools: readonly Pool[]): number {
-  let at = -1;
-  for (const [other, candidate] of best.entries()) {
-    if (candidate !== null && (at === -1 || isBetter(candidate, best[at]!, pools))) at = other;
+function leading(groups: readonly Group[]): Group | undefined {
+  let leader: Group | undefined;
+  for (const group of groups) {
+    if (group.best === null) continue;
+    if (leader === undefined || leader.best === null || isBetter(group.best, leader.best)) leader = group;
   }
-  return at;
+  return leader;
 }
 
-function apply(seat: Seat, to: number, pools: readonly Pool[]): void {
-  const donor = pools[seat.pool];
-  if (donor !== undefined) {
-    donor.capacity -= seat.capacities[seat.pool]!;
-    donor.held -= 1;
-    donor.serving -= 1;
-    donor.value = poolValue(donor, donor.capacity);
+function moveOf({ machine, pool }: Seat, { to, won, lost, gate, reason }: Candidate): Move {
+  const { machineId } = machine;
+  return { machineId, from: pool?.model.modelId ?? null, to: to.model.modelId, reason, won, lost, gate };
+}
+
+function staysOf(
+  seats: readonly Seat[],
+  groups: readonly Group[],
+  moved: ReadonlySet<Seat>,
+  pools: readonly Pool[],
+): Stay[] {
+  const verdicts = new Map<Seat, Omit<Stay, "machineId">>();
+  for (const group of groups) {
+    const { best } = group;
+    const verdict = {
+      reason: reasonOf(group, pools),
+      bestTarget: best?.to.model.modelId ?? null,
+      bestGain: best?.gain ?? null,
+    };
+    for (const seat of group.seats) verdicts.set(seat, verdict);
   }
-  const target = pools[to]!;
-  target.capacity += seat.capacities[to]!;
-  target.held += 1;
-  target.loading += 1;
-  target.value = poolValue(target, target.capacity);
+  return seats.flatMap((seat): Stay[] => {
+    if (moved.has(seat)) return [];
+    const { machineId } = seat.machine;
+    const { reason, bestTarget, bestGain } = verdicts.get(seat) ?? NO_TARGET;
+    return [{ machineId, reason: seat.stays ?? reason, bestTarget, bestGain }];
+  });
 }
 
-function moveOf({ machine }: Seat, choice: Candidate, pools: readonly Pool[]): Move {
-  const { won, lost, gate, reason } = choice;
-  const from = machine.model;
-  return { machineId: machine.machineId, from, to: pools[choice.to]!.model.modelId, reason, won, lost, gate };
-}
+const NO_TARGET = { reason: "no_gain", bestTarget: null, bestGain: null } as const;
 
-function stayOf(seat: Seat, best: Candidate | null, pools: readonly Pool[], now: number): Stay {
-  const { machine, stays } = seat;
-  const bestTarget = best === null ? null : pools[best.to]!.model.modelId;
-  const bestGain = best === null ? null : best.won - best.lost - best.gate;
-  return {
-    machineId: machine.machineId,
-    reason: stays ?? reasonOf(seat, best, pools, now),
-    bestTarget,
-    bestGain,
-  };
-}
-
-function reasonOf(seat: Seat, best: Candidate | null, pools: readonly Pool[], now: number): Stay["reason"] {
+function reasonOf({ kind, pool, cooling, best }: Group, pools: readonly Pool[]): StayReason {
   if (best !== null) return "budget";
-  const donor = pools[seat.pool];
-  if (donor !== undefined && keepsAll(donor)) {
-    return donor.held <= donor.model.floor ? "pool_at_floor" : "last_of_pool";
+  if (pool !== null && keepsAll(pool)) {
+    return pool.held <= pool.model.floor ? "pool_at_floor" : "last_of_pool";
   }
-  const others = pools.filter((_, at) => at !== seat.pool && seat.capacities[at]! > 0);
-  const cooling = others.every(({ model }) => (seat.machine.cooldownUntil[model.modelId] ?? 0) > now);
-  return others.length > 0 && cooling ? "cooldown" : "no_gain";
+  if (cooling.size === 0) return "no_gain";
+  const others = pools.filter((other) => other !== pool && capacityIn(kind, other) > 0);
+  const areCooling = others.every(({ model }) => cooling.has(model.modelId));
+  return others.length > 0 && areCooling ? "cooldown" : "no_gain";
 }

@@ -2,7 +2,6 @@ import { estimate } from "./demand.ts";
 import { fleetOf, type Pool } from "./fleet.ts";
 import { chooseMoves } from "./moves.ts";
 import type {
-  ModelEstimate,
   ModelPlan,
   PlacementConfig,
   PlacementInput,
@@ -24,19 +23,26 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
   const hasStarted =
     input.demand.some(({ offered }) => offered > 0) ||
     Object.values(state.estimates).some(({ fast }) => fast !== null);
-  const estimates = models.map(({ modelId }) =>
-    estimate(state.estimates[modelId], counted.get(modelId), seconds, hasStarted, config),
-  );
+  const known = models.map((model) => ({
+    model,
+    estimate: estimate(
+      state.estimates[model.modelId],
+      counted.get(model.modelId),
+      seconds,
+      hasStarted,
+      config,
+    ),
+  }));
   const count = machines.filter((machine) => machine.state !== "offline").length;
   const next = watch(state, now, count, config);
-  const fleet = fleetOf(models, machines, estimates, now, config);
-  const halt = haltOf(estimates, now < next.frozenUntil);
+  const fleet = fleetOf(known, machines, now, config);
+  const halt = haltOf(hasStarted, now < next.frozenUntil);
   const room = Math.min(config.maxLoadsPerTick, config.maxPendingLoads - fleet.pending);
   const { moves, stays } = chooseMoves(fleet, halt === null ? room : 0, now, config);
   return {
     state: {
       ...next,
-      estimates: Object.fromEntries(models.map(({ modelId }, at) => [modelId, estimates[at]!])),
+      estimates: Object.fromEntries(known.map((each) => [each.model.modelId, each.estimate])),
     },
     moves,
     machines: halt === null ? stays : stays.map((stay) => ({ ...stay, reason: halt })),
@@ -49,9 +55,9 @@ function compare(a: string, b: string): number {
 }
 
 /** After a restart nothing is known: what machines hold stays until a first arrival. */
-function haltOf(estimates: readonly ModelEstimate[], isFrozen: boolean): StayReason | null {
+function haltOf(hasStarted: boolean, isFrozen: boolean): StayReason | null {
   if (isFrozen) return "frozen";
-  return estimates.every(({ fast }) => fast === null) ? "no_demand_seen" : null;
+  return hasStarted ? null : "no_demand_seen";
 }
 
 /** At least this many machines must vanish at once before it is taken for a fault of the network. */

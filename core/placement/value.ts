@@ -23,3 +23,10 @@ export function expectedServed(mean: number, deviation: number, capacity: number
   const density = Math.exp(-0.5 * u * u) / SQRT_TAU;
   return mean - deviation * (density - u * upperTail(u, density));
 }
+
+/** P(D > capacity): what a little more capacity would serve. As the served demand is concave, no increment serves a larger share. */
+export function shortChance(mean: number, deviation: number, capacity: number): number {
+  const u = (capacity - mean) / deviation;
+  if (Math.abs(u) > 8) return u > 0 ? 0 : 1;
+  return upperTail(u, Math.exp(-0.5 * u * u) / SQRT_TAU);
+}
