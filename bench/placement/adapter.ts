@@ -1,4 +1,4 @@
-/* Drives the planner from a simulator: one JSON line in, one JSON line out. */
+/* Drives the planner from a simulator: one JSON line in, one JSON line out. Knobs can be set by arguments such as `kappa=0.1`. */
 import { createInterface } from "node:readline";
 
 import { DEFAULT_PLACEMENT_CONFIG, EMPTY_PLACEMENT_STATE } from "../../core/placement/config.ts";
@@ -44,6 +44,7 @@ let [ids, fits]: [ModelId[], Record<ModelId, Fitness>[]] = [[], []];
 function begin(message: Init): void {
   config = {
     ...DEFAULT_PLACEMENT_CONFIG,
+    ...Object.fromEntries(process.argv.slice(2).map(knobOf)),
     tickSeconds: message.tickS,
     maxLoadsPerTick: message.budget,
     maxPendingLoads: message.pendingCap,
@@ -56,6 +57,12 @@ function begin(message: Init): void {
       ids.flatMap((id, k) => (machine.fits[k] === true ? [[id, fitnessOf(machine, k)] as const] : [])),
     ),
   );
+}
+
+function knobOf(argument: string): [string, number] {
+  const [name = "", value] = argument.split("=");
+  if (!(name in DEFAULT_PLACEMENT_CONFIG)) throw new RangeError(`no knob ${name}`);
+  return [name, Number(value)];
 }
 
 function fitnessOf({ slots, tps, prefillTps, loadS }: Init["machines"][number], k: number): Fitness {

@@ -9,7 +9,7 @@ export const DEFAULT_PLACEMENT_CONFIG: PlacementConfig = {
   decodeFloorTps: 15,
   horizonSeconds: 900,
   kappa: 0.08,
-  fastSeconds: 120,
+  fastSeconds: 150,
   slowSeconds: 900,
   fairness: 1,
   drainSeconds: 15,

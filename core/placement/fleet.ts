@@ -1,5 +1,6 @@
 import { planningRate } from "./demand.ts";
 import type {
+  Fitness,
   ModelEstimate,
   PlacementConfig,
   PlacementMachine,
@@ -34,18 +35,12 @@ export interface Pool {
   slope: number;
 }
 
-/**
- * Machines with the same `fits` object, with one entry per pool. Requests/s are slots / (prompt / prefill + output / decode).
- */
+/** Machines with the same `fits` object. */
 export interface Kind {
+  readonly fits: PlacementMachine["fits"];
   machines: number;
-  /** 0 where it does not fit or is too slow. */
+  /** Requests/s per pool: slots / (prompt / prefill + output / decode), 0 where it does not fit or is too slow. */
   readonly capacities: Float64Array;
-  /** How long one request takes. */
-  readonly seconds: Float64Array;
-  readonly loadSeconds: Float64Array;
-  /** What a move must gain. */
-  readonly gates: Float64Array;
   readonly best: number;
 }
 
@@ -71,18 +66,11 @@ export function fleetOf(
   now: number,
   config: PlacementConfig,
 ): Fleet {
-  const kinds = new Map<PlacementMachine["fits"], Kind>();
-  const kindOf = ({ fits }: PlacementMachine): Kind => {
-    const kind = kinds.get(fits) ?? newKind(fits, models, config);
-    kind.machines += 1;
-    kinds.set(fits, kind);
-    return kind;
-  };
-  const kindsInOrder = machines.map(kindOf);
+  const kinds = kindsOf(models, machines, config);
   const pools = models.map((known, index) => emptyPool(known, index, [...kinds.values()], config));
   const byModel = new Map(pools.map((pool) => [pool.model.modelId, pool]));
-  const seats = machines.flatMap((machine, at): Seat[] => {
-    const kind = kindsInOrder[at];
+  const seats = machines.flatMap((machine): Seat[] => {
+    const kind = kinds.get(machine.fits);
     if (kind === undefined) return [];
     const pool =
       machine.model === null || !counts(machine, now) ? null : (byModel.get(machine.model) ?? null);
@@ -127,43 +115,55 @@ function revalue(pool: Pool): void {
   pool.slope = pool.weight * shortChance(pool.mean, pool.deviation, Math.max(0, pool.capacity));
 }
 
-/** Weights that have to be downloaded first raise the gate by this share. */
-const DOWNLOAD_SURCHARGE = 0.25;
-
-function newKind(
-  fits: PlacementMachine["fits"],
+function kindsOf(
   models: readonly KnownModel[],
+  machines: readonly PlacementMachine[],
   config: PlacementConfig,
-): Kind {
-  const capacities = new Float64Array(models.length);
-  const seconds = new Float64Array(models.length);
-  const loadSeconds = new Float64Array(models.length);
-  const gates = new Float64Array(models.length);
-  let best = 0;
-  for (const [at, { model, estimate }] of models.entries()) {
-    const fit = fits[model.modelId];
-    if (fit === undefined) continue;
-    const each = estimate.promptTokens / fit.prefillTps + estimate.outputTokens / fit.decodeTps;
-    const capacity = fit.decodeTps < config.decodeFloorTps ? 0 : fit.slots / each;
-    seconds[at] = each;
-    capacities[at] = capacity;
-    loadSeconds[at] = fit.loadSeconds;
-    gates[at] = config.kappa * (fit.onDisk ? 1 : 1 + DOWNLOAD_SURCHARGE);
-    best = Math.max(best, capacity);
+): Map<PlacementMachine["fits"], Kind> {
+  const kinds = new Map<PlacementMachine["fits"], Kind>();
+  for (const { fits } of machines) {
+    let kind = kinds.get(fits);
+    if (kind === undefined) {
+      const capacities = new Float64Array(models.length);
+      let [index, best] = [0, 0];
+      for (const { model, estimate } of models) {
+        const fit = fits[model.modelId];
+        const capacity = fit === undefined ? 0 : capacityOf(fit, estimate, config);
+        if (capacity > best) best = capacity;
+        capacities[index] = capacity;
+        index += 1;
+      }
+      kind = { fits, machines: 0, capacities, best };
+      kinds.set(fits, kind);
+    }
+    kind.machines += 1;
   }
-  return { machines: 0, capacities, seconds, loadSeconds, gates: gates.map((gate) => gate * best), best };
+  return kinds;
+}
+
+function capacityOf(fit: Fitness, estimate: ModelEstimate, { decodeFloorTps }: PlacementConfig): number {
+  return fit.decodeTps < decodeFloorTps ? 0 : fit.slots / secondsOf(fit, estimate);
+}
+
+/** How long one request takes. */
+function secondsOf({ prefillTps, decodeTps }: Fitness, estimate: ModelEstimate): number {
+  return estimate.promptTokens / prefillTps + estimate.outputTokens / decodeTps;
 }
 
 /** Of more kinds than this, evenly spaced ones are taken for a median. */
 const MEDIAN_SAMPLE = 256;
 
 /** Median over the machines that can serve a pool of how long one of its requests takes. */
-function medianSeconds(index: number, kinds: readonly Kind[]): number {
+function medianSeconds({ model, estimate }: KnownModel, index: number, kinds: readonly Kind[]): number {
   const stride = Math.ceil(kinds.length / MEDIAN_SAMPLE);
-  const sample = kinds
-    .filter(({ capacities }, at) => at % stride === 0 && (capacities[index] ?? 0) > 0)
-    .map(({ seconds, machines }) => ({ seconds: seconds[index] ?? 1, machines }))
-    .toSorted((a, b) => a.seconds - b.seconds);
+  const sample: { seconds: number; machines: number }[] = [];
+  for (let at = 0; at < kinds.length; at += stride) {
+    const kind = kinds[at];
+    const fit = kind?.fits[model.modelId];
+    if (kind === undefined || fit === undefined || (kind.capacities[index] ?? 0) === 0) continue;
+    sample.push({ seconds: secondsOf(fit, estimate), machines: kind.machines });
+  }
+  sample.sort((a, b) => a.seconds - b.seconds);
   let left = sample.reduce((sum, { machines }) => sum + machines, 0) / 2;
   for (const { seconds, machines } of sample) {
     left -= machines;
@@ -172,12 +172,8 @@ function medianSeconds(index: number, kinds: readonly Kind[]): number {
   return sample.at(-1)?.seconds ?? 1;
 }
 
-function emptyPool(
-  { model, estimate }: KnownModel,
-  index: number,
-  kinds: readonly Kind[],
-  config: PlacementConfig,
-): Pool {
+function emptyPool(known: KnownModel, index: number, kinds: readonly Kind[], config: PlacementConfig): Pool {
+  const { model, estimate } = known;
   const mean = planningRate(estimate);
   let [fitting, sum] = [0, 0];
   for (const { machines, capacities } of kinds) {
@@ -190,7 +186,7 @@ function emptyPool(
     model,
     mean,
     // Square-root staffing: requests in service vary like dispersion * mean * seconds; small pools get more headroom.
-    deviation: Math.sqrt((estimate.dispersion * mean) / medianSeconds(index, kinds) + 1e-9),
+    deviation: Math.sqrt((estimate.dispersion * mean) / medianSeconds(known, index, kinds) + 1e-9),
     weight: model.priority * (1 + config.fairness * estimate.missShare),
     keeps: Math.max(model.floor, mean > 0 ? 1 : 0),
     perMachine: fitting === 0 ? 0 : sum / fitting,

@@ -27,13 +27,20 @@ interface Group {
   /** In order; those before `moved` have moved. */
   readonly seats: Seat[];
   moved: number;
+  /** What its pool loses with one of them. */
+  lost: number;
   best: Candidate | null;
+  /** The best move may be worth less by now, but not more. */
+  isBound: boolean;
 }
 
 /** Floors, then pools with demand and no machine, then gains; what gains nothing is only for a machine that holds nothing. */
 const TIER = { floor: 3, first: 2, gain: 1, empty: 0 } as const;
 
 const GAIN_OF_EMPTY = 1e-6;
+
+/** Weights that have to be downloaded first raise the gate by this share. */
+const DOWNLOAD_SURCHARGE = 0.25;
 
 /** Share of the gate that an unmanaged machine pays: it was placed by nobody, so no placement is undone. */
 const UNMANAGED_GATE = 0.5;
@@ -47,18 +54,18 @@ export function chooseMoves(
   const { seats, pools } = fleet;
   const groups = groupsOf(seats, now);
   const moves: Move[] = [];
-  for (const group of groups) group.best = bestOf(group, config, pools, null);
+  for (const group of groups) evaluate(group, pools, config);
   while (moves.length < budget) {
-    const group = leading(groups);
+    const group = leading(groups, pools, config);
     const choice = group?.best ?? null;
     const seat = group?.seats[group.moved];
-    if (group === undefined || choice === null || seat === undefined) break;
+    if (group === null || choice === null || seat === undefined) break;
     moves.push(moveOf(seat, choice));
     group.moved += 1;
     transfer(group.kind, group.pool, choice.to);
-    const changed = [group.pool, choice.to].filter((pool) => pool !== null);
-    for (const other of groups) other.best = refreshed(other, changed, pools, config);
+    for (const other of groups) notice(other, group.pool, choice.to, pools, config);
   }
+  for (const group of groups) if (group.isBound) evaluate(group, pools, config);
   const moved = new Set(groups.flatMap((group) => group.seats.slice(0, group.moved)));
   return { moves, stays: staysOf(seats, groups, moved, pools) };
 }
@@ -79,7 +86,18 @@ function groupsOf(seats: readonly Seat[], now: number): Group[] {
       known.seats.push(seat);
       continue;
     }
-    const group = { kind, pool, drains, isUnmanaged, cooling, seats: [seat], moved: 0, best: null };
+    const group = {
+      kind,
+      pool,
+      drains,
+      isUnmanaged,
+      cooling,
+      seats: [seat],
+      moved: 0,
+      lost: 0,
+      best: null,
+      isBound: false,
+    };
     groups.push(group);
     if (cooling.size === 0) alike.set(kind, byKey.set(key, group));
   }
@@ -96,18 +114,30 @@ function coolingOf(until: Readonly<Record<ModelId, number>>, now: number): Reado
   return cooling ?? NOTHING;
 }
 
-/** A move changed two pools: rows that do not depend on them are compared with their new entries only. */
-function refreshed(
+function evaluate(group: Group, pools: readonly Pool[], config: PlacementConfig): void {
+  const { kind, pool } = group;
+  group.lost = pool === null ? 0 : pool.value - poolValue(pool, pool.capacity - capacityIn(kind, pool));
+  group.best = bestOf(group, config, pools, null);
+  group.isBound = false;
+}
+
+/**
+ * After a move. Values are concave, so only moves to the donor and moves out of the target became worth more: those are compared at
+ * once. What became worth less is kept as a bound, and evaluated when it would lead.
+ */
+function notice(
   group: Group,
-  changed: readonly Pool[],
+  from: Pool | null,
+  to: Pool,
   pools: readonly Pool[],
   config: PlacementConfig,
-): Candidate | null {
-  const isStale =
-    (group.pool !== null && changed.includes(group.pool)) ||
-    (group.best !== null && changed.includes(group.best.to));
-  if (isStale) return bestOf(group, config, pools, null);
-  return bestOf(group, config, changed, group.best);
+): void {
+  if (group.pool === to) {
+    evaluate(group, pools, config);
+    return;
+  }
+  if (group.best !== null && (group.best.to === to || group.pool === from)) group.isBound = true;
+  if (from !== null && group.pool !== from) group.best = bestOf(group, config, [from], group.best);
 }
 
 function bestOf(
@@ -116,27 +146,38 @@ function bestOf(
   targets: readonly Pool[],
   start: Candidate | null,
 ): Candidate | null {
-  const { kind, pool: from, cooling } = group;
+  const { kind, pool: from, cooling, lost } = group;
   if (group.moved === group.seats.length || (from !== null && keepsAll(from))) return null;
-  const lost = from === null ? 0 : from.value - poolValue(from, from.capacity - capacityIn(kind, from));
+  const { capacities, fits } = kind;
   const drain = group.drains ? config.drainSeconds : 0;
-  const share = group.isUnmanaged ? UNMANAGED_GATE : 1;
+  const gateOnDisk =
+    from === null ? GAIN_OF_EMPTY : config.kappa * kind.best * (group.isUnmanaged ? UNMANAGED_GATE : 1);
   let best = start;
+  let enough = enoughFor(from, lost + gateOnDisk, best);
   for (const to of targets) {
-    const own = capacityIn(kind, to);
+    const own = capacities[to.index] ?? 0;
+    if (own === 0 || to === from) continue;
+    // The value is concave: no more than its slope can be won.
+    if (to.slope * own <= enough && to.held >= to.keeps) continue;
     const { modelId, cap } = to.model;
-    if (own === 0 || to === from || (cap !== null && to.held >= cap)) continue;
-    const delay = (kind.loadSeconds[to.index] ?? 0) + drain;
-    const useful = Math.max(0, 1 - delay / config.horizonSeconds);
-    const gate = from === null ? GAIN_OF_EMPTY : (kind.gates[to.index] ?? 0) * share;
-    const most = to.slope * own * useful - lost - gate;
-    if (from !== null && to.held >= to.keeps && most <= Math.max(0, best?.gain ?? 0)) continue;
-    if (cooling.size > 0 && cooling.has(modelId)) continue;
+    if ((cap !== null && to.held >= cap) || cooling.has(modelId)) continue;
+    const fit = fits[modelId];
+    if (fit === undefined) continue;
+    const useful = Math.max(0, 1 - (fit.loadSeconds + drain) / config.horizonSeconds);
     const won = (poolValue(to, to.capacity + own) - to.value) * useful;
+    const gate = from === null || fit.onDisk ? gateOnDisk : gateOnDisk * (1 + DOWNLOAD_SURCHARGE);
     const candidate = candidateOf(from, { to, won, lost, gate, gain: won - lost - gate });
-    if (candidate !== null && (best === null || isBetter(candidate, best))) best = candidate;
+    if (candidate === null || (best !== null && !isBetter(candidate, best))) continue;
+    best = candidate;
+    enough = enoughFor(from, lost + gateOnDisk, best);
   }
   return best;
+}
+
+/** What a pool above its floor must win to be considered. Any pool will do for a machine that holds nothing. */
+function enoughFor(from: Pool | null, cost: number, best: Candidate | null): number {
+  const gain = best?.gain ?? 0;
+  return gain <= 0 && from === null ? -Infinity : cost + Math.max(0, gain);
 }
 
 /** The last machine, or one at the floor, is not given away. An idle pool without floor gives all. */
@@ -165,11 +206,17 @@ function need(pool: Pool): number {
   return pool.mean / (pool.capacity + 1e-9);
 }
 
-function leading(groups: readonly Group[]): Group | undefined {
-  let leader: Group | undefined;
+function leading(groups: readonly Group[], pools: readonly Pool[], config: PlacementConfig): Group | null {
+  let leader: Group | null = null;
+  let best: Candidate | null = null;
   for (const group of groups) {
-    if (group.best === null) continue;
-    if (leader === undefined || leader.best === null || isBetter(group.best, leader.best)) leader = group;
+    if (group.best === null || (best !== null && !isBetter(group.best, best))) continue;
+    if (group.isBound) {
+      evaluate(group, pools, config);
+      if (group.best === null || (best !== null && !isBetter(group.best, best))) continue;
+    }
+    leader = group;
+    best = group.best;
   }
   return leader;
 }
