@@ -150,6 +150,39 @@ describe("the planner", () => {
     expect(reasons(plan(before.state, anInput(after, 1, 60), config))).toEqual(new Set(["frozen"]));
   });
 
+  it("lets the demand of a model that comes later rise from 0", () => {
+    const first = planned(anInput(aFleet(4), 30, 0));
+    const later = plan(first.state, anInput(aFleet(4), 30, 30), config);
+    expect(later.models[1]?.demand).toBeGreaterThan(0);
+    expect(later.models[1]?.demand).toBeLessThan(0.5);
+  });
+
+  it("plans the same whether alike machines share their fitness or not", () => {
+    const machine = fc.record({
+      speed: fc.constantFrom(1, 2, 3),
+      model: fc.constantFrom(A, B, null),
+      inFlight: fc.nat(1),
+    });
+    const fitsAt = (speed: number) => ({
+      [A]: { ...FIT, decodeTps: 20 * speed },
+      [B]: { ...FIT, decodeTps: 15 * speed * speed },
+    });
+    fc.assert(
+      fc.property(fc.array(machine, { maxLength: 30 }), fc.nat(400), fc.nat(400), (list, a, b) => {
+        const shared = new Map([1, 2, 3].map((speed) => [speed, fitsAt(speed)]));
+        const outcome = (isShared: boolean) => {
+          const machines = list.map(({ speed, model, inFlight }, at) => {
+            const fits = (isShared ? shared.get(speed) : undefined) ?? fitsAt(speed);
+            return aMachine(`m${at}`, { fits, model, inFlight, state: model === null ? "empty" : "serving" });
+          });
+          const { moves } = planned(anInput(machines, a, b));
+          return moves.map(({ from, to, won, lost }) => [from, to, won.toFixed(6), lost.toFixed(6)]);
+        };
+        expect(outcome(true)).toEqual(outcome(false));
+      }),
+    );
+  });
+
   it("[C12] [C14] keeps budgets, caps and floors, in any order of input", () => {
     const machine = fc.record({
       state: fc.constantFrom("serving", "loading", "failed", "offline", "empty", "unmanaged" as const),
