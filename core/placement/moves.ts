@@ -13,6 +13,8 @@ interface Candidate {
   readonly lost: number;
   readonly gate: number;
   readonly gain: number;
+  /** Demand of the target per capacity. */
+  readonly need: number;
   readonly reason: MoveReason;
   readonly tier: number;
 }
@@ -132,11 +134,11 @@ function notice(
   pools: readonly Pool[],
   config: PlacementConfig,
 ): void {
-  if (group.pool === to) {
+  if (group.pool === to || (from !== null && group.best?.to === from)) {
     evaluate(group, pools, config);
     return;
   }
-  if (group.best !== null && (group.best.to === to || group.pool === from)) group.isBound = true;
+  if (group.best?.to === to || group.pool === from) group.isBound = true;
   if (from !== null && group.pool !== from) group.best = bestOf(group, config, [from], group.best);
 }
 
@@ -166,7 +168,7 @@ function bestOf(
     const useful = Math.max(0, 1 - (fit.loadSeconds + drain) / config.horizonSeconds);
     const won = (poolValue(to, to.capacity + own) - to.value) * useful;
     const gate = from === null || fit.onDisk ? gateOnDisk : gateOnDisk * (1 + DOWNLOAD_SURCHARGE);
-    const candidate = candidateOf(from, { to, won, lost, gate, gain: won - lost - gate });
+    const candidate = candidateOf(from, { to, won, lost, gate, gain: won - lost - gate, need: need(to) });
     if (candidate === null || (best !== null && !isBetter(candidate, best))) continue;
     best = candidate;
     enough = enoughFor(from, lost + gateOnDisk, best);
@@ -198,7 +200,7 @@ function isBetter(a: Candidate, b: Candidate): boolean {
   if (a.tier >= TIER.first && a.to.model.priority !== b.to.model.priority) {
     return a.to.model.priority > b.to.model.priority;
   }
-  if (a.tier === TIER.empty) return need(a.to) > need(b.to);
+  if (a.tier === TIER.empty) return a.need > b.need;
   return a.gain > b.gain;
 }
 
