@@ -74,13 +74,17 @@ export function readFleetFile(path: string): FleetFile {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    throw new BadInput(`The fleet file ${path} cannot be read: ${error instanceof Error ? error.message : "?"}.`);
+    throw new BadInput(
+      `The fleet file ${path} cannot be read: ${error instanceof Error ? error.message : "?"}.`,
+    );
   }
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new BadInput(`The fleet file ${path} is not JSON: ${error instanceof Error ? error.message : "?"}.`);
+    throw new BadInput(
+      `The fleet file ${path} is not JSON: ${error instanceof Error ? error.message : "?"}.`,
+    );
   }
   return parseFleetFile(json, path);
 }
@@ -88,7 +92,9 @@ export function readFleetFile(path: string): FleetFile {
 export function parseFleetFile(json: unknown, name: string): FleetFile {
   const parsed = fleetFileSchema.safeParse(json);
   if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path.join(".") || "the file"}: ${issue.message}`);
+    const problems = parsed.error.issues.map(
+      (issue) => `${issue.path.join(".") || "the file"}: ${issue.message}`,
+    );
     throw new BadInput(`${name}: ${problems.join("; ")}.`);
   }
   const fleet = parsed.data;

@@ -59,13 +59,16 @@ export function scenarioOf(trace: Trace, fleet: FleetFile, seed: number, days?: 
     const column = trace.models.indexOf(model.id);
     const mean = trace.counts.reduce((sum, row) => sum + (row[column] ?? 0), 0) / trace.counts.length;
     if (mean === 0) {
-      throw new BadInput(`The trace has no request for the model "${model.id}" (it has: ${trace.models.join(", ")}).`);
+      throw new BadInput(
+        `The trace has no request for the model "${model.id}" (it has: ${trace.models.join(", ")}).`,
+      );
     }
     return { column, factor: (model.share * fleet.load * capacityOf(machines)) / mean };
   });
   const from = (days?.first ?? 0) * 1440;
   const counts = trace.counts.slice(from, days ? (days.last + 1) * 1440 : undefined);
-  if (counts.length === 0) throw new BadInput(`The trace has only ${trace.counts.length} minutes, none in those days.`);
+  if (counts.length === 0)
+    throw new BadInput(`The trace has only ${trace.counts.length} minutes, none in those days.`);
   return {
     machines,
     models,

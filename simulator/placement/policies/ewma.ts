@@ -9,7 +9,9 @@ export const ewma: PolicyMaker = (setting) => {
   let smooth: number[] | undefined;
   return {
     decide: (view) => {
-      smooth = smooth?.map((value, model) => value + 0.3 * ((view.observed[model] ?? 0) - value)) ?? [...view.observed];
+      smooth = smooth?.map((value, model) => value + 0.3 * ((view.observed[model] ?? 0) - value)) ?? [
+        ...view.observed,
+      ];
       const targets = smooth.map((value, model) => {
         const { floor = 0, cap = 0 } = setting.models[model] ?? {};
         return Math.min(cap, Math.max(floor, Math.ceil(value)));

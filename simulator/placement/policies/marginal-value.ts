@@ -38,7 +38,13 @@ export const marginalValue: PolicyMaker = (setting) => {
 };
 
 function startForecast(demand: number, setting: Setting): Forecast {
-  return { fast: demand, slow: demand, variance: (2 * demand) / setting.requestsPerMinute, run: 0, runFirst: 0 };
+  return {
+    fast: demand,
+    slow: demand,
+    variance: (2 * demand) / setting.requestsPerMinute,
+    run: 0,
+    runFirst: 0,
+  };
 }
 
 function update(forecast: Forecast, demand: number, requestsPerMinute: number): void {
@@ -88,7 +94,9 @@ function plan(forecasts: readonly Forecast[], view: View, setting: Setting): Mov
     if ((held[machine.model] ?? 0) <= (models[machine.model]?.floor ?? 0)) return 0;
     const here = units[machine.model] ?? 0;
     const own = machines[index]?.speeds[machine.model] ?? 0;
-    return gain - (value(machine.model, here) - value(machine.model, here - own)) * HORIZON_MINUTES - GATE_MINUTES;
+    return (
+      gain - (value(machine.model, here) - value(machine.model, here - own)) * HORIZON_MINUTES - GATE_MINUTES
+    );
   };
   const moves: Move[] = [];
   const taken = new Set<number>();
@@ -132,7 +140,9 @@ function expectedServed(mean: number, deviation: number, capacity: number): numb
 /** The normal distribution's upper tail (Abramowitz and Stegun 26.2.17, error below 1e-7). */
 function upperTail(u: number): number {
   const t = 1 / (1 + 0.231_641_9 * Math.abs(u));
-  const terms = t * (0.319_381_53 + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+  const terms =
+    t *
+    (0.319_381_53 + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
   const tail = (Math.exp(-0.5 * u * u) / Math.sqrt(2 * Math.PI)) * terms;
   return u >= 0 ? tail : 1 - tail;
 }

@@ -16,7 +16,9 @@ export function proportionalTargets(demand: readonly number[], { machines, model
   const total = demand.reduce((sum, wanted) => sum + wanted, 0);
   if (total === 0) return models.map((model) => model.floor);
   const exact = demand.map((wanted) => (wanted / total) * machines.length);
-  const targets = models.map(({ floor, cap }, model) => Math.min(cap, Math.max(floor, Math.floor(exact[model] ?? 0))));
+  const targets = models.map(({ floor, cap }, model) =>
+    Math.min(cap, Math.max(floor, Math.floor(exact[model] ?? 0))),
+  );
   const rest = (model: number) => (exact[model] ?? 0) - (targets[model] ?? 0);
   let left = machines.length - targets.reduce((sum, count) => sum + count, 0);
   const order = models.map((_, model) => model).sort((a, b) => rest(b) - rest(a));

@@ -12,7 +12,12 @@ export interface Limits {
   readonly budget: number;
 }
 
-export function movesTowards(targets: readonly number[], view: View, setting: Setting, limits: Limits): Move[] {
+export function movesTowards(
+  targets: readonly number[],
+  view: View,
+  setting: Setting,
+  limits: Limits,
+): Move[] {
   const held = setting.models.map(() => 0);
   for (const { state, model } of view.machines) {
     if (state !== "away" && model !== null) held[model] = (held[model] ?? 0) + 1;
@@ -47,7 +52,9 @@ export function movesTowards(targets: readonly number[], view: View, setting: Se
   }
 
   function movable(machine: MachineView): boolean {
-    return machine.state === "empty" || (machine.state === "ready" && view.minute - machine.since >= limits.dwell);
+    return (
+      machine.state === "empty" || (machine.state === "ready" && view.minute - machine.since >= limits.dwell)
+    );
   }
 }
 
