@@ -98,6 +98,11 @@ function plan(forecasts: readonly Forecast[], view: View, setting: Setting): Mov
       gain - (value(machine.model, here) - value(machine.model, here - own)) * HORIZON_MINUTES - GATE_MINUTES
     );
   };
+  /** Of equal machines the one that has been longest where it is moves: the wear is shared. */
+  const since = (index: number) => view.machines[index]?.since ?? 0;
+  const order = machines
+    .map((_, index) => index)
+    .sort((left, right) => since(left) - since(right) || left - right);
   const moves: Move[] = [];
   const taken = new Set<number>();
   const budget = Math.max(1, Math.round(BUDGET_SHARE * machines.length));
@@ -106,8 +111,9 @@ function plan(forecasts: readonly Forecast[], view: View, setting: Setting): Mov
     let bestGain = 0;
     /** Machines alike in class and model gain alike: only the first is tried. */
     const tried = new Set<string>();
-    for (const [index, machine] of view.machines.entries()) {
-      if (taken.has(index) || !movable(machine, view.minute)) continue;
+    for (const index of order) {
+      const machine = view.machines[index];
+      if (!machine || taken.has(index) || !movable(machine, view.minute)) continue;
       const kind = `${machines[index]?.fleetClass} ${machine.model}`;
       if (tried.has(kind)) continue;
       tried.add(kind);
