@@ -1,0 +1,21 @@
+import type { PlacementConfig, PlacementState } from "./types.ts";
+
+/** The knobs of the planner as they were measured; their meanings and safe ranges are at the type. */
+export const DEFAULT_PLACEMENT_CONFIG: PlacementConfig = {
+  tickSeconds: 30,
+  minDwellSeconds: 300,
+  maxLoadsPerTick: 4,
+  maxPendingLoads: 8,
+  decodeFloorTps: 15,
+  horizonSeconds: 900,
+  kappa: 0.08,
+  fastSeconds: 120,
+  slowSeconds: 900,
+  fairness: 1,
+  drainSeconds: 15,
+  vanishShare: 0.2,
+  vanishWindowSeconds: 60,
+  freezeSeconds: 120,
+};
+
+export const EMPTY_PLACEMENT_STATE: PlacementState = { estimates: {}, online: [], frozenUntil: 0 };

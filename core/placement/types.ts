@@ -1,0 +1,176 @@
+import type { ModelId } from "../../protocol/ids.ts";
+
+/** What the planner reads and what it answers. Everything is plain JSON: times in ms since the epoch, rates in requests/s. */
+
+/** The requests of one tick that wanted a model, counted at the door before any check and once per client request. */
+export interface TickDemand {
+  readonly modelId: ModelId;
+  /** All arrivals, those refused with 429 included. */
+  readonly offered: number;
+  /** Those of them that were served in time. */
+  readonly good: number;
+  /** Null without a measurement in this tick. */
+  readonly promptTokensMean: number | null;
+  readonly outputTokensMean: number | null;
+}
+
+export interface PlacementModel {
+  readonly modelId: ModelId;
+  /** Machines the operator wants held at all times. */
+  readonly floor: number;
+  /** The most machines the model may hold; null without a limit. */
+  readonly cap: number | null;
+  /** Weight of a served request of this model; 1 is normal. */
+  readonly priority: number;
+}
+
+/** How a machine serves a model that fits it. */
+export interface Fitness {
+  /** Requests served at once. */
+  readonly slots: number;
+  /** Tokens/s of one request while all slots are used. */
+  readonly decodeTps: number;
+  readonly prefillTps: number;
+  readonly loadSeconds: number;
+  readonly onDisk: boolean;
+}
+
+export type MachineState = "serving" | "draining" | "loading" | "failed" | "offline" | "empty" | "unmanaged";
+
+export interface PlacementMachine {
+  readonly machineId: string;
+  /** Held, or being loaded towards while draining or loading. */
+  readonly model: ModelId | null;
+  /** `unmanaged`: serves what its owner chose, never assigned by the planner. */
+  readonly state: MachineState;
+  /** When a drain or load in flight stops counting as coming supply. */
+  readonly loadDeadlineAt: number | null;
+  readonly assignedAt: number;
+  readonly isPinned: boolean;
+  /** False if no order may be sent to it, e.g. its owner withholds it. */
+  readonly isManageable: boolean;
+  /** A model that is missing does not fit. */
+  readonly fits: Readonly<Record<ModelId, Fitness>>;
+  readonly cooldownUntil: Readonly<Record<ModelId, number>>;
+  readonly inFlight: number;
+}
+
+export interface PlacementConfig {
+  /** Arrivals are forecast per tick of this length when no elapsed time is known. */
+  readonly tickSeconds: number;
+  /** A managed machine younger than this stays (C11). Safe: 0 to 900. */
+  readonly minDwellSeconds: number;
+  /** Orders per tick; 0 moves nothing (F13). */
+  readonly maxLoadsPerTick: number;
+  /** Loads in flight at once. */
+  readonly maxPendingLoads: number;
+  /** A pair slower than this has no capacity. */
+  readonly decodeFloorTps: number;
+  /** How long a placement is expected to be useful. Safe: 300 to 1800. */
+  readonly horizonSeconds: number;
+  /** The gain a move must exceed, as a share of the machine's best capacity. Safe: 0.05 to 0.12. */
+  readonly kappa: number;
+  /** Time constants of the two averages of demand. Safe: 60 to 180 and 600 to 1800. */
+  readonly fastSeconds: number;
+  readonly slowSeconds: number;
+  /** Extra weight of a pool whose requests miss their deadline; 0 serves the most requests. Safe: 0 to 3. */
+  readonly fairness: number;
+  /** What draining a serving machine costs beside the load. */
+  readonly drainSeconds: number;
+  /** No moves for `freezeSeconds` after more than this share of the machines vanished within `vanishWindowSeconds`. */
+  readonly vanishShare: number;
+  readonly vanishWindowSeconds: number;
+  readonly freezeSeconds: number;
+}
+
+/** What is remembered of one model between ticks. */
+export interface ModelEstimate {
+  /** Requests/s, averaged over `fastSeconds` and `slowSeconds`; null before the first arrival. */
+  readonly fast: number | null;
+  readonly slow: number;
+  /** Variance of a tick's count by its mean: 1 for Poisson arrivals. */
+  readonly dispersion: number;
+  /** Sign and length of the present run of surprising ticks. */
+  readonly surprises: number;
+  /** Sum of the arrival rates of that run, requests/s. */
+  readonly surpriseRate: number;
+  readonly promptTokens: number;
+  readonly outputTokens: number;
+  /** Share of requests not served in time, averaged. */
+  readonly missShare: number;
+}
+
+export interface PlacementState {
+  readonly estimates: Readonly<Record<ModelId, ModelEstimate>>;
+  /** Machines online at recent ticks, to see a mass disconnect. */
+  readonly online: readonly { readonly at: number; readonly count: number }[];
+  readonly frozenUntil: number;
+}
+
+export interface PlacementInput {
+  readonly now: number;
+  readonly models: readonly PlacementModel[];
+  readonly machines: readonly PlacementMachine[];
+  readonly demand: readonly TickDemand[];
+  /** Since the last tick. */
+  readonly elapsedSeconds: number;
+}
+
+/** Why a machine moves. */
+export type MoveReason = "floor" | "demand_gain" | "placed_empty";
+
+/** Why a machine stays. */
+export type StayReason =
+  | "offline"
+  | "moving"
+  | "unmanageable"
+  | "pinned"
+  | "dwell"
+  | "cooldown"
+  | "nothing_fits"
+  | "last_of_pool"
+  | "pool_at_floor"
+  | "no_gain"
+  | "budget"
+  | "frozen"
+  | "no_demand_seen";
+
+export interface Move {
+  readonly machineId: string;
+  readonly from: ModelId | null;
+  readonly to: ModelId;
+  readonly reason: MoveReason;
+  /** Weighted requests/s: won by the target pool after the load, lost by the donor, and the gate. */
+  readonly won: number;
+  readonly lost: number;
+  readonly gate: number;
+}
+
+export interface Stay {
+  readonly machineId: string;
+  readonly reason: StayReason;
+  /** The best move that was considered, if any: its net gain in weighted requests/s after loss and gate. */
+  readonly bestTarget: ModelId | null;
+  readonly bestGain: number | null;
+}
+
+export interface ModelPlan {
+  readonly modelId: ModelId;
+  /** Expected requests/s and the standard deviation of the load. */
+  readonly demand: number;
+  readonly deviation: number;
+  /** Requests/s of machines that serve or are to serve, after the moves. */
+  readonly capacity: number;
+  readonly demandMachines: number;
+  /** Machines the pool holds once the moves are done. */
+  readonly desired: number;
+  readonly serving: number;
+  readonly loading: number;
+}
+
+export interface Plan {
+  readonly state: PlacementState;
+  readonly moves: readonly Move[];
+  readonly machines: readonly Stay[];
+  readonly models: readonly ModelPlan[];
+}
