@@ -6,7 +6,7 @@ import { readFleetFile } from "./fleet-file.ts";
 import { reportHtml } from "./report-html.ts";
 import { reportText } from "./report-text.ts";
 import { type Days, scenarioOf } from "./scenario.ts";
-import { POLICY_NAMES, type PolicyName, simulate } from "./simulate.ts";
+import { EXTRA_POLICY_NAMES, POLICY_NAMES, type PolicyName, simulate } from "./simulate.ts";
 import { readTrace } from "./trace.ts";
 
 /** `npm run simulate`: replays a demand trace and judges placement policies. docs/simulate.md tells the rest. */
@@ -55,7 +55,7 @@ function optionsOf(args: readonly string[]): Options {
 function policiesOf(list: string | undefined): readonly PolicyName[] {
   if (list === undefined) return POLICY_NAMES;
   return list.split(",").map((given) => {
-    const name = POLICY_NAMES.find((one) => one === given.trim());
+    const name = [...POLICY_NAMES, ...EXTRA_POLICY_NAMES].find((one) => one === given.trim());
     if (!name) throw new BadInput(`--policies: "${given.trim()}" is none of ${POLICY_NAMES.join(", ")}.`);
     return name;
   });

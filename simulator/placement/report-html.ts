@@ -1,6 +1,13 @@
 import { chart, COLOURS } from "./report-chart.ts";
 import { tableHead, tableOf } from "./report-text.ts";
-import { POLICY_NAMES, type PolicyName, type PolicyResult, type Result, type Series } from "./simulate.ts";
+import {
+  EXTRA_POLICY_NAMES,
+  POLICY_NAMES,
+  type PolicyName,
+  type PolicyResult,
+  type Result,
+  type Series,
+} from "./simulate.ts";
 
 /** One self-contained page: the table, and what the policies did over time. No script, nothing from the network. */
 const STYLE = `
@@ -26,7 +33,7 @@ export function reportHtml(
   result: Result,
   source: { readonly trace: string; readonly fleet: string },
 ): string {
-  const shown = POLICY_NAMES.flatMap((name) => {
+  const shown = [...POLICY_NAMES, ...EXTRA_POLICY_NAMES].flatMap((name) => {
     const policy = result.policies[name];
     return policy ? [{ name, policy }] : [];
   });
@@ -64,7 +71,7 @@ function lines(shown: Shown, values: (series: Series) => number[]): string {
     .filter(({ policy }) => values(policy.series).some((value) => value > 0))
     .map(({ name, policy }) => ({
       name,
-      colour: COLOURS[POLICY_NAMES.indexOf(name)] ?? "",
+      colour: COLOURS[[...POLICY_NAMES, ...EXTRA_POLICY_NAMES].indexOf(name)] ?? "",
       values: values(policy.series),
     }));
   return figure(drawn, chart(drawn, shown[0]?.policy.series.t_s ?? []));

@@ -1,4 +1,4 @@
-import { POLICY_NAMES, type Result } from "./simulate.ts";
+import { EXTRA_POLICY_NAMES, POLICY_NAMES, type Result } from "./simulate.ts";
 
 /** The table that is printed: one row per policy, one column per metric. */
 const HEAD = [
@@ -36,7 +36,7 @@ export function tableHead(): readonly string[] {
 }
 
 export function tableOf({ policies }: Result): string[][] {
-  return POLICY_NAMES.flatMap((name) => {
+  return [...POLICY_NAMES, ...EXTRA_POLICY_NAMES].flatMap((name) => {
     const metrics = policies[name]?.metrics;
     if (!metrics) return [];
     return [

@@ -5,6 +5,7 @@ import { optimumOf } from "./optimum.ts";
 import { bestStaticPlacement, staysAt } from "./policies/best-static.ts";
 import { ewma } from "./policies/ewma.ts";
 import { greedy } from "./policies/greedy.ts";
+import { marginalValue } from "./policies/marginal-value.ts";
 import { ours } from "./policies/ours.ts";
 import { proportional } from "./policies/proportional.ts";
 import type { PolicyMaker } from "./policy.ts";
@@ -13,13 +14,17 @@ import { replay } from "./world.ts";
 
 /** Runs the policies over one scenario, and the optimum and the best static placement they are judged by. */
 export const POLICY_NAMES = ["ours", "best-static", "proportional", "greedy", "ewma", "optimum"] as const;
-export type PolicyName = (typeof POLICY_NAMES)[number];
+
+/** Further policies, run only when asked for: `gain` is a simpler marginal-value rule to hold the planner against. */
+export const EXTRA_POLICY_NAMES = ["gain"] as const;
+export type PolicyName = (typeof POLICY_NAMES)[number] | (typeof EXTRA_POLICY_NAMES)[number];
 
 const ONLINE: Readonly<Record<Exclude<PolicyName, "best-static" | "optimum">, PolicyMaker>> = {
   ours,
   proportional,
   greedy,
   ewma,
+  gain: marginalValue,
 };
 
 /** The same shape as in the JSON file; times are in seconds of the trace, the rest in machine units. */
