@@ -23,7 +23,10 @@ export const ours: PolicyMaker = (setting) => {
     tickSeconds: 60,
     maxLoadsPerTick: 2 * DEFAULT_PLACEMENT_CONFIG.maxLoadsPerTick,
   };
-  const ids = setting.models.map((model) => modelIdSchema.parse(model.id));
+  // A trace may name its models as it likes; the planner gets names of its own kind.
+  const ids = setting.models.map((_, model) =>
+    modelIdSchema.parse(`model-${String(model).padStart(4, "0")}`),
+  );
   const fits = setting.machines.map(({ speeds }) => fitsOf(speeds, ids, setting));
   const outputTokensMean = (SLOTS * TOKENS_PER_SECOND * 60) / setting.requestsPerMinute;
   let state: PlacementState = EMPTY_PLACEMENT_STATE;
