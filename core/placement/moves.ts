@@ -37,21 +37,36 @@ export function chooseMoves(
     moves.push(moveOf(seat, choice, pools));
     moved.add(seat);
     apply(seat, choice.to, pools);
+    // Only two pools changed: other rows are compared with the two new entries.
+    const changed = [seat.pool, choice.to];
     for (const [other, candidate] of seats.entries()) {
-      best[other] = moved.has(candidate) ? null : bestOf(candidate, pools, now, config);
+      const kept = best[other] ?? null;
+      const isStale = changed.includes(candidate.pool) || (kept !== null && changed.includes(kept.to));
+      if (moved.has(candidate)) best[other] = null;
+      else if (isStale) best[other] = bestOf(candidate, pools, now, config);
+      else best[other] = bestOf(candidate, pools, now, config, changed, kept);
     }
   }
   const stays = seats.flatMap((seat, at) => (moved.has(seat) ? [] : [stayOf(seat, best[at]!, pools, now)]));
   return { moves, stays };
 }
 
-function bestOf(seat: Seat, pools: readonly Pool[], now: number, config: PlacementConfig): Candidate | null {
+function bestOf(
+  seat: Seat,
+  pools: readonly Pool[],
+  now: number,
+  config: PlacementConfig,
+  targets?: readonly number[],
+  start: Candidate | null = null,
+): Candidate | null {
   const { machine, capacities, pool: from } = seat;
   const donor = pools[from];
   if (seat.stays !== null || (donor !== undefined && keepsAll(donor))) return null;
   const lost = donor === undefined ? 0 : donor.value - poolValue(donor, donor.capacity - capacities[from]!);
-  let best: Candidate | null = null;
-  for (const [to, pool] of pools.entries()) {
+  let best = start;
+  for (const to of targets ?? pools.keys()) {
+    const pool = pools[to];
+    if (pool === undefined) continue;
     const own = capacities[to]!;
     const { modelId, cap } = pool.model;
     if (own === 0 || to === from || (cap !== null && pool.held >= cap)) continue;

@@ -1,0 +1,173 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+
+import { DEFAULT_PLACEMENT_CONFIG, EMPTY_PLACEMENT_STATE } from "../../../../core/placement/config.ts";
+import { plan } from "../../../../core/placement/plan.ts";
+import type { PlacementInput, PlacementMachine, Plan } from "../../../../core/placement/types.ts";
+import { modelIdSchema } from "../../../../protocol/ids.ts";
+
+const [A, B] = [modelIdSchema.parse("acme/a"), modelIdSchema.parse("acme/b")];
+const NOW = 10_000_000;
+const FIT = { slots: 4, decodeTps: 20, prefillTps: 1000, loadSeconds: 30, onDisk: true };
+const config = DEFAULT_PLACEMENT_CONFIG;
+
+function aMachine(machineId: string, change: Partial<PlacementMachine> = {}): PlacementMachine {
+  return {
+    ...{ machineId, model: A, state: "serving", loadDeadlineAt: null, assignedAt: 0 },
+    ...{ isPinned: false, isManageable: true, fits: { [A]: FIT, [B]: FIT }, cooldownUntil: {}, inFlight: 0 },
+    ...change,
+  };
+}
+
+function aFleet(size: number, change: Partial<PlacementMachine> = {}): PlacementMachine[] {
+  return Array.from({ length: size }, (_, at) => aMachine(`m${at}`, change));
+}
+
+function anInput(
+  machines: PlacementMachine[],
+  a: number,
+  b: number,
+  floor = 0,
+  cap: number | null = null,
+): PlacementInput {
+  const tick = (modelId: typeof A, offered: number) => ({
+    ...{ modelId, offered, good: 0, promptTokensMean: 500, outputTokensMean: 200 },
+  });
+  return {
+    ...{ now: NOW, elapsedSeconds: 30, machines, demand: [tick(A, a), tick(B, b)] },
+    models: [
+      { modelId: A, floor, cap: null, priority: 1 },
+      { modelId: B, floor: 0, cap, priority: 1 },
+    ],
+  };
+}
+
+function planned(input: PlacementInput, change: Partial<typeof config> = {}): Plan {
+  return plan(EMPTY_PLACEMENT_STATE, input, { ...config, ...change });
+}
+
+function reasons(result: Plan): Set<string> {
+  return new Set(result.machines.map(({ reason }) => reason));
+}
+
+describe("the planner", () => {
+  it("[F8] gives a model without machines and floor one after its first refused requests", () => {
+    expect(planned(anInput(aFleet(4), 5, 1)).moves).toMatchObject([{ from: A, to: B }]);
+  });
+
+  it("[D5] takes machines from a pool above its need, no priority set", () => {
+    expect(planned(anInput(aFleet(8), 1, 60)).moves.length).toBe(config.maxLoadsPerTick);
+  });
+
+  it("[D9] never takes the last serving machine of a pool with demand or a floor", () => {
+    expect(planned(anInput(aFleet(1), 1, 100)).moves).toEqual([]);
+    const result = planned(anInput(aFleet(1), 0, 100, 1));
+    expect(result.moves).toEqual([]);
+    expect(reasons(result)).toEqual(new Set(["pool_at_floor"]));
+  });
+
+  it("[C9] meets a floor without demand before demand above the floor", () => {
+    const empty = [aMachine("e", { model: null, state: "empty" })];
+    expect(planned(anInput(empty, 0, 100, 1)).moves).toMatchObject([{ to: A, reason: "floor" }]);
+  });
+
+  it("[C11] leaves a young managed machine, not an unmanaged one", () => {
+    const young = planned(anInput(aFleet(4, { assignedAt: NOW - 1000 }), 1, 60));
+    expect(young.moves).toEqual([]);
+    expect(reasons(young)).toEqual(new Set(["dwell"]));
+    const unmanaged = aFleet(4, { assignedAt: NOW - 1000, state: "unmanaged" });
+    expect(planned(anInput(unmanaged, 1, 60)).moves.length).toBeGreaterThan(0);
+  });
+
+  it("[C14] takes an unmanaged machine before managed ones", () => {
+    const machines = [...aFleet(4), aMachine("z", { state: "unmanaged" })];
+    expect(planned(anInput(machines, 1, 60)).moves[0]).toMatchObject({ machineId: "z" });
+  });
+
+  it("[C13] prefers an idle donor, and drains a busy one if there is no other", () => {
+    const machines = [...aFleet(4, { inFlight: 2 }), aMachine("z")];
+    expect(planned(anInput(machines, 1, 60)).moves[0]).toMatchObject({ machineId: "z" });
+    expect(planned(anInput(aFleet(4, { inFlight: 2 }), 1, 60)).moves.length).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ["is too small for the model", { fits: { [A]: FIT } }, "no_gain"],
+    ["cools down for it", { cooldownUntil: { [B]: NOW + 1 } }, "cooldown"],
+    ["is moving already", { state: "loading" }, "moving"],
+    ["is pinned", { isPinned: true }, "pinned"],
+    ["may not be managed", { isManageable: false }, "unmanageable"],
+  ] as const)("[C13] does not move a machine that %s", (_, change, reason) => {
+    const result = planned(anInput(aFleet(4, change), 1, 60));
+    expect(result.moves).toEqual([]);
+    expect(reasons(result)).toEqual(new Set([reason]));
+  });
+
+  it("[F1] counts failed and offline machines and loads past their deadline as nothing", () => {
+    const lost = [
+      aMachine("f", { state: "failed" }),
+      aMachine("o", { state: "offline" }),
+      aMachine("l", { state: "loading", loadDeadlineAt: NOW }),
+    ];
+    expect(planned(anInput(lost, 1, 0), { maxLoadsPerTick: 0 }).models[0]).toMatchObject({
+      capacity: 0,
+      desired: 0,
+    });
+    expect(planned(anInput(lost, 1, 0)).moves).toMatchObject([{ machineId: "f", to: A }]);
+  });
+
+  it("[F13] moves nothing with a budget of 0 and still plans", () => {
+    const result = planned(anInput(aFleet(8), 1, 60), { maxLoadsPerTick: 0 });
+    expect(result.moves).toEqual([]);
+    expect(reasons(result)).toEqual(new Set(["budget"]));
+  });
+
+  it("[D11] keeps what machines hold until the first arrival", () => {
+    const result = planned(anInput(aFleet(4), 0, 0, 5));
+    expect(reasons(result)).toEqual(new Set(["no_demand_seen"]));
+  });
+
+  it("freezes when many machines vanish at once", () => {
+    const before = planned(anInput(aFleet(10), 1, 0));
+    const after = [
+      ...aFleet(5),
+      ...aFleet(5, { state: "offline" }).map((m) => ({ ...m, machineId: `o${m.machineId}` })),
+    ];
+    expect(reasons(plan(before.state, anInput(after, 1, 60), config))).toEqual(new Set(["frozen"]));
+  });
+
+  it("[C12] [C14] keeps budgets, caps and floors, in any order of input", () => {
+    const machine = fc.record({
+      state: fc.constantFrom("serving", "loading", "failed", "offline", "empty", "unmanaged" as const),
+      model: fc.constantFrom(A, B),
+      inFlight: fc.nat(4),
+    });
+    fc.assert(
+      fc.property(
+        fc.array(machine, { maxLength: 20 }),
+        fc.nat(99),
+        fc.nat(99),
+        fc.nat(5),
+        fc.nat(5),
+        (list, a, b, floor, cap) => {
+          const machines = list.map((change, at) =>
+            aMachine(`m${at}`, {
+              ...change,
+              model: change.state === "empty" ? null : change.model,
+            } as Partial<PlacementMachine>),
+          );
+          const result = planned(anInput(machines, a, b, floor, cap));
+          const reversed = planned(anInput(machines.toReversed(), a, b, floor, cap));
+          expect(reversed).toEqual(result);
+          expect(result.moves.length).toBeLessThanOrEqual(config.maxLoadsPerTick);
+          const held = (moves: Plan["moves"]) => moves.filter(({ to }) => to === B).length;
+          if (held(result.moves) > 0) expect(result.models[1]!.desired).toBeLessThanOrEqual(cap);
+          const left = result.moves.filter(
+            ({ from, reason }) => from === A && reason !== "placed_empty" && machines.length > 0,
+          );
+          if (left.some(({ lost }) => lost > 0))
+            expect(result.models[0]!.desired).toBeGreaterThanOrEqual(floor);
+        },
+      ),
+    );
+  });
+});
