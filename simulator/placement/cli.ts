@@ -1,0 +1,101 @@
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+
+import { BadInput } from "./bad-input.ts";
+import { readFleetFile } from "./fleet-file.ts";
+import { reportHtml } from "./report-html.ts";
+import { reportText } from "./report-text.ts";
+import { type Days, scenarioOf } from "./scenario.ts";
+import { EXTRA_POLICY_NAMES, POLICY_NAMES, type PolicyName, simulate } from "./simulate.ts";
+import { readTrace } from "./trace.ts";
+
+/** `npm run simulate`: replays a demand trace and judges placement policies. docs/simulate.md tells the rest. */
+const USAGE = `npm run simulate -- --trace FILE --fleet FILE
+  [--policies a,b]  some of ${POLICY_NAMES.join(", ")} (all)
+  [--days A-B]      only these days of the trace, counted from 0; demand is scaled over the whole trace
+  [--seed N]        for churn, load failures and mass disconnects (1)
+  [--json FILE] [--html FILE]`;
+
+interface Options {
+  readonly trace: string;
+  readonly fleet: string;
+  readonly policies: readonly PolicyName[];
+  readonly days: Days | undefined;
+  readonly seed: number;
+  readonly json: string | undefined;
+  readonly html: string | undefined;
+}
+
+function optionsOf(args: readonly string[]): Options {
+  const text = { type: "string" } as const;
+  const options = {
+    trace: text,
+    fleet: text,
+    policies: text,
+    days: text,
+    seed: text,
+    json: text,
+    html: text,
+  };
+  let values: Partial<Record<keyof typeof options, string>>;
+  try {
+    ({ values } = parseArgs({ args: [...args], options, allowPositionals: false }));
+  } catch (error) {
+    throw new BadInput(`${error instanceof Error ? error.message : "Unknown options."}\n\n${USAGE}`);
+  }
+  const { trace, fleet, json, html } = values;
+  if (trace === undefined || fleet === undefined)
+    throw new BadInput(`--trace and --fleet are needed.\n\n${USAGE}`);
+  const seed = Number(values.seed ?? "1");
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    throw new BadInput(`--seed ${values.seed} is not a whole number.`);
+  return { trace, fleet, policies: policiesOf(values.policies), days: daysOf(values.days), seed, json, html };
+}
+
+function policiesOf(list: string | undefined): readonly PolicyName[] {
+  if (list === undefined) return POLICY_NAMES;
+  return list.split(",").map((given) => {
+    const name = [...POLICY_NAMES, ...EXTRA_POLICY_NAMES].find((one) => one === given.trim());
+    if (!name) throw new BadInput(`--policies: "${given.trim()}" is none of ${POLICY_NAMES.join(", ")}.`);
+    return name;
+  });
+}
+
+function daysOf(range: string | undefined): Days | undefined {
+  if (range === undefined) return undefined;
+  const [, first, last] = /^(\d+)-(\d+)$/.exec(range) ?? [];
+  if (first === undefined || last === undefined || Number(first) > Number(last)) {
+    throw new BadInput(`--days ${range} is not a range such as 0-4.`);
+  }
+  return { first: Number(first), last: Number(last) };
+}
+
+function write(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new BadInput(`${path} cannot be written: ${error instanceof Error ? error.message : "?"}.`);
+  }
+}
+
+async function main(): Promise<void> {
+  const { trace, fleet, policies, days, seed, json, html } = optionsOf(process.argv.slice(2));
+  const started = performance.now();
+  const scenario = scenarioOf(readTrace(trace), readFleetFile(fleet), seed, days);
+  const result = await simulate(scenario, policies);
+  console.log(
+    `${scenario.machines.length} machines, ${scenario.models.length} models, ${scenario.demand.length} minutes, ` +
+      `switch ${scenario.switchMinutes} min, seed ${seed}\n\n${reportText(result)}`,
+  );
+  if (json !== undefined) write(json, JSON.stringify(result));
+  if (html !== undefined) write(html, reportHtml(result, { trace, fleet }));
+  console.log(`${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof BadInput)) throw error;
+  console.error(error.message);
+  process.exitCode = 2;
+}

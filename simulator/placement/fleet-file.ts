@@ -1,0 +1,124 @@
+import { readFileSync } from "node:fs";
+
+import { z } from "zod";
+
+import { BadInput } from "./bad-input.ts";
+
+/**
+ * The fleet file: machines, models and how hard to press them. One machine unit is one machine of speed 1, which
+ * serves `machine_requests_per_minute`. Every optional field is a disturbance or a refinement, off unless given.
+ */
+const positive = z.number().positive().max(1e9);
+
+export const fleetFileSchema = z.strictObject({
+  machines: z
+    .array(
+      z.strictObject({
+        count: z.int().min(1).max(10_000),
+        memory_gb: positive,
+        chip: z.string().min(1),
+        /** Requests a minute relative to the flat rate: one factor, or one per model id. */
+        speed: z.union([positive, z.record(z.string(), positive)]).optional(),
+      }),
+    )
+    .min(1),
+  models: z
+    .array(
+      z.strictObject({
+        id: z.string().min(1),
+        /** Part of the mean demand; all are rescaled to add up to 1. */
+        share: positive,
+        size_gb: positive,
+        min_ram_gb: positive,
+        /** Machines the model should always keep, and may at most have. */
+        floor: z.int().min(0).default(0),
+        cap: z.int().min(1).nullable().optional(),
+        /** A weight: the greedy policy fills the largest first. */
+        priority: z.number().min(0).default(1),
+      }),
+    )
+    .min(1),
+  /** Mean demand over capacity. */
+  load: positive,
+  machine_requests_per_minute: positive,
+  /** What a switch costs (drain, load, warm-up), counted in whole minutes, rounded up. */
+  switch_seconds: z.number().min(0).max(86_400),
+  /** `perfect`: last minute's demand. `refusals`: whole arrivals at the door, half of the refused come back once. */
+  observe: z.enum(["perfect", "refusals"]),
+  /** Single machines leave after an exponential time and come back after a uniform one. */
+  churn: z
+    .strictObject({
+      mean_hours: positive,
+      away_minutes_min: z.int().min(1).default(5),
+      away_minutes_max: z.int().min(1).default(30),
+    })
+    .optional(),
+  /** Chance that a load fails; the machine is then empty until it is given a model again. */
+  load_failures: z.number().min(0).max(1).default(0),
+  /** At this minute this share of all machines leaves together. */
+  mass_disconnects: z
+    .array(
+      z.strictObject({
+        at_minute: z.int().min(0),
+        share: z.number().gt(0).max(1),
+        away_minutes: z.int().min(1),
+      }),
+    )
+    .default([]),
+});
+
+export type FleetFile = z.infer<typeof fleetFileSchema>;
+
+export function readFleetFile(path: string): FleetFile {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new BadInput(
+      `The fleet file ${path} cannot be read: ${error instanceof Error ? error.message : "?"}.`,
+    );
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new BadInput(
+      `The fleet file ${path} is not JSON: ${error instanceof Error ? error.message : "?"}.`,
+    );
+  }
+  return parseFleetFile(json, path);
+}
+
+export function parseFleetFile(json: unknown, name: string): FleetFile {
+  const parsed = fleetFileSchema.safeParse(json);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(
+      (issue) => `${issue.path.join(".") || "the file"}: ${issue.message}`,
+    );
+    throw new BadInput(`${name}: ${problems.join("; ")}.`);
+  }
+  const fleet = parsed.data;
+  const ids = fleet.models.map((model) => model.id);
+  if (new Set(ids).size !== ids.length) throw new BadInput(`${name}: two models have the same id.`);
+  for (const model of fleet.models) {
+    const fitting = fleet.machines.filter((machine) => machine.memory_gb >= model.min_ram_gb);
+    const machines = fitting.reduce((sum, machine) => sum + machine.count, 0);
+    if (machines === 0) throw new BadInput(`${name}: the model "${model.id}" fits on no machine.`);
+    if (model.floor > Math.min(machines, model.cap ?? machines)) {
+      throw new BadInput(`${name}: the floor of "${model.id}" is above its cap or the machines it fits on.`);
+    }
+  }
+  const machineCount = fleet.machines.reduce((sum, machine) => sum + machine.count, 0);
+  if (fleet.models.reduce((sum, model) => sum + model.floor, 0) > machineCount) {
+    throw new BadInput(`${name}: the floors add up to more than the ${machineCount} machines.`);
+  }
+  for (const machine of fleet.machines) {
+    const named = typeof machine.speed === "object" ? Object.keys(machine.speed) : [];
+    const unknown = named.find((id) => !ids.includes(id));
+    if (unknown !== undefined) throw new BadInput(`${name}: a speed names "${unknown}", which is no model.`);
+  }
+  if (fleet.churn && fleet.churn.away_minutes_min > fleet.churn.away_minutes_max) {
+    throw new BadInput(`${name}: churn.away_minutes_min is above churn.away_minutes_max.`);
+  }
+  return fleet;
+}

@@ -1,0 +1,59 @@
+import type { DoneMove } from "./machines.ts";
+import type { Flow } from "./network.ts";
+import type { Scenario } from "./scenario.ts";
+
+/**
+ * Gives the machines of a one-group flow their names: whoever has been longest on a model leaves it first. Which
+ * machine goes in an outage is the plan's to choose (equal machines are interchangeable to it). A machine that leaves
+ * a model and returns to it in the same minute has not moved.
+ */
+export function namedMoves(scenario: Scenario, flow: Flow): DoneMove[] {
+  const moves: DoneMove[] = [];
+  const pools: { machine: number; from: number }[][] = scenario.models.map(() => []);
+  const away: number[] = [];
+  const last = new Map<number, number | null>();
+  let next = 0;
+  const first = scenario.models.map((_, model) => {
+    const count = (table: Flow["stay"]) => table[0]?.[0]?.[model] ?? 0;
+    return count(flow.stay) + count(flow.out) + count(flow.gone);
+  });
+  for (const [model, count] of first.entries()) {
+    for (let index = 0; index < count; index += 1) {
+      moves.push({ minute: 0, machine: next, from: null, to: model });
+      pools[model]?.push({ machine: next, from: 0 });
+      next += 1;
+    }
+  }
+  for (let minute = 0; minute < flow.stay.length; minute += 1) {
+    const counts = (table: Flow["stay"], model: number) => table[minute]?.[0]?.[model] ?? 0;
+    const back = scenario.outages.filter((outage) => outage.until === minute).length;
+    const hub: number[] = away.splice(0, back);
+    for (const machine of hub) last.set(machine, null);
+    for (const [model, pool] of pools.entries()) {
+      const take = (count: number) => {
+        const taken: number[] = [];
+        for (let index = 0; taken.length < count && index < pool.length;) {
+          if ((pool[index]?.from ?? 0) <= minute)
+            taken.push(...pool.splice(index, 1).map((one) => one.machine));
+          else index += 1;
+        }
+        return taken;
+      };
+      away.push(...take(counts(flow.gone, model)));
+      for (const machine of take(counts(flow.out, model))) {
+        last.set(machine, model);
+        hub.push(machine);
+      }
+    }
+    for (const [model, pool] of pools.entries()) {
+      for (let count = counts(flow.into, model); count > 0; count -= 1) {
+        const machine = hub.shift();
+        if (machine === undefined) break;
+        pool.push({ machine, from: minute + scenario.switchMinutes });
+        const from = last.get(machine) ?? null;
+        if (from !== model) moves.push({ minute, machine, from, to: model });
+      }
+    }
+  }
+  return moves;
+}

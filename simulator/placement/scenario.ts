@@ -1,0 +1,104 @@
+import { BadInput } from "./bad-input.ts";
+import type { FleetFile } from "./fleet-file.ts";
+import { type Outage, outagesOf } from "./outages.ts";
+import { randomFrom } from "./random.ts";
+import type { Trace } from "./trace.ts";
+
+/**
+ * Everything that is the same for all policies: the demand in machine units, the machines, and what goes wrong when.
+ * Demand is scaled once, over the whole trace, so that each model has its share of `load` × capacity on average; a
+ * cut to some days comes after, so the days of one week stay comparable.
+ */
+export interface Machine {
+  readonly name: string;
+  readonly fleetClass: number;
+  /** Machine units per model; 0 where the model does not fit. */
+  readonly speeds: readonly number[];
+}
+
+export interface Model {
+  readonly id: string;
+  readonly floor: number;
+  readonly cap: number;
+  readonly priority: number;
+  /** Part of the mean demand; all add up to 1. */
+  readonly share: number;
+}
+
+export interface Scenario {
+  readonly machines: readonly Machine[];
+  readonly models: readonly Model[];
+  /** Per minute and model, in machine units. */
+  readonly demand: readonly (readonly number[])[];
+  readonly start_s: number;
+  readonly switchMinutes: number;
+  readonly requestsPerMinute: number;
+  readonly load: number;
+  readonly observe: FleetFile["observe"];
+  readonly loadFailures: number;
+  readonly outages: readonly Outage[];
+  readonly seed: number;
+}
+
+export interface Days {
+  readonly first: number;
+  readonly last: number;
+}
+
+export function scenarioOf(trace: Trace, fleet: FleetFile, seed: number, days?: Days): Scenario {
+  const machines = machinesOf(fleet);
+  const shares = fleet.models.reduce((sum, model) => sum + model.share, 0);
+  const models = fleet.models.map((model) => ({
+    id: model.id,
+    floor: model.floor,
+    cap: model.cap ?? machines.length,
+    priority: model.priority,
+    share: model.share / shares,
+  }));
+  const factors = models.map((model) => {
+    const column = trace.models.indexOf(model.id);
+    const mean = trace.counts.reduce((sum, row) => sum + (row[column] ?? 0), 0) / trace.counts.length;
+    if (mean === 0) {
+      throw new BadInput(
+        `The trace has no request for the model "${model.id}" (it has: ${trace.models.join(", ")}).`,
+      );
+    }
+    return { column, factor: (model.share * fleet.load * capacityOf(machines)) / mean };
+  });
+  const from = (days?.first ?? 0) * 1440;
+  const counts = trace.counts.slice(from, days ? (days.last + 1) * 1440 : undefined);
+  if (counts.length === 0)
+    throw new BadInput(`The trace has only ${trace.counts.length} minutes, none in those days.`);
+  return {
+    machines,
+    models,
+    demand: counts.map((row) => factors.map(({ column, factor }) => (row[column] ?? 0) * factor)),
+    start_s: trace.start_s + from * 60,
+    switchMinutes: Math.ceil(fleet.switch_seconds / 60),
+    requestsPerMinute: fleet.machine_requests_per_minute,
+    load: fleet.load,
+    observe: fleet.observe,
+    loadFailures: fleet.load_failures,
+    outages: outagesOf(fleet, machines.length, counts.length, randomFrom(seed)),
+    seed,
+  };
+}
+
+function machinesOf(fleet: FleetFile): Machine[] {
+  const machines: Machine[] = [];
+  for (const [fleetClass, { count, memory_gb, chip, speed }] of fleet.machines.entries()) {
+    const speeds = fleet.models.map((model) => {
+      if (memory_gb < model.min_ram_gb) return 0;
+      return typeof speed === "object" ? (speed[model.id] ?? 1) : (speed ?? 1);
+    });
+    for (let index = 0; index < count; index += 1) {
+      machines.push({ name: `${chip}-${memory_gb}gb-${machines.length + 1}`, fleetClass, speeds });
+    }
+  }
+  return machines;
+}
+
+/** A machine counts with its best model. */
+function capacityOf(machines: readonly Machine[]): number {
+  return machines.reduce((sum, machine) => sum + Math.max(...machine.speeds), 0);
+}

@@ -1,0 +1,102 @@
+import { writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+
+import { describe, expect, it } from "vitest";
+
+import { BadInput } from "../../../../simulator/placement/bad-input.ts";
+import { parseFleetFile, readFleetFile } from "../../../../simulator/placement/fleet-file.ts";
+import { scenarioOf } from "../../../../simulator/placement/scenario.ts";
+import { parseTrace, readTrace } from "../../../../simulator/placement/trace.ts";
+import { fleetJson, fleetWith } from "./scenarios.ts";
+
+const HEAD = "t_s,model,n,prompt_tokens,output_tokens";
+
+describe("a trace", () => {
+  it("sums rows into minutes, with a gap as zero and further columns skipped", () => {
+    const trace = parseTrace(
+      `${HEAD},gap_filled\n60,a,3,1,1,0\n90,a,2,1,1,0\n60,b,1,1,1,1\n180,b,4,1,1,0\n`,
+      "t",
+    );
+    expect(trace).toEqual({
+      models: ["a", "b"],
+      start_s: 60,
+      counts: [
+        [5, 1],
+        [0, 0],
+        [0, 4],
+      ],
+    });
+  });
+
+  it("spreads rows that stand for more than a minute", () => {
+    expect(parseTrace(`${HEAD}\n0,a,10,0,0\n600,a,20,0,0\n`, "t").counts.map(([n]) => n)).toEqual([
+      ...Array.from({ length: 10 }, () => 1),
+      ...Array.from({ length: 10 }, () => 2),
+    ]);
+  });
+
+  it("reads gzip", () => {
+    const path = join(tmpdir(), `poolkeeper-trace-${process.pid}.csv.gz`);
+    writeFileSync(path, gzipSync(`${HEAD}\r\n0,a,1,0,0\r\n`));
+    expect(readTrace(path).counts).toEqual([[1]]);
+  });
+
+  it.each([
+    ["t_s,model\n0,a\n", /line 1: the column "n" is missing/],
+    [`${HEAD}\n0,a,1,0,0\n60,a,many,0,0\n`, /line 3, column "n": "many" is not a number/],
+    [`${HEAD}\n0,a,-1,0,0\n`, /line 2, column "n"/],
+    [`${HEAD}\n0,a,1,x,0\n`, /line 2, column "prompt_tokens"/],
+    [`${HEAD}\n0,,1,0,0\n`, /line 2, column "model": the name is empty/],
+    [`${HEAD}\n0,a,1\n`, /line 2: 3 cells, but the header has 5/],
+    [`${HEAD}\n`, /no rows/],
+    [`${HEAD}\n0,a,1,0,0\n1e10,a,1,0,0\n`, /is "t_s" in seconds/],
+  ])("refuses %j", (text, message) => {
+    expect(() => parseTrace(text, "t")).toThrow(message);
+    expect(() => parseTrace(text, "t")).toThrow(BadInput);
+  });
+
+  it("says when there is no file", () => {
+    expect(() => readTrace("/nowhere.csv")).toThrow(BadInput);
+    expect(() => readFleetFile("/nowhere.json")).toThrow(BadInput);
+  });
+});
+
+describe("a fleet file", () => {
+  it.each([
+    [{ load: "much" }, /load: /],
+    [{ machines: [] }, /machines: /],
+    [{ observe: "guess" }, /observe: /],
+    [{ colour: "red" }, /colour/],
+    [{ machines: [{ count: 4, memory_gb: 16, chip: "M1" }] }, /"a" fits on no machine/],
+    [{ machines: [{ count: 1, memory_gb: 64, chip: "M1" }] }, /floors add up to more/],
+    [{ machines: [{ count: 4, memory_gb: 64, chip: "M1", speed: { c: 1 } }] }, /"c", which is no model/],
+  ])("refuses %j", (more, message) => {
+    expect(() => parseFleetFile(fleetJson(more), "fleet.json")).toThrow(message);
+    expect(() => parseFleetFile(fleetJson(more), "fleet.json")).toThrow(BadInput);
+  });
+});
+
+describe("a scenario", () => {
+  const trace = parseTrace(`${HEAD}\n0,a,1,0,0\n0,b,50,0,0\n60,a,3,0,0\n60,b,50,0,0\n`, "t");
+
+  it("gives each model its share of load times capacity, on average", () => {
+    expect(scenarioOf(trace, fleetWith(), 1).demand).toEqual([
+      [0.75, 0.5],
+      [2.25, 0.5],
+    ]);
+  });
+
+  it("says which model the trace does not have", () => {
+    const models = [{ id: "c", share: 1, size_gb: 1, min_ram_gb: 1 }];
+    expect(() => scenarioOf(trace, fleetWith({ models }), 1)).toThrow(/no request for the model "c"/);
+  });
+
+  it("draws the same outages from the same seed", () => {
+    const long = parseTrace(`${HEAD}\n0,a,1,0,0\n60,b,1,0,0\n86400,a,1,0,0\n`, "t");
+    const fleet = fleetWith({ churn: { mean_hours: 2 } });
+    expect(scenarioOf(long, fleet, 7).outages).toEqual(scenarioOf(long, fleet, 7).outages);
+    expect(scenarioOf(long, fleet, 7).outages).not.toEqual(scenarioOf(long, fleet, 8).outages);
+  });
+});
