@@ -146,13 +146,28 @@ describe("a load", () => {
     const statuses = beta.statuses();
     expect(statuses.length).toBeGreaterThan(4);
     expect(statuses.length).toBeLessThanOrEqual(6);
-    expect(statuses.at(-2)).toMatch(/^beta 1 loading 0\.\d+$/);
+    expect(statuses.at(-2)).toMatch(/^beta 1 loading (0\.\d+|1)$/);
     expect(statuses.at(-1)).toBe("beta 1 succeeded");
     expect(beta.heartbeat()).toMatchObject({
       loaded_models: ["beta"],
       accepting: true,
       assignment: { model_id: "beta", epoch: 1 },
     });
+  });
+
+  it("sends a step that came too soon after the last one when its time has come", async () => {
+    const { harness, alpha, beta } = await setUp();
+    order(alpha, "beta", 1);
+    await settle();
+    const load = harness.engine.lastLoad();
+    load.options.onProgress?.(0.3);
+    load.options.onProgress?.(0.6);
+    expect(beta.statuses().at(-1)).toBe("beta 1 loading 0");
+    await harness.clock.advance(500);
+    expect(beta.statuses().at(-1)).toBe("beta 1 loading 0.6");
+    load.succeed();
+    await harness.clock.advance(1000);
+    expect(beta.statuses().at(-1)).toBe("beta 1 succeeded");
   });
 
   it("waits until the memory of the old model is back", async () => {

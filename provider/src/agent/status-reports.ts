@@ -19,6 +19,8 @@ export class StatusReports {
   readonly #sessionOf: (pool: ModelId) => Session | undefined;
   #newest: AssignmentStatus | null = null;
   #sentAt = Number.NEGATIVE_INFINITY;
+  /** A step of a load that came too soon after the one before it goes out when its time has come. */
+  #cancelHeldBack: (() => void) | null = null;
 
   /** `sessionOf` returns the registered socket to a pool. */
   constructor(clock: Clock, sessionOf: (pool: ModelId) => Session | undefined) {
@@ -33,6 +35,7 @@ export class StatusReports {
 
   /** Remembers the status for whoever asks, without sending it now. */
   note(status: AssignmentStatus): void {
+    this.#dropHeldBack();
     this.#newest = status;
   }
 
@@ -42,11 +45,14 @@ export class StatusReports {
     const progress = Math.round(Math.min(1, Math.max(0, fraction)) * 100) / 100;
     if (progress === this.#newest.progress) return;
     this.#newest = { ...this.#newest, progress };
-    if (this.#clock.now() - this.#sentAt >= MIN_PROGRESS_GAP_MS) this.repeat();
+    const waitMs = this.#sentAt + MIN_PROGRESS_GAP_MS - this.#clock.now();
+    if (waitMs <= 0) this.repeat();
+    else this.#cancelHeldBack ??= this.#clock.after(waitMs, () => this.repeat());
   }
 
   /** Sends the newest status again. */
   repeat(): void {
+    this.#dropHeldBack();
     if (this.#newest === null) return;
     this.#sentAt = this.#clock.now();
     this.#sessionOf(this.#newest.model_id)?.send(this.#newest);
@@ -54,7 +60,13 @@ export class StatusReports {
 
   /** The order has been superseded: nothing about it may be sent any more. */
   forget(): void {
+    this.#dropHeldBack();
     this.#newest = null;
+  }
+
+  #dropHeldBack(): void {
+    this.#cancelHeldBack?.();
+    this.#cancelHeldBack = null;
   }
 
   /** Answers an order that is not the one this machine holds. */
