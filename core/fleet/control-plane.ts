@@ -79,6 +79,7 @@ export class ControlPlane {
       callPool: ports.callPool,
       poolsOf: (machineId) => this.poolsOf(machineId),
       publicKeyOf: (machineId) => this.#machines.get(machineId)?.publicKey ?? "",
+      knowsOrders: (machineId) => !this.#isTooOld(machineId),
       onFailed: (intent, now) => this.#startCooldown(intent, now),
     });
   }
@@ -347,6 +348,12 @@ export class ControlPlane {
     return null;
   }
 
+  #isTooOld(machineId: MachineId): boolean {
+    const machine = this.machine(machineId);
+    if (machine === null) return false;
+    return unmanageableBecause(machine, this.flagBook.flags)?.code === "provider_too_old";
+  }
+
   #isOutdated({ machineId, acceptedAt }: Identity, register: Register): boolean {
     const newest = this.#newestSession.get(machineId);
     if (newest !== undefined && newest.sessionId !== register.session_id && acceptedAt < newest.acceptedAt) {
@@ -362,10 +369,7 @@ export class ControlPlane {
     register: Register,
   ): Extract<Admission, { admitted: true }>["assignment"] {
     const times = { drain_ms: DRAIN_TIMEOUT_MS, load_ms: LOAD_TIMEOUT_MS };
-    const machine = this.machine(machineId);
-    const isOld =
-      machine !== null && unmanageableBecause(machine, this.flagBook.flags)?.code === "provider_too_old";
-    const order = isOld ? null : this.handover.orderFor(machineId);
+    const order = this.#isTooOld(machineId) ? null : this.handover.orderFor(machineId);
     if (order !== null) return { model_id: order.model_id, epoch: order.epoch, ...times };
     const held = register.assignment;
     return { model_id: held?.model_id ?? null, epoch: held?.epoch ?? NEVER_MANAGED, ...times };

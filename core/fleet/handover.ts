@@ -27,6 +27,8 @@ export interface HandoverPorts {
   /** Pools an unmanaged machine should hold a socket to. */
   poolsOf(machineId: MachineId): readonly ModelId[];
   publicKeyOf(machineId: MachineId): string;
+  /** Whether the machine's provider knows orders at all; one that is too old is never sent any (C16). */
+  knowsOrders(machineId: MachineId): boolean;
   onFailed(intent: Intent, now: number): void;
 }
 
@@ -270,6 +272,11 @@ export class Handover {
   #enter(intent: Intent, phase: "releasing" | "expecting" | "ordered", now: number): void {
     if (phase === "releasing" && intent.pending.length === 0) {
       this.#enter(intent, intent.model === null ? "ordered" : "expecting", now);
+      return;
+    }
+    if (phase === "ordered" && intent.model === null && !this.#ports.knowsOrders(intent.machineId)) {
+      // Recorded and not sent: it never held anything, and its pools treat it as unmanaged now (H14).
+      this.#finish(intent, "succeeded", null, now);
       return;
     }
     const entered: Intent = {

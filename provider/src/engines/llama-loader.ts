@@ -39,8 +39,9 @@ const BATCH_TOKENS = 512;
 const LOG_TAIL_LINES = 12;
 /** The native logger's lines come through the event loop, after the error they explain. */
 const LOG_DELAY_MS = 50;
-/** The part of the progress that belongs to the file; context and warm-up are the rest. */
-const FILE_SHARE = 0.9;
+/** How far a load is once the engine is up, and once the file is read; context and warm-up are the rest. */
+const ENGINE_UP = 0.1;
+const FILE_READ = 0.9;
 
 /**
  * @throws EngineError `load_failed`, `insufficient_memory`, `engine_unavailable` or `warmup_failed`.
@@ -61,6 +62,7 @@ export async function loadLlama(
   try {
     llama = await startLlama(order, onLog);
     signal.throwIfAborted();
+    report.onProgress(ENGINE_UP);
     const host = await openModel(llama, order, report, signal);
     await warmUp(host);
     signal.throwIfAborted();
@@ -102,7 +104,7 @@ async function openModel(
     loadSignal: signal,
     onLoadProgress: (progress) => {
       // Some of these arrive when loadModel has long resolved.
-      if (reading) report.onProgress(progress * FILE_SHARE);
+      if (reading) report.onProgress(ENGINE_UP + progress * (FILE_READ - ENGINE_UP));
     },
   });
   reading = false;

@@ -256,6 +256,22 @@ describe("a release", () => {
   });
 });
 
+it("[H14] [C16] the release of a machine that is too old is recorded and not sent, and its pools let it serve", () => {
+  const scene = serving();
+  scene.register(B, { version: "0.1.0" });
+  const kinds: string[] = [];
+  for (let calls = scene.calls(); calls.length > 0; calls = scene.calls()) {
+    for (const made of calls) {
+      kinds.push(made.call.kind);
+      scene.confirm(made);
+    }
+  }
+  expect(kinds).toContain("unmanage");
+  expect(kinds).not.toContain("order");
+  expect(scene.core.handover.intent(MAC)).toMatchObject({ model: null, phase: "done" });
+  expect(scene.dial(A)).toMatchObject({ stamp: { mode: "unmanaged", epoch: 2 } });
+});
+
 describe("a register", () => {
   it("[H9] [D1] [F6] with a higher epoch raises the fleet's above it", () => {
     const scene = serving();
