@@ -7,11 +7,13 @@ export class SimClient implements Answer {
   outcome: string | null = null;
   request: PoolRequest | null = null;
   readonly #onBreach: (what: string) => void;
+  readonly #onRefused: (code: string) => void;
   #hasBytes = false;
 
-  constructor(id: string, onBreach: (what: string) => void) {
+  constructor(id: string, onBreach: (what: string) => void, onRefused: (code: string) => void) {
     this.id = id;
     this.#onBreach = onBreach;
+    this.#onRefused = onRefused;
   }
 
   complete(): void {
@@ -20,6 +22,7 @@ export class SimClient implements Answer {
 
   refuse(error: ApiError): void {
     if (this.#hasBytes) this.#onBreach(`[6] ${this.id} was refused after bytes`);
+    this.#onRefused(error.code);
     this.#end(`refused ${error.code}`);
   }
 

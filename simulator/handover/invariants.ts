@@ -30,6 +30,17 @@ export class Invariants {
     this.#world.log(() => `BREACH ${what}`);
   }
 
+  /** A client is told that no machine serves its model: then none could have, and it was counted before (4, F8). */
+  refused(pool: PoolHost, id: string, code: string): void {
+    if (code !== "pool_exhausted") return;
+    const { machines } = pool.report();
+    const free = machines.find(({ blockedBy, freeSlots }) => blockedBy === null && freeSlots > 0);
+    if (free !== undefined) {
+      this.breach(`[4] ${pool.model} refuses ${id} as exhausted while ${free.machineId} has a free slot`);
+    }
+    if (pool.pool.demand.isEmpty) this.breach(`[F8] ${pool.model} refuses ${id} and has counted no demand`);
+  }
+
   /** After each step. */
   check(): void {
     for (const host of this.#world.pools) {

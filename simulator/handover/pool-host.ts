@@ -101,7 +101,12 @@ export class PoolHost {
   }
 
   submit(id: string, isStream: boolean): SimClient {
-    const client = new SimClient(id, (what) => this.#world.invariants.breach(what));
+    const { invariants } = this.#world;
+    const client = new SimClient(
+      id,
+      (what) => invariants.breach(what),
+      (code) => invariants.refused(this, id, code),
+    );
     this.clients.add(client);
     this.#then((now) => {
       const spec = {

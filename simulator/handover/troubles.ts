@@ -15,6 +15,7 @@ export class Troubles {
   start(calmAt: number, clientsUntil: number): void {
     const { dice, fleet } = this.#world;
     if (dice.chance(0.9)) fleet.setFlag("assignment_gate", "on");
+    fleet.setFlag("pool_exhausted_429", "on");
     if (dice.chance(0.5)) fleet.setFlag("load_cooldown_seconds", "20");
     this.#repeat(() => this.#ask(), 200, 8000, clientsUntil);
     this.#repeat(() => this.#operate(), 100, dice.pick([2000, 8000, 25_000]), calmAt);
