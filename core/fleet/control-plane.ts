@@ -408,8 +408,10 @@ export class ControlPlane {
     // A dial may have been answered since the question was asked.
     if (membership === null || now - membership.dialedAt <= MEMBERSHIP_GRACE_MS) return;
     if (intent?.model === pool || intent?.pending.includes(pool) === true) return;
-    // So may an order: the pool may have a record again, from a call that came after the question.
-    if (intent !== null && now - intent.phaseAt <= MEMBERSHIP_GRACE_MS) return;
+    // So may an order: the pool may have a record again, from a call that came after the question. While pools are
+    // still asked to let go, one that has may hear the call once more.
+    const isCalling = intent?.phase === "releasing" || intent?.phase === "expecting";
+    if (intent !== null && (isCalling || now - intent.phaseAt <= MEMBERSHIP_GRACE_MS)) return;
     this.memberships.remove(machineId, pool);
   }
 

@@ -30,6 +30,12 @@ it("plays the same seed the same way", async () => {
 it.each([
   ["[H1] a pool was forgotten that an order had reached after the question", 41],
   ["[H17] the same after the machine had been ordered back to where it was", 20826],
+  [
+    "[H1] a pool was forgotten while an order was still asking pools to let go, and heard the call once more",
+    1_000_591,
+  ],
+  ["[H17] an order went back to the pool that had the machine, and its release freed another first", 50_169],
+  ["[H14] a late register of a process that had ended released a newer order", 50_560],
   ["[H3] the fleet missed that a machine had heard of its release, and was never told again", 452],
   ["[H17] a release began with the pool of an unfinished switch, not with the one that had the machine", 73],
   [
