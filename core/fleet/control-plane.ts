@@ -4,18 +4,18 @@ import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import type { ApiError } from "../api-error.ts";
 import { poolsFor, type Catalog } from "../catalog.ts";
 import { DialRate } from "../dial-rate.ts";
-import { DRAIN_TIMEOUT_MS, LOAD_TIMEOUT_MS, MEMBERSHIP_GRACE_MS } from "../limits.ts";
+import { DRAIN_TIMEOUT_MS, LOAD_TIMEOUT_MS } from "../limits.ts";
 import type { Admission, AdmissionClose, AdmissionQuestion } from "../pool/admission.ts";
 import type { PoolCall, PoolReply } from "../pool/calls.ts";
 import type { Identity } from "../pool/connection.ts";
 import type { PoolNews } from "../pool/pool.ts";
-import { isManaged, type Stamp } from "../pool/record.ts";
-import type { PoolReport, RecordReport } from "../pool/report.ts";
+import type { Stamp } from "../pool/record.ts";
 import { poolFlags, type PoolSettings, type Supply } from "../pool/settings.ts";
 import { compareVersions } from "../semver.ts";
 import { Handover } from "./handover.ts";
 import { machineOf, unmanageableBecause, type FleetStore, type Intent, type Machine } from "./machine.ts";
 import { Memberships } from "./memberships.ts";
+import { Reconciler } from "./reconcile.ts";
 import { FlagBook, type FlagStore } from "./settings.ts";
 
 /**
@@ -61,6 +61,7 @@ export class ControlPlane {
   readonly handover: Handover;
   readonly memberships: Memberships;
   readonly #ports: ControlPlanePorts;
+  readonly #reconciler: Reconciler;
   readonly #machines = new Map<MachineId, Machine>();
   readonly #dials = new DialRate();
   /** Version of the settings that each pool has confirmed, since this object woke. */
@@ -80,8 +81,12 @@ export class ControlPlane {
       poolsOf: (machineId) => this.poolsOf(machineId),
       publicKeyOf: (machineId) => this.#machines.get(machineId)?.publicKey ?? "",
       knowsOrders: (machineId) => !this.#isTooOld(machineId),
-      onFailed: (intent, now) => this.#startCooldown(intent, now),
+      onFailed: (intent, now) => {
+        const cooldownMs = this.flagBook.flags.load_cooldown_seconds * 1000;
+        this.#reconciler.onFailed(intent, cooldownMs, now);
+      },
     });
+    this.#reconciler = new Reconciler(this.handover, this.memberships, ports);
   }
 
   get catalog(): Catalog | null {
@@ -163,7 +168,7 @@ export class ControlPlane {
     this.handover.woken(machineId, now);
     const { pool: assigned, stamp } = this.handover.destination(machineId);
     const pools = assigned === null ? this.poolsOf(machineId) : [assigned];
-    this.#saveMachine({ ...machineOf(register, identity.owner, this.machine(machineId), pools, now) });
+    this.#saveMachine(machineOf(register, identity.owner, this.machine(machineId), pools, now));
     if (assigned === pool) this.handover.arrived(machineId);
     const isElsewhere = assigned !== null && assigned !== pool && stamp.mode !== "unknown";
     return {
@@ -185,11 +190,13 @@ export class ControlPlane {
 
   /** A pool has answered a call. */
   replied(pool: string, call: PoolCall, reply: PoolReply, now: number): void {
-    if (call.kind === "read" && reply.kind === "report") this.#onReport(pool, reply.report, now);
-    else if (call.kind === "settings") this.#configured.set(pool, call.settings.version);
+    if (call.kind === "read" && reply.kind === "report") {
+      this.#configured.set(pool, reply.report.settingsVersion);
+      this.#reconciler.onReport(pool, reply.report, this.#readAt.get(pool) ?? now, now);
+    } else if (call.kind === "settings") this.#configured.set(pool, call.settings.version);
     else if (call.kind === "announce") this.#announced(call);
     else if (call.kind === "forget" && reply.kind === "told" && reply.reached)
-      this.#forgotten(pool, call, now);
+      this.#reconciler.onForgotten(pool, call, now);
     else this.handover.replied(pool, call, reply, now);
   }
 
@@ -271,7 +278,7 @@ export class ControlPlane {
   /** Repeats what is unanswered; between two ticks. */
   retry(now: number): void {
     this.handover.tick(now);
-    this.#retryAfterCooldowns(now);
+    this.#reconciler.retryAfterCooldowns(now);
   }
 
   /** Asks a pool for its report; the answer must go to `replied`. */
@@ -384,57 +391,6 @@ export class ControlPlane {
     if (obstacle !== null) this.release(machineId, obstacle.message, now);
   }
 
-  #onReport(pool: string, report: PoolReport, now: number): void {
-    this.#configured.set(pool, report.settingsVersion);
-    const readAt = this.#readAt.get(pool) ?? now;
-    const present = new Map(report.machines.map((machine) => [machine.machineId, machine]));
-    for (const { machineId, dialedAt } of this.memberships.inPool(pool)) {
-      const seen = present.get(machineId);
-      const intent = this.handover.intent(machineId);
-      if (seen?.record != null) this.handover.observed(machineId, pool, seen.record, now);
-      const isHere = intent?.model === pool;
-      if (isHere && isSettled(intent, readAt) && !isExpectedStill(seen?.record ?? null, intent.epoch)) {
-        this.handover.lost(intent, now);
-      } else if (!isHere && seen?.isConnected !== true && readAt - dialedAt > MEMBERSHIP_GRACE_MS) {
-        this.#ports.callPool(pool, { kind: "forget", machineId });
-      }
-    }
-  }
-
-  /** The pool has neither a socket nor a record of the machine: it need not be asked about it any more (H1). */
-  #forgotten(pool: string, { machineId }: Extract<PoolCall, { kind: "forget" }>, now: number): void {
-    const membership = this.memberships.get(machineId, pool);
-    const intent = this.handover.intent(machineId);
-    // A dial may have been answered since the question was asked.
-    if (membership === null || now - membership.dialedAt <= MEMBERSHIP_GRACE_MS) return;
-    if (intent?.model === pool || intent?.pending.includes(pool) === true) return;
-    // So may an order: the pool may have a record again, from a call that came after the question. While pools are
-    // still asked to let go, one that has may hear the call once more.
-    const isCalling = intent?.phase === "releasing" || intent?.phase === "expecting";
-    if (intent !== null && (isCalling || now - intent.phaseAt <= MEMBERSHIP_GRACE_MS)) return;
-    this.memberships.remove(machineId, pool);
-  }
-
-  #startCooldown({ machineId, model }: Intent, now: number): void {
-    if (model === null) return;
-    const until = now + this.flagBook.flags.load_cooldown_seconds * 1000;
-    this.#ports.store.saveCooldown({ machineId, model, until });
-  }
-
-  /** A failed machine gets its model again, unless something else has been decided for it since (H13, C19). */
-  #retryAfterCooldowns(now: number): void {
-    for (const { machineId, model, until } of this.#ports.store.cooldowns()) {
-      if (now < until) continue;
-      this.#ports.store.removeCooldown(machineId, model);
-      const intent = this.handover.intent(machineId);
-      if (intent?.outcome !== "failed" || intent.model !== model) continue;
-      this.handover.begin(
-        { machineId, model, reason: "again after its cooldown", isPinned: intent.isPinned },
-        now,
-      );
-    }
-  }
-
   /** Tells each unmanaged machine whose list of pools is not what it was last told. */
   #announcePools(): void {
     if (this.#catalog === null) return;
@@ -467,16 +423,6 @@ export class ControlPlane {
     this.#machines.set(machine.machineId, machine);
     this.#ports.store.saveMachine(machine);
   }
-}
-
-/** The pool was told to expect the machine before the report was asked for, so it must have a record. */
-function isSettled({ phase, outcome, phaseAt }: Intent, readAt: number): boolean {
-  const wasExpected = phase === "ordered" || (phase === "done" && outcome === "succeeded");
-  return wasExpected && phaseAt < readAt;
-}
-
-function isExpectedStill(record: RecordReport | null, epoch: Epoch): boolean {
-  return record !== null && record.epoch >= epoch && isManaged(record.mode);
 }
 
 function modelIds({ models }: Machine): ModelId[] {

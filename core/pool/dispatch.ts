@@ -1,5 +1,4 @@
 import { encodeDownstream, encodeInferenceRequest } from "../../protocol/codec.ts";
-import type { ModelId } from "../../protocol/ids.ts";
 import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
 import type { ApiError } from "../api-error.ts";
@@ -13,10 +12,11 @@ import {
   SUPPLY_ANSWER_MS,
 } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
+import { Candidates, type CandidatesView } from "./candidates.ts";
 import type { Connection } from "./connection.ts";
 import { acceptTimeoutMs, attemptDeadline } from "./deadlines.ts";
 import type { Demand } from "./demand.ts";
-import { noMachine, shed, SupplyQuestion } from "./exhaustion.ts";
+import { shed, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
   CLIENT_TOO_SLOW,
@@ -25,12 +25,10 @@ import {
   SOCKET_LOST,
   type Failure,
 } from "./failure.ts";
-import { isVisit, routableGate } from "./gate.ts";
+import { isVisit } from "./gate.ts";
 import { Line } from "./line.ts";
-import { DECLINED, isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
+import { DECLINED, isForOwnMachines } from "./owner-route.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
-import { pick } from "./schedule.ts";
-import type { PoolSettings } from "./settings.ts";
 import { NO_TOKENS, tokensOf, type Tokens, type Usage } from "./usage.ts";
 
 /**
@@ -42,12 +40,7 @@ import { NO_TOKENS, tokensOf, type Tokens, type Usage } from "./usage.ts";
 const COMMENT = Uint8Array.from(": keep-alive\n\n", (character) => character.charCodeAt(0));
 
 /** What dispatching needs to know of the pool around it. */
-export interface PoolView {
-  readonly model: ModelId;
-  connections(): Iterable<Connection>;
-  /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
-  expectingMachinesUntil(): number;
-  settings(): PoolSettings;
+export interface PoolView extends CandidatesView {
   /** Whether any machine is known here, connected or not. */
   hasSeenMachines(): boolean;
   /** Asks the fleet for the supply; `reconsider` is called when it has come. */
@@ -61,12 +54,14 @@ export class Dispatch {
   readonly #requests = new Map<string, PoolRequest>();
   readonly #attempts = new Set<Attempt>();
   readonly #line = new Line();
+  readonly #candidates: Candidates;
   readonly #supplyQuestion = new SupplyQuestion();
   /** Frames and messages that belonged to nothing here, by kind. */
   readonly ignored = { records: 0, messages: 0 };
 
   constructor(pool: PoolView, usage: Usage, demand: Demand) {
     this.#pool = pool;
+    this.#candidates = new Candidates(pool);
     this.#usage = usage;
     this.#demand = demand;
   }
@@ -219,9 +214,9 @@ export class Dispatch {
   /** What was waited for may be known now: whoever waits without a machine in sight is told. */
   reconsider(now: number): void {
     this.drain(now);
-    const stranded = this.#line.matching((request) => !this.#mayFindMachine(request, now));
+    const stranded = this.#line.matching((request) => !this.#candidates.mayCome(request, now));
     for (const request of stranded) {
-      this.#giveUp(request, this.#noMachine(request, now), now);
+      this.#giveUp(request, this.#candidates.noneFor(request, now), now);
     }
   }
 
@@ -240,7 +235,7 @@ export class Dispatch {
         this.#cancelAttempt(request, now);
         this.#fail(request, DEADLINE_EXCEEDED.error, now);
       } else if (request.attempt === null && now >= request.queuedUntil) {
-        this.#giveUp(request, this.#waitedInVain(request, now), now);
+        this.#giveUp(request, this.#candidates.noneInTimeFor(request, now), now);
       } else if (now >= request.nextCommentAt && mayComment(request)) {
         this.#comment(request, now);
       }
@@ -252,9 +247,9 @@ export class Dispatch {
   #dispatch(request: PoolRequest, now: number): boolean {
     const { spec } = request;
     const { model } = spec;
-    const own = this.#pick(request, true, now);
-    const connection = own ?? this.#pick(request, false, now);
-    if (connection === null) return false;
+    const best = this.#candidates.best(request, now);
+    if (best === null) return false;
+    const { connection, isOwn } = best;
     const stream = connection.openStream();
     const attempt: Attempt = {
       connection,
@@ -280,28 +275,15 @@ export class Dispatch {
       endpoint: spec.endpoint,
       model_id: model,
       deadline_ms: Math.max(1, Math.floor(spec.deadlineAt - now)),
-      owner_bypass: own !== null,
+      owner_bypass: isOwn,
     };
     connection.socket.send(encodeInferenceRequest(head, spec.body));
     return true;
   }
 
-  /** The best machine with room; of the owner's own ones, or of those that are there for everybody. */
-  #pick(
-    { spec, promptTokensEstimate, tried }: PoolRequest,
-    asOwner: boolean,
-    now: number,
-  ): Connection | null {
-    const { owner, model, slotsPerMachine } = spec;
-    if (asOwner ? owner === null : isForOwnMachines(owner)) return null;
-    const all = this.#pool.connections();
-    const candidates = asOwner && owner !== null ? ownMachines(owner, all) : all;
-    return pick(candidates, model, slotsPerMachine, promptTokensEstimate, tried, now, asOwner);
-  }
-
   #enqueueOrRefuse(request: PoolRequest, now: number): void {
     const { queue_max, queue_wait_ms } = this.#pool.settings().flags;
-    if (!this.#mayFindMachine(request, now)) this.#refuseOrAsk(request, now);
+    if (!this.#candidates.mayCome(request, now)) this.#refuseOrAsk(request, now);
     else if (this.#line.length >= queue_max) {
       const message = `${queue_max} requests wait for "${this.#pool.model}" already; try again shortly`;
       this.#fail(request, { code: "queue_full", message, retryAfterS: 2 }, now);
@@ -319,33 +301,11 @@ export class Dispatch {
       !this.#pool.hasSeenMachines() &&
       this.#supplyQuestion.isOpen(supply, now);
     if (!isAsking) {
-      this.#giveUp(request, this.#noMachine(request, now), now);
+      this.#giveUp(request, this.#candidates.noneFor(request, now), now);
       return;
     }
     if (this.#supplyQuestion.ask(now)) this.#pool.askSupply();
     this.#line.add(request, SUPPLY_ANSWER_MS, now);
-  }
-
-  /** Whether waiting makes sense: a machine is here but busy, or is expected back. */
-  #mayFindMachine(request: PoolRequest, now: number): boolean {
-    if (request.spec.owner?.otherwise === "decline") return false;
-    if (now < this.#pool.expectingMachinesUntil()) return true;
-    for (const connection of this.#pool.connections()) {
-      if (request.tried.has(connection.identity.machineId)) continue;
-      if (this.#isRoutable(connection, request, now)) return true;
-    }
-    return false;
-  }
-
-  #isRoutable(connection: Connection, { spec: { model, owner } }: PoolRequest, now: number): boolean {
-    const isOwn = owner?.machines.has(connection.identity.machineId) === true;
-    if (isOwn && routableGate(connection, model, now, true) === null) return true;
-    return !isForOwnMachines(owner) && routableGate(connection, model, now) === null;
-  }
-
-  #noMachine({ spec: { model, owner } }: PoolRequest, now: number): ApiError {
-    if (owner === null || !isForOwnMachines(owner)) return noMachine(model, this.#pool.settings(), now);
-    return noOwnMachine(owner, model, this.#pool.connections(), now);
   }
 
   #retryOrFail(request: PoolRequest, failure: Failure, connection: Connection, now: number): void {
@@ -357,9 +317,10 @@ export class Dispatch {
     if (request.streamed || !failure.retriable) {
       this.#fail(request, failure.error, now);
     } else if (request.attempts >= MAX_ATTEMPTS) {
-      this.#giveUp(request, this.#noMachine(request, now), now);
+      this.#giveUp(request, this.#candidates.noneFor(request, now), now);
     } else if (!this.#dispatch(request, now)) {
-      if (!this.#mayFindMachine(request, now)) this.#giveUp(request, this.#noMachine(request, now), now);
+      if (!this.#candidates.mayCome(request, now))
+        this.#giveUp(request, this.#candidates.noneFor(request, now), now);
       else this.#line.add(request, this.#pool.settings().flags.queue_wait_ms, now);
     }
   }
@@ -445,18 +406,6 @@ export class Dispatch {
   #attemptOf(connection: Connection, stream: number, requestId: string): Attempt | undefined {
     const attempt = connection.attempts.get(stream);
     return attempt?.requestId === requestId ? attempt : undefined;
-  }
-
-  #waitedInVain(request: PoolRequest, now: number): ApiError {
-    if (isForOwnMachines(request.spec.owner)) return this.#noMachine(request, now);
-    for (const connection of this.#pool.connections()) {
-      if (routableGate(connection, this.#pool.model, now) === null) {
-        const waitedS = this.#pool.settings().flags.queue_wait_ms / 1000;
-        const message = `all machines that serve "${this.#pool.model}" stayed busy for ${waitedS} s`;
-        return { code: "queue_timeout", message, retryAfterS: 2 };
-      }
-    }
-    return this.#noMachine(request, now);
   }
 }
 

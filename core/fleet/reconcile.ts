@@ -1,0 +1,90 @@
+import type { Epoch } from "../../protocol/ids.ts";
+import { MEMBERSHIP_GRACE_MS } from "../limits.ts";
+import type { PoolCall } from "../pool/calls.ts";
+import { isManaged } from "../pool/record.ts";
+import type { PoolReport, RecordReport } from "../pool/report.ts";
+import type { Handover } from "./handover.ts";
+import type { FleetStore, Intent } from "./machine.ts";
+import type { Memberships } from "./memberships.ts";
+
+/**
+ * Makes good what was lost: compares what the fleet has decided with what the pools report, finishes what they know
+ * to be finished, orders anew what they have forgotten, and forgets memberships that they know nothing of. A failed
+ * machine gets its model again when its cooldown is over.
+ */
+
+export interface ReconcilePorts {
+  callPool(pool: string, call: PoolCall): void;
+  readonly store: FleetStore;
+}
+
+type Forget = Extract<PoolCall, { kind: "forget" }>;
+
+export class Reconciler {
+  readonly #handover: Handover;
+  readonly #memberships: Memberships;
+  readonly #ports: ReconcilePorts;
+
+  constructor(handover: Handover, memberships: Memberships, ports: ReconcilePorts) {
+    this.#handover = handover;
+    this.#memberships = memberships;
+    this.#ports = ports;
+  }
+
+  /** @param readAt when the report was asked for, ms since the epoch: it says nothing about what came after. */
+  onReport(pool: string, report: PoolReport, readAt: number, now: number): void {
+    const present = new Map(report.machines.map((machine) => [machine.machineId, machine]));
+    for (const { machineId, dialedAt } of this.#memberships.inPool(pool)) {
+      const seen = present.get(machineId);
+      const intent = this.#handover.intent(machineId);
+      if (seen?.record != null) this.#handover.observed(machineId, pool, seen.record, now);
+      const isHere = intent?.model === pool;
+      if (isHere && isSettled(intent, readAt) && !isExpectedStill(seen?.record ?? null, intent.epoch)) {
+        this.#handover.lost(intent, now);
+      } else if (!isHere && seen?.isConnected !== true && readAt - dialedAt > MEMBERSHIP_GRACE_MS) {
+        this.#ports.callPool(pool, { kind: "forget", machineId });
+      }
+    }
+  }
+
+  /** The pool has neither a socket nor a record of the machine: it need not be asked about it any more (H1). */
+  onForgotten(pool: string, { machineId }: Forget, now: number): void {
+    const membership = this.#memberships.get(machineId, pool);
+    const intent = this.#handover.intent(machineId);
+    // A dial may have been answered since the question was asked.
+    if (membership === null || now - membership.dialedAt <= MEMBERSHIP_GRACE_MS) return;
+    if (intent?.model === pool || intent?.pending.includes(pool) === true) return;
+    // So may an order: the pool may have a record again, from a call that came after the question. While pools are
+    // still asked to let go, one that has may hear the call once more.
+    const isCalling = intent?.phase === "releasing" || intent?.phase === "expecting";
+    if (intent !== null && (isCalling || now - intent.phaseAt <= MEMBERSHIP_GRACE_MS)) return;
+    this.#memberships.remove(machineId, pool);
+  }
+
+  /** @param cooldownMs how long the machine is left alone with this model. */
+  onFailed({ machineId, model }: Intent, cooldownMs: number, now: number): void {
+    if (model !== null) this.#ports.store.saveCooldown({ machineId, model, until: now + cooldownMs });
+  }
+
+  /** A failed machine gets its model again, unless something else has been decided for it since (H13, C19). */
+  retryAfterCooldowns(now: number): void {
+    for (const { machineId, model, until } of this.#ports.store.cooldowns()) {
+      if (now < until) continue;
+      this.#ports.store.removeCooldown(machineId, model);
+      const intent = this.#handover.intent(machineId);
+      if (intent?.outcome !== "failed" || intent.model !== model) continue;
+      const { isPinned } = intent;
+      this.#handover.begin({ machineId, model, reason: "again after its cooldown", isPinned }, now);
+    }
+  }
+}
+
+/** The pool was told to expect the machine before the report was asked for, so it must have a record. */
+function isSettled({ phase, outcome, phaseAt }: Intent, readAt: number): boolean {
+  const wasExpected = phase === "ordered" || (phase === "done" && outcome === "succeeded");
+  return wasExpected && phaseAt < readAt;
+}
+
+function isExpectedStill(record: RecordReport | null, epoch: Epoch): boolean {
+  return record !== null && record.epoch >= epoch && isManaged(record.mode);
+}

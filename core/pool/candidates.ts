@@ -1,0 +1,90 @@
+import type { ModelId } from "../../protocol/ids.ts";
+import type { ApiError } from "../api-error.ts";
+import type { Connection } from "./connection.ts";
+import { noMachine } from "./exhaustion.ts";
+import { routableGate } from "./gate.ts";
+import { isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
+import type { PoolRequest } from "./request.ts";
+import { pick } from "./schedule.ts";
+import type { PoolSettings } from "./settings.ts";
+
+/**
+ * Which machines a request may go to: the best one now, whether another may come, and what to tell the client if
+ * there is none. All of it asks the one gate.
+ */
+
+/** What is to be known of the pool for that. */
+export interface CandidatesView {
+  readonly model: ModelId;
+  connections(): Iterable<Connection>;
+  /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
+  expectingMachinesUntil(): number;
+  settings(): PoolSettings;
+}
+
+export class Candidates {
+  readonly #pool: CandidatesView;
+
+  constructor(pool: CandidatesView) {
+    this.#pool = pool;
+  }
+
+  /** The best machine with room, of the owner's own ones first if the request wants those. */
+  best(
+    request: PoolRequest,
+    now: number,
+  ): { readonly connection: Connection; readonly isOwn: boolean } | null {
+    const own = this.#pick(request, true, now);
+    if (own !== null) return { connection: own, isOwn: true };
+    const connection = this.#pick(request, false, now);
+    return connection === null ? null : { connection, isOwn: false };
+  }
+
+  /** Whether waiting makes sense: a machine is here but busy, or is expected back. */
+  mayCome(request: PoolRequest, now: number): boolean {
+    if (request.spec.owner?.otherwise === "decline") return false;
+    if (now < this.#pool.expectingMachinesUntil()) return true;
+    for (const connection of this.#pool.connections()) {
+      if (request.tried.has(connection.identity.machineId)) continue;
+      if (isRoutable(connection, request, now)) return true;
+    }
+    return false;
+  }
+
+  /** What the client hears if there is none. */
+  noneFor({ spec: { model, owner } }: PoolRequest, now: number): ApiError {
+    if (owner === null || !isForOwnMachines(owner)) return noMachine(model, this.#pool.settings(), now);
+    return noOwnMachine(owner, model, this.#pool.connections(), now);
+  }
+
+  /** What it hears if it has waited as long as it may. */
+  noneInTimeFor(request: PoolRequest, now: number): ApiError {
+    const { model } = this.#pool;
+    if (isForOwnMachines(request.spec.owner)) return this.noneFor(request, now);
+    for (const connection of this.#pool.connections()) {
+      if (routableGate(connection, model, now) !== null) continue;
+      const waitedS = this.#pool.settings().flags.queue_wait_ms / 1000;
+      const message = `all machines that serve "${model}" stayed busy for ${waitedS} s`;
+      return { code: "queue_timeout", message, retryAfterS: 2 };
+    }
+    return this.noneFor(request, now);
+  }
+
+  #pick(
+    { spec, promptTokensEstimate, tried }: PoolRequest,
+    asOwner: boolean,
+    now: number,
+  ): Connection | null {
+    const { owner, model, slotsPerMachine } = spec;
+    if (asOwner ? owner === null : isForOwnMachines(owner)) return null;
+    const all = this.#pool.connections();
+    const candidates = asOwner && owner !== null ? ownMachines(owner, all) : all;
+    return pick(candidates, model, slotsPerMachine, promptTokensEstimate, tried, now, asOwner);
+  }
+}
+
+function isRoutable(connection: Connection, { spec: { model, owner } }: PoolRequest, now: number): boolean {
+  const isOwn = owner?.machines.has(connection.identity.machineId) === true;
+  if (isOwn && routableGate(connection, model, now, true) === null) return true;
+  return !isForOwnMachines(owner) && routableGate(connection, model, now) === null;
+}
