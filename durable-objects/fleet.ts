@@ -212,9 +212,13 @@ export class Fleet extends DurableObject<Env> {
     };
   }
 
-  /** Sets the alarm if there is anything to look after; the cron calls it each minute in case an alarm was lost. */
+  /**
+   * The cron calls it each minute: sets the alarm in case it was lost. A fleet without machines has no ticks, so what
+   * operators have written to KV is read here.
+   */
   async ensureAlarm(): Promise<void> {
     if ((await this.ctx.storage.getAlarm()) === null) this.#alarmAt = null;
+    if (this.#core.pools().size === 0) await this.#readOperators(Date.now());
     this.#arm(Date.now());
   }
 

@@ -54,6 +54,7 @@ export function reportMachines(
   now: number,
 ): PoolMachineReport[] {
   const machines = new Map<string, PoolMachineReport>();
+  // How far a load is stands in these only: what a connection carries is as of the last change of mode.
   for (const record of records) machines.set(record.machineId, offline(record));
   for (const connection of connections) {
     const { registration } = connection;
@@ -69,7 +70,7 @@ export function reportMachines(
       loaded: isLoaded(connection, model),
       inFlight: connection.attempts.size,
       freeSlots: Math.max(0, freeSlots(connection, slotsPerMachine)),
-      record: connection.record === null ? null : reportRecord(connection.record),
+      record: machines.get(connection.identity.machineId)?.record ?? null,
     });
   }
   return [...machines.values()];

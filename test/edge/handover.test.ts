@@ -1,7 +1,8 @@
-import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { createScheduledController, evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { beforeEach, describe, expect, it } from "vitest";
 
 import type { Utilization } from "../../core/fleet/utilization.ts";
+import worker from "../../worker/index.ts";
 import { connect, expectAnswer, join, registerMessage, type FakeProvider } from "./fake-provider.ts";
 import {
   adminCall,
@@ -289,6 +290,15 @@ describe("the flags", () => {
     const nobody = await scene({ min_ram_gb: 90_000 });
     expect(await errorOf(await chat(nobody))).toMatchObject({ status: 503, code: "model_unavailable" });
     await setFlag("pool_exhausted_429", "off");
+  });
+
+  it("[H17] written to KV by hand count within a minute also while the fleet has no machine", async () => {
+    await rowsOf(fleet(), "DELETE FROM memberships");
+    await evictDurableObject(fleet());
+    await testEnv.FLAGS.put("tick_seconds", "17");
+    await worker.scheduled(createScheduledController({ cron: "* * * * *" }), testEnv);
+    expect(await adminCall("GET", "/flags/tick_seconds")).toMatchObject({ value: "17" });
+    await setFlag("tick_seconds", "30");
   });
 
   it("[H17] written to KV by hand count at the next tick, and one that does not parse changes nothing", async () => {

@@ -17,7 +17,7 @@ interface Run {
 }
 
 /** Progress is for people to look at. */
-const PROGRESS_INTERVAL_MS = 250;
+const PROGRESS_INTERVAL_MS = 50;
 /** Disposing that takes longer than this hangs; without a parent nobody else would end the process. */
 const ORPHAN_LIMIT_MS = 5_000;
 

@@ -53,6 +53,8 @@ describe("a status", () => {
       blockedBy: "loading",
       record: { progress: 0.4 },
     });
+    say(scene, mac, "loading", { progress: 0.7 });
+    expect(scene.pool.report(scene.now, 4).machines[0]).toMatchObject({ record: { progress: 0.7 } });
     say(scene, mac, "succeeded");
     expect(scene.pool.report(scene.now, 4).machines[0]).toMatchObject({
       blockedBy: null,
