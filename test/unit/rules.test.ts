@@ -16,7 +16,9 @@ const rules = new Map(
 
 const quoted = new Set<string>();
 for (const path of globSync("test/**/*.test.ts", { cwd: root })) {
-  for (const [, id] of read(path).matchAll(/\[([FCDH]\d+)\]/g)) quoted.add(id ?? "");
+  // A comment that names a rule is no test of it.
+  const code = read(path).replaceAll(/\/\*.*?\*\/|\/\/[^\n]*/gs, "");
+  for (const [, id] of code.matchAll(/\[([FCDH]\d+)\]/g)) quoted.add(id ?? "");
 }
 
 describe("the rules", () => {
