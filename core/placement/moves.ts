@@ -83,8 +83,8 @@ function groupsOf(seats: readonly Seat[], now: number): Group[] {
     const isUnmanaged = machine.state === "unmanaged";
     const cooling = coolingOf(machine.cooldownUntil, now);
     const key = ((pool?.index ?? -1) + 1) * 4 + (drains ? 2 : 0) + (isUnmanaged ? 1 : 0);
-    const byKey = alike.get(kind) ?? new Map<number, Group>();
-    const known = cooling.size === 0 ? byKey.get(key) : undefined;
+    const mayShare = cooling.size === 0 && kind.machines > 1;
+    const known = mayShare ? alike.get(kind)?.get(key) : undefined;
     if (known !== undefined) {
       known.seats.push(seat);
       continue;
@@ -102,7 +102,7 @@ function groupsOf(seats: readonly Seat[], now: number): Group[] {
       isBound: false,
     };
     groups.push(group);
-    if (cooling.size === 0) alike.set(kind, byKey.set(key, group));
+    if (mayShare) alike.set(kind, (alike.get(kind) ?? new Map<number, Group>()).set(key, group));
   }
   return groups;
 }
