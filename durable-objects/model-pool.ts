@@ -196,8 +196,8 @@ export class ModelPool extends DurableObject<Env> {
     try {
       await fleetStub(this.env).told(this.#pool.model, news);
     } catch (error) {
-      // The fleet reads the records at its next tick.
-      logWarning("fleet_unreachable", { machineId: news.machineId, error: String(error) });
+      // The fleet reads the records and the demand at its next tick.
+      logWarning("fleet_unreachable", { pool: this.#pool.model, news: news.kind, error: String(error) });
     }
   }
 

@@ -8,6 +8,7 @@ import { ASK_AGAIN_MS, TICK_INTERVAL_MS } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "./admission.ts";
 import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assignments.ts";
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
+import { DemandWatch } from "./demand-watch.ts";
 import { Dispatch } from "./dispatch.ts";
 import { Ledger, type LedgerMemory } from "./ledger.ts";
 import { isUnregistered, Members } from "./members.ts";
@@ -32,7 +33,9 @@ import type { PoolSettings } from "./settings.ts";
 export type PoolNews =
   | { readonly kind: "record"; readonly machineId: MachineId; readonly record: RecordReport }
   /** The machine says that it holds this now. */
-  | { readonly kind: "holds"; readonly machineId: MachineId; readonly held: HeldAssignment };
+  | { readonly kind: "holds"; readonly machineId: MachineId; readonly held: HeldAssignment }
+  /** More is asked of the pool than the fleet knows. */
+  | { readonly kind: "demand" };
 
 export interface PoolPorts {
   /** Asks the fleet; the shell brings the answer to `admitted`, or calls `fleetSilent`. */
@@ -58,6 +61,7 @@ export interface PoolMemory {
 export class Pool {
   readonly model: ModelId;
   readonly ledger: Ledger;
+  readonly watch = new DemandWatch();
   readonly #ports: PoolPorts;
   readonly #members: Members;
   readonly #dispatch: Dispatch;
@@ -256,6 +260,7 @@ export class Pool {
   }
 
   submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
+    if (this.watch.arrived()) this.#ports.tellFleet({ kind: "demand" });
     return this.#dispatch.submit(spec, answer, now);
   }
 
@@ -326,11 +331,13 @@ export class Pool {
         this.model,
         this.#members.machines(),
         this.#assignments.all(),
+        this.ledger.speeds,
         slotsPerMachine,
         now,
       ),
       inFlight: this.#dispatch.inFlight,
       queued: this.#dispatch.queued,
+      demand: this.ledger.demand.totals(),
       settingsVersion: this.#settings.version,
       ignored: {
         records: this.#dispatch.ignored.records,

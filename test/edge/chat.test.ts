@@ -47,7 +47,7 @@ describe("a streamed answer", () => {
   it("gets a comment after 3 s without a byte", async () => {
     const at = await scene();
     const machine = await join(at);
-    stopClock();
+    await stopClock();
     const pending = chat(at, { stream: true });
     const request = await machine.next("inference_request");
     machine.accept(request);
@@ -148,7 +148,7 @@ describe("an error before the first byte is a status:", () => {
   it("[C6] so is a wait in vain, also for a stream", async () => {
     const at = await scene({ max_concurrency: 1 });
     const machine = await join(at);
-    stopClock();
+    await stopClock();
     const first = chat(at);
     const running = await machine.next("inference_request");
     const waiting = [chat(at, { stream: true }), chat(at)];
