@@ -68,7 +68,7 @@ describe("a streamed answer", () => {
     const response = await pending;
     machine.error(request, "fault", "engine_crashed");
     const text = await response.text();
-    expect(text).toMatch(/^data: half\n\ndata: \{"error":\{[^\n]*\}\}\n\n$/);
+    expect(text).toMatch(/^data: half\n\ndata: \{"error":\{[^\n]*\}\n\n$/);
     expect(JSON.parse(text.slice("data: half\n\ndata: ".length))).toMatchObject({
       error: { code: "provider_error", type: "server_error", param: null },
     });

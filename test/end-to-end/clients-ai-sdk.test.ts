@@ -39,6 +39,8 @@ function model(
 /** Sampled, but always the same. */
 const ask = () => ({ model: model("tiny-bard"), temperature: 0.7, topP: 0.9, seed: 7, maxRetries: 0 });
 
+const LONG = { poolkeeper: { grammar: LONG_GRAMMAR } };
+
 const person = z.object({ name: z.string().max(12), old: z.boolean() });
 
 const look_up = tool({
@@ -110,7 +112,7 @@ describe("the AI SDK", () => {
       ...ask(),
       prompt: WHO,
       abortSignal: abort.signal,
-      providerOptions: { poolkeeper: { grammar: LONG_GRAMMAR } },
+      providerOptions: LONG,
     });
     const types: string[] = [];
     for await (const { type } of stream) {
@@ -150,6 +152,20 @@ describe("the AI SDK", () => {
     const patient = { ...ask(), model: model("tiny-bard", { fetch: watched.fetch }), maxRetries: 1 };
     expect((await generateText({ ...patient, prompt: WHO })).text).toContain("Tiny Bard");
     expectPatience(watched);
+  });
+
+  it("gets an error for a stream whose machine is killed in the middle", async () => {
+    const { stream } = streamText({ ...ask(), prompt: WHO, providerOptions: LONG, onError: () => undefined });
+    const types = new Set<string>();
+    const ends: unknown[] = [];
+    for await (const part of stream) {
+      types.add(part.type);
+      if (part.type === "text-delta") machine.kill("SIGKILL");
+      if (part.type === "error") ends.push(part.error);
+      if (part.type === "finish") ends.push(part.finishReason);
+    }
+    expect(types).toContain("text-delta");
+    expect(ends).toMatchObject([{ code: "provider_error" }, "error"]);
   });
 
   it("gives up on a pool that stays full with an error that says so", async () => {

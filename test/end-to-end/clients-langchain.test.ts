@@ -136,3 +136,18 @@ it("LangChain waits as long as a 429 tells it to, then is answered", async () =>
   expect((await patient.invoke(WHO)).text).toContain("Tiny Bard");
   expectPatience(watched);
 });
+
+it("LangChain throws when the machine is killed in the middle of a stream", async () => {
+  const stream = await model({ modelKwargs: { grammar: LONG_GRAMMAR } }).stream(WHO);
+  let pieces = 0;
+  const outcome: unknown = await (async () => {
+    for await (const chunk of stream) {
+      if (chunk.text === "") continue;
+      pieces += 1;
+      machine.kill("SIGKILL");
+    }
+    return "a clean end";
+  })().catch((error: unknown) => error);
+  expect(pieces).toBeGreaterThan(0);
+  expect(outcome).toMatchObject({ code: "provider_error" });
+});
