@@ -62,20 +62,20 @@ export function encodeError(error: ApiError): EncodedError {
     headers["retry-after"] = String(Math.min(60, Math.max(1, Math.ceil(error.retryAfterS))));
   }
   if (status === 429) headers["x-pool-reason"] = error.code;
-  return { status, headers, body: envelope(error) };
+  return { status, headers, body: JSON.stringify(envelope(error)) };
 }
 
 /**
  * The one event that ends a stream after its first byte. No `[DONE]` may follow: a stream that ends without this
- * event looks like success to the official SDKs.
+ * event looks like success to the official SDKs, which look for `error`. Aggregators look for a chunk whose finish
+ * reason is `error`, so it is that as well.
  */
 export function encodeErrorEvent(error: ApiError): string {
-  return `data: ${envelope(error)}\n\n`;
+  const choices = [{ index: 0, delta: { content: "" }, finish_reason: "error" }];
+  return `data: ${JSON.stringify({ ...envelope(error), object: "chat.completion.chunk", choices })}\n\n`;
 }
 
-function envelope(error: ApiError): string {
+function envelope(error: ApiError): object {
   const { type } = CODES[error.code];
-  return JSON.stringify({
-    error: { message: error.message, type, code: error.code, param: error.param ?? null },
-  });
+  return { error: { message: error.message, type, code: error.code, param: error.param ?? null } };
 }

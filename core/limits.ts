@@ -89,8 +89,28 @@ export const RELEASING_TOO_LONG_MS = 120_000;
 /** A membership younger than this may be ahead of its socket: the dial was answered, the upgrade is on its way. */
 export const MEMBERSHIP_GRACE_MS = 60_000;
 
+/** Lines of switch history in a report. */
+export const REPORTED_SWITCHES = 50;
+
 /** Lines of switch history kept. */
 export const SWITCH_HISTORY = 1_000;
+
+/** After this many looks at the fleet that found nothing going on, the fleet is looked at only this often. */
+export const QUIET_TICKS = 3;
+export const IDLE_TICK_MS = 240_000;
+
+/** News that cannot wait are collected this long, and two looks at the fleet are at least this far apart. */
+export const EARLY_TICK_DELAY_MS = 1_000;
+export const EARLY_TICK_GAP_MS = 5_000;
+
+/** An order that changed and a machine that registered within this time count as something going on. */
+export const STIRRED_MS = 300_000;
+
+/** Plans kept: those that moved something, and where the mode or what kept it from moving changed. */
+export const PLAN_HISTORY = 500;
+
+/** Machines whose reasons are kept with the last plan; its row must stay below the platform's 2 MB. */
+export const PLANNED_MACHINES_KEPT = 5_000;
 
 /** A dial must be answered by the fleet within this time, else the provider is told to try again. */
 export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
@@ -112,4 +132,8 @@ export const BYTES_PER_TOKEN = 4;
 
 assert(LIVENESS_TIMEOUT_MS >= 3 * PING_INTERVAL_MS, "one lost ping must not cost a machine its requests");
 assert(ACCEPT_TIMEOUT_MS < REQUEST_DEADLINE_MS / MAX_ATTEMPTS, "every attempt must have time to be refused");
+assert(
+  IDLE_TICK_MS < SUPPLY_FRESH_MS,
+  "what pools know of the supply must not go stale while the fleet is idle",
+);
 assert(TICK_INTERVAL_MS * 4 <= COMMENT_INTERVAL_MS, "comments must come nearly on time");

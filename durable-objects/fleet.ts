@@ -10,7 +10,13 @@ import {
   type PinVerdict,
 } from "../core/fleet/control-plane.ts";
 import { explain, type Explanation } from "../core/fleet/explain.ts";
-import { viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
+import { sightingsIn, viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
+import {
+  placementReport,
+  previewReport,
+  type PlacementReport,
+  type Simulation,
+} from "../core/fleet/placement-report.ts";
 import type { FlagView } from "../core/fleet/settings.ts";
 import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
 import { poolName } from "../core/pool-name.ts";
@@ -31,6 +37,7 @@ import {
   type ReadValue,
 } from "./operator-values.ts";
 import { SqlFleetStore } from "./storage/fleet-store.ts";
+import { SqlPlacementStore } from "./storage/placement-store.ts";
 
 /** How long a revocation is repeated to the pools, in case one did not hear it the first time. */
 const REVOCATION_REPEAT_MS = 600_000;
@@ -38,8 +45,8 @@ const REVOCATION_REPEAT_MS = 600_000;
 /** A caller hears of an order's effects if they come within this time; they come anyway. */
 const SETTLE_LIMIT_MS = 2_000;
 
-/** Lines of history in a report. */
-const REPORTED_SWITCHES = 50;
+/** Plans in a report. */
+const REPORTED_PLANS = 50;
 
 /** What an operator asked to be done with a machine, or why it cannot be. */
 export type MachineVerdict =
@@ -48,6 +55,8 @@ export type MachineVerdict =
 
 export interface MachineDetails extends MachineRow {
   readonly explanation: Explanation;
+  /** Why the last plan left it where it is; null if it moved it, or there is none. */
+  readonly stays_because: string | null;
   readonly version: string | null;
   readonly hardware: string;
   readonly memory_gb: number;
@@ -75,7 +84,6 @@ export class Fleet extends DurableObject<Env> {
   readonly #core: ControlPlane;
   /** When the alarm rings; null if this life of the object has not set it yet. */
   #alarmAt: number | null = null;
-  #nextTickAt = 0;
   /** Calls to pools under way. */
   readonly #calls = new Set<Promise<void>>();
   /** Written here and not in KV yet. */
@@ -88,6 +96,7 @@ export class Fleet extends DurableObject<Env> {
       callPool: (pool, call) => this.#callPool(pool, call),
       isRevoked: (tokenId) => this.#store.isRevoked(tokenId),
       store: this.#store,
+      plans: new SqlPlacementStore(context.storage.sql),
       newestProvider: rootPackage.version,
     });
     const catalog = this.#store.catalog();
@@ -103,7 +112,7 @@ export class Fleet extends DurableObject<Env> {
   /** Decides one register and remembers what the machine said. */
   async register(question: AdmissionQuestion): Promise<Admission> {
     // Without a catalog nobody knows which pools a machine should be in.
-    if (this.#core.catalog === null) await this.#readOperators(Date.now());
+    if (this.#core.directory.catalog === null) await this.#readOperators();
     return this.#then((now) => this.#core.register(question, now));
   }
 
@@ -142,7 +151,7 @@ export class Fleet extends DurableObject<Env> {
     const flag = flagNameSchema.parse(name);
     const problem = this.#core.flagBook.set(flag, text);
     if (problem !== null) return problem;
-    this.#flagsChanged(Date.now());
+    this.#flagsChanged();
     await this.#write(flag, { value: text, version: this.#core.flagBook.version });
     await this.#settled();
     return null;
@@ -169,7 +178,27 @@ export class Fleet extends DurableObject<Env> {
 
   /** The report of all pools, read from them now (C20). */
   async utilization(): Promise<Utilization> {
-    return utilization(await this.#view(), this.#core.flagBook.flags);
+    const { flags } = this.#core.flagBook;
+    const { last } = this.#core.placement;
+    const isDeciding = flags.placement !== "off" && last !== null && last.mode !== "off";
+    const desired = isDeciding ? new Map(last.models.map((model) => [model.modelId, model.desired])) : null;
+    return utilization(await this.#view(), flags, desired);
+  }
+
+  /** The newest plan and those before it that moved something. */
+  placement(): PlacementReport {
+    const { placement, flagBook } = this.#core;
+    return placementReport(placement.last, placement.history(REPORTED_PLANS), flagBook.flags);
+  }
+
+  /** What placement would do now under other circumstances. Changes nothing. */
+  async simulatePlacement(asked: Simulation): Promise<ReturnType<typeof previewReport> | null> {
+    const view = await this.#view();
+    const { directory, placement, flagBook } = this.#core;
+    const { catalog } = directory;
+    if (catalog === null) return null;
+    const { plan, input } = placement.preview(view, catalog, flagBook.flags, asked);
+    return previewReport(plan, input);
   }
 
   /** Where an owner's machines are, by what the fleet itself knows. */
@@ -184,7 +213,7 @@ export class Fleet extends DurableObject<Env> {
 
   /** One machine and why it is idle; null if it has never registered. */
   async machine(machineId: string): Promise<MachineDetails | null> {
-    const machine = this.#core.machine(machineIdSchema.parse(machineId));
+    const machine = this.#core.directory.get(machineIdSchema.parse(machineId));
     if (machine === null) return null;
     // Only these can know it, and many machines may ask.
     const view = await this.#view(this.#core.memberships.of(machine.machineId));
@@ -192,6 +221,9 @@ export class Fleet extends DurableObject<Env> {
     return {
       ...machineRow(viewMachine(view, machine), view.now),
       explanation: explain(view, machine, this.#core.flagBook.flags),
+      stays_because:
+        this.#core.placement.last?.machines.find((stay) => stay.machineId === machine.machineId)?.reason ??
+        null,
       version: machine.version,
       hardware: machine.hardware.chip_name,
       memory_gb: machine.hardware.memory_gb,
@@ -218,7 +250,7 @@ export class Fleet extends DurableObject<Env> {
    */
   async ensureAlarm(): Promise<void> {
     if ((await this.ctx.storage.getAlarm()) === null) this.#alarmAt = null;
-    if (this.#core.pools().size === 0) await this.#readOperators(Date.now());
+    if (this.#core.pools().size === 0) await this.#readOperators();
     this.#arm(Date.now());
   }
 
@@ -226,16 +258,18 @@ export class Fleet extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     this.#alarmAt = null;
     const now = Date.now();
-    const isEarly = now < this.#nextTickAt && (this.#core.nextWakeAt() ?? Infinity) <= now;
+    const isEarly = now < (this.#core.tickDueAt(now) ?? now) && (this.#core.nextWakeAt() ?? Infinity) <= now;
     if (!isEarly) {
-      this.#nextTickAt = now + this.#core.flagBook.flags.tick_seconds * 1000;
       // Set before anything can fail, so that one bad tick is not the last.
-      this.#arm(now);
-      await this.#readOperators(now);
+      if (this.#core.tickDueAt(now) !== null)
+        this.#armAt(now + this.#core.flagBook.flags.tick_seconds * 1000);
+      await this.#readOperators();
       for (const tokenId of this.#store.tokensRevokedSince(now - REVOCATION_REPEAT_MS)) {
         for (const pool of this.#core.pools()) this.#callPool(pool, { kind: "revoke", tokenId });
       }
       this.#then((at) => this.#core.tick(at));
+      await this.#settled();
+      this.#then((at) => this.#core.place(at));
     } else {
       this.#then((at) => this.#core.retry(at));
     }
@@ -255,7 +289,7 @@ export class Fleet extends DurableObject<Env> {
     act: (id: ReturnType<typeof machineIdSchema.parse>, now: number) => ApiError | null,
   ): MachineVerdict {
     const id = machineIdSchema.parse(machineId);
-    if (this.#core.machine(id) === null) {
+    if (this.#core.directory.get(id) === null) {
       return { ok: false, error: { code: "not_found", message: `no machine "${id}" has ever registered` } };
     }
     const error = this.#then((now) => act(id, now));
@@ -265,17 +299,15 @@ export class Fleet extends DurableObject<Env> {
   }
 
   #arm(now: number): void {
-    const isIdle = this.#core.pools().size === 0;
-    const at = Math.min(isIdle ? Infinity : this.#nextTickDue(now), this.#core.nextWakeAt() ?? Infinity);
+    const at = Math.min(this.#core.tickDueAt(now) ?? Infinity, this.#core.nextWakeAt() ?? Infinity);
+    this.#armAt(Math.max(at, now + 1));
+  }
+
+  #armAt(at: number): void {
     if (at === Infinity || (this.#alarmAt !== null && this.#alarmAt <= at)) return;
     this.#alarmAt = at;
     // A write like those before it, and in one transaction with them.
-    void this.ctx.storage.setAlarm(Math.max(at, now + 1));
-  }
-
-  #nextTickDue(now: number): number {
-    if (this.#nextTickAt === 0) this.#nextTickAt = now + this.#core.flagBook.flags.tick_seconds * 1000;
-    return this.#nextTickAt;
+    void this.ctx.storage.setAlarm(at);
   }
 
   #callPool(pool: string, call: PoolCall): void {
@@ -311,19 +343,10 @@ export class Fleet extends DurableObject<Env> {
 
   /** @param pools those to read; all that there are if left out. */
   async #view(pools?: readonly string[]): Promise<FleetView> {
-    const models = (this.#core.catalog?.entries ?? []).map(({ id }) => id);
     const reports = new Map<string, PoolReport>();
-    const read = pools ?? new Set<string>([...models, ...this.#core.pools()]);
+    const read = pools ?? new Set<string>([...this.#core.ownView(Date.now()).models, ...this.#core.pools()]);
     await Promise.all([...read].map((pool) => this.#read(pool, reports)));
-    return {
-      now: Date.now(),
-      machines: [...this.#core.machines()],
-      intents: new Map([...this.#core.handover.intents()].map((intent) => [intent.machineId, intent])),
-      reports,
-      cooldowns: this.#store.cooldowns(),
-      switches: this.#store.switches(REPORTED_SWITCHES),
-      models,
-    };
+    return { ...this.#core.ownView(Date.now()), reports, sightings: sightingsIn(reports) };
   }
 
   async #read(pool: string, reports: Map<string, PoolReport>): Promise<void> {
@@ -338,8 +361,8 @@ export class Fleet extends DurableObject<Env> {
     }
   }
 
-  #flagsChanged(now: number): void {
-    this.#nextTickAt = Math.min(this.#nextTickAt, now + this.#core.flagBook.flags.tick_seconds * 1000);
+  #flagsChanged(): void {
+    this.#core.stir(Date.now());
     this.#then((at) => {
       this.#core.obeyFlags(at);
       this.#core.configurePools(at);
@@ -347,7 +370,7 @@ export class Fleet extends DurableObject<Env> {
   }
 
   /** What operators have written to KV since the last look counts now; what was not written there yet is. */
-  async #readOperators(now: number): Promise<void> {
+  async #readOperators(): Promise<void> {
     for (const [key, value] of this.#unwritten) await this.#write(key, value);
     try {
       const values = await readOperatorValues(this.env.FLAGS, [...FLAG_NAMES, "catalog"]);
@@ -356,7 +379,7 @@ export class Fleet extends DurableObject<Env> {
         const { value, isOurs } = values.get(name) ?? { value: null, isOurs: false };
         isChanged = this.#core.flagBook.readKv(name, value, isOurs) || isChanged;
       }
-      if (isChanged) this.#flagsChanged(now);
+      if (isChanged) this.#flagsChanged();
       const catalog = values.get("catalog");
       if (catalog !== undefined) this.#readCatalog(catalog);
     } catch (error) {
@@ -382,7 +405,7 @@ export class Fleet extends DurableObject<Env> {
 
   #useCatalog(json: string): boolean {
     const parsed = parseCatalog(tryParseJson(json));
-    if (parsed.ok) this.#core.setCatalog(parsed.catalog);
+    if (parsed.ok) this.#core.directory.catalog = parsed.catalog;
     else logError("catalog_invalid", { param: parsed.param, message: parsed.message });
     return parsed.ok;
   }

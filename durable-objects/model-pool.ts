@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 
 import { encodeError } from "../core/api-error.ts";
-import { USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
+import { TICK_INTERVAL_MS, USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
@@ -53,7 +53,11 @@ export class ModelPool extends DurableObject<Env> {
         rememberMachine: (machineId) => this.#store.rememberMachine(machineId),
         forgetMachine: (machineId) => this.#store.forgetMachine(machineId),
       },
-      { remembered: this.#store.connectedMachines(), settings: this.#store.settings() },
+      {
+        remembered: this.#store.connectedMachines(),
+        settings: this.#store.settings(),
+        ledger: this.#store.ledger(),
+      },
       Date.now(),
     );
     for (const socket of context.getWebSockets()) {
@@ -74,9 +78,14 @@ export class ModelPool extends DurableObject<Env> {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return;
     const now = Date.now();
-    if (typeof message === "string") this.#pool.receive(connection, message, now);
-    else this.#pool.receiveFrame(connection, message, now);
-    this.#arm(now);
+    if (typeof message === "string") {
+      this.#pool.receive(connection, message, now);
+      this.#arm(now);
+    } else {
+      this.#pool.receiveFrame(connection, message, now);
+      // Bytes change no record, and while requests are open a tick is due soon.
+      if (this.#timer === null) this.#arm(now);
+    }
   }
 
   override webSocketClose(socket: WebSocket): void {
@@ -166,8 +175,9 @@ export class ModelPool extends DurableObject<Env> {
     const answer = new ClientAnswer(call.echoedId, resume, abandon);
     const now = Date.now();
     open = this.#pool.submit({ ...call, body }, answer, now);
-    if (request.signal.aborted) abandon();
-    else request.signal.addEventListener("abort", abandon, { once: true });
+    const { signal } = request;
+    if (signal.aborted) abandon();
+    else signal.addEventListener("abort", abandon, { once: true });
     this.#arm(now);
     return answer.response;
   }
@@ -192,8 +202,8 @@ export class ModelPool extends DurableObject<Env> {
     try {
       await fleetStub(this.env).told(this.#pool.model, news);
     } catch (error) {
-      // The fleet reads the records at its next tick.
-      logWarning("fleet_unreachable", { machineId: news.machineId, error: String(error) });
+      // The fleet reads the records and the demand at its next tick.
+      logWarning("fleet_unreachable", { pool: this.#pool.model, news: news.kind, error: String(error) });
     }
   }
 
@@ -227,10 +237,10 @@ export class ModelPool extends DurableObject<Env> {
    */
   #arm(now: number): void {
     this.#armAlarm(now);
-    const isCounted = !this.#pool.usage.isEmpty || !this.#pool.demand.isEmpty;
-    if (this.#flushAt === null && isCounted) this.#flushAt = now + USAGE_FLUSH_INTERVAL_MS;
+    if (this.#flushAt === null && !this.#pool.ledger.isWritten) this.#flushAt = now + USAGE_FLUSH_INTERVAL_MS;
+    // Nothing asks for a tick sooner than this, and each event for a little later than the one that is set already.
+    if (this.#timer !== null && this.#timer.at <= now + TICK_INTERVAL_MS) return;
     const wakeAt = Math.min(this.#pool.nextTickAt(now) ?? Infinity, this.#flushAt ?? Infinity);
-    // While requests are open each event asks for a tick a little later than the one that is set already.
     if (this.#timer !== null && wakeAt >= this.#timer.at && wakeAt !== Infinity) return;
     if (this.#timer !== null) clearTimeout(this.#timer.id);
     this.#timer =
@@ -255,8 +265,6 @@ export class ModelPool extends DurableObject<Env> {
 
   #flush(now: number): void {
     this.#flushAt = null;
-    const usage = this.#pool.usage.drain();
-    const demand = this.#pool.demand.drain();
-    if (usage.length > 0 || demand.length > 0) this.#store.addCounts(usage, demand, now);
+    if (!this.#pool.ledger.isWritten) this.#store.addEntries(this.#pool.ledger.drain(), now);
   }
 }

@@ -2,6 +2,7 @@ import { Hono } from "hono";
 
 import { logError } from "../durable-objects/log.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import { browsers } from "./browsers.ts";
 import type { AppEnv } from "./context.ts";
 import { errorResponse, HttpError } from "./http-error.ts";
 import { echoedRequestId, newRequestId } from "./request-id.ts";
@@ -25,6 +26,7 @@ export const app = new Hono<AppEnv>()
     const { res } = context;
     if (res.status !== 101 && !res.headers.has("x-request-id")) context.header("x-request-id", echoedId);
   })
+  .use("/v1/:api{chat|completions|responses|models}/*", browsers)
   .get("/health", (context) => context.json({ status: "ok" }))
   .get("/version", async (context) =>
     context.json({ provider: await providerVersions(context.env), protocol: PROTOCOL_VERSION }),

@@ -8,15 +8,15 @@ import { ASK_AGAIN_MS, TICK_INTERVAL_MS } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "./admission.ts";
 import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assignments.ts";
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
-import { Demand } from "./demand.ts";
+import { DemandWatch } from "./demand-watch.ts";
 import { Dispatch } from "./dispatch.ts";
+import { Ledger, type LedgerMemory } from "./ledger.ts";
 import { isUnregistered, Members } from "./members.ts";
 import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
 import { registrationOf, withHeartbeat } from "./registration.ts";
 import { reportMachines, reportRecord, type PoolReport, type RecordReport } from "./report.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import type { PoolSettings } from "./settings.ts";
-import { Usage } from "./usage.ts";
 
 /**
  * One model's pool: the machines that hold a socket to it and the requests on their way to them. It opens nothing
@@ -33,7 +33,9 @@ import { Usage } from "./usage.ts";
 export type PoolNews =
   | { readonly kind: "record"; readonly machineId: MachineId; readonly record: RecordReport }
   /** The machine says that it holds this now. */
-  | { readonly kind: "holds"; readonly machineId: MachineId; readonly held: HeldAssignment };
+  | { readonly kind: "holds"; readonly machineId: MachineId; readonly held: HeldAssignment }
+  /** More is asked of the pool than the fleet knows. */
+  | { readonly kind: "demand" };
 
 export interface PoolPorts {
   /** Asks the fleet; the shell brings the answer to `admitted`, or calls `fleetSilent`. */
@@ -53,12 +55,13 @@ export interface PoolMemory {
   /** Machines that were connected; those that do not come back with a socket of their own are waited for. */
   readonly remembered: readonly MachineId[];
   readonly settings: PoolSettings;
+  readonly ledger: LedgerMemory;
 }
 
 export class Pool {
   readonly model: ModelId;
-  readonly usage = new Usage();
-  readonly demand = new Demand();
+  readonly ledger: Ledger;
+  readonly watch = new DemandWatch();
   readonly #ports: PoolPorts;
   readonly #members: Members;
   readonly #dispatch: Dispatch;
@@ -72,6 +75,7 @@ export class Pool {
     this.model = model;
     this.#ports = ports;
     this.#settings = memory.settings;
+    this.ledger = new Ledger(memory.ledger);
     this.#assignments = new Assignments(model, ports.records, (record) => this.#onRecord(record));
     this.#members = new Members(
       {
@@ -92,8 +96,7 @@ export class Pool {
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
         askSupply: () => ports.askSupply(),
       },
-      this.usage,
-      this.demand,
+      this.ledger,
     );
   }
 
@@ -236,7 +239,9 @@ export class Pool {
    */
   forget(machineId: MachineId): boolean {
     for (const _ of this.#members.socketsOf(machineId)) return false;
-    return this.#assignments.forget(machineId);
+    const isGone = this.#assignments.forget(machineId);
+    if (isGone) this.ledger.speeds.forget(machineId);
+    return isGone;
   }
 
   /** The list of pools of an unmanaged machine has changed, for instance because the catalog has. */
@@ -255,6 +260,7 @@ export class Pool {
   }
 
   submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
+    if (this.watch.arrived()) this.#ports.tellFleet({ kind: "demand" });
     return this.#dispatch.submit(spec, answer, now);
   }
 
@@ -325,11 +331,13 @@ export class Pool {
         this.model,
         this.#members.machines(),
         this.#assignments.all(),
+        this.ledger.speeds,
         slotsPerMachine,
         now,
       ),
       inFlight: this.#dispatch.inFlight,
       queued: this.#dispatch.queued,
+      demand: this.ledger.demand.totals(),
       settingsVersion: this.#settings.version,
       ignored: {
         records: this.#dispatch.ignored.records,

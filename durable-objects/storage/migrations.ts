@@ -21,6 +21,10 @@ export const POOL_MIGRATIONS: readonly string[] = [
   `CREATE TABLE demand (
     minute_at INTEGER PRIMARY KEY, arrivals INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
     completed INTEGER NOT NULL, completion_tokens INTEGER NOT NULL)`,
+  // Counters that only rise, over all lives of the pool.
+  "CREATE TABLE totals (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
+  // How fast each machine was measured to be with this model.
+  "CREATE TABLE speeds (machine_id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",
 ];
 
 export const FLEET_MIGRATIONS: readonly string[] = [
@@ -57,6 +61,18 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   "CREATE TABLE catalog (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, json TEXT NOT NULL)",
   // One row: what was written to KV by hand when it was last read, so that it counts once.
   "CREATE TABLE last_read_catalog (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT)",
+  // One row: what placement has learned, and its newest plan.
+  "CREATE TABLE placement (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL)",
+  // Plans that moved something or were kept from it.
+  "CREATE TABLE plans (id INTEGER PRIMARY KEY, json TEXT NOT NULL)",
+  // One row: when everything was last looked at.
+  `CREATE TABLE schedule (
+    id INTEGER PRIMARY KEY CHECK (id = 1), last_at INTEGER NOT NULL, quiet_ticks INTEGER NOT NULL)`,
+  // Pools that have said that they are in demand since the last plan.
+  "CREATE TABLE pools_in_demand (pool TEXT PRIMARY KEY) WITHOUT ROWID",
+  `CREATE TABLE load_times (
+    machine_id TEXT NOT NULL, model TEXT NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (machine_id, model)) WITHOUT ROWID`,
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

@@ -396,6 +396,10 @@ export function describeEngineContract(
       it.each<[string, Body]>([
         ["n", { ...hello(), n: 2 }],
         ["logprobs", { ...hello(), logprobs: true }],
+        ["top_logprobs", { ...hello(), top_logprobs: 2 }],
+        ["logit_bias", { ...hello(), logit_bias: { "5": 1 } }],
+        ["modalities", { ...hello(), modalities: ["text", "audio"] }],
+        ["functions", { ...hello(), functions: [{ name: "look" }] }],
         [
           "image_url",
           { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }] },

@@ -49,6 +49,13 @@ export const responsesRequestSchema = z.looseObject({
   parallel_tool_calls: z.boolean().nullish(),
   metadata: z.record(z.string(), z.string()).nullish(),
   reasoning: z.looseObject({ effort: z.string().nullish() }).nullish(),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  max_tool_calls: z.int().min(1).nullish(),
+  prompt_cache_key: z.string().nullish(),
+  safety_identifier: z.string().nullish(),
+  include: z.array(z.string()).nullish(),
+  top_logprobs: z.int().nullish(),
 });
 
 export type ResponsesRequest = z.infer<typeof responsesRequestSchema>;
@@ -68,6 +75,9 @@ export function responsesToChat(request: ResponsesRequest): object {
     if (request[param] != null) throw unsupported(param, "nothing is kept between requests; send it all");
   }
   if (request["background"] === true) throw unsupported("background", "answers are not kept");
+  if ((request.top_logprobs ?? 0) > 0) throw unsupported("top_logprobs", "there are no log probabilities");
+  const logprobs = request.include?.indexOf("message.output_text.logprobs") ?? -1;
+  if (logprobs >= 0) throw unsupported(`include[${logprobs}]`, "there are no log probabilities");
   const format = request.text?.format;
   return {
     model: request.model,

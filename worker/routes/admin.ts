@@ -14,6 +14,7 @@ import { validate } from "../openai/validate.ts";
 import { createSecret, deleteSecret } from "../secrets.ts";
 import { flags } from "./flags.ts";
 import { machines } from "./machines.ts";
+import { placement } from "./placement.ts";
 
 /** The operators' API under `/v1/admin`: catalog, flags, machines, API keys, provider tokens, usage. */
 
@@ -32,6 +33,7 @@ export const admin = new Hono<AppEnv>()
   .use(requireAdmin)
   .route("/flags", flags)
   .route("/machines", machines)
+  .route("/placement", placement)
   .get("/utilization", async (context) => context.json(await fleetStub(context.env).utilization()))
   .get("/catalog", async (context) => context.json((await readCatalog(context.env)).entries))
   .put("/catalog", async (context) => {
