@@ -18,7 +18,8 @@ const JUMP = { sigmas: 4, maxRoughness: 1.4, maxBend: 16 } as const;
 /** Share of a new tick in the dispersion and the roughness. */
 const SPREAD_WEIGHT = 0.02;
 
-const UNSEEN: ModelEstimate = {
+/** Of a model that nobody has asked for yet. */
+export const UNSEEN: ModelEstimate = {
   fast: null,
   slow: 0,
   dispersion: 2,
