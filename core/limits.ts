@@ -95,6 +95,9 @@ export const SWITCH_HISTORY = 1_000;
 /** A dial must be answered by the fleet within this time, else the provider is told to try again. */
 export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
 
+/** A limited key's request waits this long for the word of its limits, then goes on without it. */
+export const RATE_ANSWER_TIMEOUT_MS = 1_000;
+
 /** Where an owner's machines are is asked again after this long (H21). */
 export const OWNED_MACHINES_TTL_MS = 5_000;
 

@@ -6,6 +6,7 @@ import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
 import type { DemandRow } from "../core/pool/demand.ts";
+import type { RequestOutcome } from "../core/pool/outcome.ts";
 import { Pool, type PoolNews } from "../core/pool/pool.ts";
 import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolRequest } from "../core/pool/request.ts";
@@ -20,6 +21,7 @@ import { fleetStub } from "./fleet-stub.ts";
 import { logWarning } from "./log.ts";
 import { decodePoolCall } from "./pool-call.ts";
 import { ProviderSocket, savedState } from "./provider-socket.ts";
+import { settleTokens } from "./settle-tokens.ts";
 import { PoolStore } from "./storage/pool-store.ts";
 
 /**
@@ -48,6 +50,7 @@ export class ModelPool extends DurableObject<Env> {
         askFleet: (connection, question) => context.waitUntil(this.#askFleet(connection, question)),
         tellFleet: (news) => context.waitUntil(this.#tellFleet(news)),
         askSupply: () => context.waitUntil(this.#askSupply()),
+        ended: (outcome) => this.#ended(outcome),
         records: this.#store.records,
         saveSettings: (settings) => this.#store.saveSettings(settings),
         rememberMachine: (machineId) => this.#store.rememberMachine(machineId),
@@ -206,6 +209,14 @@ export class ModelPool extends DurableObject<Env> {
       logWarning("fleet_unreachable", { pool: this.#pool.model, error: String(error) });
     }
     this.#arm(Date.now());
+  }
+
+  #ended({ keyId, outcome, machine, reservation, tokens }: RequestOutcome): void {
+    // What a machine has done for a client that left in the middle nobody has counted, so the reservation stands.
+    const isUnknown = outcome === "cancelled" && machine !== null;
+    if (reservation === null || isUnknown) return;
+    const used = tokens.promptTokens + tokens.completionTokens;
+    this.ctx.waitUntil(settleTokens(this.env, keyId, reservation, used));
   }
 
   #lost(socket: WebSocket): void {

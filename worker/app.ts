@@ -65,7 +65,7 @@ app.onError((error, context) => {
   );
 });
 
-const METHODS = ["GET", "POST", "PUT", "DELETE"];
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /** Whether a route is there for the method; middleware is there for all. */
 function isRouted(method: string, path: string): boolean {

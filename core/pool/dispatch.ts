@@ -27,6 +27,7 @@ import {
 } from "./failure.ts";
 import { isVisit } from "./gate.ts";
 import { Line } from "./line.ts";
+import { outcomeOf, type RequestOutcome } from "./outcome.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { NO_TOKENS, tokensOf, type Tokens, type Usage } from "./usage.ts";
@@ -45,6 +46,8 @@ export interface PoolView extends CandidatesView {
   hasSeenMachines(): boolean;
   /** Asks the fleet for the supply; `reconsider` is called when it has come. */
   askSupply(): void;
+  /** A request has ended, once for each. */
+  ended(outcome: RequestOutcome): void;
 }
 
 export class Dispatch {
@@ -91,6 +94,10 @@ export class Dispatch {
       attempts: 0,
       attempt: null,
       queuedUntil: 0,
+      enteredAt: now,
+      sentAt: null,
+      firstContentAt: null,
+      machine: null,
       committed: false,
       streamed: false,
       nextCommentAt: spec.stream ? now + COMMENT_INTERVAL_MS : Infinity,
@@ -269,6 +276,11 @@ export class Dispatch {
     this.#attempts.add(attempt);
     request.attempt = attempt;
     request.attempts += 1;
+    request.sentAt ??= now;
+    request.machine = {
+      machineId: connection.identity.machineId,
+      chip: connection.registration?.chip ?? "",
+    };
     const head = {
       request_id: spec.requestId,
       stream,
@@ -327,6 +339,7 @@ export class Dispatch {
 
   #forward(request: PoolRequest, attempt: Attempt, bytes: Uint8Array, now: number): void {
     request.streamed = true;
+    request.firstContentAt ??= now;
     request.committed = true;
     request.nextCommentAt = now + COMMENT_INTERVAL_MS;
     const undelivered = request.answer.write(bytes);
@@ -378,7 +391,9 @@ export class Dispatch {
     request.attempt = null;
     this.#requests.delete(request.spec.requestId);
     this.#line.remove(request);
-    if (outcome !== null) this.#usage.count(request.spec.keyId, outcome, tokens, now);
+    if (outcome === null) return;
+    this.#usage.count(request.spec.keyId, outcome, tokens, now);
+    this.#pool.ended(outcomeOf(request, outcome, tokens, now));
   }
 
   /** Tells the machine to stop. The slot stays taken until it has answered, so that it is not given away twice. */

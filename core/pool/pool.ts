@@ -11,6 +11,7 @@ import { Connection, type ConnectionState, type Identity, type PoolSocket } from
 import { Demand } from "./demand.ts";
 import { Dispatch } from "./dispatch.ts";
 import { isUnregistered, Members } from "./members.ts";
+import type { RequestOutcome } from "./outcome.ts";
 import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
 import { registrationOf, withHeartbeat } from "./registration.ts";
 import { reportMachines, reportRecord, type PoolReport, type RecordReport } from "./report.ts";
@@ -41,6 +42,8 @@ export interface PoolPorts {
   tellFleet(news: PoolNews): void;
   /** Asks the fleet how many machines could serve this model; the answer comes with `configure`, or not at all. */
   askSupply(): void;
+  /** A request has ended, once for each. */
+  ended(outcome: RequestOutcome): void;
   readonly records: RecordStore;
   saveSettings(settings: PoolSettings): void;
   /** Keeps across restarts which machines are here; those missing afterwards are waited for (H19). */
@@ -91,6 +94,7 @@ export class Pool {
         settings: () => this.#settings,
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
         askSupply: () => ports.askSupply(),
+        ended: (outcome) => ports.ended(outcome),
       },
       this.usage,
       this.demand,

@@ -1,4 +1,6 @@
-import { REQUEST_DEADLINE_MS } from "../../core/limits.ts";
+import { BYTES_PER_TOKEN, REQUEST_DEADLINE_MS } from "../../core/limits.ts";
+import type { Reservation } from "../../core/rate-limit.ts";
+import type { PoolCall } from "../../durable-objects/pool-call.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext } from "../context.ts";
 import { HttpError } from "../http-error.ts";
@@ -6,6 +8,7 @@ import { chatRequestSchema, checkChatRequest } from "../openai/chat-request.ts";
 import { validate } from "../openai/validate.ts";
 import { callOwnMachines, readRouteWish, ROUTE_HEADER } from "../owner-routes.ts";
 import { callPool } from "../pool-client.ts";
+import { withinLimits } from "../rate-limit.ts";
 
 /**
  * The one way from a route to a pool: checks a chat request and sends it.
@@ -24,7 +27,7 @@ export async function askChat(
   const wish = readRouteWish(context.req.header(ROUTE_HEADER));
   const model = await requireModel(context.env, request.model);
   const { id: keyId, owner } = context.get("key");
-  const call = {
+  const callWith = (reservation: Reservation | null): PoolCall => ({
     requestId: context.get("requestId"),
     echoedId: context.get("echoedId"),
     endpoint: "/v1/chat/completions",
@@ -32,10 +35,19 @@ export async function askChat(
     owner: null,
     stream: request.stream === true,
     keyId,
+    reservation,
     slotsPerMachine: model.max_concurrency,
     arrivedAt,
     deadlineAt: arrivedAt + REQUEST_DEADLINE_MS,
+  });
+  const question = {
+    promptTokens: Math.ceil(text.length / BYTES_PER_TOKEN),
+    answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
   };
-  if (wish === "public") return callPool(context.env, model.id, call, text);
-  return callOwnMachines(context.env, owner, wish, call, text);
+  return withinLimits(context, question, (reservation) => {
+    const call = callWith(reservation);
+    return wish === "public"
+      ? callPool(context.env, model.id, call, text)
+      : callOwnMachines(context.env, owner, wish, call, text);
+  });
 }
