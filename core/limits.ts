@@ -98,6 +98,12 @@ export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
 /** A limited key's request waits this long for the word of its limits, then goes on without it. */
 export const RATE_ANSWER_TIMEOUT_MS = 1_000;
 
+/** What clients are told of the capacity is read from the pools at most this often, and never older than twice that. */
+export const CAPACITY_TTL_MS = 2_000;
+
+/** A pool that has not answered by then is left out of it. */
+export const CAPACITY_ANSWER_MS = 1_500;
+
 /** Where an owner's machines are is asked again after this long (H21). */
 export const OWNED_MACHINES_TTL_MS = 5_000;
 
@@ -115,4 +121,5 @@ export const BYTES_PER_TOKEN = 4;
 
 assert(LIVENESS_TIMEOUT_MS >= 3 * PING_INTERVAL_MS, "one lost ping must not cost a machine its requests");
 assert(ACCEPT_TIMEOUT_MS < REQUEST_DEADLINE_MS / MAX_ATTEMPTS, "every attempt must have time to be refused");
+assert(CAPACITY_ANSWER_MS < FLEET_ANSWER_TIMEOUT_MS, "one silent pool must not hide the others");
 assert(TICK_INTERVAL_MS * 4 <= COMMENT_INTERVAL_MS, "comments must come nearly on time");

@@ -3,6 +3,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { ApiError } from "../core/api-error.ts";
 import { parseCatalog } from "../core/catalog.ts";
 import { FLAG_NAMES, flagNameSchema } from "../core/flags.ts";
+import { capacity, type Capacity } from "../core/fleet/capacity.ts";
 import {
   ControlPlane,
   type DialVerdict,
@@ -13,6 +14,7 @@ import { explain, type Explanation } from "../core/fleet/explain.ts";
 import { viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
 import type { FlagView } from "../core/fleet/settings.ts";
 import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
+import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS } from "../core/limits.ts";
 import { poolName } from "../core/pool-name.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../core/pool/calls.ts";
@@ -78,6 +80,7 @@ export class Fleet extends DurableObject<Env> {
   #nextTickAt = 0;
   /** Calls to pools under way. */
   readonly #calls = new Set<Promise<void>>();
+  #capacity: { readonly at: number; readonly read: Promise<Capacity> } | null = null;
   /** Written here and not in KV yet. */
   readonly #unwritten = new Map<string, OperatorValue>();
 
@@ -170,6 +173,15 @@ export class Fleet extends DurableObject<Env> {
   /** The report of all pools, read from them now (C20). */
   async utilization(): Promise<Utilization> {
     return utilization(await this.#view(), this.#core.flagBook.flags);
+  }
+
+  /** What each pool can take, read from them at most every two seconds however many ask. */
+  async capacity(): Promise<Capacity> {
+    const now = Date.now();
+    if (this.#capacity === null || now - this.#capacity.at >= CAPACITY_TTL_MS) {
+      this.#capacity = { at: now, read: this.#readCapacity() };
+    }
+    return this.#capacity.read;
   }
 
   /** Where an owner's machines are, by what the fleet itself knows. */
@@ -309,12 +321,24 @@ export class Fleet extends DurableObject<Env> {
     clearTimeout(timer);
   }
 
-  /** @param pools those to read; all that there are if left out. */
-  async #view(pools?: readonly string[]): Promise<FleetView> {
+  /** Pools without machines are not woken for it. */
+  async #readCapacity(): Promise<Capacity> {
+    // Woken by this call, the fleet may not have seen the catalog yet.
+    if (this.#core.catalog === null) await this.#readOperators(Date.now());
+    const pools = this.#core.pools();
+    return capacity(await this.#view([...pools], CAPACITY_ANSWER_MS), pools);
+  }
+
+  /**
+   * @param pools those to read; all that there are if left out.
+   * @param withinMs those that have not answered by then are left out.
+   */
+  async #view(pools?: readonly string[], withinMs = Infinity): Promise<FleetView> {
     const models = (this.#core.catalog?.entries ?? []).map(({ id }) => id);
     const reports = new Map<string, PoolReport>();
     const read = pools ?? new Set<string>([...models, ...this.#core.pools()]);
-    await Promise.all([...read].map((pool) => this.#read(pool, reports)));
+    const all = Promise.all([...read].map((pool) => this.#read(pool, reports)));
+    await (withinMs === Infinity ? all : Promise.race([all, scheduler.wait(withinMs)]));
     return {
       now: Date.now(),
       machines: [...this.#core.machines()],

@@ -6,6 +6,7 @@ import type { AppEnv } from "./context.ts";
 import { errorResponse, HttpError } from "./http-error.ts";
 import { echoedRequestId, newRequestId } from "./request-id.ts";
 import { admin } from "./routes/admin.ts";
+import { capacity } from "./routes/capacity.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
 import { models } from "./routes/models.ts";
@@ -32,6 +33,7 @@ export const app = new Hono<AppEnv>()
   .route("/v1/chat/completions", chatCompletions)
   .route("/v1/completions", completions)
   .route("/v1/responses", responses)
+  .route("/v1/models/capacity", capacity)
   .route("/v1/models", models)
   .route("/v1/providers", providers)
   .route("/v1/admin", admin);
