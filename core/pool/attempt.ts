@@ -20,6 +20,10 @@ export interface Attempt {
   phase: "sent" | "accepted" | "streaming" | "cancelling";
   /** When the phase began or, while streaming, the last byte came or the machine was told to go on. */
   since: number;
+  readonly sentAt: number;
+  /** From the first byte on: when it came, and how many streams the machine then had from this pool. */
+  firstByteAt: number;
+  streamsAtFirstByte: number;
   /** The machine was told to hold back bytes because the client reads slowly. */
   paused: boolean;
 }

@@ -15,7 +15,6 @@ import type { Attempt } from "./attempt.ts";
 import { Candidates, type CandidatesView } from "./candidates.ts";
 import type { Connection } from "./connection.ts";
 import { acceptTimeoutMs, attemptDeadline } from "./deadlines.ts";
-import type { Demand } from "./demand.ts";
 import { shed, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
@@ -26,11 +25,13 @@ import {
   type Failure,
 } from "./failure.ts";
 import { isVisit } from "./gate.ts";
+import type { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
 import { outcomeOf, type RequestOutcome } from "./outcome.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
-import { NO_TOKENS, tokensOf, type Tokens, type Usage } from "./usage.ts";
+import { isServedInTime } from "./service-level.ts";
+import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
 
 /**
  * Requests on their way through a pool: each is waiting, being tried on one machine, or settled, and always ends in
@@ -52,8 +53,7 @@ export interface PoolView extends CandidatesView {
 
 export class Dispatch {
   readonly #pool: PoolView;
-  readonly #usage: Usage;
-  readonly #demand: Demand;
+  readonly #ledger: Ledger;
   readonly #requests = new Map<string, PoolRequest>();
   readonly #attempts = new Set<Attempt>();
   readonly #line = new Line();
@@ -62,11 +62,10 @@ export class Dispatch {
   /** Frames and messages that belonged to nothing here, by kind. */
   readonly ignored = { records: 0, messages: 0 };
 
-  constructor(pool: PoolView, usage: Usage, demand: Demand) {
+  constructor(pool: PoolView, ledger: Ledger) {
     this.#pool = pool;
     this.#candidates = new Candidates(pool);
-    this.#usage = usage;
-    this.#demand = demand;
+    this.#ledger = ledger;
   }
 
   get isIdle(): boolean {
@@ -96,7 +95,7 @@ export class Dispatch {
       queuedUntil: 0,
       enteredAt: now,
       sentAt: null,
-      firstContentAt: null,
+      firstTokenAt: null,
       machine: null,
       committed: false,
       streamed: false,
@@ -107,7 +106,7 @@ export class Dispatch {
     };
     this.#requests.set(spec.requestId, request);
     // The Worker's second call for one request is no second arrival.
-    if (earlier === undefined) this.#demand.arrived(request.promptTokensEstimate, now);
+    if (earlier === undefined) this.#ledger.demand.arrived(request.promptTokensEstimate, now);
     if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
       this.#fail(request, shed(this.#pool.model), now);
       return request;
@@ -159,7 +158,11 @@ export class Dispatch {
       this.#retryOrFail(request, providerFault("the machine sent bytes before it accepted"), connection, now);
       return;
     }
-    attempt.phase = "streaming";
+    if (attempt.phase !== "streaming") {
+      attempt.phase = "streaming";
+      attempt.firstByteAt = now;
+      attempt.streamsAtFirstByte = connection.attempts.size;
+    }
     attempt.since = now;
     if (request.spec.stream) this.#forward(request, attempt, bytes, now);
     else this.#collect(request, bytes, now);
@@ -179,8 +182,7 @@ export class Dispatch {
       } else {
         if (request.spec.stream) request.answer.finish();
         else request.answer.complete(request.collected);
-        this.#demand.completed(message.usage.completion_tokens, now);
-        this.#settle(request, "ok", tokensOf(message), now);
+        this.#account(request, attempt, message, now);
       }
     }
     this.drain(now);
@@ -267,6 +269,9 @@ export class Dispatch {
       request,
       phase: "sent",
       since: now,
+      sentAt: now,
+      firstByteAt: now,
+      streamsAtFirstByte: 1,
       paused: false,
     };
     // Before the machine hears of it, so that no public request follows it there (H21).
@@ -339,7 +344,7 @@ export class Dispatch {
 
   #forward(request: PoolRequest, attempt: Attempt, bytes: Uint8Array, now: number): void {
     request.streamed = true;
-    request.firstContentAt ??= now;
+    request.firstTokenAt ??= now;
     request.committed = true;
     request.nextCommentAt = now + COMMENT_INTERVAL_MS;
     const undelivered = request.answer.write(bytes);
@@ -386,13 +391,33 @@ export class Dispatch {
     else request.answer.refuse(error);
   }
 
+  /** What an answer tells of its machine and of how well its pool serves. */
+  #account(request: PoolRequest, attempt: Attempt, message: InferenceComplete, now: number): void {
+    const { spec } = request;
+    const { machineId } = attempt.connection.identity;
+    const tokens = tokensOf(message);
+    // This one has left already.
+    const streams = (attempt.streamsAtFirstByte + attempt.connection.attempts.size + 1) / 2;
+    const isOwnModel = attempt.model === this.#pool.model;
+    if (isOwnModel) this.#ledger.speeds.learn(machineId, message, streams);
+    // Of an answer that is sent whole the machine alone knows when its first token was there.
+    const atMachineMs = spec.stream
+      ? attempt.firstByteAt - attempt.sentAt
+      : message.timings.queue_ms + message.timings.prefill_ms;
+    const ttftMs = attempt.sentAt - spec.arrivedAt + atMachineMs;
+    request.firstTokenAt ??= spec.arrivedAt + ttftMs;
+    const isGood = isServedInTime(message, ttftMs, this.#pool.settings().flags);
+    this.#ledger.demand.completed(tokens, isGood, now);
+    this.#settle(request, "ok", tokens, now);
+  }
+
   /** @param outcome null if it is counted elsewhere. */
   #settle(request: PoolRequest, outcome: string | null, tokens: Tokens, now: number): void {
     request.attempt = null;
     this.#requests.delete(request.spec.requestId);
     this.#line.remove(request);
     if (outcome === null) return;
-    this.#usage.count(request.spec.keyId, outcome, tokens, now);
+    this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
     this.#pool.ended(outcomeOf(request, outcome, tokens, now));
   }
 

@@ -16,8 +16,8 @@ export interface RequestOutcome {
   readonly machine: MachineRef | null;
   /** From its arrival in the pool until it was first sent to a machine; null if it never was. */
   readonly queueMs: number | null;
-  /** From its arrival at the edge until its first content went out; null if none did. */
-  readonly firstContentMs: number | null;
+  /** From its arrival at the edge to its first token; null if there was none. */
+  readonly firstTokenMs: number | null;
   /** From its arrival at the edge to its end. */
   readonly tookMs: number;
   readonly reservation: Reservation | null;
@@ -35,7 +35,7 @@ export function outcomeOf(
   tokens: Tokens,
   now: number,
 ): RequestOutcome {
-  const { spec, attempts, machine, enteredAt, sentAt, firstContentAt } = request;
+  const { spec, attempts, machine, enteredAt, sentAt, firstTokenAt } = request;
   return {
     requestId: spec.requestId,
     keyId: spec.keyId,
@@ -46,7 +46,7 @@ export function outcomeOf(
     attempts,
     machine,
     queueMs: sentAt === null ? null : Math.max(0, sentAt - enteredAt),
-    firstContentMs: firstContentAt === null ? null : Math.max(0, firstContentAt - spec.arrivedAt),
+    firstTokenMs: firstTokenAt === null ? null : Math.max(0, firstTokenAt - spec.arrivedAt),
     tookMs: Math.max(0, now - spec.arrivedAt),
     reservation: spec.reservation,
   };

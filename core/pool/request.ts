@@ -56,8 +56,8 @@ export interface PoolRequest {
   readonly enteredAt: number;
   /** When it was first sent to a machine; null before. */
   sentAt: number | null;
-  /** When content first went to the client; null before, and for an answer that is not streamed. */
-  firstContentAt: number | null;
+  /** When its first token was there: for a stream as it went out, for a whole answer as its machine says. */
+  firstTokenAt: number | null;
   /** Where it was sent last. */
   machine: MachineRef | null;
   /** Status 200 and perhaps comments have gone out, so an error can only be an event. */
