@@ -55,6 +55,11 @@ export interface EncodedError {
   readonly body: string;
 }
 
+/** Whether an outcome is the code of a 429. */
+export function isRateLimit(outcome: string): boolean {
+  return Object.entries(CODES).some(([code, { status }]) => code === outcome && status === 429);
+}
+
 /** The whole HTTP answer for an error, except `x-request-id`. */
 export function encodeError(error: ApiError): EncodedError {
   const { status } = CODES[error.code];

@@ -15,6 +15,7 @@ import { viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
 import type { FlagView } from "../core/fleet/settings.ts";
 import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
 import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS } from "../core/limits.ts";
+import type { FleetMetrics } from "../core/metrics.ts";
 import { poolName } from "../core/pool-name.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../core/pool/calls.ts";
@@ -187,6 +188,16 @@ export class Fleet extends DurableObject<Env> {
   /** Where an owner's machines are, by what the fleet itself knows. */
   machinesOf(owner: string): OwnedMachine[] {
     return this.#core.machinesOf(owner);
+  }
+
+  /** The fleet's part of `GET /metrics`. */
+  async metrics(): Promise<FleetMetrics> {
+    const { model_pools } = await this.utilization();
+    return {
+      pools: model_pools.pools,
+      coResidentMachines: model_pools.co_resident_machines,
+      switches: this.#store.switchTotals(),
+    };
   }
 
   async machines(): Promise<MachineRow[]> {

@@ -130,6 +130,14 @@ export class ModelPool extends DurableObject<Env> {
     return this.#store.demandSince(since);
   }
 
+  /** Counters over all lives of the pool, by name. Written first, so that no later life shows less than this one has. */
+  totals(): Record<string, number> {
+    const now = Date.now();
+    this.#flush(now);
+    this.#arm(now);
+    return Object.fromEntries(this.#pool.ledger.totals.all());
+  }
+
   #accept(request: Request): Response {
     const { machineId, owner, tokenId, stamp } = decodeDial(request);
     const now = Date.now();

@@ -8,6 +8,7 @@ import {
 } from "../core/rate-limit.ts";
 import { logWarning } from "../durable-objects/log.ts";
 import { settleTokens } from "../durable-objects/settle-tokens.ts";
+import { answerWithin } from "./answer-within.ts";
 import type { AppContext } from "./context.ts";
 import { errorResponse, HttpError } from "./http-error.ts";
 import type { KeyRecord } from "./secrets.ts";
@@ -46,17 +47,14 @@ async function ask(
   { id, limits }: KeyRecord,
   question: RateQuestion,
 ): Promise<RateVerdict | null> {
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("no answer in time")), RATE_ANSWER_TIMEOUT_MS);
-  });
   try {
-    return await Promise.race([env.KEY_LIMITS.getByName(id).admit(limits, question), late]);
+    return await answerWithin<RateVerdict>(
+      RATE_ANSWER_TIMEOUT_MS,
+      env.KEY_LIMITS.getByName(id).admit(limits, question),
+    );
   } catch (error) {
     logWarning("key_limits_unreachable", { keyId: id, error: String(error) });
     return null;
-  } finally {
-    clearTimeout(timer);
   }
 }
 

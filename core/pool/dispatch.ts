@@ -418,7 +418,9 @@ export class Dispatch {
     this.#line.remove(request);
     if (outcome === null) return;
     this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
-    this.#pool.ended(outcomeOf(request, outcome, tokens, now));
+    const ended = outcomeOf(request, outcome, tokens, now);
+    this.#ledger.metrics.ended(ended);
+    this.#pool.ended(ended);
   }
 
   /** Tells the machine to stop. The slot stays taken until it has answered, so that it is not given away twice. */

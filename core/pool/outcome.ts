@@ -14,7 +14,7 @@ export interface RequestOutcome {
   readonly attempts: number;
   /** The machine of the last attempt; null if there was none. */
   readonly machine: MachineRef | null;
-  /** From its arrival in the pool until it was first sent to a machine; null if it never was. */
+  /** From its arrival in the pool until it was first sent to a machine, or until it had waited in vain; null if neither. */
   readonly queueMs: number | null;
   /** From its arrival at the edge to its first token; null if there was none. */
   readonly firstTokenMs: number | null;
@@ -35,7 +35,8 @@ export function outcomeOf(
   tokens: Tokens,
   now: number,
 ): RequestOutcome {
-  const { spec, attempts, machine, enteredAt, sentAt, firstTokenAt } = request;
+  const { spec, attempts, machine, enteredAt, queuedUntil, firstTokenAt } = request;
+  const wait = request.sentAt ?? (queuedUntil > 0 ? now : null);
   return {
     requestId: spec.requestId,
     keyId: spec.keyId,
@@ -45,7 +46,7 @@ export function outcomeOf(
     tokens,
     attempts,
     machine,
-    queueMs: sentAt === null ? null : Math.max(0, sentAt - enteredAt),
+    queueMs: wait === null ? null : Math.max(0, wait - enteredAt),
     firstTokenMs: firstTokenAt === null ? null : Math.max(0, firstTokenAt - spec.arrivedAt),
     tookMs: Math.max(0, now - spec.arrivedAt),
     reservation: spec.reservation,

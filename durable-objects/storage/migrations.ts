@@ -61,6 +61,12 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   "CREATE TABLE catalog (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, json TEXT NOT NULL)",
   // One row: what was written to KV by hand when it was last read, so that it counts once.
   "CREATE TABLE last_read_catalog (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT)",
+  // How many switches ever ended how, by the model that was ordered: the history keeps only the last of them.
+  `CREATE TABLE switch_totals (
+    model TEXT NOT NULL, outcome TEXT NOT NULL, switches INTEGER NOT NULL,
+    PRIMARY KEY (model, outcome)) WITHOUT ROWID`,
+  `INSERT INTO switch_totals
+    SELECT to_model, outcome, COUNT(*) FROM switches WHERE to_model IS NOT NULL GROUP BY to_model, outcome`,
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

@@ -4,6 +4,7 @@ import type { Capacity } from "../../core/fleet/capacity.ts";
 import { CAPACITY_TTL_MS, FLEET_ANSWER_TIMEOUT_MS } from "../../core/limits.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { logWarning } from "../../durable-objects/log.ts";
+import { answerWithin } from "../answer-within.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
 
@@ -30,20 +31,13 @@ async function readCapacity({ env }: AppContext): Promise<Capacity> {
     return known.capacity;
   }
   askedAt = now;
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("no answer in time")), FLEET_ANSWER_TIMEOUT_MS);
-  });
   try {
-    const asked: Promise<Capacity> = Promise.resolve(fleetStub(env).capacity());
-    const read = await Promise.race([asked, late]);
+    const read = await answerWithin<Capacity>(FLEET_ANSWER_TIMEOUT_MS, fleetStub(env).capacity());
     known = { capacity: read, readAt: now };
     return read;
   } catch (error) {
     logWarning("fleet_unreachable", { error: String(error) });
     const message = "it cannot be found out at the moment what the pools can take; try again";
     throw new HttpError({ code: "try_again", message, retryAfterS: 1 });
-  } finally {
-    clearTimeout(timer);
   }
 }
