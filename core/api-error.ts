@@ -55,9 +55,16 @@ export interface EncodedError {
   readonly body: string;
 }
 
+/** Milliseconds; from a pool to the Worker, which takes it off. */
+export const HOLDS_HEADER = "x-pool-holds-ms";
+
+export function isApiErrorCode(text: string | null): text is ApiErrorCode {
+  return text !== null && Object.hasOwn(CODES, text);
+}
+
 /** Whether an outcome is the code of a 429. */
 export function isRateLimit(outcome: string): boolean {
-  return Object.entries(CODES).some(([code, { status }]) => code === outcome && status === 429);
+  return isApiErrorCode(outcome) && CODES[outcome].status === 429;
 }
 
 /** The whole HTTP answer for an error, except `x-request-id`. */

@@ -104,6 +104,17 @@ export const CAPACITY_TTL_MS = 2_000;
 /** A pool that has not answered by then is left out of it. */
 export const CAPACITY_ANSWER_MS = 1_500;
 
+/** A pool's refusal may be repeated at the edge for this long at most. */
+export const LONGEST_VERDICT_MS = 1_000;
+
+/** What the edge has refused by itself is told to the pools after this long, and again as often if they do not hear. */
+export const TALLY_FLUSH_MS = 500;
+export const TALLY_RETRY_MS = 1_000;
+export const TALLY_TRIES = 20;
+
+/** Counts that one isolate keeps until then: of as many keys, models and reasons. */
+export const EDGE_TALLY_MAX = 1_000;
+
 /** Where an owner's machines are is asked again after this long (H21). */
 export const OWNED_MACHINES_TTL_MS = 5_000;
 

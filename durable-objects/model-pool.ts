@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 
 import { encodeError } from "../core/api-error.ts";
+import type { RefusalCount } from "../core/edge-verdicts.ts";
 import { USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
@@ -107,6 +108,13 @@ export class ModelPool extends DurableObject<Env> {
     this.#alarmAt = null;
     const now = Date.now();
     this.#pool.tick(now);
+    this.#arm(now);
+  }
+
+  /** The Worker's count of what it has refused by verdicts of this pool. */
+  refusedAtEdge(counts: readonly RefusalCount[]): void {
+    const now = Date.now();
+    this.#pool.refusedAtEdge(counts, now);
     this.#arm(now);
   }
 

@@ -35,11 +35,15 @@ export async function withinLimits(
   try {
     return withStandings(await send(reservation), standings);
   } catch (error) {
-    // No pool has taken it over, so none will settle it.
-    context.executionCtx.waitUntil(settleTokens(context.env, key.id, reservation, 0));
+    giveBack(context, reservation);
     if (!(error instanceof HttpError)) throw error;
     return withStandings(errorResponse(error.apiError, context.get("echoedId")), standings);
   }
+}
+
+/** No pool has taken the request over, so none will settle it. */
+export function giveBack(context: AppContext, reservation: Reservation): void {
+  context.executionCtx.waitUntil(settleTokens(context.env, context.get("key").id, reservation, 0));
 }
 
 async function ask(

@@ -2,6 +2,7 @@ import { encodeDownstream, encodeInferenceRequest } from "../../protocol/codec.t
 import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
 import type { ApiError } from "../api-error.ts";
+import type { RefusalCount } from "../edge-verdicts.ts";
 import {
   BYTES_PER_TOKEN,
   COMMENT_INTERVAL_MS,
@@ -114,6 +115,15 @@ export class Dispatch {
     this.drain(now);
     if (!this.#dispatch(request, now)) this.#enqueueOrRefuse(request, now);
     return request;
+  }
+
+  /** Requests that the edge has refused by a verdict of this pool: they count as if they had come here (F8). */
+  refusedAtEdge(counts: readonly RefusalCount[], now: number): void {
+    for (const { code, keyId, requests, promptTokens } of counts) {
+      this.#ledger.demand.arrived(promptTokens, now, requests);
+      this.#ledger.usage.count(keyId, code, NO_TOKENS, now, requests);
+      this.#ledger.metrics.refusedAtEdge(code, requests);
+    }
   }
 
   /** The client has gone: stop the machine and forget the request. */

@@ -4,6 +4,7 @@ import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
 import { FLUSH_INTERVAL_MS, HEARTBEAT_INTERVAL_MS } from "../../protocol/limits.ts";
 import { decodeRecords } from "../../protocol/records.ts";
 import type { Heartbeat, Register, Upstream } from "../../protocol/upstream.ts";
+import type { RefusalCount } from "../edge-verdicts.ts";
 import { ASK_AGAIN_MS, TICK_INTERVAL_MS } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "./admission.ts";
 import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assignments.ts";
@@ -261,6 +262,11 @@ export class Pool {
 
   submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
     return this.#dispatch.submit(spec, answer, now);
+  }
+
+  /** What the edge has refused by itself while a verdict of this pool held. */
+  refusedAtEdge(counts: readonly RefusalCount[], now: number): void {
+    this.#dispatch.refusedAtEdge(counts, now);
   }
 
   abandon(request: PoolRequest, now: number): void {

@@ -3,12 +3,13 @@ import type { Reservation } from "../../core/rate-limit.ts";
 import type { PoolCall } from "../../durable-objects/pool-call.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext } from "../context.ts";
+import { heedVerdict, refuseAtEdge } from "../edge-refusals.ts";
 import { HttpError } from "../http-error.ts";
 import { chatRequestSchema, checkChatRequest } from "../openai/chat-request.ts";
 import { validate } from "../openai/validate.ts";
 import { callOwnMachines, readRouteWish, ROUTE_HEADER } from "../owner-routes.ts";
 import { callPool } from "../pool-client.ts";
-import { withinLimits } from "../rate-limit.ts";
+import { giveBack, withinLimits } from "../rate-limit.ts";
 
 /**
  * The one way from a route to a pool: checks a chat request and sends it.
@@ -44,10 +45,14 @@ export async function askChat(
     promptTokens: Math.ceil(text.length / BYTES_PER_TOKEN),
     answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
   };
-  return withinLimits(context, question, (reservation) => {
+  return withinLimits(context, question, async (reservation) => {
     const call = callWith(reservation);
-    return wish === "public"
-      ? callPool(context.env, model.id, call, text)
-      : callOwnMachines(context.env, owner, wish, call, text);
+    if (wish !== "public") {
+      return heedVerdict(model.id, await callOwnMachines(context.env, owner, wish, call, text));
+    }
+    const refusal = refuseAtEdge(context, model.id, question.promptTokens);
+    if (refusal === null) return heedVerdict(model.id, await callPool(context.env, model.id, call, text));
+    if (reservation !== null) giveBack(context, reservation);
+    return refusal;
   });
 }
