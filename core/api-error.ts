@@ -67,6 +67,11 @@ export function isRateLimit(outcome: string): boolean {
   return isApiErrorCode(outcome) && CODES[outcome].status === 429;
 }
 
+/** Whether an outcome is the code of a 5xx. */
+export function isServerFault(outcome: string): boolean {
+  return isApiErrorCode(outcome) && CODES[outcome].status >= 500;
+}
+
 /** The whole HTTP answer for an error, except `x-request-id`. */
 export function encodeError(error: ApiError): EncodedError {
   const { status } = CODES[error.code];

@@ -70,6 +70,12 @@ export const MAX_COLLECTED_BYTES = 16 * 1024 * 1024;
 /** Counters wait in memory this long before they are written in one transaction; a crash loses at most as much. */
 export const USAGE_FLUSH_INTERVAL_MS = 10_000;
 
+/** Points that a pool writes to Analytics Engine in one event; the platform takes 25. */
+export const POINTS_PER_EVENT = 20;
+
+/** Points that may wait for the next event; more are dropped. */
+export const POINTS_WAITING_MAX = 1_000;
+
 /** Usage is kept by the hour for this long. */
 export const USAGE_RETENTION_MS = 35 * 86_400_000;
 

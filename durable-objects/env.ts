@@ -12,5 +12,7 @@ export interface Env {
   readonly FLAGS: KVNamespace;
   /** Hashed API keys (`key:<id>`) and provider tokens (`token:<id>`). */
   readonly KEYS: KVNamespace;
+  /** A point per request; not there in every environment. */
+  readonly REQUEST_POINTS?: AnalyticsEngineDataset;
   readonly ADMIN_TOKEN: string;
 }

@@ -2,7 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 
 import { encodeError } from "../core/api-error.ts";
 import type { RefusalCount } from "../core/edge-verdicts.ts";
-import { USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
+import { TICK_INTERVAL_MS, USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
@@ -22,6 +22,7 @@ import { fleetStub } from "./fleet-stub.ts";
 import { logWarning } from "./log.ts";
 import { decodePoolCall } from "./pool-call.ts";
 import { ProviderSocket, savedState } from "./provider-socket.ts";
+import { RequestLog } from "./request-log.ts";
 import { settleTokens } from "./settle-tokens.ts";
 import { PoolStore } from "./storage/pool-store.ts";
 
@@ -33,6 +34,7 @@ import { PoolStore } from "./storage/pool-store.ts";
 export class ModelPool extends DurableObject<Env> {
   readonly #pool: Pool;
   readonly #store: PoolStore;
+  readonly #log: RequestLog;
   readonly #connections = new Map<WebSocket, Connection>();
   #timer: { readonly at: number; readonly id: ReturnType<typeof setTimeout> } | null = null;
   /** When the counters are written next; null while there is nothing to write. */
@@ -44,6 +46,7 @@ export class ModelPool extends DurableObject<Env> {
     super(context, env);
     context.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     this.#store = new PoolStore(context.storage);
+    this.#log = new RequestLog(env.REQUEST_POINTS);
     const model = modelIdSchema.parse(context.id.name?.split("#")[0]);
     this.#pool = new Pool(
       model,
@@ -231,7 +234,9 @@ export class ModelPool extends DurableObject<Env> {
     this.#arm(Date.now());
   }
 
-  #ended({ keyId, outcome, machine, reservation, tokens }: RequestOutcome): void {
+  #ended(ended: RequestOutcome): void {
+    this.#log.add(ended);
+    const { keyId, outcome, machine, reservation, tokens } = ended;
     // What a machine has done for a client that left in the middle nobody has counted, so the reservation stands.
     const isUnknown = outcome === "cancelled" && machine !== null;
     if (reservation === null || isUnknown) return;
@@ -259,7 +264,9 @@ export class ModelPool extends DurableObject<Env> {
   #arm(now: number): void {
     this.#armAlarm(now);
     if (this.#flushAt === null && !this.#pool.ledger.isWritten) this.#flushAt = now + USAGE_FLUSH_INTERVAL_MS;
-    const wakeAt = Math.min(this.#pool.nextTickAt(now) ?? Infinity, this.#flushAt ?? Infinity);
+    this.#log.write();
+    const pointsAt = this.#log.isWritten ? Infinity : now + TICK_INTERVAL_MS;
+    const wakeAt = Math.min(this.#pool.nextTickAt(now) ?? Infinity, this.#flushAt ?? Infinity, pointsAt);
     // While requests are open each event asks for a tick a little later than the one that is set already.
     if (this.#timer !== null && wakeAt >= this.#timer.at && wakeAt !== Infinity) return;
     if (this.#timer !== null) clearTimeout(this.#timer.id);
