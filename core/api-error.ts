@@ -58,6 +58,9 @@ export interface EncodedError {
 /** Milliseconds; from a pool to the Worker, which takes it off. */
 export const HOLDS_HEADER = "x-pool-holds-ms";
 
+/** Beside it: `model` if it holds for every request to the model, `key` if only for those of the same API key. */
+export const HOLDS_FOR_HEADER = "x-pool-holds-for";
+
 export function isApiErrorCode(text: string | null): text is ApiErrorCode {
   return text !== null && Object.hasOwn(CODES, text);
 }

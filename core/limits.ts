@@ -118,6 +118,9 @@ export const TALLY_FLUSH_MS = 500;
 export const TALLY_RETRY_MS = 1_000;
 export const TALLY_TRIES = 20;
 
+/** Verdicts that one isolate keeps: of as many models, and of keys where they hold for one. */
+export const EDGE_VERDICTS_MAX = 1_000;
+
 /** Counts that one isolate keeps until then: of as many keys, models and reasons. */
 export const EDGE_TALLY_MAX = 1_000;
 

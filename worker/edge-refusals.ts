@@ -1,4 +1,4 @@
-import { isApiErrorCode, HOLDS_HEADER } from "../core/api-error.ts";
+import { HOLDS_FOR_HEADER, HOLDS_HEADER, isApiErrorCode } from "../core/api-error.ts";
 import { EdgeVerdicts, RefusalTally, type Refusal, type RefusalCount } from "../core/edge-verdicts.ts";
 import { TALLY_FLUSH_MS, TALLY_RETRY_MS, TALLY_TRIES } from "../core/limits.ts";
 import { poolName } from "../core/pool-name.ts";
@@ -14,27 +14,30 @@ const tally = new RefusalTally();
 
 /** The refusal that holds for a model now, counted; null if its pool has to be asked. */
 export function refuseAtEdge(context: AppContext, model: string, promptTokens: number): Response | null {
+  const { id: keyId } = context.get("key");
   const now = Date.now();
-  const refusal = verdicts.find(model, now);
+  const refusal = verdicts.find(model, keyId, now);
   if (refusal === null || tally.isFull) return null;
-  tally.add(model, { code: refusal.code, keyId: context.get("key").id, requests: 1, promptTokens });
+  tally.add(model, { code: refusal.code, keyId, requests: 1, promptTokens });
   flushSoon(context, now);
   return encode(refusal, context.get("echoedId"));
 }
 
 /** Keeps what a refusal of the pool says about the next ones, which is not for the client. */
-export async function heedVerdict(model: string, response: Response): Promise<Response> {
-  const holdsForMs = Number(response.headers.get(HOLDS_HEADER) ?? 0);
-  if (!response.headers.has(HOLDS_HEADER)) return response;
+export async function heedVerdict(context: AppContext, model: string, response: Response): Promise<Response> {
+  const holdsForMs = response.headers.get(HOLDS_HEADER);
+  if (holdsForMs === null) return response;
   const headers = new Headers(response.headers);
+  const keyId = headers.get(HOLDS_FOR_HEADER) === "key" ? context.get("key").id : null;
   headers.delete(HOLDS_HEADER);
+  headers.delete(HOLDS_FOR_HEADER);
   const body = await response.text();
   const { status } = response;
   const code = headers.get("x-pool-reason");
-  if (isApiErrorCode(code) && holdsForMs > 0) {
+  if (isApiErrorCode(code)) {
     const askedToWaitMs = Number(headers.get("retry-after-ms") ?? Number(headers.get("retry-after")) * 1000);
     const refusal = { code, status, body, retryAfterS: askedToWaitMs / 1000 };
-    verdicts.hold(model, refusal, holdsForMs, Date.now());
+    verdicts.hold(model, keyId, refusal, Number(holdsForMs), Date.now());
   }
   return new Response(body, { status, headers });
 }

@@ -27,6 +27,7 @@ class Flood {
   /** How often the pool does not hear what it is told. */
   deaf = 0;
   holdsForMs = 1000;
+  holdsFor: "model" | "key" = "model";
   readonly #context = createExecutionContext();
   readonly #env: Env;
 
@@ -54,7 +55,11 @@ class Flood {
     this.asked += 1;
     const error = { code: "pool_exhausted", message: "no machine serves it", retryAfterS: 12 } as const;
     const { status, headers, body } = encodeError(error);
-    const hold = { "x-pool-holds-ms": String(this.holdsForMs), "x-request-id": "of the pool" };
+    const hold = {
+      "x-pool-holds-ms": String(this.holdsForMs),
+      "x-pool-holds-for": this.holdsFor,
+      "x-request-id": "of the pool",
+    };
     return Promise.resolve(new Response(body, { status, headers: { ...headers, ...hold } }));
   }
 
@@ -76,6 +81,7 @@ describe("[F8] a verdict of a pool", () => {
     const flood = new Flood();
     const first = await flood.ask(at);
     expect(first.headers.get("x-pool-holds-ms")).toBeNull();
+    expect(first.headers.get("x-pool-holds-for")).toBeNull();
     expect(first.headers.get("x-request-id")).toBe("of the pool");
     expect(await errorOf(first)).toMatchObject({ status: 429, code: "pool_exhausted" });
     const waits = new Set<string>();
@@ -117,6 +123,20 @@ describe("[F8] a verdict of a pool", () => {
     await flood.ask(at);
     expect(flood.asked).toBe(2);
     await flood.settle();
+  });
+
+  it("for one key is given to that key alone", async () => {
+    const at = await scene();
+    const other = { ...at, apiKey: (await newKey("rival")).key };
+    stopClock();
+    const flood = new Flood();
+    flood.holdsFor = "key";
+    for (let i = 0; i < 3; i++) await flood.ask(at);
+    expect(flood.asked).toBe(1);
+    await flood.ask(other);
+    expect(flood.asked).toBe(2);
+    await flood.settle();
+    expect(flood.told).toMatchObject([{ keyId: at.keyId, requests: 2 }]);
   });
 
   it("says nothing about other models, and nothing at all if it does not hold", async () => {

@@ -48,10 +48,11 @@ export async function askChat(
   return withinLimits(context, question, async (reservation) => {
     const call = callWith(reservation);
     if (wish !== "public") {
-      return heedVerdict(model.id, await callOwnMachines(context.env, owner, wish, call, text));
+      return heedVerdict(context, model.id, await callOwnMachines(context.env, owner, wish, call, text));
     }
     const refusal = refuseAtEdge(context, model.id, question.promptTokens);
-    if (refusal === null) return heedVerdict(model.id, await callPool(context.env, model.id, call, text));
+    if (refusal === null)
+      return heedVerdict(context, model.id, await callPool(context.env, model.id, call, text));
     if (reservation !== null) giveBack(context, reservation);
     return refusal;
   });

@@ -1,30 +1,47 @@
 import { describe, expect, it } from "vitest";
 
 import { EdgeVerdicts, RefusalTally, type Refusal } from "../../../core/edge-verdicts.ts";
-import { EDGE_TALLY_MAX } from "../../../core/limits.ts";
+import { EDGE_TALLY_MAX, EDGE_VERDICTS_MAX } from "../../../core/limits.ts";
 
 const refusal: Refusal = { code: "pool_exhausted", status: 429, body: "{}", retryAfterS: 12.5 };
 
 describe("a verdict", () => {
   it("holds for its model as long as the pool has said, and a second at most", () => {
     const verdicts = new EdgeVerdicts();
-    verdicts.hold("m", refusal, 250, 1000);
-    expect(verdicts.find("m", 1249)).toBe(refusal);
-    expect(verdicts.find("m", 1250)).toBeNull();
-    expect(verdicts.find("other", 1000)).toBeNull();
-    verdicts.hold("m", refusal, 60_000, 2000);
-    expect(verdicts.find("m", 2999)).toBe(refusal);
-    expect(verdicts.find("m", 3000)).toBeNull();
+    verdicts.hold("m", null, refusal, 250, 1000);
+    expect(verdicts.find("m", "a", 1249)).toBe(refusal);
+    expect(verdicts.find("m", "a", 1250)).toBeNull();
+    expect(verdicts.find("other", "a", 1000)).toBeNull();
+    verdicts.hold("m", null, refusal, 60_000, 2000);
+    expect(verdicts.find("m", "a", 2999)).toBe(refusal);
+    expect(verdicts.find("m", "a", 3000)).toBeNull();
   });
 
   it("that holds for no time is none, and the newest counts", () => {
     const verdicts = new EdgeVerdicts();
-    verdicts.hold("m", refusal, 0, 1000);
-    expect(verdicts.find("m", 1000)).toBeNull();
+    verdicts.hold("m", null, refusal, 0, 1000);
+    expect(verdicts.find("m", "a", 1000)).toBeNull();
     const newer = { ...refusal, code: "queue_full" } as const;
-    verdicts.hold("m", refusal, 1000, 1000);
-    verdicts.hold("m", newer, 100, 1000);
-    expect(verdicts.find("m", 1000)).toBe(newer);
+    verdicts.hold("m", null, refusal, 1000, 1000);
+    verdicts.hold("m", null, newer, 100, 1000);
+    expect(verdicts.find("m", "a", 1000)).toBe(newer);
+  });
+});
+
+describe("a verdict for one key", () => {
+  it("holds for that key and no other", () => {
+    const verdicts = new EdgeVerdicts();
+    verdicts.hold("m", "a", refusal, 500, 1000);
+    expect(verdicts.find("m", "a", 1499)).toBe(refusal);
+    expect(verdicts.find("m", "b", 1499)).toBeNull();
+    expect(verdicts.find("m", "a", 1500)).toBeNull();
+  });
+
+  it("is one of a limited number", () => {
+    const verdicts = new EdgeVerdicts();
+    for (let key = 0; key <= EDGE_VERDICTS_MAX; key++) verdicts.hold("m", String(key), refusal, 500, 1000);
+    expect(verdicts.find("m", "0", 1000)).toBeNull();
+    expect(verdicts.find("m", String(EDGE_VERDICTS_MAX), 1000)).toBe(refusal);
   });
 });
 
