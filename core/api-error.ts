@@ -24,6 +24,7 @@ const CODES = {
   machine_busy: { status: 429, type: "rate_limit_exceeded" },
   queue_full: { status: 429, type: "rate_limit_exceeded" },
   queue_timeout: { status: 429, type: "rate_limit_exceeded" },
+  rate_limited: { status: 429, type: "rate_limit_exceeded" },
   slow_down: { status: 429, type: "rate_limit_exceeded" },
   internal: { status: 500, type: "server_error" },
   provider_error: { status: 502, type: "server_error" },
@@ -52,6 +53,26 @@ export interface EncodedError {
   readonly headers: Record<string, string>;
   /** JSON in OpenAI's error envelope. */
   readonly body: string;
+}
+
+/** Milliseconds; from a pool to the Worker, which takes it off. */
+export const HOLDS_HEADER = "x-pool-holds-ms";
+
+/** Beside it: `model` if it holds for every request to the model, `key` if only for those of the same API key. */
+export const HOLDS_FOR_HEADER = "x-pool-holds-for";
+
+export function isApiErrorCode(text: string | null): text is ApiErrorCode {
+  return text !== null && Object.hasOwn(CODES, text);
+}
+
+/** Whether an outcome is the code of a 429. */
+export function isRateLimit(outcome: string): boolean {
+  return isApiErrorCode(outcome) && CODES[outcome].status === 429;
+}
+
+/** Whether an outcome is the code of a 5xx. */
+export function isServerFault(outcome: string): boolean {
+  return isApiErrorCode(outcome) && CODES[outcome].status >= 500;
 }
 
 /** The whole HTTP answer for an error, except `x-request-id`. */

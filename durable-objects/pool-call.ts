@@ -1,4 +1,5 @@
 import { otherwiseSchema, type OwnerRoute } from "../core/pool/owner-route.ts";
+import type { Reservation } from "../core/rate-limit.ts";
 import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
 
 /**
@@ -19,6 +20,8 @@ export interface PoolCall {
   readonly owner: OwnerRoute | null;
   readonly stream: boolean;
   readonly keyId: string;
+  /** What is held for it of its key's tokens; null for a key without limits. */
+  readonly reservation: Reservation | null;
   readonly slotsPerMachine: number;
   /** Milliseconds since the epoch. */
   readonly arrivedAt: number;
@@ -38,14 +41,26 @@ export function encodePoolCall(call: PoolCall, body: string): RequestInit {
     call.slotsPerMachine,
     call.arrivedAt,
     call.deadlineAt,
+    call.reservation === null ? NONE : `${call.reservation.at},${call.reservation.tokens}`,
   ];
   return { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body };
 }
 
 export function decodePoolCall(request: Request): PoolCall | null {
   const fields = request.headers.get(CALL_HEADER)?.split(" ");
-  const [requestId, echoedId, endpoint, model, owner, stream, keyId, slots, arrivedAt, deadlineAt] =
-    fields ?? [];
+  const [
+    requestId,
+    echoedId,
+    endpoint,
+    model,
+    owner,
+    stream,
+    keyId,
+    slots,
+    arrivedAt,
+    deadlineAt,
+    reservation,
+  ] = fields ?? [];
   if (requestId === undefined || echoedId === undefined) return null;
   if (endpoint === undefined || owner === undefined || keyId === undefined) return null;
   return {
@@ -59,22 +74,29 @@ export function decodePoolCall(request: Request): PoolCall | null {
     slotsPerMachine: Number(slots),
     arrivedAt: Number(arrivedAt),
     deadlineAt: Number(deadlineAt),
+    reservation: decodeReservation(reservation),
   };
 }
 
-const PUBLIC = "-";
+const NONE = "-";
 
 function encodeOwnerRoute(route: OwnerRoute | null): string {
-  if (route === null) return PUBLIC;
+  if (route === null) return NONE;
   return [route.otherwise, route.isSwitching ? "1" : "0", ...route.machines].join(",");
 }
 
 function decodeOwnerRoute(text: string): OwnerRoute | null {
-  if (text === PUBLIC) return null;
+  if (text === NONE) return null;
   const [otherwise, isSwitching, ...machines] = text.split(",");
   return {
     otherwise: otherwiseSchema.parse(otherwise),
     isSwitching: isSwitching === "1",
     machines: new Set(machines),
   };
+}
+
+function decodeReservation(text: string = NONE): Reservation | null {
+  if (text === NONE) return null;
+  const [at, tokens] = text.split(",").map(Number);
+  return { at: at ?? 0, tokens: tokens ?? 0 };
 }

@@ -2,6 +2,7 @@ import { encodeDownstream, encodeInferenceRequest } from "../../protocol/codec.t
 import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
 import type { ApiError } from "../api-error.ts";
+import type { RefusalCount } from "../edge-verdicts.ts";
 import {
   BYTES_PER_TOKEN,
   COMMENT_INTERVAL_MS,
@@ -27,6 +28,7 @@ import {
 import { isVisit } from "./gate.ts";
 import type { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
+import { outcomeOf, type RequestOutcome } from "./outcome.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { isServedInTime } from "./service-level.ts";
@@ -46,6 +48,8 @@ export interface PoolView extends CandidatesView {
   hasSeenMachines(): boolean;
   /** Asks the fleet for the supply; `reconsider` is called when it has come. */
   askSupply(): void;
+  /** A request has ended, once for each. */
+  ended(outcome: RequestOutcome): void;
 }
 
 export class Dispatch {
@@ -90,6 +94,10 @@ export class Dispatch {
       attempts: 0,
       attempt: null,
       queuedUntil: 0,
+      enteredAt: now,
+      sentAt: null,
+      firstTokenAt: null,
+      machine: null,
       committed: false,
       streamed: false,
       nextCommentAt: spec.stream ? now + COMMENT_INTERVAL_MS : Infinity,
@@ -107,6 +115,15 @@ export class Dispatch {
     this.drain(now);
     if (!this.#dispatch(request, now)) this.#enqueueOrRefuse(request, now);
     return request;
+  }
+
+  /** Requests that the edge has refused by a verdict of this pool: they count as if they had come here (F8). */
+  refusedAtEdge(counts: readonly RefusalCount[], now: number): void {
+    for (const { code, keyId, requests, promptTokens } of counts) {
+      this.#ledger.demand.arrived(promptTokens, now, requests);
+      this.#ledger.usage.count(keyId, code, NO_TOKENS, now, requests);
+      this.#ledger.metrics.refusedAtEdge(code, requests);
+    }
   }
 
   /** The client has gone: stop the machine and forget the request. */
@@ -274,6 +291,11 @@ export class Dispatch {
     this.#attempts.add(attempt);
     request.attempt = attempt;
     request.attempts += 1;
+    request.sentAt ??= now;
+    request.machine = {
+      machineId: connection.identity.machineId,
+      chip: connection.registration?.chip ?? "",
+    };
     const head = {
       request_id: spec.requestId,
       stream,
@@ -332,6 +354,7 @@ export class Dispatch {
 
   #forward(request: PoolRequest, attempt: Attempt, bytes: Uint8Array, now: number): void {
     request.streamed = true;
+    request.firstTokenAt ??= now;
     request.committed = true;
     request.nextCommentAt = now + COMMENT_INTERVAL_MS;
     const undelivered = request.answer.write(bytes);
@@ -392,6 +415,7 @@ export class Dispatch {
       ? attempt.firstByteAt - attempt.sentAt
       : message.timings.queue_ms + message.timings.prefill_ms;
     const ttftMs = attempt.sentAt - spec.arrivedAt + atMachineMs;
+    request.firstTokenAt ??= spec.arrivedAt + ttftMs;
     const isGood = isServedInTime(message, ttftMs, this.#pool.settings().flags);
     this.#ledger.demand.completed(tokens, isGood, now);
     this.#settle(request, "ok", tokens, now);
@@ -402,7 +426,11 @@ export class Dispatch {
     request.attempt = null;
     this.#requests.delete(request.spec.requestId);
     this.#line.remove(request);
-    if (outcome !== null) this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
+    if (outcome === null) return;
+    this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
+    const ended = outcomeOf(request, outcome, tokens, now);
+    this.#ledger.metrics.ended(ended);
+    this.#pool.ended(ended);
   }
 
   /** Tells the machine to stop. The slot stays taken until it has answered, so that it is not given away twice. */

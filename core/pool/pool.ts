@@ -4,6 +4,7 @@ import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
 import { FLUSH_INTERVAL_MS, HEARTBEAT_INTERVAL_MS } from "../../protocol/limits.ts";
 import { decodeRecords } from "../../protocol/records.ts";
 import type { Heartbeat, Register, Upstream } from "../../protocol/upstream.ts";
+import type { RefusalCount } from "../edge-verdicts.ts";
 import { ASK_AGAIN_MS, TICK_INTERVAL_MS } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "./admission.ts";
 import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assignments.ts";
@@ -12,6 +13,7 @@ import { DemandWatch } from "./demand-watch.ts";
 import { Dispatch } from "./dispatch.ts";
 import { Ledger, type LedgerMemory } from "./ledger.ts";
 import { isUnregistered, Members } from "./members.ts";
+import type { RequestOutcome } from "./outcome.ts";
 import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
 import { registrationOf, withHeartbeat } from "./registration.ts";
 import { reportMachines, reportRecord, type PoolReport, type RecordReport } from "./report.ts";
@@ -43,6 +45,8 @@ export interface PoolPorts {
   tellFleet(news: PoolNews): void;
   /** Asks the fleet how many machines could serve this model; the answer comes with `configure`, or not at all. */
   askSupply(): void;
+  /** A request has ended, once for each. */
+  ended(outcome: RequestOutcome): void;
   readonly records: RecordStore;
   saveSettings(settings: PoolSettings): void;
   /** Keeps across restarts which machines are here; those missing afterwards are waited for (H19). */
@@ -95,6 +99,7 @@ export class Pool {
         settings: () => this.#settings,
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
         askSupply: () => ports.askSupply(),
+        ended: (outcome) => ports.ended(outcome),
       },
       this.ledger,
     );
@@ -262,6 +267,11 @@ export class Pool {
   submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
     if (this.watch.arrived()) this.#ports.tellFleet({ kind: "demand" });
     return this.#dispatch.submit(spec, answer, now);
+  }
+
+  /** What the edge has refused by itself while a verdict of this pool held. */
+  refusedAtEdge(counts: readonly RefusalCount[], now: number): void {
+    this.#dispatch.refusedAtEdge(counts, now);
   }
 
   abandon(request: PoolRequest, now: number): void {

@@ -120,6 +120,7 @@ export class PoolHost {
         stream: isStream,
         keyId: "key",
         slotsPerMachine: SLOTS,
+        reservation: null,
         arrivedAt: now,
         deadlineAt: now + DEADLINE_MS,
       };
@@ -181,6 +182,7 @@ export class PoolHost {
         tellFleet: (news) => {
           if (life === this.#life) this.#world.fleet.tell(this.model, structuredClone(news));
         },
+        ended: () => undefined,
         askSupply: () => {
           if (life === this.#life) this.#world.fleet.askSettings(this.model, (s) => this.#configure(s));
         },

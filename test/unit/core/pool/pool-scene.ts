@@ -1,6 +1,7 @@
 import type { Admission } from "../../../../core/pool/admission.ts";
 import type { Connection, ConnectionState } from "../../../../core/pool/connection.ts";
 import { EMPTY_LEDGER } from "../../../../core/pool/ledger.ts";
+import type { RequestOutcome } from "../../../../core/pool/outcome.ts";
 import type { OwnerRoute } from "../../../../core/pool/owner-route.ts";
 import { Pool, type PoolNews } from "../../../../core/pool/pool.ts";
 import type { PoolRecord } from "../../../../core/pool/record.ts";
@@ -69,6 +70,8 @@ export class PoolScene {
   readonly news: PoolNews[] = [];
   /** What it has written down, as a later life of it finds it. */
   readonly records: Map<string, PoolRecord>;
+  /** What it has said of requests that have ended. */
+  readonly ended: RequestOutcome[] = [];
   /** How often it has asked the fleet for the supply. */
   supplyQuestions = 0;
   #requests = 0;
@@ -88,6 +91,7 @@ export class PoolScene {
         askFleet: (connection) => this.questions.push(connection),
         tellFleet: (news) => this.news.push(news),
         askSupply: () => (this.supplyQuestions += 1),
+        ended: (outcome) => this.ended.push(outcome),
         records: {
           all: () => [...records.values()],
           put: (record) => records.set(record.machineId, record),
@@ -190,6 +194,7 @@ export class PoolScene {
       body: fields.body ?? "{}",
       stream: fields.stream ?? true,
       keyId: "key",
+      reservation: null,
       slotsPerMachine: fields.slots ?? 4,
       model: fields.model ?? MODEL,
       owner: fields.owner ?? null,

@@ -312,6 +312,7 @@ export class RandomLife {
       stream,
       keyId: "key",
       slotsPerMachine: SLOTS,
+      reservation: null,
       model: MODEL,
       owner: null,
       arrivedAt: this.scene.now,
