@@ -7,6 +7,7 @@ import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
 import type { DemandRow } from "../core/pool/demand.ts";
 import { Pool, type PoolNews } from "../core/pool/pool.ts";
+import type { EdgeRefusals } from "../core/pool/refusals.ts";
 import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolRequest } from "../core/pool/request.ts";
 import type { UsageRow } from "../core/pool/usage.ts";
@@ -52,6 +53,7 @@ export class ModelPool extends DurableObject<Env> {
         saveSettings: (settings) => this.#store.saveSettings(settings),
         rememberMachine: (machineId) => this.#store.rememberMachine(machineId),
         forgetMachine: (machineId) => this.#store.forgetMachine(machineId),
+        random: () => Math.random(),
       },
       { remembered: this.#store.connectedMachines(), settings: this.#store.settings() },
       Date.now(),
@@ -100,6 +102,13 @@ export class ModelPool extends DurableObject<Env> {
     this.#alarmAt = null;
     const now = Date.now();
     this.#pool.tick(now);
+    this.#arm(now);
+  }
+
+  /** The Worker's count of what it has refused by verdicts of this pool. */
+  refusedAtEdge(counts: readonly EdgeRefusals[]): void {
+    const now = Date.now();
+    this.#pool.refusedAtEdge(counts, now);
     this.#arm(now);
   }
 

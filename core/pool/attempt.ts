@@ -12,6 +12,7 @@ export interface Attempt {
   readonly requestId: string;
   /** The pool's own, but for a request of the machine's owner. */
   readonly model: ModelId;
+  readonly sentAt: number;
   /** Longer if the machine had to load the model first when the request was sent. */
   readonly acceptWithinMs: number;
   /** Null once the client is served or gone and only the machine's last word is awaited. */

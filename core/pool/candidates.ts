@@ -65,7 +65,7 @@ export class Candidates {
       if (routableGate(connection, model, now) !== null) continue;
       const waitedS = this.#pool.settings().flags.queue_wait_ms / 1000;
       const message = `all machines that serve "${model}" stayed busy for ${waitedS} s`;
-      return { code: "queue_timeout", message, retryAfterS: 2 };
+      return { code: "queue_timeout", message };
     }
     return this.noneFor(request, now);
   }

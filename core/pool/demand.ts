@@ -23,9 +23,10 @@ const MINUTE_MS = 60_000;
 export class Demand {
   readonly #rows = new Map<number, Mutable<DemandRow>>();
 
-  arrived(promptTokens: number, now: number): void {
+  /** @param promptTokens of all of them */
+  arrived(promptTokens: number, now: number, requests = 1): void {
     const row = this.#row(now);
-    row.arrivals += 1;
+    row.arrivals += requests;
     row.promptTokens += promptTokens;
   }
 

@@ -1,7 +1,7 @@
 import { encodeDownstream, encodeInferenceRequest } from "../../protocol/codec.ts";
 import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
-import type { ApiError } from "../api-error.ts";
+import { isForLackOfRoom, type ApiError } from "../api-error.ts";
 import {
   BYTES_PER_TOKEN,
   COMMENT_INTERVAL_MS,
@@ -28,6 +28,8 @@ import {
 import { isVisit } from "./gate.ts";
 import { Line } from "./line.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
+import { Pressure } from "./pressure.ts";
+import { Refusals, type EdgeRefusals, type RefusalsView } from "./refusals.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { NO_TOKENS, tokensOf, type Tokens, type Usage } from "./usage.ts";
 
@@ -40,7 +42,7 @@ import { NO_TOKENS, tokensOf, type Tokens, type Usage } from "./usage.ts";
 const COMMENT = Uint8Array.from(": keep-alive\n\n", (character) => character.charCodeAt(0));
 
 /** What dispatching needs to know of the pool around it. */
-export interface PoolView extends CandidatesView {
+export interface PoolView extends CandidatesView, RefusalsView {
   /** Whether any machine is known here, connected or not. */
   hasSeenMachines(): boolean;
   /** Asks the fleet for the supply; `reconsider` is called when it has come. */
@@ -56,12 +58,15 @@ export class Dispatch {
   readonly #line = new Line();
   readonly #candidates: Candidates;
   readonly #supplyQuestion = new SupplyQuestion();
+  readonly #pressure = new Pressure();
+  readonly #refusals: Refusals;
   /** Frames and messages that belonged to nothing here, by kind. */
   readonly ignored = { records: 0, messages: 0 };
 
   constructor(pool: PoolView, usage: Usage, demand: Demand) {
     this.#pool = pool;
     this.#candidates = new Candidates(pool);
+    this.#refusals = new Refusals(pool, this.#pressure);
     this.#usage = usage;
     this.#demand = demand;
   }
@@ -76,6 +81,10 @@ export class Dispatch {
 
   get queued(): number {
     return this.#line.length;
+  }
+
+  get #crowd(): { readonly slotsTaken: number; readonly waiting: number } {
+    return { slotsTaken: this.#attempts.size, waiting: this.#line.length };
   }
 
   /** Takes a request in. Its answer is used exactly once, now or later. */
@@ -100,7 +109,10 @@ export class Dispatch {
     };
     this.#requests.set(spec.requestId, request);
     // The Worker's second call for one request is no second arrival.
-    if (earlier === undefined) this.#demand.arrived(request.promptTokensEstimate, now);
+    if (earlier === undefined) {
+      this.#demand.arrived(request.promptTokensEstimate, now);
+      this.#pressure.arrived(now);
+    }
     if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
       this.#fail(request, shed(this.#pool.model), now);
       return request;
@@ -108,6 +120,16 @@ export class Dispatch {
     this.drain(now);
     if (!this.#dispatch(request, now)) this.#enqueueOrRefuse(request, now);
     return request;
+  }
+
+  /** Requests that the edge has refused by a verdict of this pool: they count as if they had come here (F8). */
+  refusedAtEdge(counts: readonly EdgeRefusals[], now: number): void {
+    for (const { code, keyId, requests, promptTokens } of counts) {
+      this.#demand.arrived(promptTokens, now, requests);
+      this.#pressure.arrived(now, requests);
+      this.#pressure.refused(now, requests);
+      this.#usage.count(keyId, code, NO_TOKENS, now, requests);
+    }
   }
 
   /** The client has gone: stop the machine and forget the request. */
@@ -165,6 +187,7 @@ export class Dispatch {
       return;
     }
     this.#free(attempt);
+    this.#pressure.freed(now - attempt.sentAt, now);
     const { request } = attempt;
     if (request !== null) {
       if (attempt.phase !== "streaming") {
@@ -190,6 +213,8 @@ export class Dispatch {
       connection.refusedUntil = now + REFUSAL_PAUSE_MS;
       // It has not left its model for the owner, so it says nothing of a return.
       if (attempt.phase === "sent" && connection.registration?.accepting === true) connection.endVisit();
+    } else {
+      this.#pressure.freed(now - attempt.sentAt, now);
     }
     const { request } = attempt;
     if (request !== null)
@@ -256,6 +281,7 @@ export class Dispatch {
       stream,
       requestId: spec.requestId,
       model,
+      sentAt: now,
       acceptWithinMs: acceptTimeoutMs(connection, model),
       request,
       phase: "sent",
@@ -286,7 +312,7 @@ export class Dispatch {
     if (!this.#candidates.mayCome(request, now)) this.#refuseOrAsk(request, now);
     else if (this.#line.length >= queue_max) {
       const message = `${queue_max} requests wait for "${this.#pool.model}" already; try again shortly`;
-      this.#fail(request, { code: "queue_full", message, retryAfterS: 2 }, now);
+      this.#fail(request, { code: "queue_full", message }, now);
     } else {
       this.#line.add(request, queue_wait_ms, now);
     }
@@ -369,8 +395,9 @@ export class Dispatch {
   /** Counted first, so that no refusal leaves the pool unseen (F8). */
   #fail(request: PoolRequest, error: ApiError, now: number): void {
     this.#settle(request, error.code, NO_TOKENS, now);
+    if (isForLackOfRoom(error.code)) this.#pressure.refused(now);
     if (request.committed) request.answer.breakOff(error);
-    else request.answer.refuse(error);
+    else request.answer.refuse(this.#refusals.complete(error, request, this.#crowd, now));
   }
 
   /** @param outcome null if it is counted elsewhere. */

@@ -10,8 +10,10 @@ import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assi
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
 import { Demand } from "./demand.ts";
 import { Dispatch } from "./dispatch.ts";
+import { Loads } from "./loads.ts";
 import { isUnregistered, Members } from "./members.ts";
 import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
+import type { EdgeRefusals } from "./refusals.ts";
 import { registrationOf, withHeartbeat } from "./registration.ts";
 import { reportMachines, reportRecord, type PoolReport, type RecordReport } from "./report.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
@@ -46,6 +48,8 @@ export interface PoolPorts {
   /** Keeps across restarts which machines are here; those missing afterwards are waited for (H19). */
   rememberMachine(machineId: MachineId): void;
   forgetMachine(machineId: MachineId): void;
+  /** From 0 up to, but not including, 1; another each time. */
+  random(): number;
 }
 
 /** What an earlier life of the pool has left. */
@@ -63,6 +67,7 @@ export class Pool {
   readonly #members: Members;
   readonly #dispatch: Dispatch;
   readonly #assignments: Assignments;
+  readonly #loads = new Loads();
   #settings: PoolSettings;
   #unknownTypes = 0;
   #messagesIgnored = 0;
@@ -91,6 +96,8 @@ export class Pool {
         settings: () => this.#settings,
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
         askSupply: () => ports.askSupply(),
+        nextLoad: (at) => this.#loads.next(this.#assignments.all(), at),
+        random: () => ports.random(),
       },
       this.usage,
       this.demand,
@@ -256,6 +263,11 @@ export class Pool {
 
   submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
     return this.#dispatch.submit(spec, answer, now);
+  }
+
+  /** What the edge has refused by itself while a verdict of this pool held. */
+  refusedAtEdge(counts: readonly EdgeRefusals[], now: number): void {
+    this.#dispatch.refusedAtEdge(counts, now);
   }
 
   abandon(request: PoolRequest, now: number): void {
@@ -448,6 +460,7 @@ export class Pool {
 
   #onRecord(record: PoolRecord): void {
     const { machineId, mode } = record;
+    this.#loads.observe(record);
     for (const connection of this.#members.socketsOf(machineId)) {
       connection.record = record;
       connection.visitedModel = null;

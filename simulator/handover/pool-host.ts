@@ -187,6 +187,8 @@ export class PoolHost {
         },
         rememberMachine: (id) => this.#remembered.add(id),
         forgetMachine: (id) => this.#remembered.delete(id),
+        // When clients come back is of no account here, and the dice of the run are kept for what is.
+        random: () => 0.5,
       },
       { remembered: [...this.#remembered], settings: structuredClone(this.#settings) },
       now,

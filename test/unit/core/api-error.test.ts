@@ -31,6 +31,7 @@ describe("an error", () => {
     expect(encoded.headers).toEqual({
       "content-type": "application/json",
       "retry-after": "2",
+      "retry-after-ms": "2000",
       ...(status === 429 ? { "x-pool-reason": code } : {}),
     });
     expect(JSON.parse(encoded.body)).toEqual({ error: { message: "why", type, code, param: null } });
@@ -47,13 +48,20 @@ describe("an error", () => {
   });
 
   it.each([
-    [0, "1"],
-    [0.2, "1"],
-    [1.2, "2"],
-    [60, "60"],
-    [3600, "60"],
-  ])("tells clients to come back after whole seconds, 1 to 60: %f becomes %s", (retryAfterS, header) => {
-    expect(encodeError({ code: "slow_down", message: "", retryAfterS }).headers["retry-after"]).toBe(header);
+    [0, "1", "1000"],
+    [0.2, "1", "1000"],
+    [1.2, "2", "1200"],
+    [60, "60", "60000"],
+    [3600, "60", "60000"],
+  ])("tells clients to come back after 1 to 60 s, in whole ones and exactly: %f", (retryAfterS, s, ms) => {
+    const { headers } = encodeError({ code: "slow_down", message: "", retryAfterS });
+    expect(headers).toMatchObject({ "retry-after": s, "retry-after-ms": ms });
+  });
+
+  it("tells the edge for how long it holds, if it does", () => {
+    const holds = (holdsForMs?: number) =>
+      encodeError({ code: "queue_full", message: "", holdsForMs }).headers["x-pool-holds-ms"];
+    expect([holds(), holds(0), holds(250)]).toEqual([undefined, undefined, "250"]);
   });
 
   it("in a stream is one event, whatever its message contains", () => {

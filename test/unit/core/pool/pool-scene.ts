@@ -70,6 +70,8 @@ export class PoolScene {
   readonly records: Map<string, PoolRecord>;
   /** How often it has asked the fleet for the supply. */
   supplyQuestions = 0;
+  /** What the pool draws when it leaves something to chance. */
+  chance = 0;
   #requests = 0;
 
   constructor(
@@ -95,6 +97,7 @@ export class PoolScene {
         saveSettings: () => {},
         rememberMachine: (id) => this.remembered.add(id),
         forgetMachine: (id) => this.remembered.delete(id),
+        random: () => this.chance,
       },
       { remembered: remembered.map((id) => machineIdSchema.parse(id)), settings },
       this.now,
@@ -263,6 +266,19 @@ export class PoolScene {
       for (const { socket } of alive) socket.pongAt = this.now;
       this.pool.tick(this.now);
     }
+  }
+
+  /** Sets flags as the fleet would; what is not given is as at the start, but that an exhausted pool says so. */
+  flags(flags: Partial<PoolSettings["flags"]>): void {
+    const { version, supply } = INITIAL_SETTINGS;
+    this.pool.configure(
+      {
+        version: version + 1,
+        flags: { ...INITIAL_SETTINGS.flags, pool_exhausted_429: "on", ...flags },
+        supply: { ...supply, have: 1, couldHold: 1, at: this.now },
+      },
+      this.now,
+    );
   }
 
   /** How many requests ended with which outcome since the last look. */
