@@ -55,7 +55,11 @@ export class ModelPool extends DurableObject<Env> {
         forgetMachine: (machineId) => this.#store.forgetMachine(machineId),
         random: () => Math.random(),
       },
-      { remembered: this.#store.connectedMachines(), settings: this.#store.settings() },
+      {
+        remembered: this.#store.connectedMachines(),
+        settings: this.#store.settings(),
+        ledger: this.#store.ledger(),
+      },
       Date.now(),
     );
     for (const socket of context.getWebSockets()) {
@@ -236,8 +240,7 @@ export class ModelPool extends DurableObject<Env> {
    */
   #arm(now: number): void {
     this.#armAlarm(now);
-    const isCounted = !this.#pool.usage.isEmpty || !this.#pool.demand.isEmpty;
-    if (this.#flushAt === null && isCounted) this.#flushAt = now + USAGE_FLUSH_INTERVAL_MS;
+    if (this.#flushAt === null && !this.#pool.ledger.isWritten) this.#flushAt = now + USAGE_FLUSH_INTERVAL_MS;
     const wakeAt = Math.min(this.#pool.nextTickAt(now) ?? Infinity, this.#flushAt ?? Infinity);
     // While requests are open each event asks for a tick a little later than the one that is set already.
     if (this.#timer !== null && wakeAt >= this.#timer.at && wakeAt !== Infinity) return;
@@ -264,8 +267,6 @@ export class ModelPool extends DurableObject<Env> {
 
   #flush(now: number): void {
     this.#flushAt = null;
-    const usage = this.#pool.usage.drain();
-    const demand = this.#pool.demand.drain();
-    if (usage.length > 0 || demand.length > 0) this.#store.addCounts(usage, demand, now);
+    if (!this.#pool.ledger.isWritten) this.#store.addEntries(this.#pool.ledger.drain(), now);
   }
 }

@@ -308,7 +308,8 @@ export class ControlPlane {
 
   settingsFor(pool: string, now: number): PoolSettings {
     const { flags, version } = this.flagBook;
-    return { version, flags: poolFlags(flags), supply: this.supply(pool, now) };
+    const floor = this.#catalog?.find(pool)?.decode_floor_tps ?? null;
+    return { version, flags: poolFlags(flags, floor), supply: this.supply(pool, now) };
   }
 
   /** How many machines have the model or could hold it (H23). */

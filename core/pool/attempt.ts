@@ -12,7 +12,6 @@ export interface Attempt {
   readonly requestId: string;
   /** The pool's own, but for a request of the machine's owner. */
   readonly model: ModelId;
-  readonly sentAt: number;
   /** Longer if the machine had to load the model first when the request was sent. */
   readonly acceptWithinMs: number;
   /** Null once the client is served or gone and only the machine's last word is awaited. */
@@ -21,6 +20,10 @@ export interface Attempt {
   phase: "sent" | "accepted" | "streaming" | "cancelling";
   /** When the phase began or, while streaming, the last byte came or the machine was told to go on. */
   since: number;
+  readonly sentAt: number;
+  /** From the first byte on: when it came, and how many streams the machine then had from this pool. */
+  firstByteAt: number;
+  streamsAtFirstByte: number;
   /** The machine was told to hold back bytes because the client reads slowly. */
   paused: boolean;
 }

@@ -1,7 +1,11 @@
+import type { Totals } from "./totals.ts";
+import type { Tokens } from "./usage.ts";
+
 /**
  * What was asked of a pool, minute by minute, whether it was served or refused: a model that turns everybody away is
  * in demand, and a count of answers alone would never show it (F8). An arrival is counted before anything is decided
- * about it. Counted in memory and written now and then, like usage.
+ * about it. Counted in memory and written now and then, like usage; by the minute for people and traces, and as totals for
+ * the fleet's tick.
  */
 
 export interface DemandRow {
@@ -20,20 +24,58 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 const MINUTE_MS = 60_000;
 
+const ARRIVALS = "demand.arrivals";
+const GOOD = "demand.good";
+const ANSWERED = "demand.answered";
+const PROMPT_TOKENS = "demand.prompt_tokens";
+const COMPLETION_TOKENS = "demand.completion_tokens";
+
+/** What a pool was asked for and gave, over all its lives. */
+export interface DemandTotals {
+  readonly arrivals: number;
+  /** Those of them that were answered in full and in time. */
+  readonly good: number;
+  readonly answered: number;
+  /** Tokens of the answered ones, as machines counted. */
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+}
+
 export class Demand {
   readonly #rows = new Map<number, Mutable<DemandRow>>();
+  readonly #totals: Totals;
 
-  /** @param promptTokens of all of them */
+  constructor(totals: Totals) {
+    this.#totals = totals;
+  }
+
+  /** @param requests more than one if they were refused at the edge and are told together. */
   arrived(promptTokens: number, now: number, requests = 1): void {
     const row = this.#row(now);
     row.arrivals += requests;
     row.promptTokens += promptTokens;
+    this.#totals.add(ARRIVALS, requests);
   }
 
-  completed(completionTokens: number, now: number): void {
+  /** @param isGood it was served in time. */
+  completed({ promptTokens, completionTokens }: Tokens, isGood: boolean, now: number): void {
     const row = this.#row(now);
     row.completed += 1;
     row.completionTokens += completionTokens;
+    this.#totals.add(ANSWERED);
+    this.#totals.add(GOOD, isGood ? 1 : 0);
+    this.#totals.add(PROMPT_TOKENS, promptTokens);
+    this.#totals.add(COMPLETION_TOKENS, completionTokens);
+  }
+
+  totals(): DemandTotals {
+    return {
+      arrivals: this.#totals.get(ARRIVALS),
+      good: this.#totals.get(GOOD),
+      answered: this.#totals.get(ANSWERED),
+      promptTokens: this.#totals.get(PROMPT_TOKENS),
+      completionTokens: this.#totals.get(COMPLETION_TOKENS),
+    };
   }
 
   get isEmpty(): boolean {

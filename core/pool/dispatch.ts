@@ -15,7 +15,6 @@ import type { Attempt } from "./attempt.ts";
 import { Candidates, type CandidatesView } from "./candidates.ts";
 import type { Connection } from "./connection.ts";
 import { acceptTimeoutMs, attemptDeadline } from "./deadlines.ts";
-import type { Demand } from "./demand.ts";
 import { shed, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
@@ -26,12 +25,14 @@ import {
   type Failure,
 } from "./failure.ts";
 import { isVisit } from "./gate.ts";
+import type { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
 import { Pressure } from "./pressure.ts";
 import { Refusals, type EdgeRefusals, type RefusalsView } from "./refusals.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
-import { NO_TOKENS, tokensOf, type Tokens, type Usage } from "./usage.ts";
+import { isServedInTime } from "./service-level.ts";
+import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
 
 /**
  * Requests on their way through a pool: each is waiting, being tried on one machine, or settled, and always ends in
@@ -51,8 +52,7 @@ export interface PoolView extends CandidatesView, RefusalsView {
 
 export class Dispatch {
   readonly #pool: PoolView;
-  readonly #usage: Usage;
-  readonly #demand: Demand;
+  readonly #ledger: Ledger;
   readonly #requests = new Map<string, PoolRequest>();
   readonly #attempts = new Set<Attempt>();
   readonly #line = new Line();
@@ -63,12 +63,11 @@ export class Dispatch {
   /** Frames and messages that belonged to nothing here, by kind. */
   readonly ignored = { records: 0, messages: 0 };
 
-  constructor(pool: PoolView, usage: Usage, demand: Demand) {
+  constructor(pool: PoolView, ledger: Ledger) {
     this.#pool = pool;
     this.#candidates = new Candidates(pool);
+    this.#ledger = ledger;
     this.#refusals = new Refusals(pool, this.#pressure);
-    this.#usage = usage;
-    this.#demand = demand;
   }
 
   get isIdle(): boolean {
@@ -110,7 +109,7 @@ export class Dispatch {
     this.#requests.set(spec.requestId, request);
     // The Worker's second call for one request is no second arrival.
     if (earlier === undefined) {
-      this.#demand.arrived(request.promptTokensEstimate, now);
+      this.#ledger.demand.arrived(request.promptTokensEstimate, now);
       this.#pressure.arrived(now);
     }
     if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
@@ -125,10 +124,10 @@ export class Dispatch {
   /** Requests that the edge has refused by a verdict of this pool: they count as if they had come here (F8). */
   refusedAtEdge(counts: readonly EdgeRefusals[], now: number): void {
     for (const { code, keyId, requests, promptTokens } of counts) {
-      this.#demand.arrived(promptTokens, now, requests);
+      this.#ledger.demand.arrived(promptTokens, now, requests);
       this.#pressure.arrived(now, requests);
       this.#pressure.refused(now, requests);
-      this.#usage.count(keyId, code, NO_TOKENS, now, requests);
+      this.#ledger.usage.count(keyId, code, NO_TOKENS, now, requests);
     }
   }
 
@@ -174,7 +173,11 @@ export class Dispatch {
       this.#retryOrFail(request, providerFault("the machine sent bytes before it accepted"), connection, now);
       return;
     }
-    attempt.phase = "streaming";
+    if (attempt.phase !== "streaming") {
+      attempt.phase = "streaming";
+      attempt.firstByteAt = now;
+      attempt.streamsAtFirstByte = connection.attempts.size;
+    }
     attempt.since = now;
     if (request.spec.stream) this.#forward(request, attempt, bytes, now);
     else this.#collect(request, bytes, now);
@@ -195,8 +198,7 @@ export class Dispatch {
       } else {
         if (request.spec.stream) request.answer.finish();
         else request.answer.complete(request.collected);
-        this.#demand.completed(message.usage.completion_tokens, now);
-        this.#settle(request, "ok", tokensOf(message), now);
+        this.#account(request, attempt, message, now);
       }
     }
     this.drain(now);
@@ -281,11 +283,13 @@ export class Dispatch {
       stream,
       requestId: spec.requestId,
       model,
-      sentAt: now,
       acceptWithinMs: acceptTimeoutMs(connection, model),
       request,
       phase: "sent",
       since: now,
+      sentAt: now,
+      firstByteAt: now,
+      streamsAtFirstByte: 1,
       paused: false,
     };
     // Before the machine hears of it, so that no public request follows it there (H21).
@@ -400,12 +404,31 @@ export class Dispatch {
     else request.answer.refuse(this.#refusals.complete(error, request, this.#crowd, now));
   }
 
+  /** What an answer tells of its machine and of how well its pool serves. */
+  #account(request: PoolRequest, attempt: Attempt, message: InferenceComplete, now: number): void {
+    const { spec } = request;
+    const { machineId } = attempt.connection.identity;
+    const tokens = tokensOf(message);
+    // This one has left already.
+    const streams = (attempt.streamsAtFirstByte + attempt.connection.attempts.size + 1) / 2;
+    const isOwnModel = attempt.model === this.#pool.model;
+    if (isOwnModel) this.#ledger.speeds.learn(machineId, message, streams);
+    // Of an answer that is sent whole the machine alone knows when its first token was there.
+    const atMachineMs = spec.stream
+      ? attempt.firstByteAt - attempt.sentAt
+      : message.timings.queue_ms + message.timings.prefill_ms;
+    const ttftMs = attempt.sentAt - spec.arrivedAt + atMachineMs;
+    const isGood = isServedInTime(message, ttftMs, this.#pool.settings().flags);
+    this.#ledger.demand.completed(tokens, isGood, now);
+    this.#settle(request, "ok", tokens, now);
+  }
+
   /** @param outcome null if it is counted elsewhere. */
   #settle(request: PoolRequest, outcome: string | null, tokens: Tokens, now: number): void {
     request.attempt = null;
     this.#requests.delete(request.spec.requestId);
     this.#line.remove(request);
-    if (outcome !== null) this.#usage.count(request.spec.keyId, outcome, tokens, now);
+    if (outcome !== null) this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
   }
 
   /** Tells the machine to stop. The slot stays taken until it has answered, so that it is not given away twice. */

@@ -8,8 +8,8 @@ import { ASK_AGAIN_MS, TICK_INTERVAL_MS } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "./admission.ts";
 import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assignments.ts";
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
-import { Demand } from "./demand.ts";
 import { Dispatch } from "./dispatch.ts";
+import { Ledger, type LedgerMemory } from "./ledger.ts";
 import { Loads } from "./loads.ts";
 import { isUnregistered, Members } from "./members.ts";
 import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
@@ -18,7 +18,6 @@ import { registrationOf, withHeartbeat } from "./registration.ts";
 import { reportMachines, reportRecord, type PoolReport, type RecordReport } from "./report.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import type { PoolSettings } from "./settings.ts";
-import { Usage } from "./usage.ts";
 
 /**
  * One model's pool: the machines that hold a socket to it and the requests on their way to them. It opens nothing
@@ -57,12 +56,12 @@ export interface PoolMemory {
   /** Machines that were connected; those that do not come back with a socket of their own are waited for. */
   readonly remembered: readonly MachineId[];
   readonly settings: PoolSettings;
+  readonly ledger: LedgerMemory;
 }
 
 export class Pool {
   readonly model: ModelId;
-  readonly usage = new Usage();
-  readonly demand = new Demand();
+  readonly ledger: Ledger;
   readonly #ports: PoolPorts;
   readonly #members: Members;
   readonly #dispatch: Dispatch;
@@ -77,6 +76,7 @@ export class Pool {
     this.model = model;
     this.#ports = ports;
     this.#settings = memory.settings;
+    this.ledger = new Ledger(memory.ledger);
     this.#assignments = new Assignments(model, ports.records, (record) => this.#onRecord(record));
     this.#members = new Members(
       {
@@ -99,8 +99,7 @@ export class Pool {
         nextLoad: (at) => this.#loads.next(this.#assignments.all(), at),
         random: () => ports.random(),
       },
-      this.usage,
-      this.demand,
+      this.ledger,
     );
   }
 
@@ -243,7 +242,9 @@ export class Pool {
    */
   forget(machineId: MachineId): boolean {
     for (const _ of this.#members.socketsOf(machineId)) return false;
-    return this.#assignments.forget(machineId);
+    const isGone = this.#assignments.forget(machineId);
+    if (isGone) this.ledger.speeds.forget(machineId);
+    return isGone;
   }
 
   /** The list of pools of an unmanaged machine has changed, for instance because the catalog has. */

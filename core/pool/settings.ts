@@ -10,6 +10,8 @@ const poolFlagsSchema = z.object({
   queue_max: z.number(),
   queue_wait_ms: z.number(),
   ttft_limit_ms: z.number(),
+  /** The model's own, or the fleet's. Absent in settings written before pools knew it. */
+  decode_floor_tps: z.number().default(15),
   shed_models: z.array(z.string()),
 });
 
@@ -34,13 +36,15 @@ export type PoolFlags = z.infer<typeof poolFlagsSchema>;
 export type Supply = z.infer<typeof supplySchema>;
 export type PoolSettings = z.infer<typeof poolSettingsSchema>;
 
-export function poolFlags(flags: Flags): PoolFlags {
+/** @param decodeFloorTps the model's own floor from the catalog; null for the fleet's. */
+export function poolFlags(flags: Flags, decodeFloorTps: number | null): PoolFlags {
   const { pool_exhausted_429, queue_max, queue_wait_ms, ttft_limit_ms, shed_models } = flags;
-  return { pool_exhausted_429, queue_max, queue_wait_ms, ttft_limit_ms, shed_models };
+  const decode_floor_tps = decodeFloorTps ?? flags.decode_floor_tps;
+  return { pool_exhausted_429, queue_max, queue_wait_ms, ttft_limit_ms, decode_floor_tps, shed_models };
 }
 
 export const INITIAL_SETTINGS: PoolSettings = {
   version: 0,
-  flags: poolFlags(readFlags({})),
+  flags: poolFlags(readFlags({}), null),
   supply: { have: 0, couldHold: 0, at: 0 },
 };

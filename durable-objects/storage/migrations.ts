@@ -21,6 +21,10 @@ export const POOL_MIGRATIONS: readonly string[] = [
   `CREATE TABLE demand (
     minute_at INTEGER PRIMARY KEY, arrivals INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
     completed INTEGER NOT NULL, completion_tokens INTEGER NOT NULL)`,
+  // Counters that only rise, over all lives of the pool.
+  "CREATE TABLE totals (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
+  // How fast each machine was measured to be with this model.
+  "CREATE TABLE speeds (machine_id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",
 ];
 
 export const FLEET_MIGRATIONS: readonly string[] = [

@@ -1,6 +1,8 @@
 import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS } from "../../core/limits.ts";
 import type { DemandRow } from "../../core/pool/demand.ts";
+import type { Entries, LedgerMemory } from "../../core/pool/ledger.ts";
 import { INITIAL_SETTINGS, poolSettingsSchema, type PoolSettings } from "../../core/pool/settings.ts";
+import { machineSpeedSchema } from "../../core/pool/speeds.ts";
 import type { UsageRow } from "../../core/pool/usage.ts";
 import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { migrate, POOL_MIGRATIONS } from "./migrations.ts";
@@ -43,8 +45,22 @@ export class PoolStore {
     this.#sql.exec("DELETE FROM connected_machines WHERE machine_id = ?", machineId);
   }
 
+  ledger(): LedgerMemory {
+    const totals = this.#sql
+      .exec<{ name: string; value: number }>("SELECT name, value FROM totals")
+      .toArray();
+    const speeds = this.#sql
+      .exec<{ machine_id: string; json: string }>("SELECT machine_id, json FROM speeds")
+      .toArray()
+      .map((row) => ({
+        machineId: machineIdSchema.parse(row.machine_id),
+        speed: machineSpeedSchema.parse(JSON.parse(row.json)),
+      }));
+    return { totals, speeds };
+  }
+
   /** Adds counts to those of the same hour or minute, in one transaction, and drops what is too old. */
-  addCounts(usage: readonly UsageRow[], demand: readonly DemandRow[], now: number): void {
+  addEntries({ usage, demand, totals, speeds }: Entries, now: number): void {
     this.#storage.transactionSync(() => {
       for (const row of usage) {
         this.#sql.exec(
@@ -77,6 +93,13 @@ export class PoolStore {
           row.completed,
           row.completionTokens,
         );
+      }
+      for (const { name, value } of totals) {
+        this.#sql.exec("INSERT OR REPLACE INTO totals VALUES (?, ?)", name, value);
+      }
+      for (const { machineId, speed } of speeds) {
+        if (speed === null) this.#sql.exec("DELETE FROM speeds WHERE machine_id = ?", machineId);
+        else this.#sql.exec("INSERT OR REPLACE INTO speeds VALUES (?, ?)", machineId, JSON.stringify(speed));
       }
       this.#sql.exec("DELETE FROM usage WHERE hour_at < ?", now - USAGE_RETENTION_MS);
       this.#sql.exec("DELETE FROM demand WHERE minute_at < ?", now - DEMAND_RETENTION_MS);

@@ -38,7 +38,8 @@ export class Invariants {
     if (free !== undefined) {
       this.breach(`[4] ${pool.model} refuses ${id} as exhausted while ${free.machineId} has a free slot`);
     }
-    if (pool.pool.demand.isEmpty) this.breach(`[F8] ${pool.model} refuses ${id} and has counted no demand`);
+    if (pool.pool.ledger.demand.isEmpty)
+      this.breach(`[F8] ${pool.model} refuses ${id} and has counted no demand`);
   }
 
   /** After each step. */

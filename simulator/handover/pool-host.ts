@@ -5,6 +5,7 @@ import { Pool } from "../../core/pool/pool.ts";
 import type { PoolRecord, Stamp } from "../../core/pool/record.ts";
 import type { PoolReport } from "../../core/pool/report.ts";
 import { INITIAL_SETTINGS, type PoolSettings } from "../../core/pool/settings.ts";
+import type { Total } from "../../core/pool/totals.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import { SimClient } from "./client.ts";
 import { MemoryRecordStore } from "./stores.ts";
@@ -27,6 +28,7 @@ export class PoolHost {
   readonly #world: World;
   readonly #remembered = new Set<MachineId>();
   #settings: PoolSettings = INITIAL_SETTINGS;
+  readonly #totals = new Map<string, Total>();
   /** Which life of the object this is: what an earlier one waited for is lost. */
   #life = 0;
   #asks = 0;
@@ -141,6 +143,7 @@ export class PoolHost {
   evict(): boolean {
     if (this.#asks > 0 || this.pool.nextTickAt(this.#world.clock.now()) !== null) return false;
     this.#world.log(() => `${this.model} is evicted`);
+    for (const total of this.pool.ledger.totals.drain()) this.#totals.set(total.name, total);
     this.pool = this.#wake();
     for (const wire of this.wires) {
       const state = structuredClone(wire.saved);
@@ -190,7 +193,11 @@ export class PoolHost {
         // When clients come back is of no account here, and the dice of the run are kept for what is.
         random: () => 0.5,
       },
-      { remembered: [...this.#remembered], settings: structuredClone(this.#settings) },
+      {
+        remembered: [...this.#remembered],
+        settings: structuredClone(this.#settings),
+        ledger: { totals: [...this.#totals.values()], speeds: [] },
+      },
       now,
     );
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { INITIAL_SETTINGS } from "../../../../core/pool/settings.ts";
 import { epochSchema, modelIdSchema } from "../../../../protocol/ids.ts";
 import { anAdmission, MODEL, PoolScene, type Machine } from "./pool-scene.ts";
 
@@ -322,7 +323,7 @@ describe("[C3] [C4] [H23] a pool without a routable machine", () => {
     const scene = new PoolScene();
     scene.join("mac-1", { private_only: true });
     const flags = { pool_exhausted_429: "on", queue_max: 32, queue_wait_ms: 6000 } as const;
-    const settings = { version: 1, flags: { ...flags, ttft_limit_ms: 1, shed_models: [] }, supply };
+    const settings = { version: 1, flags: { ...INITIAL_SETTINGS.flags, ...flags }, supply };
     scene.pool.configure(settings, scene.now);
     return scene;
   };
@@ -341,7 +342,7 @@ describe("[C3] [C4] [H23] a pool without a routable machine", () => {
   it("asks the fleet once if it has never seen a machine, and the request waits for the answer", () => {
     const scene = new PoolScene();
     const flags = { pool_exhausted_429: "on", queue_max: 32, queue_wait_ms: 6000 } as const;
-    const settings = { version: 1, flags: { ...flags, ttft_limit_ms: 1, shed_models: [] } };
+    const settings = { version: 1, flags: { ...INITIAL_SETTINGS.flags, ...flags } };
     scene.pool.configure({ ...settings, supply: { have: 0, couldHold: 0, at: 0 } }, scene.now);
     const [one, two] = [scene.ask(), scene.ask()];
     expect(scene.supplyQuestions).toBe(1);

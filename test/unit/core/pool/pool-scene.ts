@@ -1,5 +1,6 @@
 import type { Admission } from "../../../../core/pool/admission.ts";
 import type { Connection, ConnectionState } from "../../../../core/pool/connection.ts";
+import { EMPTY_LEDGER } from "../../../../core/pool/ledger.ts";
 import type { OwnerRoute } from "../../../../core/pool/owner-route.ts";
 import { Pool, type PoolNews } from "../../../../core/pool/pool.ts";
 import type { PoolRecord } from "../../../../core/pool/record.ts";
@@ -99,7 +100,7 @@ export class PoolScene {
         forgetMachine: (id) => this.remembered.delete(id),
         random: () => this.chance,
       },
-      { remembered: remembered.map((id) => machineIdSchema.parse(id)), settings },
+      { remembered: remembered.map((id) => machineIdSchema.parse(id)), settings, ledger: EMPTY_LEDGER },
       this.now,
     );
   }
@@ -284,7 +285,7 @@ export class PoolScene {
   /** How many requests ended with which outcome since the last look. */
   outcomes(): Record<string, number> {
     const counts: Record<string, number> = {};
-    for (const { outcome, requests } of this.pool.usage.drain()) {
+    for (const { outcome, requests } of this.pool.ledger.usage.drain()) {
       counts[outcome] = (counts[outcome] ?? 0) + requests;
     }
     return counts;

@@ -468,7 +468,7 @@ export class RandomLife {
   }
 
   #countOutcomes(): void {
-    for (const { outcome, requests } of this.scene.pool.usage.drain()) {
+    for (const { outcome, requests } of this.scene.pool.ledger.usage.drain()) {
       for (let i = 0; i < requests; i++) this.outcomes.push(outcome);
     }
   }

@@ -201,8 +201,8 @@ it("[F8] what the edge has refused counts as demand, usage and pressure as if it
   );
   expect(waitOf(there, 0.9)).toBe(waitOf(here, 0.9));
   const counted = [here, there].map(({ pool }) => ({
-    usage: pool.usage.drain(),
-    demand: pool.demand.drain(),
+    usage: pool.ledger.usage.drain(),
+    demand: pool.ledger.demand.drain(),
   }));
   expect(counted[1]).toEqual(counted[0]);
   expect(counted[0]?.usage).toMatchObject([{ outcome: "pool_exhausted", requests: 51 }]);

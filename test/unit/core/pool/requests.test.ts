@@ -168,7 +168,7 @@ describe("usage", () => {
     const mac = scene.join("mac-1");
     scene.ask();
     scene.serve(scene.requestOf(mac), "x");
-    expect(scene.pool.usage.drain()).toEqual([
+    expect(scene.pool.ledger.usage.drain()).toEqual([
       {
         hourAt: 0,
         keyId: "key",

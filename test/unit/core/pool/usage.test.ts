@@ -56,17 +56,34 @@ describe("[F8] demand", () => {
     scene.ask({ body: bodyOf(40) });
     scene.now += 60_000;
     scene.serve(scene.requestOf(mac), "hello");
-    expect(scene.pool.demand.drain()).toEqual([
+    expect(scene.pool.ledger.demand.drain()).toEqual([
       { minuteAt: 600_000, arrivals: 2, promptTokens: 110, completed: 0, completionTokens: 0 },
       { minuteAt: 660_000, arrivals: 0, promptTokens: 0, completed: 1, completionTokens: 2 },
     ]);
-    expect(scene.pool.demand.isEmpty).toBe(true);
+    expect(scene.pool.ledger.demand.isEmpty).toBe(true);
   });
 
   it("does not count a request twice that the Worker had to send again", () => {
     const scene = new PoolScene();
     scene.join("mac-1");
     for (let call = 0; call < 2; call++) scene.ask({ requestId: "req_same" });
-    expect(scene.pool.demand.drain()).toMatchObject([{ arrivals: 1 }]);
+    expect(scene.pool.ledger.demand.drain()).toMatchObject([{ arrivals: 1 }]);
+  });
+
+  it("tells served in time from served late, and learns the machine's speed", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    scene.ask();
+    scene.serve(scene.requestOf(mac), "hello");
+    scene.ask();
+    scene.advance(6000, mac);
+    scene.serve(scene.requestOf(mac), "late");
+    expect(scene.pool.ledger.demand.totals()).toEqual({
+      arrivals: 2,
+      good: 1,
+      answered: 2,
+      promptTokens: 10,
+      completionTokens: 4,
+    });
   });
 });

@@ -1,0 +1,52 @@
+import { Demand, type DemandRow } from "./demand.ts";
+import { Speeds, type MeasuredMachine } from "./speeds.ts";
+import { Totals, type Total } from "./totals.ts";
+import { Usage, type UsageRow } from "./usage.ts";
+
+/**
+ * Everything a pool counts and measures. It is kept in memory while requests run and written in one transaction now
+ * and then: a write per request would cost ten times the request itself.
+ */
+
+/** What has come since the last write. */
+export interface Entries {
+  readonly usage: readonly UsageRow[];
+  readonly demand: readonly DemandRow[];
+  readonly totals: readonly Total[];
+  readonly speeds: readonly MeasuredMachine[];
+}
+
+/** What earlier lives of the pool have written and this one goes on from. */
+export interface LedgerMemory {
+  readonly totals: readonly Total[];
+  readonly speeds: readonly MeasuredMachine[];
+}
+
+export class Ledger {
+  readonly usage = new Usage();
+  readonly totals: Totals;
+  readonly speeds: Speeds;
+  readonly demand: Demand;
+
+  constructor(memory: LedgerMemory) {
+    this.totals = new Totals(memory.totals);
+    this.speeds = new Speeds(memory.speeds);
+    this.demand = new Demand(this.totals);
+  }
+
+  get isWritten(): boolean {
+    return this.usage.isEmpty && this.demand.isEmpty && this.totals.isWritten && this.speeds.isWritten;
+  }
+
+  /** Takes everything that is not written yet. */
+  drain(): Entries {
+    return {
+      usage: this.usage.drain(),
+      demand: this.demand.drain(),
+      totals: this.totals.drain(),
+      speeds: this.speeds.drain(),
+    };
+  }
+}
+
+export const EMPTY_LEDGER: LedgerMemory = { totals: [], speeds: [] };

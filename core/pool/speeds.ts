@@ -1,0 +1,132 @@
+import { z } from "zod";
+
+import type { MachineId } from "../../protocol/ids.ts";
+import type { InferenceComplete } from "../../protocol/upstream.ts";
+
+/**
+ * How fast each machine really is with this pool's model, from the timings of the answers it has given. Nothing is
+ * taken for measured that was not: what a machine claims of itself is kept elsewhere. Averages forget slowly, so one odd answer
+ * changes little. Kept over restarts, since a pool that forgot them would have to guess again.
+ */
+
+export interface MachineSpeed {
+  /** Tokens of the prompt read per second; null before the first measurement. */
+  readonly prefillTps: number | null;
+  /** At index b - 1: tokens per second of one stream while b run on the machine. */
+  readonly decodeTps: readonly (number | null)[];
+}
+
+export interface MeasuredMachine {
+  readonly machineId: MachineId;
+  /** Null: nothing is known any more. */
+  readonly speed: MachineSpeed | null;
+}
+
+export const machineSpeedSchema = z.object({
+  prefillTps: z.number().nullable(),
+  decodeTps: z.array(z.number().nullable()),
+});
+
+/** Share of a new measurement in an average. */
+const WEIGHT = 0.2;
+
+/** Shorter answers and prompts are mostly overhead. */
+const LEAST_TOKENS = 8;
+
+/** With more streams than this on a machine the speed is kept as if there were this many. */
+const STREAMS_MAX = 16;
+
+const UNMEASURED: MachineSpeed = { prefillTps: null, decodeTps: [] };
+
+export class Speeds {
+  readonly #speeds = new Map<MachineId, MachineSpeed>();
+  readonly #unwritten = new Set<MachineId>();
+
+  /** @param written what earlier lives have measured. */
+  constructor(written: Iterable<MeasuredMachine>) {
+    for (const { machineId, speed } of written) if (speed !== null) this.#speeds.set(machineId, speed);
+  }
+
+  /** Null before the first measurement. */
+  get(machineId: MachineId): MachineSpeed | null {
+    return this.#speeds.get(machineId) ?? null;
+  }
+
+  /** @param streams how many ran on the machine while it answered, this one included. */
+  learn(
+    machineId: MachineId,
+    { usage, timings }: Pick<InferenceComplete, "usage" | "timings">,
+    streams: number,
+  ): void {
+    const { prefillTps, decodeTps } = this.get(machineId) ?? UNMEASURED;
+    const prefill = rate(usage.prompt_tokens - (usage.cached_tokens ?? 0), timings.prefill_ms);
+    const decode = rate(usage.completion_tokens, timings.decode_ms);
+    if (prefill === null && decode === null) return;
+    const index = Math.min(STREAMS_MAX, Math.max(1, Math.round(streams))) - 1;
+    const length = decode === null ? decodeTps.length : Math.max(decodeTps.length, index + 1);
+    this.#speeds.set(machineId, {
+      prefillTps: average(prefillTps, prefill),
+      decodeTps: Array.from({ length }, (_, at) =>
+        at === index ? average(decodeTps[at] ?? null, decode) : (decodeTps[at] ?? null),
+      ),
+    });
+    this.#unwritten.add(machineId);
+  }
+
+  /** The machine is not known here any more. */
+  forget(machineId: MachineId): void {
+    if (this.#speeds.delete(machineId)) this.#unwritten.add(machineId);
+  }
+
+  get isWritten(): boolean {
+    return this.#unwritten.size === 0;
+  }
+
+  /** Takes what changed since the last call. */
+  drain(): MeasuredMachine[] {
+    const changed = [...this.#unwritten].map((machineId) => ({
+      machineId,
+      speed: this.get(machineId),
+    }));
+    this.#unwritten.clear();
+    return changed;
+  }
+}
+
+function rate(tokens: number, ms: number): number | null {
+  return tokens < LEAST_TOKENS || ms <= 0 ? null : (1000 * tokens) / ms;
+}
+
+function average(before: number | null, measured: number | null): number | null {
+  if (measured === null) return before;
+  return before === null ? measured : before + WEIGHT * (measured - before);
+}
+
+/**
+ * One more stream on a machine slows each down by this share of its speed alone. Fits what was measured of Macs,
+ * where decoding is bound by memory bandwidth and batching helps in part.
+ */
+const SLOWDOWN_PER_STREAM = 0.35;
+
+/**
+ * Tokens per second of one stream while `streams` run: as measured, else from the nearest number of streams that was, else from
+ * what the machine claims for one alone; null if nothing is known.
+ */
+export function decodeTpsAt(
+  speed: MachineSpeed | null,
+  claimedTps: number | null,
+  streams: number,
+): number | null {
+  const measured = speed?.decodeTps ?? [];
+  const exact = measured[streams - 1];
+  if (exact != null) return exact;
+  let alone = claimedTps;
+  let nearest = Infinity;
+  for (const [index, tps] of measured.entries()) {
+    const distance = Math.abs(index + 1 - streams);
+    if (tps === null || distance >= nearest) continue;
+    nearest = distance;
+    alone = tps * (1 + SLOWDOWN_PER_STREAM * index);
+  }
+  return alone === null ? null : alone / (1 + SLOWDOWN_PER_STREAM * (streams - 1));
+}

@@ -1,0 +1,68 @@
+import { describe, expect, it } from "vitest";
+
+import { decodeTpsAt, Speeds } from "../../../../core/pool/speeds.ts";
+import { Totals } from "../../../../core/pool/totals.ts";
+import { machineIdSchema } from "../../../../protocol/ids.ts";
+
+const MAC = machineIdSchema.parse("mac-1");
+
+function answer(prompt: number, prefillMs: number, completion: number, decodeMs: number, cached = 0) {
+  return {
+    usage: { prompt_tokens: prompt, completion_tokens: completion, cached_tokens: cached },
+    timings: { queue_ms: 0, prefill_ms: prefillMs, decode_ms: decodeMs },
+  };
+}
+
+describe("measured speeds", () => {
+  it("are unknown before the first answer, and averages after it", () => {
+    const speeds = new Speeds([]);
+    expect(speeds.get(MAC)).toBeNull();
+    speeds.learn(MAC, answer(500, 1000, 100, 2000), 1);
+    expect(speeds.get(MAC)).toEqual({ prefillTps: 500, decodeTps: [50] });
+    speeds.learn(MAC, answer(1000, 1000, 100, 1000), 1);
+    expect(speeds.get(MAC)).toEqual({ prefillTps: 600, decodeTps: [60] });
+  });
+
+  it("count only the tokens that had to be read, and nothing from an answer of a few tokens", () => {
+    const speeds = new Speeds([]);
+    speeds.learn(MAC, answer(500, 500, 3, 1, 400), 1);
+    expect(speeds.get(MAC)).toEqual({ prefillTps: 200, decodeTps: [] });
+    speeds.learn(MAC, answer(400, 1, 3, 1, 400), 1);
+    expect(speeds.get(MAC)).toEqual({ prefillTps: 200, decodeTps: [] });
+  });
+
+  it("are kept by how many streams ran, and survive what is written", () => {
+    const speeds = new Speeds([]);
+    speeds.learn(MAC, answer(0, 0, 100, 5000), 3);
+    const later = new Speeds(speeds.drain());
+    expect(later.get(MAC)?.decodeTps).toEqual([null, null, 20]);
+    expect(speeds.isWritten).toBe(true);
+    later.forget(MAC);
+    expect(later.drain()).toEqual([{ machineId: MAC, speed: null }]);
+  });
+
+  it("stand in for each other by the nearest number of streams, and claims for what was never measured", () => {
+    const speed = { prefillTps: null, decodeTps: [null, null, 20] };
+    expect(decodeTpsAt(speed, 100, 3)).toBe(20);
+    expect(decodeTpsAt(speed, 100, 1)).toBeCloseTo(20 * 1.7);
+    expect(decodeTpsAt(null, 54, 2)).toBeCloseTo(40);
+    expect(decodeTpsAt(null, null, 1)).toBeNull();
+  });
+});
+
+describe("totals", () => {
+  it("rise over all lives, and give what changed once", () => {
+    const totals = new Totals([{ name: "a", value: 5 }]);
+    expect(totals.isWritten).toBe(true);
+    totals.add("a");
+    totals.add("b", 3);
+    totals.add("c", 0);
+    expect(totals.drain()).toEqual([
+      { name: "a", value: 6 },
+      { name: "b", value: 3 },
+    ]);
+    expect(totals.isWritten).toBe(true);
+    expect(totals.get("a")).toBe(6);
+    expect([...totals.all().keys()]).toEqual(["a", "b"]);
+  });
+});
