@@ -45,8 +45,10 @@ export interface ApiError {
   readonly param?: string | undefined;
   /** Seconds, 1 to 60: official SDKs ignore longer ones. */
   readonly retryAfterS?: number | undefined;
-  /** How long the edge may give the same answer to everybody without asking the pool; never, if left out. */
+  /** How long the edge may give the same answer without asking the pool; never, if left out. */
   readonly holdsForMs?: number | undefined;
+  /** To requests of the same API key only; else to everybody. */
+  readonly holdsForKey?: boolean | undefined;
 }
 
 export interface EncodedError {
@@ -58,6 +60,9 @@ export interface EncodedError {
 
 /** Milliseconds; from a pool to the Worker, which takes it off. */
 export const HOLDS_HEADER = "x-pool-holds-ms";
+
+/** Beside it: `model` if it holds for every request to the model, `key` if only for those of the same API key. */
+export const HOLDS_FOR_HEADER = "x-pool-holds-for";
 
 /** Whether an error says that there is no room or no machine at the moment, so that its client should come back. */
 export function isForLackOfRoom(code: ApiErrorCode): boolean {
@@ -75,8 +80,10 @@ export function encodeError(error: ApiError): EncodedError {
     // Some SDKs read this one first; it keeps apart clients that were told the same number of seconds.
     headers["retry-after-ms"] = String(Math.ceil(seconds * 1000));
   }
-  if (error.holdsForMs !== undefined && error.holdsForMs > 0)
+  if (error.holdsForMs !== undefined && error.holdsForMs > 0) {
     headers[HOLDS_HEADER] = String(error.holdsForMs);
+    headers[HOLDS_FOR_HEADER] = error.holdsForKey === true ? "key" : "model";
+  }
   if (status === 429) headers["x-pool-reason"] = error.code;
   return { status, headers, body: envelope(error) };
 }

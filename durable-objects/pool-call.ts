@@ -1,4 +1,5 @@
 import { otherwiseSchema, type OwnerRoute } from "../core/pool/owner-route.ts";
+import { prioritySchema, type Priority } from "../core/pool/priority.ts";
 import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
 
 /**
@@ -19,6 +20,8 @@ export interface PoolCall {
   readonly owner: OwnerRoute | null;
   readonly stream: boolean;
   readonly keyId: string;
+  /** The key's. */
+  readonly priority: Priority;
   readonly slotsPerMachine: number;
   /** Milliseconds since the epoch. */
   readonly arrivedAt: number;
@@ -38,13 +41,14 @@ export function encodePoolCall(call: PoolCall, body: string): Request {
     call.slotsPerMachine,
     call.arrivedAt,
     call.deadlineAt,
+    call.priority,
   ];
   return new Request("http://pool/", { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body });
 }
 
 export function decodePoolCall(request: Request): PoolCall | null {
   const fields = request.headers.get(CALL_HEADER)?.split(" ");
-  const [requestId, echoedId, endpoint, model, owner, stream, keyId, slots, arrivedAt, deadlineAt] =
+  const [requestId, echoedId, endpoint, model, owner, stream, keyId, slots, arrivedAt, deadlineAt, priority] =
     fields ?? [];
   if (requestId === undefined || echoedId === undefined) return null;
   if (endpoint === undefined || owner === undefined || keyId === undefined) return null;
@@ -59,6 +63,7 @@ export function decodePoolCall(request: Request): PoolCall | null {
     slotsPerMachine: Number(slots),
     arrivedAt: Number(arrivedAt),
     deadlineAt: Number(deadlineAt),
+    priority: prioritySchema.parse(priority),
   };
 }
 

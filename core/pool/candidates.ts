@@ -1,8 +1,10 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
+import { LONGEST_QUEUE_WAIT_MS, WAIT_FOR_LOAD_MS } from "../limits.ts";
 import type { Connection } from "./connection.ts";
 import { noMachine } from "./exhaustion.ts";
 import { routableGate } from "./gate.ts";
+import type { ExpectedLoad } from "./loads.ts";
 import { isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
 import type { PoolRequest } from "./request.ts";
 import { pick } from "./schedule.ts";
@@ -20,7 +22,12 @@ export interface CandidatesView {
   /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
   expectingMachinesUntil(): number;
   settings(): PoolSettings;
+  /** The machine on its way here that is ready first. */
+  nextLoad(now: number): ExpectedLoad | null;
 }
+
+/** What waits for a load waits this many times as long as the load should take. */
+const LATE_LOAD = 1.5;
 
 export class Candidates {
   readonly #pool: CandidatesView;
@@ -40,15 +47,18 @@ export class Candidates {
     return connection === null ? null : { connection, isOwn: false };
   }
 
-  /** Whether waiting makes sense: a machine is here but busy, or is expected back. */
-  mayCome(request: PoolRequest, now: number): boolean {
-    if (request.spec.owner?.otherwise === "decline") return false;
-    if (now < this.#pool.expectingMachinesUntil()) return true;
-    for (const connection of this.#pool.connections()) {
-      if (request.tried.has(connection.identity.machineId)) continue;
-      if (isRoutable(connection, request, now)) return true;
-    }
-    return false;
+  /** How long the request may wait from now on, in ms; null if nothing is in sight that it could wait for. */
+  waitMs(request: PoolRequest, now: number): number | null {
+    const { owner, deadlineAt } = request.spec;
+    if (owner?.otherwise === "decline") return null;
+    const waitMs = this.#pool.settings().flags.queue_wait_ms;
+    if (this.#mayHaveRoom(request, now)) return waitMs;
+    const load = isForOwnMachines(owner) ? null : this.#pool.nextLoad(now);
+    // A load that is only guessed at is no reason to keep a client waiting.
+    if (load === null || !load.isCertain || waitMs === 0) return null;
+    const { readyInMs } = load;
+    if (readyInMs > Math.max(waitMs, WAIT_FOR_LOAD_MS) || now + readyInMs >= deadlineAt) return null;
+    return Math.min(LONGEST_QUEUE_WAIT_MS, Math.max(waitMs, LATE_LOAD * readyInMs));
   }
 
   /** What the client hears if there is none. */
@@ -68,6 +78,16 @@ export class Candidates {
       return { code: "queue_timeout", message };
     }
     return this.noneFor(request, now);
+  }
+
+  /** A machine is here but busy, or was here a moment ago. */
+  #mayHaveRoom(request: PoolRequest, now: number): boolean {
+    if (now < this.#pool.expectingMachinesUntil()) return true;
+    for (const connection of this.#pool.connections()) {
+      if (request.tried.has(connection.identity.machineId)) continue;
+      if (isRoutable(connection, request, now)) return true;
+    }
+    return false;
   }
 
   #pick(

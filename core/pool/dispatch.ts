@@ -1,4 +1,4 @@
-import { encodeDownstream, encodeInferenceRequest } from "../../protocol/codec.ts";
+import { encodeDownstream } from "../../protocol/codec.ts";
 import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
 import { isForLackOfRoom, type ApiError } from "../api-error.ts";
@@ -12,9 +12,10 @@ import {
   SUPPLY_ANSWER_MS,
 } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
+import { Attempts } from "./attempts.ts";
 import { Candidates, type CandidatesView } from "./candidates.ts";
 import type { Connection } from "./connection.ts";
-import { acceptTimeoutMs, attemptDeadline } from "./deadlines.ts";
+import { attemptDeadline } from "./deadlines.ts";
 import { shed, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
@@ -24,7 +25,6 @@ import {
   SOCKET_LOST,
   type Failure,
 } from "./failure.ts";
-import { isVisit } from "./gate.ts";
 import type { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
@@ -54,8 +54,8 @@ export class Dispatch {
   readonly #pool: PoolView;
   readonly #ledger: Ledger;
   readonly #requests = new Map<string, PoolRequest>();
-  readonly #attempts = new Set<Attempt>();
-  readonly #line = new Line();
+  readonly #attempts: Attempts;
+  readonly #line: Line;
   readonly #candidates: Candidates;
   readonly #supplyQuestion = new SupplyQuestion();
   readonly #pressure = new Pressure();
@@ -65,6 +65,8 @@ export class Dispatch {
 
   constructor(pool: PoolView, ledger: Ledger) {
     this.#pool = pool;
+    this.#attempts = new Attempts(pool.model);
+    this.#line = new Line((keyId) => this.#attempts.slotsOf(keyId));
     this.#candidates = new Candidates(pool);
     this.#ledger = ledger;
     this.#refusals = new Refusals(pool, this.#pressure);
@@ -149,7 +151,7 @@ export class Dispatch {
   }
 
   accepted(connection: Connection, stream: number, requestId: string, now: number): void {
-    const attempt = this.#attemptOf(connection, stream, requestId);
+    const attempt = this.#attempts.of(connection, stream, requestId);
     if (attempt?.phase === "cancelling") return;
     if (attempt?.phase !== "sent") {
       this.ignored.messages += 1;
@@ -184,12 +186,12 @@ export class Dispatch {
   }
 
   complete(connection: Connection, message: InferenceComplete, now: number): void {
-    const attempt = this.#attemptOf(connection, message.stream, message.request_id);
+    const attempt = this.#attempts.of(connection, message.stream, message.request_id);
     if (attempt === undefined) {
       this.ignored.messages += 1;
       return;
     }
-    this.#free(attempt);
+    this.#attempts.free(attempt);
     this.#pressure.freed(now - attempt.sentAt, now);
     const { request } = attempt;
     if (request !== null) {
@@ -205,12 +207,12 @@ export class Dispatch {
   }
 
   failed(connection: Connection, message: InferenceError, now: number): void {
-    const attempt = this.#attemptOf(connection, message.stream, message.request_id);
+    const attempt = this.#attempts.of(connection, message.stream, message.request_id);
     if (attempt === undefined) {
       this.ignored.messages += 1;
       return;
     }
-    this.#free(attempt);
+    this.#attempts.free(attempt);
     if (message.class === "capacity") {
       connection.refusedUntil = now + REFUSAL_PAUSE_MS;
       // It has not left its model for the owner, so it says nothing of a return.
@@ -227,21 +229,22 @@ export class Dispatch {
   /** The socket is gone, and with it everything that ran on it. */
   connectionLost(connection: Connection, now: number): void {
     const lost = [...connection.attempts.values()];
-    for (const attempt of lost) this.#free(attempt);
+    for (const attempt of lost) this.#attempts.free(attempt);
     for (const { request } of lost) {
       if (request !== null) this.#retryOrFail(request, SOCKET_LOST, connection, now);
     }
+    this.drain(now);
   }
 
   /** Sends waiting requests to machines that have room now. */
   drain(now: number): void {
-    this.#line.offer((request) => this.#dispatch(request, now));
+    this.#line.offer((request) => this.#dispatch(request, now), now);
   }
 
   /** What was waited for may be known now: whoever waits without a machine in sight is told. */
   reconsider(now: number): void {
     this.drain(now);
-    const stranded = this.#line.matching((request) => !this.#candidates.mayCome(request, now));
+    const stranded = this.#line.matching((request) => this.#candidates.waitMs(request, now) === null);
     for (const request of stranded) {
       this.#giveUp(request, this.#candidates.noneFor(request, now), now);
     }
@@ -249,77 +252,52 @@ export class Dispatch {
 
   /** Looks at every deadline; the shell calls it a few times a second while requests are open. */
   tick(now: number): void {
-    for (const attempt of this.#attempts) {
+    for (const attempt of this.#attempts.all()) {
       const deadline = attemptDeadline(attempt);
       if (now < deadline.at) continue;
       const { request } = attempt;
-      this.#sendCancel(attempt, now);
-      if (request === null) this.#free(attempt);
+      this.#attempts.cancel(attempt, now);
+      if (request === null) this.#attempts.free(attempt);
       else this.#retryOrFail(request, providerFault(deadline.message), attempt.connection, now);
     }
     for (const request of this.#requests.values()) {
-      if (now >= request.spec.deadlineAt) {
-        this.#cancelAttempt(request, now);
-        this.#fail(request, DEADLINE_EXCEEDED.error, now);
-      } else if (request.attempt === null && now >= request.queuedUntil) {
+      if (now < request.spec.deadlineAt) continue;
+      this.#cancelAttempt(request, now);
+      this.#fail(request, DEADLINE_EXCEEDED.error, now);
+    }
+    // Before anybody is told that there is no room: there may be some again.
+    this.drain(now);
+    for (const request of this.#requests.values()) {
+      if (request.attempt === null && now >= request.queuedUntil) {
         this.#giveUp(request, this.#candidates.noneInTimeFor(request, now), now);
       } else if (now >= request.nextCommentAt && mayComment(request)) {
         this.#comment(request, now);
       }
     }
-    this.drain(now);
   }
 
   /** Sends the request to the best machine with room, if there is one. */
   #dispatch(request: PoolRequest, now: number): boolean {
-    const { spec } = request;
-    const { model } = spec;
     const best = this.#candidates.best(request, now);
-    if (best === null) return false;
-    const { connection, isOwn } = best;
-    const stream = connection.openStream();
-    const attempt: Attempt = {
-      connection,
-      stream,
-      requestId: spec.requestId,
-      model,
-      acceptWithinMs: acceptTimeoutMs(connection, model),
-      request,
-      phase: "sent",
-      since: now,
-      sentAt: now,
-      firstByteAt: now,
-      streamsAtFirstByte: 1,
-      paused: false,
-    };
-    // Before the machine hears of it, so that no public request follows it there (H21).
-    if (model !== this.#pool.model && isVisit(connection, model)) connection.visitedModel = model;
-    connection.attempts.set(stream, attempt);
-    connection.lastPickedAt = now;
-    this.#attempts.add(attempt);
-    request.attempt = attempt;
-    request.attempts += 1;
-    const head = {
-      request_id: spec.requestId,
-      stream,
-      endpoint: spec.endpoint,
-      model_id: model,
-      deadline_ms: Math.max(1, Math.floor(spec.deadlineAt - now)),
-      owner_bypass: isOwn,
-    };
-    connection.socket.send(encodeInferenceRequest(head, spec.body));
-    return true;
+    if (best !== null) this.#attempts.send(request, best.connection, best.isOwn, now);
+    return best !== null;
   }
 
   #enqueueOrRefuse(request: PoolRequest, now: number): void {
-    const { queue_max, queue_wait_ms } = this.#pool.settings().flags;
-    if (!this.#candidates.mayCome(request, now)) this.#refuseOrAsk(request, now);
-    else if (this.#line.length >= queue_max) {
-      const message = `${queue_max} requests wait for "${this.#pool.model}" already; try again shortly`;
-      this.#fail(request, { code: "queue_full", message }, now);
-    } else {
-      this.#line.add(request, queue_wait_ms, now);
-    }
+    const waitMs = this.#candidates.waitMs(request, now);
+    if (waitMs === null) this.#refuseOrAsk(request, now);
+    else this.#enqueue(request, waitMs, now);
+  }
+
+  /** A full line takes a newcomer in only for one of a key that has more than its share of it. */
+  #enqueue(request: PoolRequest, waitMs: number, now: number): void {
+    const { queue_max } = this.#pool.settings().flags;
+    const isFull = this.#line.length >= queue_max;
+    const leaving = isFull ? (this.#line.replacedBy(request) ?? request) : null;
+    if (leaving !== request) this.#line.add(request, waitMs, now);
+    if (leaving === null) return;
+    const message = `${queue_max} requests wait for "${this.#pool.model}" already; try again shortly`;
+    this.#fail(leaving, { code: "queue_full", message }, now);
   }
 
   /** No machine could take it. Whether any ever will, the fleet knows; a pool that has no idea asks once (H23). */
@@ -349,9 +327,9 @@ export class Dispatch {
     } else if (request.attempts >= MAX_ATTEMPTS) {
       this.#giveUp(request, this.#candidates.noneFor(request, now), now);
     } else if (!this.#dispatch(request, now)) {
-      if (!this.#candidates.mayCome(request, now))
-        this.#giveUp(request, this.#candidates.noneFor(request, now), now);
-      else this.#line.add(request, this.#pool.settings().flags.queue_wait_ms, now);
+      const waitMs = this.#candidates.waitMs(request, now);
+      if (waitMs === null) this.#giveUp(request, this.#candidates.noneFor(request, now), now);
+      else this.#line.add(request, waitMs, now);
     }
   }
 
@@ -431,31 +409,10 @@ export class Dispatch {
     if (outcome !== null) this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
   }
 
-  /** Tells the machine to stop. The slot stays taken until it has answered, so that it is not given away twice. */
   #cancelAttempt(request: PoolRequest, now: number): void {
     const { attempt } = request;
     request.attempt = null;
-    if (attempt !== null) this.#sendCancel(attempt, now);
-  }
-
-  #sendCancel(attempt: Attempt, now: number): void {
-    attempt.request = null;
-    if (attempt.phase === "cancelling") return;
-    attempt.phase = "cancelling";
-    attempt.since = now;
-    attempt.connection.socket.send(
-      encodeDownstream({ type: "cancel", request_id: attempt.requestId, stream: attempt.stream }),
-    );
-  }
-
-  #free(attempt: Attempt): void {
-    attempt.connection.attempts.delete(attempt.stream);
-    this.#attempts.delete(attempt);
-  }
-
-  #attemptOf(connection: Connection, stream: number, requestId: string): Attempt | undefined {
-    const attempt = connection.attempts.get(stream);
-    return attempt?.requestId === requestId ? attempt : undefined;
+    if (attempt !== null) this.#attempts.cancel(attempt, now);
   }
 }
 

@@ -1,7 +1,6 @@
 import { decodeUpstream, encodeDownstream } from "../../protocol/codec.ts";
 import type { AssignModel, Registered } from "../../protocol/downstream.ts";
 import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
-import { FLUSH_INTERVAL_MS, HEARTBEAT_INTERVAL_MS } from "../../protocol/limits.ts";
 import { decodeRecords } from "../../protocol/records.ts";
 import type { Heartbeat, Register, Upstream } from "../../protocol/upstream.ts";
 import { ASK_AGAIN_MS, TICK_INTERVAL_MS } from "../limits.ts";
@@ -14,10 +13,10 @@ import { Loads } from "./loads.ts";
 import { isUnregistered, Members } from "./members.ts";
 import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
 import type { EdgeRefusals } from "./refusals.ts";
-import { registrationOf, withHeartbeat } from "./registration.ts";
+import { registered, registrationOf, withHeartbeat } from "./registration.ts";
 import { reportMachines, reportRecord, type PoolReport, type RecordReport } from "./report.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
-import type { PoolSettings } from "./settings.ts";
+import { withSupply, type PoolSettings } from "./settings.ts";
 
 /**
  * One model's pool: the machines that hold a socket to it and the requests on their way to them. It opens nothing
@@ -450,7 +449,9 @@ export class Pool {
       return;
     }
     const isApplied = this.#assignments.status(connection.identity.machineId, message, now);
-    if (isApplied) this.#dispatch.drain(now);
+    if (!isApplied) return;
+    if (message.status === "failed") this.#dispatch.reconsider(now);
+    else this.#dispatch.drain(now);
   }
 
   /** The fleet learns when a machine has heard of an order that no pool waits for, such as its release. */
@@ -482,22 +483,7 @@ export class Pool {
     pools: readonly ModelId[],
     assignment: Registered["assignment"],
   ): void {
-    connection.socket.send(
-      encodeDownstream({
-        type: "registered",
-        machine_id: connection.identity.machineId,
-        pool: this.model,
-        pools: [...pools],
-        assignment,
-        heartbeat_ms: HEARTBEAT_INTERVAL_MS,
-        flush_ms: FLUSH_INTERVAL_MS,
-      }),
-    );
+    const { machineId } = connection.identity;
+    connection.socket.send(encodeDownstream(registered(machineId, this.model, pools, assignment)));
   }
-}
-
-/** A machine with the model is here, whatever the fleet counted before it came (H23). */
-function withSupply(settings: PoolSettings): PoolSettings {
-  const { have, couldHold, at } = settings.supply;
-  return { ...settings, supply: { have: Math.max(1, have), couldHold: Math.max(1, couldHold), at } };
 }

@@ -77,6 +77,8 @@ export class Refusals {
       retryAfterS: retryAfterS(waitS, LEAST_S[error.code] ?? 1, share, this.#pool.random()),
       // A verdict for the public says nothing about an owner's own machines.
       holdsForMs: spec.owner === null ? this.#holdsForMs(error.code, crowd, now) : 0,
+      // A full line may still take in somebody with a smaller share of it.
+      holdsForKey: error.code === "queue_full",
     };
   }
 

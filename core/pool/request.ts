@@ -2,6 +2,7 @@ import type { ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
 import type { Attempt } from "./attempt.ts";
 import type { OwnerRoute } from "./owner-route.ts";
+import type { Priority } from "./priority.ts";
 
 /** What the Worker hands to a pool: a validated request and the facts routing needs, so nothing is parsed twice. */
 export interface RequestSpec {
@@ -17,6 +18,7 @@ export interface RequestSpec {
   readonly stream: boolean;
   /** Id of the API key, for accounting. */
   readonly keyId: string;
+  readonly priority: Priority;
   /** Streams one machine may decode at once, from the catalog. */
   readonly slotsPerMachine: number;
   readonly arrivedAt: number;

@@ -119,6 +119,7 @@ export class PoolHost {
         body: '{"messages":[]}',
         stream: isStream,
         keyId: "key",
+        priority: "normal" as const,
         slotsPerMachine: SLOTS,
         arrivedAt: now,
         deadlineAt: now + DEADLINE_MS,

@@ -32,6 +32,7 @@ export async function askChat(
     owner: null,
     stream: request.stream === true,
     keyId,
+    priority: "normal" as const,
     slotsPerMachine: model.max_concurrency,
     arrivedAt,
     deadlineAt: arrivedAt + REQUEST_DEADLINE_MS,

@@ -59,9 +59,14 @@ describe("an error", () => {
   });
 
   it("tells the edge for how long it holds, if it does", () => {
-    const holds = (holdsForMs?: number) =>
-      encodeError({ code: "queue_full", message: "", holdsForMs }).headers["x-pool-holds-ms"];
-    expect([holds(), holds(0), holds(250)]).toEqual([undefined, undefined, "250"]);
+    const holds = (holdsForMs?: number, holdsForKey?: boolean) => {
+      const { headers } = encodeError({ code: "queue_full", message: "", holdsForMs, holdsForKey });
+      return [headers["x-pool-holds-ms"], headers["x-pool-holds-for"]];
+    };
+    expect(holds()).toEqual([undefined, undefined]);
+    expect(holds(0, true)).toEqual([undefined, undefined]);
+    expect(holds(250)).toEqual(["250", "model"]);
+    expect(holds(250, true)).toEqual(["250", "key"]);
   });
 
   it("in a stream is one event, whatever its message contains", () => {

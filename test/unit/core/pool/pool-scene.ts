@@ -3,6 +3,7 @@ import type { Connection, ConnectionState } from "../../../../core/pool/connecti
 import { EMPTY_LEDGER } from "../../../../core/pool/ledger.ts";
 import type { OwnerRoute } from "../../../../core/pool/owner-route.ts";
 import { Pool, type PoolNews } from "../../../../core/pool/pool.ts";
+import type { Priority } from "../../../../core/pool/priority.ts";
 import type { PoolRecord } from "../../../../core/pool/record.ts";
 import type { PoolRequest } from "../../../../core/pool/request.ts";
 import { INITIAL_SETTINGS, type PoolSettings } from "../../../../core/pool/settings.ts";
@@ -36,6 +37,8 @@ export interface Ask {
   readonly requestId?: string;
   readonly body?: string;
   readonly slots?: number;
+  readonly keyId?: string;
+  readonly priority?: Priority;
   readonly model?: ModelId;
   readonly owner?: OwnerRoute;
   readonly deadlineMs?: number;
@@ -71,6 +74,7 @@ export class PoolScene {
   readonly records: Map<string, PoolRecord>;
   /** How often it has asked the fleet for the supply. */
   supplyQuestions = 0;
+  readonly #settings: PoolSettings;
   /** What the pool draws when it leaves something to chance. */
   chance = 0;
   #requests = 0;
@@ -84,6 +88,7 @@ export class PoolScene {
     this.now = now;
     this.remembered = new Set(remembered);
     this.records = records;
+    this.#settings = settings;
     this.pool = new Pool(
       MODEL,
       {
@@ -117,7 +122,7 @@ export class PoolScene {
 
   /** The pool after it has slept: another object with the same sockets, and nothing else of the old one. */
   sleep(...machines: readonly Machine[]): { scene: PoolScene; machines: Machine[] } {
-    const scene = new PoolScene([...this.remembered], this.now, this.records);
+    const scene = new PoolScene([...this.remembered], this.now, this.records, this.#settings);
     return {
       scene,
       machines: machines.map(({ socket, connection }) =>
@@ -192,7 +197,8 @@ export class PoolScene {
       endpoint: "/v1/chat/completions",
       body: fields.body ?? "{}",
       stream: fields.stream ?? true,
-      keyId: "key",
+      keyId: fields.keyId ?? "key",
+      priority: fields.priority ?? "normal",
       slotsPerMachine: fields.slots ?? 4,
       model: fields.model ?? MODEL,
       owner: fields.owner ?? null,

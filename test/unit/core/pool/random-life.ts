@@ -1,6 +1,9 @@
 import { expect } from "vitest";
 
+import type { ApiError } from "../../../../core/api-error.ts";
+import type { Priority } from "../../../../core/pool/priority.ts";
 import type { PoolRequest } from "../../../../core/pool/request.ts";
+import { INITIAL_SETTINGS, type PoolSettings } from "../../../../core/pool/settings.ts";
 import type { CloseReason } from "../../../../protocol/close-codes.ts";
 import { FakeClient } from "./fake-client.ts";
 import { FakeSocket, type Message } from "./fake-socket.ts";
@@ -12,7 +15,7 @@ import { anAdmission, MODEL, PoolScene, type Machine } from "./pool-scene.ts";
  */
 
 export type LifeEvent =
-  | { kind: "ask"; stream: boolean; again: boolean; deadlineMs: number }
+  | { kind: "ask"; key: number; stream: boolean; again: boolean; deadlineMs: number }
   | { kind: "dial"; machine: number }
   | {
       kind: "register";
@@ -51,6 +54,11 @@ type Register = Extract<LifeEvent, { kind: "register" }>;
 
 /** From the catalog. */
 const SLOTS = 3;
+const SETTINGS: PoolSettings = {
+  ...INITIAL_SETTINGS,
+  flags: { ...INITIAL_SETTINGS.flags, pool_exhausted_429: "on", queue_max: 6 },
+};
+const PRIORITIES: readonly Priority[] = ["normal", "high", "low"];
 const MAX_ATTEMPTS = 3;
 const CANCEL_TIMEOUT_MS = 5000;
 const REFUSAL_PAUSE_MS = 500;
@@ -143,9 +151,11 @@ function settle(job: Job): void {
 }
 
 export class RandomLife {
-  scene = new PoolScene();
+  scene = new PoolScene([], undefined, undefined, SETTINGS);
   /** Outcomes as the pool counted them. */
   readonly outcomes: string[] = [];
+  /** Arrivals as the pool counted them, and as they were. */
+  readonly #arrivals = { counted: 0, made: 0 };
   /** What has happened, so that a test can see whether lives are worth living. */
   readonly reached: string[] = [];
   #links: Link[] = [];
@@ -230,6 +240,7 @@ export class RandomLife {
       return client.refusedWith ?? client.brokenWith ?? "ok";
     });
     expect([...this.outcomes].sort()).toEqual(ends.sort());
+    expect(this.#arrivals.counted, "demand").toBe(this.#arrivals.made);
   }
 
   /** Something went down a socket. */
@@ -284,14 +295,26 @@ export class RandomLife {
     submission.live = job;
   }
 
-  #ask({ stream, again, deadlineMs }: Extract<LifeEvent, { kind: "ask" }>): void {
+  /** A client is told that there is no room: then there is none that it could have (F8, C6). */
+  #onRefused(submission: Submission, { code }: ApiError): void {
+    const isForLackOfRoom = code === "queue_full" || code === "queue_timeout" || code === "pool_exhausted";
+    if (!isForLackOfRoom || submission.attempts === MAX_ATTEMPTS) return;
+    for (const link of this.#openLinks()) {
+      if (submission.failedOn.has(link.machineId) || !link.wasAlive) continue;
+      expect(this.#room(link), `${link.machineId} has room when ${code} is said`).toBe(0);
+    }
+  }
+
+  #ask({ key, stream, again, deadlineMs }: Extract<LifeEvent, { kind: "ask" }>): void {
     const earlier = again ? pickOf(this.#open(), this.#submissions.length) : undefined;
     const requestId = earlier?.requestId ?? `req_${this.#submissions.length}`;
     if (earlier !== undefined) {
       earlier.gone = true;
       this.reached.push("sent again");
+    } else {
+      this.#arrivals.made += 1;
     }
-    const client = new FakeClient();
+    const client = new FakeClient((error) => this.#onRefused(submission, error));
     const submission: Submission = {
       requestId,
       stream,
@@ -310,7 +333,8 @@ export class RandomLife {
       endpoint: "/v1/chat/completions",
       body: "{}",
       stream,
-      keyId: "key",
+      keyId: `key-${key}`,
+      priority: PRIORITIES[key] ?? "normal",
       slotsPerMachine: SLOTS,
       model: MODEL,
       owner: null,
@@ -471,6 +495,7 @@ export class RandomLife {
     for (const { outcome, requests } of this.scene.pool.ledger.usage.drain()) {
       for (let i = 0; i < requests; i++) this.outcomes.push(outcome);
     }
+    for (const { arrivals } of this.scene.pool.ledger.demand.drain()) this.#arrivals.counted += arrivals;
   }
 
   #check(): void {
