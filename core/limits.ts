@@ -63,6 +63,11 @@ export const LONGEST_QUEUE_WAIT_MS = 60_000;
 /** In line, this much waiting makes up for one step of an API key's priority. */
 export const AGEING_MS = 2_000;
 
+/** A machine at fault this often in a row is left alone, first this long, then twice as long each time. */
+export const BREAKER_FAULTS = 3;
+export const BREAKER_MIN_MS = 10_000;
+export const BREAKER_MAX_MS = 120_000;
+
 /** After a start a pool that knows machines which are not back yet queues instead of refusing (H19). */
 export const RECONNECT_GRACE_MS = 10_000;
 

@@ -1,9 +1,10 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
 import { LONGEST_QUEUE_WAIT_MS, WAIT_FOR_LOAD_MS } from "../limits.ts";
+import type { Breakers } from "./breakers.ts";
 import type { Connection } from "./connection.ts";
 import { noMachine } from "./exhaustion.ts";
-import { routableGate } from "./gate.ts";
+import { failsOpen, routableGate } from "./gate.ts";
 import type { ExpectedLoad } from "./loads.ts";
 import { isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
 import type { PoolRequest } from "./request.ts";
@@ -31,9 +32,11 @@ const LATE_LOAD = 1.5;
 
 export class Candidates {
   readonly #pool: CandidatesView;
+  readonly #breakers: Breakers;
 
-  constructor(pool: CandidatesView) {
+  constructor(pool: CandidatesView, breakers: Breakers) {
     this.#pool = pool;
+    this.#breakers = breakers;
   }
 
   /** The best machine with room, of the owner's own ones first if the request wants those. */
@@ -41,9 +44,11 @@ export class Candidates {
     request: PoolRequest,
     now: number,
   ): { readonly connection: Connection; readonly isOwn: boolean } | null {
-    const own = this.#pick(request, true, now);
+    const own = this.#pick(request, true, false, now);
     if (own !== null) return { connection: own, isOwn: true };
-    const connection = this.#pick(request, false, now);
+    const connection =
+      this.#pick(request, false, true, now) ??
+      (this.#failsOpen(now) ? this.#pick(request, false, false, now) : null);
     return connection === null ? null : { connection, isOwn: false };
   }
 
@@ -71,8 +76,9 @@ export class Candidates {
   noneInTimeFor(request: PoolRequest, now: number): ApiError {
     const { model } = this.#pool;
     if (isForOwnMachines(request.spec.owner)) return this.noneFor(request, now);
+    const heedsBreakers = !this.#failsOpen(now);
     for (const connection of this.#pool.connections()) {
-      if (routableGate(connection, model, now) !== null) continue;
+      if (routableGate(connection, model, now, false, heedsBreakers) !== null) continue;
       const waitedS = this.#pool.settings().flags.queue_wait_ms / 1000;
       const message = `all machines that serve "${model}" stayed busy for ${waitedS} s`;
       return { code: "queue_timeout", message };
@@ -83,9 +89,10 @@ export class Candidates {
   /** A machine is here but busy, or was here a moment ago. */
   #mayHaveRoom(request: PoolRequest, now: number): boolean {
     if (now < this.#pool.expectingMachinesUntil()) return true;
+    const heedsBreakers = !this.#failsOpen(now);
     for (const connection of this.#pool.connections()) {
       if (request.tried.has(connection.identity.machineId)) continue;
-      if (isRoutable(connection, request, now)) return true;
+      if (isRoutable(connection, request, heedsBreakers, now)) return true;
     }
     return false;
   }
@@ -93,18 +100,29 @@ export class Candidates {
   #pick(
     { spec, promptTokensEstimate, tried }: PoolRequest,
     asOwner: boolean,
+    heedsBreakers: boolean,
     now: number,
   ): Connection | null {
     const { owner, model, slotsPerMachine } = spec;
     if (asOwner ? owner === null : isForOwnMachines(owner)) return null;
     const all = this.#pool.connections();
     const candidates = asOwner && owner !== null ? ownMachines(owner, all) : all;
-    return pick(candidates, model, slotsPerMachine, promptTokensEstimate, tried, now, asOwner);
+    return pick(candidates, model, slotsPerMachine, promptTokensEstimate, tried, now, asOwner, heedsBreakers);
+  }
+
+  /** Breakers never close a whole pool. */
+  #failsOpen(now: number): boolean {
+    return !this.#breakers.isEmpty && failsOpen(this.#pool.connections(), this.#pool.model, now);
   }
 }
 
-function isRoutable(connection: Connection, { spec: { model, owner } }: PoolRequest, now: number): boolean {
+function isRoutable(
+  connection: Connection,
+  { spec: { model, owner } }: PoolRequest,
+  heedsBreakers: boolean,
+  now: number,
+): boolean {
   const isOwn = owner?.machines.has(connection.identity.machineId) === true;
   if (isOwn && routableGate(connection, model, now, true) === null) return true;
-  return !isForOwnMachines(owner) && routableGate(connection, model, now) === null;
+  return !isForOwnMachines(owner) && routableGate(connection, model, now, false, heedsBreakers) === null;
 }

@@ -3,6 +3,7 @@ import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { Heartbeat, Register } from "../../protocol/upstream.ts";
 import { STREAM_BLOCK } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
+import type { Breaker } from "./breakers.ts";
 import type { PoolRecord } from "./record.ts";
 
 /**
@@ -79,6 +80,8 @@ export class Connection {
   record: PoolRecord | null = null;
   /** The model an owner's request has taken the machine away to; null while it is at its own (H21). */
   visitedModel: ModelId | null = null;
+  /** Set while the machine has failed of late. */
+  breaker: Breaker | null = null;
   /** The machine is known to have registered in the pool it belongs to now, so this socket may go (H6). */
   isDismissed = false;
   lastMessageAt: number;

@@ -1,4 +1,5 @@
 import { encodeDownstream } from "../../protocol/codec.ts";
+import type { MachineId } from "../../protocol/ids.ts";
 import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
 import { isForLackOfRoom, type ApiError } from "../api-error.ts";
@@ -13,6 +14,7 @@ import {
 } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
 import { Attempts } from "./attempts.ts";
+import { Breakers, type Breaker } from "./breakers.ts";
 import { Candidates, type CandidatesView } from "./candidates.ts";
 import type { Connection } from "./connection.ts";
 import { attemptDeadline } from "./deadlines.ts";
@@ -59,6 +61,7 @@ export class Dispatch {
   readonly #candidates: Candidates;
   readonly #supplyQuestion = new SupplyQuestion();
   readonly #pressure = new Pressure();
+  readonly #breakers = new Breakers();
   readonly #refusals: Refusals;
   /** Frames and messages that belonged to nothing here, by kind. */
   readonly ignored = { records: 0, messages: 0 };
@@ -67,7 +70,7 @@ export class Dispatch {
     this.#pool = pool;
     this.#attempts = new Attempts(pool.model);
     this.#line = new Line((keyId) => this.#attempts.slotsOf(keyId));
-    this.#candidates = new Candidates(pool);
+    this.#candidates = new Candidates(pool, this.#breakers);
     this.#ledger = ledger;
     this.#refusals = new Refusals(pool, this.#pressure);
   }
@@ -88,6 +91,11 @@ export class Dispatch {
     return { slotsTaken: this.#attempts.size, waiting: this.#line.length };
   }
 
+  /** For a new socket of the machine. */
+  breakerOf(machineId: MachineId): Breaker | null {
+    return this.#breakers.of(machineId);
+  }
+
   /** Takes a request in. Its answer is used exactly once, now or later. */
   submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
     // The Worker sends a request again under the same id if its first call broke (H18): the older one is dead.
@@ -98,6 +106,7 @@ export class Dispatch {
       answer,
       promptTokensEstimate: Math.ceil(spec.body.length / BYTES_PER_TOKEN),
       tried: new Set(),
+      suspects: [],
       attempts: 0,
       attempt: null,
       queuedUntil: 0,
@@ -179,6 +188,7 @@ export class Dispatch {
       attempt.phase = "streaming";
       attempt.firstByteAt = now;
       attempt.streamsAtFirstByte = connection.attempts.size;
+      this.#convict(request, now);
     }
     attempt.since = now;
     if (request.spec.stream) this.#forward(request, attempt, bytes, now);
@@ -200,6 +210,7 @@ export class Dispatch {
       } else {
         if (request.spec.stream) request.answer.finish();
         else request.answer.complete(request.collected);
+        if (attempt.model === this.#pool.model) this.#breakers.succeeded(connection);
         this.#account(request, attempt, message, now);
       }
     }
@@ -319,7 +330,7 @@ export class Dispatch {
   #retryOrFail(request: PoolRequest, failure: Failure, connection: Connection, now: number): void {
     request.attempt = null;
     request.lastFailure = failure.error;
-    if (failure.blamesMachine) request.tried.add(connection.identity.machineId);
+    if (failure.blamesMachine) this.#blame(request, connection, now);
     request.collected = [];
     request.collectedBytes = 0;
     if (request.streamed || !failure.retriable) {
@@ -331,6 +342,24 @@ export class Dispatch {
       if (waitMs === null) this.#giveUp(request, this.#candidates.noneFor(request, now), now);
       else this.#line.add(request, waitMs, now);
     }
+  }
+
+  /** Of a machine that had begun to answer the fault is its own; else another must first do better (F15). */
+  #blame(request: PoolRequest, connection: Connection, now: number): void {
+    request.tried.add(connection.identity.machineId);
+    if (request.spec.model !== this.#pool.model) return;
+    if (request.streamed) {
+      this.#breakers.failed(connection, now);
+    } else {
+      request.suspects.push(connection);
+      this.#breakers.suspected(connection, now);
+    }
+  }
+
+  /** Another machine answers the request, so it was not the request that made these fail. */
+  #convict(request: PoolRequest, now: number): void {
+    for (const connection of request.suspects) this.#breakers.failed(connection, now);
+    request.suspects = [];
   }
 
   #forward(request: PoolRequest, attempt: Attempt, bytes: Uint8Array, now: number): void {

@@ -111,6 +111,7 @@ export class Pool {
   connect(socket: PoolSocket, identity: Identity, restored: ConnectionState | null): Connection {
     const connection = new Connection(socket, identity, restored);
     connection.record = this.#assignments.get(identity.machineId);
+    connection.breaker = this.#dispatch.breakerOf(identity.machineId);
     this.#members.add(connection);
     if (restored === null) connection.save();
     return connection;

@@ -1,6 +1,7 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
 import type { Attempt } from "./attempt.ts";
+import type { Connection } from "./connection.ts";
 import type { OwnerRoute } from "./owner-route.ts";
 import type { Priority } from "./priority.ts";
 
@@ -47,6 +48,8 @@ export interface PoolRequest {
   readonly promptTokensEstimate: number;
   /** Machines whose fault has cost it an attempt; none is tried twice. */
   readonly tried: Set<string>;
+  /** Those of them of which it is not known yet whether they or the request are to blame. */
+  suspects: Connection[];
   attempts: number;
   /** The try under way; null while it waits in the queue. */
   attempt: Attempt | null;

@@ -20,12 +20,13 @@ export function pick(
   tried: ReadonlySet<string>,
   now: number,
   asOwner = false,
+  heedsBreakers = !asOwner,
 ): Connection | null {
   let best: Connection | null = null;
   let bestCost = Infinity;
   for (const connection of connections) {
     if (tried.has(connection.identity.machineId)) continue;
-    if (gate(connection, model, slotsPerMachine, now, asOwner) !== null) continue;
+    if (gate(connection, model, slotsPerMachine, now, asOwner, heedsBreakers) !== null) continue;
     const cost = expectedWaitMs(connection, model, promptTokens);
     if (
       cost < bestCost ||

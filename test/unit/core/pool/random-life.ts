@@ -1,6 +1,7 @@
 import { expect } from "vitest";
 
 import type { ApiError } from "../../../../core/api-error.ts";
+import { failsOpen } from "../../../../core/pool/gate.ts";
 import type { Priority } from "../../../../core/pool/priority.ts";
 import type { PoolRequest } from "../../../../core/pool/request.ts";
 import { INITIAL_SETTINGS, type PoolSettings } from "../../../../core/pool/settings.ts";
@@ -41,6 +42,8 @@ export type LifeEvent =
       wrongSocket: boolean;
     }
   | { kind: "heartbeat"; which: number; running: number; limit: number; accepting: boolean; loaded: boolean }
+  /** From now on a machine fails all that it has not begun to answer, or no longer does. */
+  | { kind: "spoil"; machine: number }
   | { kind: "leave"; which: number }
   | { kind: "read"; which: number; undelivered: number }
   | { kind: "lose"; which: number }
@@ -159,6 +162,7 @@ export class RandomLife {
   /** What has happened, so that a test can see whether lives are worth living. */
   readonly reached: string[] = [];
   #links: Link[] = [];
+  readonly #spoilt = new Set<string>();
   readonly #submissions: Submission[] = [];
   #bytes = 0;
 
@@ -185,6 +189,11 @@ export class RandomLife {
       case "heartbeat":
         this.#heartbeat(event);
         break;
+      case "spoil": {
+        const machineId = `mac-${event.machine}`;
+        if (!this.#spoilt.delete(machineId)) this.#spoilt.add(machineId);
+        break;
+      }
       case "leave": {
         const submission = pickOf(this.#open(), event.which);
         if (submission?.request == null) break;
@@ -481,6 +490,7 @@ export class RandomLife {
     let what = "bytes";
     if (!job.accepted) what = "accept";
     else if (job.submission.expected !== "" && which % 2 === 0) what = "complete";
+    if (what === "bytes" && this.#spoilt.has(job.link.machineId)) what = "error";
     if (job.cancelledAt === null) this.#speak(job, { ...says, what, errorClass: "fault" });
     else this.#speak(job, { ...says, what: "error", errorClass: "cancelled" });
   }
@@ -530,7 +540,19 @@ export class RandomLife {
     if (this.scene.now - link.refusedAt < REFUSAL_PAUSE_MS) return 0;
     const taken = Math.max(link.running, this.#committed(link));
     if (!link.loaded && taken > 0) return 0;
-    return Math.max(0, Math.min(link.limit, SLOTS) - taken);
+    return Math.max(0, this.#slots(link) - taken);
+  }
+
+  /** A machine that has failed too often gets nothing, then one request at a time, unless all others are as bad. */
+  #slots({ machine, limit }: Link): number {
+    const { breaker } = machine.connection;
+    const slots = Math.min(limit, SLOTS);
+    if (breaker === null || breaker.openUntil === 0) return slots;
+    const admitted = this.#openLinks().filter((open) => open.admitted);
+    const connections = admitted.map((open) => open.machine.connection);
+    if (failsOpen(connections, MODEL, this.scene.now)) return slots;
+    this.reached.push("breaker");
+    return this.scene.now < breaker.openUntil ? 0 : 1;
   }
 
   #committed(link: Link): number {
