@@ -24,6 +24,7 @@ const CODES = {
   machine_busy: { status: 429, type: "rate_limit_exceeded" },
   queue_full: { status: 429, type: "rate_limit_exceeded" },
   queue_timeout: { status: 429, type: "rate_limit_exceeded" },
+  ttft_too_slow: { status: 429, type: "rate_limit_exceeded" },
   slow_down: { status: 429, type: "rate_limit_exceeded" },
   internal: { status: 500, type: "server_error" },
   provider_error: { status: 502, type: "server_error" },

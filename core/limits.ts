@@ -68,6 +68,9 @@ export const BREAKER_FAULTS = 3;
 export const BREAKER_MIN_MS = 10_000;
 export const BREAKER_MAX_MS = 120_000;
 
+/** A prompt this long tells how fast a machine reads. */
+export const PREFILL_SAYS_TOKENS = 256;
+
 /** After a start a pool that knows machines which are not back yet queues instead of refusing (H19). */
 export const RECONNECT_GRACE_MS = 10_000;
 

@@ -23,6 +23,8 @@ export interface PoolCall {
   /** The key's. */
   readonly priority: Priority;
   readonly slotsPerMachine: number;
+  /** Tokens. */
+  readonly contextLength: number;
   /** Milliseconds since the epoch. */
   readonly arrivedAt: number;
   readonly deadlineAt: number;
@@ -42,14 +44,27 @@ export function encodePoolCall(call: PoolCall, body: string): Request {
     call.arrivedAt,
     call.deadlineAt,
     call.priority,
+    call.contextLength,
   ];
   return new Request("http://pool/", { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body });
 }
 
 export function decodePoolCall(request: Request): PoolCall | null {
   const fields = request.headers.get(CALL_HEADER)?.split(" ");
-  const [requestId, echoedId, endpoint, model, owner, stream, keyId, slots, arrivedAt, deadlineAt, priority] =
-    fields ?? [];
+  const [
+    requestId,
+    echoedId,
+    endpoint,
+    model,
+    owner,
+    stream,
+    keyId,
+    slots,
+    arrivedAt,
+    deadlineAt,
+    priority,
+    contextLength,
+  ] = fields ?? [];
   if (requestId === undefined || echoedId === undefined) return null;
   if (endpoint === undefined || owner === undefined || keyId === undefined) return null;
   return {
@@ -64,6 +79,7 @@ export function decodePoolCall(request: Request): PoolCall | null {
     arrivedAt: Number(arrivedAt),
     deadlineAt: Number(deadlineAt),
     priority: prioritySchema.parse(priority),
+    contextLength: Number(contextLength),
   };
 }
 

@@ -4,11 +4,13 @@ import { LONGEST_QUEUE_WAIT_MS, WAIT_FOR_LOAD_MS } from "../limits.ts";
 import type { Breakers } from "./breakers.ts";
 import type { Connection } from "./connection.ts";
 import { noMachine } from "./exhaustion.ts";
+import { isTooSlow } from "./first-token.ts";
 import { failsOpen, routableGate } from "./gate.ts";
 import type { ExpectedLoad } from "./loads.ts";
 import { isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
 import type { PoolRequest } from "./request.ts";
 import { pick } from "./schedule.ts";
+import { ttftLimitMs } from "./service-level.ts";
 import type { PoolSettings } from "./settings.ts";
 
 /**
@@ -50,6 +52,20 @@ export class Candidates {
       this.#pick(request, false, true, now) ??
       (this.#failsOpen(now) ? this.#pick(request, false, false, now) : null);
     return connection === null ? null : { connection, isOwn: false };
+  }
+
+  /** Why even the best machine would answer too late; null if one would not, or if that is not measured. */
+  tooSlowFor({ spec, promptTokensEstimate }: PoolRequest, now: number): ApiError | null {
+    // An owner's request may be as slow as his machine is, and what is too long to be read at all an engine refuses
+    // at once, for a better reason.
+    if (spec.owner !== null || promptTokensEstimate > spec.contextLength) return null;
+    const { model } = this.#pool;
+    const limitMs = ttftLimitMs(this.#pool.settings().flags, promptTokensEstimate);
+    if (!isTooSlow(this.#pool.connections(), model, () => promptTokensEstimate, limitMs, now)) return null;
+    const message =
+      `the first token for about ${promptTokensEstimate} tokens of prompt would take longer than ` +
+      `${Math.round(limitMs / 1000)} s on every machine that serves "${model}"; try again, or send a shorter prompt`;
+    return { code: "ttft_too_slow", message };
   }
 
   /** How long the request may wait from now on, in ms; null if nothing is in sight that it could wait for. */

@@ -80,6 +80,8 @@ export class Connection {
   record: PoolRecord | null = null;
   /** The model an owner's request has taken the machine away to; null while it is at its own (H21). */
   visitedModel: ModelId | null = null;
+  /** Tokens of a prompt read per second, by the answers given on this socket to prompts long enough; null for none. */
+  prefillTps: number | null = null;
   /** Set while the machine has failed of late. */
   breaker: Breaker | null = null;
   /** The machine is known to have registered in the pool it belongs to now, so this socket may go (H6). */

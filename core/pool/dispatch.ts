@@ -27,6 +27,7 @@ import {
   SOCKET_LOST,
   type Failure,
 } from "./failure.ts";
+import { learnPrefill } from "./first-token.ts";
 import type { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
@@ -125,6 +126,11 @@ export class Dispatch {
     }
     if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
       this.#fail(request, shed(this.#pool.model), now);
+      return request;
+    }
+    const tooSlow = this.#candidates.tooSlowFor(request, now);
+    if (tooSlow !== null) {
+      this.#fail(request, tooSlow, now);
       return request;
     }
     this.drain(now);
@@ -419,7 +425,11 @@ export class Dispatch {
     // This one has left already.
     const streams = (attempt.streamsAtFirstByte + attempt.connection.attempts.size + 1) / 2;
     const isOwnModel = attempt.model === this.#pool.model;
-    if (isOwnModel) this.#ledger.speeds.learn(machineId, message, streams);
+    if (isOwnModel) {
+      this.#ledger.speeds.learn(machineId, message, streams);
+      const read = tokens.promptTokens - tokens.cachedTokens;
+      learnPrefill(attempt.connection, read, message.timings.prefill_ms);
+    }
     // Of an answer that is sent whole the machine alone knows when its first token was there.
     const atMachineMs = spec.stream
       ? attempt.firstByteAt - attempt.sentAt

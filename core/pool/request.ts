@@ -22,6 +22,8 @@ export interface RequestSpec {
   readonly priority: Priority;
   /** Streams one machine may decode at once, from the catalog. */
   readonly slotsPerMachine: number;
+  /** Tokens of prompt and answer together, from the catalog. */
+  readonly contextLength: number;
   readonly arrivedAt: number;
   readonly deadlineAt: number;
 }

@@ -1,5 +1,6 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import type { Connection } from "./connection.ts";
+import { measuredPrefillTps } from "./first-token.ts";
 import { gate, isLoaded } from "./gate.ts";
 
 /** Filter by the gate, score by expected wait, pick the cheapest: how a request finds its machine. */
@@ -46,7 +47,7 @@ export function pick(
 export function expectedWaitMs(connection: Connection, model: ModelId, promptTokens: number): number {
   const machine = connection.registration;
   const running = Math.max(machine?.running ?? 0, connection.attempts.size);
-  const prefillMs = (1000 * promptTokens) / (machine?.prefillTps ?? DEFAULT_PREFILL_TPS);
+  const prefillMs = (1000 * promptTokens) / (measuredPrefillTps(connection) ?? DEFAULT_PREFILL_TPS);
   const turnMs = 1000 / (machine?.decodeTps ?? DEFAULT_DECODE_TPS);
   return (isLoaded(connection, model) ? 0 : SWAP_COST_MS) + prefillMs * (1 + running) + turnMs * running;
 }

@@ -121,6 +121,7 @@ export class PoolHost {
         keyId: "key",
         priority: "normal" as const,
         slotsPerMachine: SLOTS,
+        contextLength: 8192,
         arrivedAt: now,
         deadlineAt: now + DEADLINE_MS,
       };

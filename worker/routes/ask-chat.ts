@@ -34,6 +34,7 @@ export async function askChat(
     keyId,
     priority: "normal" as const,
     slotsPerMachine: model.max_concurrency,
+    contextLength: model.context_length,
     arrivedAt,
     deadlineAt: arrivedAt + REQUEST_DEADLINE_MS,
   };

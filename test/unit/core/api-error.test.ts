@@ -18,6 +18,7 @@ describe("an error", () => {
     ["upgrade_required", 426, "invalid_request_error"],
     ["queue_full", 429, "rate_limit_exceeded"],
     ["queue_timeout", 429, "rate_limit_exceeded"],
+    ["ttft_too_slow", 429, "rate_limit_exceeded"],
     ["slow_down", 429, "rate_limit_exceeded"],
     ["internal", 500, "server_error"],
     ["provider_error", 502, "server_error"],

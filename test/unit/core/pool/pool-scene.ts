@@ -32,11 +32,19 @@ export interface Sent {
 
 export type Client = FakeClient & { readonly request: PoolRequest };
 
+/** How a machine has read a prompt. */
+interface Read {
+  readonly tokens: number;
+  readonly cached: number;
+  readonly ms: number;
+}
+
 export interface Ask {
   readonly stream?: boolean;
   readonly requestId?: string;
   readonly body?: string;
   readonly slots?: number;
+  readonly contextLength?: number;
   readonly keyId?: string;
   readonly priority?: Priority;
   readonly model?: ModelId;
@@ -200,6 +208,7 @@ export class PoolScene {
       keyId: fields.keyId ?? "key",
       priority: fields.priority ?? "normal",
       slotsPerMachine: fields.slots ?? 4,
+      contextLength: fields.contextLength ?? 100_000,
       model: fields.model ?? MODEL,
       owner: fields.owner ?? null,
       arrivedAt: this.now,
@@ -234,15 +243,16 @@ export class PoolScene {
     this.pool.receiveFrame(machine.connection, frame.buffer, this.now);
   }
 
-  complete({ machine, request }: Sent): void {
+  /** @param read tokens of the prompt and the time that it took to read them, if they matter. */
+  complete({ machine, request }: Sent, read: Partial<Read> = {}): void {
     const { request_id, stream } = request;
     this.say(machine, {
       type: "inference_complete",
       request_id,
       stream,
-      usage: { prompt_tokens: 5, completion_tokens: 2, cached_tokens: 1 },
+      usage: { prompt_tokens: read.tokens ?? 5, completion_tokens: 2, cached_tokens: read.cached ?? 1 },
       finish_reason: "stop",
-      timings: { queue_ms: 0, prefill_ms: 1, decode_ms: 1 },
+      timings: { queue_ms: 0, prefill_ms: read.ms ?? 1, decode_ms: 1 },
     });
   }
 
@@ -253,10 +263,10 @@ export class PoolScene {
   }
 
   /** Accepts, answers and completes. */
-  serve(sent: Sent, text: string): void {
+  serve(sent: Sent, text: string, read: Partial<Read> = {}): void {
     this.accept(sent);
     this.bytes(sent, text);
-    this.complete(sent);
+    this.complete(sent, read);
   }
 
   /** The network takes a socket away. */

@@ -345,6 +345,7 @@ export class RandomLife {
       keyId: `key-${key}`,
       priority: PRIORITIES[key] ?? "normal",
       slotsPerMachine: SLOTS,
+      contextLength: 8192,
       model: MODEL,
       owner: null,
       arrivedAt: this.scene.now,
