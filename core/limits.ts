@@ -68,6 +68,9 @@ export const BREAKER_FAULTS = 3;
 export const BREAKER_MIN_MS = 10_000;
 export const BREAKER_MAX_MS = 120_000;
 
+/** Hashes of beginnings of prompts that a pool remembers of a machine: a hundred long conversations and more. */
+export const PREFIXES_PER_MACHINE = 2_048;
+
 /** A prompt this long tells how fast a machine reads. */
 export const PREFILL_SAYS_TOKENS = 256;
 

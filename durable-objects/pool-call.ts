@@ -18,6 +18,8 @@ export interface PoolCall {
   readonly model: ModelId;
   /** Null for a public request. */
   readonly owner: OwnerRoute | null;
+  /** What its prompt begins with, see `core/prefix.ts`. */
+  readonly prefix: readonly number[];
   readonly stream: boolean;
   readonly keyId: string;
   /** The key's. */
@@ -45,6 +47,7 @@ export function encodePoolCall(call: PoolCall, body: string): Request {
     call.deadlineAt,
     call.priority,
     call.contextLength,
+    encodePrefix(call.prefix),
   ];
   return new Request("http://pool/", { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body });
 }
@@ -64,6 +67,7 @@ export function decodePoolCall(request: Request): PoolCall | null {
     deadlineAt,
     priority,
     contextLength,
+    prefix,
   ] = fields ?? [];
   if (requestId === undefined || echoedId === undefined) return null;
   if (endpoint === undefined || owner === undefined || keyId === undefined) return null;
@@ -80,10 +84,21 @@ export function decodePoolCall(request: Request): PoolCall | null {
     deadlineAt: Number(deadlineAt),
     priority: prioritySchema.parse(priority),
     contextLength: Number(contextLength),
+    prefix: decodePrefix(prefix),
   };
 }
 
 const PUBLIC = "-";
+const NO_PREFIX = "-";
+
+/** In base 36, which is short and holds no comma. */
+function encodePrefix(prefix: readonly number[]): string {
+  return prefix.length === 0 ? NO_PREFIX : prefix.map((hash) => hash.toString(36)).join(",");
+}
+
+function decodePrefix(text: string = NO_PREFIX): number[] {
+  return text === NO_PREFIX ? [] : text.split(",").map((hash) => Number.parseInt(hash, 36));
+}
 
 function encodeOwnerRoute(route: OwnerRoute | null): string {
   if (route === null) return PUBLIC;

@@ -61,7 +61,9 @@ export class Candidates {
     if (spec.owner !== null || promptTokensEstimate > spec.contextLength) return null;
     const { model } = this.#pool;
     const limitMs = ttftLimitMs(this.#pool.settings().flags, promptTokensEstimate);
-    if (!isTooSlow(this.#pool.connections(), model, () => promptTokensEstimate, limitMs, now)) return null;
+    const tokensOn = ({ prefixes }: Connection): number =>
+      promptTokensEstimate - prefixes.expectedTokens(spec.prefix);
+    if (!isTooSlow(this.#pool.connections(), model, tokensOn, limitMs, now)) return null;
     const message =
       `the first token for about ${promptTokensEstimate} tokens of prompt would take longer than ` +
       `${Math.round(limitMs / 1000)} s on every machine that serves "${model}"; try again, or send a shorter prompt`;
@@ -113,17 +115,12 @@ export class Candidates {
     return false;
   }
 
-  #pick(
-    { spec, promptTokensEstimate, tried }: PoolRequest,
-    asOwner: boolean,
-    heedsBreakers: boolean,
-    now: number,
-  ): Connection | null {
-    const { owner, model, slotsPerMachine } = spec;
+  #pick(request: PoolRequest, asOwner: boolean, heedsBreakers: boolean, now: number): Connection | null {
+    const { owner } = request.spec;
     if (asOwner ? owner === null : isForOwnMachines(owner)) return null;
     const all = this.#pool.connections();
     const candidates = asOwner && owner !== null ? ownMachines(owner, all) : all;
-    return pick(candidates, model, slotsPerMachine, promptTokensEstimate, tried, now, asOwner, heedsBreakers);
+    return pick(candidates, request, now, asOwner, heedsBreakers);
   }
 
   /** Breakers never close a whole pool. */

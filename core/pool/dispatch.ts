@@ -429,6 +429,7 @@ export class Dispatch {
       this.#ledger.speeds.learn(machineId, message, streams);
       const read = tokens.promptTokens - tokens.cachedTokens;
       learnPrefill(attempt.connection, read, message.timings.prefill_ms);
+      attempt.connection.prefixes.learn(spec.prefix, message.usage.cached_tokens ?? null);
     }
     // Of an answer that is sent whole the machine alone knows when its first token was there.
     const atMachineMs = spec.stream

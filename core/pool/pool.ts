@@ -467,6 +467,8 @@ export class Pool {
     for (const connection of this.#members.socketsOf(machineId)) {
       connection.record = record;
       connection.visitedModel = null;
+      // Whatever it has done meanwhile, it may have let go of its model.
+      connection.prefixes.clear();
       connection.isDismissed = false;
       if (mode === "assigned" && connection.registration !== null) {
         // At once, before the next heartbeat (F11).

@@ -16,6 +16,8 @@ export interface RequestSpec {
   readonly owner: OwnerRoute | null;
   /** The client's JSON text, untouched. */
   readonly body: string;
+  /** What its prompt begins with, see `core/prefix.ts`. */
+  readonly prefix: readonly number[];
   readonly stream: boolean;
   /** Id of the API key, for accounting. */
   readonly keyId: string;

@@ -117,6 +117,7 @@ export class PoolHost {
         owner: null,
         endpoint: "/v1/chat/completions",
         body: '{"messages":[]}',
+        prefix: [],
         stream: isStream,
         keyId: "key",
         priority: "normal" as const,

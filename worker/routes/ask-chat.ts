@@ -1,4 +1,5 @@
 import { REQUEST_DEADLINE_MS } from "../../core/limits.ts";
+import { prefixOf } from "../../core/prefix.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext } from "../context.ts";
 import { HttpError } from "../http-error.ts";
@@ -30,6 +31,7 @@ export async function askChat(
     endpoint: "/v1/chat/completions",
     model: model.id,
     owner: null,
+    prefix: prefixOf(request),
     stream: request.stream === true,
     keyId,
     priority: "normal" as const,

@@ -45,6 +45,7 @@ export interface Ask {
   readonly body?: string;
   readonly slots?: number;
   readonly contextLength?: number;
+  readonly prefix?: readonly number[];
   readonly keyId?: string;
   readonly priority?: Priority;
   readonly model?: ModelId;
@@ -204,6 +205,7 @@ export class PoolScene {
       requestId: fields.requestId ?? `req_${++this.#requests}`,
       endpoint: "/v1/chat/completions",
       body: fields.body ?? "{}",
+      prefix: fields.prefix ?? [],
       stream: fields.stream ?? true,
       keyId: fields.keyId ?? "key",
       priority: fields.priority ?? "normal",

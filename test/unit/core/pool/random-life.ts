@@ -340,6 +340,7 @@ export class RandomLife {
     const spec = {
       requestId,
       endpoint: "/v1/chat/completions",
+      prefix: [],
       body: "{}",
       stream,
       keyId: `key-${key}`,
