@@ -13,6 +13,7 @@ import { firstByte } from "./rows/first-byte.ts";
 import { idle } from "./rows/idle.ts";
 import { messages } from "./rows/messages.ts";
 import { plan } from "./rows/plan.ts";
+import { refusals } from "./rows/refusals.ts";
 import { writes } from "./rows/writes.ts";
 import { Bystanders } from "./support/machine.ts";
 import { cleanUp, LOAD_CORE } from "./support/processes.ts";
@@ -38,10 +39,11 @@ const ROWS: Readonly<Record<string, RowSpec>> = {
   capacity: capacity(targets),
   plan,
   messages,
+  refusals,
   writes,
   idle,
 };
-const ALONE = new Set(["plan", "messages", "writes", "idle"]);
+const ALONE = new Set(["plan", "messages", "refusals", "writes", "idle"]);
 
 const quick = process.argv.includes("--quick");
 const only = optionValue("--only");

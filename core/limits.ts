@@ -54,6 +54,26 @@ export const SUPPLY_ANSWER_MS = 2_000;
 /** What the fleet says of the supply counts for this long (H23). */
 export const SUPPLY_FRESH_MS = 300_000;
 
+/** A request may wait for a load that is expected to end within this time, or within `queue_wait_ms` if that is more. */
+export const WAIT_FOR_LOAD_MS = 10_000;
+
+/** Nothing waits in line longer, whatever it waits for. */
+export const LONGEST_QUEUE_WAIT_MS = 60_000;
+
+/** In line, this much waiting makes up for one step of an API key's priority. */
+export const AGEING_MS = 2_000;
+
+/** A machine at fault this often in a row is left alone, first this long, then twice as long each time. */
+export const BREAKER_FAULTS = 3;
+export const BREAKER_MIN_MS = 10_000;
+export const BREAKER_MAX_MS = 120_000;
+
+/** Hashes of beginnings of prompts that a pool remembers of a machine: a hundred long conversations and more. */
+export const PREFIXES_PER_MACHINE = 2_048;
+
+/** A prompt this long tells how fast a machine reads. */
+export const PREFILL_SAYS_TOKENS = 256;
+
 /** After a start a pool that knows machines which are not back yet queues instead of refusing (H19). */
 export const RECONNECT_GRACE_MS = 10_000;
 
@@ -69,6 +89,12 @@ export const MAX_COLLECTED_BYTES = 16 * 1024 * 1024;
 
 /** Counters wait in memory this long before they are written in one transaction; a crash loses at most as much. */
 export const USAGE_FLUSH_INTERVAL_MS = 10_000;
+
+/** Points that a pool writes to Analytics Engine in one event; the platform takes 25. */
+export const POINTS_PER_EVENT = 20;
+
+/** Points that may wait for the next event; more are dropped. */
+export const POINTS_WAITING_MAX = 1_000;
 
 /** Usage is kept by the hour for this long. */
 export const USAGE_RETENTION_MS = 35 * 86_400_000;
@@ -115,6 +141,29 @@ export const PLANNED_MACHINES_KEPT = 5_000;
 /** A dial must be answered by the fleet within this time, else the provider is told to try again. */
 export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
 
+/** A limited key's request waits this long for the word of its limits, then goes on without it. */
+export const RATE_ANSWER_TIMEOUT_MS = 1_000;
+
+/** What clients are told of the capacity is read from the pools at most this often, and never older than twice that. */
+export const CAPACITY_TTL_MS = 2_000;
+
+/** A pool that has not answered by then is left out of it. */
+export const CAPACITY_ANSWER_MS = 1_500;
+
+/** A pool's refusal may be repeated at the edge for this long at most. */
+export const LONGEST_VERDICT_MS = 1_000;
+
+/** What the edge has refused by itself is told to the pools after this long, and again as often if they do not hear. */
+export const TALLY_FLUSH_MS = 500;
+export const TALLY_RETRY_MS = 1_000;
+export const TALLY_TRIES = 20;
+
+/** Verdicts that one isolate keeps: of as many models, and of keys where they hold for one. */
+export const EDGE_VERDICTS_MAX = 1_000;
+
+/** Counts that one isolate keeps until then: of as many keys, models and reasons. */
+export const EDGE_TALLY_MAX = 1_000;
+
 /** Where an owner's machines are is asked again after this long (H21). */
 export const OWNED_MACHINES_TTL_MS = 5_000;
 
@@ -136,4 +185,5 @@ assert(
   IDLE_TICK_MS < SUPPLY_FRESH_MS,
   "what pools know of the supply must not go stale while the fleet is idle",
 );
+assert(CAPACITY_ANSWER_MS < FLEET_ANSWER_TIMEOUT_MS, "one silent pool must not hide the others");
 assert(TICK_INTERVAL_MS * 4 <= COMMENT_INTERVAL_MS, "comments must come nearly on time");

@@ -3,6 +3,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { ApiError } from "../core/api-error.ts";
 import { parseCatalog } from "../core/catalog.ts";
 import { FLAG_NAMES, flagNameSchema } from "../core/flags.ts";
+import { capacity, type Capacity } from "../core/fleet/capacity.ts";
 import {
   ControlPlane,
   type DialVerdict,
@@ -19,6 +20,8 @@ import {
 } from "../core/fleet/placement-report.ts";
 import type { FlagView } from "../core/fleet/settings.ts";
 import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
+import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS } from "../core/limits.ts";
+import type { FleetMetrics } from "../core/metrics.ts";
 import { poolName } from "../core/pool-name.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../core/pool/calls.ts";
@@ -86,6 +89,7 @@ export class Fleet extends DurableObject<Env> {
   #alarmAt: number | null = null;
   /** Calls to pools under way. */
   readonly #calls = new Set<Promise<void>>();
+  #capacity: { readonly at: number; readonly read: Promise<Capacity> } | null = null;
   /** Written here and not in KV yet. */
   readonly #unwritten = new Map<string, OperatorValue>();
 
@@ -201,9 +205,32 @@ export class Fleet extends DurableObject<Env> {
     return previewReport(plan, input);
   }
 
+  /** What each pool can take, read from them at most every two seconds however many ask. */
+  async capacity(): Promise<Capacity> {
+    const now = Date.now();
+    if (this.#capacity === null || now - this.#capacity.at >= CAPACITY_TTL_MS) {
+      this.#capacity = { at: now, read: this.#readCapacity() };
+    }
+    return this.#capacity.read;
+  }
+
   /** Where an owner's machines are, by what the fleet itself knows. */
   machinesOf(owner: string): OwnedMachine[] {
     return this.#core.machinesOf(owner);
+  }
+
+  /** The fleet's part of `GET /metrics`. */
+  async metrics(): Promise<FleetMetrics> {
+    const { model_pools } = await this.utilization();
+    return {
+      pools: model_pools.pools,
+      demand: (this.#core.placement.last?.models ?? []).map(({ modelId, demandMachines }) => ({
+        model: modelId,
+        machines: demandMachines,
+      })),
+      coResidentMachines: model_pools.co_resident_machines,
+      switches: this.#store.switchTotals(),
+    };
   }
 
   async machines(): Promise<MachineRow[]> {
@@ -341,11 +368,23 @@ export class Fleet extends DurableObject<Env> {
     clearTimeout(timer);
   }
 
-  /** @param pools those to read; all that there are if left out. */
-  async #view(pools?: readonly string[]): Promise<FleetView> {
+  /** Pools without machines are not woken for it. */
+  async #readCapacity(): Promise<Capacity> {
+    // Woken by this call, the fleet may not have seen the catalog yet.
+    if (this.#core.directory.catalog === null) await this.#readOperators();
+    const pools = this.#core.pools();
+    return capacity(await this.#view([...pools], CAPACITY_ANSWER_MS), pools);
+  }
+
+  /**
+   * @param pools those to read; all that there are if left out.
+   * @param withinMs those that have not answered by then are left out.
+   */
+  async #view(pools?: readonly string[], withinMs = Infinity): Promise<FleetView> {
     const reports = new Map<string, PoolReport>();
     const read = pools ?? new Set<string>([...this.#core.ownView(Date.now()).models, ...this.#core.pools()]);
-    await Promise.all([...read].map((pool) => this.#read(pool, reports)));
+    const all = Promise.all([...read].map((pool) => this.#read(pool, reports)));
+    await (withinMs === Infinity ? all : Promise.race([all, scheduler.wait(withinMs)]));
     return { ...this.#core.ownView(Date.now()), reports, sightings: sightingsIn(reports) };
   }
 

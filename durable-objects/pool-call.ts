@@ -1,4 +1,6 @@
 import { otherwiseSchema, type OwnerRoute } from "../core/pool/owner-route.ts";
+import { prioritySchema, type Priority } from "../core/pool/priority.ts";
+import type { Reservation } from "../core/rate-limit.ts";
 import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
 
 /**
@@ -17,9 +19,17 @@ export interface PoolCall {
   readonly model: ModelId;
   /** Null for a public request. */
   readonly owner: OwnerRoute | null;
+  /** What its prompt begins with, see `core/prefix.ts`. */
+  readonly prefix: readonly number[];
   readonly stream: boolean;
   readonly keyId: string;
+  /** What is held for it of its key's tokens; null for a key without limits. */
+  readonly reservation: Reservation | null;
+  /** The key's. */
+  readonly priority: Priority;
   readonly slotsPerMachine: number;
+  /** Tokens. */
+  readonly contextLength: number;
   /** Milliseconds since the epoch. */
   readonly arrivedAt: number;
   readonly deadlineAt: number;
@@ -38,14 +48,32 @@ export function encodePoolCall(call: PoolCall, body: string): RequestInit {
     call.slotsPerMachine,
     call.arrivedAt,
     call.deadlineAt,
+    call.reservation === null ? NONE : `${call.reservation.at},${call.reservation.tokens}`,
+    call.priority,
+    call.contextLength,
+    encodePrefix(call.prefix),
   ];
   return { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body };
 }
 
 export function decodePoolCall(request: Request): PoolCall | null {
   const fields = request.headers.get(CALL_HEADER)?.split(" ");
-  const [requestId, echoedId, endpoint, model, owner, stream, keyId, slots, arrivedAt, deadlineAt] =
-    fields ?? [];
+  const [
+    requestId,
+    echoedId,
+    endpoint,
+    model,
+    owner,
+    stream,
+    keyId,
+    slots,
+    arrivedAt,
+    deadlineAt,
+    reservation,
+    priority,
+    contextLength,
+    prefix,
+  ] = fields ?? [];
   if (requestId === undefined || echoedId === undefined) return null;
   if (endpoint === undefined || owner === undefined || keyId === undefined) return null;
   return {
@@ -59,22 +87,41 @@ export function decodePoolCall(request: Request): PoolCall | null {
     slotsPerMachine: Number(slots),
     arrivedAt: Number(arrivedAt),
     deadlineAt: Number(deadlineAt),
+    reservation: decodeReservation(reservation),
+    priority: prioritySchema.parse(priority),
+    contextLength: Number(contextLength),
+    prefix: decodePrefix(prefix),
   };
 }
 
-const PUBLIC = "-";
+const NONE = "-";
+
+/** In base 36, which is short and holds no comma. */
+function encodePrefix(prefix: readonly number[]): string {
+  return prefix.length === 0 ? NONE : prefix.map((hash) => hash.toString(36)).join(",");
+}
+
+function decodePrefix(text: string = NONE): number[] {
+  return text === NONE ? [] : text.split(",").map((hash) => Number.parseInt(hash, 36));
+}
 
 function encodeOwnerRoute(route: OwnerRoute | null): string {
-  if (route === null) return PUBLIC;
+  if (route === null) return NONE;
   return [route.otherwise, route.isSwitching ? "1" : "0", ...route.machines].join(",");
 }
 
 function decodeOwnerRoute(text: string): OwnerRoute | null {
-  if (text === PUBLIC) return null;
+  if (text === NONE) return null;
   const [otherwise, isSwitching, ...machines] = text.split(",");
   return {
     otherwise: otherwiseSchema.parse(otherwise),
     isSwitching: isSwitching === "1",
     machines: new Set(machines),
   };
+}
+
+function decodeReservation(text: string = NONE): Reservation | null {
+  if (text === NONE) return null;
+  const [at, tokens] = text.split(",").map(Number);
+  return { at: at ?? 0, tokens: tokens ?? 0 };
 }

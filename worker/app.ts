@@ -7,8 +7,10 @@ import type { AppEnv } from "./context.ts";
 import { errorResponse, HttpError } from "./http-error.ts";
 import { echoedRequestId, newRequestId } from "./request-id.ts";
 import { admin } from "./routes/admin.ts";
+import { capacity } from "./routes/capacity.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
+import { metrics } from "./routes/metrics.ts";
 import { models } from "./routes/models.ts";
 import { providers } from "./routes/providers.ts";
 import { responses } from "./routes/responses.ts";
@@ -31,9 +33,11 @@ export const app = new Hono<AppEnv>()
   .get("/version", async (context) =>
     context.json({ provider: await providerVersions(context.env), protocol: PROTOCOL_VERSION }),
   )
+  .route("/metrics", metrics)
   .route("/v1/chat/completions", chatCompletions)
   .route("/v1/completions", completions)
   .route("/v1/responses", responses)
+  .route("/v1/models/capacity", capacity)
   .route("/v1/models", models)
   .route("/v1/providers", providers)
   .route("/v1/admin", admin);
@@ -67,7 +71,7 @@ app.onError((error, context) => {
   );
 });
 
-const METHODS = ["GET", "POST", "PUT", "DELETE"];
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /** Whether a route is there for the method; middleware is there for all. */
 function isRouted(method: string, path: string): boolean {

@@ -1,5 +1,8 @@
 import { z } from "zod";
 
+import { prioritySchema, type Priority } from "../core/pool/priority.ts";
+import type { RateLimits } from "../core/rate-limit.ts";
+
 /**
  * API keys and provider tokens. A secret is `<prefix>_<id>_<random>`; the id is public and names the record in KV,
  * which holds only the SHA-256 of the whole secret. What is compared is always the hash, in constant time.
@@ -9,6 +12,8 @@ export type SecretKind = "key" | "token";
 
 const PREFIX = { key: "pk", token: "pt" } as const satisfies Record<SecretKind, string>;
 
+export const UNLIMITED: RateLimits = { requestsPerMinute: null, tokensPerMinute: null };
+
 const recordSchema = z.object({
   id: z.string(),
   /** The account: owner routes compare a key's owner with a machine's. */
@@ -16,9 +21,21 @@ const recordSchema = z.object({
   name: z.string(),
   sha256: z.string(),
   createdAt: z.int(),
+  /** Of API keys; null for none. */
+  limits: z
+    .object({ requestsPerMinute: z.int().nullable(), tokensPerMinute: z.int().nullable() })
+    .default(UNLIMITED),
+  /** Of API keys: whose turn it is while machines are busy. */
+  priority: prioritySchema.default("normal"),
 });
 
 export type KeyRecord = z.infer<typeof recordSchema>;
+
+/** What operators may set of a key, when it is made and later. */
+export interface KeySettings {
+  readonly limits: Partial<RateLimits>;
+  readonly priority?: Priority | undefined;
+}
 
 /** How long an isolate trusts a record it has read. KV itself may hand out a deleted one for a minute. */
 const RECORD_TTL_MS = 10_000;
@@ -31,13 +48,57 @@ export async function createSecret(
   owner: string,
   name: string,
   now: number,
+  { limits, priority = "normal" }: KeySettings = { limits: {} },
 ): Promise<{ id: string; secret: string }> {
   const id = randomHex(9);
   const secret = `${PREFIX[kind]}_${id}_${randomHex(32)}`;
-  const record: KeyRecord = { id, owner, name, sha256: hex(await sha256(secret)), createdAt: now };
+  const record: KeyRecord = {
+    id,
+    owner,
+    name,
+    sha256: hex(await sha256(secret)),
+    createdAt: now,
+    limits: { ...UNLIMITED, ...limits },
+    priority,
+  };
   await kv.put(`${kind}:${id}`, JSON.stringify(record));
   return { id, secret };
 }
+
+/** Gives a key other settings; what is left out stays. @returns its record, or null if there is none. */
+export async function changeKey(
+  kv: KVNamespace,
+  id: string,
+  { limits, priority }: KeySettings,
+): Promise<KeyRecord | null> {
+  const name = `key:${id}`;
+  const json: unknown = await kv.get(name, "json");
+  if (json === null) return null;
+  const record = recordSchema.parse(json);
+  const changed = {
+    ...record,
+    limits: { ...record.limits, ...limits },
+    priority: priority ?? record.priority,
+  };
+  await kv.put(name, JSON.stringify(changed));
+  cache.delete(name);
+  return changed;
+}
+
+/** Records of keys by the page, without order; `cursor` is null on the last one. */
+export async function listKeys(
+  kv: KVNamespace,
+  cursor: string | null,
+): Promise<{ records: KeyRecord[]; cursor: string | null }> {
+  const page = await kv.list({ prefix: "key:", limit: KEYS_PER_PAGE, cursor });
+  const found = await Promise.all(page.keys.map(({ name }) => kv.get(name, "json")));
+  // One that was deleted a moment ago may still be in the list.
+  const records = found.filter((json) => json !== null).map((json) => recordSchema.parse(json));
+  return { records, cursor: page.list_complete ? null : page.cursor };
+}
+
+/** As many as can be read for one call. */
+const KEYS_PER_PAGE = 100;
 
 /** Deletes a record; true if there was one. */
 export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string): Promise<boolean> {

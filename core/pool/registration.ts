@@ -1,4 +1,6 @@
-import type { ModelId } from "../../protocol/ids.ts";
+import type { Registered } from "../../protocol/downstream.ts";
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import { FLUSH_INTERVAL_MS, HEARTBEAT_INTERVAL_MS } from "../../protocol/limits.ts";
 import type { Heartbeat, Register } from "../../protocol/upstream.ts";
 import type { Registration } from "./connection.ts";
 
@@ -9,6 +11,7 @@ export function registrationOf(register: Register, model: ModelId): Registration
   return {
     sessionId: register.session_id,
     version: register.version ?? null,
+    chip: register.hardware.chip_name,
     privateOnly: register.private_only ?? false,
     advertises: advertised !== undefined,
     decodeTps: advertised?.decode_tps ?? null,
@@ -31,5 +34,23 @@ export function withHeartbeat(known: Registration, heartbeat: Heartbeat): Regist
     accepting: heartbeat.accepting,
     thermalState: heartbeat.thermal_state,
     held: heartbeat.assignment,
+  };
+}
+
+/** What tells a machine that its register counts, and what it belongs to. */
+export function registered(
+  machineId: MachineId,
+  pool: ModelId,
+  pools: readonly ModelId[],
+  assignment: Registered["assignment"],
+): Registered {
+  return {
+    type: "registered",
+    machine_id: machineId,
+    pool,
+    pools: [...pools],
+    assignment,
+    heartbeat_ms: HEARTBEAT_INTERVAL_MS,
+    flush_ms: FLUSH_INTERVAL_MS,
   };
 }

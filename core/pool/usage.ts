@@ -44,7 +44,8 @@ const HOUR_MS = 3_600_000;
 export class Usage {
   readonly #counts = new Map<string, UsageKey & UsageCount>();
 
-  count(keyId: string, outcome: string, tokens: Tokens, now: number): void {
+  /** @param tokens of all of them */
+  count(keyId: string, outcome: string, tokens: Tokens, now: number, requests = 1): void {
     const hourAt = now - (now % HOUR_MS);
     const name = `${hourAt} ${outcome} ${keyId}`;
     let row = this.#counts.get(name);
@@ -52,7 +53,7 @@ export class Usage {
       row = { hourAt, keyId, outcome, requests: 0, ...NO_TOKENS };
       this.#counts.set(name, row);
     }
-    row.requests += 1;
+    row.requests += requests;
     row.promptTokens += tokens.promptTokens;
     row.completionTokens += tokens.completionTokens;
     row.cachedTokens += tokens.cachedTokens;

@@ -73,6 +73,12 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   `CREATE TABLE load_times (
     machine_id TEXT NOT NULL, model TEXT NOT NULL, seconds REAL NOT NULL,
     PRIMARY KEY (machine_id, model)) WITHOUT ROWID`,
+  // How many switches ever ended how, by the model that was ordered: the history keeps only the last of them.
+  `CREATE TABLE switch_totals (
+    model TEXT NOT NULL, outcome TEXT NOT NULL, switches INTEGER NOT NULL,
+    PRIMARY KEY (model, outcome)) WITHOUT ROWID`,
+  `INSERT INTO switch_totals
+    SELECT to_model, outcome, COUNT(*) FROM switches WHERE to_model IS NOT NULL GROUP BY to_model, outcome`,
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

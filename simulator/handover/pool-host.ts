@@ -117,9 +117,13 @@ export class PoolHost {
         owner: null,
         endpoint: "/v1/chat/completions",
         body: '{"messages":[]}',
+        prefix: [],
         stream: isStream,
         keyId: "key",
+        priority: "normal" as const,
         slotsPerMachine: SLOTS,
+        reservation: null,
+        contextLength: 8192,
         arrivedAt: now,
         deadlineAt: now + DEADLINE_MS,
       };
@@ -181,6 +185,7 @@ export class PoolHost {
         tellFleet: (news) => {
           if (life === this.#life) this.#world.fleet.tell(this.model, structuredClone(news));
         },
+        ended: () => undefined,
         askSupply: () => {
           if (life === this.#life) this.#world.fleet.askSettings(this.model, (s) => this.#configure(s));
         },
@@ -190,6 +195,8 @@ export class PoolHost {
         },
         rememberMachine: (id) => this.#remembered.add(id),
         forgetMachine: (id) => this.#remembered.delete(id),
+        // When clients come back is of no account here, and the dice of the run are kept for what is.
+        random: () => 0.5,
       },
       {
         remembered: [...this.#remembered],

@@ -11,6 +11,7 @@ import { modelIdSchema, type MachineId, type ModelId } from "../../protocol/ids.
 import type { SimClock } from "../handover/clock.ts";
 import { MemoryFleetStore, MemoryPlacementStore, MemoryRecordStore } from "../handover/stores.ts";
 import type { MachineSocket } from "./machine.ts";
+import { type Random, randomFrom } from "./random.ts";
 import type { Scenario } from "./scenario.ts";
 
 /**
@@ -35,11 +36,13 @@ export class Coordinator {
   readonly #line: (() => void)[] = [];
   readonly #alarms = new Map<object, { readonly at: number; readonly cancel: () => void }>();
   readonly #places: boolean;
+  readonly #random: Random;
   #isRunning = false;
 
   /** @param places whether the coordinator itself places machines. */
   constructor(scenario: Scenario, clock: SimClock, flags: Readonly<Partial<Record<FlagName, string>>>) {
     this.clock = clock;
+    this.#random = randomFrom(scenario.seed);
     this.#places = flags.placement === "enforce";
     this.pools = scenario.models.map((_, model) => this.#pool(idOf(model)));
     for (const pool of this.pools) this.#byModel.set(pool.model, pool);
@@ -114,6 +117,8 @@ export class Coordinator {
         saveSettings: () => {},
         rememberMachine: () => {},
         forgetMachine: () => {},
+        ended: () => {},
+        random: this.#random,
       },
       { remembered: [], settings: INITIAL_SETTINGS, ledger: EMPTY_LEDGER },
       this.clock.now(),

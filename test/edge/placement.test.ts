@@ -5,10 +5,12 @@ import type { PlacementReport } from "../../core/fleet/placement-report.ts";
 import type { Utilization } from "../../core/fleet/utilization.ts";
 import { connect, registerMessage, type FakeProvider } from "./fake-provider.ts";
 import {
+  ADMIN,
   adminCall,
   callAdmin,
   chat,
   errorOf,
+  fetchEdge,
   fleet,
   poolOf,
   rowsOf,
@@ -90,6 +92,8 @@ describe("placement", () => {
     const { model_pools } = await adminCall<Utilization>("GET", "/utilization");
     expect(model_pools.pools.find(({ model_id }) => model_id === two.b.model)?.desired).toBe(1);
     expect(model_pools.machines.every(({ managed }) => !managed)).toBe(true);
+    const metrics = await fetchEdge("/metrics", { headers: { authorization: `Bearer ${ADMIN}` } });
+    expect(await metrics.text()).toContain(`poolkeeper_demand_machines{model="${two.b.model}"} 1\n`);
   });
 
   it("[F8] [D11] moves a machine in enforce, also if the fleet slept before its tick", async () => {

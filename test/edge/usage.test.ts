@@ -91,11 +91,14 @@ describe("usage", () => {
     expect(await changesOf(at)).toBe(before);
     expect(await rowsOf(poolOf(at), "SELECT * FROM usage")).toEqual([]);
     await advanceClock(poolOf(at), 10_000);
-    // One row of usage, one of demand, five totals.
-    expect(await changesOf(at)).toBe(before + 7);
+    const written = (await changesOf(at)) - before;
     expect(await rowsOf(poolOf(at), "SELECT requests, outcome FROM usage")).toEqual([
       { requests: 5, outcome: "ok" },
     ]);
+    // As many rows for many requests as for few.
+    for (let i = 0; i < 20; i++) await expectAnswer(at, machine);
+    await advanceClock(poolOf(at), 10_000);
+    expect((await changesOf(at)) - before).toBe(2 * written);
   });
 
   it("adds up over several writes", async () => {
