@@ -12,6 +12,7 @@ import { BLAST_ROW, CHAT_ROW, compare, PACED_ROW } from "./rows/compare.ts";
 import { firstByte } from "./rows/first-byte.ts";
 import { idle } from "./rows/idle.ts";
 import { messages } from "./rows/messages.ts";
+import { refusals } from "./rows/refusals.ts";
 import { writes } from "./rows/writes.ts";
 import { Bystanders } from "./support/machine.ts";
 import { cleanUp, LOAD_CORE } from "./support/processes.ts";
@@ -36,10 +37,11 @@ const ROWS: Readonly<Record<string, RowSpec>> = {
   paced: compare(PACED_ROW, targets),
   capacity: capacity(targets),
   messages,
+  refusals,
   writes,
   idle,
 };
-const ALONE = new Set(["messages", "writes", "idle"]);
+const ALONE = new Set(["messages", "refusals", "writes", "idle"]);
 
 const quick = process.argv.includes("--quick");
 const only = optionValue("--only");

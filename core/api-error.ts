@@ -24,6 +24,7 @@ const CODES = {
   machine_busy: { status: 429, type: "rate_limit_exceeded" },
   queue_full: { status: 429, type: "rate_limit_exceeded" },
   queue_timeout: { status: 429, type: "rate_limit_exceeded" },
+  rate_limited: { status: 429, type: "rate_limit_exceeded" },
   ttft_too_slow: { status: 429, type: "rate_limit_exceeded" },
   slow_down: { status: 429, type: "rate_limit_exceeded" },
   internal: { status: 500, type: "server_error" },
@@ -65,6 +66,20 @@ export const HOLDS_HEADER = "x-pool-holds-ms";
 /** Beside it: `model` if it holds for every request to the model, `key` if only for those of the same API key. */
 export const HOLDS_FOR_HEADER = "x-pool-holds-for";
 
+export function isApiErrorCode(text: string | null): text is ApiErrorCode {
+  return text !== null && Object.hasOwn(CODES, text);
+}
+
+/** Whether an outcome is the code of a 429. */
+export function isRateLimit(outcome: string): boolean {
+  return isApiErrorCode(outcome) && CODES[outcome].status === 429;
+}
+
+/** Whether an outcome is the code of a 5xx. */
+export function isServerFault(outcome: string): boolean {
+  return isApiErrorCode(outcome) && CODES[outcome].status >= 500;
+}
+
 /** Whether an error says that there is no room or no machine at the moment, so that its client should come back. */
 export function isForLackOfRoom(code: ApiErrorCode): boolean {
   const { status } = CODES[code];
@@ -86,20 +101,20 @@ export function encodeError(error: ApiError): EncodedError {
     headers[HOLDS_FOR_HEADER] = error.holdsForKey === true ? "key" : "model";
   }
   if (status === 429) headers["x-pool-reason"] = error.code;
-  return { status, headers, body: envelope(error) };
+  return { status, headers, body: JSON.stringify(envelope(error)) };
 }
 
 /**
  * The one event that ends a stream after its first byte. No `[DONE]` may follow: a stream that ends without this
- * event looks like success to the official SDKs.
+ * event looks like success to the official SDKs, which look for `error`. Aggregators look for a chunk whose finish
+ * reason is `error`, so it is that as well.
  */
 export function encodeErrorEvent(error: ApiError): string {
-  return `data: ${envelope(error)}\n\n`;
+  const choices = [{ index: 0, delta: { content: "" }, finish_reason: "error" }];
+  return `data: ${JSON.stringify({ ...envelope(error), object: "chat.completion.chunk", choices })}\n\n`;
 }
 
-function envelope(error: ApiError): string {
+function envelope(error: ApiError): object {
   const { type } = CODES[error.code];
-  return JSON.stringify({
-    error: { message: error.message, type, code: error.code, param: error.param ?? null },
-  });
+  return { error: { message: error.message, type, code: error.code, param: error.param ?? null } };
 }

@@ -90,6 +90,12 @@ export const MAX_COLLECTED_BYTES = 16 * 1024 * 1024;
 /** Counters wait in memory this long before they are written in one transaction; a crash loses at most as much. */
 export const USAGE_FLUSH_INTERVAL_MS = 10_000;
 
+/** Points that a pool writes to Analytics Engine in one event; the platform takes 25. */
+export const POINTS_PER_EVENT = 20;
+
+/** Points that may wait for the next event; more are dropped. */
+export const POINTS_WAITING_MAX = 1_000;
+
 /** Usage is kept by the hour for this long. */
 export const USAGE_RETENTION_MS = 35 * 86_400_000;
 
@@ -109,11 +115,54 @@ export const RELEASING_TOO_LONG_MS = 120_000;
 /** A membership younger than this may be ahead of its socket: the dial was answered, the upgrade is on its way. */
 export const MEMBERSHIP_GRACE_MS = 60_000;
 
+/** Lines of switch history in a report. */
+export const REPORTED_SWITCHES = 50;
+
 /** Lines of switch history kept. */
 export const SWITCH_HISTORY = 1_000;
 
+/** After this many looks at the fleet that found nothing going on, the fleet is looked at only this often. */
+export const QUIET_TICKS = 3;
+export const IDLE_TICK_MS = 240_000;
+
+/** News that cannot wait are collected this long, and two looks at the fleet are at least this far apart. */
+export const EARLY_TICK_DELAY_MS = 1_000;
+export const EARLY_TICK_GAP_MS = 5_000;
+
+/** An order that changed and a machine that registered within this time count as something going on. */
+export const STIRRED_MS = 300_000;
+
+/** Plans kept: those that moved something, and where the mode or what kept it from moving changed. */
+export const PLAN_HISTORY = 500;
+
+/** Machines whose reasons are kept with the last plan; its row must stay below the platform's 2 MB. */
+export const PLANNED_MACHINES_KEPT = 5_000;
+
 /** A dial must be answered by the fleet within this time, else the provider is told to try again. */
 export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
+
+/** A limited key's request waits this long for the word of its limits, then goes on without it. */
+export const RATE_ANSWER_TIMEOUT_MS = 1_000;
+
+/** What clients are told of the capacity is read from the pools at most this often, and never older than twice that. */
+export const CAPACITY_TTL_MS = 2_000;
+
+/** A pool that has not answered by then is left out of it. */
+export const CAPACITY_ANSWER_MS = 1_500;
+
+/** A pool's refusal may be repeated at the edge for this long at most. */
+export const LONGEST_VERDICT_MS = 1_000;
+
+/** What the edge has refused by itself is told to the pools after this long, and again as often if they do not hear. */
+export const TALLY_FLUSH_MS = 500;
+export const TALLY_RETRY_MS = 1_000;
+export const TALLY_TRIES = 20;
+
+/** Verdicts that one isolate keeps: of as many models, and of keys where they hold for one. */
+export const EDGE_VERDICTS_MAX = 1_000;
+
+/** Counts that one isolate keeps until then: of as many keys, models and reasons. */
+export const EDGE_TALLY_MAX = 1_000;
 
 /** Where an owner's machines are is asked again after this long (H21). */
 export const OWNED_MACHINES_TTL_MS = 5_000;
@@ -132,4 +181,9 @@ export const BYTES_PER_TOKEN = 4;
 
 assert(LIVENESS_TIMEOUT_MS >= 3 * PING_INTERVAL_MS, "one lost ping must not cost a machine its requests");
 assert(ACCEPT_TIMEOUT_MS < REQUEST_DEADLINE_MS / MAX_ATTEMPTS, "every attempt must have time to be refused");
+assert(
+  IDLE_TICK_MS < SUPPLY_FRESH_MS,
+  "what pools know of the supply must not go stale while the fleet is idle",
+);
+assert(CAPACITY_ANSWER_MS < FLEET_ANSWER_TIMEOUT_MS, "one silent pool must not hide the others");
 assert(TICK_INTERVAL_MS * 4 <= COMMENT_INTERVAL_MS, "comments must come nearly on time");

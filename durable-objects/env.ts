@@ -1,13 +1,18 @@
 import type { Fleet } from "./fleet.ts";
+import type { KeyLimits } from "./key-limits.ts";
 import type { ModelPool } from "./model-pool.ts";
 
 /** The bindings of `wrangler.toml` and the Worker's secrets. */
 export interface Env {
   readonly MODEL_POOL: DurableObjectNamespace<ModelPool>;
   readonly FLEET: DurableObjectNamespace<Fleet>;
+  /** By the id of the API key; only keys with limits have one. */
+  readonly KEY_LIMITS: DurableObjectNamespace<KeyLimits>;
   /** Flags, one key each, and the catalog under the key `catalog`. */
   readonly FLAGS: KVNamespace;
   /** Hashed API keys (`key:<id>`) and provider tokens (`token:<id>`). */
   readonly KEYS: KVNamespace;
+  /** A point per request; not there in every environment. */
+  readonly REQUEST_POINTS?: AnalyticsEngineDataset;
   readonly ADMIN_TOKEN: string;
 }

@@ -3,6 +3,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { ApiError } from "../core/api-error.ts";
 import { parseCatalog } from "../core/catalog.ts";
 import { FLAG_NAMES, flagNameSchema } from "../core/flags.ts";
+import { capacity, type Capacity } from "../core/fleet/capacity.ts";
 import {
   ControlPlane,
   type DialVerdict,
@@ -10,9 +11,17 @@ import {
   type PinVerdict,
 } from "../core/fleet/control-plane.ts";
 import { explain, type Explanation } from "../core/fleet/explain.ts";
-import { viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
+import { sightingsIn, viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
+import {
+  placementReport,
+  previewReport,
+  type PlacementReport,
+  type Simulation,
+} from "../core/fleet/placement-report.ts";
 import type { FlagView } from "../core/fleet/settings.ts";
 import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
+import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS } from "../core/limits.ts";
+import type { FleetMetrics } from "../core/metrics.ts";
 import { poolName } from "../core/pool-name.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../core/pool/calls.ts";
@@ -31,6 +40,7 @@ import {
   type ReadValue,
 } from "./operator-values.ts";
 import { SqlFleetStore } from "./storage/fleet-store.ts";
+import { SqlPlacementStore } from "./storage/placement-store.ts";
 
 /** How long a revocation is repeated to the pools, in case one did not hear it the first time. */
 const REVOCATION_REPEAT_MS = 600_000;
@@ -38,8 +48,8 @@ const REVOCATION_REPEAT_MS = 600_000;
 /** A caller hears of an order's effects if they come within this time; they come anyway. */
 const SETTLE_LIMIT_MS = 2_000;
 
-/** Lines of history in a report. */
-const REPORTED_SWITCHES = 50;
+/** Plans in a report. */
+const REPORTED_PLANS = 50;
 
 /** What an operator asked to be done with a machine, or why it cannot be. */
 export type MachineVerdict =
@@ -48,6 +58,8 @@ export type MachineVerdict =
 
 export interface MachineDetails extends MachineRow {
   readonly explanation: Explanation;
+  /** Why the last plan left it where it is; null if it moved it, or there is none. */
+  readonly stays_because: string | null;
   readonly version: string | null;
   readonly hardware: string;
   readonly memory_gb: number;
@@ -75,9 +87,9 @@ export class Fleet extends DurableObject<Env> {
   readonly #core: ControlPlane;
   /** When the alarm rings; null if this life of the object has not set it yet. */
   #alarmAt: number | null = null;
-  #nextTickAt = 0;
   /** Calls to pools under way. */
   readonly #calls = new Set<Promise<void>>();
+  #capacity: { readonly at: number; readonly read: Promise<Capacity> } | null = null;
   /** Written here and not in KV yet. */
   readonly #unwritten = new Map<string, OperatorValue>();
 
@@ -88,6 +100,7 @@ export class Fleet extends DurableObject<Env> {
       callPool: (pool, call) => this.#callPool(pool, call),
       isRevoked: (tokenId) => this.#store.isRevoked(tokenId),
       store: this.#store,
+      plans: new SqlPlacementStore(context.storage.sql),
       newestProvider: rootPackage.version,
     });
     const catalog = this.#store.catalog();
@@ -103,7 +116,7 @@ export class Fleet extends DurableObject<Env> {
   /** Decides one register and remembers what the machine said. */
   async register(question: AdmissionQuestion): Promise<Admission> {
     // Without a catalog nobody knows which pools a machine should be in.
-    if (this.#core.catalog === null) await this.#readOperators(Date.now());
+    if (this.#core.directory.catalog === null) await this.#readOperators();
     return this.#then((now) => this.#core.register(question, now));
   }
 
@@ -142,7 +155,7 @@ export class Fleet extends DurableObject<Env> {
     const flag = flagNameSchema.parse(name);
     const problem = this.#core.flagBook.set(flag, text);
     if (problem !== null) return problem;
-    this.#flagsChanged(Date.now());
+    this.#flagsChanged();
     await this.#write(flag, { value: text, version: this.#core.flagBook.version });
     await this.#settled();
     return null;
@@ -169,12 +182,55 @@ export class Fleet extends DurableObject<Env> {
 
   /** The report of all pools, read from them now (C20). */
   async utilization(): Promise<Utilization> {
-    return utilization(await this.#view(), this.#core.flagBook.flags);
+    const { flags } = this.#core.flagBook;
+    const { last } = this.#core.placement;
+    const isDeciding = flags.placement !== "off" && last !== null && last.mode !== "off";
+    const desired = isDeciding ? new Map(last.models.map((model) => [model.modelId, model.desired])) : null;
+    return utilization(await this.#view(), flags, desired);
+  }
+
+  /** The newest plan and those before it that moved something. */
+  placement(): PlacementReport {
+    const { placement, flagBook } = this.#core;
+    return placementReport(placement.last, placement.history(REPORTED_PLANS), flagBook.flags);
+  }
+
+  /** What placement would do now under other circumstances. Changes nothing. */
+  async simulatePlacement(asked: Simulation): Promise<ReturnType<typeof previewReport> | null> {
+    const view = await this.#view();
+    const { directory, placement, flagBook } = this.#core;
+    const { catalog } = directory;
+    if (catalog === null) return null;
+    const { plan, input } = placement.preview(view, catalog, flagBook.flags, asked);
+    return previewReport(plan, input);
+  }
+
+  /** What each pool can take, read from them at most every two seconds however many ask. */
+  async capacity(): Promise<Capacity> {
+    const now = Date.now();
+    if (this.#capacity === null || now - this.#capacity.at >= CAPACITY_TTL_MS) {
+      this.#capacity = { at: now, read: this.#readCapacity() };
+    }
+    return this.#capacity.read;
   }
 
   /** Where an owner's machines are, by what the fleet itself knows. */
   machinesOf(owner: string): OwnedMachine[] {
     return this.#core.machinesOf(owner);
+  }
+
+  /** The fleet's part of `GET /metrics`. */
+  async metrics(): Promise<FleetMetrics> {
+    const { model_pools } = await this.utilization();
+    return {
+      pools: model_pools.pools,
+      demand: (this.#core.placement.last?.models ?? []).map(({ modelId, demandMachines }) => ({
+        model: modelId,
+        machines: demandMachines,
+      })),
+      coResidentMachines: model_pools.co_resident_machines,
+      switches: this.#store.switchTotals(),
+    };
   }
 
   async machines(): Promise<MachineRow[]> {
@@ -184,7 +240,7 @@ export class Fleet extends DurableObject<Env> {
 
   /** One machine and why it is idle; null if it has never registered. */
   async machine(machineId: string): Promise<MachineDetails | null> {
-    const machine = this.#core.machine(machineIdSchema.parse(machineId));
+    const machine = this.#core.directory.get(machineIdSchema.parse(machineId));
     if (machine === null) return null;
     // Only these can know it, and many machines may ask.
     const view = await this.#view(this.#core.memberships.of(machine.machineId));
@@ -192,6 +248,9 @@ export class Fleet extends DurableObject<Env> {
     return {
       ...machineRow(viewMachine(view, machine), view.now),
       explanation: explain(view, machine, this.#core.flagBook.flags),
+      stays_because:
+        this.#core.placement.last?.machines.find((stay) => stay.machineId === machine.machineId)?.reason ??
+        null,
       version: machine.version,
       hardware: machine.hardware.chip_name,
       memory_gb: machine.hardware.memory_gb,
@@ -218,7 +277,7 @@ export class Fleet extends DurableObject<Env> {
    */
   async ensureAlarm(): Promise<void> {
     if ((await this.ctx.storage.getAlarm()) === null) this.#alarmAt = null;
-    if (this.#core.pools().size === 0) await this.#readOperators(Date.now());
+    if (this.#core.pools().size === 0) await this.#readOperators();
     this.#arm(Date.now());
   }
 
@@ -226,16 +285,18 @@ export class Fleet extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     this.#alarmAt = null;
     const now = Date.now();
-    const isEarly = now < this.#nextTickAt && (this.#core.nextWakeAt() ?? Infinity) <= now;
+    const isEarly = now < (this.#core.tickDueAt(now) ?? now) && (this.#core.nextWakeAt() ?? Infinity) <= now;
     if (!isEarly) {
-      this.#nextTickAt = now + this.#core.flagBook.flags.tick_seconds * 1000;
       // Set before anything can fail, so that one bad tick is not the last.
-      this.#arm(now);
-      await this.#readOperators(now);
+      if (this.#core.tickDueAt(now) !== null)
+        this.#armAt(now + this.#core.flagBook.flags.tick_seconds * 1000);
+      await this.#readOperators();
       for (const tokenId of this.#store.tokensRevokedSince(now - REVOCATION_REPEAT_MS)) {
         for (const pool of this.#core.pools()) this.#callPool(pool, { kind: "revoke", tokenId });
       }
       this.#then((at) => this.#core.tick(at));
+      await this.#settled();
+      this.#then((at) => this.#core.place(at));
     } else {
       this.#then((at) => this.#core.retry(at));
     }
@@ -255,7 +316,7 @@ export class Fleet extends DurableObject<Env> {
     act: (id: ReturnType<typeof machineIdSchema.parse>, now: number) => ApiError | null,
   ): MachineVerdict {
     const id = machineIdSchema.parse(machineId);
-    if (this.#core.machine(id) === null) {
+    if (this.#core.directory.get(id) === null) {
       return { ok: false, error: { code: "not_found", message: `no machine "${id}" has ever registered` } };
     }
     const error = this.#then((now) => act(id, now));
@@ -265,17 +326,15 @@ export class Fleet extends DurableObject<Env> {
   }
 
   #arm(now: number): void {
-    const isIdle = this.#core.pools().size === 0;
-    const at = Math.min(isIdle ? Infinity : this.#nextTickDue(now), this.#core.nextWakeAt() ?? Infinity);
+    const at = Math.min(this.#core.tickDueAt(now) ?? Infinity, this.#core.nextWakeAt() ?? Infinity);
+    this.#armAt(Math.max(at, now + 1));
+  }
+
+  #armAt(at: number): void {
     if (at === Infinity || (this.#alarmAt !== null && this.#alarmAt <= at)) return;
     this.#alarmAt = at;
     // A write like those before it, and in one transaction with them.
-    void this.ctx.storage.setAlarm(Math.max(at, now + 1));
-  }
-
-  #nextTickDue(now: number): number {
-    if (this.#nextTickAt === 0) this.#nextTickAt = now + this.#core.flagBook.flags.tick_seconds * 1000;
-    return this.#nextTickAt;
+    void this.ctx.storage.setAlarm(at);
   }
 
   #callPool(pool: string, call: PoolCall): void {
@@ -309,21 +368,24 @@ export class Fleet extends DurableObject<Env> {
     clearTimeout(timer);
   }
 
-  /** @param pools those to read; all that there are if left out. */
-  async #view(pools?: readonly string[]): Promise<FleetView> {
-    const models = (this.#core.catalog?.entries ?? []).map(({ id }) => id);
+  /** Pools without machines are not woken for it. */
+  async #readCapacity(): Promise<Capacity> {
+    // Woken by this call, the fleet may not have seen the catalog yet.
+    if (this.#core.directory.catalog === null) await this.#readOperators();
+    const pools = this.#core.pools();
+    return capacity(await this.#view([...pools], CAPACITY_ANSWER_MS), pools);
+  }
+
+  /**
+   * @param pools those to read; all that there are if left out.
+   * @param withinMs those that have not answered by then are left out.
+   */
+  async #view(pools?: readonly string[], withinMs = Infinity): Promise<FleetView> {
     const reports = new Map<string, PoolReport>();
-    const read = pools ?? new Set<string>([...models, ...this.#core.pools()]);
-    await Promise.all([...read].map((pool) => this.#read(pool, reports)));
-    return {
-      now: Date.now(),
-      machines: [...this.#core.machines()],
-      intents: new Map([...this.#core.handover.intents()].map((intent) => [intent.machineId, intent])),
-      reports,
-      cooldowns: this.#store.cooldowns(),
-      switches: this.#store.switches(REPORTED_SWITCHES),
-      models,
-    };
+    const read = pools ?? new Set<string>([...this.#core.ownView(Date.now()).models, ...this.#core.pools()]);
+    const all = Promise.all([...read].map((pool) => this.#read(pool, reports)));
+    await (withinMs === Infinity ? all : Promise.race([all, scheduler.wait(withinMs)]));
+    return { ...this.#core.ownView(Date.now()), reports, sightings: sightingsIn(reports) };
   }
 
   async #read(pool: string, reports: Map<string, PoolReport>): Promise<void> {
@@ -338,8 +400,8 @@ export class Fleet extends DurableObject<Env> {
     }
   }
 
-  #flagsChanged(now: number): void {
-    this.#nextTickAt = Math.min(this.#nextTickAt, now + this.#core.flagBook.flags.tick_seconds * 1000);
+  #flagsChanged(): void {
+    this.#core.stir(Date.now());
     this.#then((at) => {
       this.#core.obeyFlags(at);
       this.#core.configurePools(at);
@@ -347,7 +409,7 @@ export class Fleet extends DurableObject<Env> {
   }
 
   /** What operators have written to KV since the last look counts now; what was not written there yet is. */
-  async #readOperators(now: number): Promise<void> {
+  async #readOperators(): Promise<void> {
     for (const [key, value] of this.#unwritten) await this.#write(key, value);
     try {
       const values = await readOperatorValues(this.env.FLAGS, [...FLAG_NAMES, "catalog"]);
@@ -356,7 +418,7 @@ export class Fleet extends DurableObject<Env> {
         const { value, isOurs } = values.get(name) ?? { value: null, isOurs: false };
         isChanged = this.#core.flagBook.readKv(name, value, isOurs) || isChanged;
       }
-      if (isChanged) this.#flagsChanged(now);
+      if (isChanged) this.#flagsChanged();
       const catalog = values.get("catalog");
       if (catalog !== undefined) this.#readCatalog(catalog);
     } catch (error) {
@@ -382,7 +444,7 @@ export class Fleet extends DurableObject<Env> {
 
   #useCatalog(json: string): boolean {
     const parsed = parseCatalog(tryParseJson(json));
-    if (parsed.ok) this.#core.setCatalog(parsed.catalog);
+    if (parsed.ok) this.#core.directory.catalog = parsed.catalog;
     else logError("catalog_invalid", { param: parsed.param, message: parsed.message });
     return parsed.ok;
   }

@@ -1,13 +1,14 @@
 import { DurableObject } from "cloudflare:workers";
 
 import { encodeError } from "../core/api-error.ts";
-import { USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
+import type { RefusalCount } from "../core/edge-verdicts.ts";
+import { TICK_INTERVAL_MS, USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
 import type { DemandRow } from "../core/pool/demand.ts";
+import type { RequestOutcome } from "../core/pool/outcome.ts";
 import { Pool, type PoolNews } from "../core/pool/pool.ts";
-import type { EdgeRefusals } from "../core/pool/refusals.ts";
 import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolRequest } from "../core/pool/request.ts";
 import type { UsageRow } from "../core/pool/usage.ts";
@@ -21,6 +22,8 @@ import { fleetStub } from "./fleet-stub.ts";
 import { logWarning } from "./log.ts";
 import { decodePoolCall } from "./pool-call.ts";
 import { ProviderSocket, savedState } from "./provider-socket.ts";
+import { RequestLog } from "./request-log.ts";
+import { settleTokens } from "./settle-tokens.ts";
 import { PoolStore } from "./storage/pool-store.ts";
 
 /**
@@ -31,6 +34,7 @@ import { PoolStore } from "./storage/pool-store.ts";
 export class ModelPool extends DurableObject<Env> {
   readonly #pool: Pool;
   readonly #store: PoolStore;
+  readonly #log: RequestLog;
   readonly #connections = new Map<WebSocket, Connection>();
   #timer: { readonly at: number; readonly id: ReturnType<typeof setTimeout> } | null = null;
   /** When the counters are written next; null while there is nothing to write. */
@@ -42,6 +46,7 @@ export class ModelPool extends DurableObject<Env> {
     super(context, env);
     context.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     this.#store = new PoolStore(context.storage);
+    this.#log = new RequestLog(env.REQUEST_POINTS);
     const model = modelIdSchema.parse(context.id.name?.split("#")[0]);
     this.#pool = new Pool(
       model,
@@ -49,6 +54,7 @@ export class ModelPool extends DurableObject<Env> {
         askFleet: (connection, question) => context.waitUntil(this.#askFleet(connection, question)),
         tellFleet: (news) => context.waitUntil(this.#tellFleet(news)),
         askSupply: () => context.waitUntil(this.#askSupply()),
+        ended: (outcome) => this.#ended(outcome),
         records: this.#store.records,
         saveSettings: (settings) => this.#store.saveSettings(settings),
         rememberMachine: (machineId) => this.#store.rememberMachine(machineId),
@@ -80,9 +86,14 @@ export class ModelPool extends DurableObject<Env> {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return;
     const now = Date.now();
-    if (typeof message === "string") this.#pool.receive(connection, message, now);
-    else this.#pool.receiveFrame(connection, message, now);
-    this.#arm(now);
+    if (typeof message === "string") {
+      this.#pool.receive(connection, message, now);
+      this.#arm(now);
+    } else {
+      this.#pool.receiveFrame(connection, message, now);
+      // Bytes change no record, and while requests are open a tick is due soon.
+      if (this.#timer === null) this.#arm(now);
+    }
   }
 
   override webSocketClose(socket: WebSocket): void {
@@ -110,7 +121,7 @@ export class ModelPool extends DurableObject<Env> {
   }
 
   /** The Worker's count of what it has refused by verdicts of this pool. */
-  refusedAtEdge(counts: readonly EdgeRefusals[]): void {
+  refusedAtEdge(counts: readonly RefusalCount[]): void {
     const now = Date.now();
     this.#pool.refusedAtEdge(counts, now);
     this.#arm(now);
@@ -134,6 +145,14 @@ export class ModelPool extends DurableObject<Env> {
     this.#flush(now);
     this.#arm(now);
     return this.#store.demandSince(since);
+  }
+
+  /** Counters over all lives of the pool, by name. Written first, so that no later life shows less than this one has. */
+  totals(): Record<string, number> {
+    const now = Date.now();
+    this.#flush(now);
+    this.#arm(now);
+    return Object.fromEntries(this.#pool.ledger.totals.all());
   }
 
   #accept(request: Request): Response {
@@ -179,8 +198,9 @@ export class ModelPool extends DurableObject<Env> {
     const answer = new ClientAnswer(call.echoedId, resume, abandon);
     const now = Date.now();
     open = this.#pool.submit({ ...call, body }, answer, now);
-    if (request.signal.aborted) abandon();
-    else request.signal.addEventListener("abort", abandon, { once: true });
+    const { signal } = request;
+    if (signal.aborted) abandon();
+    else signal.addEventListener("abort", abandon, { once: true });
     this.#arm(now);
     return answer.response;
   }
@@ -205,8 +225,8 @@ export class ModelPool extends DurableObject<Env> {
     try {
       await fleetStub(this.env).told(this.#pool.model, news);
     } catch (error) {
-      // The fleet reads the records at its next tick.
-      logWarning("fleet_unreachable", { machineId: news.machineId, error: String(error) });
+      // The fleet reads the records and the demand at its next tick.
+      logWarning("fleet_unreachable", { pool: this.#pool.model, news: news.kind, error: String(error) });
     }
   }
 
@@ -219,6 +239,16 @@ export class ModelPool extends DurableObject<Env> {
       logWarning("fleet_unreachable", { pool: this.#pool.model, error: String(error) });
     }
     this.#arm(Date.now());
+  }
+
+  #ended(ended: RequestOutcome): void {
+    this.#log.add(ended);
+    const { keyId, outcome, machine, reservation, tokens } = ended;
+    // What a machine has done for a client that left in the middle nobody has counted, so the reservation stands.
+    const isUnknown = outcome === "cancelled" && machine !== null;
+    if (reservation === null || isUnknown) return;
+    const used = tokens.promptTokens + tokens.completionTokens;
+    this.ctx.waitUntil(settleTokens(this.env, keyId, reservation, used));
   }
 
   #lost(socket: WebSocket): void {
@@ -241,8 +271,11 @@ export class ModelPool extends DurableObject<Env> {
   #arm(now: number): void {
     this.#armAlarm(now);
     if (this.#flushAt === null && !this.#pool.ledger.isWritten) this.#flushAt = now + USAGE_FLUSH_INTERVAL_MS;
-    const wakeAt = Math.min(this.#pool.nextTickAt(now) ?? Infinity, this.#flushAt ?? Infinity);
-    // While requests are open each event asks for a tick a little later than the one that is set already.
+    this.#log.write();
+    // Nothing asks for a tick sooner than this, and each event for a little later than the one that is set already.
+    if (this.#timer !== null && this.#timer.at <= now + TICK_INTERVAL_MS) return;
+    const pointsAt = this.#log.isWritten ? Infinity : now + TICK_INTERVAL_MS;
+    const wakeAt = Math.min(this.#pool.nextTickAt(now) ?? Infinity, this.#flushAt ?? Infinity, pointsAt);
     if (this.#timer !== null && wakeAt >= this.#timer.at && wakeAt !== Infinity) return;
     if (this.#timer !== null) clearTimeout(this.#timer.id);
     this.#timer =

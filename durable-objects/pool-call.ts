@@ -1,5 +1,6 @@
 import { otherwiseSchema, type OwnerRoute } from "../core/pool/owner-route.ts";
 import { prioritySchema, type Priority } from "../core/pool/priority.ts";
+import type { Reservation } from "../core/rate-limit.ts";
 import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
 
 /**
@@ -22,6 +23,8 @@ export interface PoolCall {
   readonly prefix: readonly number[];
   readonly stream: boolean;
   readonly keyId: string;
+  /** What is held for it of its key's tokens; null for a key without limits. */
+  readonly reservation: Reservation | null;
   /** The key's. */
   readonly priority: Priority;
   readonly slotsPerMachine: number;
@@ -32,8 +35,8 @@ export interface PoolCall {
   readonly deadlineAt: number;
 }
 
-/** A request for the pool. Every field is free of spaces, so a space separates them. */
-export function encodePoolCall(call: PoolCall, body: string): Request {
+/** A request for the pool, as `fetch` takes it. Every field is free of spaces, so a space separates them. */
+export function encodePoolCall(call: PoolCall, body: string): RequestInit {
   const fields = [
     call.requestId,
     call.echoedId,
@@ -45,11 +48,12 @@ export function encodePoolCall(call: PoolCall, body: string): Request {
     call.slotsPerMachine,
     call.arrivedAt,
     call.deadlineAt,
+    call.reservation === null ? NONE : `${call.reservation.at},${call.reservation.tokens}`,
     call.priority,
     call.contextLength,
     encodePrefix(call.prefix),
   ];
-  return new Request("http://pool/", { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body });
+  return { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body };
 }
 
 export function decodePoolCall(request: Request): PoolCall | null {
@@ -65,6 +69,7 @@ export function decodePoolCall(request: Request): PoolCall | null {
     slots,
     arrivedAt,
     deadlineAt,
+    reservation,
     priority,
     contextLength,
     prefix,
@@ -82,35 +87,41 @@ export function decodePoolCall(request: Request): PoolCall | null {
     slotsPerMachine: Number(slots),
     arrivedAt: Number(arrivedAt),
     deadlineAt: Number(deadlineAt),
+    reservation: decodeReservation(reservation),
     priority: prioritySchema.parse(priority),
     contextLength: Number(contextLength),
     prefix: decodePrefix(prefix),
   };
 }
 
-const PUBLIC = "-";
-const NO_PREFIX = "-";
+const NONE = "-";
 
 /** In base 36, which is short and holds no comma. */
 function encodePrefix(prefix: readonly number[]): string {
-  return prefix.length === 0 ? NO_PREFIX : prefix.map((hash) => hash.toString(36)).join(",");
+  return prefix.length === 0 ? NONE : prefix.map((hash) => hash.toString(36)).join(",");
 }
 
-function decodePrefix(text: string = NO_PREFIX): number[] {
-  return text === NO_PREFIX ? [] : text.split(",").map((hash) => Number.parseInt(hash, 36));
+function decodePrefix(text: string = NONE): number[] {
+  return text === NONE ? [] : text.split(",").map((hash) => Number.parseInt(hash, 36));
 }
 
 function encodeOwnerRoute(route: OwnerRoute | null): string {
-  if (route === null) return PUBLIC;
+  if (route === null) return NONE;
   return [route.otherwise, route.isSwitching ? "1" : "0", ...route.machines].join(",");
 }
 
 function decodeOwnerRoute(text: string): OwnerRoute | null {
-  if (text === PUBLIC) return null;
+  if (text === NONE) return null;
   const [otherwise, isSwitching, ...machines] = text.split(",");
   return {
     otherwise: otherwiseSchema.parse(otherwise),
     isSwitching: isSwitching === "1",
     machines: new Set(machines),
   };
+}
+
+function decodeReservation(text: string = NONE): Reservation | null {
+  if (text === NONE) return null;
+  const [at, tokens] = text.split(",").map(Number);
+  return { at: at ?? 0, tokens: tokens ?? 0 };
 }

@@ -20,8 +20,13 @@ export type Decoded<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly error: DecodeError };
 
-const upstreamTypes = new Set(upstreamSchema.options.map((option) => option.shape.type.value as string));
-const downstreamTypes = new Set(downstreamSchema.options.map((option) => option.shape.type.value as string));
+/** Schemas by type, so that a message is checked against its own and no union is walked. */
+const upstreamSchemas = new Map<string, z.ZodType<Upstream>>(
+  upstreamSchema.options.map((option) => [option.shape.type.value, option]),
+);
+const downstreamSchemas = new Map<string, z.ZodType<Downstream>>(
+  downstreamSchema.options.map((option) => [option.shape.type.value, option]),
+);
 
 /** Decodes a provider's text frame. Frames above 256 KiB are refused without being parsed. */
 export function decodeUpstream(text: string): Decoded<Upstream> {
@@ -30,12 +35,12 @@ export function decodeUpstream(text: string): Decoded<Upstream> {
     const bytes = utf8Length(text);
     if (bytes > MAX_UPSTREAM_TEXT_BYTES) return { ok: false, error: { kind: "too_large", bytes } };
   }
-  return decode(text, upstreamSchema, upstreamTypes);
+  return decode(text, upstreamSchemas);
 }
 
 /** Decodes a coordinator's text frame; the provider's side of the codec. */
 export function decodeDownstream(text: string): Decoded<Downstream> {
-  return decode(text, downstreamSchema, downstreamTypes);
+  return decode(text, downstreamSchemas);
 }
 
 export function encodeUpstream(message: Upstream): string {
@@ -67,7 +72,7 @@ export function encodeInferenceRequest(
   return `${fields.slice(0, -1)},"body":${bodyText}}`;
 }
 
-function decode<T>(text: string, schema: z.ZodType<T>, knownTypes: ReadonlySet<string>): Decoded<T> {
+function decode<T>(text: string, schemas: ReadonlyMap<string, z.ZodType<T>>): Decoded<T> {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -77,7 +82,8 @@ function decode<T>(text: string, schema: z.ZodType<T>, knownTypes: ReadonlySet<s
   if (typeof json !== "object" || json === null || !("type" in json) || typeof json.type !== "string") {
     return { ok: false, error: { kind: "malformed", detail: "not an object with a type" } };
   }
-  if (!knownTypes.has(json.type)) {
+  const schema = schemas.get(json.type);
+  if (schema === undefined) {
     return { ok: false, error: { kind: "unknown_type", type: json.type.slice(0, 64) } };
   }
   const parsed = schema.safeParse(json);

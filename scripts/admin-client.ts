@@ -42,6 +42,9 @@ const utilizationSchema = z.object({
 });
 export type UtilizationAnswer = z.infer<typeof utilizationSchema>;
 
+const usageSchema = z.object({ usage: z.array(z.object({ outcome: z.string(), requests: z.number() })) });
+type UsageAnswer = z.infer<typeof usageSchema>;
+
 /** The few calls of the admin API that the local start needs. */
 export class AdminClient {
   readonly #url: string;
@@ -85,6 +88,11 @@ export class AdminClient {
 
   async utilization(): Promise<UtilizationAnswer> {
     return utilizationSchema.parse(await this.#call("GET", "/utilization"));
+  }
+
+  /** Of the last day. */
+  async usage(): Promise<UsageAnswer["usage"]> {
+    return usageSchema.parse(await this.#call("GET", "/usage")).usage;
   }
 
   async #call(method: string, path: string, body?: unknown): Promise<unknown> {

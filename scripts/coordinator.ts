@@ -48,6 +48,9 @@ export async function startCoordinator(options: LocalCoordinatorOptions): Promis
           { className: class_name, useSQLite: sqliteClasses.has(class_name) },
         ]),
       ),
+      analyticsEngineDatasets: Object.fromEntries(
+        config.analytics_engine_datasets.map(({ binding, dataset }) => [binding, { dataset }]),
+      ),
       kvNamespaces: config.kv_namespaces.map(({ binding }) => binding),
       bindings: { ADMIN_TOKEN: options.adminToken },
       host: "127.0.0.1",
@@ -68,6 +71,7 @@ const configSchema = z.object({
   compatibility_date: z.string(),
   compatibility_flags: z.array(z.string()),
   durable_objects: z.object({ bindings: z.array(z.object({ name: z.string(), class_name: z.string() })) }),
+  analytics_engine_datasets: z.array(z.object({ binding: z.string(), dataset: z.string() })),
   kv_namespaces: z.array(z.object({ binding: z.string() })),
   migrations: z.array(z.object({ new_sqlite_classes: z.array(z.string()).default([]) })),
 });

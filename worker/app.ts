@@ -2,12 +2,15 @@ import { Hono } from "hono";
 
 import { logError } from "../durable-objects/log.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import { browsers } from "./browsers.ts";
 import type { AppEnv } from "./context.ts";
 import { errorResponse, HttpError } from "./http-error.ts";
 import { echoedRequestId, newRequestId } from "./request-id.ts";
 import { admin } from "./routes/admin.ts";
+import { capacity } from "./routes/capacity.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
+import { metrics } from "./routes/metrics.ts";
 import { models } from "./routes/models.ts";
 import { providers } from "./routes/providers.ts";
 import { responses } from "./routes/responses.ts";
@@ -25,13 +28,16 @@ export const app = new Hono<AppEnv>()
     const { res } = context;
     if (res.status !== 101 && !res.headers.has("x-request-id")) context.header("x-request-id", echoedId);
   })
+  .use("/v1/:api{chat|completions|responses|models}/*", browsers)
   .get("/health", (context) => context.json({ status: "ok" }))
   .get("/version", async (context) =>
     context.json({ provider: await providerVersions(context.env), protocol: PROTOCOL_VERSION }),
   )
+  .route("/metrics", metrics)
   .route("/v1/chat/completions", chatCompletions)
   .route("/v1/completions", completions)
   .route("/v1/responses", responses)
+  .route("/v1/models/capacity", capacity)
   .route("/v1/models", models)
   .route("/v1/providers", providers)
   .route("/v1/admin", admin);
@@ -65,7 +71,7 @@ app.onError((error, context) => {
   );
 });
 
-const METHODS = ["GET", "POST", "PUT", "DELETE"];
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /** Whether a route is there for the method; middleware is there for all. */
 function isRouted(method: string, path: string): boolean {

@@ -4,6 +4,10 @@ import { logWarning } from "../durable-objects/log.ts";
 import { encodePoolCall, type PoolCall } from "../durable-objects/pool-call.ts";
 import { HttpError } from "./http-error.ts";
 
+/** Ids of pools by name: to make one means to hash the name, and stubs do not outlive a request. */
+const poolIds = new Map<string, DurableObjectId>();
+const POOL_IDS_MAX = 1_000;
+
 /** How often a call is made again when the pool object breaks before it has answered. */
 const RESENDS = 2;
 
@@ -15,7 +19,7 @@ const RESENDS = 2;
 export async function callPool(env: Env, modelId: string, call: PoolCall, body: string): Promise<Response> {
   for (let resend = 0; ; resend++) {
     try {
-      return await env.MODEL_POOL.getByName(poolName(modelId)).fetch(encodePoolCall(call, body));
+      return await env.MODEL_POOL.get(poolId(env, modelId)).fetch("http://pool/", encodePoolCall(call, body));
     } catch (error) {
       logWarning("pool_call_broke", {
         pool: modelId,
@@ -33,4 +37,14 @@ export async function callPool(env: Env, modelId: string, call: PoolCall, body: 
       }
     }
   }
+}
+
+function poolId(env: Env, modelId: string): DurableObjectId {
+  const name = poolName(modelId);
+  const known = poolIds.get(name);
+  if (known !== undefined) return known;
+  if (poolIds.size >= POOL_IDS_MAX) poolIds.clear();
+  const id = env.MODEL_POOL.idFromName(name);
+  poolIds.set(name, id);
+  return id;
 }

@@ -1,5 +1,8 @@
 import { z } from "zod";
 
+import { prioritySchema, type Priority } from "../core/pool/priority.ts";
+import type { RateLimits } from "../core/rate-limit.ts";
+
 /**
  * API keys and provider tokens. A secret is `<prefix>_<id>_<random>`; the id is public and names the record in KV,
  * which holds only the SHA-256 of the whole secret. What is compared is always the hash, in constant time.
@@ -9,6 +12,8 @@ export type SecretKind = "key" | "token";
 
 const PREFIX = { key: "pk", token: "pt" } as const satisfies Record<SecretKind, string>;
 
+export const UNLIMITED: RateLimits = { requestsPerMinute: null, tokensPerMinute: null };
+
 const recordSchema = z.object({
   id: z.string(),
   /** The account: owner routes compare a key's owner with a machine's. */
@@ -16,28 +21,84 @@ const recordSchema = z.object({
   name: z.string(),
   sha256: z.string(),
   createdAt: z.int(),
+  /** Of API keys; null for none. */
+  limits: z
+    .object({ requestsPerMinute: z.int().nullable(), tokensPerMinute: z.int().nullable() })
+    .default(UNLIMITED),
+  /** Of API keys: whose turn it is while machines are busy. */
+  priority: prioritySchema.default("normal"),
 });
 
 export type KeyRecord = z.infer<typeof recordSchema>;
+
+/** What operators may set of a key, when it is made and later. */
+export interface KeySettings {
+  readonly limits: Partial<RateLimits>;
+  readonly priority?: Priority | undefined;
+}
 
 /** How long an isolate trusts a record it has read. KV itself may hand out a deleted one for a minute. */
 const RECORD_TTL_MS = 10_000;
 const CACHE_MAX = 10_000;
 
-/** Makes a secret and stores its record. The secret itself is returned once and kept nowhere. */
+/** Makes a secret and stores its record. The secret itself is returned once and stored nowhere. */
 export async function createSecret(
   kv: KVNamespace,
   kind: SecretKind,
   owner: string,
   name: string,
   now: number,
+  { limits, priority = "normal" }: KeySettings = { limits: {} },
 ): Promise<{ id: string; secret: string }> {
   const id = randomHex(9);
   const secret = `${PREFIX[kind]}_${id}_${randomHex(32)}`;
-  const record: KeyRecord = { id, owner, name, sha256: hex(await sha256(secret)), createdAt: now };
+  const record: KeyRecord = {
+    id,
+    owner,
+    name,
+    sha256: hex(await sha256(secret)),
+    createdAt: now,
+    limits: { ...UNLIMITED, ...limits },
+    priority,
+  };
   await kv.put(`${kind}:${id}`, JSON.stringify(record));
   return { id, secret };
 }
+
+/** Gives a key other settings; what is left out stays. @returns its record, or null if there is none. */
+export async function changeKey(
+  kv: KVNamespace,
+  id: string,
+  { limits, priority }: KeySettings,
+): Promise<KeyRecord | null> {
+  const name = `key:${id}`;
+  const json: unknown = await kv.get(name, "json");
+  if (json === null) return null;
+  const record = recordSchema.parse(json);
+  const changed = {
+    ...record,
+    limits: { ...record.limits, ...limits },
+    priority: priority ?? record.priority,
+  };
+  await kv.put(name, JSON.stringify(changed));
+  cache.delete(name);
+  return changed;
+}
+
+/** Records of keys by the page, without order; `cursor` is null on the last one. */
+export async function listKeys(
+  kv: KVNamespace,
+  cursor: string | null,
+): Promise<{ records: KeyRecord[]; cursor: string | null }> {
+  const page = await kv.list({ prefix: "key:", limit: KEYS_PER_PAGE, cursor });
+  const found = await Promise.all(page.keys.map(({ name }) => kv.get(name, "json")));
+  // One that was deleted a moment ago may still be in the list.
+  const records = found.filter((json) => json !== null).map((json) => recordSchema.parse(json));
+  return { records, cursor: page.list_complete ? null : page.cursor };
+}
+
+/** As many as can be read for one call. */
+const KEYS_PER_PAGE = 100;
 
 /** Deletes a record; true if there was one. */
 export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string): Promise<boolean> {
@@ -57,9 +118,15 @@ export async function verifySecret(
 ): Promise<KeyRecord | null> {
   const match = SHAPE.exec(secret);
   if (match === null || match[1] !== PREFIX[kind]) return null;
-  const record = await readRecord(kv, `${kind}:${match[2]}`, now);
-  if (record === null) return null;
-  return crypto.subtle.timingSafeEqual(await sha256(secret), bytesOfHex(record.sha256)) ? record : null;
+  const known = await readRecord(kv, `${kind}:${match[2]}`, now);
+  if (known === null) return null;
+  const { record } = known;
+  const bytes = encoder.encode(secret);
+  // Secrets of one kind are of one length. The same secret again is worth no second hash.
+  if (known.verified !== null && crypto.subtle.timingSafeEqual(bytes, known.verified)) return record;
+  if (!crypto.subtle.timingSafeEqual(await sha256(secret), bytesOfHex(record.sha256))) return null;
+  known.verified = bytes;
+  return record;
 }
 
 /** Whether two secrets are the same, without telling by the time it takes where they differ. */
@@ -69,11 +136,18 @@ export async function sameSecret(a: string, b: string): Promise<boolean> {
 
 const SHAPE = /^(pk|pt)_([0-9a-f]{18})_[0-9a-f]{64}$/;
 
-const cache = new Map<string, { record: KeyRecord; readAt: number }>();
+interface KnownRecord {
+  readonly record: KeyRecord;
+  readonly readAt: number;
+  /** The secret whose hash was found to be the record's; null as long as nobody has shown it. */
+  verified: Uint8Array | null;
+}
 
-async function readRecord(kv: KVNamespace, name: string, now: number): Promise<KeyRecord | null> {
+const cache = new Map<string, KnownRecord>();
+
+async function readRecord(kv: KVNamespace, name: string, now: number): Promise<KnownRecord | null> {
   const cached = cache.get(name);
-  if (cached !== undefined && now - cached.readAt < RECORD_TTL_MS) return cached.record;
+  if (cached !== undefined && now - cached.readAt < RECORD_TTL_MS) return cached;
   const json: unknown = await kv.get(name, "json");
   if (json === null) {
     cache.delete(name);
@@ -81,8 +155,9 @@ async function readRecord(kv: KVNamespace, name: string, now: number): Promise<K
   }
   const record = recordSchema.parse(json);
   if (cache.size >= CACHE_MAX) cache.clear();
-  cache.set(name, { record, readAt: now });
-  return record;
+  const known = { record, readAt: now, verified: null };
+  cache.set(name, known);
+  return known;
 }
 
 const encoder = new TextEncoder();

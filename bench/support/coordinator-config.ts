@@ -13,8 +13,8 @@ export const POOL_WAKES = "a pool wakes";
 
 /** The module in front of the bundle. What it adds runs once per life of a pool and never for a request. */
 const MAIN = `
-import worker, { Fleet, ModelPool as Pool } from "./worker.js";
-export { Fleet };
+import worker, { Fleet, KeyLimits, ModelPool as Pool } from "./worker.js";
+export { Fleet, KeyLimits };
 export default worker;
 export class ModelPool extends Pool {
   constructor(context, env) {
@@ -70,6 +70,7 @@ const main :Workerd.Worker = (
   bindings = [
     (name = "MODEL_POOL", durableObjectNamespace = "ModelPool"),
     (name = "FLEET", durableObjectNamespace = "Fleet"),
+    (name = "KEY_LIMITS", durableObjectNamespace = "KeyLimits"),
     (name = "FLAGS", kvNamespace = "kv"),
     (name = "KEYS", kvNamespace = "kv"),
     (name = "ADMIN_TOKEN", text = "${adminToken}"),
@@ -77,6 +78,7 @@ const main :Workerd.Worker = (
   durableObjectNamespaces = [
     (className = "ModelPool", uniqueKey = "ModelPool", enableSql = true),
     (className = "Fleet", uniqueKey = "Fleet", enableSql = true),
+    (className = "KeyLimits", uniqueKey = "KeyLimits", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "disk"),
 );

@@ -26,6 +26,7 @@ const DIAL_LIMIT_MS = 75_000;
 /** The whole product in one raw workerd, with a model in its catalog, an API key and machines. */
 export class Coordinator {
   readonly target: Target;
+  readonly admin: AdminClient;
   readonly providerToken: string;
   /** Where the pool keeps its databases. */
   readonly poolStorage: string;
@@ -35,12 +36,14 @@ export class Coordinator {
 
   private constructor(
     target: Target,
+    admin: AdminClient,
     providerToken: string,
     poolStorage: string,
     lives: { count: number },
     stop: () => Promise<void>,
   ) {
     this.target = target;
+    this.admin = admin;
     this.providerToken = providerToken;
     this.poolStorage = poolStorage;
     this.#lives = lives;
@@ -78,7 +81,7 @@ export class Coordinator {
     const headers = { authorization: `Bearer ${await admin.createKey("bench", "bench")}` };
     const token = await admin.createProviderToken("bench", "bench");
     const target = { name: "Poolkeeper", url, pid, headers };
-    return new Coordinator(target, token, join(storage, "ModelPool"), lives, stop);
+    return new Coordinator(target, admin, token, join(storage, "ModelPool"), lives, stop);
   }
 
   /** How often the pool has been woken, its first start included. */
@@ -107,8 +110,19 @@ export class Coordinator {
     }
   }
 
+  /** Lets all machines go. */
+  dismissMachines(): void {
+    for (const provider of this.#providers.splice(0)) provider.close();
+  }
+
+  /** Requests that have ended so, as the pool has counted them. */
+  async countOf(outcome: string): Promise<number> {
+    const usage = await this.admin.usage();
+    return usage.reduce((sum, row) => sum + (row.outcome === outcome ? row.requests : 0), 0);
+  }
+
   async stop(): Promise<void> {
-    for (const provider of this.#providers) provider.close();
+    this.dismissMachines();
     await this.#stop();
   }
 }

@@ -1,22 +1,30 @@
-import { NEVER_MANAGED, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
+import {
+  machineIdSchema,
+  NEVER_MANAGED,
+  type Epoch,
+  type MachineId,
+  type ModelId,
+} from "../../protocol/ids.ts";
 import type { Register } from "../../protocol/upstream.ts";
-import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import type { ApiError } from "../api-error.ts";
-import { poolsFor, type Catalog } from "../catalog.ts";
-import { DialRate } from "../dial-rate.ts";
-import { DRAIN_TIMEOUT_MS, LOAD_TIMEOUT_MS } from "../limits.ts";
-import type { Admission, AdmissionClose, AdmissionQuestion } from "../pool/admission.ts";
+import { DRAIN_TIMEOUT_MS, LOAD_TIMEOUT_MS, REPORTED_SWITCHES } from "../limits.ts";
+import type { Admission, AdmissionQuestion } from "../pool/admission.ts";
 import type { PoolCall, PoolReply } from "../pool/calls.ts";
-import type { Identity } from "../pool/connection.ts";
 import type { PoolNews } from "../pool/pool.ts";
 import type { Stamp } from "../pool/record.ts";
-import { poolFlags, type PoolSettings, type Supply } from "../pool/settings.ts";
-import { compareVersions } from "../semver.ts";
+import type { RecordReport } from "../pool/report.ts";
+import { poolFlags, type PoolSettings } from "../pool/settings.ts";
+import { Directory, modelIds } from "./directory.ts";
+import { Doorway, type Dialer } from "./doorway.ts";
+import type { FleetView } from "./fleet-view.ts";
 import { Handover } from "./handover.ts";
-import { machineOf, unmanageableBecause, type FleetStore, type Intent, type Machine } from "./machine.ts";
+import { machineOf, unmanageableBecause, type FleetStore, type Intent } from "./machine.ts";
 import { Memberships } from "./memberships.ts";
+import { Placement } from "./placement.ts";
+import type { PlacementStore } from "./plan-record.ts";
 import { Reconciler } from "./reconcile.ts";
 import { FlagBook, type FlagStore } from "./settings.ts";
+import { Survey } from "./survey.ts";
 
 /**
  * The control plane: who every machine is, to which pool it belongs, and what operators have switched. Dials and
@@ -50,36 +58,37 @@ export interface ControlPlanePorts {
   callPool(pool: string, call: PoolCall): void;
   isRevoked(tokenId: string): boolean;
   readonly store: FleetStore & FlagStore;
+  readonly plans: PlacementStore;
   /** The provider version that belongs to this coordinator. */
   readonly newestProvider: string;
 }
-
-type Dialer = Pick<Identity, "machineId" | "owner" | "tokenId">;
 
 export class ControlPlane {
   readonly flagBook: FlagBook;
   readonly handover: Handover;
   readonly memberships: Memberships;
+  readonly directory: Directory;
+  readonly placement: Placement;
   readonly #ports: ControlPlanePorts;
   readonly #reconciler: Reconciler;
-  readonly #machines = new Map<MachineId, Machine>();
-  readonly #dials = new DialRate();
+  readonly #doorway: Doorway;
   /** Version of the settings that each pool has confirmed, since this object woke. */
   readonly #configured = new Map<string, number>();
-  readonly #readAt = new Map<string, number>();
-  /** Of each machine that has registered since this object woke: its newest process, and when its socket came. */
-  readonly #newestSession = new Map<MachineId, { readonly sessionId: string; readonly acceptedAt: number }>();
-  #catalog: Catalog | null = null;
+  readonly #survey: Survey;
 
   constructor(ports: ControlPlanePorts) {
     this.#ports = ports;
     this.flagBook = new FlagBook(ports.store, ports.newestProvider);
     this.memberships = new Memberships(ports.store);
-    for (const machine of ports.store.machines()) this.#machines.set(machine.machineId, machine);
+    this.directory = new Directory(ports.store);
+    this.#doorway = new Doorway(this.directory, {
+      isRevoked: ports.isRevoked,
+      flags: () => this.flagBook.flags,
+    });
     this.handover = new Handover(ports.store, this.memberships, {
       callPool: ports.callPool,
-      poolsOf: (machineId) => this.poolsOf(machineId),
-      publicKeyOf: (machineId) => this.#machines.get(machineId)?.publicKey ?? "",
+      poolsOf: (machineId) => this.directory.poolsOf(machineId),
+      publicKeyOf: (machineId) => this.directory.get(machineId)?.publicKey ?? "",
       knowsOrders: (machineId) => !this.#isTooOld(machineId),
       onFailed: (intent, now) => {
         const cooldownMs = this.flagBook.flags.load_cooldown_seconds * 1000;
@@ -87,28 +96,16 @@ export class ControlPlane {
       },
     });
     this.#reconciler = new Reconciler(this.handover, this.memberships, ports);
-  }
-
-  get catalog(): Catalog | null {
-    return this.#catalog;
-  }
-
-  machine(machineId: MachineId): Machine | null {
-    return this.#machines.get(machineId) ?? null;
-  }
-
-  machines(): Iterable<Machine> {
-    return this.#machines.values();
-  }
-
-  /** The catalog in force. Machines learn at the next tick which pools they should be in. */
-  setCatalog(catalog: Catalog): void {
-    this.#catalog = catalog;
+    this.#survey = new Survey(ports.plans.schedule());
+    this.placement = new Placement(ports.plans, {
+      assign: (machineId, model, reason, now) =>
+        this.assign(machineIdSchema.parse(machineId), model, reason, false, now).epoch,
+    });
   }
 
   /** Where the machines of one owner are, for requests that want them and no others (H21). */
   machinesOf(owner: string): OwnedMachine[] {
-    return [...this.#machines.values()]
+    return [...this.directory.all()]
       .filter((machine) => machine.owner === owner)
       .map((machine) => ({
         machineId: machine.machineId,
@@ -118,13 +115,6 @@ export class ControlPlane {
       }));
   }
 
-  /** Pools an unmanaged machine should hold a socket to. Without a catalog nobody is sent away from where it is. */
-  poolsOf(machineId: MachineId): readonly ModelId[] {
-    const machine = this.machine(machineId);
-    if (machine === null) return [];
-    return this.#catalog === null ? machine.pools : poolsFor(this.#catalog, modelIds(machine));
-  }
-
   /**
    * Decides one dial. The membership is written before the answer, so that no socket exists that the fleet does not
    * know of (H1).
@@ -132,21 +122,17 @@ export class ControlPlane {
    */
   dial(dialer: Dialer, named: ModelId | null, now: number): DialVerdict {
     const { machineId } = dialer;
-    const refusal = this.#mayNotDial(dialer);
+    const refusal = this.#doorway.mayNotDial(dialer);
     if (refusal !== null) return { ok: false, error: refusal };
+    this.#survey.schedule.stir(now);
     const { pool: assigned, stamp } = this.handover.destination(machineId);
-    const pool = assigned ?? named ?? this.poolsOf(machineId)[0];
+    const pool = assigned ?? named ?? this.directory.poolsOf(machineId)[0];
     if (pool === undefined) {
       const message = `machine "${machineId}" has not registered before; name a model with ?pool=`;
       return { ok: false, error: { code: "model_not_found", message, param: "pool" } };
     }
-    const retryAfterS = this.#dials.admit(`${machineId} ${pool}`, now);
-    if (retryAfterS !== null) {
-      return {
-        ok: false,
-        error: { code: "slow_down", message: "too many dials within a minute", retryAfterS },
-      };
-    }
+    const tooOften = this.#doorway.isTooOften(machineId, pool, now);
+    if (tooOften !== null) return { ok: false, error: tooOften };
     this.memberships.add(machineId, pool, now);
     this.handover.dialed(machineId, pool, now);
     return { ok: true, pool, stamp };
@@ -155,20 +141,18 @@ export class ControlPlane {
   /** Decides one register and remembers what the machine said. Binds it to its first owner and key (H22). */
   register({ identity, register, pool }: AdmissionQuestion, now: number): Admission {
     const { machineId } = identity;
-    const close = this.#mayNotRegister(identity, register);
+    const close = this.#doorway.mayNotRegister(identity, register);
     if (close !== null) return { admitted: false, close };
-    // Word of a process that has ended since, on a socket that has: it must not overwrite what the next one said.
-    if (this.#isOutdated(identity, register)) return { admitted: false, close: "restart" };
     this.memberships.add(machineId, pool, now);
-    this.#machines.set(machineId, machineOf(register, identity.owner, this.machine(machineId), [], now));
+    this.directory.note(machineOf(register, identity.owner, this.directory.get(machineId), [], now));
     this.#obeyFlags(machineId, now);
     const held = register.assignment;
     if (held !== null) this.handover.holds(machineId, held.model_id, held.epoch, now);
     this.handover.dialed(machineId, pool, now);
     this.handover.woken(machineId, now);
     const { pool: assigned, stamp } = this.handover.destination(machineId);
-    const pools = assigned === null ? this.poolsOf(machineId) : [assigned];
-    this.#saveMachine(machineOf(register, identity.owner, this.machine(machineId), pools, now));
+    const pools = assigned === null ? this.directory.poolsOf(machineId) : [assigned];
+    this.directory.save(machineOf(register, identity.owner, this.directory.get(machineId), pools, now));
     if (assigned === pool) this.handover.arrived(machineId);
     const isElsewhere = assigned !== null && assigned !== pool && stamp.mode !== "unknown";
     return {
@@ -182,9 +166,17 @@ export class ControlPlane {
 
   /** A pool tells something unasked. */
   told(pool: string, news: PoolNews, now: number): void {
-    if (news.kind === "record") this.handover.observed(news.machineId, pool, news.record, now);
-    else if (news.held !== null) {
-      this.handover.holds(news.machineId, news.held.model_id, news.held.epoch, now);
+    switch (news.kind) {
+      case "record":
+        this.#observed(news.machineId, pool, news.record, now);
+        return;
+      case "holds":
+        if (news.held === null) return;
+        this.handover.holds(news.machineId, news.held.model_id, news.held.epoch, now);
+        return;
+      case "demand":
+        this.placement.noteDemand(pool);
+        this.#survey.schedule.hurry(now);
     }
   }
 
@@ -192,7 +184,11 @@ export class ControlPlane {
   replied(pool: string, call: PoolCall, reply: PoolReply, now: number): void {
     if (call.kind === "read" && reply.kind === "report") {
       this.#configured.set(pool, reply.report.settingsVersion);
-      this.#reconciler.onReport(pool, reply.report, this.#readAt.get(pool) ?? now, now);
+      const readAt = this.#survey.answered(pool, reply.report, now);
+      for (const { machineId, record } of reply.report.machines) {
+        if (record !== null) this.#learnLoadTime(machineId, pool, record);
+      }
+      this.#reconciler.onReport(pool, reply.report, readAt, now);
     } else if (call.kind === "settings") this.#configured.set(pool, call.settings.version);
     else if (call.kind === "announce") this.#announced(call);
     else if (call.kind === "forget" && reply.kind === "told" && reply.reached)
@@ -210,9 +206,9 @@ export class ControlPlane {
       const message = 'machines are not assigned while the flag assignment_gate is "off"; switch it on first';
       return refuse({ code: "gate_off", message });
     }
-    const machine = this.machine(machineId);
+    const machine = this.directory.get(machineId);
     if (machine === null) return refuse(unknownMachine(machineId));
-    const model = this.#catalog?.find(modelId);
+    const model = this.directory.entry(modelId);
     if (model === undefined) {
       const message = `the model "${modelId}" is not in the catalog`;
       return refuse({ code: "model_not_found", message, param: "model_id" });
@@ -243,24 +239,24 @@ export class ControlPlane {
 
   /** Shuts a machine out: it is released, its sockets close with 4005 and its dials are refused with 403. */
   quarantine(machineId: MachineId, now: number): ApiError | null {
-    const machine = this.machine(machineId);
+    const machine = this.directory.get(machineId);
     if (machine === null) return unknownMachine(machineId);
-    this.#saveMachine({ ...machine, isQuarantined: true });
+    this.directory.save({ ...machine, isQuarantined: true });
     this.release(machineId, "quarantined", now);
     this.#expel(machineId);
     return null;
   }
 
   readmit(machineId: MachineId): ApiError | null {
-    const machine = this.machine(machineId);
+    const machine = this.directory.get(machineId);
     if (machine === null) return unknownMachine(machineId);
-    this.#saveMachine({ ...machine, isQuarantined: false });
+    this.directory.save({ ...machine, isQuarantined: false });
     return null;
   }
 
   /** Brings what is ordered in line with the flags: the gate, the least provider version, private machines (H14, H17). */
   obeyFlags(now: number): void {
-    for (const machineId of this.#machines.keys()) this.#obeyFlags(machineId, now);
+    for (const { machineId } of this.directory.all()) this.#obeyFlags(machineId, now);
   }
 
   /** The regular look at everything: reads the pools, repeats what is unanswered, tells the pools what is new. */
@@ -268,11 +264,52 @@ export class ControlPlane {
     this.obeyFlags(now);
     this.retry(now);
     this.configurePools(now);
-    for (const pool of this.pools()) {
-      this.#ports.callPool(pool, this.readCall(pool, now));
-    }
+    const pools = new Set<string>([...this.pools(), ...this.placement.poolsInDemand()]);
+    this.#survey.begin(pools, now);
+    for (const pool of pools) this.#ports.callPool(pool, this.readCall(pool, now));
     this.#announcePools();
-    for (const machine of this.#machines.values()) if (machine.isQuarantined) this.#expel(machine.machineId);
+    for (const machine of this.directory.all()) if (machine.isQuarantined) this.#expel(machine.machineId);
+  }
+
+  /** What follows from a tick's reports: to be called once they have come, or should have. */
+  place(now: number): void {
+    const { schedule } = this.#survey;
+    const { flags } = this.flagBook;
+    if (this.directory.catalog === null || !this.#survey.isComplete) {
+      this.placement.skip(flags, now);
+      return;
+    }
+    const hasDemand = this.placement.place(this.view(now), this.directory.catalog, flags);
+    const isStirring = this.#survey.isStirring(this.handover.intents(), this.directory.all(), now);
+    schedule.found(hasDemand || isStirring);
+    if (schedule.memory !== null) this.#ports.plans.saveSchedule(schedule.memory);
+  }
+
+  /** Everything known, as of the pools' last reports. */
+  view(now: number): FleetView {
+    return this.#survey.view(this.ownView(now));
+  }
+
+  /** What the fleet knows without its pools. */
+  ownView(now: number): Omit<FleetView, "reports" | "sightings"> {
+    return {
+      now,
+      machines: [...this.directory.all()],
+      intents: new Map([...this.handover.intents()].map((intent) => [intent.machineId, intent])),
+      cooldowns: this.#ports.store.cooldowns(),
+      switches: this.#ports.store.switches(REPORTED_SWITCHES),
+      models: (this.directory.catalog?.entries ?? []).map(({ id }) => id),
+    };
+  }
+
+  /** Regular looks at the fleet from now on: an operator has changed something. */
+  stir(now: number): void {
+    this.#survey.schedule.stir(now);
+  }
+
+  /** When the next tick is due; null while there is no machine to look at. */
+  tickDueAt(now: number): number | null {
+    return this.pools().size === 0 ? null : this.#survey.schedule.dueAt(now, this.#tickMs);
   }
 
   /** Repeats what is unanswered; between two ticks. */
@@ -283,8 +320,13 @@ export class ControlPlane {
 
   /** Asks a pool for its report; the answer must go to `replied`. */
   readCall(pool: string, now: number): PoolCall {
-    this.#readAt.set(pool, now);
-    return { kind: "read", slotsPerMachine: this.slotsOf(pool), settings: this.settingsFor(pool, now) };
+    this.#survey.asked(pool, now);
+    return {
+      kind: "read",
+      slotsPerMachine: this.slotsOf(pool),
+      settings: this.settingsFor(pool, now),
+      watch: this.placement.watchOf(pool, this.#survey.schedule.isLooking, this.#tickMs),
+    };
   }
 
   /** Pools that may hold a socket or a record of any machine. */
@@ -293,13 +335,16 @@ export class ControlPlane {
   }
 
   slotsOf(pool: string): number {
-    return this.#catalog?.find(pool)?.max_concurrency ?? Number.MAX_SAFE_INTEGER;
+    return this.directory.entry(pool)?.max_concurrency ?? Number.MAX_SAFE_INTEGER;
   }
 
   /** Tells pools the settings that they have not confirmed. */
   configurePools(now: number): void {
     const { version } = this.flagBook;
-    const pools = new Set<string>([...this.pools(), ...(this.#catalog?.entries ?? []).map(({ id }) => id)]);
+    const pools = new Set<string>([
+      ...this.pools(),
+      ...(this.directory.catalog?.entries ?? []).map(({ id }) => id),
+    ]);
     for (const pool of pools) {
       if (this.#configured.get(pool) === version) continue;
       this.#ports.callPool(pool, { kind: "settings", settings: this.settingsFor(pool, now) });
@@ -308,23 +353,8 @@ export class ControlPlane {
 
   settingsFor(pool: string, now: number): PoolSettings {
     const { flags, version } = this.flagBook;
-    const floor = this.#catalog?.find(pool)?.decode_floor_tps ?? null;
-    return { version, flags: poolFlags(flags, floor), supply: this.supply(pool, now) };
-  }
-
-  /** How many machines have the model or could hold it (H23). */
-  supply(modelId: string, now: number): Supply {
-    const entry = this.#catalog?.find(modelId);
-    let have = 0;
-    let couldHold = 0;
-    for (const machine of this.#machines.values()) {
-      const has = modelIds(machine).some((id) => id === modelId);
-      if (has) have += 1;
-      const isEligible = unmanageableBecause(machine, this.flagBook.flags) === null;
-      const fits = entry !== undefined && machine.hardware.memory_gb >= entry.min_ram_gb;
-      if (has || (isEligible && fits)) couldHold += 1;
-    }
-    return { have, couldHold, at: now };
+    const floor = this.directory.entry(pool)?.decode_floor_tps ?? null;
+    return { version, flags: poolFlags(flags, floor), supply: this.directory.supply(pool, flags, now) };
   }
 
   /** When a handover or a cooldown wants a tick before the regular one; null if none does. */
@@ -334,41 +364,27 @@ export class ControlPlane {
     return next;
   }
 
-  #mayNotDial({ machineId, owner, tokenId }: Dialer): ApiError | null {
-    const refuse = (message: string): ApiError => ({ code: "machine_not_allowed", message });
-    if (this.#ports.isRevoked(tokenId)) return refuse("this provider token was revoked; ask for a new one");
-    const known = this.machine(machineId);
-    if (known === null) return null;
-    if (known.owner !== owner) {
-      return refuse(`machine id "${machineId}" belongs to another owner; choose another with --machine-id`);
-    }
-    return known.isQuarantined ? refuse(`machine "${machineId}" is quarantined; ask the operator`) : null;
+  get #tickMs(): number {
+    return this.flagBook.flags.tick_seconds * 1000;
   }
 
-  #mayNotRegister(identity: Identity, register: Register): AdmissionClose | null {
-    if (this.#mayNotDial(identity) !== null) return "notAllowed";
-    const known = this.machine(identity.machineId);
-    if (known !== null && known.publicKey !== register.public_key) return "foreignKey";
-    if (register.protocol < PROTOCOL_VERSION) return "tooOld";
-    if (register.protocol > PROTOCOL_VERSION) return "badMessage";
-    const least = this.flagBook.flags.min_provider_version;
-    if (least !== "none" && compareVersions(register.version ?? null, least) < 0) return "tooOld";
-    return null;
+  #observed(machineId: MachineId, pool: string, record: RecordReport, now: number): void {
+    this.#learnLoadTime(machineId, pool, record);
+    this.handover.observed(machineId, pool, record, now);
+  }
+
+  #learnLoadTime(machineId: string, pool: string, record: RecordReport): void {
+    const machine = this.directory.get(machineIdSchema.parse(machineId));
+    const model = machine?.models.find(({ id }) => id === pool)?.id;
+    if (machine !== null && model !== undefined) {
+      this.placement.loadTimes.observe(machine.machineId, model, record);
+    }
   }
 
   #isTooOld(machineId: MachineId): boolean {
-    const machine = this.machine(machineId);
+    const machine = this.directory.get(machineId);
     if (machine === null) return false;
     return unmanageableBecause(machine, this.flagBook.flags)?.code === "provider_too_old";
-  }
-
-  #isOutdated({ machineId, acceptedAt }: Identity, register: Register): boolean {
-    const newest = this.#newestSession.get(machineId);
-    if (newest !== undefined && newest.sessionId !== register.session_id && acceptedAt < newest.acceptedAt) {
-      return true;
-    }
-    this.#newestSession.set(machineId, { sessionId: register.session_id, acceptedAt });
-    return false;
   }
 
   /** What `registered` says the machine should hold (H8); what it says itself while it must not know the new order. */
@@ -384,7 +400,7 @@ export class ControlPlane {
   }
 
   #obeyFlags(machineId: MachineId, now: number): void {
-    const machine = this.machine(machineId);
+    const machine = this.directory.get(machineId);
     if (machine === null || (this.handover.intent(machineId)?.model ?? null) === null) return;
     const { flags } = this.flagBook;
     if (flags.assignment_gate === "off") this.release(machineId, "the flag assignment_gate is off", now);
@@ -394,12 +410,12 @@ export class ControlPlane {
 
   /** Tells each unmanaged machine whose list of pools is not what it was last told. */
   #announcePools(): void {
-    if (this.#catalog === null) return;
+    if (this.directory.catalog === null) return;
     for (const machineId of this.memberships.machines()) {
-      const machine = this.machine(machineId);
+      const machine = this.directory.get(machineId);
       const { pool, stamp } = this.handover.destination(machineId);
       if (machine === null || pool !== null || stamp.mode !== "unmanaged") continue;
-      const pools = this.poolsOf(machineId);
+      const pools = this.directory.poolsOf(machineId);
       if (pools.join() === machine.pools.join()) continue;
       const times = { drain_ms: DRAIN_TIMEOUT_MS, load_ms: LOAD_TIMEOUT_MS };
       const assignment = { model_id: null, epoch: stamp.epoch, ...times };
@@ -411,23 +427,14 @@ export class ControlPlane {
 
   /** Only now, so that a machine that has not heard is told again at the next tick. */
   #announced({ machineId, pools }: Extract<PoolCall, { kind: "announce" }>): void {
-    const machine = this.machine(machineId);
-    if (machine !== null) this.#saveMachine({ ...machine, pools });
+    const machine = this.directory.get(machineId);
+    if (machine !== null) this.directory.save({ ...machine, pools });
   }
 
   #expel(machineId: MachineId): void {
     for (const pool of this.memberships.of(machineId))
       this.#ports.callPool(pool, { kind: "expel", machineId });
   }
-
-  #saveMachine(machine: Machine): void {
-    this.#machines.set(machine.machineId, machine);
-    this.#ports.store.saveMachine(machine);
-  }
-}
-
-function modelIds({ models }: Machine): ModelId[] {
-  return models.map(({ id }) => id);
 }
 
 function unknownMachine(machineId: string): ApiError {

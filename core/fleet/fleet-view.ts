@@ -8,11 +8,31 @@ export interface FleetView {
   readonly intents: ReadonlyMap<string, Intent>;
   /** By pool; one that did not answer is not among them. */
   readonly reports: ReadonlyMap<string, PoolReport>;
+  /** What each pool says of each machine, by machine. */
+  readonly sightings: ReadonlyMap<string, readonly Sighting[]>;
   readonly cooldowns: readonly Cooldown[];
   /** The newest first. */
   readonly switches: readonly Switch[];
   /** Ids of the catalog, in its order. */
   readonly models: readonly string[];
+}
+
+export interface Sighting {
+  readonly pool: string;
+  readonly report: PoolMachineReport;
+}
+
+/** What each pool says of each machine, so that nobody has to search all reports for one. */
+export function sightingsIn(reports: ReadonlyMap<string, PoolReport>): Map<string, Sighting[]> {
+  const sightings = new Map<string, Sighting[]>();
+  for (const [pool, { machines }] of reports) {
+    for (const report of machines) {
+      const known = sightings.get(report.machineId);
+      if (known === undefined) sightings.set(report.machineId, [{ pool, report }]);
+      else known.push({ pool, report });
+    }
+  }
+  return sightings;
 }
 
 export type MachineState =
@@ -34,21 +54,16 @@ export interface MachineView {
   /** What the pool it belongs to says; null without an assignment, or if the pool has no word on it. */
   readonly home: PoolMachineReport | null;
   /** The pools that hold a socket of it, with what they say. */
-  readonly sockets: readonly { readonly pool: string; readonly report: PoolMachineReport }[];
+  readonly sockets: readonly Sighting[];
   readonly loadedModels: readonly string[];
   readonly inFlight: number;
 }
 
 export function viewMachine(view: FleetView, machine: Machine): MachineView {
   const intent = view.intents.get(machine.machineId) ?? null;
-  const sockets: { pool: string; report: PoolMachineReport }[] = [];
-  let home: PoolMachineReport | null = null;
-  for (const [pool, { machines }] of view.reports) {
-    const report = machines.find(({ machineId }) => machineId === machine.machineId);
-    if (report === undefined) continue;
-    if (pool === intent?.model) home = report;
-    if (report.isConnected) sockets.push({ pool, report });
-  }
+  const seen = view.sightings.get(machine.machineId) ?? [];
+  const home = seen.find(({ pool }) => pool === intent?.model)?.report ?? null;
+  const sockets = seen.filter(({ report }) => report.isConnected);
   // The pool it belongs to hears the newest of it.
   const newest = home?.isConnected === true ? home : sockets[0]?.report;
   return {

@@ -85,6 +85,13 @@ export interface Switch {
   readonly tookMs: number;
 }
 
+/** How many switches to a model have ever ended so. Releases are none. */
+export interface SwitchTotal {
+  readonly model: string;
+  readonly outcome: Switch["outcome"];
+  readonly switches: number;
+}
+
 /** What the fleet keeps. Writes take effect together or not at all, up to the next await of the caller. */
 export interface FleetStore {
   machines(): Machine[];

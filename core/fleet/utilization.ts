@@ -57,14 +57,19 @@ interface SwitchRow {
   readonly took_ms: number;
 }
 
-export function utilization(view: FleetView, flags: Flags): Utilization {
+/** @param desired machines that placement wants each model to hold; null while it decides nothing. */
+export function utilization(
+  view: FleetView,
+  flags: Flags,
+  desired: ReadonlyMap<string, number> | null,
+): Utilization {
   const machines = view.machines.map((machine) => viewMachine(view, machine));
   return {
     at: view.now,
     model_pools: {
       assignment_gate: flags.assignment_gate,
       placement: flags.placement,
-      pools: view.models.map((model) => poolRow(view, machines, model)),
+      pools: view.models.map((model) => poolRow(view, machines, model, desired?.get(model) ?? null)),
       machines: machines.map((machine) => machineRow(machine, view.now)),
       co_resident_machines: machines.filter(({ loadedModels }) => loadedModels.length > 1).length,
       last_switches: view.switches.map((entry) => ({
@@ -83,7 +88,12 @@ export function utilization(view: FleetView, flags: Flags): Utilization {
   };
 }
 
-function poolRow(view: FleetView, machines: readonly MachineView[], model: string): PoolRow {
+function poolRow(
+  view: FleetView,
+  machines: readonly MachineView[],
+  model: string,
+  desired: number | null,
+): PoolRow {
   const report = view.reports.get(model);
   const own = machines.filter(({ intent }) => intent?.model === model);
   const count = (state: MachineState): number => own.filter((machine) => machine.state === state).length;
@@ -92,7 +102,8 @@ function poolRow(view: FleetView, machines: readonly MachineView[], model: strin
     here.some(({ machineId, blockedBy }) => machineId === id && blockedBy === null);
   return {
     model_id: model,
-    desired: own.length,
+    // Without placement what operators have ordered is what is wanted.
+    desired: desired ?? own.length,
     serving: own.filter(({ state, machine }) => state === "assigned" && isRoutable(machine.machineId)).length,
     loading: count("loading"),
     draining: count("draining"),

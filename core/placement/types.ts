@@ -117,7 +117,12 @@ export interface PlacementInput {
 }
 
 /** Why a machine moves. */
-export type MoveReason = "floor" | "demand_gain" | "placed_empty";
+export type MoveReason =
+  | "floor"
+  | "demand_gain"
+  | "placed_empty"
+  /** It stays where it is, and holds that and nothing else from now on. */
+  | "adopted";
 
 /** Why a machine stays. */
 export type StayReason =

@@ -64,6 +64,11 @@ export class Attempts {
     this.#slotsByKey.set(spec.keyId, this.slotsOf(spec.keyId) + 1);
     request.attempt = attempt;
     request.attempts += 1;
+    request.sentAt ??= now;
+    request.machine = {
+      machineId: connection.identity.machineId,
+      chip: connection.registration?.chip ?? "",
+    };
     const head = {
       request_id: spec.requestId,
       stream,

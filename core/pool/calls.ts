@@ -1,5 +1,6 @@
 import type { AssignModel, Registered } from "../../protocol/downstream.ts";
 import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
+import type { Watch } from "./demand-watch.ts";
 import type { Pool } from "./pool.ts";
 import type { Terms, Verdict } from "./record.ts";
 import type { PoolReport } from "./report.ts";
@@ -28,7 +29,12 @@ export type PoolCall =
   | { readonly kind: "revoke"; readonly tokenId: string }
   | { readonly kind: "settings"; readonly settings: PoolSettings }
   /** Closes dead sockets, takes the settings over, then reports. */
-  | { readonly kind: "read"; readonly slotsPerMachine: number; readonly settings: PoolSettings };
+  | {
+      readonly kind: "read";
+      readonly slotsPerMachine: number;
+      readonly settings: PoolSettings;
+      readonly watch: Watch;
+    };
 
 export type PoolReply =
   | { readonly kind: "verdict"; readonly verdict: Verdict }
@@ -66,6 +72,7 @@ export function perform(pool: Pool, call: PoolCall, now: number): PoolReply {
     case "read":
       pool.configure(call.settings, now);
       pool.sweep(now);
+      pool.watch.looked(call.watch);
       return { kind: "report", report: pool.report(now, call.slotsPerMachine) };
   }
 }

@@ -26,6 +26,8 @@ export interface Identity {
 export interface Registration {
   readonly sessionId: string;
   readonly version: string | null;
+  /** Such as `Apple M3 Ultra`. */
+  readonly chip: string;
   readonly privateOnly: boolean;
   /** Whether this pool's model is on the machine's disk. */
   readonly advertises: boolean;

@@ -3,6 +3,7 @@ import type { MachineId } from "../../protocol/ids.ts";
 import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
 import { isForLackOfRoom, type ApiError } from "../api-error.ts";
+import type { RefusalCount } from "../edge-verdicts.ts";
 import {
   BYTES_PER_TOKEN,
   COMMENT_INTERVAL_MS,
@@ -30,9 +31,10 @@ import {
 import { learnPrefill } from "./first-token.ts";
 import type { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
+import { outcomeOf, type RequestOutcome } from "./outcome.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
 import { Pressure } from "./pressure.ts";
-import { Refusals, type EdgeRefusals, type RefusalsView } from "./refusals.ts";
+import { Refusals, type RefusalsView } from "./refusals.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { isServedInTime } from "./service-level.ts";
 import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
@@ -51,6 +53,8 @@ export interface PoolView extends CandidatesView, RefusalsView {
   hasSeenMachines(): boolean;
   /** Asks the fleet for the supply; `reconsider` is called when it has come. */
   askSupply(): void;
+  /** A request has ended, once for each. */
+  ended(outcome: RequestOutcome): void;
 }
 
 export class Dispatch {
@@ -111,6 +115,10 @@ export class Dispatch {
       attempts: 0,
       attempt: null,
       queuedUntil: 0,
+      enteredAt: now,
+      sentAt: null,
+      firstTokenAt: null,
+      machine: null,
       committed: false,
       streamed: false,
       nextCommentAt: spec.stream ? now + COMMENT_INTERVAL_MS : Infinity,
@@ -139,12 +147,13 @@ export class Dispatch {
   }
 
   /** Requests that the edge has refused by a verdict of this pool: they count as if they had come here (F8). */
-  refusedAtEdge(counts: readonly EdgeRefusals[], now: number): void {
+  refusedAtEdge(counts: readonly RefusalCount[], now: number): void {
     for (const { code, keyId, requests, promptTokens } of counts) {
       this.#ledger.demand.arrived(promptTokens, now, requests);
       this.#pressure.arrived(now, requests);
       this.#pressure.refused(now, requests);
       this.#ledger.usage.count(keyId, code, NO_TOKENS, now, requests);
+      this.#ledger.metrics.refusedAtEdge(code, requests);
     }
   }
 
@@ -370,6 +379,7 @@ export class Dispatch {
 
   #forward(request: PoolRequest, attempt: Attempt, bytes: Uint8Array, now: number): void {
     request.streamed = true;
+    request.firstTokenAt ??= now;
     request.committed = true;
     request.nextCommentAt = now + COMMENT_INTERVAL_MS;
     const undelivered = request.answer.write(bytes);
@@ -436,6 +446,7 @@ export class Dispatch {
       ? attempt.firstByteAt - attempt.sentAt
       : message.timings.queue_ms + message.timings.prefill_ms;
     const ttftMs = attempt.sentAt - spec.arrivedAt + atMachineMs;
+    request.firstTokenAt ??= spec.arrivedAt + ttftMs;
     const isGood = isServedInTime(message, ttftMs, this.#pool.settings().flags);
     this.#ledger.demand.completed(tokens, isGood, now);
     this.#settle(request, "ok", tokens, now);
@@ -446,7 +457,11 @@ export class Dispatch {
     request.attempt = null;
     this.#requests.delete(request.spec.requestId);
     this.#line.remove(request);
-    if (outcome !== null) this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
+    if (outcome === null) return;
+    this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
+    const ended = outcomeOf(request, outcome, tokens, now);
+    this.#ledger.metrics.ended(ended);
+    this.#pool.ended(ended);
   }
 
   #cancelAttempt(request: PoolRequest, now: number): void {

@@ -64,10 +64,9 @@ export const CLIENT_TOO_SLOW: Failure = {
   blamesMachine: false,
 };
 
-function clientError(message: InferenceError): ApiError {
-  const code =
-    message.code === "context_length_exceeded" || message.code === "unsupported"
-      ? message.code
-      : "invalid_request";
-  return { code, message: message.message };
+/** Engines have no other way to name the field at fault than to begin with it, as in `messages[2].content: why`. */
+function clientError({ code, message }: InferenceError): ApiError {
+  if (code === "context_length_exceeded") return { code, message, param: "messages" };
+  const [, param] = /^([a-z_]{1,64}(?:\[\d{1,6}\]|\.[\w$-]{1,64}){0,32}): /.exec(message) ?? [];
+  return { code: code === "unsupported" ? code : "invalid_request", message, param };
 }

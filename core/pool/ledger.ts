@@ -1,4 +1,5 @@
 import { Demand, type DemandRow } from "./demand.ts";
+import { RequestMetrics } from "./request-metrics.ts";
 import { Speeds, type MeasuredMachine } from "./speeds.ts";
 import { Totals, type Total } from "./totals.ts";
 import { Usage, type UsageRow } from "./usage.ts";
@@ -27,11 +28,13 @@ export class Ledger {
   readonly totals: Totals;
   readonly speeds: Speeds;
   readonly demand: Demand;
+  readonly metrics: RequestMetrics;
 
   constructor(memory: LedgerMemory) {
     this.totals = new Totals(memory.totals);
     this.speeds = new Speeds(memory.speeds);
     this.demand = new Demand(this.totals);
+    this.metrics = new RequestMetrics(this.totals);
   }
 
   get isWritten(): boolean {

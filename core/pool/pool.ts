@@ -3,16 +3,18 @@ import type { AssignModel, Registered } from "../../protocol/downstream.ts";
 import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
 import { decodeRecords } from "../../protocol/records.ts";
 import type { Heartbeat, Register, Upstream } from "../../protocol/upstream.ts";
+import type { RefusalCount } from "../edge-verdicts.ts";
 import { ASK_AGAIN_MS, TICK_INTERVAL_MS } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "./admission.ts";
 import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assignments.ts";
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
+import { DemandWatch } from "./demand-watch.ts";
 import { Dispatch } from "./dispatch.ts";
 import { Ledger, type LedgerMemory } from "./ledger.ts";
 import { Loads } from "./loads.ts";
 import { isUnregistered, Members } from "./members.ts";
+import type { RequestOutcome } from "./outcome.ts";
 import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
-import type { EdgeRefusals } from "./refusals.ts";
 import { registered, registrationOf, withHeartbeat } from "./registration.ts";
 import { reportMachines, reportRecord, type PoolReport, type RecordReport } from "./report.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
@@ -33,7 +35,9 @@ import { withSupply, type PoolSettings } from "./settings.ts";
 export type PoolNews =
   | { readonly kind: "record"; readonly machineId: MachineId; readonly record: RecordReport }
   /** The machine says that it holds this now. */
-  | { readonly kind: "holds"; readonly machineId: MachineId; readonly held: HeldAssignment };
+  | { readonly kind: "holds"; readonly machineId: MachineId; readonly held: HeldAssignment }
+  /** More is asked of the pool than the fleet knows. */
+  | { readonly kind: "demand" };
 
 export interface PoolPorts {
   /** Asks the fleet; the shell brings the answer to `admitted`, or calls `fleetSilent`. */
@@ -41,6 +45,8 @@ export interface PoolPorts {
   tellFleet(news: PoolNews): void;
   /** Asks the fleet how many machines could serve this model; the answer comes with `configure`, or not at all. */
   askSupply(): void;
+  /** A request has ended, once for each. */
+  ended(outcome: RequestOutcome): void;
   readonly records: RecordStore;
   saveSettings(settings: PoolSettings): void;
   /** Keeps across restarts which machines are here; those missing afterwards are waited for (H19). */
@@ -61,6 +67,7 @@ export interface PoolMemory {
 export class Pool {
   readonly model: ModelId;
   readonly ledger: Ledger;
+  readonly watch = new DemandWatch();
   readonly #ports: PoolPorts;
   readonly #members: Members;
   readonly #dispatch: Dispatch;
@@ -95,6 +102,7 @@ export class Pool {
         settings: () => this.#settings,
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
         askSupply: () => ports.askSupply(),
+        ended: (outcome) => ports.ended(outcome),
         nextLoad: (at) => this.#loads.next(this.#assignments.all(), at),
         random: () => ports.random(),
       },
@@ -263,11 +271,15 @@ export class Pool {
   }
 
   submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
+    if (this.watch.arrived()) this.#ports.tellFleet({ kind: "demand" });
     return this.#dispatch.submit(spec, answer, now);
   }
 
   /** What the edge has refused by itself while a verdict of this pool held. */
-  refusedAtEdge(counts: readonly EdgeRefusals[], now: number): void {
+  refusedAtEdge(counts: readonly RefusalCount[], now: number): void {
+    for (const { requests } of counts) {
+      if (this.watch.arrived(requests)) this.#ports.tellFleet({ kind: "demand" });
+    }
     this.#dispatch.refusedAtEdge(counts, now);
   }
 
@@ -338,11 +350,13 @@ export class Pool {
         this.model,
         this.#members.machines(),
         this.#assignments.all(),
+        this.ledger.speeds,
         slotsPerMachine,
         now,
       ),
       inFlight: this.#dispatch.inFlight,
       queued: this.#dispatch.queued,
+      demand: this.ledger.demand.totals(),
       settingsVersion: this.#settings.version,
       ignored: {
         records: this.#dispatch.ignored.records,

@@ -20,15 +20,6 @@ export interface RefusalsView {
   random(): number;
 }
 
-/** Requests of one key that the edge has refused for the same reason. */
-export interface EdgeRefusals {
-  readonly code: ApiErrorCode;
-  readonly keyId: string;
-  readonly requests: number;
-  /** Of all of them, estimated from their length. */
-  readonly promptTokens: number;
-}
-
 /** Who is there already when a request is refused. */
 interface Crowd {
   readonly slotsTaken: number;

@@ -11,6 +11,7 @@ export function registrationOf(register: Register, model: ModelId): Registration
   return {
     sessionId: register.session_id,
     version: register.version ?? null,
+    chip: register.hardware.chip_name,
     privateOnly: register.private_only ?? false,
     advertises: advertised !== undefined,
     decodeTps: advertised?.decode_tps ?? null,

@@ -1,7 +1,9 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import type { Connection } from "./connection.ts";
+import type { DemandTotals } from "./demand.ts";
 import { failsOpen, freeSlots, isLoaded, routableGate, type GateReason } from "./gate.ts";
 import type { PoolRecord, RecordMode } from "./record.ts";
+import type { MachineSpeed, Speeds } from "./speeds.ts";
 
 /** A pool as the fleet and the operators see it. */
 
@@ -13,6 +15,8 @@ export interface PoolMachineReport {
   readonly maxConcurrency: number;
   readonly decodeTps: number | null;
   readonly prefillTps: number | null;
+  /** What the pool has measured of it; null before its first answer. */
+  readonly speed: MachineSpeed | null;
   /** Why no public request may go to it; null if it is routable. */
   readonly blockedBy: GateReason | "offline" | null;
   readonly loaded: boolean;
@@ -35,6 +39,8 @@ export interface PoolReport {
   readonly machines: readonly PoolMachineReport[];
   readonly inFlight: number;
   readonly queued: number;
+  /** Over all lives of the pool. */
+  readonly demand: DemandTotals;
   /** Version of the fleet's settings that it goes by. */
   readonly settingsVersion: number;
   /** What providers sent and the pool dropped, by kind, since the pool woke. */
@@ -50,6 +56,7 @@ export function reportMachines(
   model: ModelId,
   connections: Iterable<Connection>,
   records: Iterable<PoolRecord>,
+  speeds: Speeds,
   slotsPerMachine: number,
   now: number,
 ): PoolMachineReport[] {
@@ -68,6 +75,7 @@ export function reportMachines(
       maxConcurrency: registration?.maxConcurrency ?? 0,
       decodeTps: registration?.decodeTps ?? null,
       prefillTps: registration?.prefillTps ?? null,
+      speed: speeds.get(connection.identity.machineId),
       blockedBy: routableGate(connection, model, now, false, heedsBreakers),
       loaded: isLoaded(connection, model),
       inFlight: connection.attempts.size,
@@ -87,6 +95,7 @@ function offline(record: PoolRecord): PoolMachineReport {
     maxConcurrency: 0,
     decodeTps: null,
     prefillTps: null,
+    speed: null,
     blockedBy: "offline",
     loaded: false,
     inFlight: 0,

@@ -1,7 +1,9 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
+import type { Reservation } from "../rate-limit.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Connection } from "./connection.ts";
+import type { MachineRef } from "./outcome.ts";
 import type { OwnerRoute } from "./owner-route.ts";
 import type { Priority } from "./priority.ts";
 
@@ -21,6 +23,8 @@ export interface RequestSpec {
   readonly stream: boolean;
   /** Id of the API key, for accounting. */
   readonly keyId: string;
+  /** What is held for it of its key's tokens; null for a key without limits. */
+  readonly reservation: Reservation | null;
   readonly priority: Priority;
   /** Streams one machine may decode at once, from the catalog. */
   readonly slotsPerMachine: number;
@@ -58,6 +62,13 @@ export interface PoolRequest {
   /** The try under way; null while it waits in the queue. */
   attempt: Attempt | null;
   queuedUntil: number;
+  readonly enteredAt: number;
+  /** When it was first sent to a machine; null before. */
+  sentAt: number | null;
+  /** When its first token was there: for a stream as it went out, for a whole answer as its machine says. */
+  firstTokenAt: number | null;
+  /** Where it was sent last. */
+  machine: MachineRef | null;
   /** Status 200 and perhaps comments have gone out, so an error can only be an event. */
   committed: boolean;
   /** Content has gone out, so it cannot be tried again. */

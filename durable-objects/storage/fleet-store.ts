@@ -1,7 +1,15 @@
 import { z } from "zod";
 
 import { flagNameSchema } from "../../core/flags.ts";
-import type { Cooldown, FleetStore, Intent, Machine, Membership, Switch } from "../../core/fleet/machine.ts";
+import type {
+  Cooldown,
+  FleetStore,
+  Intent,
+  Machine,
+  Membership,
+  Switch,
+  SwitchTotal,
+} from "../../core/fleet/machine.ts";
 import type { FlagState, FlagStore } from "../../core/fleet/settings.ts";
 import { SWITCH_HISTORY } from "../../core/limits.ts";
 import {
@@ -193,7 +201,22 @@ export class SqlFleetStore implements FleetStore, FlagStore {
       entry.error,
       entry.tookMs,
     );
+    if (entry.to !== null) {
+      this.#sql.exec(
+        `INSERT INTO switch_totals VALUES (?, ?, 1)
+         ON CONFLICT (model, outcome) DO UPDATE SET switches = switches + 1`,
+        entry.to,
+        entry.outcome,
+      );
+    }
     this.#sql.exec("DELETE FROM switches WHERE id <= (SELECT MAX(id) FROM switches) - ?", SWITCH_HISTORY);
+  }
+
+  switchTotals(): SwitchTotal[] {
+    return this.#sql
+      .exec<{ model: string; outcome: string; switches: number }>("SELECT * FROM switch_totals")
+      .toArray()
+      .map((row) => ({ ...row, outcome: switchOutcomeSchema.parse(row.outcome) }));
   }
 
   switches(limit: number): Switch[] {

@@ -61,6 +61,24 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   "CREATE TABLE catalog (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, json TEXT NOT NULL)",
   // One row: what was written to KV by hand when it was last read, so that it counts once.
   "CREATE TABLE last_read_catalog (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT)",
+  // One row: what placement has learned, and its newest plan.
+  "CREATE TABLE placement (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL)",
+  // Plans that moved something or were kept from it.
+  "CREATE TABLE plans (id INTEGER PRIMARY KEY, json TEXT NOT NULL)",
+  // One row: when everything was last looked at.
+  `CREATE TABLE schedule (
+    id INTEGER PRIMARY KEY CHECK (id = 1), last_at INTEGER NOT NULL, quiet_ticks INTEGER NOT NULL)`,
+  // Pools that have said that they are in demand since the last plan.
+  "CREATE TABLE pools_in_demand (pool TEXT PRIMARY KEY) WITHOUT ROWID",
+  `CREATE TABLE load_times (
+    machine_id TEXT NOT NULL, model TEXT NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (machine_id, model)) WITHOUT ROWID`,
+  // How many switches ever ended how, by the model that was ordered: the history keeps only the last of them.
+  `CREATE TABLE switch_totals (
+    model TEXT NOT NULL, outcome TEXT NOT NULL, switches INTEGER NOT NULL,
+    PRIMARY KEY (model, outcome)) WITHOUT ROWID`,
+  `INSERT INTO switch_totals
+    SELECT to_model, outcome, COUNT(*) FROM switches WHERE to_model IS NOT NULL GROUP BY to_model, outcome`,
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

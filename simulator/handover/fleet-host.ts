@@ -8,21 +8,22 @@ import type { PoolNews } from "../../core/pool/pool.ts";
 import type { PoolSettings } from "../../core/pool/settings.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { Dialer } from "./pool-host.ts";
-import { MemoryFleetStore } from "./stores.ts";
+import { MemoryFleetStore, MemoryPlacementStore } from "./stores.ts";
 import type { World } from "./world.ts";
 
-const TICK_MS = 30_000;
+/** A tick's reports are waited for this long. */
+const SETTLE_MS = 2_000;
 
 /** The control plane with its disk and its alarm, as `durable-objects/fleet.ts` runs it. */
 export class FleetHost {
   readonly disk = new MemoryFleetStore();
+  readonly #plans = new MemoryPlacementStore();
   core: ControlPlane;
   /** Until then nobody gets an answer. */
   downUntil = 0;
   readonly #world: World;
   readonly #catalog: Catalog;
   #life = 0;
-  #nextTickAt = 0;
   /** The alarm outlives the object. */
   #alarm: { readonly at: number; readonly cancel: () => void } | null = null;
 
@@ -109,8 +110,9 @@ export class FleetHost {
       isRevoked: () => false,
       newestProvider: "0.7.0",
       store: this.disk,
+      plans: this.#plans,
     });
-    core.setCatalog(this.#catalog);
+    core.directory.catalog = this.#catalog;
     return core;
   }
 
@@ -145,8 +147,9 @@ export class FleetHost {
   #arm(): void {
     const { clock } = this.#world;
     const now = clock.now();
-    if (this.#nextTickAt === 0) this.#nextTickAt = now + TICK_MS;
-    const at = Math.max(now + 1, Math.min(this.#nextTickAt, this.core.nextWakeAt() ?? Infinity));
+    const dueAt = this.core.tickDueAt(now) ?? Infinity;
+    const at = Math.max(now + 1, Math.min(dueAt, this.core.nextWakeAt() ?? Infinity));
+    if (at === Infinity) return;
     if (this.#alarm !== null && this.#alarm.at <= at) return;
     this.#alarm?.cancel();
     this.#alarm = { at, cancel: clock.after(at - now, () => this.#ring()) };
@@ -161,9 +164,12 @@ export class FleetHost {
       this.#alarm = { at: now + 1000, cancel: clock.after(1000, () => this.#ring()) };
       return;
     }
-    if (now >= this.#nextTickAt) {
-      this.#nextTickAt = now + TICK_MS;
+    if (now >= (this.core.tickDueAt(now) ?? now)) {
       this.#then((at) => this.core.tick(at));
+      const life = this.#life;
+      clock.after(SETTLE_MS, () => {
+        if (life === this.#life && !this.isDown) this.#then((at) => this.core.place(at));
+      });
     } else {
       this.#then((at) => this.core.retry(at));
     }

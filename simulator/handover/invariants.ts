@@ -87,7 +87,7 @@ export class Invariants {
   /** The fleet calls a pool. */
   onFleetCalls(call: PoolCall): void {
     if (call.kind !== "order" || call.order.model_id === null) return;
-    const version = this.#world.fleet.core.machine(call.machineId)?.version ?? null;
+    const version = this.#world.fleet.core.directory.get(call.machineId)?.version ?? null;
     if (compareVersions(version, "0.6.18") < 0) {
       this.breach(
         `[C16] ${call.machineId} with version ${version} is ordered to hold ${call.order.model_id}`,

@@ -122,6 +122,7 @@ export class PoolHost {
         keyId: "key",
         priority: "normal" as const,
         slotsPerMachine: SLOTS,
+        reservation: null,
         contextLength: 8192,
         arrivedAt: now,
         deadlineAt: now + DEADLINE_MS,
@@ -184,6 +185,7 @@ export class PoolHost {
         tellFleet: (news) => {
           if (life === this.#life) this.#world.fleet.tell(this.model, structuredClone(news));
         },
+        ended: () => undefined,
         askSupply: () => {
           if (life === this.#life) this.#world.fleet.askSettings(this.model, (s) => this.#configure(s));
         },

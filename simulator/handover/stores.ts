@@ -1,5 +1,7 @@
 import type { Cooldown, FleetStore, Intent, Machine, Membership, Switch } from "../../core/fleet/machine.ts";
+import type { LoadTime, PlacementMemory, PlacementStore, PlanRecord } from "../../core/fleet/plan-record.ts";
 import type { FlagState, FlagStore } from "../../core/fleet/settings.ts";
+import type { ScheduleMemory } from "../../core/fleet/tick-schedule.ts";
 import type { PoolRecord, RecordStore } from "../../core/pool/record.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 
@@ -90,5 +92,57 @@ export class MemoryFleetStore implements FleetStore, FlagStore {
 
   flagsVersion(): number {
     return this.#flagsVersion;
+  }
+}
+
+export class MemoryPlacementStore implements PlacementStore {
+  #memory: PlacementMemory | null = null;
+  #schedule: ScheduleMemory | null = null;
+  readonly #inDemand = new Set<string>();
+  readonly #plans: PlanRecord[] = [];
+  readonly #loadTimes = new Map<string, LoadTime>();
+
+  placement(): PlacementMemory | null {
+    return structuredClone(this.#memory);
+  }
+
+  savePlacement(memory: PlacementMemory): void {
+    this.#memory = structuredClone(memory);
+  }
+
+  addPlan(plan: PlanRecord): void {
+    this.#plans.push(structuredClone(plan));
+  }
+
+  plans(limit: number): PlanRecord[] {
+    return this.#plans.toReversed().slice(0, limit);
+  }
+
+  schedule(): ScheduleMemory | null {
+    return this.#schedule;
+  }
+
+  saveSchedule(memory: ScheduleMemory): void {
+    this.#schedule = { ...memory };
+  }
+
+  poolsInDemand(): string[] {
+    return [...this.#inDemand];
+  }
+
+  addPoolInDemand(pool: string): void {
+    this.#inDemand.add(pool);
+  }
+
+  clearPoolsInDemand(): void {
+    this.#inDemand.clear();
+  }
+
+  loadTimes(): LoadTime[] {
+    return [...this.#loadTimes.values()];
+  }
+
+  saveLoadTime(loadTime: LoadTime): void {
+    this.#loadTimes.set(`${loadTime.machineId} ${loadTime.model}`, { ...loadTime });
   }
 }

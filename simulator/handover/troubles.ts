@@ -28,7 +28,7 @@ export class Troubles {
     const { machines, fleet, wanted } = this.#world;
     fleet.downUntil = 0;
     for (const machine of machines) {
-      if (fleet.core.machine(machine.id)?.isQuarantined === true) {
+      if (fleet.core.directory.get(machine.id)?.isQuarantined === true) {
         fleet.operate((core) => core.readmit(machine.id));
         wanted.delete(machine.id);
       }
@@ -81,7 +81,7 @@ export class Troubles {
       fleet.setFlag("assignment_gate", value);
       if (value === "off") for (const { id } of machines) wanted.set(id, null);
     } else {
-      const isIn = fleet.core.machine(machine.id)?.isQuarantined !== true;
+      const isIn = fleet.core.directory.get(machine.id)?.isQuarantined !== true;
       this.#world.log(() => `OPERATOR ${isIn ? "quarantines" : "readmits"} ${machine.id}`);
       if (isIn) fleet.operate((core, now) => core.quarantine(machine.id, now));
       else {

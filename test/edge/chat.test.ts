@@ -47,7 +47,7 @@ describe("a streamed answer", () => {
   it("gets a comment after 3 s without a byte", async () => {
     const at = await scene();
     const machine = await join(at);
-    stopClock();
+    await stopClock();
     const pending = chat(at, { stream: true });
     const request = await machine.next("inference_request");
     machine.accept(request);
@@ -68,7 +68,7 @@ describe("a streamed answer", () => {
     const response = await pending;
     machine.error(request, "fault", "engine_crashed");
     const text = await response.text();
-    expect(text).toMatch(/^data: half\n\ndata: \{"error":\{[^\n]*\}\}\n\n$/);
+    expect(text).toMatch(/^data: half\n\ndata: \{"error":\{[^\n]*\}\n\n$/);
     expect(JSON.parse(text.slice("data: half\n\ndata: ".length))).toMatchObject({
       error: { code: "provider_error", type: "server_error", param: null },
     });
@@ -108,10 +108,10 @@ describe("an answer that is not streamed", () => {
 
 describe("an error before the first byte is a status:", () => {
   it.each([
-    ["client", "context_length_exceeded", 400, "context_length_exceeded", "told to fail"],
-    ["client", "bad_grammar", 400, "invalid_request", "told to fail"],
-    ["fault", "engine_crashed", 502, "provider_error", "engine_crashed"],
-  ])("%s/%s is %i %s", async (errorClass, code, status, told, message) => {
+    ["client", "context_length_exceeded", 400, "context_length_exceeded", "told to fail", "messages"],
+    ["client", "bad_grammar", 400, "invalid_request", "told to fail", null],
+    ["fault", "engine_crashed", 502, "provider_error", "engine_crashed", null],
+  ])("%s/%s is %i %s", async (errorClass, code, status, told, message, param) => {
     const at = await scene();
     const machine = await join(at);
     for (const stream of [true, false]) {
@@ -121,7 +121,7 @@ describe("an error before the first byte is a status:", () => {
       expect(response.headers.get("x-request-id")).toBe("trace-8");
       expect(response.headers.get("content-type")).toBe("application/json");
       const error = await errorOf(response);
-      expect(error).toMatchObject({ status, code: told, param: null });
+      expect(error).toMatchObject({ status, code: told, param });
       expect(error.message).toContain(message);
     }
   });
@@ -148,7 +148,7 @@ describe("an error before the first byte is a status:", () => {
   it("[C6] so is a wait in vain, also for a stream", async () => {
     const at = await scene({ max_concurrency: 1 });
     const machine = await join(at);
-    stopClock();
+    await stopClock();
     const first = chat(at);
     const running = await machine.next("inference_request");
     const waiting = [chat(at, { stream: true }), chat(at)];

@@ -72,7 +72,7 @@ describe("a client that reads slowly", () => {
     const [response, request] = await openStream(at, machine);
     for (let i = 0; i < 48; i++) machine.bytes(request, "x".repeat(32 * KIB));
     expect(await machine.next("cancel")).toMatchObject({ stream: request["stream"] });
-    expect(await response.text()).toMatch(/^firstx+data: \{"error":\{.*"code":"client_too_slow".*\}\}\n\n$/);
+    expect(await response.text()).toMatch(/^firstx+data: \{"error":\{.*"code":"client_too_slow".*\}\n\n$/);
   });
 });
 

@@ -81,7 +81,7 @@ describe("a dial is refused", () => {
   it("when it is the 31st of its machine to its pool within a minute", async () => {
     const at = await scene();
     const machineId = unique("mac");
-    stopClock();
+    await stopClock();
     for (let i = 0; i < 30; i++) await connect(at, machineId);
     const response = await dial(at.token, `machine=${machineId}&pool=${at.model}`);
     const seconds = Number(response.headers.get("retry-after"));

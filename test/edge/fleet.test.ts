@@ -43,7 +43,7 @@ describe("the fleet's tick", () => {
   it("[H20] closes sockets that were silent for 60 s with 4004, and no others", async () => {
     const at = await scene();
     const machine = await join(at);
-    stopClock();
+    await stopClock({ fleetTicks: true });
     vi.setSystemTime(Date.now() + 50_000);
     const newer = await join(at);
     vi.setSystemTime(Date.now() + 10_001);
@@ -67,7 +67,7 @@ describe("the fleet's tick", () => {
   it("closes sockets that never registered with 4003", async () => {
     const at = await scene();
     const machine = await connect(at);
-    stopClock();
+    await stopClock({ fleetTicks: true });
     vi.setSystemTime(Date.now() + 10_001);
     await runDurableObjectAlarm(fleet());
     expect((await machine.closed).code).toBe(4003);
@@ -194,7 +194,7 @@ describe("a catalog in KV that does not parse", () => {
     const at = await scene();
     const machine = await join(at);
     const entries = await adminCall<object[]>("GET", "/catalog");
-    stopClock();
+    await stopClock({ fleetTicks: true });
     await testEnv.FLAGS.put("catalog", "{");
     vi.setSystemTime(Date.now() + 5000);
     expect(await adminCall("GET", "/catalog")).toEqual(entries);

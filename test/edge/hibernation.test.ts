@@ -37,7 +37,7 @@ describe("a pool that sleeps", () => {
   it("between dial and register still takes the register", async () => {
     const at = await scene();
     // So that the platform does not see the timer that waits for the register and would keep the pool awake.
-    stopClock();
+    await stopClock();
     const machine = await connect(at);
     await sleep(at);
     machine.send(registerMessage(machine.machineId, [at.model]));
@@ -149,7 +149,7 @@ describe("a pool that sleeps", () => {
 
   it("stays awake while a request is open", async () => {
     const at = await scene();
-    stopClock();
+    await stopClock();
     const machine = await join(at);
     const pending = chat(at, { stream: true });
     const request = await machine.next("inference_request");

@@ -50,7 +50,7 @@ describe("a register", () => {
 
   it("that does not come within 10 s closes the socket with 4003, and one that came does not", async () => {
     const at = await scene();
-    stopClock();
+    await stopClock();
     const silent = await connect(at);
     const other = await join(at);
     await advanceClock(poolOf(at), 10_300);

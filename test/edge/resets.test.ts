@@ -97,7 +97,7 @@ describe("a pool that is reset", () => {
     const machine = await join(at);
     await resetObject(poolOf(at));
     await machine.closed;
-    stopClock();
+    await stopClock();
     const pending = chat(at);
     await until(async () => (await poolOf(at).report(4)).queued === 1);
     await advanceClock(poolOf(at), 6250);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { ChatChunk } from "../../worker/openai/chat-answer.ts";
+import type { ResponsesRequest } from "../../worker/openai/responses-request.ts";
 import { ResponsesTranslator } from "../../worker/openai/responses-translator.ts";
 import { translateAnswer } from "../../worker/openai/translate-answer.ts";
 import { join } from "./fake-provider.ts";
@@ -210,6 +211,31 @@ describe("POST /v1/responses", () => {
     });
   });
 
+  it("of the tools that it may call only some, shows the machine those", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const tools = ["look", "hear", "smell"].map((name) => ({ type: "function", name }));
+    const allowed = ["hear", "smell"].map((name) => ({ type: "function", name }));
+    const pending = post(at, {
+      input: "hi",
+      tools,
+      tool_choice: { type: "allowed_tools", mode: "required", tools: allowed },
+    });
+    const request = await machine.next("inference_request");
+    expect(request["body"]).toMatchObject({
+      tools: [
+        { type: "function", function: { name: "hear" } },
+        { type: "function", function: { name: "smell" } },
+      ],
+      tool_choice: "required",
+    });
+    machine.answer(request, JSON.stringify({ choices: [] }));
+    expect(await (await pending).json()).toMatchObject({
+      tools,
+      tool_choice: { type: "allowed_tools", tools: allowed },
+    });
+  });
+
   it.each(["GET", "DELETE"])("%s of a response is 404, since none is kept", async (method) => {
     const { apiKey } = await scene();
     const headers = { authorization: `Bearer ${apiKey}` };
@@ -244,6 +270,80 @@ describe("POST /v1/responses", () => {
     });
   });
 
+  it("says every field of a response, as asked or as it is without", async () => {
+    const request: ResponsesRequest = {
+      model: "m",
+      input: "hi",
+      tools: [{ type: "function", name: "look" }],
+      text: { format: { type: "json_schema", name: "thing", schema: {} } },
+      presence_penalty: 0.5,
+      prompt_cache_key: "k",
+    };
+    let nowS = 10;
+    const translator = new ResponsesTranslator("1", request, () => nowS);
+    nowS = 12;
+    const message = { role: "assistant", content: "ho" };
+    const { output, ...response } = translator.whole({
+      choices: [{ message, finish_reason: "stop" }],
+      usage: USAGE,
+    }) as Record<string, unknown>;
+    expect(output).toHaveLength(1);
+    expect(response).toEqual({
+      id: "resp_1",
+      object: "response",
+      created_at: 10,
+      completed_at: 12,
+      status: "completed",
+      background: false,
+      error: null,
+      frequency_penalty: 0,
+      incomplete_details: null,
+      instructions: null,
+      max_output_tokens: null,
+      max_tool_calls: null,
+      metadata: {},
+      model: "m",
+      parallel_tool_calls: true,
+      presence_penalty: 0.5,
+      previous_response_id: null,
+      prompt_cache_key: "k",
+      reasoning: { effort: null, summary: null },
+      safety_identifier: null,
+      service_tier: "default",
+      store: false,
+      temperature: 1,
+      text: { format: { type: "json_schema", name: "thing", schema: {}, description: null, strict: false } },
+      tool_choice: "auto",
+      tools: [{ type: "function", name: "look", description: null, parameters: null, strict: null }],
+      top_logprobs: 0,
+      top_p: 1,
+      truncation: "disabled",
+      usage: {
+        input_tokens: 7,
+        input_tokens_details: { cached_tokens: 0 },
+        output_tokens: 3,
+        output_tokens_details: { reasoning_tokens: 0 },
+        total_tokens: 10,
+      },
+    });
+  });
+
+  it("is not completed while it is in progress, and not when it failed", async () => {
+    const error = { message: "broke", type: "server_error", code: "provider_error", param: null };
+    const events = eventsOf(await translated([sse(CHUNKS[1], { error })]));
+    const responses = events.flatMap(({ response }) => response ?? []);
+    expect(responses.map((response) => (response as { completed_at: unknown }).completed_at)).toEqual([
+      null,
+      null,
+      null,
+    ]);
+  });
+
+  it("is not compacted", async () => {
+    const response = await post(await scene(), { input: "hi" }, "/v1/responses/compact");
+    expect(await errorOf(response)).toMatchObject({ status: 400, code: "unsupported" });
+  });
+
   it("cancels the machine when the client leaves", async () => {
     const at = await scene();
     const machine = await join(at);
@@ -255,12 +355,27 @@ describe("POST /v1/responses", () => {
     expect(await machine.next("cancel")).toMatchObject({ request_id: request["request_id"] });
   });
 
+  it.each(["required", { type: "function", name: "look" }])(
+    "refuses the choice of a tool where there is none: %j",
+    async (tool_choice) => {
+      const response = await post(await scene(), { input: "hi", tool_choice });
+      expect(await errorOf(response)).toMatchObject({
+        status: 400,
+        code: "invalid_request",
+        param: "tool_choice",
+      });
+    },
+  );
+
   it("refuses by name what would need kept state or tools of its own", async () => {
     const at = await scene();
     for (const [fields, param] of [
       [{ previous_response_id: "resp_1" }, "previous_response_id"],
       [{ background: true }, "background"],
       [{ tools: [{ type: "web_search" }] }, "tools[0].type"],
+      [{ tools: [{ type: "function", name: "look" }], tool_choice: { type: "web_search" } }, "tool_choice"],
+      [{ top_logprobs: 2 }, "top_logprobs"],
+      [{ include: ["reasoning.encrypted_content", "message.output_text.logprobs"] }, "include[1]"],
     ] as const) {
       const response = await post(at, { input: "hi", ...fields });
       expect(response.status).toBe(400);
@@ -277,7 +392,7 @@ async function translated(pieces: readonly Uint8Array[]): Promise<string> {
     },
   });
   const chat = new Response(body, { headers: { "content-type": "text/event-stream" } });
-  const translator = new ResponsesTranslator("1", 0, { model: "m", input: "hi" });
+  const translator = new ResponsesTranslator("1", { model: "m", input: "hi" }, () => 0);
   return (await translateAnswer(chat, translator)).text();
 }
 

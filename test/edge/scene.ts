@@ -142,15 +142,25 @@ export async function until(isTrue: () => boolean | Promise<boolean>): Promise<v
 }
 
 /** Until the end of the test, time passes only when the test says so. */
-export function stopClock(): void {
+export async function stopClock({ fleetTicks = false } = {}): Promise<void> {
+  isFleetStill = !fleetTicks;
+  await stillFleet();
   vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
 }
 
+let isFleetStill = false;
+
+/** The platform's clock goes on, and a tick would make other pools set timers that then fire inside the object under test. */
+async function stillFleet(): Promise<void> {
+  if (isFleetStill) await runInDurableObject(fleet(), (_, { storage }) => storage.deleteAlarm());
+}
+
 /** Lets time pass while the clock stands. Timers fire inside the object, where its own would. */
-export function advanceClock(
+export async function advanceClock(
   stub: DurableObjectStub<Fleet> | DurableObjectStub<ModelPool>,
   ms: number,
 ): Promise<void> {
+  await stillFleet();
   return runInDurableObject<DurableObject, void>(stub, () => {
     vi.advanceTimersByTime(ms);
   });

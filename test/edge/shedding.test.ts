@@ -38,7 +38,7 @@ describe("[C8] every API is shed alike, streamed or not:", () => {
   it("429 queue_timeout", async () => {
     const at = await scene({ max_concurrency: 1 });
     const machine = await join(at);
-    stopClock();
+    await stopClock();
     const busy = new AbortController();
     void ask(at, 0, false, busy.signal).catch(() => undefined);
     await machine.next("inference_request");

@@ -3,13 +3,10 @@ import { once } from "node:events";
 import { APIError } from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { LONG_GRAMMAR } from "./questions.ts";
 import { Stack, until } from "./stack.ts";
 
 /** Real processes, real sockets, real models, the official client. */
-
-/** About 400 tokens: long enough to be cut in the middle. */
-const LONG =
-  "root ::= part part part part part part part part part part part part\npart ::= [a-zA-Z ,.;:!?'\\n-]{100}";
 
 const who = [{ role: "user" as const, content: "Who are you?" }];
 
@@ -30,9 +27,12 @@ afterAll(() => stack.stop());
 function longStream(signal?: AbortSignal) {
   return stack
     .client()
-    .chat.completions.create({ model: "tiny-bard", messages: who, stream: true, grammar: LONG } as never, {
-      signal: signal ?? null,
-    }) as unknown as Promise<
+    .chat.completions.create(
+      { model: "tiny-bard", messages: who, stream: true, grammar: LONG_GRAMMAR } as never,
+      {
+        signal: signal ?? null,
+      },
+    ) as unknown as Promise<
     AsyncIterable<{ choices: { delta: { content?: string }; finish_reason: string | null }[] }>
   >;
 }

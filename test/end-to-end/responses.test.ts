@@ -1,13 +1,10 @@
 import { APIError } from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { LONG_GRAMMAR } from "./questions.ts";
 import { Stack } from "./stack.ts";
 
 /** The Responses and the legacy Completions API through real processes, a real model and the official client. */
-
-/** About 400 tokens: long enough to be cut in the middle. */
-const LONG =
-  "root ::= part part part part part part part part part part part part\npart ::= [a-zA-Z ,.;:!?'\\n-]{100}";
 
 /** Sampled, but always the same. The seed is our engine's, not of this API. */
 const sampled = { model: "tiny-bard", temperature: 0.7, top_p: 0.9, seed: 7 };
@@ -121,7 +118,7 @@ describe("the official client's responses", () => {
 
   it("[F7] free the slot when the client goes away half way", async () => {
     const abort = new AbortController();
-    const body = { model: "tiny-bard", input: "Who are you?", stream: true as const, grammar: LONG };
+    const body = { model: "tiny-bard", input: "Who are you?", stream: true as const, grammar: LONG_GRAMMAR };
     const stream = await stack.client().responses.create(body, { signal: abort.signal });
     for await (const event of stream) if (event.type === "response.output_text.delta") break;
     abort.abort();

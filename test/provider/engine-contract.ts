@@ -374,6 +374,16 @@ export function describeEngineContract(
             ],
           },
         ],
+        [
+          "tool_calls",
+          {
+            messages: [
+              { role: "user", content: "x" },
+              { role: "assistant", tool_calls: [{ id: "c", function: { name: "look", arguments: "{}" } }] },
+              { role: "user", content: "y" },
+            ],
+          },
+        ],
         ["temperature", { ...hello(), temperature: 3 }],
         ["max_tokens", { ...hello(), max_tokens: 0 }],
         ["stop", { ...hello(), stop: ["a", "b", "c", "d", "e"] }],
@@ -396,6 +406,10 @@ export function describeEngineContract(
       it.each<[string, Body]>([
         ["n", { ...hello(), n: 2 }],
         ["logprobs", { ...hello(), logprobs: true }],
+        ["top_logprobs", { ...hello(), top_logprobs: 2 }],
+        ["logit_bias", { ...hello(), logit_bias: { "5": 1 } }],
+        ["modalities", { ...hello(), modalities: ["text", "audio"] }],
+        ["functions", { ...hello(), functions: [{ name: "look" }] }],
         [
           "image_url",
           { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }] },

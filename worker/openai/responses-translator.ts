@@ -37,6 +37,7 @@ const DELTA = {
 export class ResponsesTranslator implements Translator {
   readonly #id: string;
   readonly #base: object;
+  readonly #nowS: () => number;
   readonly #items: OutputItem[] = [];
   /** The open calls by their index in chat. */
   readonly #calls = new Map<number, OutputItem>();
@@ -46,9 +47,11 @@ export class ResponsesTranslator implements Translator {
   #finishReason = "stop";
   #usage: ChatUsage | null = null;
 
-  constructor(id: string, createdAt: number, request: ResponsesRequest) {
+  /** @param nowS the clock, in seconds since the Unix epoch. */
+  constructor(id: string, request: ResponsesRequest, nowS: () => number) {
     this.#id = id;
-    this.#base = describe(`resp_${id}`, createdAt, request);
+    this.#base = describe(`resp_${id}`, nowS(), request);
+    this.#nowS = nowS;
   }
 
   whole({ choices, usage = null }: ChatCompletion): object {
@@ -186,6 +189,7 @@ export class ResponsesTranslator implements Translator {
     return {
       ...this.#base,
       status,
+      completed_at: status === "completed" ? this.#nowS() : null,
       incomplete_details: status === "incomplete" ? { reason } : null,
       output: this.#items.flatMap(({ done }) => done ?? []),
       usage: this.#usage === null ? null : encodeUsage(this.#usage),
@@ -199,6 +203,7 @@ export class ResponsesTranslator implements Translator {
   }
 }
 
+/** What a response says of its request. Every field is there, whatever was asked: some clients insist on each. */
 function describe(id: string, createdAt: number, request: ResponsesRequest): object {
   return {
     id,
@@ -206,21 +211,38 @@ function describe(id: string, createdAt: number, request: ResponsesRequest): obj
     created_at: createdAt,
     background: false,
     error: null,
+    frequency_penalty: request.frequency_penalty ?? 0,
     instructions: request.instructions ?? null,
     max_output_tokens: request.max_output_tokens ?? null,
+    max_tool_calls: request.max_tool_calls ?? null,
     metadata: request.metadata ?? {},
     model: request.model,
     parallel_tool_calls: request.parallel_tool_calls ?? true,
+    presence_penalty: request.presence_penalty ?? 0,
     previous_response_id: null,
+    prompt_cache_key: request.prompt_cache_key ?? null,
     reasoning: { effort: request.reasoning?.effort ?? null, summary: null },
+    safety_identifier: request.safety_identifier ?? null,
+    service_tier: "default",
     store: false,
     temperature: request.temperature ?? 1,
-    text: { format: request.text?.format ?? { type: "text" } },
+    text: { format: describeFormat(request.text?.format) },
     tool_choice: request.tool_choice ?? "auto",
-    tools: request.tools ?? [],
+    tools: (request.tools ?? []).map((tool) => ({
+      description: null,
+      parameters: null,
+      strict: null,
+      ...tool,
+    })),
+    top_logprobs: 0,
     top_p: request.top_p ?? 1,
     truncation: "disabled",
   };
+}
+
+function describeFormat(format: NonNullable<ResponsesRequest["text"]>["format"]): object {
+  if (format == null) return { type: "text" };
+  return format.type === "json_schema" ? { description: null, strict: false, ...format } : format;
 }
 
 function place({ kind, id, index }: OutputItem): object {

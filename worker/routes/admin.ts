@@ -13,13 +13,12 @@ import { HttpError } from "../http-error.ts";
 import { validate } from "../openai/validate.ts";
 import { createSecret, deleteSecret } from "../secrets.ts";
 import { flags } from "./flags.ts";
+import { keys, label, unknownId } from "./keys.ts";
 import { machines } from "./machines.ts";
+import { placement } from "./placement.ts";
 
 /** The operators' API under `/v1/admin`: catalog, flags, machines, API keys, provider tokens, usage. */
 
-const label = z
-  .string()
-  .regex(/^[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?$/, "1 to 128 printable characters");
 const newSecretSchema = z.strictObject({ owner: label, name: label });
 
 /** Usage is asked for by the day: one to as many as are kept. */
@@ -32,6 +31,8 @@ export const admin = new Hono<AppEnv>()
   .use(requireAdmin)
   .route("/flags", flags)
   .route("/machines", machines)
+  .route("/placement", placement)
+  .route("/keys", keys)
   .get("/utilization", async (context) => context.json(await fleetStub(context.env).utilization()))
   .get("/catalog", async (context) => context.json((await readCatalog(context.env)).entries))
   .put("/catalog", async (context) => {
@@ -43,16 +44,6 @@ export const admin = new Hono<AppEnv>()
     const version = await fleetStub(context.env).setCatalog(JSON.stringify(parsed.catalog.entries));
     catalogStore.adopt(parsed.catalog, version, Date.now());
     return context.json(parsed.catalog.entries);
-  })
-  .post("/keys", async (context) => {
-    const { owner, name } = validate(newSecretSchema, (await readJsonBody(context.req.raw)).json);
-    const { id, secret } = await createSecret(context.env.KEYS, "key", owner, name, Date.now());
-    return context.json({ id, key: secret }, 201);
-  })
-  .delete("/keys/:id", async (context) => {
-    const id = context.req.param("id");
-    if (!(await deleteSecret(context.env.KEYS, "key", id))) throw unknownId(id);
-    return context.json({ id, deleted: true });
   })
   .post("/provider-tokens", async (context) => {
     const { owner, name } = validate(newSecretSchema, (await readJsonBody(context.req.raw)).json);
@@ -114,7 +105,3 @@ export const admin = new Hono<AppEnv>()
     );
     return context.json({ usage: usage.flat() });
   });
-
-function unknownId(id: string): HttpError {
-  return new HttpError({ code: "not_found", message: `there is no record with the id "${id}"` });
-}

@@ -1,12 +1,16 @@
-import { REQUEST_DEADLINE_MS } from "../../core/limits.ts";
+import { BYTES_PER_TOKEN, REQUEST_DEADLINE_MS } from "../../core/limits.ts";
 import { prefixOf } from "../../core/prefix.ts";
+import type { Reservation } from "../../core/rate-limit.ts";
+import type { PoolCall } from "../../durable-objects/pool-call.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext } from "../context.ts";
+import { heedVerdict, refuseAtEdge } from "../edge-refusals.ts";
 import { HttpError } from "../http-error.ts";
 import { chatRequestSchema, checkChatRequest } from "../openai/chat-request.ts";
 import { validate } from "../openai/validate.ts";
 import { callOwnMachines, readRouteWish, ROUTE_HEADER } from "../owner-routes.ts";
 import { callPool } from "../pool-client.ts";
+import { giveBack, withinLimits } from "../rate-limit.ts";
 
 /**
  * The one way from a route to a pool: checks a chat request and sends it.
@@ -24,8 +28,8 @@ export async function askChat(
   if (problem !== null) throw new HttpError({ code: "invalid_request", ...problem });
   const wish = readRouteWish(context.req.header(ROUTE_HEADER));
   const model = await requireModel(context.env, request.model);
-  const { id: keyId, owner } = context.get("key");
-  const call = {
+  const { id: keyId, owner, priority } = context.get("key");
+  const callWith = (reservation: Reservation | null): PoolCall => ({
     requestId: context.get("requestId"),
     echoedId: context.get("echoedId"),
     endpoint: "/v1/chat/completions",
@@ -34,12 +38,26 @@ export async function askChat(
     prefix: prefixOf(request),
     stream: request.stream === true,
     keyId,
-    priority: "normal" as const,
+    reservation,
+    priority,
     slotsPerMachine: model.max_concurrency,
     contextLength: model.context_length,
     arrivedAt,
     deadlineAt: arrivedAt + REQUEST_DEADLINE_MS,
+  });
+  const question = {
+    promptTokens: Math.ceil(text.length / BYTES_PER_TOKEN),
+    answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
   };
-  if (wish === "public") return callPool(context.env, model.id, call, text);
-  return callOwnMachines(context.env, owner, wish, call, text);
+  return withinLimits(context, question, async (reservation) => {
+    const call = callWith(reservation);
+    if (wish !== "public") {
+      return heedVerdict(context, model.id, await callOwnMachines(context.env, owner, wish, call, text));
+    }
+    const refusal = refuseAtEdge(context, model.id, question.promptTokens);
+    if (refusal === null)
+      return heedVerdict(context, model.id, await callPool(context.env, model.id, call, text));
+    if (reservation !== null) giveBack(context, reservation);
+    return refusal;
+  });
 }

@@ -18,7 +18,13 @@ export const responses = new Hono<AppEnv>()
     const request = validate(responsesRequestSchema, json);
     const answer = await askChat(context, now, JSON.parse(JSON.stringify(responsesToChat(request))));
     const id = context.get("requestId").replace(/^req_/, "");
-    return translateAnswer(answer, new ResponsesTranslator(id, Math.floor(now / 1000), request));
+    return translateAnswer(answer, new ResponsesTranslator(id, request, nowS));
+  })
+  .post("/compact", requireApiKey, () => {
+    throw new HttpError({
+      code: "unsupported",
+      message: "conversations are not compacted here; send them whole",
+    });
   })
   .get("/:id", requireApiKey, notKept)
   .delete("/:id", requireApiKey, notKept);
@@ -27,3 +33,5 @@ function notKept(context: AppContext): never {
   const id = context.req.param("id") ?? "";
   throw new HttpError({ code: "not_found", message: `responses are not stored, so there is no ${id}` });
 }
+
+const nowS = (): number => Math.floor(Date.now() / 1000);

@@ -53,6 +53,8 @@ const paramsSchema = z.object({
   grammar: z.string().max(MAX_GRAMMAR_CHARS).nullish(),
   n: z.int().nullish(),
   logprobs: z.boolean().nullish(),
+  top_logprobs: z.int().nullish(),
+  modalities: z.array(z.string()).nullish(),
   logit_bias: z.record(z.string(), z.number()).nullish(),
 });
 
@@ -63,6 +65,9 @@ export function parseParams(body: Readonly<Record<string, unknown>>): ChatParams
   const fields = parsed.data;
   if ((fields.n ?? 1) !== 1) throw unsupported("n: only one choice per request is supported");
   if (fields.logprobs === true) throw unsupported("logprobs: log probabilities are not supported");
+  if ((fields.top_logprobs ?? 0) > 0) throw unsupported("top_logprobs: log probabilities are not supported");
+  if (fields.modalities?.some((one) => one !== "text") === true)
+    throw unsupported("modalities: only text is supported");
   if (Object.keys(fields.logit_bias ?? {}).length > 0) throw unsupported("logit_bias: is not supported");
   return {
     // The newer name wins where a client sends both.

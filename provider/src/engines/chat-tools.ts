@@ -43,6 +43,8 @@ const formSchema = z.object({
     )
     .nullish(),
   parallel_tool_calls: z.boolean().nullish(),
+  /** What came before `tools`. To ignore it would give a caller text where it waits for a call. */
+  functions: z.array(z.unknown()).nullish(),
   response_format: z
     .discriminatedUnion("type", [
       z.object({ type: z.literal("text") }),
@@ -69,6 +71,8 @@ export function parseAnswerForm(body: Readonly<Record<string, unknown>>): Answer
   const parsed = formSchema.safeParse(body);
   if (!parsed.success) throw invalidRequest(describeIssue("", parsed.error).replace(/^\./, ""));
   const form = parsed.data;
+  if ((form.functions ?? []).length > 0)
+    throw unsupported("functions: are not supported any more; send tools");
   const json = jsonForm(form);
   const tools = form.tool_choice === "none" ? [] : parseTools(form);
   if (tools.length === 0) {

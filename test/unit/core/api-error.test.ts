@@ -70,7 +70,7 @@ describe("an error", () => {
     expect(holds(250, true)).toEqual(["250", "key"]);
   });
 
-  it("in a stream is one event, whatever its message contains", () => {
+  it("in a stream is one event, for SDKs and for aggregators, whatever its message contains", () => {
     const event = encodeErrorEvent({ code: "provider_error", message: 'line\n\ndata: [DONE]\n"' });
     expect(event).toMatch(/^data: [^\n]*\n\n$/);
     expect(JSON.parse(event.slice(6))).toEqual({
@@ -80,6 +80,8 @@ describe("an error", () => {
         code: "provider_error",
         param: null,
       },
+      object: "chat.completion.chunk",
+      choices: [{ index: 0, delta: { content: "" }, finish_reason: "error" }],
     });
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { flagProblem, readFlags, type FlagName } from "../../../core/flags.ts";
 import { FlagBook } from "../../../core/fleet/settings.ts";
 import { compareVersions } from "../../../core/semver.ts";
-import { MemoryFleetStore } from "./fleet/fleet-scene.ts";
+import { MemoryFleetStore } from "../../../simulator/handover/stores.ts";
 
 describe("a flag", () => {
   it.each<[FlagName, string]>([

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { readFlags } from "../../../../core/flags.ts";
 import { explain } from "../../../../core/fleet/explain.ts";
-import type { FleetView } from "../../../../core/fleet/fleet-view.ts";
+import { sightingsIn, type FleetView } from "../../../../core/fleet/fleet-view.ts";
 import { utilization } from "../../../../core/fleet/utilization.ts";
 import type { GateReason } from "../../../../core/pool/gate.ts";
 import type { PoolMachineReport } from "../../../../core/pool/report.ts";
@@ -15,19 +15,12 @@ function viewOf(
   scene: FleetScene,
   reports: Readonly<Record<string, readonly PoolMachineReport[]>>,
 ): FleetView {
-  return {
-    now: scene.now,
-    machines: [...scene.core.machines()],
-    intents: new Map([...scene.core.handover.intents()].map((intent) => [intent.machineId, intent])),
-    reports: new Map([A, B].map((pool) => [pool, aReport(pool, reports[pool] ?? [])])),
-    cooldowns: scene.store.cooldowns(),
-    switches: scene.store.switches(9),
-    models: [A, B],
-  };
+  const told = new Map([A, B].map((pool) => [pool, aReport(pool, reports[pool] ?? [])]));
+  return { ...scene.core.ownView(scene.now), models: [A, B], reports: told, sightings: sightingsIn(told) };
 }
 
 function why(scene: FleetScene, reports: Readonly<Record<string, readonly PoolMachineReport[]>>) {
-  const machine = scene.core.machine(MAC);
+  const machine = scene.core.directory.get(MAC);
   if (machine === null) throw new Error("the machine has not registered");
   return explain(viewOf(scene, reports), machine, flags);
 }
@@ -133,7 +126,7 @@ describe("why a machine is idle", () => {
 
 describe("[C20] the report", () => {
   const reportOf = (scene: FleetScene, reports: Readonly<Record<string, readonly PoolMachineReport[]>>) =>
-    utilization(viewOf(scene, reports), flags).model_pools;
+    utilization(viewOf(scene, reports), flags, null).model_pools;
 
   it("counts a machine that was never managed in each pool where a request could reach it", () => {
     const { pools, machines } = reportOf(joined(), { a: [aMachineReport()], b: [aMachineReport()] });

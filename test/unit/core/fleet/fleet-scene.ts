@@ -1,25 +1,11 @@
 import { parseCatalog } from "../../../../core/catalog.ts";
 import { ControlPlane, type DialVerdict } from "../../../../core/fleet/control-plane.ts";
-import type {
-  Cooldown,
-  FleetStore,
-  Intent,
-  Machine,
-  Membership,
-  Switch,
-} from "../../../../core/fleet/machine.ts";
-import type { FlagState, FlagStore } from "../../../../core/fleet/settings.ts";
 import type { Admission } from "../../../../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../../../../core/pool/calls.ts";
 import type { RecordMode } from "../../../../core/pool/record.ts";
 import type { PoolMachineReport, PoolReport } from "../../../../core/pool/report.ts";
-import {
-  epochSchema,
-  machineIdSchema,
-  modelIdSchema,
-  type MachineId,
-  type ModelId,
-} from "../../../../protocol/ids.ts";
+import { epochSchema, machineIdSchema, modelIdSchema, type ModelId } from "../../../../protocol/ids.ts";
+import { MemoryFleetStore, MemoryPlacementStore } from "../../../../simulator/handover/stores.ts";
 
 /** The control plane with pools that answer what the test says, and a store that outlives it. */
 
@@ -35,38 +21,10 @@ export interface Made {
   readonly call: PoolCall;
 }
 
-export class MemoryFleetStore implements FleetStore, FlagStore {
-  readonly #machines = new Map<string, Machine>();
-  readonly #memberships = new Map<string, Membership>();
-  readonly #intents = new Map<string, Intent>();
-  readonly #cooldowns = new Map<string, Cooldown>();
-  readonly #switches: Switch[] = [];
-  readonly #flags = new Map<string, FlagState>();
-  #version = 0;
-
-  machines = () => [...this.#machines.values()];
-  saveMachine = (machine: Machine) => void this.#machines.set(machine.machineId, machine);
-  memberships = () => [...this.#memberships.values()];
-  saveMembership = (row: Membership) => void this.#memberships.set(`${row.machineId} ${row.pool}`, row);
-  removeMembership = (id: MachineId, pool: string) => void this.#memberships.delete(`${id} ${pool}`);
-  intents = () => [...this.#intents.values()];
-  saveIntent = (intent: Intent) => void this.#intents.set(intent.machineId, intent);
-  cooldowns = () => [...this.#cooldowns.values()];
-  saveCooldown = (row: Cooldown) => void this.#cooldowns.set(`${row.machineId} ${row.model}`, row);
-  removeCooldown = (id: MachineId, model: ModelId) => void this.#cooldowns.delete(`${id} ${model}`);
-  addSwitch = (entry: Switch) => void this.#switches.unshift(entry);
-  switches = (limit: number) => this.#switches.slice(0, limit);
-  flags = () => [...this.#flags.values()];
-  flagsVersion = () => this.#version;
-  saveFlag = (state: FlagState, version: number) => {
-    this.#flags.set(state.name, state);
-    this.#version = version;
-  };
-}
-
 export class FleetScene {
   now = START_AT;
   readonly store = new MemoryFleetStore();
+  readonly plans = new MemoryPlacementStore();
   readonly revoked = new Set<string>();
   /** Calls that nobody has looked at yet. */
   readonly #calls: Made[] = [];
@@ -176,13 +134,14 @@ export class FleetScene {
       callPool: (pool, call) => this.#calls.push({ pool, call }),
       isRevoked: (tokenId) => this.revoked.has(tokenId),
       store: this.store,
+      plans: this.plans,
       newestProvider: "0.10.0",
     });
     const parsed = parseCatalog(
       [A, B, C].map((id) => ({ id, context_length: 1, size_gb: 1, min_ram_gb: id === C ? 128 : 2 })),
     );
     if (!parsed.ok) throw new Error(parsed.message);
-    core.setCatalog(parsed.catalog);
+    core.directory.catalog = parsed.catalog;
     return core;
   }
 }
@@ -196,6 +155,7 @@ export function aMachineReport(fields: Partial<PoolMachineReport> = {}): PoolMac
     maxConcurrency: 2,
     decodeTps: null,
     prefillTps: null,
+    speed: null,
     blockedBy: null,
     loaded: true,
     inFlight: 0,
@@ -205,9 +165,15 @@ export function aMachineReport(fields: Partial<PoolMachineReport> = {}): PoolMac
   };
 }
 
-export function aReport(model: string, machines: readonly PoolMachineReport[]): PoolReport {
+export const NO_DEMAND = { arrivals: 0, good: 0, answered: 0, promptTokens: 0, completionTokens: 0 };
+
+export function aReport(
+  model: string,
+  machines: readonly PoolMachineReport[],
+  demand: PoolReport["demand"] = NO_DEMAND,
+): PoolReport {
   const ignored = { records: 0, messages: 0, statuses: 0, unknownTypes: 0 };
-  return { model, machines, inFlight: 0, queued: 0, settingsVersion: 0, ignored };
+  return { model, machines, inFlight: 0, queued: 0, demand, settingsVersion: 0, ignored };
 }
 
 function replyTo(call: PoolCall): PoolReply {

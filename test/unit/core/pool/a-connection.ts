@@ -8,6 +8,7 @@ export function aConnection(fields: Partial<Registration> | null = {}, machineId
   const registration: Registration = {
     sessionId: "s",
     version: null,
+    chip: "Apple M3 Ultra",
     privateOnly: false,
     advertises: true,
     decodeTps: null,

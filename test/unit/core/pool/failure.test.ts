@@ -3,8 +3,7 @@ import { describe, expect, it } from "vitest";
 import { classifyProviderError, providerFault, SOCKET_LOST } from "../../../../core/pool/failure.ts";
 import { CAPACITY_CODES, type ErrorClass } from "../../../../protocol/upstream.ts";
 
-function classify(errorClass: ErrorClass, code: string) {
-  const message = "what the engine said";
+function classify(errorClass: ErrorClass, code: string, message = "what the engine said") {
   return classifyProviderError(
     { type: "inference_error", request_id: "req_1", stream: 1, class: errorClass, code, message },
     false,
@@ -21,17 +20,32 @@ describe("[F15] the one classifier", () => {
   });
 
   it.each([
-    ["context_length_exceeded", "context_length_exceeded"],
-    ["unsupported", "unsupported"],
-    ["bad_grammar", "invalid_request"],
+    ["context_length_exceeded", "context_length_exceeded", "messages"],
+    ["unsupported", "unsupported", undefined],
+    ["bad_grammar", "invalid_request", undefined],
     // Codes of ours that a provider must not be able to choose.
-    ["internal", "invalid_request"],
-    ["queue_full", "invalid_request"],
-  ])("gives client/%s back as %s, in the engine's words, and tries no other machine", (code, told) => {
+    ["internal", "invalid_request", undefined],
+    ["queue_full", "invalid_request", undefined],
+  ])("gives client/%s back as %s, in the engine's words, and tries no other machine", (code, told, param) => {
     expect(classify("client", code)).toEqual({
-      error: { code: told, message: "what the engine said" },
+      error: { code: told, message: "what the engine said", param },
       retriable: false,
       blamesMachine: false,
+    });
+  });
+
+  it.each([
+    ["logit_bias: is not supported", "logit_bias"],
+    ["messages[2].content[0].text: is too long", "messages[2].content[0].text"],
+    ["response_format.json_schema: has no name", "response_format.json_schema"],
+    ["something is wrong: no idea", undefined],
+    ["Error: no idea", undefined],
+    ["n:1", undefined],
+  ])("finds the field that the engine names first: %s", (message, param) => {
+    expect(classify("client", "invalid_request", message).error).toEqual({
+      code: "invalid_request",
+      message,
+      param,
     });
   });
 

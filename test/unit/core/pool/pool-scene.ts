@@ -1,6 +1,7 @@
 import type { Admission } from "../../../../core/pool/admission.ts";
 import type { Connection, ConnectionState } from "../../../../core/pool/connection.ts";
 import { EMPTY_LEDGER } from "../../../../core/pool/ledger.ts";
+import type { RequestOutcome } from "../../../../core/pool/outcome.ts";
 import type { OwnerRoute } from "../../../../core/pool/owner-route.ts";
 import { Pool, type PoolNews } from "../../../../core/pool/pool.ts";
 import type { Priority } from "../../../../core/pool/priority.ts";
@@ -81,6 +82,8 @@ export class PoolScene {
   readonly news: PoolNews[] = [];
   /** What it has written down, as a later life of it finds it. */
   readonly records: Map<string, PoolRecord>;
+  /** What it has said of requests that have ended. */
+  readonly ended: RequestOutcome[] = [];
   /** How often it has asked the fleet for the supply. */
   supplyQuestions = 0;
   readonly #settings: PoolSettings;
@@ -104,6 +107,7 @@ export class PoolScene {
         askFleet: (connection) => this.questions.push(connection),
         tellFleet: (news) => this.news.push(news),
         askSupply: () => (this.supplyQuestions += 1),
+        ended: (outcome) => this.ended.push(outcome),
         records: {
           all: () => [...records.values()],
           put: (record) => records.set(record.machineId, record),
@@ -209,6 +213,7 @@ export class PoolScene {
       stream: fields.stream ?? true,
       keyId: fields.keyId ?? "key",
       priority: fields.priority ?? "normal",
+      reservation: null,
       slotsPerMachine: fields.slots ?? 4,
       contextLength: fields.contextLength ?? 100_000,
       model: fields.model ?? MODEL,

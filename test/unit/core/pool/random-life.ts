@@ -346,6 +346,7 @@ export class RandomLife {
       keyId: `key-${key}`,
       priority: PRIORITIES[key] ?? "normal",
       slotsPerMachine: SLOTS,
+      reservation: null,
       contextLength: 8192,
       model: MODEL,
       owner: null,

@@ -1,0 +1,67 @@
+import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
+
+/** What clients may know of the pools, in the shape of `GET /v1/models/capacity`: nothing of machines or owners. */
+
+export interface Capacity {
+  readonly at: number;
+  readonly models: readonly ModelCapacity[];
+}
+
+/** Null is what is not known, because the pool has not answered. */
+export interface ModelCapacity {
+  readonly id: string;
+  /** Machines that requests could be routed to, busy or not. */
+  readonly serving: number | null;
+  readonly free_slots: number | null;
+  /** No machine serves it: a request would be refused and not queued. */
+  readonly exhausted: boolean | null;
+  readonly queued: number | null;
+  /** Machines on their way to it. */
+  readonly loading: number;
+  /** Until the first of those should serve, by how far its load is; null if none says. */
+  readonly eta_s: number | null;
+}
+
+/** @param asked the pools that were asked. The others have no machine, so there is nothing to ask. */
+export function capacity(view: FleetView, asked: ReadonlySet<string>): Capacity {
+  const machines = view.machines.map((machine) => viewMachine(view, machine));
+  return { at: view.now, models: view.models.map((model) => modelCapacity(view, machines, model, asked)) };
+}
+
+function modelCapacity(
+  view: FleetView,
+  machines: readonly MachineView[],
+  id: string,
+  asked: ReadonlySet<string>,
+): ModelCapacity {
+  const coming = machines.filter(({ intent, state }) => intent?.model === id && isComing(state));
+  const etas = coming.map((machine) => etaS(machine, view.now)).filter((eta) => eta !== null);
+  const way = { loading: coming.length, eta_s: etas.length === 0 ? null : Math.min(...etas) };
+  const report = view.reports.get(id);
+  if (report === undefined) {
+    return asked.has(id)
+      ? { id, serving: null, free_slots: null, exhausted: null, queued: null, ...way }
+      : { id, serving: 0, free_slots: 0, exhausted: true, queued: 0, ...way };
+  }
+  const routable = report.machines.filter(({ blockedBy }) => blockedBy === null);
+  return {
+    id,
+    serving: routable.length,
+    free_slots: routable.reduce((sum, { freeSlots }) => sum + freeSlots, 0),
+    exhausted: routable.length === 0,
+    queued: report.queued,
+    ...way,
+  };
+}
+
+function isComing(state: MachineView["state"]): boolean {
+  return state === "expected" || state === "draining" || state === "loading";
+}
+
+/** The rest of a load takes as long as the part that is done did, in proportion. */
+function etaS({ state, home }: MachineView, now: number): number | null {
+  const record = home?.record;
+  if (state !== "loading" || record == null || record.progress <= 0) return null;
+  const elapsedMs = Math.max(0, now - record.since);
+  return Math.ceil((elapsedMs * (1 - Math.min(1, record.progress))) / record.progress / 1000);
+}

@@ -1,0 +1,66 @@
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import { poolsFor, type Catalog, type CatalogEntry } from "../catalog.ts";
+import type { Flags } from "../flags.ts";
+import type { Supply } from "../pool/settings.ts";
+import { unmanageableBecause, type FleetStore, type Machine } from "./machine.ts";
+
+/** Every machine that has ever registered, and the catalog: who could serve what. */
+export class Directory {
+  readonly #store: FleetStore;
+  readonly #machines = new Map<MachineId, Machine>();
+  /** In force; null before the first one was read. Machines learn at the next tick which pools they should be in. */
+  catalog: Catalog | null = null;
+
+  constructor(store: FleetStore) {
+    this.#store = store;
+    for (const machine of store.machines()) this.#machines.set(machine.machineId, machine);
+  }
+
+  get(machineId: MachineId): Machine | null {
+    return this.#machines.get(machineId) ?? null;
+  }
+
+  all(): Iterable<Machine> {
+    return this.#machines.values();
+  }
+
+  save(machine: Machine): void {
+    this.#machines.set(machine.machineId, machine);
+    this.#store.saveMachine(machine);
+  }
+
+  /** What a machine says of itself, not yet worth a write: the caller decides on the pools first. */
+  note(machine: Machine): void {
+    this.#machines.set(machine.machineId, machine);
+  }
+
+  entry(modelId: string): CatalogEntry | undefined {
+    return this.catalog?.find(modelId);
+  }
+
+  /** Pools an unmanaged machine should hold a socket to. Without a catalog nobody is sent away from where it is. */
+  poolsOf(machineId: MachineId): readonly ModelId[] {
+    const machine = this.get(machineId);
+    if (machine === null) return [];
+    return this.catalog === null ? machine.pools : poolsFor(this.catalog, modelIds(machine));
+  }
+
+  /** How many machines have the model or could hold it (H23). */
+  supply(modelId: string, flags: Flags, now: number): Supply {
+    const entry = this.entry(modelId);
+    let have = 0;
+    let couldHold = 0;
+    for (const machine of this.#machines.values()) {
+      const has = modelIds(machine).some((id) => id === modelId);
+      if (has) have += 1;
+      const isEligible = unmanageableBecause(machine, flags) === null;
+      const fits = entry !== undefined && machine.hardware.memory_gb >= entry.min_ram_gb;
+      if (has || (isEligible && fits)) couldHold += 1;
+    }
+    return { have, couldHold, at: now };
+  }
+}
+
+export function modelIds({ models }: Machine): ModelId[] {
+  return models.map(({ id }) => id);
+}

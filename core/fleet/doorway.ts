@@ -1,0 +1,71 @@
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import type { Register } from "../../protocol/upstream.ts";
+import { PROTOCOL_VERSION } from "../../protocol/version.ts";
+import type { ApiError } from "../api-error.ts";
+import { DialRate } from "../dial-rate.ts";
+import type { Flags } from "../flags.ts";
+import type { AdmissionClose } from "../pool/admission.ts";
+import type { Identity } from "../pool/connection.ts";
+import { compareVersions } from "../semver.ts";
+import type { Directory } from "./directory.ts";
+
+/** Who may dial and who may register: tokens, owners, keys, versions, and how often (H22). */
+
+export type Dialer = Pick<Identity, "machineId" | "owner" | "tokenId">;
+
+export interface DoorwayPorts {
+  isRevoked(tokenId: string): boolean;
+  flags(): Flags;
+}
+
+export class Doorway {
+  readonly #directory: Directory;
+  readonly #ports: DoorwayPorts;
+  readonly #dials = new DialRate();
+  /** Of each machine that has registered since this object woke: its newest process, and when its socket came. */
+  readonly #newestSession = new Map<MachineId, { readonly sessionId: string; readonly acceptedAt: number }>();
+
+  constructor(directory: Directory, ports: DoorwayPorts) {
+    this.#directory = directory;
+    this.#ports = ports;
+  }
+
+  mayNotDial({ machineId, owner, tokenId }: Dialer): ApiError | null {
+    const refuse = (message: string): ApiError => ({ code: "machine_not_allowed", message });
+    if (this.#ports.isRevoked(tokenId)) return refuse("this provider token was revoked; ask for a new one");
+    const known = this.#directory.get(machineId);
+    if (known === null) return null;
+    if (known.owner !== owner) {
+      return refuse(`machine id "${machineId}" belongs to another owner; choose another with --machine-id`);
+    }
+    return known.isQuarantined ? refuse(`machine "${machineId}" is quarantined; ask the operator`) : null;
+  }
+
+  /** Counts a dial. @returns an error if there were too many within a minute. */
+  isTooOften(machineId: MachineId, pool: ModelId, now: number): ApiError | null {
+    const retryAfterS = this.#dials.admit(`${machineId} ${pool}`, now);
+    if (retryAfterS === null) return null;
+    return { code: "slow_down", message: "too many dials within a minute", retryAfterS };
+  }
+
+  mayNotRegister(identity: Identity, register: Register): AdmissionClose | null {
+    if (this.mayNotDial(identity) !== null) return "notAllowed";
+    const known = this.#directory.get(identity.machineId);
+    if (known !== null && known.publicKey !== register.public_key) return "foreignKey";
+    if (register.protocol < PROTOCOL_VERSION) return "tooOld";
+    if (register.protocol > PROTOCOL_VERSION) return "badMessage";
+    const least = this.#ports.flags().min_provider_version;
+    if (least !== "none" && compareVersions(register.version ?? null, least) < 0) return "tooOld";
+    // Word of a process that has ended since, on a socket that has: it must not overwrite what the next one said.
+    return this.#isOutdated(identity, register) ? "restart" : null;
+  }
+
+  #isOutdated({ machineId, acceptedAt }: Identity, register: Register): boolean {
+    const newest = this.#newestSession.get(machineId);
+    if (newest !== undefined && newest.sessionId !== register.session_id && acceptedAt < newest.acceptedAt) {
+      return true;
+    }
+    this.#newestSession.set(machineId, { sessionId: register.session_id, acceptedAt });
+    return false;
+  }
+}

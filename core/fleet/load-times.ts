@@ -1,0 +1,47 @@
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import type { RecordReport } from "../pool/report.ts";
+import type { PlacementStore } from "./plan-record.ts";
+
+/**
+ * How long each machine takes to load each model, learned from the pools' records: from the moment it reports `loading` to the
+ * moment it serves. A load whose beginning the fleet has slept through teaches nothing.
+ */
+
+/** Share of a new measurement in an average: loads are rare, so each counts much. */
+const WEIGHT = 0.5;
+
+export class LoadTimes {
+  readonly #store: PlacementStore;
+  readonly #seconds = new Map<string, number>();
+  /** When a load under way began, by machine and epoch. */
+  readonly #began = new Map<MachineId, { readonly epoch: number; readonly at: number }>();
+
+  constructor(store: PlacementStore) {
+    this.#store = store;
+    for (const { machineId, model, seconds } of store.loadTimes()) {
+      this.#seconds.set(nameOf(machineId, model), seconds);
+    }
+  }
+
+  /** Null if it was never measured. */
+  seconds(machineId: MachineId, model: ModelId): number | null {
+    return this.#seconds.get(nameOf(machineId, model)) ?? null;
+  }
+
+  /** A pool's record of the machine, newest word. */
+  observe(machineId: MachineId, model: ModelId, { mode, epoch, since }: RecordReport): void {
+    if (mode === "loading") this.#began.set(machineId, { epoch, at: since });
+    const began = this.#began.get(machineId);
+    if (mode !== "assigned" || began?.epoch !== epoch) return;
+    this.#began.delete(machineId);
+    const took = Math.max(0, since - began.at) / 1000;
+    const before = this.seconds(machineId, model);
+    const seconds = before === null ? took : before + WEIGHT * (took - before);
+    this.#seconds.set(nameOf(machineId, model), seconds);
+    this.#store.saveLoadTime({ machineId, model, seconds });
+  }
+}
+
+function nameOf(machineId: MachineId, model: ModelId): string {
+  return `${machineId} ${model}`;
+}

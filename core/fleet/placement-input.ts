@@ -1,0 +1,145 @@
+import type { ModelId } from "../../protocol/ids.ts";
+import type { Catalog, CatalogEntry } from "../catalog.ts";
+import type { Flags } from "../flags.ts";
+import { DRAIN_TIMEOUT_MS, EXPECT_TIMEOUT_MS, LOAD_TIMEOUT_MS, RELEASING_TOO_LONG_MS } from "../limits.ts";
+import { DEFAULT_PLACEMENT_CONFIG } from "../placement/config.ts";
+import { fitnessOf } from "../placement/fitness.ts";
+import type { Fitness, PlacementConfig, PlacementMachine, PlacementModel } from "../placement/types.ts";
+import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
+import type { LoadTimes } from "./load-times.ts";
+import { unmanageableBecause, type Intent } from "./machine.ts";
+
+/**
+ * The fleet in the planner's words. Only a machine that requests could really be routed to counts as serving: what the pools'
+ * own gate says of it decides (F9). One on its way counts as coming supply until its deadline, a failed one as nothing (F1).
+ */
+
+export function placementConfig(flags: Flags): PlacementConfig {
+  return {
+    ...DEFAULT_PLACEMENT_CONFIG,
+    tickSeconds: flags.tick_seconds,
+    minDwellSeconds: flags.min_dwell_seconds,
+    maxLoadsPerTick: flags.max_loads_per_tick,
+    maxPendingLoads: flags.max_pending_loads,
+    // A model may have a floor of its own, so slower machines are left out of `fits` instead.
+    decodeFloorTps: 0,
+  };
+}
+
+export function placementModels({ entries }: Catalog): PlacementModel[] {
+  return entries.map(({ id, floor, cap, priority }) => ({ modelId: id, floor, cap, priority }));
+}
+
+export function placementMachines(
+  view: FleetView,
+  catalog: Catalog,
+  flags: Flags,
+  loadTimes: LoadTimes,
+): PlacementMachine[] {
+  const cooldowns = new Map<string, Record<ModelId, number>>();
+  for (const { machineId, model, until } of view.cooldowns) {
+    cooldowns.set(machineId, { ...cooldowns.get(machineId), [model]: until });
+  }
+  return view.machines.map((machine) => {
+    const seen = viewMachine(view, machine);
+    return {
+      machineId: machine.machineId,
+      ...placeOf(seen, catalog, view.now),
+      assignedAt: seen.intent?.phaseAt ?? 0,
+      isPinned: seen.intent !== null && seen.intent.model !== null && seen.intent.isPinned,
+      isManageable: unmanageableBecause(machine, flags) === null,
+      fits: fitsOf(seen, catalog, flags, loadTimes),
+      cooldownUntil: cooldowns.get(machine.machineId) ?? {},
+      inFlight: seen.inFlight,
+    };
+  });
+}
+
+type Place = Pick<PlacementMachine, "model" | "state" | "loadDeadlineAt">;
+
+const OFFLINE: Place = { model: null, state: "offline", loadDeadlineAt: null };
+
+/** What the machine holds or is on its way to, and whether that counts. */
+function placeOf(seen: MachineView, catalog: Catalog, now: number): Place {
+  const { intent } = seen;
+  if (intent === null || intent.model === null) {
+    return intent?.phase === "releasing"
+      ? { ...OFFLINE, state: "loading", loadDeadlineAt: now }
+      : unmanaged(seen, catalog);
+  }
+  if (intent.outcome === null) return underWay(seen, intent);
+  if (intent.outcome === "failed") {
+    return seen.sockets.length === 0 ? OFFLINE : { ...OFFLINE, state: "failed" };
+  }
+  const { home } = seen;
+  if (home?.record?.mode === "loading") return underWay(seen, intent);
+  const isServing = home !== null && home.blockedBy === null;
+  return isServing ? { model: intent.model, state: "serving", loadDeadlineAt: null } : OFFLINE;
+}
+
+/** It counts for the pool of the model that it has in memory, if requests reach it there. */
+function unmanaged({ sockets }: MachineView, catalog: Catalog): Place {
+  const routable = sockets.filter(({ report }) => report.blockedBy === null);
+  if (routable.length === 0) return OFFLINE;
+  const holding = routable.find(({ pool, report }) => report.loaded && catalog.find(pool)?.id === pool);
+  const model = holding === undefined ? null : (catalog.find(holding.pool)?.id ?? null);
+  return { model, state: model === null ? "empty" : "unmanaged", loadDeadlineAt: null };
+}
+
+function underWay({ home }: MachineView, intent: Intent): Place {
+  const { model, phase, phaseAt, startedAt, epoch } = intent;
+  if (phase === "releasing") {
+    return { model, state: "draining", loadDeadlineAt: startedAt + RELEASING_TOO_LONG_MS };
+  }
+  const record = home?.record ?? null;
+  if (record === null || record.epoch !== epoch) {
+    return { model, state: "loading", loadDeadlineAt: phaseAt + EXPECT_TIMEOUT_MS };
+  }
+  switch (record.mode) {
+    case "draining":
+      return {
+        model,
+        state: "draining",
+        loadDeadlineAt: record.since + 2 * DRAIN_TIMEOUT_MS + LOAD_TIMEOUT_MS,
+      };
+    case "loading":
+      return { model, state: "loading", loadDeadlineAt: record.since + LOAD_TIMEOUT_MS };
+    case "expected":
+    case "assigned":
+    case "failed":
+    case "released":
+    case "unmanaged":
+      return { model, state: "loading", loadDeadlineAt: record.since + EXPECT_TIMEOUT_MS };
+  }
+}
+
+function fitsOf(
+  { machine, sockets }: MachineView,
+  catalog: Catalog,
+  flags: Flags,
+  loadTimes: LoadTimes,
+): Record<ModelId, Fitness> {
+  const fits: Record<ModelId, Fitness> = {};
+  for (const model of machine.models) {
+    const entry = catalog.find(model.id);
+    if (entry?.id !== model.id || machine.hardware.memory_gb < entry.min_ram_gb) continue;
+    const fitness = fitnessOf(
+      {
+        speed: sockets.find(({ pool }) => pool === model.id)?.report.speed ?? null,
+        claimedDecodeTps: model.decodeTps,
+        claimedPrefillTps: model.prefillTps,
+        memoryBandwidthGbs: machine.hardware.memory_bandwidth_gbs,
+        sizeGb: entry.size_gb,
+        slots: Math.min(machine.maxConcurrency, entry.max_concurrency),
+        loadSeconds: loadTimes.seconds(machine.machineId, model.id),
+      },
+      floorOf(entry, flags),
+    );
+    if (fitness !== null) fits[model.id] = fitness;
+  }
+  return fits;
+}
+
+function floorOf({ decode_floor_tps }: CatalogEntry, flags: Flags): number {
+  return decode_floor_tps ?? flags.decode_floor_tps;
+}

@@ -1,0 +1,214 @@
+import { z } from "zod";
+
+import { modelIdSchema } from "../../protocol/ids.ts";
+import type { Flags } from "../flags.ts";
+import type { ModelEstimate, ModelPlan, PlacementInput, Plan, Stay } from "../placement/types.ts";
+import type { LastPlan, PlanRecord, PlannedMove } from "./plan-record.ts";
+
+/** Plans as operators read them, and the questions they may ask: `GET` and `POST /v1/admin/placement`. */
+
+export interface PlacementReport {
+  readonly at: number | null;
+  /** As the flag says, and as it acts: `enforce` without the assignment gate only shows (H17). */
+  readonly placement: Flags["placement"];
+  readonly acts_as: Flags["placement"];
+  /** Why the last plan moved nothing, whatever it would have gained. */
+  readonly halted: string | null;
+  readonly elapsed_seconds: number | null;
+  readonly budget: number | null;
+  readonly models: readonly ModelRow[];
+  readonly moves: readonly MoveRow[];
+  readonly machines: readonly StayRow[];
+  readonly history: readonly HistoryRow[];
+}
+
+interface ModelRow {
+  readonly model_id: string;
+  readonly offered: number | null;
+  readonly served_in_time: number | null;
+  /** Expected, and the standard deviation of what is asked at once; requests per second. */
+  readonly demand_rps: number;
+  readonly deviation_rps: number;
+  /** Of the machines that serve or will, after the moves. */
+  readonly capacity_rps: number;
+  readonly demand_machines: number;
+  readonly desired: number;
+  readonly serving: number;
+  readonly loading: number;
+}
+
+interface MoveRow {
+  readonly machine_id: string;
+  readonly from: string | null;
+  readonly to: string;
+  readonly reason: string;
+  readonly won_rps: number;
+  readonly lost_rps: number;
+  readonly gate_rps: number;
+  /** Null if no order was sent. */
+  readonly epoch: number | null;
+}
+
+interface StayRow {
+  readonly machine_id: string;
+  readonly reason: string;
+  readonly best_target: string | null;
+  readonly best_gain_rps: number | null;
+}
+
+interface HistoryRow {
+  readonly at: number;
+  readonly mode: string;
+  readonly halted: string | null;
+  readonly moves: readonly MoveRow[];
+  readonly stays: Readonly<Record<string, number>>;
+}
+
+export function placementReport(
+  last: LastPlan | null,
+  history: readonly PlanRecord[],
+  { placement, assignment_gate }: Flags,
+): PlacementReport {
+  const [newest] = history;
+  return {
+    at: last?.at ?? null,
+    placement,
+    acts_as: placement === "enforce" && assignment_gate === "off" ? "shadow" : placement,
+    halted: newest !== undefined && newest.at > (last?.at ?? 0) ? newest.halted : (last?.halted ?? null),
+    elapsed_seconds: last?.elapsedSeconds ?? null,
+    budget: last?.budget ?? null,
+    models: (last?.models ?? []).map((model) => modelRow(model, last?.demand ?? [])),
+    moves: (last?.moves ?? []).map(moveRow),
+    machines: (last?.machines ?? []).map(stayRow),
+    history: history.map(({ at, mode, halted, moves, stays }) => ({
+      at,
+      mode,
+      halted,
+      moves: moves.map(moveRow),
+      stays,
+    })),
+  };
+}
+
+/** What would be planned: the answer to a simulation. */
+export function previewReport(
+  plan: Plan,
+  input: PlacementInput,
+): Pick<PlacementReport, "models" | "moves" | "machines"> {
+  return {
+    models: plan.models.map((model) => modelRow(model, input.demand)),
+    moves: plan.moves.map((move) => moveRow({ ...move, epoch: null })),
+    machines: plan.machines.map(stayRow),
+  };
+}
+
+function modelRow(model: ModelPlan, demand: PlacementInput["demand"]): ModelRow {
+  const counted = demand.find(({ modelId }) => modelId === model.modelId);
+  return {
+    model_id: model.modelId,
+    offered: counted?.offered ?? null,
+    served_in_time: counted?.good ?? null,
+    demand_rps: model.demand,
+    deviation_rps: model.deviation,
+    capacity_rps: model.capacity,
+    demand_machines: model.demandMachines,
+    desired: model.desired,
+    serving: model.serving,
+    loading: model.loading,
+  };
+}
+
+function moveRow({ machineId, from, to, reason, won, lost, gate, epoch }: PlannedMove): MoveRow {
+  return { machine_id: machineId, from, to, reason, won_rps: won, lost_rps: lost, gate_rps: gate, epoch };
+}
+
+function stayRow({ machineId, reason, bestTarget, bestGain }: Stay): StayRow {
+  return { machine_id: machineId, reason, best_target: bestTarget, best_gain_rps: bestGain };
+}
+
+const positive = z.number().positive().max(1e9);
+
+/** What `POST /v1/admin/placement/simulate` may change; all of it optional, and nothing of it lasts. */
+export const simulationSchema = z.strictObject({
+  /** Demand instead of what was measured. */
+  demand: z
+    .record(
+      modelIdSchema,
+      z.strictObject({
+        requests_per_second: z.number().min(0).max(1e9),
+        prompt_tokens: positive.optional(),
+        output_tokens: positive.optional(),
+        /** Variance of the counts by their mean; 1 for independent arrivals. */
+        dispersion: positive.optional(),
+      }),
+    )
+    .default({}),
+  models: z
+    .record(
+      modelIdSchema,
+      z.strictObject({
+        floor: z.int().min(0).optional(),
+        cap: z.int().min(0).nullable().optional(),
+        priority: z.number().min(0).max(1000).optional(),
+      }),
+    )
+    .default({}),
+  machines: z.record(z.string(), z.strictObject({ offline: z.boolean() })).default({}),
+  max_loads_per_tick: z.int().min(0).optional(),
+  max_pending_loads: z.int().min(0).optional(),
+  min_dwell_seconds: z.int().min(0).optional(),
+});
+
+export type Simulation = z.infer<typeof simulationSchema>;
+
+/** The flags of a simulation. */
+export function simulatedFlags(flags: Flags, asked: Simulation): Flags {
+  const { max_loads_per_tick, max_pending_loads, min_dwell_seconds } = asked;
+  return {
+    ...flags,
+    max_loads_per_tick: max_loads_per_tick ?? flags.max_loads_per_tick,
+    max_pending_loads: max_pending_loads ?? flags.max_pending_loads,
+    min_dwell_seconds: min_dwell_seconds ?? flags.min_dwell_seconds,
+  };
+}
+
+/** The input of a simulation. Demand that is given replaces the estimate, so counts of those models are left out. */
+export function simulatedInput(input: PlacementInput, asked: Simulation): PlacementInput {
+  const isGiven = (modelId: string): boolean => Object.keys(asked.demand).includes(modelId);
+  return {
+    ...input,
+    models: input.models.map((model) => {
+      const change = asked.models[model.modelId];
+      const { floor = model.floor, cap = model.cap, priority = model.priority } = change ?? {};
+      return { ...model, floor, cap, priority };
+    }),
+    machines: input.machines.map((machine) =>
+      asked.machines[machine.machineId]?.offline === true
+        ? { ...machine, model: null, state: "offline" as const, loadDeadlineAt: null }
+        : machine,
+    ),
+    demand: input.demand.filter(({ modelId }) => !isGiven(modelId)),
+  };
+}
+
+/** The estimates of a simulation. */
+export function simulatedEstimates(
+  estimates: Readonly<Record<string, ModelEstimate>>,
+  { demand }: Simulation,
+): Record<string, ModelEstimate> {
+  const changed: Record<string, ModelEstimate> = { ...estimates };
+  for (const [model, given] of Object.entries(demand)) {
+    const known = estimates[model];
+    changed[model] = {
+      fast: given.requests_per_second,
+      slow: given.requests_per_second,
+      dispersion: given.dispersion ?? known?.dispersion ?? 1,
+      surprises: 0,
+      surpriseRate: 0,
+      promptTokens: given.prompt_tokens ?? known?.promptTokens ?? 512,
+      outputTokens: given.output_tokens ?? known?.outputTokens ?? 256,
+      missShare: known?.missShare ?? 0,
+    };
+  }
+  return changed;
+}

@@ -1,0 +1,249 @@
+import type { ModelId } from "../../protocol/ids.ts";
+import type { Catalog } from "../catalog.ts";
+import type { Flags } from "../flags.ts";
+import { PLANNED_MACHINES_KEPT } from "../limits.ts";
+import { adoptions } from "../placement/adopt.ts";
+import { EMPTY_PLACEMENT_STATE } from "../placement/config.ts";
+import { planningRate } from "../placement/demand.ts";
+import { plan } from "../placement/plan.ts";
+import type { Move, PlacementInput, Plan, StayReason, TickDemand } from "../placement/types.ts";
+import type { Watch } from "../pool/demand-watch.ts";
+import type { DemandTotals } from "../pool/demand.ts";
+import type { FleetView } from "./fleet-view.ts";
+import { LoadTimes } from "./load-times.ts";
+import { placementConfig, placementMachines, placementModels } from "./placement-input.ts";
+import { simulatedEstimates, simulatedFlags, simulatedInput, type Simulation } from "./placement-report.ts";
+import type {
+  Halt,
+  LastPlan,
+  PlacementMemory,
+  PlacementMode,
+  PlacementStore,
+  PlannedMove,
+  PlanRecord,
+} from "./plan-record.ts";
+
+/**
+ * Placement on the live fleet: once per tick it learns from what the pools have counted, plans, and in `enforce` turns the plan
+ * into orders. It plans only from fresh reports of all pools (D11): whoever does not answer may hold machines that would be counted
+ * as missing.
+ */
+
+export interface PlacementPorts {
+  /** Orders a machine to hold a model. @returns the epoch of the order. */
+  assign(machineId: string, model: ModelId, reason: string, now: number): number;
+}
+
+const NOTHING_LEARNED: PlacementMemory = {
+  learnedAt: null,
+  state: EMPTY_PLACEMENT_STATE,
+  counted: {},
+  last: null,
+};
+
+const NO_DEMAND: DemandTotals = { arrivals: 0, good: 0, answered: 0, promptTokens: 0, completionTokens: 0 };
+
+export class Placement {
+  readonly loadTimes: LoadTimes;
+  readonly #store: PlacementStore;
+  readonly #ports: PlacementPorts;
+  #memory: PlacementMemory;
+  /** Pools that have said that they are in demand, so that they are read although no machine is in them. */
+  readonly #inDemand: Set<string>;
+
+  constructor(store: PlacementStore, ports: PlacementPorts) {
+    this.#store = store;
+    this.#ports = ports;
+    this.#memory = store.placement() ?? NOTHING_LEARNED;
+    this.#inDemand = new Set(store.poolsInDemand());
+    this.loadTimes = new LoadTimes(store);
+  }
+
+  get last(): LastPlan | null {
+    return this.#memory.last;
+  }
+
+  history(limit: number): PlanRecord[] {
+    return this.#store.plans(limit);
+  }
+
+  /** A pool tells that it is in demand. */
+  noteDemand(pool: string): void {
+    if (this.#inDemand.has(pool)) return;
+    this.#inDemand.add(pool);
+    this.#store.addPoolInDemand(pool);
+  }
+
+  /** Pools to be read although they may have no machine. */
+  poolsInDemand(): Iterable<string> {
+    const live = Object.entries(this.#memory.state.estimates)
+      .filter(([, estimate]) => planningRate(estimate) > 0)
+      .map(([model]) => model);
+    return new Set([...this.#inDemand, ...live]);
+  }
+
+  /** What a pool is told when it is read. */
+  watchOf(pool: string, isLooking: boolean, tickMs: number): Watch {
+    const [, estimate] = Object.entries(this.#memory.state.estimates).find(([model]) => model === pool) ?? [];
+    const rate = estimate === undefined ? 0 : planningRate(estimate);
+    if (estimate === undefined || rate === 0) return { isLooking: false, surprisingArrivals: null };
+    return { isLooking, surprisingArrivals: surprisingArrivals(rate, estimate.dispersion, tickMs) };
+  }
+
+  /** A pool asked in this tick has not answered, so nothing is learned and nothing planned. */
+  skip(flags: Flags, now: number): void {
+    this.#record(modeOf(flags), { halted: "stale_reports", models: [], moves: [], stays: {} }, now);
+  }
+
+  /** Learns, plans, records, and in `enforce` orders. @returns whether anything was asked of any pool since the last time. */
+  place(view: FleetView, catalog: Catalog, flags: Flags): boolean {
+    const { now } = view;
+    const mode = modeOf(flags);
+    const input = this.#inputOf(view, catalog, flags);
+    const config = placementConfig(flags);
+    const planned = plan(this.#memory.state, input, config);
+    const moves = this.#carryOut(mode, planned, input, config.maxLoadsPerTick, now);
+    const record = {
+      halted: haltOf(planned, now),
+      models: planned.models,
+      moves,
+      stays: countStays(planned),
+    };
+    const last = {
+      ...this.#record(mode, record, now),
+      demand: input.demand,
+      elapsedSeconds: input.elapsedSeconds,
+      budget: config.maxLoadsPerTick,
+      machines: planned.machines.slice(0, PLANNED_MACHINES_KEPT),
+    };
+    const counted = Object.fromEntries([...view.reports].map(([pool, { demand }]) => [pool, demand]));
+    this.#memory = {
+      learnedAt: now,
+      state: planned.state,
+      counted: { ...this.#memory.counted, ...counted },
+      last,
+    };
+    this.#store.savePlacement(this.#memory);
+    if (this.#inDemand.size > 0) this.#store.clearPoolsInDemand();
+    this.#inDemand.clear();
+    return input.demand.some(({ offered }) => offered > 0) || moves.length > 0;
+  }
+
+  /** What would be planned now, with these changes. Changes nothing. */
+  preview(
+    view: FleetView,
+    catalog: Catalog,
+    flags: Flags,
+    asked: Simulation,
+  ): { readonly plan: Plan; readonly input: PlacementInput } {
+    const changed = simulatedFlags(flags, asked);
+    const input = simulatedInput(this.#inputOf(view, catalog, changed), asked);
+    const { state } = this.#memory;
+    const estimates = simulatedEstimates(state.estimates, asked);
+    return { plan: plan({ ...state, estimates }, input, placementConfig(changed)), input };
+  }
+
+  #inputOf(view: FleetView, catalog: Catalog, flags: Flags): PlacementInput {
+    const { learnedAt } = this.#memory;
+    return {
+      now: view.now,
+      models: placementModels(catalog),
+      machines: placementMachines(view, catalog, flags, this.loadTimes),
+      demand: this.#demandSince(view, catalog),
+      elapsedSeconds: learnedAt === null ? flags.tick_seconds : Math.max(1, (view.now - learnedAt) / 1000),
+    };
+  }
+
+  /** What has come since the last time. A pool's first totals are where counting begins, unless it has just said that they are news. */
+  #demandSince({ reports }: FleetView, catalog: Catalog): TickDemand[] {
+    return catalog.entries.flatMap(({ id }): TickDemand[] => {
+      const totals = reports.get(id)?.demand;
+      if (totals === undefined) return [];
+      const isNews = this.#inDemand.has(id) || this.#memory.learnedAt !== null;
+      const before = this.#memory.counted[id] ?? (isNews ? NO_DEMAND : totals);
+      // A pool that has lost its last counts goes on from a lower number.
+      const since = (of: (counts: DemandTotals) => number): number => Math.max(0, of(totals) - of(before));
+      const answered = since((counts) => counts.answered);
+      const mean = (tokens: number): number | null => (answered === 0 ? null : tokens / answered);
+      return [
+        {
+          modelId: id,
+          offered: since((counts) => counts.arrivals),
+          good: since((counts) => counts.good),
+          promptTokensMean: mean(since((counts) => counts.promptTokens)),
+          outputTokensMean: mean(since((counts) => counts.completionTokens)),
+        },
+      ];
+    });
+  }
+
+  #carryOut(
+    mode: PlacementMode,
+    planned: Plan,
+    input: PlacementInput,
+    budget: number,
+    now: number,
+  ): PlannedMove[] {
+    if (mode === "off") return [];
+    const moves = [...planned.moves, ...adoptions(planned, input, budget - planned.moves.length)];
+    return moves.map((move) => ({
+      ...move,
+      epoch: mode === "enforce" ? this.#order(move, now) : null,
+    }));
+  }
+
+  #order(move: Move, now: number): number {
+    return this.#ports.assign(move.machineId, move.to, reasonText(move), now);
+  }
+
+  /** Only what says something new is kept: moves, and changes of what keeps the planner from moving. */
+  #record(mode: PlacementMode, what: Omit<PlanRecord, "at" | "mode">, now: number): PlanRecord {
+    const record = { at: now, mode, ...what };
+    const [newest] = this.#store.plans(1);
+    const isNews = record.moves.length > 0 || newest?.mode !== mode || newest.halted !== record.halted;
+    if (mode !== "off" && isNews) this.#store.addPlan(record);
+    return record;
+  }
+}
+
+/** Without the gate nothing can be ordered, so the plan is only shown (H17). */
+function modeOf({ placement, assignment_gate }: Flags): PlacementMode {
+  return placement === "enforce" && assignment_gate === "off" ? "shadow" : placement;
+}
+
+const SURPRISE = { sigmas: 5, atLeast: 5, maxDispersion: 3 } as const;
+
+/** More arrivals within one tick than chance brings; bursty demand has no surprises, since its bursts are over before a load is. */
+function surprisingArrivals(rate: number, dispersion: number, tickMs: number): number | null {
+  if (dispersion >= SURPRISE.maxDispersion) return null;
+  const expected = (rate * tickMs) / 1000;
+  const deviation = Math.sqrt(Math.max(1, dispersion) * Math.max(1, expected));
+  return Math.ceil(expected + SURPRISE.sigmas * deviation + SURPRISE.atLeast);
+}
+
+function haltOf({ state }: Plan, now: number): Halt | null {
+  if (now < state.frozenUntil) return "frozen";
+  const hasStarted = Object.values(state.estimates).some(({ fast }) => fast !== null);
+  return hasStarted ? null : "no_demand_seen";
+}
+
+function countStays({ machines }: Plan): PlanRecord["stays"] {
+  const counts: Partial<Record<StayReason, number>> = {};
+  for (const { reason } of machines) counts[reason] = (counts[reason] ?? 0) + 1;
+  return counts;
+}
+
+/** As the machine's owner reads it: what moved it, with the numbers. */
+function reasonText({ reason, from, to, won, lost }: Move): string {
+  const gains = `"${to}" gains ${won.toFixed(2)} requests/s`;
+  switch (reason) {
+    case "floor":
+      return `floor: "${to}" has fewer machines than its floor`;
+    case "demand_gain":
+      return from === null ? `demand: ${gains}` : `demand: ${gains}, "${from}" loses ${lost.toFixed(2)}`;
+    case "placed_empty":
+      return `placed_empty: the machine held nothing of use; "${to}" needs it most`;
+    case "adopted":
+      return `adopted: the machine holds "${to}" and keeps it`;
+  }
+}

@@ -1,0 +1,71 @@
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import type { ModelPlan, Move, PlacementState, Stay, StayReason, TickDemand } from "../placement/types.ts";
+import type { DemandTotals } from "../pool/demand.ts";
+import type { ScheduleMemory } from "./tick-schedule.ts";
+
+/** What placement remembers between ticks, and what it leaves behind for operators to read. */
+
+/** `off` estimates demand and moves nothing; so does `shadow`, which also shows what it would do (C15). */
+export type PlacementMode = "off" | "shadow" | "enforce";
+
+/** Why a plan moves nothing, whatever it would gain. */
+export type Halt = "frozen" | "no_demand_seen" | "stale_reports";
+
+/** One tick's decision. */
+export interface PlanRecord {
+  readonly at: number;
+  readonly mode: PlacementMode;
+  readonly halted: Halt | null;
+  readonly models: readonly ModelPlan[];
+  readonly moves: readonly PlannedMove[];
+  /** How many machines stay, by reason. */
+  readonly stays: Readonly<Partial<Record<StayReason, number>>>;
+}
+
+export interface PlannedMove extends Move {
+  /** Of the order; null if none was sent. */
+  readonly epoch: number | null;
+}
+
+/** The newest decision with what it was made from. */
+export interface LastPlan extends PlanRecord {
+  readonly demand: readonly TickDemand[];
+  /** Since the tick before. */
+  readonly elapsedSeconds: number;
+  /** Orders this tick could have sent, after the loads in flight. */
+  readonly budget: number;
+  readonly machines: readonly Stay[];
+}
+
+export interface PlacementMemory {
+  /** When it was last learned from counts; null before the first time. */
+  readonly learnedAt: number | null;
+  readonly state: PlacementState;
+  /** Of each pool, its totals as they were then. */
+  readonly counted: Readonly<Record<ModelId, DemandTotals>>;
+  readonly last: LastPlan | null;
+}
+
+/** Measured seconds of a machine's loads of a model. */
+export interface LoadTime {
+  readonly machineId: MachineId;
+  readonly model: ModelId;
+  readonly seconds: number;
+}
+
+/** What placement keeps. Writes take effect together with the orders that follow, or not at all. */
+export interface PlacementStore {
+  placement(): PlacementMemory | null;
+  savePlacement(memory: PlacementMemory): void;
+  addPlan(plan: PlanRecord): void;
+  /** The newest first. */
+  plans(limit: number): PlanRecord[];
+  schedule(): ScheduleMemory | null;
+  saveSchedule(memory: ScheduleMemory): void;
+  /** Pools that have said that they are in demand since the last plan. */
+  poolsInDemand(): string[];
+  addPoolInDemand(pool: string): void;
+  clearPoolsInDemand(): void;
+  loadTimes(): LoadTime[];
+  saveLoadTime(loadTime: LoadTime): void;
+}

@@ -1,0 +1,66 @@
+import { STIRRED_MS } from "../limits.ts";
+import type { PoolReport } from "../pool/report.ts";
+import { sightingsIn, type FleetView } from "./fleet-view.ts";
+import type { Intent, Machine } from "./machine.ts";
+import { TickSchedule, type ScheduleMemory } from "./tick-schedule.ts";
+
+/**
+ * The regular look at all pools: who was asked, what they said, and when to ask again. A report counts as of the moment it was
+ * asked for, since it says nothing about what came after.
+ */
+
+interface Answer {
+  readonly report: PoolReport;
+  /** When it was asked for, ms since the epoch. */
+  readonly askedAt: number;
+}
+
+export class Survey {
+  readonly schedule: TickSchedule;
+  readonly #askedAt = new Map<string, number>();
+  readonly #answers = new Map<string, Answer>();
+  /** Pools of the present round, and when it began. */
+  #round: ReadonlySet<string> = new Set();
+  #roundAt = -Infinity;
+
+  constructor(schedule: ScheduleMemory | null) {
+    this.schedule = new TickSchedule(schedule);
+  }
+
+  begin(pools: ReadonlySet<string>, now: number): void {
+    this.#round = pools;
+    this.#roundAt = now;
+    this.schedule.ticked(now);
+    for (const pool of this.#answers.keys()) if (!pools.has(pool)) this.#answers.delete(pool);
+  }
+
+  /** Notes that a pool is asked now. */
+  asked(pool: string, now: number): void {
+    this.#askedAt.set(pool, now);
+  }
+
+  /** @returns when the report was asked for. */
+  answered(pool: string, report: PoolReport, now: number): number {
+    const askedAt = this.#askedAt.get(pool) ?? now;
+    this.#answers.set(pool, { report, askedAt });
+    return askedAt;
+  }
+
+  /** Whether all pools of the round have answered. */
+  get isComplete(): boolean {
+    return [...this.#round].every((pool) => (this.#answers.get(pool)?.askedAt ?? -Infinity) >= this.#roundAt);
+  }
+
+  /** Whether requests are open anywhere, or an order has moved or a machine has come lately. */
+  isStirring(intents: Iterable<Intent>, machines: Iterable<Machine>, now: number): boolean {
+    for (const { report } of this.#answers.values()) if (report.inFlight + report.queued > 0) return true;
+    for (const { phaseAt } of intents) if (now - phaseAt < STIRRED_MS) return true;
+    for (const { registeredAt } of machines) if (now - registeredAt < STIRRED_MS) return true;
+    return false;
+  }
+
+  view(rest: Omit<FleetView, "reports" | "sightings">): FleetView {
+    const reports = new Map([...this.#answers].map(([pool, { report }]) => [pool, report]));
+    return { ...rest, reports, sightings: sightingsIn(reports) };
+  }
+}

@@ -1,0 +1,29 @@
+import type { Move, PlacementInput, Plan } from "./types.ts";
+
+/**
+ * Machines that nobody has placed yet and that are well where they are: each is given the model that it holds. Without it a machine
+ * with several models on its disk would go on swapping them by demand. It is out of use for the moment that the order takes, so
+ * a pool gives at most half of its machines to it at once.
+ */
+export function adoptions({ moves, machines }: Plan, input: PlacementInput, budget: number): Move[] {
+  const moving = new Set(moves.map(({ machineId }) => machineId));
+  const isHalted = machines.some(({ reason }) => reason === "frozen" || reason === "no_demand_seen");
+  if (isHalted) return [];
+  const serving = new Map<string, number>();
+  for (const { model, state } of input.machines) {
+    const isServing = model !== null && (state === "serving" || state === "unmanaged");
+    if (isServing) serving.set(model, (serving.get(model) ?? 0) + 1);
+  }
+  const adopted = new Map<string, number>();
+  const chosen: Move[] = [];
+  for (const { machineId, model, state, isManageable, fits } of input.machines) {
+    if (chosen.length >= budget) break;
+    const isCandidate = state === "unmanaged" && isManageable && !moving.has(machineId);
+    if (!isCandidate || model === null || fits[model] === undefined) continue;
+    const taken = adopted.get(model) ?? 0;
+    if (taken >= Math.max(1, Math.floor((serving.get(model) ?? 0) / 2))) continue;
+    adopted.set(model, taken + 1);
+    chosen.push({ machineId, from: model, to: model, reason: "adopted", won: 0, lost: 0, gate: 0 });
+  }
+  return chosen;
+}

@@ -1,0 +1,195 @@
+import { z } from "zod";
+
+import type {
+  LastPlan,
+  LoadTime,
+  PlacementMemory,
+  PlacementStore,
+  PlanRecord,
+} from "../../core/fleet/plan-record.ts";
+import type { ScheduleMemory } from "../../core/fleet/tick-schedule.ts";
+import { PLAN_HISTORY } from "../../core/limits.ts";
+import { machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
+import { logWarning } from "../log.ts";
+
+/**
+ * What placement remembers, in the fleet's SQLite: one row with what it has learned, a bounded history of plans, and load times.
+ * What an earlier version wrote in another shape counts as nothing learned: estimates are back after some ticks.
+ */
+
+const moveSchema = z.object({
+  machineId: z.string(),
+  from: modelIdSchema.nullable(),
+  to: modelIdSchema,
+  reason: z.enum(["floor", "demand_gain", "placed_empty", "adopted"]),
+  won: z.number(),
+  lost: z.number(),
+  gate: z.number(),
+  epoch: z.number().nullable(),
+});
+
+const stayReasonSchema = z.enum([
+  "offline",
+  "moving",
+  "unmanageable",
+  "pinned",
+  "dwell",
+  "cooldown",
+  "nothing_fits",
+  "last_of_pool",
+  "pool_at_floor",
+  "no_gain",
+  "budget",
+  "frozen",
+  "no_demand_seen",
+]);
+
+const modelPlanSchema = z.object({
+  modelId: modelIdSchema,
+  demand: z.number(),
+  deviation: z.number(),
+  capacity: z.number(),
+  demandMachines: z.number(),
+  desired: z.number(),
+  serving: z.number(),
+  loading: z.number(),
+});
+
+const planSchema = z.object({
+  at: z.number(),
+  mode: z.enum(["off", "shadow", "enforce"]),
+  halted: z.enum(["frozen", "no_demand_seen", "stale_reports"]).nullable(),
+  models: z.array(modelPlanSchema),
+  moves: z.array(moveSchema),
+  stays: z.partialRecord(stayReasonSchema, z.number()),
+});
+
+const lastPlanSchema = planSchema.extend({
+  demand: z.array(
+    z.object({
+      modelId: modelIdSchema,
+      offered: z.number(),
+      good: z.number(),
+      promptTokensMean: z.number().nullable(),
+      outputTokensMean: z.number().nullable(),
+    }),
+  ),
+  elapsedSeconds: z.number(),
+  budget: z.number(),
+  machines: z.array(
+    z.object({
+      machineId: z.string(),
+      reason: stayReasonSchema,
+      bestTarget: modelIdSchema.nullable(),
+      bestGain: z.number().nullable(),
+    }),
+  ),
+}) satisfies z.ZodType<LastPlan>;
+
+const estimateSchema = z.object({
+  fast: z.number().nullable(),
+  slow: z.number(),
+  dispersion: z.number(),
+  surprises: z.number(),
+  surpriseRate: z.number(),
+  promptTokens: z.number(),
+  outputTokens: z.number(),
+  missShare: z.number(),
+});
+
+const totalsSchema = z.object({
+  arrivals: z.number(),
+  good: z.number(),
+  answered: z.number(),
+  promptTokens: z.number(),
+  completionTokens: z.number(),
+});
+
+const memorySchema = z.object({
+  learnedAt: z.number().nullable(),
+  state: z.object({
+    estimates: z.record(modelIdSchema, estimateSchema),
+    online: z.array(z.object({ at: z.number(), count: z.number() })),
+    frozenUntil: z.number(),
+  }),
+  counted: z.record(modelIdSchema, totalsSchema),
+  last: lastPlanSchema.nullable(),
+}) satisfies z.ZodType<PlacementMemory>;
+
+export class SqlPlacementStore implements PlacementStore {
+  readonly #sql: SqlStorage;
+
+  /** @param sql of a fleet whose migrations have run. */
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  placement(): PlacementMemory | null {
+    const [row] = this.#sql.exec<{ json: string }>("SELECT json FROM placement").toArray();
+    if (row === undefined) return null;
+    const parsed = memorySchema.safeParse(JSON.parse(row.json));
+    if (parsed.success) return parsed.data;
+    logWarning("placement_forgotten", { error: parsed.error.message.slice(0, 200) });
+    return null;
+  }
+
+  savePlacement(memory: PlacementMemory): void {
+    this.#sql.exec("INSERT OR REPLACE INTO placement VALUES (1, ?)", JSON.stringify(memory));
+  }
+
+  addPlan(plan: PlanRecord): void {
+    this.#sql.exec("INSERT INTO plans (json) VALUES (?)", JSON.stringify(plan));
+    this.#sql.exec("DELETE FROM plans WHERE id <= (SELECT MAX(id) FROM plans) - ?", PLAN_HISTORY);
+  }
+
+  plans(limit: number): PlanRecord[] {
+    return this.#sql
+      .exec<{ json: string }>("SELECT json FROM plans ORDER BY id DESC LIMIT ?", limit)
+      .toArray()
+      .flatMap(({ json }) => {
+        const parsed = planSchema.safeParse(JSON.parse(json));
+        return parsed.success ? [parsed.data] : [];
+      });
+  }
+
+  schedule(): ScheduleMemory | null {
+    const [row] = this.#sql
+      .exec<{ last_at: number; quiet_ticks: number }>("SELECT last_at, quiet_ticks FROM schedule")
+      .toArray();
+    return row === undefined ? null : { lastAt: row.last_at, quietTicks: row.quiet_ticks };
+  }
+
+  saveSchedule({ lastAt, quietTicks }: ScheduleMemory): void {
+    this.#sql.exec("INSERT OR REPLACE INTO schedule VALUES (1, ?, ?)", lastAt, quietTicks);
+  }
+
+  poolsInDemand(): string[] {
+    return this.#sql
+      .exec<{ pool: string }>("SELECT pool FROM pools_in_demand")
+      .toArray()
+      .map(({ pool }) => pool);
+  }
+
+  addPoolInDemand(pool: string): void {
+    this.#sql.exec("INSERT OR IGNORE INTO pools_in_demand VALUES (?)", pool);
+  }
+
+  clearPoolsInDemand(): void {
+    this.#sql.exec("DELETE FROM pools_in_demand");
+  }
+
+  loadTimes(): LoadTime[] {
+    return this.#sql
+      .exec<{ machine_id: string; model: string; seconds: number }>("SELECT * FROM load_times")
+      .toArray()
+      .map((row) => ({
+        machineId: machineIdSchema.parse(row.machine_id),
+        model: modelIdSchema.parse(row.model),
+        seconds: row.seconds,
+      }));
+  }
+
+  saveLoadTime({ machineId, model, seconds }: LoadTime): void {
+    this.#sql.exec("INSERT OR REPLACE INTO load_times VALUES (?, ?, ?)", machineId, model, seconds);
+  }
+}

@@ -1,0 +1,71 @@
+import { evictDurableObject } from "cloudflare:test";
+import { describe, expect, it, vi } from "vitest";
+
+import type { ModelCapacity } from "../../core/fleet/capacity.ts";
+import type { Env } from "../../durable-objects/env.ts";
+import { app } from "../../worker/app.ts";
+import { join } from "./fake-provider.ts";
+import {
+  advanceClock,
+  chat,
+  errorOf,
+  fetchEdge,
+  fleet,
+  poolOf,
+  scene,
+  stopClock,
+  testEnv,
+  until,
+  type Scene,
+} from "./scene.ts";
+
+async function capacityOf(at: Scene): Promise<ModelCapacity | undefined> {
+  const response = await fetchEdge("/v1/models/capacity");
+  expect(response.headers.get("cache-control")).toBe("public, max-age=2");
+  const { data } = await response.json<{ data: ModelCapacity[] }>();
+  return data.find(({ id }) => id === at.model);
+}
+
+const past = (at: Scene): Promise<void> => advanceClock(poolOf(at), 2_000);
+
+describe("the capacity of models", () => {
+  it("can be read without a key, follows the pools, and survives their sleep", async () => {
+    await stopClock();
+    const at = await scene({ max_concurrency: 3 });
+    await past(at);
+    const none = { id: at.model, serving: 0, free_slots: 0, exhausted: true };
+    expect(await capacityOf(at)).toEqual({ ...none, queued: 0, loading: 0, eta_s: null });
+    const machine = await join(at);
+    // Nobody is asked again within two seconds.
+    expect(await capacityOf(at)).toMatchObject(none);
+    await past(at);
+    expect(await capacityOf(at)).toMatchObject({ serving: 1, free_slots: 3, exhausted: false });
+    await evictDurableObject(poolOf(at));
+    await evictDurableObject(fleet());
+    await past(at);
+    expect(await capacityOf(at)).toMatchObject({ serving: 1, free_slots: 3, exhausted: false });
+    const clients = Array.from({ length: 4 }, () => new AbortController());
+    for (const { signal } of clients) void chat(at, {}, { signal }).catch(() => undefined);
+    await until(async () => (await poolOf(at).report(3)).queued === 1);
+    await past(at);
+    expect(await capacityOf(at)).toMatchObject({ serving: 1, free_slots: 0, exhausted: false, queued: 1 });
+    for (const client of clients) client.abort();
+    machine.close();
+    await until(async () => (await poolOf(at).report(3)).machines.length === 0);
+    await past(at);
+    expect(await capacityOf(at)).toMatchObject(none);
+  });
+
+  it("is 503 while the fleet does not answer", async () => {
+    await stopClock();
+    const at = await scene();
+    // The test before has moved the clock.
+    await advanceClock(poolOf(at), 600_000);
+    vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    const broken = { capacity: () => Promise.reject(new Error("out of order")) };
+    const env = { ...testEnv, FLEET: { getByName: () => broken } as unknown as Env["FLEET"] };
+    const response = await app.fetch(new Request("http://edge/v1/models/capacity"), env);
+    expect(response.headers.get("retry-after")).toBe("1");
+    expect(await errorOf(response)).toMatchObject({ status: 503, code: "try_again" });
+  });
+});

@@ -1,0 +1,302 @@
+import { listDurableObjectIds, runInDurableObject } from "cloudflare:test";
+import { describe, expect, it, vi } from "vitest";
+
+import type { Env } from "../../durable-objects/env.ts";
+import type { KeyLimits } from "../../durable-objects/key-limits.ts";
+import { app } from "../../worker/app.ts";
+import { expectAnswer, join, type FakeProvider } from "./fake-provider.ts";
+import {
+  adminCall,
+  callAdmin,
+  chat,
+  chatBody,
+  errorOf,
+  poolOf,
+  scene,
+  testEnv,
+  until,
+  type Scene,
+} from "./scene.ts";
+
+interface KeyRow {
+  readonly id: string;
+  readonly owner: string;
+  readonly name: string;
+  readonly created_at: number;
+  readonly requests_per_minute: number | null;
+  readonly tokens_per_minute: number | null;
+}
+
+/** A scene whose key has limits. */
+async function limited(limits: object, fields: object = {}): Promise<Scene> {
+  const at = await scene(fields);
+  const body = { owner: "acme", name: "limited", ...limits };
+  const { id, key } = await adminCall<{ id: string; key: string }>("POST", "/keys", body);
+  return { ...at, apiKey: key, keyId: id };
+}
+
+const limitsOf = (at: Scene): DurableObjectStub<KeyLimits> => testEnv.KEY_LIMITS.getByName(at.keyId);
+
+/** Asks, answers, and gives the client's response with its body read. */
+async function answered(at: Scene, machine: FakeProvider, fields: object = {}): Promise<Response> {
+  const pending = chat(at, fields);
+  machine.answer(await machine.next("inference_request"), "{}");
+  const response = await pending;
+  expect(await response.text()).toBe("{}");
+  return response;
+}
+
+const header = (response: Response, name: string): string | null =>
+  response.headers.get(`x-ratelimit-${name}`);
+
+/** How many tokens are left, as the next request would be told; it uses none up itself. */
+async function tokensLeft(at: Scene, limit: number): Promise<number> {
+  const limits = { requestsPerMinute: null, tokensPerMinute: limit };
+  const { standings } = await limitsOf(at).admit(limits, { promptTokens: 0, answerTokens: 0 });
+  return standings.tokens?.remaining ?? -1;
+}
+
+describe("a key with requests_per_minute", () => {
+  it("is refused above them, in every location, with the headers SDKs know", async () => {
+    const at = await limited({ requests_per_minute: 2 });
+    const machine = await join(at);
+    const first = await answered(at, machine);
+    expect(header(first, "limit-requests")).toBe("2");
+    expect(header(first, "remaining-requests")).toBe("1");
+    expect(header(first, "reset-requests")).toMatch(/^1m[01]s$/);
+    expect(header(first, "limit-tokens")).toBeNull();
+    const second = await answered(at, machine);
+    expect(header(second, "remaining-requests")).toBe("0");
+    const third = await chat(at);
+    expect(third.headers.get("x-pool-reason")).toBe("rate_limited");
+    expect(Number(third.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+    expect(Number(third.headers.get("retry-after"))).toBeLessThanOrEqual(60);
+    expect(header(third, "remaining-requests")).toBe("0");
+    expect(third.headers.get("x-request-id")).toMatch(/^req_/);
+    expect(await errorOf(third)).toMatchObject({
+      status: 429,
+      code: "rate_limited",
+      type: "rate_limit_exceeded",
+      param: null,
+    });
+    expect(machine.unread).not.toContain("inference_request");
+  });
+
+  it("says where it stands on streams and on refusals of the pool, too", async () => {
+    const at = await limited({ requests_per_minute: 5 });
+    const empty = await chat(at);
+    expect(empty.status).toBe(503);
+    expect(header(empty, "remaining-requests")).toBe("4");
+    const machine = await join(at);
+    const pending = chat(at, { stream: true });
+    machine.answer(await machine.next("inference_request"));
+    const stream = await pending;
+    expect(stream.headers.get("content-type")).toBe("text/event-stream");
+    expect(header(stream, "remaining-requests")).toBe("3");
+    expect(await stream.text()).toBe("data: hello\n\n");
+  });
+
+  it("does not use them up by requests that make no sense", async () => {
+    const at = await limited({ requests_per_minute: 1 });
+    const machine = await join(at);
+    expect((await chat(at, { n: 2 })).status).toBe(400);
+    expect((await chat(at, { model: "none" })).status).toBe(404);
+    expect((await answered(at, machine)).status).toBe(200);
+  });
+
+  it("is let through, and logged, when its limits cannot be asked for", async () => {
+    const at = await limited({ requests_per_minute: 1 });
+    const machine = await join(at);
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    await answered(at, machine);
+    const broken = { admit: () => Promise.reject(new Error("out of order")) };
+    const namespace = { getByName: () => broken } as unknown as Env["KEY_LIMITS"];
+    const request = new Request("http://edge/v1/chat/completions", {
+      method: "POST",
+      headers: { authorization: `Bearer ${at.apiKey}` },
+      body: chatBody(at),
+    });
+    const pending = app.fetch(request, { ...testEnv, KEY_LIMITS: namespace });
+    machine.answer(await machine.next("inference_request"), "{}");
+    const response = await pending;
+    expect(response.status).toBe(200);
+    expect(header(response, "limit-requests")).toBeNull();
+    expect(warned).toHaveBeenCalledWith(
+      expect.objectContaining({ event: "key_limits_unreachable", keyId: at.keyId }),
+    );
+  });
+
+  it("is forgiven a minute at most when its object is reset, and counts on from there", async () => {
+    const at = await limited({ requests_per_minute: 1 });
+    const machine = await join(at);
+    await answered(at, machine);
+    expect((await chat(at)).status).toBe(429);
+    await runInDurableObject<KeyLimits, void>(limitsOf(at), (_, state) => state.abort("reset")).catch(
+      () => undefined,
+    );
+    await answered(at, machine);
+    expect((await chat(at)).status).toBe(429);
+  });
+});
+
+describe("a key with tokens_per_minute", () => {
+  it("pays what its requests have used, not what they might have", async () => {
+    const at = await limited({ tokens_per_minute: 1000 });
+    const machine = await join(at);
+    const response = await answered(at, machine, { max_tokens: 900 });
+    expect(header(response, "limit-tokens")).toBe("1000");
+    expect(Number(header(response, "remaining-tokens"))).toBeLessThan(100);
+    // The fake machine counts 7 and 3.
+    await until(async () => (await tokensLeft(at, 1000)) === 990);
+    await answered(at, machine, { max_tokens: 900 });
+    await until(async () => (await tokensLeft(at, 1000)) === 980);
+  });
+
+  it("holds them while a request runs, and is refused for want of them", async () => {
+    const at = await limited({ tokens_per_minute: 1000 });
+    const machine = await join(at);
+    const running = chat(at, { max_completion_tokens: 900 });
+    const request = await machine.next("inference_request");
+    const refusal = await chat(at, { max_tokens: 900 });
+    expect(header(refusal, "remaining-tokens")).toMatch(/^\d\d$/);
+    expect(await errorOf(refusal)).toMatchObject({ status: 429, code: "rate_limited" });
+    machine.answer(request, "{}");
+    expect((await running).status).toBe(200);
+  });
+
+  it("gets all back for what was refused or failed", async () => {
+    const at = await limited({ tokens_per_minute: 1000 });
+    expect((await chat(at)).status).toBe(503);
+    await until(async () => (await tokensLeft(at, 1000)) === 1000);
+    const init = { headers: { authorization: `Bearer ${at.apiKey}`, "x-pool-route": "self" } };
+    const offline = await chat(at, {}, init);
+    expect(header(offline, "limit-tokens")).toBe("1000");
+    expect(await errorOf(offline)).toMatchObject({ status: 503, code: "machine_offline" });
+    await until(async () => (await tokensLeft(at, 1000)) === 1000);
+  });
+
+  it("pays for an answer whose client has left in the middle by what was held for it", async () => {
+    const at = await limited({ tokens_per_minute: 1000 });
+    const machine = await join(at);
+    const client = new AbortController();
+    const left = chat(at, { max_tokens: 500 }, { signal: client.signal });
+    await machine.next("inference_request");
+    client.abort();
+    await expect(left).rejects.toThrow("abort");
+    await machine.next("cancel");
+    await answered(at, machine, { max_tokens: 1 });
+    expect(await tokensLeft(at, 1000)).toBeLessThan(500);
+  });
+});
+
+describe("a key without limits", () => {
+  it("gets no such headers and has no object that counts for it", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const response = await answered(at, machine);
+    expect([...response.headers.keys()].filter((name) => name.startsWith("x-ratelimit"))).toEqual([]);
+    await expectAnswer(at, machine);
+    const ids = await listDurableObjectIds(testEnv.KEY_LIMITS);
+    expect(ids.map(String)).not.toContain(String(limitsOf(at).id));
+  });
+});
+
+describe("limits of a key", () => {
+  const find = async (id: string): Promise<KeyRow | undefined> => {
+    let cursor: string | null = null;
+    do {
+      const query: string = cursor === null ? "" : `?cursor=${cursor}`;
+      const page: { keys: KeyRow[]; next_cursor: string | null } = await adminCall("GET", `/keys${query}`);
+      const found = page.keys.find((row) => row.id === id);
+      if (found !== undefined) return found;
+      cursor = page.next_cursor;
+    } while (cursor !== null);
+    return undefined;
+  };
+
+  it("are set, listed without any secret, changed one by one, and taken away", async () => {
+    const at = await limited({ requests_per_minute: 1, tokens_per_minute: null });
+    const row = await find(at.keyId);
+    expect(row).toEqual({
+      id: at.keyId,
+      owner: "acme",
+      name: "limited",
+      created_at: expect.any(Number),
+      requests_per_minute: 1,
+      tokens_per_minute: null,
+      priority: "normal",
+    });
+    const path = `/keys/${at.keyId}`;
+    expect(await adminCall("PATCH", path, { tokens_per_minute: 50_000 })).toEqual({
+      ...row,
+      tokens_per_minute: 50_000,
+    });
+    expect(await adminCall("PUT", path, { requests_per_minute: null, tokens_per_minute: null })).toEqual({
+      ...row,
+      requests_per_minute: null,
+    });
+    const machine = await join(at);
+    for (let i = 0; i < 3; i++) expect(header(await answered(at, machine), "limit-requests")).toBeNull();
+    await adminCall("PATCH", path, { requests_per_minute: 1 });
+    await answered(at, machine);
+    await adminCall("DELETE", path);
+    expect(await find(at.keyId)).toBeUndefined();
+  });
+
+  it.each([
+    ["requests_per_minute", 0],
+    ["requests_per_minute", 1.5],
+    ["tokens_per_minute", "many"],
+    ["tokens_per_minute", -1],
+  ])("are refused if they make no sense: %s %j", async (field, value) => {
+    const body = { owner: "acme", name: "n", [field]: value };
+    expect(await errorOf(await callAdmin("POST", "/keys", body))).toMatchObject({
+      status: 400,
+      param: field,
+    });
+    const { id } = await adminCall<{ id: string }>("POST", "/keys", { owner: "acme", name: "n" });
+    expect(await errorOf(await callAdmin("PATCH", `/keys/${id}`, { [field]: value }))).toMatchObject({
+      status: 400,
+      param: field,
+    });
+  });
+
+  it("of a key that is not there are 404", async () => {
+    expect(await errorOf(await callAdmin("PATCH", "/keys/none", {}))).toMatchObject({ status: 404 });
+  });
+
+  it("are none for a key that was made before there were any", async () => {
+    const at = await scene();
+    const name = `key:${at.keyId}`;
+    const record = JSON.parse((await testEnv.KEYS.get(name)) ?? "") as Record<string, unknown>;
+    delete record["limits"];
+    await testEnv.KEYS.put(name, JSON.stringify(record));
+    expect(await find(at.keyId)).toMatchObject({ requests_per_minute: null, tokens_per_minute: null });
+  });
+});
+
+describe("a key with a priority", () => {
+  it("is served before keys of a lower one that wait longer", async () => {
+    const at = await scene({ max_concurrency: 1 });
+    const machine = await join(at);
+    const { id } = await adminCall<{ id: string }>("POST", "/keys", { owner: "acme", name: "n" });
+    expect(await adminCall("PATCH", `/keys/${id}`, { priority: "low" })).toMatchObject({ priority: "low" });
+    const high = await adminCall<{ key: string }>("POST", "/keys", {
+      owner: "acme",
+      name: "n",
+      priority: "high",
+    });
+    const first = chat(at);
+    const running = await machine.next("inference_request");
+    const late = chat(at);
+    await until(async () => (await poolOf(at).report(1)).queued === 1);
+    const urgent = chat({ ...at, apiKey: high.key }, { user: "urgent" });
+    await until(async () => (await poolOf(at).report(1)).queued === 2);
+    machine.answer(running, "{}");
+    const next = await machine.next("inference_request");
+    expect(next["body"]).toMatchObject({ user: "urgent" });
+    machine.answer(next, "{}");
+    machine.answer(await machine.next("inference_request"), "{}");
+    expect((await Promise.all([first, late, urgent])).map(({ status }) => status)).toEqual([200, 200, 200]);
+  });
+});

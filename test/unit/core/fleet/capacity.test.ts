@@ -1,0 +1,152 @@
+import { describe, expect, it } from "vitest";
+
+import { capacity } from "../../../../core/fleet/capacity.ts";
+import { sightingsIn, type FleetView } from "../../../../core/fleet/fleet-view.ts";
+import type { Intent, Machine } from "../../../../core/fleet/machine.ts";
+import type { PoolMachineReport, PoolReport } from "../../../../core/pool/report.ts";
+import { epochSchema, machineIdSchema, modelIdSchema } from "../../../../protocol/ids.ts";
+import { NO_DEMAND } from "./fleet-scene.ts";
+
+const NOW = 1_000_000;
+
+function aMachine(machineId: string): Machine {
+  return {
+    machineId: machineIdSchema.parse(machineId),
+    owner: "acme",
+    publicKey: "key",
+    version: "0.7.0",
+    sessionId: "session",
+    privateOnly: false,
+    hardware: {
+      machine_model: "Mac15,14",
+      chip_name: "Apple M3 Ultra",
+      chip_family: "M3",
+      chip_tier: "Ultra",
+      memory_gb: 96,
+      gpu_cores: 60,
+      memory_bandwidth_gbs: 819,
+    },
+    models: [],
+    maxConcurrency: 4,
+    pools: [],
+    isQuarantined: false,
+    firstRegisteredAt: 0,
+    registeredAt: 0,
+  };
+}
+
+function anIntent(machineId: string, model: string): [string, Intent] {
+  const intent: Intent = {
+    machineId: machineIdSchema.parse(machineId),
+    epoch: epochSchema.parse(3),
+    model: modelIdSchema.parse(model),
+    from: null,
+    reason: "pinned",
+    phase: "ordered",
+    outcome: null,
+    error: null,
+    pending: [],
+    isHeard: true,
+    isPinned: true,
+    startedAt: NOW - 60_000,
+    phaseAt: NOW - 60_000,
+    rounds: 0,
+    retryAt: null,
+  };
+  return [machineId, intent];
+}
+
+function there(machineId: string, fields: Partial<PoolMachineReport> = {}): PoolMachineReport {
+  return {
+    machineId,
+    isConnected: true,
+    version: "0.7.0",
+    loadedModels: [],
+    maxConcurrency: 4,
+    decodeTps: null,
+    prefillTps: null,
+    speed: null,
+    blockedBy: null,
+    loaded: true,
+    inFlight: 0,
+    freeSlots: 4,
+    record: null,
+    ...fields,
+  };
+}
+
+const loading = (machineId: string, progress: number, sinceMs: number): PoolMachineReport =>
+  there(machineId, {
+    blockedBy: "loading",
+    record: { mode: "loading", epoch: 3, since: NOW - sinceMs, progress, error: null },
+  });
+
+function aReport(model: string, machines: PoolMachineReport[], queued = 0): [string, PoolReport] {
+  const ignored = { records: 0, messages: 0, statuses: 0, unknownTypes: 0 };
+  return [model, { model, machines, inFlight: 0, queued, demand: NO_DEMAND, settingsVersion: 1, ignored }];
+}
+
+function aView(fields: Partial<FleetView>): FleetView {
+  const empty = { intents: new Map(), cooldowns: [], switches: [], machines: [] };
+  const reports = fields.reports ?? new Map<string, PoolReport>();
+  return { now: NOW, models: ["m"], ...empty, reports, sightings: sightingsIn(reports), ...fields };
+}
+
+const only = (view: FleetView, asked = ["m"]) => capacity(view, new Set(asked)).models[0];
+
+describe("the capacity of a model", () => {
+  it("is what routable machines have, busy or not", () => {
+    const machines = [
+      there("mac-a", { freeSlots: 0 }),
+      there("mac-b", { freeSlots: 3 }),
+      there("mac-c", { blockedBy: "silent" }),
+    ];
+    expect(only(aView({ reports: new Map([aReport("m", machines, 5)]) }))).toEqual({
+      id: "m",
+      serving: 2,
+      free_slots: 3,
+      exhausted: false,
+      queued: 5,
+      loading: 0,
+      eta_s: null,
+    });
+  });
+
+  it("is none without a machine, and unknown from a pool that was asked and is silent", () => {
+    expect(only(aView({}), [])).toMatchObject({ serving: 0, free_slots: 0, exhausted: true, queued: 0 });
+    const unknown = { serving: null, free_slots: null, exhausted: null, queued: null };
+    expect(only(aView({}))).toMatchObject(unknown);
+  });
+
+  it("counts machines on their way, and says when the first should be there", () => {
+    const ids = ["mac-a", "mac-b", "mac-c"];
+    const view = aView({
+      machines: ids.map(aMachine),
+      intents: new Map(ids.map((id) => anIntent(id, "m"))),
+      reports: new Map([
+        aReport("m", [
+          loading("mac-a", 0.25, 10_000),
+          loading("mac-b", 0.5, 60_000),
+          loading("mac-c", 0, 5_000),
+        ]),
+      ]),
+    });
+    expect(only(view)).toMatchObject({ serving: 0, exhausted: true, loading: 3, eta_s: 30 });
+  });
+
+  it("does not count machines that are assigned, failed or gone", () => {
+    const at = { epoch: 3, since: NOW, progress: 1, error: null } as const;
+    const view = aView({
+      machines: ["mac-a", "mac-b", "mac-c"].map(aMachine),
+      intents: new Map(["mac-a", "mac-b", "mac-c"].map((id) => anIntent(id, "m"))),
+      reports: new Map([
+        aReport("m", [
+          there("mac-a", { record: { mode: "assigned", ...at } }),
+          there("mac-b", { blockedBy: "failed", record: { mode: "failed", ...at } }),
+          there("mac-c", { isConnected: false, blockedBy: "offline", record: { mode: "loading", ...at } }),
+        ]),
+      ]),
+    });
+    expect(only(view)).toMatchObject({ serving: 1, loading: 0, eta_s: null });
+  });
+});

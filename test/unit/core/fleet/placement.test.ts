@@ -1,0 +1,283 @@
+import { describe, expect, it } from "vitest";
+
+import { placementReport, simulationSchema } from "../../../../core/fleet/placement-report.ts";
+import { TickSchedule } from "../../../../core/fleet/tick-schedule.ts";
+import { A, B, PlacementScene } from "./placement-scene.ts";
+
+/** Two machines that hold `a`, known to the fleet, and a first tick gone by. */
+function twoOnA(flags: ConstructorParameters<typeof PlacementScene>[0] = {}): PlacementScene {
+  const scene = new PlacementScene({ min_dwell_seconds: "0", ...flags });
+  scene.join("mac-1", A);
+  scene.join("mac-2", A);
+  scene.tick();
+  return scene;
+}
+
+describe("placement on the live fleet", () => {
+  it("[F8] gives a model without a machine one at the tick after its first refused request", () => {
+    const scene = twoOnA();
+    scene.ask(A, 3, 3);
+    scene.ask(B, 2);
+    scene.tick(5);
+    const [move] = scene.core.placement.last?.moves ?? [];
+    expect(move).toMatchObject({ from: "a", to: "b", reason: "demand_gain" });
+    expect(Object.values(scene.held())).toContain("b");
+    expect(scene.orders.some((order) => order.endsWith(" b"))).toBe(true);
+  });
+
+  it("[F8] hears of a pool that no machine is in, and reads it", () => {
+    const scene = new PlacementScene();
+    scene.join("mac-1", A);
+    scene.tick();
+    expect(scene.core.tickDueAt(scene.now)).toBe(scene.now + 30_000);
+    scene.ask(B, 1);
+    // At once, but not sooner than an early tick may come.
+    expect(scene.core.tickDueAt(scene.now)).toBe(scene.now + 5_000);
+  });
+
+  it("[C14] makes machines that serve well where they are hold that, half of a pool at a time", () => {
+    const scene = twoOnA();
+    scene.ask(A, 3, 3);
+    scene.tick();
+    expect(scene.held()).toEqual({ "mac-1": "a" });
+    scene.report("mac-1", "assigned");
+    scene.ask(A, 3, 3);
+    scene.tick();
+    expect(scene.held()).toEqual({ "mac-1": "a", "mac-2": "a" });
+  });
+
+  it("[C15] shows in shadow what it would do, and orders nothing", () => {
+    const scene = twoOnA({ placement: "shadow" });
+    scene.ask(B, 20);
+    scene.tick();
+    expect(scene.core.placement.last).toMatchObject({
+      mode: "shadow",
+      moves: [{ to: "b", epoch: null }, {}],
+    });
+    expect(scene.core.placement.history(9)[0]?.moves).toHaveLength(2);
+    expect(scene.orders).toEqual([]);
+    expect(scene.held()).toEqual({});
+  });
+
+  it("[H17] acts as shadow while the assignment gate is off", () => {
+    const scene = twoOnA({ assignment_gate: "off" });
+    scene.ask(B, 20);
+    scene.tick();
+    expect(scene.core.placement.last?.mode).toBe("shadow");
+    expect(scene.orders).toEqual([]);
+  });
+
+  it("[C7] measures demand with placement off, and plans nothing that anybody sees", () => {
+    const scene = twoOnA({ placement: "off" });
+    scene.ask(B, 20);
+    scene.tick();
+    expect(scene.core.placement.last).toMatchObject({ mode: "off", moves: [] });
+    expect(scene.core.placement.last?.models.find(({ modelId }) => modelId === B)?.demand).toBeGreaterThan(0);
+    expect(scene.core.placement.history(9)).toEqual([]);
+    expect(scene.orders).toEqual([]);
+  });
+
+  it("[F13] moves nothing with a budget of 0, and still says what it would be good for", () => {
+    const scene = twoOnA({ max_loads_per_tick: "0" });
+    scene.ask(B, 20);
+    scene.tick();
+    expect(scene.orders).toEqual([]);
+    const { last } = scene.core.placement;
+    expect(last?.moves).toEqual([]);
+    expect(last?.machines).toMatchObject([{ reason: "budget", bestTarget: "b" }, { reason: "budget" }]);
+  });
+
+  it("[D11] plans nothing from stale reports", () => {
+    const scene = twoOnA();
+    scene.ask(B, 20);
+    scene.silent.add("a");
+    scene.tick();
+    expect(scene.orders).toEqual([]);
+    expect(scene.core.placement.history(1)).toMatchObject([{ halted: "stale_reports" }]);
+    // What was asked meanwhile is not lost.
+    scene.silent.clear();
+    scene.tick();
+    expect(scene.orders.some((order) => order.endsWith(" b"))).toBe(true);
+  });
+
+  it("[F1] counts a failed machine as nothing and finds the model another one", () => {
+    const scene = twoOnA();
+    scene.ask(B, 2);
+    scene.tick();
+    const [first] = Object.entries(scene.held()).find(([, model]) => model === "b") ?? [];
+    for (const [id, model] of Object.entries(scene.held())) if (model === "a") scene.report(id, "assigned");
+    scene.report(first ?? "", "failed");
+    scene.ask(B, 2);
+    scene.tick();
+    const other = first === "mac-1" ? "mac-2" : "mac-1";
+    expect(scene.held()[other]).toBe("b");
+  });
+
+  it("[F1] counts a load under way only until its deadline", () => {
+    const scene = twoOnA();
+    scene.ask(B, 2);
+    scene.tick();
+    const [loader] = Object.entries(scene.held()).find(([, model]) => model === "b") ?? [];
+    scene.report(loader ?? "", "loading");
+    const loadingIn = () => scene.core.placement.last?.models.find(({ modelId }) => modelId === B)?.loading;
+    scene.tick();
+    expect(loadingIn()).toBe(1);
+    scene.tick(200);
+    expect(loadingIn()).toBe(0);
+  });
+
+  it("[F9] neither counts nor moves a machine that requests cannot reach", () => {
+    const scene = new PlacementScene();
+    scene.join("mac-1", A, { private_only: true });
+    scene.tick();
+    scene.ask(B, 20);
+    scene.tick();
+    expect(scene.core.placement.last?.machines).toMatchObject([
+      { machineId: "mac-1", reason: "unmanageable" },
+    ]);
+    expect(scene.orders).toEqual([]);
+  });
+
+  it("[C11] [D5] leaves a young machine, and frees it when demand has gone elsewhere", () => {
+    const scene = new PlacementScene({ min_dwell_seconds: "300" });
+    for (const id of ["mac-1", "mac-2", "mac-3"]) scene.join(id, A);
+    scene.tick();
+    for (let at = 0; at < 6; at++) {
+      scene.ask(A, 60, 60);
+      scene.tick();
+      for (const [id, model] of Object.entries(scene.held())) if (model === "a") scene.report(id, "assigned");
+    }
+    expect(scene.held()).toEqual({ "mac-1": "a", "mac-2": "a", "mac-3": "a" });
+    scene.ask(B, 60);
+    scene.tick();
+    const reasons = new Set(scene.core.placement.last?.machines.map(({ reason }) => reason));
+    expect(reasons).toEqual(new Set(["dwell"]));
+    for (let at = 0; at < 20; at++) {
+      scene.ask(B, 60);
+      scene.tick();
+    }
+    expect(Object.values(scene.held()).filter((model) => model === "b").length).toBeGreaterThan(0);
+  });
+
+  it("[C10] moves machines from a pool that has too many to one that has too few, and to no other", () => {
+    const scene = new PlacementScene({ min_dwell_seconds: "0" });
+    for (const id of ["mac-1", "mac-2", "mac-3", "mac-4"]) scene.join(id, A);
+    scene.join("mac-5", B);
+    scene.tick();
+    const seen: string[] = [];
+    for (let at = 0; at < 10; at++) {
+      scene.ask(A, 1, 1);
+      scene.ask(B, 20);
+      scene.tick();
+      for (const { from, to, reason } of scene.core.placement.last?.moves ?? []) {
+        if (reason !== "adopted") seen.push(`${from} to ${to}`);
+      }
+      for (const id of Object.keys(scene.held())) scene.report(id, "assigned");
+    }
+    expect(new Set(seen)).toEqual(new Set(["a to b"]));
+    expect(Object.values(scene.held()).filter((model) => model === "a")).not.toEqual([]);
+  });
+
+  it("learns how long a machine takes to load", () => {
+    const scene = twoOnA();
+    scene.ask(B, 20);
+    scene.tick();
+    const [loader = ""] = Object.entries(scene.held()).find(([, model]) => model === "b") ?? [];
+    scene.report(loader, "loading");
+    scene.now += 42_000;
+    scene.report(loader, "assigned");
+    expect(scene.plans.loadTimes()).toEqual([{ machineId: loader, model: "b", seconds: 42 }]);
+  });
+
+  it("goes on after a restart where it was", () => {
+    const scene = twoOnA();
+    scene.ask(A, 30, 30);
+    scene.tick();
+    const demandOf = () => scene.core.placement.last?.models[0]?.demand;
+    const before = demandOf();
+    expect(scene.plans.placement()?.last?.models[0]?.demand).toBe(before);
+    expect(scene.plans.placement()?.state.estimates[A]?.fast).toBe(1);
+  });
+});
+
+describe("the looks at the fleet", () => {
+  it("become rare when nothing happens, and regular with the first request", () => {
+    const scene = new PlacementScene();
+    scene.join("mac-1", A);
+    for (const seconds of [300, 30, 30]) scene.tick(seconds);
+    expect(scene.core.tickDueAt(scene.now)).toBe(scene.now + 240_000);
+    scene.now += 60_000;
+    scene.ask(A, 1, 1);
+    expect(scene.core.tickDueAt(scene.now)).toBe(scene.now + 1_000);
+    scene.tick(1);
+    expect(scene.core.tickDueAt(scene.now)).toBe(scene.now + 30_000);
+  });
+
+  it("stay rare when the fleet sleeps between them", () => {
+    const scene = new PlacementScene();
+    scene.join("mac-1", A);
+    for (const seconds of [300, 30, 30]) scene.tick(seconds);
+    const { memory } = new TickSchedule(scene.plans.schedule());
+    expect(memory).toEqual({ lastAt: scene.now, quietTicks: 3 });
+    expect(new TickSchedule(memory).dueAt(scene.now + 1, 30_000)).toBe(scene.now + 240_000);
+  });
+
+  it("stay regular while an operator changes things or a machine comes", () => {
+    const scene = new PlacementScene();
+    scene.join("mac-1", A);
+    for (const seconds of [300, 30, 30]) scene.tick(seconds);
+    scene.join("mac-2", A);
+    expect(scene.core.tickDueAt(scene.now)).toBe(scene.now + 30_000);
+  });
+
+  it("do not happen in a fleet without machines", () => {
+    expect(new PlacementScene().core.tickDueAt(0)).toBeNull();
+  });
+});
+
+describe("a simulation", () => {
+  it("[C15] plans with other demand, and changes nothing", () => {
+    const scene = twoOnA();
+    const asked = simulationSchema.parse({
+      demand: { b: { requests_per_second: 1 } },
+      machines: { "mac-2": { offline: true } },
+      min_dwell_seconds: 0,
+    });
+    const { flags } = scene.core.flagBook;
+    const { catalog } = scene.core.directory;
+    if (catalog === null) throw new Error("no catalog");
+    const before = scene.plans.placement();
+    const { plan } = scene.core.placement.preview(scene.core.view(scene.now), catalog, flags, asked);
+    expect(plan.moves).toMatchObject([{ machineId: "mac-1", to: "b" }]);
+    expect(plan.machines).toMatchObject([{ machineId: "mac-2", reason: "offline" }]);
+    expect(scene.plans.placement()).toEqual(before);
+    expect(scene.orders).toEqual([]);
+  });
+
+  it("refuses what it does not know", () => {
+    expect(simulationSchema.safeParse({ demnad: {} }).success).toBe(false);
+    expect(simulationSchema.safeParse({ demand: { b: { requests_per_second: -1 } } }).success).toBe(false);
+  });
+});
+
+describe("the placement report", () => {
+  it("says who moves and why, and who stays and why", () => {
+    const scene = twoOnA();
+    scene.ask(A, 2, 2);
+    scene.ask(B, 2);
+    scene.tick();
+    const { placement, flagBook } = scene.core;
+    const report = placementReport(placement.last, placement.history(5), flagBook.flags);
+    expect(report).toMatchObject({
+      placement: "enforce",
+      acts_as: "enforce",
+      halted: null,
+      moves: [
+        { to: "b", reason: "demand_gain", epoch: 1 },
+        { to: "a", reason: "adopted" },
+      ],
+      history: [{ mode: "enforce" }, { halted: "no_demand_seen" }],
+    });
+    expect(report.models.find(({ model_id }) => model_id === "b")).toMatchObject({ offered: 2, desired: 1 });
+  });
+});

@@ -1,0 +1,12 @@
+/** The answer, or a rejection when it has not come in time; what was asked goes on all the same. */
+export async function answerWithin<T>(ms: number, asked: PromiseLike<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([asked, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,22 @@
+import type { MiddlewareHandler } from "hono";
+import { cors } from "hono/cors";
+
+import type { AppEnv } from "./context.ts";
+
+/**
+ * Lets pages of any origin call the clients' API. Keys travel in a header that a page must set itself and never in
+ * cookies, so there is nothing that a foreign page could borrow. Requests that no page sends go on untouched, and with
+ * them the response that the pool made; for a page its body is passed on, under more headers.
+ */
+const allowPages = cors({
+  origin: "*",
+  allowMethods: ["GET", "POST", "DELETE"],
+  // All of them; named are those that SDKs read, for browsers that do not know the asterisk.
+  exposeHeaders: ["x-request-id", "retry-after", "x-pool-reason", "*"],
+  maxAge: 86_400,
+});
+
+export const browsers: MiddlewareHandler<AppEnv> = async function browsers(context, next) {
+  if (context.req.header("origin") === undefined) return next();
+  return allowPages(context, next);
+};
