@@ -18,7 +18,7 @@ import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts
 import { registrationOf, withHeartbeat } from "./registration.ts";
 import { reportMachines, reportRecord, type PoolReport, type RecordReport } from "./report.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
-import type { PoolSettings } from "./settings.ts";
+import { withSupply, type PoolSettings } from "./settings.ts";
 
 /**
  * One model's pool: the machines that hold a socket to it and the requests on their way to them. It opens nothing
@@ -498,10 +498,4 @@ export class Pool {
       }),
     );
   }
-}
-
-/** A machine with the model is here, whatever the fleet counted before it came (H23). */
-function withSupply(settings: PoolSettings): PoolSettings {
-  const { have, couldHold, at } = settings.supply;
-  return { ...settings, supply: { have: Math.max(1, have), couldHold: Math.max(1, couldHold), at } };
 }

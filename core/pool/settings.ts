@@ -48,3 +48,9 @@ export const INITIAL_SETTINGS: PoolSettings = {
   flags: poolFlags(readFlags({}), null),
   supply: { have: 0, couldHold: 0, at: 0 },
 };
+
+/** A machine with the model is here, whatever the fleet counted before it came (H23). */
+export function withSupply(settings: PoolSettings): PoolSettings {
+  const { have, couldHold, at } = settings.supply;
+  return { ...settings, supply: { have: Math.max(1, have), couldHold: Math.max(1, couldHold), at } };
+}

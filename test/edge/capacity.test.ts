@@ -30,7 +30,7 @@ const past = (at: Scene): Promise<void> => advanceClock(poolOf(at), 2_000);
 
 describe("the capacity of models", () => {
   it("can be read without a key, follows the pools, and survives their sleep", async () => {
-    stopClock();
+    await stopClock();
     const at = await scene({ max_concurrency: 3 });
     await past(at);
     const none = { id: at.model, serving: 0, free_slots: 0, exhausted: true };
@@ -57,7 +57,7 @@ describe("the capacity of models", () => {
   });
 
   it("is 503 while the fleet does not answer", async () => {
-    stopClock();
+    await stopClock();
     const at = await scene();
     // The test before has moved the clock.
     await advanceClock(poolOf(at), 600_000);

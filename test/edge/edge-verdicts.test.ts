@@ -36,7 +36,11 @@ class Flood {
       fetch: () => this.#refuse(),
       refusedAtEdge: (counts: RefusalCount[]) => this.#tell(counts),
     };
-    const namespace = { getByName: () => pool } as unknown as Env["MODEL_POOL"];
+    const namespace = {
+      idFromName: (name: string) => testEnv.MODEL_POOL.idFromName(name),
+      get: () => pool,
+      getByName: () => pool,
+    } as unknown as Env["MODEL_POOL"];
     this.#env = { ...testEnv, MODEL_POOL: namespace };
   }
 
@@ -77,7 +81,7 @@ describe("[F8] a verdict of a pool", () => {
   it("is given to all who come while it holds, without the pool, and counted", async () => {
     const at = await scene();
     const other = { ...at, apiKey: (await newKey("rival")).key };
-    stopClock();
+    await stopClock();
     const flood = new Flood();
     const first = await flood.ask(at);
     expect(first.headers.get("x-pool-holds-ms")).toBeNull();
@@ -112,7 +116,7 @@ describe("[F8] a verdict of a pool", () => {
 
   it("ends when it has said", async () => {
     const at = await scene();
-    stopClock();
+    await stopClock();
     const flood = new Flood();
     flood.holdsForMs = 400;
     await flood.ask(at);
@@ -128,7 +132,7 @@ describe("[F8] a verdict of a pool", () => {
   it("for one key is given to that key alone", async () => {
     const at = await scene();
     const other = { ...at, apiKey: (await newKey("rival")).key };
-    stopClock();
+    await stopClock();
     const flood = new Flood();
     flood.holdsFor = "key";
     for (let i = 0; i < 3; i++) await flood.ask(at);
@@ -142,7 +146,7 @@ describe("[F8] a verdict of a pool", () => {
   it("says nothing about other models, and nothing at all if it does not hold", async () => {
     const at = await scene();
     const other = await scene();
-    stopClock();
+    await stopClock();
     const flood = new Flood();
     await flood.ask(at);
     await flood.ask({ ...other, apiKey: at.apiKey });
@@ -158,7 +162,7 @@ describe("[F8] a verdict of a pool", () => {
 
   it("is never used for requests with x-pool-route", async () => {
     const at = await scene();
-    stopClock();
+    await stopClock();
     const flood = new Flood();
     await flood.ask(at);
     for (let i = 0; i < 2; i++) {
@@ -172,7 +176,7 @@ describe("[F8] a verdict of a pool", () => {
 
   it("comes after whatever else is wrong with a request", async () => {
     const at = await scene();
-    stopClock();
+    await stopClock();
     const flood = new Flood();
     await flood.ask(at);
     expect((await flood.ask({ ...at, apiKey: "pk_0_0" })).status).toBe(401);
@@ -186,7 +190,7 @@ describe("[F8] a verdict of a pool", () => {
   it("is counted all the same when the pool does not hear at first", async () => {
     const at = await scene();
     vi.spyOn(console, "warn").mockImplementation(() => undefined);
-    stopClock();
+    await stopClock();
     const flood = new Flood();
     flood.deaf = 2;
     for (let i = 0; i < 4; i++) await flood.ask(at);
@@ -199,7 +203,7 @@ describe("[F8] a verdict of a pool", () => {
     const at = await scene();
     const body = { owner: "acme", name: "limited", tokens_per_minute: 100_000 };
     const { key, id } = await adminCall<{ key: string; id: string }>("POST", "/keys", body);
-    stopClock();
+    await stopClock();
     const flood = new Flood();
     await flood.ask(at);
     const response = await flood.ask({ ...at, apiKey: key });
