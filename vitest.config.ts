@@ -5,7 +5,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
+      // Properties are checked on many samples, which takes a while on a busy machine.
+      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 60_000 } },
       {
         test: { name: "simulation", include: ["test/simulation/**/*.test.ts"], testTimeout: 120_000 },
       },

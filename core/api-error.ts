@@ -25,6 +25,7 @@ const CODES = {
   queue_full: { status: 429, type: "rate_limit_exceeded" },
   queue_timeout: { status: 429, type: "rate_limit_exceeded" },
   rate_limited: { status: 429, type: "rate_limit_exceeded" },
+  ttft_too_slow: { status: 429, type: "rate_limit_exceeded" },
   slow_down: { status: 429, type: "rate_limit_exceeded" },
   internal: { status: 500, type: "server_error" },
   provider_error: { status: 502, type: "server_error" },
@@ -44,8 +45,12 @@ export interface ApiError {
   readonly message: string;
   /** The field at fault, for 400s. */
   readonly param?: string | undefined;
-  /** Whole seconds, 1 to 60: official SDKs ignore longer ones. */
+  /** Seconds, 1 to 60: official SDKs ignore longer ones. */
   readonly retryAfterS?: number | undefined;
+  /** How long the edge may give the same answer without asking the pool; never, if left out. */
+  readonly holdsForMs?: number | undefined;
+  /** To requests of the same API key only; else to everybody. */
+  readonly holdsForKey?: boolean | undefined;
 }
 
 export interface EncodedError {
@@ -75,12 +80,25 @@ export function isServerFault(outcome: string): boolean {
   return isApiErrorCode(outcome) && CODES[outcome].status >= 500;
 }
 
+/** Whether an error says that there is no room or no machine at the moment, so that its client should come back. */
+export function isForLackOfRoom(code: ApiErrorCode): boolean {
+  const { status } = CODES[code];
+  return status === 429 || status === 503;
+}
+
 /** The whole HTTP answer for an error, except `x-request-id`. */
 export function encodeError(error: ApiError): EncodedError {
   const { status } = CODES[error.code];
   const headers: Record<string, string> = { "content-type": "application/json" };
   if (error.retryAfterS !== undefined) {
-    headers["retry-after"] = String(Math.min(60, Math.max(1, Math.ceil(error.retryAfterS))));
+    const seconds = Math.min(60, Math.max(1, error.retryAfterS));
+    headers["retry-after"] = String(Math.ceil(seconds));
+    // Some SDKs read this one first; it keeps apart clients that were told the same number of seconds.
+    headers["retry-after-ms"] = String(Math.ceil(seconds * 1000));
+  }
+  if (error.holdsForMs !== undefined && error.holdsForMs > 0) {
+    headers[HOLDS_HEADER] = String(error.holdsForMs);
+    headers[HOLDS_FOR_HEADER] = error.holdsForKey === true ? "key" : "model";
   }
   if (status === 429) headers["x-pool-reason"] = error.code;
   return { status, headers, body: JSON.stringify(envelope(error)) };

@@ -54,6 +54,26 @@ export const SUPPLY_ANSWER_MS = 2_000;
 /** What the fleet says of the supply counts for this long (H23). */
 export const SUPPLY_FRESH_MS = 300_000;
 
+/** A request may wait for a load that is expected to end within this time, or within `queue_wait_ms` if that is more. */
+export const WAIT_FOR_LOAD_MS = 10_000;
+
+/** Nothing waits in line longer, whatever it waits for. */
+export const LONGEST_QUEUE_WAIT_MS = 60_000;
+
+/** In line, this much waiting makes up for one step of an API key's priority. */
+export const AGEING_MS = 2_000;
+
+/** A machine at fault this often in a row is left alone, first this long, then twice as long each time. */
+export const BREAKER_FAULTS = 3;
+export const BREAKER_MIN_MS = 10_000;
+export const BREAKER_MAX_MS = 120_000;
+
+/** Hashes of beginnings of prompts that a pool remembers of a machine: a hundred long conversations and more. */
+export const PREFIXES_PER_MACHINE = 2_048;
+
+/** A prompt this long tells how fast a machine reads. */
+export const PREFILL_SAYS_TOKENS = 256;
+
 /** After a start a pool that knows machines which are not back yet queues instead of refusing (H19). */
 export const RECONNECT_GRACE_MS = 10_000;
 

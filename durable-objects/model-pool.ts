@@ -59,6 +59,7 @@ export class ModelPool extends DurableObject<Env> {
         saveSettings: (settings) => this.#store.saveSettings(settings),
         rememberMachine: (machineId) => this.#store.rememberMachine(machineId),
         forgetMachine: (machineId) => this.#store.forgetMachine(machineId),
+        random: () => Math.random(),
       },
       {
         remembered: this.#store.connectedMachines(),

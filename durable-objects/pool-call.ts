@@ -1,4 +1,5 @@
 import { otherwiseSchema, type OwnerRoute } from "../core/pool/owner-route.ts";
+import { prioritySchema, type Priority } from "../core/pool/priority.ts";
 import type { Reservation } from "../core/rate-limit.ts";
 import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
 
@@ -18,11 +19,17 @@ export interface PoolCall {
   readonly model: ModelId;
   /** Null for a public request. */
   readonly owner: OwnerRoute | null;
+  /** What its prompt begins with, see `core/prefix.ts`. */
+  readonly prefix: readonly number[];
   readonly stream: boolean;
   readonly keyId: string;
   /** What is held for it of its key's tokens; null for a key without limits. */
   readonly reservation: Reservation | null;
+  /** The key's. */
+  readonly priority: Priority;
   readonly slotsPerMachine: number;
+  /** Tokens. */
+  readonly contextLength: number;
   /** Milliseconds since the epoch. */
   readonly arrivedAt: number;
   readonly deadlineAt: number;
@@ -42,6 +49,9 @@ export function encodePoolCall(call: PoolCall, body: string): RequestInit {
     call.arrivedAt,
     call.deadlineAt,
     call.reservation === null ? NONE : `${call.reservation.at},${call.reservation.tokens}`,
+    call.priority,
+    call.contextLength,
+    encodePrefix(call.prefix),
   ];
   return { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body };
 }
@@ -60,6 +70,9 @@ export function decodePoolCall(request: Request): PoolCall | null {
     arrivedAt,
     deadlineAt,
     reservation,
+    priority,
+    contextLength,
+    prefix,
   ] = fields ?? [];
   if (requestId === undefined || echoedId === undefined) return null;
   if (endpoint === undefined || owner === undefined || keyId === undefined) return null;
@@ -75,10 +88,22 @@ export function decodePoolCall(request: Request): PoolCall | null {
     arrivedAt: Number(arrivedAt),
     deadlineAt: Number(deadlineAt),
     reservation: decodeReservation(reservation),
+    priority: prioritySchema.parse(priority),
+    contextLength: Number(contextLength),
+    prefix: decodePrefix(prefix),
   };
 }
 
 const NONE = "-";
+
+/** In base 36, which is short and holds no comma. */
+function encodePrefix(prefix: readonly number[]): string {
+  return prefix.length === 0 ? NONE : prefix.map((hash) => hash.toString(36)).join(",");
+}
+
+function decodePrefix(text: string = NONE): number[] {
+  return text === NONE ? [] : text.split(",").map((hash) => Number.parseInt(hash, 36));
+}
 
 function encodeOwnerRoute(route: OwnerRoute | null): string {
   if (route === null) return NONE;

@@ -44,7 +44,8 @@ export async function callOwnMachines(
   const steps = wish === "self" ? stepsOfSelf(machines, call) : stepsOfPrefer(machines, call);
   const last = steps.pop();
   if (last === undefined) {
-    throw new HttpError({ code: "machine_offline", message: `no machine of yours has "${call.model}"` });
+    const message = `no machine of yours has "${call.model}"`;
+    throw new HttpError({ code: "machine_offline", message, retryAfterS: 10 });
   }
   for (const { pool, route } of steps) {
     const response = await callPool(env, pool, { ...call, owner: route }, body);

@@ -1,5 +1,6 @@
 import { z } from "zod";
 
+import { prioritySchema, type Priority } from "../core/pool/priority.ts";
 import type { RateLimits } from "../core/rate-limit.ts";
 
 /**
@@ -24,9 +25,17 @@ const recordSchema = z.object({
   limits: z
     .object({ requestsPerMinute: z.int().nullable(), tokensPerMinute: z.int().nullable() })
     .default(UNLIMITED),
+  /** Of API keys: whose turn it is while machines are busy. */
+  priority: prioritySchema.default("normal"),
 });
 
 export type KeyRecord = z.infer<typeof recordSchema>;
+
+/** What operators may set of a key, when it is made and later. */
+export interface KeySettings {
+  readonly limits: Partial<RateLimits>;
+  readonly priority?: Priority | undefined;
+}
 
 /** How long an isolate trusts a record it has read. KV itself may hand out a deleted one for a minute. */
 const RECORD_TTL_MS = 10_000;
@@ -39,26 +48,38 @@ export async function createSecret(
   owner: string,
   name: string,
   now: number,
-  limits: RateLimits = UNLIMITED,
+  { limits, priority = "normal" }: KeySettings = { limits: {} },
 ): Promise<{ id: string; secret: string }> {
   const id = randomHex(9);
   const secret = `${PREFIX[kind]}_${id}_${randomHex(32)}`;
-  const record: KeyRecord = { id, owner, name, sha256: hex(await sha256(secret)), createdAt: now, limits };
+  const record: KeyRecord = {
+    id,
+    owner,
+    name,
+    sha256: hex(await sha256(secret)),
+    createdAt: now,
+    limits: { ...UNLIMITED, ...limits },
+    priority,
+  };
   await kv.put(`${kind}:${id}`, JSON.stringify(record));
   return { id, secret };
 }
 
-/** Gives a key other limits. @returns its record, or null if there is none. */
-export async function changeLimits(
+/** Gives a key other settings; what is left out stays. @returns its record, or null if there is none. */
+export async function changeKey(
   kv: KVNamespace,
   id: string,
-  change: Partial<RateLimits>,
+  { limits, priority }: KeySettings,
 ): Promise<KeyRecord | null> {
   const name = `key:${id}`;
   const json: unknown = await kv.get(name, "json");
   if (json === null) return null;
   const record = recordSchema.parse(json);
-  const changed = { ...record, limits: { ...record.limits, ...change } };
+  const changed = {
+    ...record,
+    limits: { ...record.limits, ...limits },
+    priority: priority ?? record.priority,
+  };
   await kv.put(name, JSON.stringify(changed));
   cache.delete(name);
   return changed;

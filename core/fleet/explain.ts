@@ -142,6 +142,10 @@ const GATES: Record<GateReason, { readonly why: string; readonly fix: string | n
   },
   silent: { why: "it has shown no sign of life for a minute", fix: "check the machine's network" },
   too_hot: { why: "it is too hot", fix: "let it cool down; check its fans and where it stands" },
+  breaker_open: {
+    why: "it has failed several requests in a row and gets none for a moment",
+    fix: "look at the provider's log",
+  },
   refused_just_now: { why: "it has just refused a request for lack of room", fix: null },
   no_free_slot: { why: "all its slots are taken", fix: null },
   busy_with_other_model: { why: "it is busy with another model", fix: null },

@@ -10,6 +10,7 @@ export interface Attempt {
   readonly connection: Connection;
   readonly stream: number;
   readonly requestId: string;
+  readonly keyId: string;
   /** The pool's own, but for a request of the machine's owner. */
   readonly model: ModelId;
   /** Longer if the machine had to load the model first when the request was sent. */

@@ -1,11 +1,16 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
+import { LONGEST_QUEUE_WAIT_MS, WAIT_FOR_LOAD_MS } from "../limits.ts";
+import type { Breakers } from "./breakers.ts";
 import type { Connection } from "./connection.ts";
 import { noMachine } from "./exhaustion.ts";
-import { routableGate } from "./gate.ts";
+import { isTooSlow } from "./first-token.ts";
+import { failsOpen, routableGate } from "./gate.ts";
+import type { ExpectedLoad } from "./loads.ts";
 import { isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
 import type { PoolRequest } from "./request.ts";
 import { pick } from "./schedule.ts";
+import { ttftLimitMs } from "./service-level.ts";
 import type { PoolSettings } from "./settings.ts";
 
 /**
@@ -20,13 +25,20 @@ export interface CandidatesView {
   /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
   expectingMachinesUntil(): number;
   settings(): PoolSettings;
+  /** The machine on its way here that is ready first. */
+  nextLoad(now: number): ExpectedLoad | null;
 }
+
+/** What waits for a load waits this many times as long as the load should take. */
+const LATE_LOAD = 1.5;
 
 export class Candidates {
   readonly #pool: CandidatesView;
+  readonly #breakers: Breakers;
 
-  constructor(pool: CandidatesView) {
+  constructor(pool: CandidatesView, breakers: Breakers) {
     this.#pool = pool;
+    this.#breakers = breakers;
   }
 
   /** The best machine with room, of the owner's own ones first if the request wants those. */
@@ -34,21 +46,42 @@ export class Candidates {
     request: PoolRequest,
     now: number,
   ): { readonly connection: Connection; readonly isOwn: boolean } | null {
-    const own = this.#pick(request, true, now);
+    const own = this.#pick(request, true, false, now);
     if (own !== null) return { connection: own, isOwn: true };
-    const connection = this.#pick(request, false, now);
+    const connection =
+      this.#pick(request, false, true, now) ??
+      (this.#failsOpen(now) ? this.#pick(request, false, false, now) : null);
     return connection === null ? null : { connection, isOwn: false };
   }
 
-  /** Whether waiting makes sense: a machine is here but busy, or is expected back. */
-  mayCome(request: PoolRequest, now: number): boolean {
-    if (request.spec.owner?.otherwise === "decline") return false;
-    if (now < this.#pool.expectingMachinesUntil()) return true;
-    for (const connection of this.#pool.connections()) {
-      if (request.tried.has(connection.identity.machineId)) continue;
-      if (isRoutable(connection, request, now)) return true;
-    }
-    return false;
+  /** Why even the best machine would answer too late; null if one would not, or if that is not measured. */
+  tooSlowFor({ spec, promptTokensEstimate }: PoolRequest, now: number): ApiError | null {
+    // An owner's request may be as slow as his machine is, and what is too long to be read at all an engine refuses
+    // at once, for a better reason.
+    if (spec.owner !== null || promptTokensEstimate > spec.contextLength) return null;
+    const { model } = this.#pool;
+    const limitMs = ttftLimitMs(this.#pool.settings().flags, promptTokensEstimate);
+    const tokensOn = ({ prefixes }: Connection): number =>
+      promptTokensEstimate - prefixes.expectedTokens(spec.prefix);
+    if (!isTooSlow(this.#pool.connections(), model, tokensOn, limitMs, now)) return null;
+    const message =
+      `the first token for about ${promptTokensEstimate} tokens of prompt would take longer than ` +
+      `${Math.round(limitMs / 1000)} s on every machine that serves "${model}"; try again, or send a shorter prompt`;
+    return { code: "ttft_too_slow", message };
+  }
+
+  /** How long the request may wait from now on, in ms; null if nothing is in sight that it could wait for. */
+  waitMs(request: PoolRequest, now: number): number | null {
+    const { owner, deadlineAt } = request.spec;
+    if (owner?.otherwise === "decline") return null;
+    const waitMs = this.#pool.settings().flags.queue_wait_ms;
+    if (this.#mayHaveRoom(request, now)) return waitMs;
+    const load = isForOwnMachines(owner) ? null : this.#pool.nextLoad(now);
+    // A load that is only guessed at is no reason to keep a client waiting.
+    if (load === null || !load.isCertain || waitMs === 0) return null;
+    const { readyInMs } = load;
+    if (readyInMs > Math.max(waitMs, WAIT_FOR_LOAD_MS) || now + readyInMs >= deadlineAt) return null;
+    return Math.min(LONGEST_QUEUE_WAIT_MS, Math.max(waitMs, LATE_LOAD * readyInMs));
   }
 
   /** What the client hears if there is none. */
@@ -61,30 +94,48 @@ export class Candidates {
   noneInTimeFor(request: PoolRequest, now: number): ApiError {
     const { model } = this.#pool;
     if (isForOwnMachines(request.spec.owner)) return this.noneFor(request, now);
+    const heedsBreakers = !this.#failsOpen(now);
     for (const connection of this.#pool.connections()) {
-      if (routableGate(connection, model, now) !== null) continue;
+      if (routableGate(connection, model, now, false, heedsBreakers) !== null) continue;
       const waitedS = this.#pool.settings().flags.queue_wait_ms / 1000;
       const message = `all machines that serve "${model}" stayed busy for ${waitedS} s`;
-      return { code: "queue_timeout", message, retryAfterS: 2 };
+      return { code: "queue_timeout", message };
     }
     return this.noneFor(request, now);
   }
 
-  #pick(
-    { spec, promptTokensEstimate, tried }: PoolRequest,
-    asOwner: boolean,
-    now: number,
-  ): Connection | null {
-    const { owner, model, slotsPerMachine } = spec;
+  /** A machine is here but busy, or was here a moment ago. */
+  #mayHaveRoom(request: PoolRequest, now: number): boolean {
+    if (now < this.#pool.expectingMachinesUntil()) return true;
+    const heedsBreakers = !this.#failsOpen(now);
+    for (const connection of this.#pool.connections()) {
+      if (request.tried.has(connection.identity.machineId)) continue;
+      if (isRoutable(connection, request, heedsBreakers, now)) return true;
+    }
+    return false;
+  }
+
+  #pick(request: PoolRequest, asOwner: boolean, heedsBreakers: boolean, now: number): Connection | null {
+    const { owner } = request.spec;
     if (asOwner ? owner === null : isForOwnMachines(owner)) return null;
     const all = this.#pool.connections();
     const candidates = asOwner && owner !== null ? ownMachines(owner, all) : all;
-    return pick(candidates, model, slotsPerMachine, promptTokensEstimate, tried, now, asOwner);
+    return pick(candidates, request, now, asOwner, heedsBreakers);
+  }
+
+  /** Breakers never close a whole pool. */
+  #failsOpen(now: number): boolean {
+    return !this.#breakers.isEmpty && failsOpen(this.#pool.connections(), this.#pool.model, now);
   }
 }
 
-function isRoutable(connection: Connection, { spec: { model, owner } }: PoolRequest, now: number): boolean {
+function isRoutable(
+  connection: Connection,
+  { spec: { model, owner } }: PoolRequest,
+  heedsBreakers: boolean,
+  now: number,
+): boolean {
   const isOwn = owner?.machines.has(connection.identity.machineId) === true;
   if (isOwn && routableGate(connection, model, now, true) === null) return true;
-  return !isForOwnMachines(owner) && routableGate(connection, model, now) === null;
+  return !isForOwnMachines(owner) && routableGate(connection, model, now, false, heedsBreakers) === null;
 }

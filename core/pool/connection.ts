@@ -3,6 +3,8 @@ import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { Heartbeat, Register } from "../../protocol/upstream.ts";
 import { STREAM_BLOCK } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
+import type { Breaker } from "./breakers.ts";
+import { Prefixes } from "./prefixes.ts";
 import type { PoolRecord } from "./record.ts";
 
 /**
@@ -81,6 +83,12 @@ export class Connection {
   record: PoolRecord | null = null;
   /** The model an owner's request has taken the machine away to; null while it is at its own (H21). */
   visitedModel: ModelId | null = null;
+  /** What it has read on this socket and may have cached. */
+  readonly prefixes = new Prefixes();
+  /** Tokens of a prompt read per second, by the answers given on this socket to prompts long enough; null for none. */
+  prefillTps: number | null = null;
+  /** Set while the machine has failed of late. */
+  breaker: Breaker | null = null;
   /** The machine is known to have registered in the pool it belongs to now, so this socket may go (H6). */
   isDismissed = false;
   lastMessageAt: number;

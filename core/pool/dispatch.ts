@@ -1,7 +1,8 @@
-import { encodeDownstream, encodeInferenceRequest } from "../../protocol/codec.ts";
+import { encodeDownstream } from "../../protocol/codec.ts";
+import type { MachineId } from "../../protocol/ids.ts";
 import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
-import type { ApiError } from "../api-error.ts";
+import { isForLackOfRoom, type ApiError } from "../api-error.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
 import {
   BYTES_PER_TOKEN,
@@ -13,9 +14,11 @@ import {
   SUPPLY_ANSWER_MS,
 } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
+import { Attempts } from "./attempts.ts";
+import { Breakers, type Breaker } from "./breakers.ts";
 import { Candidates, type CandidatesView } from "./candidates.ts";
 import type { Connection } from "./connection.ts";
-import { acceptTimeoutMs, attemptDeadline } from "./deadlines.ts";
+import { attemptDeadline } from "./deadlines.ts";
 import { shed, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
@@ -25,11 +28,13 @@ import {
   SOCKET_LOST,
   type Failure,
 } from "./failure.ts";
-import { isVisit } from "./gate.ts";
+import { learnPrefill } from "./first-token.ts";
 import type { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
 import { outcomeOf, type RequestOutcome } from "./outcome.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
+import { Pressure } from "./pressure.ts";
+import { Refusals, type RefusalsView } from "./refusals.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { isServedInTime } from "./service-level.ts";
 import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
@@ -43,7 +48,7 @@ import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
 const COMMENT = Uint8Array.from(": keep-alive\n\n", (character) => character.charCodeAt(0));
 
 /** What dispatching needs to know of the pool around it. */
-export interface PoolView extends CandidatesView {
+export interface PoolView extends CandidatesView, RefusalsView {
   /** Whether any machine is known here, connected or not. */
   hasSeenMachines(): boolean;
   /** Asks the fleet for the supply; `reconsider` is called when it has come. */
@@ -56,17 +61,23 @@ export class Dispatch {
   readonly #pool: PoolView;
   readonly #ledger: Ledger;
   readonly #requests = new Map<string, PoolRequest>();
-  readonly #attempts = new Set<Attempt>();
-  readonly #line = new Line();
+  readonly #attempts: Attempts;
+  readonly #line: Line;
   readonly #candidates: Candidates;
   readonly #supplyQuestion = new SupplyQuestion();
+  readonly #pressure = new Pressure();
+  readonly #breakers = new Breakers();
+  readonly #refusals: Refusals;
   /** Frames and messages that belonged to nothing here, by kind. */
   readonly ignored = { records: 0, messages: 0 };
 
   constructor(pool: PoolView, ledger: Ledger) {
     this.#pool = pool;
-    this.#candidates = new Candidates(pool);
+    this.#attempts = new Attempts(pool.model);
+    this.#line = new Line((keyId) => this.#attempts.slotsOf(keyId));
+    this.#candidates = new Candidates(pool, this.#breakers);
     this.#ledger = ledger;
+    this.#refusals = new Refusals(pool, this.#pressure);
   }
 
   get isIdle(): boolean {
@@ -81,6 +92,15 @@ export class Dispatch {
     return this.#line.length;
   }
 
+  get #crowd(): { readonly slotsTaken: number; readonly waiting: number } {
+    return { slotsTaken: this.#attempts.size, waiting: this.#line.length };
+  }
+
+  /** For a new socket of the machine. */
+  breakerOf(machineId: MachineId): Breaker | null {
+    return this.#breakers.of(machineId);
+  }
+
   /** Takes a request in. Its answer is used exactly once, now or later. */
   submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
     // The Worker sends a request again under the same id if its first call broke (H18): the older one is dead.
@@ -91,6 +111,7 @@ export class Dispatch {
       answer,
       promptTokensEstimate: Math.ceil(spec.body.length / BYTES_PER_TOKEN),
       tried: new Set(),
+      suspects: [],
       attempts: 0,
       attempt: null,
       queuedUntil: 0,
@@ -107,9 +128,17 @@ export class Dispatch {
     };
     this.#requests.set(spec.requestId, request);
     // The Worker's second call for one request is no second arrival.
-    if (earlier === undefined) this.#ledger.demand.arrived(request.promptTokensEstimate, now);
+    if (earlier === undefined) {
+      this.#ledger.demand.arrived(request.promptTokensEstimate, now);
+      this.#pressure.arrived(now);
+    }
     if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
       this.#fail(request, shed(this.#pool.model), now);
+      return request;
+    }
+    const tooSlow = this.#candidates.tooSlowFor(request, now);
+    if (tooSlow !== null) {
+      this.#fail(request, tooSlow, now);
       return request;
     }
     this.drain(now);
@@ -121,6 +150,8 @@ export class Dispatch {
   refusedAtEdge(counts: readonly RefusalCount[], now: number): void {
     for (const { code, keyId, requests, promptTokens } of counts) {
       this.#ledger.demand.arrived(promptTokens, now, requests);
+      this.#pressure.arrived(now, requests);
+      this.#pressure.refused(now, requests);
       this.#ledger.usage.count(keyId, code, NO_TOKENS, now, requests);
       this.#ledger.metrics.refusedAtEdge(code, requests);
     }
@@ -144,7 +175,7 @@ export class Dispatch {
   }
 
   accepted(connection: Connection, stream: number, requestId: string, now: number): void {
-    const attempt = this.#attemptOf(connection, stream, requestId);
+    const attempt = this.#attempts.of(connection, stream, requestId);
     if (attempt?.phase === "cancelling") return;
     if (attempt?.phase !== "sent") {
       this.ignored.messages += 1;
@@ -172,6 +203,7 @@ export class Dispatch {
       attempt.phase = "streaming";
       attempt.firstByteAt = now;
       attempt.streamsAtFirstByte = connection.attempts.size;
+      this.#convict(request, now);
     }
     attempt.since = now;
     if (request.spec.stream) this.#forward(request, attempt, bytes, now);
@@ -179,12 +211,13 @@ export class Dispatch {
   }
 
   complete(connection: Connection, message: InferenceComplete, now: number): void {
-    const attempt = this.#attemptOf(connection, message.stream, message.request_id);
+    const attempt = this.#attempts.of(connection, message.stream, message.request_id);
     if (attempt === undefined) {
       this.ignored.messages += 1;
       return;
     }
-    this.#free(attempt);
+    this.#attempts.free(attempt);
+    this.#pressure.freed(now - attempt.sentAt, now);
     const { request } = attempt;
     if (request !== null) {
       if (attempt.phase !== "streaming") {
@@ -192,6 +225,7 @@ export class Dispatch {
       } else {
         if (request.spec.stream) request.answer.finish();
         else request.answer.complete(request.collected);
+        if (attempt.model === this.#pool.model) this.#breakers.succeeded(connection);
         this.#account(request, attempt, message, now);
       }
     }
@@ -199,16 +233,18 @@ export class Dispatch {
   }
 
   failed(connection: Connection, message: InferenceError, now: number): void {
-    const attempt = this.#attemptOf(connection, message.stream, message.request_id);
+    const attempt = this.#attempts.of(connection, message.stream, message.request_id);
     if (attempt === undefined) {
       this.ignored.messages += 1;
       return;
     }
-    this.#free(attempt);
+    this.#attempts.free(attempt);
     if (message.class === "capacity") {
       connection.refusedUntil = now + REFUSAL_PAUSE_MS;
       // It has not left its model for the owner, so it says nothing of a return.
       if (attempt.phase === "sent" && connection.registration?.accepting === true) connection.endVisit();
+    } else {
+      this.#pressure.freed(now - attempt.sentAt, now);
     }
     const { request } = attempt;
     if (request !== null)
@@ -219,21 +255,22 @@ export class Dispatch {
   /** The socket is gone, and with it everything that ran on it. */
   connectionLost(connection: Connection, now: number): void {
     const lost = [...connection.attempts.values()];
-    for (const attempt of lost) this.#free(attempt);
+    for (const attempt of lost) this.#attempts.free(attempt);
     for (const { request } of lost) {
       if (request !== null) this.#retryOrFail(request, SOCKET_LOST, connection, now);
     }
+    this.drain(now);
   }
 
   /** Sends waiting requests to machines that have room now. */
   drain(now: number): void {
-    this.#line.offer((request) => this.#dispatch(request, now));
+    this.#line.offer((request) => this.#dispatch(request, now), now);
   }
 
   /** What was waited for may be known now: whoever waits without a machine in sight is told. */
   reconsider(now: number): void {
     this.drain(now);
-    const stranded = this.#line.matching((request) => !this.#candidates.mayCome(request, now));
+    const stranded = this.#line.matching((request) => this.#candidates.waitMs(request, now) === null);
     for (const request of stranded) {
       this.#giveUp(request, this.#candidates.noneFor(request, now), now);
     }
@@ -241,82 +278,52 @@ export class Dispatch {
 
   /** Looks at every deadline; the shell calls it a few times a second while requests are open. */
   tick(now: number): void {
-    for (const attempt of this.#attempts) {
+    for (const attempt of this.#attempts.all()) {
       const deadline = attemptDeadline(attempt);
       if (now < deadline.at) continue;
       const { request } = attempt;
-      this.#sendCancel(attempt, now);
-      if (request === null) this.#free(attempt);
+      this.#attempts.cancel(attempt, now);
+      if (request === null) this.#attempts.free(attempt);
       else this.#retryOrFail(request, providerFault(deadline.message), attempt.connection, now);
     }
     for (const request of this.#requests.values()) {
-      if (now >= request.spec.deadlineAt) {
-        this.#cancelAttempt(request, now);
-        this.#fail(request, DEADLINE_EXCEEDED.error, now);
-      } else if (request.attempt === null && now >= request.queuedUntil) {
+      if (now < request.spec.deadlineAt) continue;
+      this.#cancelAttempt(request, now);
+      this.#fail(request, DEADLINE_EXCEEDED.error, now);
+    }
+    // Before anybody is told that there is no room: there may be some again.
+    this.drain(now);
+    for (const request of this.#requests.values()) {
+      if (request.attempt === null && now >= request.queuedUntil) {
         this.#giveUp(request, this.#candidates.noneInTimeFor(request, now), now);
       } else if (now >= request.nextCommentAt && mayComment(request)) {
         this.#comment(request, now);
       }
     }
-    this.drain(now);
   }
 
   /** Sends the request to the best machine with room, if there is one. */
   #dispatch(request: PoolRequest, now: number): boolean {
-    const { spec } = request;
-    const { model } = spec;
     const best = this.#candidates.best(request, now);
-    if (best === null) return false;
-    const { connection, isOwn } = best;
-    const stream = connection.openStream();
-    const attempt: Attempt = {
-      connection,
-      stream,
-      requestId: spec.requestId,
-      model,
-      acceptWithinMs: acceptTimeoutMs(connection, model),
-      request,
-      phase: "sent",
-      since: now,
-      sentAt: now,
-      firstByteAt: now,
-      streamsAtFirstByte: 1,
-      paused: false,
-    };
-    // Before the machine hears of it, so that no public request follows it there (H21).
-    if (model !== this.#pool.model && isVisit(connection, model)) connection.visitedModel = model;
-    connection.attempts.set(stream, attempt);
-    connection.lastPickedAt = now;
-    this.#attempts.add(attempt);
-    request.attempt = attempt;
-    request.attempts += 1;
-    request.sentAt ??= now;
-    request.machine = {
-      machineId: connection.identity.machineId,
-      chip: connection.registration?.chip ?? "",
-    };
-    const head = {
-      request_id: spec.requestId,
-      stream,
-      endpoint: spec.endpoint,
-      model_id: model,
-      deadline_ms: Math.max(1, Math.floor(spec.deadlineAt - now)),
-      owner_bypass: isOwn,
-    };
-    connection.socket.send(encodeInferenceRequest(head, spec.body));
-    return true;
+    if (best !== null) this.#attempts.send(request, best.connection, best.isOwn, now);
+    return best !== null;
   }
 
   #enqueueOrRefuse(request: PoolRequest, now: number): void {
-    const { queue_max, queue_wait_ms } = this.#pool.settings().flags;
-    if (!this.#candidates.mayCome(request, now)) this.#refuseOrAsk(request, now);
-    else if (this.#line.length >= queue_max) {
-      const message = `${queue_max} requests wait for "${this.#pool.model}" already; try again shortly`;
-      this.#fail(request, { code: "queue_full", message, retryAfterS: 2 }, now);
-    } else {
-      this.#line.add(request, queue_wait_ms, now);
-    }
+    const waitMs = this.#candidates.waitMs(request, now);
+    if (waitMs === null) this.#refuseOrAsk(request, now);
+    else this.#enqueue(request, waitMs, now);
+  }
+
+  /** A full line takes a newcomer in only for one of a key that has more than its share of it. */
+  #enqueue(request: PoolRequest, waitMs: number, now: number): void {
+    const { queue_max } = this.#pool.settings().flags;
+    const isFull = this.#line.length >= queue_max;
+    const leaving = isFull ? (this.#line.replacedBy(request) ?? request) : null;
+    if (leaving !== request) this.#line.add(request, waitMs, now);
+    if (leaving === null) return;
+    const message = `${queue_max} requests wait for "${this.#pool.model}" already; try again shortly`;
+    this.#fail(leaving, { code: "queue_full", message }, now);
   }
 
   /** No machine could take it. Whether any ever will, the fleet knows; a pool that has no idea asks once (H23). */
@@ -338,7 +345,7 @@ export class Dispatch {
   #retryOrFail(request: PoolRequest, failure: Failure, connection: Connection, now: number): void {
     request.attempt = null;
     request.lastFailure = failure.error;
-    if (failure.blamesMachine) request.tried.add(connection.identity.machineId);
+    if (failure.blamesMachine) this.#blame(request, connection, now);
     request.collected = [];
     request.collectedBytes = 0;
     if (request.streamed || !failure.retriable) {
@@ -346,10 +353,28 @@ export class Dispatch {
     } else if (request.attempts >= MAX_ATTEMPTS) {
       this.#giveUp(request, this.#candidates.noneFor(request, now), now);
     } else if (!this.#dispatch(request, now)) {
-      if (!this.#candidates.mayCome(request, now))
-        this.#giveUp(request, this.#candidates.noneFor(request, now), now);
-      else this.#line.add(request, this.#pool.settings().flags.queue_wait_ms, now);
+      const waitMs = this.#candidates.waitMs(request, now);
+      if (waitMs === null) this.#giveUp(request, this.#candidates.noneFor(request, now), now);
+      else this.#line.add(request, waitMs, now);
     }
+  }
+
+  /** Of a machine that had begun to answer the fault is its own; else another must first do better (F15). */
+  #blame(request: PoolRequest, connection: Connection, now: number): void {
+    request.tried.add(connection.identity.machineId);
+    if (request.spec.model !== this.#pool.model) return;
+    if (request.streamed) {
+      this.#breakers.failed(connection, now);
+    } else {
+      request.suspects.push(connection);
+      this.#breakers.suspected(connection, now);
+    }
+  }
+
+  /** Another machine answers the request, so it was not the request that made these fail. */
+  #convict(request: PoolRequest, now: number): void {
+    for (const connection of request.suspects) this.#breakers.failed(connection, now);
+    request.suspects = [];
   }
 
   #forward(request: PoolRequest, attempt: Attempt, bytes: Uint8Array, now: number): void {
@@ -397,8 +422,9 @@ export class Dispatch {
   /** Counted first, so that no refusal leaves the pool unseen (F8). */
   #fail(request: PoolRequest, error: ApiError, now: number): void {
     this.#settle(request, error.code, NO_TOKENS, now);
+    if (isForLackOfRoom(error.code)) this.#pressure.refused(now);
     if (request.committed) request.answer.breakOff(error);
-    else request.answer.refuse(error);
+    else request.answer.refuse(this.#refusals.complete(error, request, this.#crowd, now));
   }
 
   /** What an answer tells of its machine and of how well its pool serves. */
@@ -409,7 +435,12 @@ export class Dispatch {
     // This one has left already.
     const streams = (attempt.streamsAtFirstByte + attempt.connection.attempts.size + 1) / 2;
     const isOwnModel = attempt.model === this.#pool.model;
-    if (isOwnModel) this.#ledger.speeds.learn(machineId, message, streams);
+    if (isOwnModel) {
+      this.#ledger.speeds.learn(machineId, message, streams);
+      const read = tokens.promptTokens - tokens.cachedTokens;
+      learnPrefill(attempt.connection, read, message.timings.prefill_ms);
+      attempt.connection.prefixes.learn(spec.prefix, message.usage.cached_tokens ?? null);
+    }
     // Of an answer that is sent whole the machine alone knows when its first token was there.
     const atMachineMs = spec.stream
       ? attempt.firstByteAt - attempt.sentAt
@@ -433,31 +464,10 @@ export class Dispatch {
     this.#pool.ended(ended);
   }
 
-  /** Tells the machine to stop. The slot stays taken until it has answered, so that it is not given away twice. */
   #cancelAttempt(request: PoolRequest, now: number): void {
     const { attempt } = request;
     request.attempt = null;
-    if (attempt !== null) this.#sendCancel(attempt, now);
-  }
-
-  #sendCancel(attempt: Attempt, now: number): void {
-    attempt.request = null;
-    if (attempt.phase === "cancelling") return;
-    attempt.phase = "cancelling";
-    attempt.since = now;
-    attempt.connection.socket.send(
-      encodeDownstream({ type: "cancel", request_id: attempt.requestId, stream: attempt.stream }),
-    );
-  }
-
-  #free(attempt: Attempt): void {
-    attempt.connection.attempts.delete(attempt.stream);
-    this.#attempts.delete(attempt);
-  }
-
-  #attemptOf(connection: Connection, stream: number, requestId: string): Attempt | undefined {
-    const attempt = connection.attempts.get(stream);
-    return attempt?.requestId === requestId ? attempt : undefined;
+    if (attempt !== null) this.#attempts.cancel(attempt, now);
   }
 }
 

@@ -9,28 +9,20 @@ import type { PoolSettings, Supply } from "./settings.ts";
  * `model_unavailable` (C5). Never a guess: without the fleet's word the pool counts as exhausted.
  */
 
-/** An exhausted pool gets a machine by a placement tick and a load at best, so coming back sooner is of no use (C3). */
-const EXHAUSTED_RETRY_S = 10;
-
 export function noMachine(model: ModelId, { flags, supply }: PoolSettings, now: number): ApiError {
   if (flags.pool_exhausted_429 === "on" && !isWithoutSupply(supply, now)) {
     return {
       code: "pool_exhausted",
       message: `no machine serves "${model}" at the moment, but some could; try again later`,
-      retryAfterS: EXHAUSTED_RETRY_S,
     };
   }
-  return {
-    code: "model_unavailable",
-    message: `no machine serves "${model}" at the moment`,
-    retryAfterS: EXHAUSTED_RETRY_S,
-  };
+  return { code: "model_unavailable", message: `no machine serves "${model}" at the moment` };
 }
 
 /** An operator has switched the model off for the moment. */
 export function shed(model: ModelId): ApiError {
   const message = `"${model}" is switched off by an operator for the moment`;
-  return { code: "model_shed", message, retryAfterS: 60 };
+  return { code: "model_shed", message };
 }
 
 function isWithoutSupply({ have, couldHold, at }: Supply, now: number): boolean {

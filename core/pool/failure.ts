@@ -23,7 +23,6 @@ export function classifyProviderError(message: InferenceError, isCut: boolean): 
         error: {
           code: "queue_timeout",
           message: `no machine of this pool had room (${message.code}); try again`,
-          retryAfterS: 2,
         },
         retriable: true,
         blamesMachine: false,

@@ -23,16 +23,21 @@ export type GateReason =
   | "owner_private"
   | "silent"
   | "too_hot"
+  | "breaker_open"
   | "refused_just_now"
   | "no_free_slot"
   | "busy_with_other_model";
 
-/** Why no such request may be routed to the machine, whether busy or not; null if it is routable. */
+/**
+ * Why no such request may be routed to the machine, whether busy or not; null if it is routable.
+ * @param heedsBreakers whether it matters that the machine has failed of late; an owner has no other machine.
+ */
 export function routableGate(
   connection: Connection,
   model: ModelId,
   now: number,
   asOwner = false,
+  heedsBreakers = !asOwner,
 ): GateReason | null {
   const machine = connection.registration;
   if (machine === null || connection.closed) return "not_registered";
@@ -57,7 +62,20 @@ export function routableGate(
     return "silent";
   }
   if (machine.thermalState === "critical") return "too_hot";
+  if (heedsBreakers && connection.breaker !== null && now < connection.breaker.openUntil)
+    return "breaker_open";
   return null;
+}
+
+/** Whether all that keeps a pool from serving is that its machines have failed: then it had better try them (F9). */
+export function failsOpen(connections: Iterable<Connection>, model: ModelId, now: number): boolean {
+  let isServed = false;
+  for (const connection of connections) {
+    const reason = routableGate(connection, model, now);
+    if (reason === null) return false;
+    isServed ||= reason === "breaker_open";
+  }
+  return isServed;
 }
 
 /** Why this request cannot be sent to the machine now; null if it can. */
@@ -67,14 +85,15 @@ export function gate(
   slotsPerMachine: number,
   now: number,
   asOwner = false,
+  heedsBreakers = !asOwner,
 ): GateReason | null {
-  const reason = routableGate(connection, model, now, asOwner);
+  const reason = routableGate(connection, model, now, asOwner, heedsBreakers);
   if (reason !== null) return reason;
   if (now < connection.refusedUntil) return "refused_just_now";
   if (asOwner && isVisit(connection, model)) {
     return freeVisitSlots(connection, model, slotsPerMachine) > 0 ? null : "no_free_slot";
   }
-  if (freeSlots(connection, slotsPerMachine) <= 0) return "no_free_slot";
+  if (freeSlots(connection, slotsPerMachine, heedsBreakers) <= 0) return "no_free_slot";
   // An unmanaged machine swaps models only when nothing runs (H12); asking it earlier only earns a refusal.
   if (!isLoaded(connection, model) && isBusy(connection)) return "busy_with_other_model";
   return null;
@@ -84,10 +103,11 @@ export function gate(
  * Slots left for this pool on a machine (H12). The machine's own count covers all its pools but lags behind; the
  * pool's reservations cover only this pool but are exact; so the larger of the two is taken.
  */
-export function freeSlots(connection: Connection, slotsPerMachine: number): number {
+export function freeSlots(connection: Connection, slotsPerMachine: number, heedsBreakers = true): number {
   const machine = connection.registration;
   if (machine === null) return 0;
-  const slots = Math.min(machine.maxConcurrency, slotsPerMachine);
+  const isOnTrial = heedsBreakers && connection.breaker !== null && connection.breaker.openUntil > 0;
+  const slots = isOnTrial ? 1 : Math.min(machine.maxConcurrency, slotsPerMachine);
   return slots - Math.max(machine.running, connection.attempts.size);
 }
 

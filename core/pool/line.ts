@@ -1,35 +1,119 @@
+import { AGEING_MS } from "../limits.ts";
+import { PLACES_SHARE, RANK } from "./priority.ts";
 import type { PoolRequest } from "./request.ts";
 
-/** Requests that wait for a machine, in the order in which they came; one that comes back from a try keeps its place. */
+/**
+ * Requests that wait for a machine, and whose turn it is. Within a key the order is that in which they came; one that
+ * comes back from a try keeps its place. Between keys the next slot goes to the better priority, and among equals to
+ * the key that holds the fewest slots, so that no key can take them all while another waits; alone it may. Waiting
+ * makes up for a low priority, so nobody waits for ever behind those who come later.
+ */
 export class Line {
-  readonly #requests: PoolRequest[] = [];
+  readonly #queues = new Map<string, PoolRequest[]>();
+  /** Slots that a key holds now. */
+  readonly #slotsOf: (keyId: string) => number;
+  #length = 0;
+
+  constructor(slotsOf: (keyId: string) => number) {
+    this.#slotsOf = slotsOf;
+  }
 
   get length(): number {
-    return this.#requests.length;
+    return this.#length;
   }
 
   /** @param waitMs how long it may wait from now on. */
   add(request: PoolRequest, waitMs: number, now: number): void {
+    const { keyId, arrivedAt } = request.spec;
     request.queuedUntil = now + waitMs;
-    const behind = this.#requests.findIndex(({ spec }) => spec.arrivedAt > request.spec.arrivedAt);
-    this.#requests.splice(behind < 0 ? this.#requests.length : behind, 0, request);
+    const queue = this.#queues.get(keyId) ?? [];
+    const behind = queue.findIndex(({ spec }) => spec.arrivedAt > arrivedAt);
+    queue.splice(behind < 0 ? queue.length : behind, 0, request);
+    this.#queues.set(keyId, queue);
+    this.#length += 1;
   }
 
   remove(request: PoolRequest): void {
-    const at = this.#requests.indexOf(request);
-    if (at >= 0) this.#requests.splice(at, 1);
+    const { keyId } = request.spec;
+    const queue = this.#queues.get(keyId);
+    const at = queue?.indexOf(request) ?? -1;
+    if (queue === undefined || at < 0) return;
+    queue.splice(at, 1);
+    this.#length -= 1;
+    if (queue.length === 0) this.#queues.delete(keyId);
   }
 
-  /** Offers each in turn; those that are taken leave the line. */
-  offer(take: (request: PoolRequest) => boolean): void {
-    for (let i = 0; i < this.#requests.length;) {
-      const request = this.#requests[i];
-      if (request !== undefined && take(request)) this.#requests.splice(i, 1);
-      else i += 1;
-    }
+  /** Offers each in turn until nobody is taken any more; those that are taken leave the line. */
+  offer(take: (request: PoolRequest) => boolean, now: number): void {
+    while (this.#length > 0 && this.#offerOnce(take, now));
   }
 
   matching(isWanted: (request: PoolRequest) => boolean): PoolRequest[] {
-    return this.#requests.filter(isWanted);
+    return [...this.#queues.values()].flatMap((queue) => queue.filter(isWanted));
   }
+
+  /**
+   * Whom a newcomer to a full line replaces: the newest of the key that has the most places for its priority, if that
+   * key has more than the newcomer's would then have. Null if the newcomer has to go.
+   */
+  replacedBy({ spec }: PoolRequest): PoolRequest | null {
+    const wanted = (this.#queues.get(spec.keyId)?.length ?? 0) + 1;
+    let most = wanted / PLACES_SHARE[spec.priority];
+    let replaced: PoolRequest | null = null;
+    for (const queue of this.#queues.values()) {
+      // One that has been tried already has waited for more than a place.
+      const newest = queue.findLast(({ attempts }) => attempts === 0);
+      if (newest === undefined) continue;
+      const places = queue.length / PLACES_SHARE[newest.spec.priority];
+      if (places <= most) continue;
+      most = places;
+      replaced = newest;
+    }
+    return replaced;
+  }
+
+  #offerOnce(take: (request: PoolRequest) => boolean, now: number): boolean {
+    // What no machine takes of the plain ones, none takes of the next either.
+    let slotsInVain = 0;
+    for (const queue of this.#inTurn(now)) {
+      for (const request of queue) {
+        const { slotsPerMachine } = request.spec;
+        const isPlain = request.spec.owner === null && request.tried.size === 0;
+        if (isPlain && slotsPerMachine <= slotsInVain) continue;
+        if (take(request)) {
+          this.#served(request);
+          return true;
+        }
+        if (isPlain) slotsInVain = slotsPerMachine;
+      }
+    }
+    return false;
+  }
+
+  #served(request: PoolRequest): void {
+    const { keyId } = request.spec;
+    this.remove(request);
+    const queue = this.#queues.get(keyId);
+    if (queue === undefined) return;
+    // Last of the keys from now on: of two that hold as many slots, the one served less recently is next.
+    this.#queues.delete(keyId);
+    this.#queues.set(keyId, queue);
+  }
+
+  #inTurn(now: number): readonly PoolRequest[][] {
+    if (this.#queues.size === 1) return [...this.#queues.values()];
+    const turns = [...this.#queues].map(([keyId, queue]) => ({
+      queue,
+      rank: rankOf(queue[0], now),
+      slots: this.#slotsOf(keyId),
+    }));
+    return turns.toSorted((a, b) => a.rank - b.rank || a.slots - b.slots).map(({ queue }) => queue);
+  }
+}
+
+/** The lower the sooner; waiting lowers it, down to that of the best. */
+function rankOf(first: PoolRequest | undefined, now: number): number {
+  if (first === undefined) return Infinity;
+  const { priority, arrivedAt } = first.spec;
+  return Math.max(0, RANK[priority] - Math.floor(Math.max(0, now - arrivedAt) / AGEING_MS));
 }

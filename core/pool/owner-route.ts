@@ -27,10 +27,6 @@ export interface OwnerRoute {
 /** Tells the Worker to go elsewhere; no client sees it. */
 export const DECLINED: ApiError = { code: "machine_busy", message: "another pool is asked" };
 
-/** How long a switch takes at best. */
-const SWITCHING_RETRY_S = 5;
-const OFFLINE_RETRY_S = 10;
-
 /** Only the owner's machines may serve it, here at least. */
 export function isForOwnMachines(route: OwnerRoute | null): boolean {
   return route !== null && route.otherwise !== "public";
@@ -57,13 +53,11 @@ export function noOwnMachine(
     return {
       code: "machine_busy",
       message: `your machine is busy or switches models and cannot serve "${model}" now; try again`,
-      retryAfterS: SWITCHING_RETRY_S,
     };
   }
   return {
     code: "machine_offline",
     message: `none of your machines that have "${model}" is connected and able to serve it; look at its provider`,
-    retryAfterS: OFFLINE_RETRY_S,
   };
 }
 

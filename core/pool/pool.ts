@@ -1,7 +1,6 @@
 import { decodeUpstream, encodeDownstream } from "../../protocol/codec.ts";
 import type { AssignModel, Registered } from "../../protocol/downstream.ts";
 import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
-import { FLUSH_INTERVAL_MS, HEARTBEAT_INTERVAL_MS } from "../../protocol/limits.ts";
 import { decodeRecords } from "../../protocol/records.ts";
 import type { Heartbeat, Register, Upstream } from "../../protocol/upstream.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
@@ -12,10 +11,11 @@ import { Connection, type ConnectionState, type Identity, type PoolSocket } from
 import { DemandWatch } from "./demand-watch.ts";
 import { Dispatch } from "./dispatch.ts";
 import { Ledger, type LedgerMemory } from "./ledger.ts";
+import { Loads } from "./loads.ts";
 import { isUnregistered, Members } from "./members.ts";
 import type { RequestOutcome } from "./outcome.ts";
 import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
-import { registrationOf, withHeartbeat } from "./registration.ts";
+import { registered, registrationOf, withHeartbeat } from "./registration.ts";
 import { reportMachines, reportRecord, type PoolReport, type RecordReport } from "./report.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { withSupply, type PoolSettings } from "./settings.ts";
@@ -52,6 +52,8 @@ export interface PoolPorts {
   /** Keeps across restarts which machines are here; those missing afterwards are waited for (H19). */
   rememberMachine(machineId: MachineId): void;
   forgetMachine(machineId: MachineId): void;
+  /** From 0 up to, but not including, 1; another each time. */
+  random(): number;
 }
 
 /** What an earlier life of the pool has left. */
@@ -70,6 +72,7 @@ export class Pool {
   readonly #members: Members;
   readonly #dispatch: Dispatch;
   readonly #assignments: Assignments;
+  readonly #loads = new Loads();
   #settings: PoolSettings;
   #unknownTypes = 0;
   #messagesIgnored = 0;
@@ -100,6 +103,8 @@ export class Pool {
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
         askSupply: () => ports.askSupply(),
         ended: (outcome) => ports.ended(outcome),
+        nextLoad: (at) => this.#loads.next(this.#assignments.all(), at),
+        random: () => ports.random(),
       },
       this.ledger,
     );
@@ -114,6 +119,7 @@ export class Pool {
   connect(socket: PoolSocket, identity: Identity, restored: ConnectionState | null): Connection {
     const connection = new Connection(socket, identity, restored);
     connection.record = this.#assignments.get(identity.machineId);
+    connection.breaker = this.#dispatch.breakerOf(identity.machineId);
     this.#members.add(connection);
     if (restored === null) connection.save();
     return connection;
@@ -271,6 +277,9 @@ export class Pool {
 
   /** What the edge has refused by itself while a verdict of this pool held. */
   refusedAtEdge(counts: readonly RefusalCount[], now: number): void {
+    for (const { requests } of counts) {
+      if (this.watch.arrived(requests)) this.#ports.tellFleet({ kind: "demand" });
+    }
     this.#dispatch.refusedAtEdge(counts, now);
   }
 
@@ -455,7 +464,9 @@ export class Pool {
       return;
     }
     const isApplied = this.#assignments.status(connection.identity.machineId, message, now);
-    if (isApplied) this.#dispatch.drain(now);
+    if (!isApplied) return;
+    if (message.status === "failed") this.#dispatch.reconsider(now);
+    else this.#dispatch.drain(now);
   }
 
   /** The fleet learns when a machine has heard of an order that no pool waits for, such as its release. */
@@ -466,9 +477,12 @@ export class Pool {
 
   #onRecord(record: PoolRecord): void {
     const { machineId, mode } = record;
+    this.#loads.observe(record);
     for (const connection of this.#members.socketsOf(machineId)) {
       connection.record = record;
       connection.visitedModel = null;
+      // Whatever it has done meanwhile, it may have let go of its model.
+      connection.prefixes.clear();
       connection.isDismissed = false;
       if (mode === "assigned" && connection.registration !== null) {
         // At once, before the next heartbeat (F11).
@@ -486,16 +500,7 @@ export class Pool {
     pools: readonly ModelId[],
     assignment: Registered["assignment"],
   ): void {
-    connection.socket.send(
-      encodeDownstream({
-        type: "registered",
-        machine_id: connection.identity.machineId,
-        pool: this.model,
-        pools: [...pools],
-        assignment,
-        heartbeat_ms: HEARTBEAT_INTERVAL_MS,
-        flush_ms: FLUSH_INTERVAL_MS,
-      }),
-    );
+    const { machineId } = connection.identity;
+    connection.socket.send(encodeDownstream(registered(machineId, this.model, pools, assignment)));
   }
 }

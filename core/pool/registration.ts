@@ -1,4 +1,6 @@
-import type { ModelId } from "../../protocol/ids.ts";
+import type { Registered } from "../../protocol/downstream.ts";
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import { FLUSH_INTERVAL_MS, HEARTBEAT_INTERVAL_MS } from "../../protocol/limits.ts";
 import type { Heartbeat, Register } from "../../protocol/upstream.ts";
 import type { Registration } from "./connection.ts";
 
@@ -32,5 +34,23 @@ export function withHeartbeat(known: Registration, heartbeat: Heartbeat): Regist
     accepting: heartbeat.accepting,
     thermalState: heartbeat.thermal_state,
     held: heartbeat.assignment,
+  };
+}
+
+/** What tells a machine that its register counts, and what it belongs to. */
+export function registered(
+  machineId: MachineId,
+  pool: ModelId,
+  pools: readonly ModelId[],
+  assignment: Registered["assignment"],
+): Registered {
+  return {
+    type: "registered",
+    machine_id: machineId,
+    pool,
+    pools: [...pools],
+    assignment,
+    heartbeat_ms: HEARTBEAT_INTERVAL_MS,
+    flush_ms: FLUSH_INTERVAL_MS,
   };
 }

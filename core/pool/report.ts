@@ -1,7 +1,7 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import type { Connection } from "./connection.ts";
 import type { DemandTotals } from "./demand.ts";
-import { freeSlots, isLoaded, routableGate, type GateReason } from "./gate.ts";
+import { failsOpen, freeSlots, isLoaded, routableGate, type GateReason } from "./gate.ts";
 import type { PoolRecord, RecordMode } from "./record.ts";
 import type { MachineSpeed, Speeds } from "./speeds.ts";
 
@@ -63,7 +63,9 @@ export function reportMachines(
   const machines = new Map<string, PoolMachineReport>();
   // How far a load is stands in these only: what a connection carries is as of the last change of mode.
   for (const record of records) machines.set(record.machineId, offline(record));
-  for (const connection of connections) {
+  const all = [...connections];
+  const heedsBreakers = !failsOpen(all, model, now);
+  for (const connection of all) {
     const { registration } = connection;
     machines.set(connection.identity.machineId, {
       machineId: connection.identity.machineId,
@@ -74,10 +76,10 @@ export function reportMachines(
       decodeTps: registration?.decodeTps ?? null,
       prefillTps: registration?.prefillTps ?? null,
       speed: speeds.get(connection.identity.machineId),
-      blockedBy: routableGate(connection, model, now),
+      blockedBy: routableGate(connection, model, now, false, heedsBreakers),
       loaded: isLoaded(connection, model),
       inFlight: connection.attempts.size,
-      freeSlots: Math.max(0, freeSlots(connection, slotsPerMachine)),
+      freeSlots: Math.max(0, freeSlots(connection, slotsPerMachine, heedsBreakers)),
       record: machines.get(connection.identity.machineId)?.record ?? null,
     });
   }

@@ -2,8 +2,10 @@ import type { ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
 import type { Reservation } from "../rate-limit.ts";
 import type { Attempt } from "./attempt.ts";
+import type { Connection } from "./connection.ts";
 import type { MachineRef } from "./outcome.ts";
 import type { OwnerRoute } from "./owner-route.ts";
+import type { Priority } from "./priority.ts";
 
 /** What the Worker hands to a pool: a validated request and the facts routing needs, so nothing is parsed twice. */
 export interface RequestSpec {
@@ -16,13 +18,18 @@ export interface RequestSpec {
   readonly owner: OwnerRoute | null;
   /** The client's JSON text, untouched. */
   readonly body: string;
+  /** What its prompt begins with, see `core/prefix.ts`. */
+  readonly prefix: readonly number[];
   readonly stream: boolean;
   /** Id of the API key, for accounting. */
   readonly keyId: string;
   /** What is held for it of its key's tokens; null for a key without limits. */
   readonly reservation: Reservation | null;
+  readonly priority: Priority;
   /** Streams one machine may decode at once, from the catalog. */
   readonly slotsPerMachine: number;
+  /** Tokens of prompt and answer together, from the catalog. */
+  readonly contextLength: number;
   readonly arrivedAt: number;
   readonly deadlineAt: number;
 }
@@ -49,6 +56,8 @@ export interface PoolRequest {
   readonly promptTokensEstimate: number;
   /** Machines whose fault has cost it an attempt; none is tried twice. */
   readonly tried: Set<string>;
+  /** Those of them of which it is not known yet whether they or the request are to blame. */
+  suspects: Connection[];
   attempts: number;
   /** The try under way; null while it waits in the queue. */
   attempt: Attempt | null;

@@ -1,6 +1,7 @@
-import type { ModelId } from "../../protocol/ids.ts";
 import type { Connection } from "./connection.ts";
+import { measuredPrefillTps } from "./first-token.ts";
 import { gate, isLoaded } from "./gate.ts";
+import type { RequestSpec } from "./request.ts";
 
 /** Filter by the gate, score by expected wait, pick the cheapest: how a request finds its machine. */
 
@@ -11,22 +12,32 @@ const DEFAULT_DECODE_TPS = 20;
 /** What swapping a model in costs a request, in ms: more than any queue, so that loaded machines come first. */
 const SWAP_COST_MS = 30_000;
 
+/** What a machine already holds of a prompt may save it this share of reading it at most: some is always new. */
+const MOST_SAVED = 0.8;
+
+/** Of a request, what its machine is chosen by. */
+export interface Wanted {
+  readonly spec: Pick<RequestSpec, "model" | "slotsPerMachine" | "prefix">;
+  readonly promptTokensEstimate: number;
+  /** Machines that have failed it. */
+  readonly tried: ReadonlySet<string>;
+}
+
 /** Of the machines that may take the request now and have not failed it yet, the one that should answer soonest. */
 export function pick(
   connections: Iterable<Connection>,
-  model: ModelId,
-  slotsPerMachine: number,
-  promptTokens: number,
-  tried: ReadonlySet<string>,
+  wanted: Wanted,
   now: number,
   asOwner = false,
+  heedsBreakers = !asOwner,
 ): Connection | null {
+  const { model, slotsPerMachine } = wanted.spec;
   let best: Connection | null = null;
   let bestCost = Infinity;
   for (const connection of connections) {
-    if (tried.has(connection.identity.machineId)) continue;
-    if (gate(connection, model, slotsPerMachine, now, asOwner) !== null) continue;
-    const cost = expectedWaitMs(connection, model, promptTokens);
+    if (wanted.tried.has(connection.identity.machineId)) continue;
+    if (gate(connection, model, slotsPerMachine, now, asOwner, heedsBreakers) !== null) continue;
+    const cost = expectedWaitMs(connection, wanted);
     if (
       cost < bestCost ||
       (cost === bestCost && best !== null && connection.lastPickedAt < best.lastPickedAt)
@@ -40,12 +51,20 @@ export function pick(
 
 /**
  * Expected time to the first token, in ms: the prompt shares the machine's prefill with what runs there, and each
- * running stream takes its turn before the first token comes.
+ * running stream takes its turn before the first token comes. What the machine holds of the prompt is taken off once
+ * and not for each that runs, so it decides between machines that are as busy as each other, and one request more
+ * always weighs more.
  */
-export function expectedWaitMs(connection: Connection, model: ModelId, promptTokens: number): number {
+export function expectedWaitMs(
+  connection: Connection,
+  { spec: { model, prefix }, promptTokensEstimate }: Omit<Wanted, "tried">,
+): number {
   const machine = connection.registration;
   const running = Math.max(machine?.running ?? 0, connection.attempts.size);
-  const prefillMs = (1000 * promptTokens) / (machine?.prefillTps ?? DEFAULT_PREFILL_TPS);
+  const perTokenMs = 1000 / (measuredPrefillTps(connection) ?? DEFAULT_PREFILL_TPS);
   const turnMs = 1000 / (machine?.decodeTps ?? DEFAULT_DECODE_TPS);
-  return (isLoaded(connection, model) ? 0 : SWAP_COST_MS) + prefillMs * (1 + running) + turnMs * running;
+  const swapMs = isLoaded(connection, model) ? 0 : SWAP_COST_MS;
+  const heldTokens = prefix.length === 0 ? 0 : connection.prefixes.expectedTokens(prefix);
+  const savedTokens = Math.min(heldTokens, MOST_SAVED * promptTokensEstimate);
+  return swapMs + perTokenMs * (promptTokensEstimate * (1 + running) - savedTokens) + turnMs * running;
 }

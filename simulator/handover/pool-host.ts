@@ -117,10 +117,13 @@ export class PoolHost {
         owner: null,
         endpoint: "/v1/chat/completions",
         body: '{"messages":[]}',
+        prefix: [],
         stream: isStream,
         keyId: "key",
+        priority: "normal" as const,
         slotsPerMachine: SLOTS,
         reservation: null,
+        contextLength: 8192,
         arrivedAt: now,
         deadlineAt: now + DEADLINE_MS,
       };
@@ -192,6 +195,8 @@ export class PoolHost {
         },
         rememberMachine: (id) => this.#remembered.add(id),
         forgetMachine: (id) => this.#remembered.delete(id),
+        // When clients come back is of no account here, and the dice of the run are kept for what is.
+        random: () => 0.5,
       },
       {
         remembered: [...this.#remembered],

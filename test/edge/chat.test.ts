@@ -136,7 +136,7 @@ describe("an error before the first byte is a status:", () => {
         .then((request) => machine.error(request, "capacity", "no_free_slot"));
     }
     const response = await pending;
-    expect(response.headers.get("retry-after")).toBe("2");
+    expect(response.headers.get("retry-after")).toMatch(/^[1-9]$/);
     expect(response.headers.get("x-pool-reason")).toBe("queue_timeout");
     expect(await errorOf(response)).toMatchObject({
       status: 429,

@@ -5,7 +5,18 @@ import type { Env } from "../../durable-objects/env.ts";
 import type { KeyLimits } from "../../durable-objects/key-limits.ts";
 import { app } from "../../worker/app.ts";
 import { expectAnswer, join, type FakeProvider } from "./fake-provider.ts";
-import { adminCall, callAdmin, chat, chatBody, errorOf, scene, testEnv, until, type Scene } from "./scene.ts";
+import {
+  adminCall,
+  callAdmin,
+  chat,
+  chatBody,
+  errorOf,
+  poolOf,
+  scene,
+  testEnv,
+  until,
+  type Scene,
+} from "./scene.ts";
 
 interface KeyRow {
   readonly id: string;
@@ -213,6 +224,7 @@ describe("limits of a key", () => {
       created_at: expect.any(Number),
       requests_per_minute: 1,
       tokens_per_minute: null,
+      priority: "normal",
     });
     const path = `/keys/${at.keyId}`;
     expect(await adminCall("PATCH", path, { tokens_per_minute: 50_000 })).toEqual({
@@ -260,5 +272,31 @@ describe("limits of a key", () => {
     delete record["limits"];
     await testEnv.KEYS.put(name, JSON.stringify(record));
     expect(await find(at.keyId)).toMatchObject({ requests_per_minute: null, tokens_per_minute: null });
+  });
+});
+
+describe("a key with a priority", () => {
+  it("is served before keys of a lower one that wait longer", async () => {
+    const at = await scene({ max_concurrency: 1 });
+    const machine = await join(at);
+    const { id } = await adminCall<{ id: string }>("POST", "/keys", { owner: "acme", name: "n" });
+    expect(await adminCall("PATCH", `/keys/${id}`, { priority: "low" })).toMatchObject({ priority: "low" });
+    const high = await adminCall<{ key: string }>("POST", "/keys", {
+      owner: "acme",
+      name: "n",
+      priority: "high",
+    });
+    const first = chat(at);
+    const running = await machine.next("inference_request");
+    const late = chat(at);
+    await until(async () => (await poolOf(at).report(1)).queued === 1);
+    const urgent = chat({ ...at, apiKey: high.key }, { user: "urgent" });
+    await until(async () => (await poolOf(at).report(1)).queued === 2);
+    machine.answer(running, "{}");
+    const next = await machine.next("inference_request");
+    expect(next["body"]).toMatchObject({ user: "urgent" });
+    machine.answer(next, "{}");
+    machine.answer(await machine.next("inference_request"), "{}");
+    expect((await Promise.all([first, late, urgent])).map(({ status }) => status)).toEqual([200, 200, 200]);
   });
 });

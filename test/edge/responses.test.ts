@@ -211,6 +211,31 @@ describe("POST /v1/responses", () => {
     });
   });
 
+  it("of the tools that it may call only some, shows the machine those", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const tools = ["look", "hear", "smell"].map((name) => ({ type: "function", name }));
+    const allowed = ["hear", "smell"].map((name) => ({ type: "function", name }));
+    const pending = post(at, {
+      input: "hi",
+      tools,
+      tool_choice: { type: "allowed_tools", mode: "required", tools: allowed },
+    });
+    const request = await machine.next("inference_request");
+    expect(request["body"]).toMatchObject({
+      tools: [
+        { type: "function", function: { name: "hear" } },
+        { type: "function", function: { name: "smell" } },
+      ],
+      tool_choice: "required",
+    });
+    machine.answer(request, JSON.stringify({ choices: [] }));
+    expect(await (await pending).json()).toMatchObject({
+      tools,
+      tool_choice: { type: "allowed_tools", tools: allowed },
+    });
+  });
+
   it.each(["GET", "DELETE"])("%s of a response is 404, since none is kept", async (method) => {
     const { apiKey } = await scene();
     const headers = { authorization: `Bearer ${apiKey}` };
@@ -330,12 +355,25 @@ describe("POST /v1/responses", () => {
     expect(await machine.next("cancel")).toMatchObject({ request_id: request["request_id"] });
   });
 
+  it.each(["required", { type: "function", name: "look" }])(
+    "refuses the choice of a tool where there is none: %j",
+    async (tool_choice) => {
+      const response = await post(await scene(), { input: "hi", tool_choice });
+      expect(await errorOf(response)).toMatchObject({
+        status: 400,
+        code: "invalid_request",
+        param: "tool_choice",
+      });
+    },
+  );
+
   it("refuses by name what would need kept state or tools of its own", async () => {
     const at = await scene();
     for (const [fields, param] of [
       [{ previous_response_id: "resp_1" }, "previous_response_id"],
       [{ background: true }, "background"],
       [{ tools: [{ type: "web_search" }] }, "tools[0].type"],
+      [{ tools: [{ type: "function", name: "look" }], tool_choice: { type: "web_search" } }, "tool_choice"],
       [{ top_logprobs: 2 }, "top_logprobs"],
       [{ include: ["reasoning.encrypted_content", "message.output_text.logprobs"] }, "include[1]"],
     ] as const) {

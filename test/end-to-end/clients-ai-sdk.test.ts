@@ -5,7 +5,16 @@ import { APICallError, generateText, isStepCount, Output, RetryError, streamText
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 
-import { expectPatience, LONG_GRAMMAR, refuseOnce, startOneSlot, TOO_LONG, WHO } from "./questions.ts";
+import {
+  expectPatience,
+  LONG_GRAMMAR,
+  refuseOnce,
+  startOneSlot,
+  statusesOf,
+  TOO_LONG,
+  watchFetch,
+  WHO,
+} from "./questions.ts";
 import { Stack } from "./stack.ts";
 
 /** The Vercel AI SDK, as its users point it at any OpenAI-compatible server. */
@@ -126,10 +135,12 @@ describe("the AI SDK", () => {
   });
 
   it.each([
-    ["a model that does not exist", () => model("nope"), 404, "model_not_found"],
-    ["a wrong key", () => model("tiny-bard", { apiKey: "pk_0_0" }), 401, "invalid_api_key"],
-  ])("gets an error that it does not retry for %s", async (_, wrong, statusCode, code) => {
-    const prompt = { ...ask(), model: wrong(), prompt: WHO, maxRetries: 2 };
+    ["a model that does not exist", "nope", {}, 404, "model_not_found"],
+    ["a wrong key", "tiny-bard", { apiKey: "pk_0_0" }, 401, "invalid_api_key"],
+  ])("gets an error that it does not retry for %s", async (_, id, key, statusCode, code) => {
+    const watched = watchFetch();
+    const wrong = model(id, { ...key, fetch: watched.fetch });
+    const prompt = { ...ask(), model: wrong, prompt: WHO, maxRetries: 2 };
     const caught: unknown = await generateText(prompt).catch((error: unknown) => error);
     expect(APICallError.isInstance(caught)).toBe(true);
     expect(caught).toMatchObject({ statusCode, isRetryable: false, data: { error: { code } } });
@@ -138,6 +149,7 @@ describe("the AI SDK", () => {
     const { stream } = streamText({ ...prompt, onError: ({ error }) => void errors.push(error) });
     for await (const part of stream) if (part.type === "error") errors.push(part.error);
     expect(errors).toMatchObject([{ statusCode }, { statusCode }]);
+    expect(statusesOf(watched)).toEqual([statusCode, statusCode]);
   });
 
   it("gets an error for a prompt that is too long", async () => {

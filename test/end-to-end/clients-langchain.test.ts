@@ -7,7 +7,16 @@ import { ChatOpenAI, type ChatOpenAIFields } from "@langchain/openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 
-import { expectPatience, LONG_GRAMMAR, refuseOnce, startOneSlot, TOO_LONG, WHO } from "./questions.ts";
+import {
+  expectPatience,
+  LONG_GRAMMAR,
+  refuseOnce,
+  startOneSlot,
+  statusesOf,
+  TOO_LONG,
+  watchFetch,
+  WHO,
+} from "./questions.ts";
 import { Stack } from "./stack.ts";
 
 /** LangChain's ChatOpenAI. Every stream of it asks for usage; it knows both the chat and the Responses API. */
@@ -120,9 +129,12 @@ describe.each([
     ["a model that does not exist", { model: "nope" }, 404, "MODEL_NOT_FOUND"],
     ["a wrong key", { apiKey: "pk_0_0" }, 401, "MODEL_AUTHENTICATION"],
   ])("gets an error that it does not retry for %s", async (__, wrong, status, lc_error_code) => {
-    const failing = model({ useResponsesApi, maxRetries: 2, ...wrong });
+    const watched = watchFetch();
+    const { fetch } = watched;
+    const failing = model({ useResponsesApi, maxRetries: 2, configuration: { fetch }, ...wrong });
     await expect(failing.invoke(WHO)).rejects.toMatchObject({ status, lc_error_code });
     await expect(failing.stream(WHO)).rejects.toMatchObject({ status, lc_error_code });
+    expect(statusesOf(watched)).toEqual([status, status]);
   });
 
   it("recognizes a prompt that is too long", async () => {

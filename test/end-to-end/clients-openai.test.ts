@@ -1,11 +1,19 @@
 import type { ChildProcess } from "node:child_process";
 
-import OpenAI, { AuthenticationError, BadRequestError, NotFoundError, RateLimitError } from "openai";
+import { AuthenticationError, BadRequestError, NotFoundError, type OpenAI, RateLimitError } from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 
-import { expectPatience, refuseOnce, startOneSlot, TOO_LONG, WHO } from "./questions.ts";
+import {
+  expectPatience,
+  refuseOnce,
+  startOneSlot,
+  statusesOf,
+  TOO_LONG,
+  watchFetch,
+  WHO,
+} from "./questions.ts";
 import { Stack } from "./stack.ts";
 
 /** What else the official client does with chats: its helpers for tools and schemas, its errors and its retries. */
@@ -103,7 +111,8 @@ describe("the official client's chats", () => {
   });
 
   it("fail with the error class of their status and with a request id", async () => {
-    const client = stack.client({ maxRetries: 2 });
+    const watched = watchFetch();
+    const client = stack.client({ maxRetries: 2 }).withOptions({ fetch: watched.fetch });
     const failure = (body: object, as: OpenAI = client): Promise<unknown> =>
       as.chat.completions.create({ ...introduce, ...body }).catch((error: unknown) => error);
 
@@ -111,7 +120,7 @@ describe("the official client's chats", () => {
     expect(unknown).toBeInstanceOf(NotFoundError);
     expect(unknown).toMatchObject({ code: "model_not_found", param: "model" });
 
-    const denied = await failure({}, new OpenAI({ baseURL: stack.dev.base_url, apiKey: "pk_0_0" }));
+    const denied = await failure({}, client.withOptions({ apiKey: "pk_0_0" }));
     expect(denied).toBeInstanceOf(AuthenticationError);
     expect(denied).toMatchObject({ code: "invalid_api_key", requestID: expect.stringMatching(/^req_/) });
 
@@ -122,6 +131,9 @@ describe("the official client's chats", () => {
     const several = await failure({ n: 2 });
     expect(several).toBeInstanceOf(BadRequestError);
     expect(several).toMatchObject({ param: "n" });
+
+    // None of them was tried again.
+    expect(statusesOf(watched)).toEqual([404, 401, 400, 400]);
   });
 
   it("wait as long as a 429 tells them to, then are answered", async () => {

@@ -34,6 +34,24 @@ export interface WatchedFetch {
   readonly attempts: readonly Attempt[];
 }
 
+/** @param onRefused has done its work before the client hears of the refusal. */
+export function watchFetch(onRefused: () => Promise<unknown> = () => Promise.resolve()): WatchedFetch {
+  const attempts: Attempt[] = [];
+  return {
+    attempts,
+    async fetch(input, init) {
+      const sentAt = performance.now();
+      const response = await fetch(input, init);
+      const retryAfterMs = Number(response.headers.get("retry-after")) * 1000;
+      attempts.push({ sentAt, status: response.status, retryAfterMs });
+      if (response.status === 429) await onRefused();
+      return response;
+    },
+  };
+}
+
+export const statusesOf = ({ attempts }: WatchedFetch): number[] => attempts.map(({ status }) => status);
+
 /**
  * Lets the first request to come be refused with 429 `queue_full`, and the next one find a free slot: until then the
  * machine is held in the middle of another request, and nobody may wait in line.
@@ -51,27 +69,16 @@ export async function refuseOnce(
     max_tokens: 4,
   });
   await until(async () => (await stack.admin.machine(machineId)).in_flight === 1 || null);
-  const attempts: Attempt[] = [];
-  return {
-    attempts,
-    async fetch(input, init) {
-      const sentAt = performance.now();
-      const response = await fetch(input, init);
-      const retryAfterMs = Number(response.headers.get("retry-after")) * 1000;
-      attempts.push({ sentAt, status: response.status, retryAfterMs });
-      if (response.status === 429) {
-        machine.kill("SIGCONT");
-        await other;
-      }
-      return response;
-    },
-  };
+  return watchFetch(() => {
+    machine.kill("SIGCONT");
+    return other;
+  });
 }
 
 /** Expects one refusal, and its answer no sooner after it than the refusal had said. */
-export function expectPatience({ attempts }: WatchedFetch): void {
-  const [refused, answered] = attempts;
-  expect(attempts.map(({ status }) => status)).toEqual([429, 200]);
+export function expectPatience(watched: WatchedFetch): void {
+  const [refused, answered] = watched.attempts;
+  expect(statusesOf(watched)).toEqual([429, 200]);
   expect(refused?.retryAfterMs).toBeGreaterThanOrEqual(1_000);
   const waitedMs = (answered?.sentAt ?? 0) - (refused?.sentAt ?? 0);
   expect(waitedMs).toBeGreaterThanOrEqual(refused?.retryAfterMs ?? Infinity);

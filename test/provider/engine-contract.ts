@@ -374,6 +374,16 @@ export function describeEngineContract(
             ],
           },
         ],
+        [
+          "tool_calls",
+          {
+            messages: [
+              { role: "user", content: "x" },
+              { role: "assistant", tool_calls: [{ id: "c", function: { name: "look", arguments: "{}" } }] },
+              { role: "user", content: "y" },
+            ],
+          },
+        ],
         ["temperature", { ...hello(), temperature: 3 }],
         ["max_tokens", { ...hello(), max_tokens: 0 }],
         ["stop", { ...hello(), stop: ["a", "b", "c", "d", "e"] }],

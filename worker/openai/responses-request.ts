@@ -39,7 +39,12 @@ export const responsesRequestSchema = z.looseObject({
   tool_choice: z
     .union([
       z.enum(["auto", "none", "required"]),
-      z.looseObject({ type: z.string(), name: z.string().optional() }),
+      z.looseObject({
+        type: z.string(),
+        name: z.string().optional(),
+        mode: z.enum(["auto", "required"]).optional(),
+        tools: z.array(z.looseObject({ type: z.string(), name: z.string().optional() })).optional(),
+      }),
     ])
     .nullish(),
   text: z.looseObject({ format: formatSchema.nullish() }).nullish(),
@@ -159,28 +164,46 @@ function textOf(content: string | Part[] | null | undefined, param: string): str
 }
 
 function toTools({ tools, tool_choice: choice, parallel_tool_calls: parallel }: ResponsesRequest): object {
-  const named = typeof choice === "object" && choice !== null;
-  if (named && choice.type !== "function") {
-    throw unsupported("tool_choice", `a choice of type ${choice.type} is not supported`);
+  if (tools == null || tools.length === 0) {
+    if (choice != null && choice !== "auto" && choice !== "none")
+      throw invalid("tool_choice", "there are no tools");
+    return {};
   }
-  if (tools == null || tools.length === 0) return {};
-  return {
-    tools: tools.map(({ type, name, description, parameters, strict }, index) => {
-      if (type !== "function") throw unsupported(`tools[${index}].type`, `${type} is not supported`);
-      if (name === undefined) throw invalid(`tools[${index}].name`, "a function needs a name");
+  const functions = tools.map(({ type, name, description, parameters, strict }, index) => {
+    if (type !== "function") throw unsupported(`tools[${index}].type`, `${type} is not supported`);
+    if (name === undefined) throw invalid(`tools[${index}].name`, "a function needs a name");
+    return {
+      type,
+      function: {
+        name,
+        description: description ?? undefined,
+        parameters: parameters ?? undefined,
+        strict: strict ?? undefined,
+      },
+    };
+  });
+  return { tools: functions, ...toToolChoice(choice, functions), parallel_tool_calls: parallel ?? undefined };
+}
+
+/** @returns `tool_choice`, and `tools` if only some of them are allowed: chat models see no others then. */
+function toToolChoice<Tool extends { function: { name: string } }>(
+  choice: ResponsesRequest["tool_choice"],
+  tools: readonly Tool[],
+): { tool_choice?: unknown; tools?: Tool[] } {
+  if (typeof choice !== "object" || choice === null) return { tool_choice: choice ?? undefined };
+  switch (choice.type) {
+    case "function":
+      return { tool_choice: { type: "function", function: { name: choice.name } } };
+    case "allowed_tools": {
+      const allowed = new Set(choice.tools?.map(({ name }) => name));
       return {
-        type,
-        function: {
-          name,
-          description: description ?? undefined,
-          parameters: parameters ?? undefined,
-          strict: strict ?? undefined,
-        },
+        tool_choice: choice.mode ?? "auto",
+        tools: tools.filter((tool) => allowed.has(tool.function.name)),
       };
-    }),
-    tool_choice: named ? { type: "function", function: { name: choice.name } } : (choice ?? undefined),
-    parallel_tool_calls: parallel ?? undefined,
-  };
+    }
+    default:
+      throw unsupported("tool_choice", `a choice of type ${choice.type} is not supported`);
+  }
 }
 
 function toResponseFormat({ type, ...rest }: z.infer<typeof formatSchema>): object {

@@ -1,4 +1,5 @@
 import { BYTES_PER_TOKEN, REQUEST_DEADLINE_MS } from "../../core/limits.ts";
+import { prefixOf } from "../../core/prefix.ts";
 import type { Reservation } from "../../core/rate-limit.ts";
 import type { PoolCall } from "../../durable-objects/pool-call.ts";
 import { requireModel } from "../catalog.ts";
@@ -27,17 +28,20 @@ export async function askChat(
   if (problem !== null) throw new HttpError({ code: "invalid_request", ...problem });
   const wish = readRouteWish(context.req.header(ROUTE_HEADER));
   const model = await requireModel(context.env, request.model);
-  const { id: keyId, owner } = context.get("key");
+  const { id: keyId, owner, priority } = context.get("key");
   const callWith = (reservation: Reservation | null): PoolCall => ({
     requestId: context.get("requestId"),
     echoedId: context.get("echoedId"),
     endpoint: "/v1/chat/completions",
     model: model.id,
     owner: null,
+    prefix: prefixOf(request),
     stream: request.stream === true,
     keyId,
     reservation,
+    priority,
     slotsPerMachine: model.max_concurrency,
+    contextLength: model.context_length,
     arrivedAt,
     deadlineAt: arrivedAt + REQUEST_DEADLINE_MS,
   });

@@ -1,14 +1,21 @@
 import { Hono } from "hono";
 import { z } from "zod";
 
-import type { RateLimits } from "../../core/rate-limit.ts";
+import { prioritySchema } from "../../core/pool/priority.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
 import { validate } from "../openai/validate.ts";
-import { changeLimits, createSecret, deleteSecret, listKeys, type KeyRecord } from "../secrets.ts";
+import {
+  changeKey,
+  createSecret,
+  deleteSecret,
+  listKeys,
+  type KeyRecord,
+  type KeySettings,
+} from "../secrets.ts";
 
-/** `/v1/admin/keys`: API keys and their limits. A secret is shown when it is made and never again. */
+/** `/v1/admin/keys`: API keys, their limits and their priority. A secret is shown when it is made and never again. */
 
 /** Of owners and names. */
 export const label = z
@@ -16,10 +23,14 @@ export const label = z
   .regex(/^[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?$/, "1 to 128 printable characters");
 
 const perMinute = z.int().min(1).max(1_000_000_000).nullable();
-const limitFields = { requests_per_minute: perMinute.optional(), tokens_per_minute: perMinute.optional() };
+const settingFields = {
+  requests_per_minute: perMinute.optional(),
+  tokens_per_minute: perMinute.optional(),
+  priority: prioritySchema.optional(),
+};
 
-const newKeySchema = z.strictObject({ owner: label, name: label, ...limitFields });
-const limitsSchema = z.strictObject(limitFields);
+const newKeySchema = z.strictObject({ owner: label, name: label, ...settingFields });
+const settingsSchema = z.strictObject(settingFields);
 
 export const keys = new Hono<AppEnv>()
   .get("/", async (context) => {
@@ -28,12 +39,12 @@ export const keys = new Hono<AppEnv>()
   })
   .post("/", async (context) => {
     const { owner, name, ...fields } = validate(newKeySchema, (await readJsonBody(context.req.raw)).json);
-    const limits = { requestsPerMinute: null, tokensPerMinute: null, ...changeOf(fields) };
-    const { id, secret } = await createSecret(context.env.KEYS, "key", owner, name, Date.now(), limits);
+    const settings = settingsOf(fields);
+    const { id, secret } = await createSecret(context.env.KEYS, "key", owner, name, Date.now(), settings);
     return context.json({ id, key: secret }, 201);
   })
-  .patch("/:id", (context) => setLimits(context))
-  .put("/:id", (context) => setLimits(context))
+  .patch("/:id", (context) => change(context))
+  .put("/:id", (context) => change(context))
   .delete("/:id", async (context) => {
     const id = context.req.param("id");
     if (!(await deleteSecret(context.env.KEYS, "key", id))) throw unknownId(id);
@@ -41,23 +52,24 @@ export const keys = new Hono<AppEnv>()
   });
 
 /** What is left out stays as it is. */
-async function setLimits(context: AppContext): Promise<Response> {
+async function change(context: AppContext): Promise<Response> {
   const id = context.req.param("id") ?? "";
-  const fields = validate(limitsSchema, (await readJsonBody(context.req.raw)).json);
-  const record = await changeLimits(context.env.KEYS, id, changeOf(fields));
+  const fields = validate(settingsSchema, (await readJsonBody(context.req.raw)).json);
+  const record = await changeKey(context.env.KEYS, id, settingsOf(fields));
   if (record === null) throw unknownId(id);
   return context.json(keyRow(record));
 }
 
-function changeOf(fields: z.infer<typeof limitsSchema>): Partial<RateLimits> {
-  const { requests_per_minute: requests, tokens_per_minute: tokens } = fields;
-  return {
+function settingsOf(fields: z.infer<typeof settingsSchema>): KeySettings {
+  const { requests_per_minute: requests, tokens_per_minute: tokens, priority } = fields;
+  const limits = {
     ...(requests === undefined ? {} : { requestsPerMinute: requests }),
     ...(tokens === undefined ? {} : { tokensPerMinute: tokens }),
   };
+  return { limits, priority };
 }
 
-function keyRow({ id, owner, name, createdAt, limits }: KeyRecord): object {
+function keyRow({ id, owner, name, createdAt, limits, priority }: KeyRecord): object {
   return {
     id,
     owner,
@@ -65,6 +77,7 @@ function keyRow({ id, owner, name, createdAt, limits }: KeyRecord): object {
     created_at: createdAt,
     requests_per_minute: limits.requestsPerMinute,
     tokens_per_minute: limits.tokensPerMinute,
+    priority,
   };
 }
 

@@ -99,7 +99,7 @@ function answeredCalls(messages: readonly Message[], at: number): AnsweredCall[]
     const result = results.get(call.id);
     if (result === undefined) {
       throw invalidRequest(
-        `messages[${at}]: the tool call "${call.id}" is not answered by a "tool" message after it`,
+        `messages[${at}]: all tool_calls must be answered by "tool" messages after it; "${call.id}" is not answered`,
       );
     }
     return {

@@ -18,6 +18,7 @@ describe("an error", () => {
     ["upgrade_required", 426, "invalid_request_error"],
     ["queue_full", 429, "rate_limit_exceeded"],
     ["queue_timeout", 429, "rate_limit_exceeded"],
+    ["ttft_too_slow", 429, "rate_limit_exceeded"],
     ["slow_down", 429, "rate_limit_exceeded"],
     ["internal", 500, "server_error"],
     ["provider_error", 502, "server_error"],
@@ -31,6 +32,7 @@ describe("an error", () => {
     expect(encoded.headers).toEqual({
       "content-type": "application/json",
       "retry-after": "2",
+      "retry-after-ms": "2000",
       ...(status === 429 ? { "x-pool-reason": code } : {}),
     });
     expect(JSON.parse(encoded.body)).toEqual({ error: { message: "why", type, code, param: null } });
@@ -47,13 +49,25 @@ describe("an error", () => {
   });
 
   it.each([
-    [0, "1"],
-    [0.2, "1"],
-    [1.2, "2"],
-    [60, "60"],
-    [3600, "60"],
-  ])("tells clients to come back after whole seconds, 1 to 60: %f becomes %s", (retryAfterS, header) => {
-    expect(encodeError({ code: "slow_down", message: "", retryAfterS }).headers["retry-after"]).toBe(header);
+    [0, "1", "1000"],
+    [0.2, "1", "1000"],
+    [1.2, "2", "1200"],
+    [60, "60", "60000"],
+    [3600, "60", "60000"],
+  ])("tells clients to come back after 1 to 60 s, in whole ones and exactly: %f", (retryAfterS, s, ms) => {
+    const { headers } = encodeError({ code: "slow_down", message: "", retryAfterS });
+    expect(headers).toMatchObject({ "retry-after": s, "retry-after-ms": ms });
+  });
+
+  it("tells the edge for how long it holds, if it does", () => {
+    const holds = (holdsForMs?: number, holdsForKey?: boolean) => {
+      const { headers } = encodeError({ code: "queue_full", message: "", holdsForMs, holdsForKey });
+      return [headers["x-pool-holds-ms"], headers["x-pool-holds-for"]];
+    };
+    expect(holds()).toEqual([undefined, undefined]);
+    expect(holds(0, true)).toEqual([undefined, undefined]);
+    expect(holds(250)).toEqual(["250", "model"]);
+    expect(holds(250, true)).toEqual(["250", "key"]);
   });
 
   it("in a stream is one event, for SDKs and for aggregators, whatever its message contains", () => {

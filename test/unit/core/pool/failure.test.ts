@@ -13,7 +13,7 @@ function classify(errorClass: ErrorClass, code: string, message = "what the engi
 describe("[F15] the one classifier", () => {
   it.each([...CAPACITY_CODES, "anything"])("takes capacity/%s for nobody's fault and tries again", (code) => {
     expect(classify("capacity", code)).toMatchObject({
-      error: { code: "queue_timeout", retryAfterS: 2 },
+      error: { code: "queue_timeout" },
       retriable: true,
       blamesMachine: false,
     });

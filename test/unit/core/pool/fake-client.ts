@@ -9,6 +9,12 @@ export class FakeClient implements Answer {
   ended: "complete" | "finished" | { refused: ApiError } | { broken: ApiError } | null = null;
   /** What `write` answers: bytes that wait undelivered. */
   undelivered = 0;
+  readonly #onRefused: (error: ApiError) => void;
+
+  /** @param onRefused called at the moment of a refusal. */
+  constructor(onRefused: (error: ApiError) => void = () => {}) {
+    this.#onRefused = onRefused;
+  }
 
   complete(chunks: readonly Uint8Array[]): void {
     if (this.text !== "") throw new Error("a stream was answered whole");
@@ -19,6 +25,7 @@ export class FakeClient implements Answer {
   refuse(refused: ApiError): void {
     if (this.text !== "") throw new Error("refused after bytes had been written");
     this.#end({ refused });
+    this.#onRefused(refused);
   }
 
   write(bytes: Uint8Array): number {

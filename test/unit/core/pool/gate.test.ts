@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import type { Breaker } from "../../../../core/pool/breakers.ts";
 import type { Connection } from "../../../../core/pool/connection.ts";
 import { freeSlots, gate, routableGate } from "../../../../core/pool/gate.ts";
 import { modelIdSchema } from "../../../../protocol/ids.ts";
@@ -8,6 +9,10 @@ import { FakeSocket } from "./fake-socket.ts";
 import { MODEL } from "./pool-scene.ts";
 
 const NOW = 60_000;
+
+function aBreaker(openUntil: number): Breaker {
+  return { faults: 3, openUntil, backOffMs: 10_000 };
+}
 
 function with_(connection: Connection, change: (connection: Connection) => void): Connection {
   change(connection);
@@ -22,6 +27,11 @@ describe("[F9] a machine is not routable, busy or not, when it", () => {
     ["is stopping", aConnection({ accepting: false }), "not_accepting"],
     ["serves only its owner", aConnection({ privateOnly: true }), "owner_private"],
     ["is critically hot", aConnection({ thermalState: "critical" }), "too_hot"],
+    [
+      "has failed too often",
+      with_(aConnection(), (machine) => (machine.breaker = aBreaker(NOW + 1))),
+      "breaker_open",
+    ],
   ])("%s", (_, connection, reason) => {
     expect(routableGate(connection, MODEL, NOW)).toBe(reason);
     expect(gate(connection, MODEL, 4, NOW)).toBe(reason);
@@ -47,6 +57,11 @@ describe("a routable machine has no room when it", () => {
       "refused_just_now",
     ],
     ["runs as much as it may", aConnection({ running: 4 }), "no_free_slot"],
+    [
+      "is tried again after its faults by one request already",
+      with_(aConnection({ running: 1 }), (machine) => (machine.breaker = aBreaker(NOW))),
+      "no_free_slot",
+    ],
     ["runs more than the catalog allows", aConnection({ maxConcurrency: 9, running: 5 }), "no_free_slot"],
     [
       "runs another model",

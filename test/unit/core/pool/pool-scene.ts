@@ -4,6 +4,7 @@ import { EMPTY_LEDGER } from "../../../../core/pool/ledger.ts";
 import type { RequestOutcome } from "../../../../core/pool/outcome.ts";
 import type { OwnerRoute } from "../../../../core/pool/owner-route.ts";
 import { Pool, type PoolNews } from "../../../../core/pool/pool.ts";
+import type { Priority } from "../../../../core/pool/priority.ts";
 import type { PoolRecord } from "../../../../core/pool/record.ts";
 import type { PoolRequest } from "../../../../core/pool/request.ts";
 import { INITIAL_SETTINGS, type PoolSettings } from "../../../../core/pool/settings.ts";
@@ -32,11 +33,22 @@ export interface Sent {
 
 export type Client = FakeClient & { readonly request: PoolRequest };
 
+/** How a machine has read a prompt. */
+interface Read {
+  readonly tokens: number;
+  readonly cached: number;
+  readonly ms: number;
+}
+
 export interface Ask {
   readonly stream?: boolean;
   readonly requestId?: string;
   readonly body?: string;
   readonly slots?: number;
+  readonly contextLength?: number;
+  readonly prefix?: readonly number[];
+  readonly keyId?: string;
+  readonly priority?: Priority;
   readonly model?: ModelId;
   readonly owner?: OwnerRoute;
   readonly deadlineMs?: number;
@@ -74,6 +86,9 @@ export class PoolScene {
   readonly ended: RequestOutcome[] = [];
   /** How often it has asked the fleet for the supply. */
   supplyQuestions = 0;
+  readonly #settings: PoolSettings;
+  /** What the pool draws when it leaves something to chance. */
+  chance = 0;
   #requests = 0;
 
   constructor(
@@ -85,6 +100,7 @@ export class PoolScene {
     this.now = now;
     this.remembered = new Set(remembered);
     this.records = records;
+    this.#settings = settings;
     this.pool = new Pool(
       MODEL,
       {
@@ -100,6 +116,7 @@ export class PoolScene {
         saveSettings: () => {},
         rememberMachine: (id) => this.remembered.add(id),
         forgetMachine: (id) => this.remembered.delete(id),
+        random: () => this.chance,
       },
       { remembered: remembered.map((id) => machineIdSchema.parse(id)), settings, ledger: EMPTY_LEDGER },
       this.now,
@@ -118,7 +135,7 @@ export class PoolScene {
 
   /** The pool after it has slept: another object with the same sockets, and nothing else of the old one. */
   sleep(...machines: readonly Machine[]): { scene: PoolScene; machines: Machine[] } {
-    const scene = new PoolScene([...this.remembered], this.now, this.records);
+    const scene = new PoolScene([...this.remembered], this.now, this.records, this.#settings);
     return {
       scene,
       machines: machines.map(({ socket, connection }) =>
@@ -192,10 +209,13 @@ export class PoolScene {
       requestId: fields.requestId ?? `req_${++this.#requests}`,
       endpoint: "/v1/chat/completions",
       body: fields.body ?? "{}",
+      prefix: fields.prefix ?? [],
       stream: fields.stream ?? true,
-      keyId: "key",
+      keyId: fields.keyId ?? "key",
+      priority: fields.priority ?? "normal",
       reservation: null,
       slotsPerMachine: fields.slots ?? 4,
+      contextLength: fields.contextLength ?? 100_000,
       model: fields.model ?? MODEL,
       owner: fields.owner ?? null,
       arrivedAt: this.now,
@@ -230,15 +250,16 @@ export class PoolScene {
     this.pool.receiveFrame(machine.connection, frame.buffer, this.now);
   }
 
-  complete({ machine, request }: Sent): void {
+  /** @param read tokens of the prompt and the time that it took to read them, if they matter. */
+  complete({ machine, request }: Sent, read: Partial<Read> = {}): void {
     const { request_id, stream } = request;
     this.say(machine, {
       type: "inference_complete",
       request_id,
       stream,
-      usage: { prompt_tokens: 5, completion_tokens: 2, cached_tokens: 1 },
+      usage: { prompt_tokens: read.tokens ?? 5, completion_tokens: 2, cached_tokens: read.cached ?? 1 },
       finish_reason: "stop",
-      timings: { queue_ms: 0, prefill_ms: 1, decode_ms: 1 },
+      timings: { queue_ms: 0, prefill_ms: read.ms ?? 1, decode_ms: 1 },
     });
   }
 
@@ -249,10 +270,10 @@ export class PoolScene {
   }
 
   /** Accepts, answers and completes. */
-  serve(sent: Sent, text: string): void {
+  serve(sent: Sent, text: string, read: Partial<Read> = {}): void {
     this.accept(sent);
     this.bytes(sent, text);
-    this.complete(sent);
+    this.complete(sent, read);
   }
 
   /** The network takes a socket away. */
@@ -269,6 +290,19 @@ export class PoolScene {
       for (const { socket } of alive) socket.pongAt = this.now;
       this.pool.tick(this.now);
     }
+  }
+
+  /** Sets flags as the fleet would; what is not given is as at the start, but that an exhausted pool says so. */
+  flags(flags: Partial<PoolSettings["flags"]>): void {
+    const { version, supply } = INITIAL_SETTINGS;
+    this.pool.configure(
+      {
+        version: version + 1,
+        flags: { ...INITIAL_SETTINGS.flags, pool_exhausted_429: "on", ...flags },
+        supply: { ...supply, have: 1, couldHold: 1, at: this.now },
+      },
+      this.now,
+    );
   }
 
   /** How many requests ended with which outcome since the last look. */

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 
+import { LOAD_TIMEOUT_MS } from "../../../../core/limits.ts";
+import type { Priority } from "../../../../core/pool/priority.ts";
 import { epochSchema, machineIdSchema } from "../../../../protocol/ids.ts";
-import { PoolScene, type Machine } from "./pool-scene.ts";
+import { MODEL, PoolScene, type Machine } from "./pool-scene.ts";
 
 /** A machine with one slot, which is taken. */
 function busyScene() {
@@ -45,7 +47,7 @@ describe("the queue", () => {
   it("refuses the 33rd waiting request", () => {
     const { scene } = busyScene();
     const waiting = Array.from({ length: 32 }, () => scene.ask());
-    expect(scene.ask().refusal).toMatchObject({ code: "queue_full", retryAfterS: 2 });
+    expect(scene.ask().refusedWith).toBe("queue_full");
     expect(waiting.map(({ ended }) => ended)).toEqual(waiting.map(() => null));
     expect(scene.pool.report(scene.now, 4)).toMatchObject({ inFlight: 1, queued: 32 });
   });
@@ -57,7 +59,7 @@ describe("the queue", () => {
     expect(waiting.map(({ ended }) => ended)).toEqual([null, null]);
     scene.advance(250, mac);
     for (const client of waiting) {
-      expect(client.refusal).toMatchObject({ code: "queue_timeout", retryAfterS: 2 });
+      expect(client.refusedWith).toBe("queue_timeout");
     }
     expect(scene.pool.report(scene.now, 4).queued).toBe(0);
   });
@@ -200,5 +202,159 @@ describe("[C3, C6] a machine that has vanished", () => {
     scene.pool.release(machineIdSchema.parse("mac-1"), epochSchema.parse(1), scene.now);
     scene.lose(mac);
     expect(scene.ask().refusedWith).toBe("model_unavailable");
+  });
+});
+
+describe("a request for a pool whose machine loads", () => {
+  const MAC = machineIdSchema.parse("mac-1");
+
+  function loadingScene(): { scene: PoolScene; status: (fields: object) => void } {
+    const scene = new PoolScene();
+    scene.flags({});
+    const mac = scene.join("mac-1", { loaded_models: [] });
+    const terms = { drainMs: 30_000, loadMs: LOAD_TIMEOUT_MS, publicKey: "k" };
+    scene.pool.expect(MAC, epochSchema.parse(1), terms, scene.now);
+    const status = (fields: object): void =>
+      scene.say(mac, { type: "assign_model_status", model_id: MODEL, epoch: 1, ...fields });
+    return { scene, status };
+  }
+
+  it("[C3] is refused at once while nothing says when that ends", () => {
+    const { scene, status } = loadingScene();
+    expect(scene.ask().refusedWith).toBe("pool_exhausted");
+    status({ status: "draining" });
+    expect(scene.ask().refusedWith).toBe("pool_exhausted");
+    status({ status: "loading", progress: 0.9 });
+    expect(scene.ask().refusedWith).toBe("pool_exhausted");
+  });
+
+  it("waits if the load is expected to end within 10 s, and is served as soon as it does", () => {
+    const { scene, status } = loadingScene();
+    status({ status: "loading", progress: 0 });
+    scene.now += 6000;
+    // 24 s more, as it looks.
+    status({ status: "loading", progress: 0.2 });
+    expect(scene.ask().refusedWith).toBe("pool_exhausted");
+    scene.now += 9000;
+    status({ status: "loading", progress: 0.6 });
+    const client = scene.ask();
+    scene.now += 9000;
+    expect(client.ended).toBeNull();
+    status({ status: "succeeded" });
+    expect(client.request.attempt).not.toBeNull();
+  });
+
+  it("waits no longer than half as long again as that, and then is told what it would have been", () => {
+    const { scene, status } = loadingScene();
+    status({ status: "loading", progress: 0 });
+    scene.now += 10_000;
+    status({ status: "loading", progress: 0.5 });
+    const client = scene.ask();
+    scene.advance(14_750);
+    expect(client.ended).toBeNull();
+    scene.advance(250);
+    expect(client.refusal).toMatchObject({ code: "pool_exhausted" });
+    expect(client.refusal?.retryAfterS).toBeGreaterThanOrEqual(10);
+  });
+
+  it.each([
+    ["its own deadline is sooner", { deadlineMs: 9000 }, {}],
+    ["the line is switched off", {}, { queue_wait_ms: 0 }],
+    ["it wants a machine of its owner", { owner: OWN }, {}],
+  ])("does not wait if %s", (_, ask, flags) => {
+    const { scene, status } = loadingScene();
+    scene.flags(flags);
+    status({ status: "loading", progress: 0 });
+    scene.now += 10_000;
+    status({ status: "loading", progress: 0.5 });
+    expect(scene.ask(ask).refusedWith).not.toBeNull();
+  });
+
+  it("is told at once if the load fails", () => {
+    const { scene, status } = loadingScene();
+    status({ status: "loading", progress: 0 });
+    scene.now += 10_000;
+    status({ status: "loading", progress: 0.9 });
+    const client = scene.ask();
+    status({ status: "failed", error: { code: "load_failed", message: "no" } });
+    expect(client.refusedWith).toBe("pool_exhausted");
+  });
+});
+
+const OWN = { machines: new Set(["mac-9"]), otherwise: "wait", isSwitching: false } as const;
+
+describe("between keys that wait", () => {
+  interface Turn {
+    readonly keyId: string;
+    readonly priority?: Priority;
+  }
+
+  /** A machine with so many slots, all taken by key "a", and who waits for them. */
+  function crowd(slots: number, waiting: readonly Turn[]): { scene: PoolScene; mac: Machine } {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1", { max_concurrency: slots });
+    for (let i = 0; i < slots; i++) scene.ask({ keyId: "a" });
+    waiting.forEach((turn, index) => scene.ask({ ...turn, requestId: `req_${turn.keyId}_${index}` }));
+    return { scene, mac };
+  }
+
+  /** Ends one running request after the other, and tells whose turn came. */
+  function turns({ scene, mac }: { scene: PoolScene; mac: Machine }, count: number): string {
+    const running = scene.requestsOf(mac);
+    const order: string[] = [];
+    for (let i = 0; i < count; i++) {
+      const next = running.shift();
+      if (next === undefined) break;
+      scene.serve(next, "x");
+      const sent = scene.requestsOf(mac);
+      order.push(...sent.map(({ request }) => String(request["request_id"]).split("_")[1] ?? "?"));
+      running.push(...sent);
+    }
+    return order.join(" ");
+  }
+
+  const of = (keys: string, priority: Priority = "normal"): Turn[] =>
+    keys.split("").map((keyId) => ({ keyId, priority }));
+
+  it("the slots are shared evenly, however many each waits with", () => {
+    expect(turns(crowd(4, of("aaaaaaaabbbbcc")), 14)).toBe("b c a b c a b a b a a a a a");
+  });
+
+  it("a key alone takes every slot", () => {
+    const { scene, mac } = crowd(4, of("aaaa"));
+    expect(scene.requestsOf(mac)).toHaveLength(4);
+    expect(turns(crowd(4, of("aaaa")), 4)).toBe("a a a a");
+  });
+
+  it("one with a better priority goes first, and waiting makes up for a worse one", () => {
+    const fresh = crowd(1, [...of("lll", "low"), ...of("nn"), ...of("h", "high")]);
+    expect(turns(fresh, 6)).toBe("h n n l l l");
+    const aged = crowd(1, of("l", "low"));
+    aged.scene.advance(4000, aged.mac);
+    for (const turn of of("hh", "high")) aged.scene.ask({ ...turn, requestId: "req_h_9" });
+    expect(turns(aged, 1)).toBe("l");
+  });
+
+  it("a full line takes a newcomer in for one of a key that has more than its share", () => {
+    const { scene } = crowd(1, []);
+    const flood = Array.from({ length: 32 }, () => scene.ask({ keyId: "a" }));
+    const other = scene.ask({ keyId: "b" });
+    expect(other.ended).toBeNull();
+    expect(flood.map(({ refusedWith }) => refusedWith).filter((code) => code !== null)).toEqual([
+      "queue_full",
+    ]);
+    expect(flood.at(-1)?.refusal).toMatchObject({ code: "queue_full", holdsForKey: true });
+    expect(scene.ask({ keyId: "a" }).refusedWith).toBe("queue_full");
+    const many = Array.from({ length: 40 }, () => scene.ask({ keyId: "b" }));
+    expect(many.filter(({ ended }) => ended === null)).toHaveLength(15);
+    expect(scene.outcomes()).toEqual({ queue_full: 42 });
+  });
+
+  it("not even a flood of high priority keeps a low one out of the line", () => {
+    const { scene } = crowd(1, []);
+    for (let i = 0; i < 50; i++) scene.ask({ keyId: "h", priority: "high" });
+    const low = Array.from({ length: 20 }, () => scene.ask({ keyId: "l", priority: "low" }));
+    expect(low.filter(({ ended }) => ended === null)).toHaveLength(6);
+    expect(scene.pool.report(scene.now, 4).queued).toBe(32);
   });
 });

@@ -20,7 +20,13 @@ const limit = fc.integer({ min: 1, max: 4 });
 const events = [
   [
     12,
-    { kind: "ask", stream: fc.boolean(), again: rarely, deadlineMs: fc.constantFrom(2000, 600_000, 600_000) },
+    {
+      kind: "ask",
+      key: fc.nat(2),
+      stream: fc.boolean(),
+      again: rarely,
+      deadlineMs: fc.constantFrom(2000, 600_000, 600_000),
+    },
   ],
   [1, { kind: "dial", machine: fc.nat(2) }],
   [
@@ -61,6 +67,7 @@ const events = [
       loaded: mostly,
     },
   ],
+  [2, { kind: "spoil", machine: fc.nat(2) }],
   [2, { kind: "leave", which }],
   [8, { kind: "read", which, undelivered: fc.constantFrom(0, 0, 0, 70_000, 70_000, 70_000, 2_000_000) }],
   [1, { kind: "lose", which }],
@@ -97,7 +104,9 @@ it(`[F15] [H11] [H12] [H18] [H20] keeps its promises in ${LIVES} random lives`, 
       "cancelled",
       "provider_error",
       "queue_timeout",
-      "model_unavailable",
+      "pool_exhausted",
+      "queue_full",
+      "breaker",
       "invalid_request",
       "deadline_exceeded",
       "client_too_slow",
@@ -111,4 +120,4 @@ it(`[F15] [H11] [H12] [H18] [H20] keeps its promises in ${LIVES} random lives`, 
       "badMessage while running",
     ]),
   );
-});
+}, 60_000);

@@ -1,6 +1,10 @@
 import { expect } from "vitest";
 
+import type { ApiError } from "../../../../core/api-error.ts";
+import { failsOpen } from "../../../../core/pool/gate.ts";
+import type { Priority } from "../../../../core/pool/priority.ts";
 import type { PoolRequest } from "../../../../core/pool/request.ts";
+import { INITIAL_SETTINGS, type PoolSettings } from "../../../../core/pool/settings.ts";
 import type { CloseReason } from "../../../../protocol/close-codes.ts";
 import { FakeClient } from "./fake-client.ts";
 import { FakeSocket, type Message } from "./fake-socket.ts";
@@ -12,7 +16,7 @@ import { anAdmission, MODEL, PoolScene, type Machine } from "./pool-scene.ts";
  */
 
 export type LifeEvent =
-  | { kind: "ask"; stream: boolean; again: boolean; deadlineMs: number }
+  | { kind: "ask"; key: number; stream: boolean; again: boolean; deadlineMs: number }
   | { kind: "dial"; machine: number }
   | {
       kind: "register";
@@ -38,6 +42,8 @@ export type LifeEvent =
       wrongSocket: boolean;
     }
   | { kind: "heartbeat"; which: number; running: number; limit: number; accepting: boolean; loaded: boolean }
+  /** From now on a machine fails all that it has not begun to answer, or no longer does. */
+  | { kind: "spoil"; machine: number }
   | { kind: "leave"; which: number }
   | { kind: "read"; which: number; undelivered: number }
   | { kind: "lose"; which: number }
@@ -51,6 +57,11 @@ type Register = Extract<LifeEvent, { kind: "register" }>;
 
 /** From the catalog. */
 const SLOTS = 3;
+const SETTINGS: PoolSettings = {
+  ...INITIAL_SETTINGS,
+  flags: { ...INITIAL_SETTINGS.flags, pool_exhausted_429: "on", queue_max: 6 },
+};
+const PRIORITIES: readonly Priority[] = ["normal", "high", "low"];
 const MAX_ATTEMPTS = 3;
 const CANCEL_TIMEOUT_MS = 5000;
 const REFUSAL_PAUSE_MS = 500;
@@ -143,12 +154,15 @@ function settle(job: Job): void {
 }
 
 export class RandomLife {
-  scene = new PoolScene();
+  scene = new PoolScene([], undefined, undefined, SETTINGS);
   /** Outcomes as the pool counted them. */
   readonly outcomes: string[] = [];
+  /** Arrivals as the pool counted them, and as they were. */
+  readonly #arrivals = { counted: 0, made: 0 };
   /** What has happened, so that a test can see whether lives are worth living. */
   readonly reached: string[] = [];
   #links: Link[] = [];
+  readonly #spoilt = new Set<string>();
   readonly #submissions: Submission[] = [];
   #bytes = 0;
 
@@ -175,6 +189,11 @@ export class RandomLife {
       case "heartbeat":
         this.#heartbeat(event);
         break;
+      case "spoil": {
+        const machineId = `mac-${event.machine}`;
+        if (!this.#spoilt.delete(machineId)) this.#spoilt.add(machineId);
+        break;
+      }
       case "leave": {
         const submission = pickOf(this.#open(), event.which);
         if (submission?.request == null) break;
@@ -230,6 +249,7 @@ export class RandomLife {
       return client.refusedWith ?? client.brokenWith ?? "ok";
     });
     expect([...this.outcomes].sort()).toEqual(ends.sort());
+    expect(this.#arrivals.counted, "demand").toBe(this.#arrivals.made);
   }
 
   /** Something went down a socket. */
@@ -284,14 +304,26 @@ export class RandomLife {
     submission.live = job;
   }
 
-  #ask({ stream, again, deadlineMs }: Extract<LifeEvent, { kind: "ask" }>): void {
+  /** A client is told that there is no room: then there is none that it could have (F8, C6). */
+  #onRefused(submission: Submission, { code }: ApiError): void {
+    const isForLackOfRoom = code === "queue_full" || code === "queue_timeout" || code === "pool_exhausted";
+    if (!isForLackOfRoom || submission.attempts === MAX_ATTEMPTS) return;
+    for (const link of this.#openLinks()) {
+      if (submission.failedOn.has(link.machineId) || !link.wasAlive) continue;
+      expect(this.#room(link), `${link.machineId} has room when ${code} is said`).toBe(0);
+    }
+  }
+
+  #ask({ key, stream, again, deadlineMs }: Extract<LifeEvent, { kind: "ask" }>): void {
     const earlier = again ? pickOf(this.#open(), this.#submissions.length) : undefined;
     const requestId = earlier?.requestId ?? `req_${this.#submissions.length}`;
     if (earlier !== undefined) {
       earlier.gone = true;
       this.reached.push("sent again");
+    } else {
+      this.#arrivals.made += 1;
     }
-    const client = new FakeClient();
+    const client = new FakeClient((error) => this.#onRefused(submission, error));
     const submission: Submission = {
       requestId,
       stream,
@@ -308,11 +340,14 @@ export class RandomLife {
     const spec = {
       requestId,
       endpoint: "/v1/chat/completions",
+      prefix: [],
       body: "{}",
       stream,
-      keyId: "key",
+      keyId: `key-${key}`,
+      priority: PRIORITIES[key] ?? "normal",
       slotsPerMachine: SLOTS,
       reservation: null,
+      contextLength: 8192,
       model: MODEL,
       owner: null,
       arrivedAt: this.scene.now,
@@ -458,6 +493,7 @@ export class RandomLife {
     let what = "bytes";
     if (!job.accepted) what = "accept";
     else if (job.submission.expected !== "" && which % 2 === 0) what = "complete";
+    if (what === "bytes" && this.#spoilt.has(job.link.machineId)) what = "error";
     if (job.cancelledAt === null) this.#speak(job, { ...says, what, errorClass: "fault" });
     else this.#speak(job, { ...says, what: "error", errorClass: "cancelled" });
   }
@@ -472,6 +508,7 @@ export class RandomLife {
     for (const { outcome, requests } of this.scene.pool.ledger.usage.drain()) {
       for (let i = 0; i < requests; i++) this.outcomes.push(outcome);
     }
+    for (const { arrivals } of this.scene.pool.ledger.demand.drain()) this.#arrivals.counted += arrivals;
   }
 
   #check(): void {
@@ -506,7 +543,19 @@ export class RandomLife {
     if (this.scene.now - link.refusedAt < REFUSAL_PAUSE_MS) return 0;
     const taken = Math.max(link.running, this.#committed(link));
     if (!link.loaded && taken > 0) return 0;
-    return Math.max(0, Math.min(link.limit, SLOTS) - taken);
+    return Math.max(0, this.#slots(link) - taken);
+  }
+
+  /** A machine that has failed too often gets nothing, then one request at a time, unless all others are as bad. */
+  #slots({ machine, limit }: Link): number {
+    const { breaker } = machine.connection;
+    const slots = Math.min(limit, SLOTS);
+    if (breaker === null || breaker.openUntil === 0) return slots;
+    const admitted = this.#openLinks().filter((open) => open.admitted);
+    const connections = admitted.map((open) => open.machine.connection);
+    if (failsOpen(connections, MODEL, this.scene.now)) return slots;
+    this.reached.push("breaker");
+    return this.scene.now < breaker.openUntil ? 0 : 1;
   }
 
   #committed(link: Link): number {

@@ -3,15 +3,20 @@ import { describe, expect, it } from "vitest";
 
 import type { Registration } from "../../../../core/pool/connection.ts";
 import { gate } from "../../../../core/pool/gate.ts";
-import { expectedWaitMs, pick } from "../../../../core/pool/schedule.ts";
+import { expectedWaitMs, pick, type Wanted } from "../../../../core/pool/schedule.ts";
+import { prefixOf } from "../../../../core/prefix.ts";
 import { aConnection } from "./a-connection.ts";
 import { MODEL } from "./pool-scene.ts";
 
 const NOBODY: ReadonlySet<string> = new Set();
 
+function aRequest(promptTokensEstimate: number, prefix: readonly number[] = [], tried = NOBODY): Wanted {
+  return { spec: { model: MODEL, slotsPerMachine: 4, prefix }, promptTokensEstimate, tried };
+}
+
 function pickOf(machines: readonly Partial<Registration>[], promptTokens = 100): number {
   const connections = machines.map((fields, index) => aConnection(fields, `mac-${index}`));
-  const picked = pick(connections, MODEL, 4, promptTokens, NOBODY, 1);
+  const picked = pick(connections, aRequest(promptTokens), 1);
   return picked === null ? -1 : connections.indexOf(picked);
 }
 
@@ -35,13 +40,13 @@ describe("the pick", () => {
   it("of equals is the one used least recently", () => {
     const connections = ["mac-1", "mac-2", "mac-3"].map((id) => aConnection({}, id));
     connections.forEach((connection, index) => (connection.lastPickedAt = [30, 10, 20][index] ?? 0));
-    expect(pick(connections, MODEL, 4, 1, NOBODY, 100)).toBe(connections[1]);
+    expect(pick(connections, aRequest(1), 100)).toBe(connections[1]);
   });
 
   it("is never one that has failed the request already", () => {
     const connections = [aConnection({}, "mac-1"), aConnection({ running: 3 }, "mac-2")];
-    expect(pick(connections, MODEL, 4, 1, new Set(["mac-1"]), 1)).toBe(connections[1]);
-    expect(pick(connections, MODEL, 4, 1, new Set(["mac-1", "mac-2"]), 1)).toBeNull();
+    expect(pick(connections, aRequest(1, [], new Set(["mac-1"])), 1)).toBe(connections[1]);
+    expect(pick(connections, aRequest(1, [], new Set(["mac-1", "mac-2"])), 1)).toBeNull();
   });
 
   it("[F9] is always one the gate lets through, and there is one whenever the gate lets one through", () => {
@@ -60,9 +65,9 @@ describe("the pick", () => {
       fc.property(fc.array(registration, { maxLength: 5 }), fc.nat(1_000_000), (machines, tokens) => {
         const connections = machines.map((fields, index) => aConnection(fields, `mac-${index}`));
         const open = connections.filter((connection) => gate(connection, MODEL, 4, 1) === null);
-        const picked = pick(connections, MODEL, 4, tokens, NOBODY, 1);
-        const waits = open.map((connection) => expectedWaitMs(connection, MODEL, tokens));
-        const wait = picked === null ? Infinity : expectedWaitMs(picked, MODEL, tokens);
+        const picked = pick(connections, aRequest(tokens), 1);
+        const waits = open.map((connection) => expectedWaitMs(connection, aRequest(tokens)));
+        const wait = picked === null ? Infinity : expectedWaitMs(picked, aRequest(tokens));
         expect(picked === null || open.includes(picked)).toBe(true);
         expect(wait).toBe(Math.min(...waits));
       }),
@@ -80,5 +85,64 @@ it.each([
   ["a machine without measurements counts as 500 and 20 tokens a second", { running: 1 }, 2050],
   ["loading the model costs half a minute", { prefillTps: 1000, loadedModels: [] }, 30_500],
 ])("expected wait of 500 tokens: %s", (_, fields, waitMs) => {
-  expect(expectedWaitMs(aConnection(fields), MODEL, 500)).toBe(waitMs);
+  expect(expectedWaitMs(aConnection(fields), aRequest(500))).toBe(waitMs);
+});
+
+describe("a conversation", () => {
+  /** The beginning of a prompt of `tokens` tokens, as the edge tells it. */
+  const beginningOf = (name: string, tokens: number): number[] =>
+    prefixOf({ messages: [{ role: "user", content: `${name} `.repeat(tokens) }] });
+
+  function machines(...running: readonly number[]) {
+    return running.map((count, index) => aConnection({ running: count, maxConcurrency: 8 }, `mac-${index}`));
+  }
+
+  const history = beginningOf("abc", 8000);
+  const wanted = { ...aRequest(8000, history), spec: { ...aRequest(1, history).spec, slotsPerMachine: 8 } };
+
+  it("goes back to the machine that has read its beginning, if that is as busy as the others", () => {
+    const [first, second, third] = machines(1, 1, 1);
+    second?.prefixes.learn(beginningOf("abc", 2000), 2000);
+    if (first === undefined || second === undefined || third === undefined) throw new Error("three machines");
+    second.lastPickedAt = 100;
+    expect(pick([first, second, third], wanted, 1)).toBe(second);
+    third.prefixes.learn(beginningOf("abc", 7000), 7000);
+    expect(pick([first, second, third], wanted, 1)).toBe(third);
+    const other = { ...wanted, spec: { ...wanted.spec, prefix: beginningOf("xyz", 8000) } };
+    expect(pick([first, second, third], other, 1)).toBe(first);
+  });
+
+  it("never goes to a machine that is busier or slower for it", () => {
+    fc.assert(
+      fc.property(
+        fc.nat(3),
+        fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 1, max: 100_000 }),
+        (running, more, tokens) => {
+          const [held, idle] = machines(running + more, running);
+          if (held === undefined || idle === undefined) throw new Error("two machines");
+          held.prefixes.learn(history, null);
+          const request = { ...wanted, promptTokensEstimate: tokens };
+          expect(pick([held, idle], request, 1)).toBe(idle);
+        },
+      ),
+    );
+    const slow = aConnection({ prefillTps: 100 }, "mac-slow");
+    slow.prefixes.learn(history, null);
+    const fast = aConnection({ prefillTps: 1000 }, "mac-fast");
+    expect(pick([slow, fast], wanted, 1)).toBe(fast);
+  });
+
+  it("counts for less on a machine that turns out not to have it", () => {
+    const [forgetful, other] = machines(0, 0);
+    if (forgetful === undefined || other === undefined) throw new Error("two machines");
+    const cost = (): number => expectedWaitMs(forgetful, wanted);
+    forgetful.prefixes.learn(history, null);
+    const before = cost();
+    for (let i = 0; i < 10; i++) forgetful.prefixes.learn(history, 0);
+    expect(cost()).toBeGreaterThan(before);
+    expect(cost()).toBeGreaterThan(0.85 * expectedWaitMs(other, wanted));
+    for (let i = 0; i < 20; i++) forgetful.prefixes.learn(history, 8000);
+    expect(cost()).toBeCloseTo(before, -2);
+  });
 });

@@ -1,0 +1,77 @@
+import type { MachineId } from "../../protocol/ids.ts";
+import { BREAKER_FAULTS, BREAKER_MAX_MS, BREAKER_MIN_MS } from "../limits.ts";
+import type { Connection } from "./connection.ts";
+
+/**
+ * Keeps requests away from a machine that fails one after the other. After some faults in a row its breaker opens for
+ * a while; then one request at a time may try it, a success closes it, and another fault opens it for twice as long.
+ * It belongs to the machine and not to its socket, so redialing does not help; a pool that has slept has forgotten
+ * it, which costs a few requests another attempt.
+ *
+ * What counts as a fault is decided by `failure.ts`, and whose it is by what follows: a request that fails on every
+ * machine it is tried on is the fault of none.
+ */
+
+export interface Breaker {
+  /** Faults without a success in between. */
+  faults: number;
+  /** No request before this time; 0 while the breaker is closed. Afterwards one at a time, until one succeeds. */
+  openUntil: number;
+  backOffMs: number;
+}
+
+const CLOSED: Breaker = { faults: 0, openUntil: 0, backOffMs: 0 };
+
+/** More machines than this have no breaker of their own: the oldest trouble is forgotten first. */
+const BREAKERS_MAX = 1_000;
+
+export class Breakers {
+  readonly #breakers = new Map<MachineId, Breaker>();
+
+  get isEmpty(): boolean {
+    return this.#breakers.size === 0;
+  }
+
+  /** The breaker of a machine that has failed of late; null if it has not. */
+  of(machineId: MachineId): Breaker | null {
+    return this.#breakers.get(machineId) ?? null;
+  }
+
+  /** The machine has failed a request; whether that was the request's doing is not known yet. */
+  suspected({ breaker }: Connection, now: number): void {
+    // The trial of a breaker that was open: no other until this one is decided.
+    if (breaker !== null && breaker.openUntil > 0) breaker.openUntil = now + breaker.backOffMs;
+  }
+
+  /** A fault of the machine, and of nobody else. */
+  failed(connection: Connection, now: number): void {
+    const { machineId } = connection.identity;
+    const breaker = this.of(machineId) ?? this.#add(machineId);
+    connection.breaker = breaker;
+    breaker.faults += 1;
+    if (breaker.faults < BREAKER_FAULTS) return;
+    breaker.backOffMs = Math.min(BREAKER_MAX_MS, Math.max(BREAKER_MIN_MS, 2 * breaker.backOffMs));
+    breaker.openUntil = now + breaker.backOffMs;
+  }
+
+  succeeded(connection: Connection): void {
+    const { breaker, identity } = connection;
+    if (breaker === null) return;
+    // An older socket of the machine may still carry it.
+    Object.assign(breaker, CLOSED);
+    connection.breaker = null;
+    this.#breakers.delete(identity.machineId);
+  }
+
+  #add(machineId: MachineId): Breaker {
+    if (this.#breakers.size >= BREAKERS_MAX) {
+      for (const oldest of this.#breakers.keys()) {
+        this.#breakers.delete(oldest);
+        break;
+      }
+    }
+    const breaker = { ...CLOSED };
+    this.#breakers.set(machineId, breaker);
+    return breaker;
+  }
+}

@@ -1,0 +1,64 @@
+import type { ModelId } from "../../protocol/ids.ts";
+import { PREFILL_SAYS_TOKENS } from "../limits.ts";
+import type { Connection } from "./connection.ts";
+import { isLoaded, routableGate } from "./gate.ts";
+
+/**
+ * How long the first token of a prompt takes at least, and whether that is too long to begin at all. A request is
+ * turned away for it only if it is measured: if one machine that could take it has no speed, or would load the model
+ * first, nobody knows, and the request goes on. What the line adds is left out, since the line has limits of its own.
+ */
+
+/** Share of a new measurement in an average. */
+const WEIGHT = 0.2;
+
+/** Learns from an answer. Short prompts say nothing of long ones: most of their time is not reading. */
+export function learnPrefill(connection: Connection, tokens: number, prefillMs: number): void {
+  if (tokens < PREFILL_SAYS_TOKENS || prefillMs <= 0) return;
+  const measured = (1000 * tokens) / prefillMs;
+  const before = connection.prefillTps ?? measured;
+  connection.prefillTps = before + WEIGHT * (measured - before);
+}
+
+/** Tokens of a prompt that the machine reads per second: as measured here, else by itself; null if neither. */
+export function measuredPrefillTps({ prefillTps, registration }: Connection): number | null {
+  return prefillTps ?? registration?.prefillTps ?? null;
+}
+
+/** Null if it is not known. */
+export function leastFirstTokenMs(
+  connection: Connection,
+  model: ModelId,
+  promptTokens: number,
+): number | null {
+  const tps = measuredPrefillTps(connection);
+  if (tps === null || !isLoaded(connection, model)) return null;
+  return (1000 * (promptTokens + backlogTokens(connection))) / tps;
+}
+
+/** The first machine that could take the request in time, or nobody knows: then it is not too slow. */
+export function isTooSlow(
+  connections: Iterable<Connection>,
+  model: ModelId,
+  promptTokensOn: (connection: Connection) => number,
+  limitMs: number,
+  now: number,
+): boolean {
+  let isServed = false;
+  for (const connection of connections) {
+    if (routableGate(connection, model, now) !== null) continue;
+    const leastMs = leastFirstTokenMs(connection, model, promptTokensOn(connection));
+    if (leastMs === null || leastMs <= limitMs) return false;
+    isServed = true;
+  }
+  return isServed;
+}
+
+/** Prompts that the machine has been sent and has to read first, as far as is known. */
+function backlogTokens({ attempts }: Connection): number {
+  let tokens = 0;
+  for (const { phase, request } of attempts.values()) {
+    if (phase === "sent" || phase === "accepted") tokens += request?.promptTokensEstimate ?? 0;
+  }
+  return tokens;
+}

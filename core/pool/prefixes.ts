@@ -1,0 +1,59 @@
+import { BYTES_PER_TOKEN, PREFIXES_PER_MACHINE } from "../limits.ts";
+import { PREFIX_LENGTHS } from "../prefix.ts";
+
+/**
+ * What one machine has read lately and may still hold in its cache: hashes of the beginnings of prompts, the least
+ * recently used forgotten first. Whether it really holds them only the machine knows; it says with each answer how
+ * much it had, and what it claims too often and does not have counts for less.
+ */
+
+/** Share of a new answer in the share of hits. */
+const WEIGHT = 0.2;
+
+export class Prefixes {
+  readonly #read = new Set<number>();
+  #hitShare = 1;
+
+  /** Tokens at the beginning of a prompt that the machine should not have to read again. */
+  expectedTokens(prefix: readonly number[]): number {
+    return this.#matchedTokens(prefix) * this.#hitShare;
+  }
+
+  /**
+   * The machine has answered a prompt.
+   * @param cachedTokens it had of it; null if it does not say.
+   */
+  learn(prefix: readonly number[], cachedTokens: number | null): void {
+    const matched = this.#matchedTokens(prefix);
+    if (matched > 0 && cachedTokens !== null) {
+      this.#hitShare += WEIGHT * (Math.min(1, cachedTokens / matched) - this.#hitShare);
+    }
+    // The shortest last, so that of one prompt the longest is forgotten first.
+    for (const hash of prefix.toReversed()) {
+      this.#read.delete(hash);
+      this.#read.add(hash);
+    }
+    for (const oldest of this.#read) {
+      if (this.#read.size <= PREFIXES_PER_MACHINE) break;
+      this.#read.delete(oldest);
+    }
+  }
+
+  /** Its memory is empty again. */
+  clear(): void {
+    this.#read.clear();
+  }
+
+  #matchedTokens(prefix: readonly number[]): number {
+    const [first] = prefix;
+    if (first === undefined || !this.#read.has(first)) return 0;
+    let known = 1;
+    let beyond = prefix.length;
+    while (known < beyond) {
+      const middle = (known + beyond + 1) >> 1;
+      if (this.#read.has(prefix[middle - 1] ?? 0)) known = middle;
+      else beyond = middle - 1;
+    }
+    return (PREFIX_LENGTHS[known - 1] ?? 0) / BYTES_PER_TOKEN;
+  }
+}

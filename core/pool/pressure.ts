@@ -1,0 +1,72 @@
+/**
+ * How hard pressed a pool is, measured over the last minute: how long a request holds its slot, and what share of the
+ * requests is turned away. Kept in memory: a pool that has slept starts without an opinion, and without pressure.
+ */
+
+const BUCKET_MS = 5_000;
+const BUCKETS = 12;
+
+/** Held back from the share, so that one refusal after a quiet hour is no overload yet. */
+const CALM_REQUESTS = 4;
+
+interface Bucket {
+  /** Which stretch of time it counts; an older one is counted afresh. */
+  index: number;
+  arrived: number;
+  refused: number;
+  /** Slots that came free, and for how long they had been taken. */
+  freed: number;
+  heldMs: number;
+}
+
+export class Pressure {
+  readonly #buckets: Bucket[] = Array.from({ length: BUCKETS }, () => emptyBucket(-BUCKETS));
+
+  arrived(now: number, requests = 1): void {
+    this.#bucket(now).arrived += requests;
+  }
+
+  refused(now: number, requests = 1): void {
+    this.#bucket(now).refused += requests;
+  }
+
+  /** A slot has come free that had been taken for `heldMs`. */
+  freed(heldMs: number, now: number): void {
+    const bucket = this.#bucket(now);
+    bucket.freed += 1;
+    bucket.heldMs += heldMs;
+  }
+
+  /** How long a request holds its slot on average; null if none has given one back lately. */
+  meanHoldMs(now: number): number | null {
+    const freed = this.#sum(now, "freed");
+    return freed === 0 ? null : this.#sum(now, "heldMs") / freed;
+  }
+
+  /** From 0 up to, but not including, 1. */
+  refusedShare(now: number): number {
+    const refused = this.#sum(now, "refused");
+    return refused / (Math.max(refused, this.#sum(now, "arrived")) + CALM_REQUESTS);
+  }
+
+  #sum(now: number, field: Exclude<keyof Bucket, "index">): number {
+    const oldest = Math.floor(now / BUCKET_MS) - BUCKETS;
+    let sum = 0;
+    for (const bucket of this.#buckets) if (bucket.index > oldest) sum += bucket[field];
+    return sum;
+  }
+
+  #bucket(now: number): Bucket {
+    const index = Math.floor(now / BUCKET_MS);
+    const place = index % BUCKETS;
+    const known = this.#buckets[place];
+    if (known?.index === index) return known;
+    const bucket = emptyBucket(index);
+    this.#buckets[place] = bucket;
+    return bucket;
+  }
+}
+
+function emptyBucket(index: number): Bucket {
+  return { index, arrived: 0, refused: 0, freed: 0, heldMs: 0 };
+}

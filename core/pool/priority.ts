@@ -1,0 +1,13 @@
+import { z } from "zod";
+
+/** How API keys stand to each other while a model's machines are busy. A key is `normal` unless an operator says so. */
+
+export const prioritySchema = z.enum(["high", "normal", "low"]);
+
+export type Priority = z.infer<typeof prioritySchema>;
+
+/** Whose turn it is: the lower the sooner. */
+export const RANK: Record<Priority, number> = { high: 0, normal: 1, low: 2 };
+
+/** How the places of a full line are shared between keys that want them all. */
+export const PLACES_SHARE: Record<Priority, number> = { high: 4, normal: 2, low: 1 };

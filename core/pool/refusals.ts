@@ -1,0 +1,107 @@
+import { isForLackOfRoom, type ApiError, type ApiErrorCode } from "../api-error.ts";
+import type { Connection } from "./connection.ts";
+import type { ExpectedLoad } from "./loads.ts";
+import type { Pressure } from "./pressure.ts";
+import type { PoolRequest } from "./request.ts";
+import { retryAfterS } from "./retry-after.ts";
+
+/**
+ * The last step of every refusal: what the client should do next, and how long the edge may give the same answer by
+ * itself. Both follow from what the pool has measured, so that whoever refuses only says why.
+ */
+
+export interface RefusalsView {
+  connections(): Iterable<Connection>;
+  /** The machine on its way here that is ready first. */
+  nextLoad(now: number): ExpectedLoad | null;
+  /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
+  expectingMachinesUntil(): number;
+  /** From 0 up to, but not including, 1; another each time. */
+  random(): number;
+}
+
+/** Who is there already when a request is refused. */
+interface Crowd {
+  readonly slotsTaken: number;
+  readonly waiting: number;
+}
+
+/** Seconds that some reasons demand, whatever has been measured. */
+const LEAST_S: Partial<Record<ApiErrorCode, number>> = {
+  // An exhausted pool gets a machine by a placement tick and a load at best, so coming back sooner is of no use (C3).
+  pool_exhausted: 10,
+  model_unavailable: 10,
+  // How long a switch takes at best.
+  machine_busy: 5,
+  machine_offline: 10,
+  // Operators do not switch a model off for seconds.
+  model_shed: 40,
+};
+
+/** What frees no slot and waits for a machine. */
+const WITHOUT_MACHINE: readonly ApiErrorCode[] = ["pool_exhausted", "model_unavailable", "machine_offline"];
+
+/** How long a request is taken to hold its slot while none has been measured. */
+const ASSUMED_HOLD_MS = 10_000;
+const FOREIGN_HOLD_MS = 2_000;
+
+/** The edge answers by itself for this long at most; shorter while a machine may come at any moment. */
+const LONGEST_HOLD_MS = 1_000;
+const HOLD_BEFORE_ARRIVAL_MS = 250;
+
+export class Refusals {
+  readonly #pool: RefusalsView;
+  readonly #pressure: Pressure;
+
+  constructor(pool: RefusalsView, pressure: Pressure) {
+    this.#pool = pool;
+    this.#pressure = pressure;
+  }
+
+  /** The error as the client gets it. What is no lack of room stays as it is. */
+  complete(error: ApiError, { spec }: PoolRequest, crowd: Crowd, now: number): ApiError {
+    if (!isForLackOfRoom(error.code)) return error;
+    const waitS = this.#waitMs(error.code, crowd, now) / 1000;
+    const share = this.#pressure.refusedShare(now);
+    return {
+      ...error,
+      retryAfterS: retryAfterS(waitS, LEAST_S[error.code] ?? 1, share, this.#pool.random()),
+      // A verdict for the public says nothing about an owner's own machines.
+      holdsForMs: spec.owner === null ? this.#holdsForMs(error.code, crowd, now) : 0,
+      // A full line may still take in somebody with a smaller share of it.
+      holdsForKey: error.code === "queue_full",
+    };
+  }
+
+  /** Until a machine or a slot can be had, as far as is known. */
+  #waitMs(code: ApiErrorCode, crowd: Crowd, now: number): number {
+    const loadMs = this.#pool.nextLoad(now)?.readyInMs ?? null;
+    if (WITHOUT_MACHINE.includes(code)) return loadMs ?? 0;
+    return Math.min(this.#drainMs(crowd, crowd.waiting + 1, now), loadMs ?? Infinity);
+  }
+
+  #holdsForMs(code: ApiErrorCode, crowd: Crowd, now: number): number {
+    if (code === "model_shed") return LONGEST_HOLD_MS;
+    if (code === "pool_exhausted") return this.#mayGetMachine(now) ? HOLD_BEFORE_ARRIVAL_MS : LONGEST_HOLD_MS;
+    // Half of what the line lasts, so that no slot comes free that nobody waits for. Never on a guess.
+    if (code !== "queue_full" || this.#pressure.meanHoldMs(now) === null) return 0;
+    return Math.floor(Math.min(LONGEST_HOLD_MS, this.#drainMs(crowd, crowd.waiting, now) / 2));
+  }
+
+  /** Until `requests` have had their turn: the slots in use come free one after the other. */
+  #drainMs({ slotsTaken }: Crowd, requests: number, now: number): number {
+    // The machines are busy with what is not ours, and say nothing of when that ends.
+    if (slotsTaken === 0) return FOREIGN_HOLD_MS;
+    return (requests * (this.#pressure.meanHoldMs(now) ?? ASSUMED_HOLD_MS)) / slotsTaken;
+  }
+
+  /** A machine is on its way, or here and out of use for a reason that may pass. */
+  #mayGetMachine(now: number): boolean {
+    if (now < this.#pool.expectingMachinesUntil()) return true;
+    if (this.#pool.nextLoad(now) !== null) return true;
+    for (const { record } of this.#pool.connections()) {
+      if (record?.mode !== "released" && record?.mode !== "failed") return true;
+    }
+    return false;
+  }
+}

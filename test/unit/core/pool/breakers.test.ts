@@ -1,0 +1,192 @@
+import { describe, expect, it } from "vitest";
+
+import { BREAKER_MAX_MS } from "../../../../core/limits.ts";
+import { PoolScene, type Machine, type Sent } from "./pool-scene.ts";
+
+/** Two machines of which requests go to the first as long as it may have them: the other is slower. */
+function pair(): { scene: PoolScene; bad: Machine; good: Machine } {
+  const scene = new PoolScene();
+  const model = (prefill_tps: number) => ({ models: [{ id: "m", size_bytes: 1, prefill_tps }] });
+  const bad = scene.join("mac-1", { ...model(100_000), max_concurrency: 3 });
+  const good = scene.join("mac-2", { ...model(10), max_concurrency: 3 });
+  return { scene, bad, good };
+}
+
+type Trouble = (scene: PoolScene, sent: Sent) => void;
+const fault: Trouble = (scene, sent) => scene.error(sent, "fault", "broken");
+
+/** A request that meets trouble on the bad machine and is served by the other. */
+function trip({ scene, bad, good }: ReturnType<typeof pair>, trouble: Trouble = fault): void {
+  scene.ask();
+  trouble(scene, scene.requestOf(bad));
+  for (const sent of scene.requestsOf(good)) scene.serve(sent, "x");
+}
+
+function blockedBy(scene: PoolScene, machine: Machine): string | null | undefined {
+  const { machineId } = machine.connection.identity;
+  return scene.pool.report(scene.now, 4).machines.find((report) => report.machineId === machineId)?.blockedBy;
+}
+
+/** Which machine the next request goes to; it is served there. */
+function next({ scene, bad, good }: ReturnType<typeof pair>): string {
+  scene.ask();
+  for (const machine of [bad, good]) {
+    for (const sent of scene.requestsOf(machine)) {
+      scene.serve(sent, "x");
+      return machine.connection.identity.machineId;
+    }
+  }
+  return "none";
+}
+
+describe("[F15] the breaker of a machine", () => {
+  it("opens after three faults in a row, is shown, and tries one request after 10 s", () => {
+    const at = pair();
+    trip(at);
+    trip(at);
+    expect(blockedBy(at.scene, at.bad)).toBeNull();
+    trip(at);
+    expect(blockedBy(at.scene, at.bad)).toBe("breaker_open");
+    expect(next(at)).toBe("mac-2");
+    at.scene.now += 9999;
+    expect(next(at)).toBe("mac-2");
+    at.scene.now += 1;
+    expect(blockedBy(at.scene, at.bad)).toBeNull();
+    for (let i = 0; i < 2; i++) at.scene.ask();
+    expect(at.scene.requestsOf(at.bad)).toHaveLength(1);
+    expect(at.scene.requestsOf(at.good)).toHaveLength(1);
+  });
+
+  it("is closed by a success", () => {
+    const at = pair();
+    for (let i = 0; i < 3; i++) trip(at);
+    at.scene.now += 10_000;
+    expect(next(at)).toBe("mac-1");
+    for (let i = 0; i < 2; i++) at.scene.ask();
+    expect(at.scene.requestsOf(at.bad)).toHaveLength(2);
+  });
+
+  it("stays closed if there was a success in between", () => {
+    const at = pair();
+    for (let i = 0; i < 10; i++) {
+      trip(at);
+      trip(at);
+      expect(next(at)).toBe("mac-1");
+    }
+  });
+
+  it("opens for twice as long each time, two minutes at most", () => {
+    const at = pair();
+    for (let i = 0; i < 3; i++) trip(at);
+    for (const seconds of [10, 20, 40, 80, 120, 120]) {
+      at.scene.now += seconds * 1000 - 1;
+      at.scene.heartbeat(at.good);
+      at.scene.heartbeat(at.bad);
+      expect(next(at)).toBe("mac-2");
+      at.scene.now += 1;
+      trip(at);
+    }
+    expect(at.bad.connection.breaker?.backOffMs).toBe(BREAKER_MAX_MS);
+  });
+
+  it("belongs to the machine and not to its socket, and a pool that has slept knows nothing of it", () => {
+    const at = pair();
+    for (let i = 0; i < 3; i++) trip(at);
+    at.scene.lose(at.bad);
+    const back = at.scene.join("mac-1");
+    expect(blockedBy(at.scene, back)).toBe("breaker_open");
+    const { scene, machines } = at.scene.sleep(back, at.good);
+    expect(machines.map((machine) => blockedBy(scene, machine))).toEqual([null, null]);
+  });
+
+  it("never closes a whole pool", () => {
+    const at = pair();
+    for (let i = 0; i < 3; i++) trip(at);
+    at.scene.lose(at.good);
+    expect(blockedBy(at.scene, at.bad)).toBeNull();
+    for (let i = 0; i < 3; i++) at.scene.ask();
+    expect(at.scene.requestsOf(at.bad)).toHaveLength(3);
+    const waiting = at.scene.ask();
+    expect(waiting.ended).toBeNull();
+    const other = at.scene.join("mac-3");
+    expect(at.scene.requestsOf(other)).toHaveLength(1);
+    expect(blockedBy(at.scene, at.bad)).toBe("breaker_open");
+  });
+
+  it("says nothing to its owner", () => {
+    const at = pair();
+    for (let i = 0; i < 3; i++) trip(at);
+    const owner = { machines: new Set(["mac-1"]), otherwise: "wait", isSwitching: false } as const;
+    at.scene.ask({ owner });
+    expect(at.scene.requestsOf(at.bad)).toHaveLength(1);
+  });
+});
+
+describe("[F15] no breaker opens because of", () => {
+  it.each<[string, Trouble]>([
+    ["a refusal", (scene, sent) => scene.error(sent, "capacity", "no_free_slot")],
+    ["a switch", (scene, sent) => scene.error(sent, "capacity", "switching_model")],
+    ["what the client got wrong", (scene, sent) => scene.error(sent, "client", "context_length_exceeded")],
+    [
+      "a client that left",
+      (scene, sent) => {
+        const { request } = sent.machine.connection.attempts.get(Number(sent.request["stream"])) ?? {};
+        if (request != null) scene.pool.abandon(request, scene.now);
+        scene.error(sent, "cancelled", "cancelled");
+      },
+    ],
+  ])("%s", (_, trouble) => {
+    const at = pair();
+    for (let i = 0; i < 10; i++) {
+      trip(at, trouble);
+      at.scene.now += 500;
+    }
+    expect(at.bad.connection.breaker).toBeNull();
+  });
+
+  it("lost sockets", () => {
+    const at = pair();
+    for (let i = 0; i < 10; i++) {
+      const bad = i === 0 ? at.bad : at.scene.join("mac-1", { max_concurrency: 3 });
+      const [sent] = (at.scene.ask(), at.scene.requestsOf(bad));
+      at.scene.lose(bad);
+      expect(sent === undefined && i === 0).toBe(false);
+      for (const again of at.scene.requestsOf(at.good)) at.scene.serve(again, "x");
+    }
+    expect(at.scene.join("mac-1").connection.breaker).toBeNull();
+  });
+
+  it("a request that fails wherever it is sent", () => {
+    const at = pair();
+    for (let i = 0; i < 10; i++) {
+      const poison = at.scene.ask();
+      at.scene.error(at.scene.requestOf(at.bad), "fault", "crash");
+      at.scene.error(at.scene.requestOf(at.good), "fault", "crash");
+      expect(poison.refusedWith).toBe("provider_error");
+    }
+    expect([at.bad.connection.breaker, at.good.connection.breaker]).toEqual([null, null]);
+  });
+});
+
+it("[F15] a fault in the middle of an answer is the machine's own", () => {
+  const at = pair();
+  for (let i = 0; i < 3; i++) {
+    at.scene.ask();
+    const sent = at.scene.requestOf(at.bad);
+    at.scene.accept(sent);
+    at.scene.bytes(sent, "half");
+    at.scene.error(sent, "fault", "crash");
+  }
+  expect(blockedBy(at.scene, at.bad)).toBe("breaker_open");
+});
+
+it("[F15] a trial that has failed is the last until it is known whose fault that was", () => {
+  const at = pair();
+  for (let i = 0; i < 3; i++) trip(at);
+  at.scene.now += 10_000;
+  at.scene.ask();
+  at.scene.error(at.scene.requestOf(at.bad), "fault", "crash");
+  at.scene.ask();
+  expect(at.scene.requestsOf(at.bad)).toEqual([]);
+  expect(at.scene.requestsOf(at.good)).toHaveLength(2);
+});
