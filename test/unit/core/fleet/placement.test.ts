@@ -21,7 +21,7 @@ describe("placement on the live fleet", () => {
     scene.ask(B, 2);
     scene.tick(5);
     const [move] = scene.core.placement.last?.moves ?? [];
-    expect(move).toMatchObject({ from: "a", to: "b", reason: "demand_gain" });
+    expect(move).toMatchObject({ from: "a", to: "b", reason: "first_machine" });
     expect(Object.values(scene.held())).toContain("b");
     expect(scene.orders.some((order) => order.endsWith(" b"))).toBe(true);
   });
@@ -288,7 +288,7 @@ describe("the placement report", () => {
       acts_as: "enforce",
       halted: null,
       moves: [
-        { to: "b", reason: "demand_gain", epoch: 1 },
+        { to: "b", reason: "first_machine", epoch: 1 },
         { to: "a", reason: "adopted" },
       ],
       history: [{ mode: "enforce" }, { halted: "no_demand_seen" }],
