@@ -148,12 +148,10 @@ export class Dispatch {
 
   /** Requests that the edge has refused by a verdict of this pool: they count as if they had come here (F8). */
   refusedAtEdge(counts: readonly RefusalCount[], now: number): void {
-    for (const { code, keyId, requests, promptTokens } of counts) {
-      this.#ledger.demand.arrived(promptTokens, now, requests);
-      this.#pressure.arrived(now, requests);
-      this.#pressure.refused(now, requests);
-      this.#ledger.usage.count(keyId, code, NO_TOKENS, now, requests);
-      this.#ledger.metrics.refusedAtEdge(code, requests);
+    for (const count of counts) {
+      this.#pressure.arrived(now, count.requests);
+      this.#pressure.refused(now, count.requests);
+      this.#ledger.refusedAtEdge(count, now);
     }
   }
 
@@ -458,9 +456,8 @@ export class Dispatch {
     this.#requests.delete(request.spec.requestId);
     this.#line.remove(request);
     if (outcome === null) return;
-    this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
     const ended = outcomeOf(request, outcome, tokens, now);
-    this.#ledger.metrics.ended(ended);
+    this.#ledger.ended(ended, now);
     this.#pool.ended(ended);
   }
 

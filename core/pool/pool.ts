@@ -463,8 +463,7 @@ export class Pool {
       this.#assignments.ignored += 1;
       return;
     }
-    const isApplied = this.#assignments.status(connection.identity.machineId, message, now);
-    if (!isApplied) return;
+    if (!this.#assignments.status(connection.identity.machineId, message, now)) return;
     if (message.status === "failed") this.#dispatch.reconsider(now);
     else this.#dispatch.drain(now);
   }
