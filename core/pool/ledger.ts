@@ -1,10 +1,8 @@
-import type { RefusalCount } from "../edge-verdicts.ts";
 import { Demand, type DemandRow } from "./demand.ts";
-import type { RequestOutcome } from "./outcome.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 import { Speeds, type MeasuredMachine } from "./speeds.ts";
 import { Totals, type Total } from "./totals.ts";
-import { NO_TOKENS, Usage, type UsageRow } from "./usage.ts";
+import { Usage, type UsageRow } from "./usage.ts";
 
 /**
  * Everything a pool counts and measures. It is kept in memory while requests run and written in one transaction now
@@ -37,19 +35,6 @@ export class Ledger {
     this.speeds = new Speeds(memory.speeds);
     this.demand = new Demand(this.totals);
     this.metrics = new RequestMetrics(this.totals);
-  }
-
-  /** A request has ended. */
-  ended(ended: RequestOutcome, now: number): void {
-    this.usage.count(ended.keyId, ended.outcome, ended.tokens, now);
-    this.metrics.ended(ended);
-  }
-
-  /** Requests that the edge has refused count as if they had come and been refused here (F8). */
-  refusedAtEdge({ code, keyId, requests, promptTokens }: RefusalCount, now: number): void {
-    this.demand.arrived(promptTokens, now, requests);
-    this.usage.count(keyId, code, NO_TOKENS, now, requests);
-    this.metrics.refusedAtEdge(code, requests);
   }
 
   get isWritten(): boolean {
