@@ -50,14 +50,16 @@ export async function askChat(
     answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
   };
   return withinLimits(context, question, async (reservation) => {
-    const call = callWith(reservation);
-    if (wish !== "public") {
-      return heedVerdict(context, model.id, await callOwnMachines(context.env, owner, wish, call, text));
+    const refusal = wish === "public" ? refuseAtEdge(context, model.id, question.promptTokens) : null;
+    if (refusal !== null) {
+      if (reservation !== null) giveBack(context, reservation);
+      return refusal;
     }
-    const refusal = refuseAtEdge(context, model.id, question.promptTokens);
-    if (refusal === null)
-      return heedVerdict(context, model.id, await callPool(context.env, model.id, call, text));
-    if (reservation !== null) giveBack(context, reservation);
-    return refusal;
+    const call = callWith(reservation);
+    const response =
+      wish === "public"
+        ? await callPool(context.env, model.id, call, text)
+        : await callOwnMachines(context.env, owner, wish, call, text);
+    return heedVerdict(context, model.id, response);
   });
 }
