@@ -50,13 +50,15 @@ export async function askChat(
     answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
   };
   return withinLimits(context, question, async (reservation) => {
-    const call = callWith(reservation);
     if (wish !== "public") {
+      const call = callWith(reservation);
       return heedVerdict(context, model.id, await callOwnMachines(context.env, owner, wish, call, text));
     }
     const refusal = refuseAtEdge(context, model.id, question.promptTokens);
-    if (refusal === null)
-      return heedVerdict(context, model.id, await callPool(context.env, model.id, call, text));
+    if (refusal === null) {
+      const answer = await callPool(context.env, model.id, callWith(reservation), text);
+      return heedVerdict(context, model.id, answer);
+    }
     if (reservation !== null) giveBack(context, reservation);
     return refusal;
   });
