@@ -12,6 +12,7 @@ import { BLAST_ROW, CHAT_ROW, compare, PACED_ROW } from "./rows/compare.ts";
 import { firstByte } from "./rows/first-byte.ts";
 import { idle } from "./rows/idle.ts";
 import { messages } from "./rows/messages.ts";
+import { plan } from "./rows/plan.ts";
 import { refusals } from "./rows/refusals.ts";
 import { writes } from "./rows/writes.ts";
 import { Bystanders } from "./support/machine.ts";
@@ -36,12 +37,13 @@ const ROWS: Readonly<Record<string, RowSpec>> = {
   blast: compare(BLAST_ROW, targets),
   paced: compare(PACED_ROW, targets),
   capacity: capacity(targets),
+  plan,
   messages,
   refusals,
   writes,
   idle,
 };
-const ALONE = new Set(["messages", "refusals", "writes", "idle"]);
+const ALONE = new Set(["plan", "messages", "refusals", "writes", "idle"]);
 
 const quick = process.argv.includes("--quick");
 const only = optionValue("--only");

@@ -2,6 +2,7 @@ import { z } from "zod";
 
 import { modelIdSchema } from "../../protocol/ids.ts";
 import type { Flags } from "../flags.ts";
+import { UNSEEN } from "../placement/demand.ts";
 import type { ModelEstimate, ModelPlan, PlacementInput, Plan, Stay } from "../placement/types.ts";
 import type { LastPlan, PlanRecord, PlannedMove } from "./plan-record.ts";
 
@@ -200,14 +201,13 @@ export function simulatedEstimates(
   for (const [model, given] of Object.entries(demand)) {
     const known = estimates[model];
     changed[model] = {
+      ...UNSEEN,
+      ...known,
       fast: given.requests_per_second,
       slow: given.requests_per_second,
       dispersion: given.dispersion ?? known?.dispersion ?? 1,
-      surprises: 0,
-      surpriseRate: 0,
-      promptTokens: given.prompt_tokens ?? known?.promptTokens ?? 512,
-      outputTokens: given.output_tokens ?? known?.outputTokens ?? 256,
-      missShare: known?.missShare ?? 0,
+      promptTokens: given.prompt_tokens ?? known?.promptTokens ?? UNSEEN.promptTokens,
+      outputTokens: given.output_tokens ?? known?.outputTokens ?? UNSEEN.outputTokens,
     };
   }
   return changed;

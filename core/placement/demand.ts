@@ -2,21 +2,32 @@ import type { ModelEstimate, PlacementConfig, TickDemand } from "./types.ts";
 
 /**
  * What a model's demand is, from counts per tick: two averages, of which the higher blend wins (rises fast, falls slowly), and the
- * dispersion of the counts, which widens the forecast. Near-Poisson demand that surprises twice in a row is believed at once;
- * bursty demand is not, because a load takes longer than its bursts.
+ * dispersion of the counts, which widens the forecast. Near-Poisson demand whose errors are too large for chance, in one tick or
+ * added up over a run, is believed at once (a cumulative sum test); bursty demand is not, because a load takes longer than its bursts.
  */
 
 /** Below one request per hour a model has no demand. */
 const LEAST_RATE = 1 / 3600;
 
-const JUMP = { sigmas: 2.5, ticks: 2, maxDispersion: 3 } as const;
+/**
+ * Sigmas by which a run of errors must be off, and the roughness below which demand is near enough to Poisson. Each tick counts
+ * with at most `maxBend` towards roughness, so that one step does not look rough.
+ */
+const JUMP = { sigmas: 4, maxRoughness: 1.4, maxBend: 16 } as const;
 
-const UNSEEN: ModelEstimate = {
+/** Share of a new tick in the dispersion and the roughness. */
+const SPREAD_WEIGHT = 0.02;
+
+/** Of a model that nobody has asked for yet. */
+export const UNSEEN: ModelEstimate = {
   fast: null,
   slow: 0,
   dispersion: 2,
   surprises: 0,
   surpriseRate: 0,
+  surpriseExpected: 0,
+  roughness: 2,
+  recent: [0, 0],
   promptTokens: 512,
   outputTokens: 256,
   missShare: 0,
@@ -36,20 +47,29 @@ export function estimate(
   const before = last ?? UNSEEN;
   if (tick === undefined || !hasStarted) return before;
   const rate = tick.offered / seconds;
-  if (before.fast === null) return { ...withMeans(before, tick, 1), fast: rate, slow: rate };
+  if (before.fast === null)
+    return { ...withMeans(before, tick, 1), fast: rate, slow: rate, recent: [rate, rate] };
   const expected = before.fast * seconds;
   const scale = Math.max(expected, 1);
   const error = tick.offered - expected;
-  const dispersion = before.dispersion + 0.02 * (Math.min(50, (error * error) / scale) - before.dispersion);
-  const run = surprise(before, rate, error, dispersion, scale);
-  const fast = run.jumpTo ?? before.fast;
+  const squared = Math.min(50, (error * error) / scale);
+  const dispersion = before.dispersion + SPREAD_WEIGHT * (squared - before.dispersion);
+  const roughness = before.roughness + SPREAD_WEIGHT * (bendOf(before, rate, seconds) - before.roughness);
+  const run = surprise({ ...before, dispersion, roughness }, rate, before.fast, seconds);
+  const { jumpTo } = run;
+  const fast = jumpTo ?? before.fast;
+  const slow = jumpTo ?? before.slow;
   return {
     ...withMeans(before, tick, 0.1),
     fast: fast + weight(seconds, config.fastSeconds) * (rate - fast),
-    slow: before.slow + weight(seconds, config.slowSeconds) * (rate - before.slow),
+    slow: slow + weight(seconds, config.slowSeconds) * (rate - slow),
     dispersion,
-    surprises: run.surprises,
-    surpriseRate: run.surpriseRate,
+    roughness,
+    recent: [before.recent[1], rate],
+    // After a jump the next run begins.
+    surprises: jumpTo === null ? run.ticks : 0,
+    surpriseRate: jumpTo === null ? run.rate : 0,
+    surpriseExpected: jumpTo === null ? run.expected : 0,
   };
 }
 
@@ -63,24 +83,38 @@ function weight(seconds: number, constant: number): number {
   return 1 - Math.exp(-seconds / constant);
 }
 
-/** Counts surprising ticks of one sign; after two in a row of near-Poisson demand the rate jumps to their mean. */
+/**
+ * The dispersion of the counts' second difference, of which a level and a trend are no part: it stays near 1 through steps and
+ * ramps of Poisson demand, where the dispersion of the forecast's errors does not.
+ */
+function bendOf({ fast, recent: [older, old] }: ModelEstimate, rate: number, seconds: number): number {
+  const bend = (rate - 2 * old + older) * seconds;
+  return Math.min(JUMP.maxBend, (bend * bend) / 6 / Math.max(1, old * seconds, (fast ?? 0) * seconds));
+}
+
+/**
+ * Adds up what a run of errors on one side is off by. Once it is too much for chance, the rate jumps to that of this tick, if it
+ * alone says so, or to the mean of the run.
+ */
 function surprise(
   before: ModelEstimate,
   rate: number,
-  error: number,
-  dispersion: number,
-  scale: number,
-): { surprises: number; surpriseRate: number; jumpTo: number | null } {
-  const surprising =
-    dispersion < JUMP.maxDispersion &&
-    Math.abs(error) > JUMP.sigmas * Math.sqrt(Math.max(dispersion, 1) * scale);
-  if (!surprising) return { surprises: 0, surpriseRate: 0, jumpTo: null };
-  const sign = Math.sign(error);
+  expected: number,
+  seconds: number,
+): { ticks: number; rate: number; expected: number; jumpTo: number | null } {
+  const sign = Math.sign(rate - expected);
   const goesOn = before.surprises * sign > 0;
-  const surprises = goesOn ? before.surprises + sign : sign;
-  const surpriseRate = goesOn ? before.surpriseRate + rate : rate;
-  if (Math.abs(surprises) < JUMP.ticks) return { surprises, surpriseRate, jumpTo: null };
-  return { surprises: 0, surpriseRate: 0, jumpTo: surpriseRate / Math.abs(surprises) };
+  const run = {
+    ticks: goesOn ? before.surprises + sign : sign,
+    rate: goesOn ? before.surpriseRate + rate : rate,
+    expected: goesOn ? before.surpriseExpected + expected : expected,
+  };
+  if (before.roughness >= JUMP.maxRoughness) return { ...run, jumpTo: null };
+  const spread = Math.max(1, before.roughness, Math.sqrt(before.dispersion * before.roughness));
+  const isTooMuch = (got: number, due: number): boolean =>
+    Math.abs(got - due) * seconds > JUMP.sigmas * Math.sqrt(spread * Math.max(1, due * seconds));
+  if (isTooMuch(rate, expected)) return { ...run, jumpTo: rate };
+  return { ...run, jumpTo: isTooMuch(run.rate, run.expected) ? run.rate / Math.abs(run.ticks) : null };
 }
 
 function withMeans(before: ModelEstimate, tick: TickDemand, share: number): ModelEstimate {

@@ -121,10 +121,13 @@ function kindsOf(
   config: PlacementConfig,
 ): Map<PlacementMachine["fits"], Kind> {
   const kinds = new Map<PlacementMachine["fits"], Kind>();
+  // One buffer for all: thousands of small ones cost more than the plan.
+  const buffer = new Float64Array(new Set(machines.map(({ fits }) => fits)).size * models.length);
   for (const { fits } of machines) {
     let kind = kinds.get(fits);
     if (kind === undefined) {
-      const capacities = new Float64Array(models.length);
+      const start = kinds.size * models.length;
+      const capacities = buffer.subarray(start, start + models.length);
       let [index, best] = [0, 0];
       for (const { model, estimate } of models) {
         const fit = fits[model.modelId];

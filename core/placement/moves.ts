@@ -26,7 +26,7 @@ interface Group {
   readonly drains: boolean;
   readonly isUnmanaged: boolean;
   readonly cooling: ReadonlySet<string>;
-  /** In order; those before `moved` have moved. */
+  /** Longest assigned first; those before `moved` have moved. */
   readonly seats: Seat[];
   moved: number;
   /** What its pool loses with one of them. */
@@ -75,15 +75,16 @@ export function chooseMoves(
 function groupsOf(seats: readonly Seat[], now: number): Group[] {
   const alike = new Map<Kind, Map<number, Group>>();
   const groups: Group[] = [];
-  for (const seat of seats) {
-    if (seat.stays !== null) continue;
+  // Seats come sorted by id, and sorting keeps the order of equals.
+  const movable = seats.filter(({ stays }) => stays === null);
+  for (const seat of movable.sort((a, b) => a.machine.assignedAt - b.machine.assignedAt)) {
     const { machine, kind, pool } = seat;
     const drains = machine.inFlight > 0;
     const isUnmanaged = machine.state === "unmanaged";
     const cooling = coolingOf(machine.cooldownUntil, now);
     const key = ((pool?.index ?? -1) + 1) * 4 + (drains ? 2 : 0) + (isUnmanaged ? 1 : 0);
-    const byKey = alike.get(kind) ?? new Map<number, Group>();
-    const known = cooling.size === 0 ? byKey.get(key) : undefined;
+    const mayShare = cooling.size === 0 && kind.machines > 1;
+    const known = mayShare ? alike.get(kind)?.get(key) : undefined;
     if (known !== undefined) {
       known.seats.push(seat);
       continue;
@@ -101,7 +102,7 @@ function groupsOf(seats: readonly Seat[], now: number): Group[] {
       isBound: false,
     };
     groups.push(group);
-    if (cooling.size === 0) alike.set(kind, byKey.set(key, group));
+    if (mayShare) alike.set(kind, (alike.get(kind) ?? new Map<number, Group>()).set(key, group));
   }
   return groups;
 }
@@ -212,15 +213,32 @@ function leading(groups: readonly Group[], pools: readonly Pool[], config: Place
   let leader: Group | null = null;
   let best: Candidate | null = null;
   for (const group of groups) {
-    if (group.best === null || (best !== null && !isBetter(group.best, best))) continue;
+    if (!leads(group, leader, best)) continue;
     if (group.isBound) {
       evaluate(group, pools, config);
-      if (group.best === null || (best !== null && !isBetter(group.best, best))) continue;
+      if (!leads(group, leader, best)) continue;
     }
     leader = group;
     best = group.best;
   }
   return leader;
+}
+
+/** Of equal moves, that of the machine which was assigned longest ago, so that all share the switches. */
+function leads(group: Group, leader: Group | null, best: Candidate | null): boolean {
+  if (group.best === null) return false;
+  if (best === null || isBetter(group.best, best)) return true;
+  return !isBetter(best, group.best) && isEarlier(nextSeat(group), leader === null ? null : nextSeat(leader));
+}
+
+function nextSeat(group: Group): Seat | null {
+  return group.seats[group.moved] ?? null;
+}
+
+function isEarlier(a: Seat | null, b: Seat | null): boolean {
+  if (a === null || b === null) return false;
+  if (a.machine.assignedAt !== b.machine.assignedAt) return a.machine.assignedAt < b.machine.assignedAt;
+  return a.machine.machineId < b.machine.machineId;
 }
 
 function moveOf({ machine, pool }: Seat, { to, won, lost, gate, reason }: Candidate): Move {

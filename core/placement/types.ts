@@ -90,10 +90,15 @@ export interface ModelEstimate {
   readonly slow: number;
   /** Variance of a tick's count by its mean: 1 for Poisson arrivals. */
   readonly dispersion: number;
-  /** Sign and length of the present run of surprising ticks. */
+  /** As the dispersion, but blind to level and trend: whether demand is near enough to Poisson to believe a jump. */
+  readonly roughness: number;
+  /** Arrival rates of the last two ticks, the older first. */
+  readonly recent: readonly [number, number];
+  /** Sign and length of the present run of ticks above or below the forecast. */
   readonly surprises: number;
-  /** Sum of the arrival rates of that run, requests/s. */
+  /** Sums over that run: the arrival rates and the forecasts, requests/s. */
   readonly surpriseRate: number;
+  readonly surpriseExpected: number;
   readonly promptTokens: number;
   readonly outputTokens: number;
   /** Share of requests not served in time, averaged. */

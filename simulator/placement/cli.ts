@@ -5,7 +5,7 @@ import { BadInput } from "./bad-input.ts";
 import { readFleetFile } from "./fleet-file.ts";
 import { reportHtml } from "./report-html.ts";
 import { reportText } from "./report-text.ts";
-import { type Days, scenarioOf } from "./scenario.ts";
+import { type Days, scenarioOf, type Window } from "./scenario.ts";
 import { EXTRA_POLICY_NAMES, POLICY_NAMES, type PolicyName, simulate } from "./simulate.ts";
 import { readTrace } from "./trace.ts";
 
@@ -14,6 +14,7 @@ const USAGE = `npm run simulate -- --trace FILE --fleet FILE
   [--policies a,b]  some of ${POLICY_NAMES.join(", ")} (all)
   [--days A-B]      only these days of the trace, counted from 0; demand is scaled over the whole trace
   [--seed N]        for churn, load failures and mass disconnects (1)
+  [--requests A-B]  route every request by itself in these minutes of the replay (a few are picked)
   [--json FILE] [--html FILE]`;
 
 interface Options {
@@ -22,6 +23,7 @@ interface Options {
   readonly policies: readonly PolicyName[];
   readonly days: Days | undefined;
   readonly seed: number;
+  readonly requests: Window | undefined;
   readonly json: string | undefined;
   readonly html: string | undefined;
 }
@@ -34,6 +36,7 @@ function optionsOf(args: readonly string[]): Options {
     policies: text,
     days: text,
     seed: text,
+    requests: text,
     json: text,
     html: text,
   };
@@ -49,7 +52,16 @@ function optionsOf(args: readonly string[]): Options {
   const seed = Number(values.seed ?? "1");
   if (!Number.isSafeInteger(seed) || seed < 0)
     throw new BadInput(`--seed ${values.seed} is not a whole number.`);
-  return { trace, fleet, policies: policiesOf(values.policies), days: daysOf(values.days), seed, json, html };
+  return {
+    trace,
+    fleet,
+    policies: policiesOf(values.policies),
+    days: rangeOf(values.days, "--days"),
+    seed,
+    requests: rangeOf(values.requests, "--requests"),
+    json,
+    html,
+  };
 }
 
 function policiesOf(list: string | undefined): readonly PolicyName[] {
@@ -61,11 +73,11 @@ function policiesOf(list: string | undefined): readonly PolicyName[] {
   });
 }
 
-function daysOf(range: string | undefined): Days | undefined {
+function rangeOf(range: string | undefined, option: string): Days | undefined {
   if (range === undefined) return undefined;
   const [, first, last] = /^(\d+)-(\d+)$/.exec(range) ?? [];
   if (first === undefined || last === undefined || Number(first) > Number(last)) {
-    throw new BadInput(`--days ${range} is not a range such as 0-4.`);
+    throw new BadInput(`${option} ${range} is not a range such as 0-4.`);
   }
   return { first: Number(first), last: Number(last) };
 }
@@ -79,10 +91,10 @@ function write(path: string, text: string): void {
 }
 
 async function main(): Promise<void> {
-  const { trace, fleet, policies, days, seed, json, html } = optionsOf(process.argv.slice(2));
+  const { trace, fleet, policies, days, seed, requests, json, html } = optionsOf(process.argv.slice(2));
   const started = performance.now();
   const scenario = scenarioOf(readTrace(trace), readFleetFile(fleet), seed, days);
-  const result = await simulate(scenario, policies);
+  const result = await simulate(scenario, policies, requests);
   console.log(
     `${scenario.machines.length} machines, ${scenario.models.length} models, ${scenario.demand.length} minutes, ` +
       `switch ${scenario.switchMinutes} min, seed ${seed}\n\n${reportText(result)}`,

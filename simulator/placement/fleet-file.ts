@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 
 import { BadInput } from "./bad-input.ts";
+import { SWITCH_MAX_S } from "./machine.ts";
 
 /**
  * The fleet file: machines, models and how hard to press them. One machine unit is one machine of speed 1, which
@@ -34,15 +35,15 @@ export const fleetFileSchema = z.strictObject({
         floor: z.int().min(0).default(0),
         cap: z.int().min(1).nullable().optional(),
         /** A weight: the greedy policy fills the largest first. */
-        priority: z.number().min(0).default(1),
+        priority: z.number().min(0).max(1000).default(1),
       }),
     )
     .min(1),
   /** Mean demand over capacity. */
   load: positive,
   machine_requests_per_minute: positive,
-  /** What a switch costs (drain, load, warm-up), counted in whole minutes, rounded up. */
-  switch_seconds: z.number().min(0).max(86_400),
+  /** What a switch costs (drain, load, warm-up), at most what the coordinator waits for. The optimum counts whole minutes, rounded up. */
+  switch_seconds: z.number().min(0).max(SWITCH_MAX_S),
   /** `perfect`: last minute's demand. `refusals`: whole arrivals at the door, half of the refused come back once. */
   observe: z.enum(["perfect", "refusals"]),
   /** Single machines leave after an exponential time and come back after a uniform one. */

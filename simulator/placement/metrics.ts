@@ -1,4 +1,4 @@
-import type { DoneMove } from "./machines.ts";
+import type { DoneMove } from "./policy.ts";
 import type { Scenario } from "./scenario.ts";
 
 /** The seven metrics, each recomputable from demand, ready machines and moves alone. */
@@ -20,7 +20,7 @@ export interface Metrics {
   readonly m5_worst: number | null;
   /** Idle here while demand is unmet there, over machine time. */
   readonly m6: number;
-  /** Requests refused while a ready machine of their model had room. */
+  /** Requests refused while a ready machine of their model had room, in the minutes in which requests were routed singly. */
   readonly m7: number;
   /** Served over demand, for scale. */
   readonly goodput: number;
@@ -40,7 +40,7 @@ export function metricsOf(
   moves: readonly DoneMove[],
   yardsticks: Yardsticks,
   switches = moves.filter((move) => move.from !== null).length,
-): Metrics {
+): Omit<Metrics, "m7"> {
   const { demand } = scenario;
   const served = sum(servedPerMinute(demand, ready));
   const optimum = sum(servedPerMinute(demand, yardsticks.optimum));
@@ -59,7 +59,6 @@ export function metricsOf(
     m4_steps: recoveries.length,
     m5_worst: yardsticks.withFloors ? worstModel(demand, ready, yardsticks.withFloors) : null,
     m6: mismatchedIdle(demand, ready) / (scenario.machines.length * demand.length),
-    m7: 0,
     goodput: served / sum(demand.map(sum)),
   };
 }

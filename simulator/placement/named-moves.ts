@@ -1,5 +1,5 @@
-import type { DoneMove } from "./machines.ts";
 import type { Flow } from "./network.ts";
+import type { DoneMove } from "./policy.ts";
 import type { Scenario } from "./scenario.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { loadHighs } from "./highs.ts";
-import type { DoneMove } from "./machines.ts";
 import { namedMoves } from "./named-moves.ts";
 import { type Flow, type Group, type PerNode, solveStretch } from "./network.ts";
+import type { DoneMove } from "./policy.ts";
 import type { Scenario } from "./scenario.ts";
 
 /**

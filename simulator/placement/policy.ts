@@ -24,6 +24,14 @@ export interface Move {
   readonly model: number;
 }
 
+/** A move that was ordered; `from` is null for a machine that held nothing. */
+export interface DoneMove {
+  readonly minute: number;
+  readonly machine: number;
+  readonly from: number | null;
+  readonly to: number;
+}
+
 export interface Setting {
   readonly machines: readonly Machine[];
   readonly models: readonly Model[];

@@ -17,6 +17,9 @@ export const COLOURS = [
   "#0fa3b1",
 ];
 
+/** The policies' colours without their grey, which is too faint for a dotted line. */
+export const MODEL_COLOURS = COLOURS.filter((colour) => colour !== "#9aa4b2");
+
 const WIDTH = 1000;
 const HEIGHT = 240;
 const LEFT = 44;

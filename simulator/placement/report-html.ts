@@ -1,4 +1,6 @@
-import { chart, COLOURS } from "./report-chart.ts";
+import { basename } from "node:path";
+
+import { chart, COLOURS, MODEL_COLOURS } from "./report-chart.ts";
 import { tableHead, tableOf } from "./report-text.ts";
 import {
   EXTRA_POLICY_NAMES,
@@ -18,7 +20,9 @@ const STYLE = `
 body { margin: 0 auto; max-width: 1080px; padding: 24px 20px 60px; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 4px; }
-p { color: var(--soft); margin: 0 0 12px; max-width: 76ch; }
+p { color: var(--soft); margin: 0 0 12px; max-width: 100ch; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 14px; margin: 14px 0; font-size: 14px; }
+dt { font-weight: 600; } dd { margin: 0; color: var(--soft); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } th { color: var(--soft); font-weight: 600; }
@@ -47,16 +51,26 @@ export function reportHtml(
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Placement simulation</title><style>${STYLE}</style></head><body>
 <h1>Placement simulation</h1>
-<p>${escape(source.trace)} on ${escape(source.fleet)}: ${series.models.length} models, ${series.t_s.length} minutes.</p>
+<p>${escape(basename(source.trace))} on ${escape(basename(source.fleet))}: ${series.models.length} models,
+${series.t_s.length} minutes.</p>
 <div class="wide"><table><thead><tr>${tableHead()
     .map((cell) => `<th>${escape(cell)}</th>`)
     .join("")}</tr></thead>
 <tbody>${rows.join("\n")}</tbody></table></div>
-<p>M1 served over the optimum; M2 share of what adapting can gain; M3 switches per machine-day; M4 minutes to recover
-from a step; M5 worst model against the optimum with floors; M6 idle here while demand is unmet there; M7 refused with
-room. ${result.notes.map(escape).join(" ")}</p>
-<h2>Demand that was not served</h2><p>Machine units; lower is better. The optimum shows what nobody could have served.</p>
-${lines(shown, unserved)}
+<dl>
+<dt>served</dt><dd>part of the demand</dd>
+<dt>M1</dt><dd>served, over what the optimum served</dd>
+<dt>M2</dt><dd>share of what adapting can gain over the best static placement</dd>
+<dt>M3</dt><dd>switches per machine-day: mean, worst machine, and how many go back within 15 minutes</dd>
+<dt>M4</dt><dd>minutes until a step of demand is served again: slowest, mean</dd>
+<dt>M5</dt><dd>the worst model's served, over its served in the optimum with floors</dd>
+<dt>M6</dt><dd>machine time idle here while demand is unmet there</dd>
+<dt>M7</dt><dd>requests refused while a machine had room</dd>
+</dl>
+${result.notes.map((note) => `<p>${escape(note)}</p>`).join("\n")}
+<h2>Demand that the optimum served and the policy did not</h2>
+<p>Machine units, mean of each hour; lower is better.</p>
+${lines(shown, lostAgainst(shown.find(({ name }) => name === "optimum")?.policy.series))}
 <h2>Switches</h2><p>Per hour, all machines together.</p>
 ${lines(shown, switchesPerHour)}
 ${shown.map(({ name, policy }) => pools(name, policy)).join("\n")}
@@ -80,7 +94,7 @@ function lines(shown: Shown, values: (series: Series) => number[]): string {
 /** Demand (dotted) and ready machines (solid) of each model under one policy. */
 function pools(name: string, { series }: PolicyResult): string {
   const drawn = series.models.flatMap((model, index) => {
-    const colour = COLOURS[index % COLOURS.length] ?? "";
+    const colour = MODEL_COLOURS[index % MODEL_COLOURS.length] ?? "";
     const column = (table: Series["demand"]) => table.map((row) => row[index] ?? 0);
     return [
       { name: model, colour, values: column(series.ready) },
@@ -100,10 +114,26 @@ function figure(drawn: readonly { readonly name: string; readonly colour: string
   return `<figure>${svg}<figcaption>${keys.join("")}</figcaption></figure>`;
 }
 
+/** Without the optimum, all that was not served. */
+function lostAgainst(optimum: Series | undefined): (series: Series) => number[] {
+  return (series) => {
+    const lost = unserved(series);
+    const unavoidable = optimum === undefined ? [] : unserved(optimum);
+    return hourly(lost.map((value, minute) => value - (unavoidable[minute] ?? 0)));
+  };
+}
+
 function unserved({ demand, ready }: Series): number[] {
   return demand.map((row, minute) =>
     row.reduce((total, wanted, model) => total + Math.max(0, wanted - (ready[minute]?.[model] ?? 0)), 0),
   );
+}
+
+function hourly(values: readonly number[]): number[] {
+  return values.map((_, minute) => {
+    const hour = values.slice(minute - (minute % 60), minute - (minute % 60) + 60);
+    return Math.max(0, hour.reduce((sum, value) => sum + value, 0) / hour.length);
+  });
 }
 
 function switchesPerHour({ moves, t_s }: Series): number[] {

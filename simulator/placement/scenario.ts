@@ -31,6 +31,8 @@ export interface Scenario {
   /** Per minute and model, in machine units. */
   readonly demand: readonly (readonly number[])[];
   readonly start_s: number;
+  readonly switchSeconds: number;
+  /** What a switch costs in whole minutes. */
   readonly switchMinutes: number;
   readonly requestsPerMinute: number;
   readonly load: number;
@@ -41,6 +43,12 @@ export interface Scenario {
 }
 
 export interface Days {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Minutes of the replay, both included. */
+export interface Window {
   readonly first: number;
   readonly last: number;
 }
@@ -74,6 +82,7 @@ export function scenarioOf(trace: Trace, fleet: FleetFile, seed: number, days?: 
     models,
     demand: counts.map((row) => factors.map(({ column, factor }) => (row[column] ?? 0) * factor)),
     start_s: trace.start_s + from * 60,
+    switchSeconds: fleet.switch_seconds,
     switchMinutes: Math.ceil(fleet.switch_seconds / 60),
     requestsPerMinute: fleet.machine_requests_per_minute,
     load: fleet.load,

@@ -1,16 +1,14 @@
 import { firstPlacement } from "./first-placement.ts";
-import type { DoneMove } from "./machines.ts";
-import { type Metrics, metricsOf, type Table } from "./metrics.ts";
+import { type Metrics, metricsOf, stepsOf, sum, type Table } from "./metrics.ts";
 import { optimumOf } from "./optimum.ts";
 import { bestStaticPlacement, staysAt } from "./policies/best-static.ts";
 import { ewma } from "./policies/ewma.ts";
 import { greedy } from "./policies/greedy.ts";
 import { marginalValue } from "./policies/marginal-value.ts";
-import { ours } from "./policies/ours.ts";
 import { proportional } from "./policies/proportional.ts";
 import type { PolicyMaker } from "./policy.ts";
-import type { Scenario } from "./scenario.ts";
-import { replay } from "./world.ts";
+import type { Scenario, Window } from "./scenario.ts";
+import { type Replay, replay } from "./world.ts";
 
 /** Runs the policies over one scenario, and the optimum and the best static placement they are judged by. */
 export const POLICY_NAMES = ["ours", "best-static", "proportional", "greedy", "ewma", "optimum"] as const;
@@ -19,8 +17,7 @@ export const POLICY_NAMES = ["ours", "best-static", "proportional", "greedy", "e
 export const EXTRA_POLICY_NAMES = ["gain"] as const;
 export type PolicyName = (typeof POLICY_NAMES)[number] | (typeof EXTRA_POLICY_NAMES)[number];
 
-const ONLINE: Readonly<Record<Exclude<PolicyName, "best-static" | "optimum">, PolicyMaker>> = {
-  ours,
+const ONLINE: Readonly<Record<Exclude<PolicyName, "ours" | "best-static" | "optimum">, PolicyMaker>> = {
   proportional,
   greedy,
   ewma,
@@ -46,30 +43,68 @@ export interface Result {
   readonly notes: readonly string[];
 }
 
-export async function simulate(scenario: Scenario, names: readonly PolicyName[]): Promise<Result> {
+/** @param window minutes in which every request is routed by itself; a few are picked if it is not given. */
+export async function simulate(
+  scenario: Scenario,
+  names: readonly PolicyName[],
+  window: Window = pickedWindow(scenario),
+): Promise<Result> {
   const optimum = await optimumOf(scenario, false);
   if (!optimum) throw new Error("the optimum's linear program has no solution");
   const withFloors = await optimumOf(scenario, true);
   const placement = bestStaticPlacement(scenario);
-  const still = replay(scenario, placement, staysAt(placement)(scenario));
+  const still = replay(scenario, placement, staysAt(placement)(scenario), window);
   const yardsticks = { optimum: optimum.ready, bestStatic: still.ready, withFloors: withFloors?.ready };
   const policies: Partial<Record<PolicyName, PolicyResult>> = {};
+  const outcomes: string[] = [];
   for (const name of names) {
-    const run =
+    const run: Run =
       name === "optimum"
-        ? optimum
+        ? { ...optimum, requests: null }
         : name === "best-static"
           ? still
-          : replay(scenario, firstPlacement(scenario), ONLINE[name](scenario));
+          : replay(
+              scenario,
+              firstPlacement(scenario),
+              name === "ours" ? null : ONLINE[name](scenario),
+              window,
+            );
     const switches = name === "optimum" && !optimum.wholeMachines ? optimum.switches : undefined;
-    const metrics = metricsOf(scenario, run.ready, run.moves, yardsticks, switches);
+    const metrics = {
+      ...metricsOf(scenario, run.ready, run.moves, yardsticks, switches),
+      m7: run.requests?.falseRefusals ?? 0,
+    };
+    if (run.requests !== null) outcomes.push(`${name} ${run.requests.served}/${run.requests.refused}`);
     policies[name] = { metrics, series: seriesOf(scenario, run) };
   }
-  return { policies, notes: notesOf(optimum.wholeMachines, withFloors !== undefined) };
+  return { policies, notes: notesOf(optimum.wholeMachines, withFloors !== undefined, window, outcomes) };
 }
 
-function notesOf(wholeMachines: boolean, hasFloors: boolean): string[] {
-  const notes = ["M7 is 0 by construction: within a minute demand is a fluid, no single request is routed."];
+type Run = Pick<Replay, "ready" | "moves" | "requests">;
+
+/** Enough requests to judge by, few enough for any fleet. */
+const PICKED_REQUESTS = 25_000;
+const PICKED_MINUTES = 10;
+
+/** From the first step on, when machines switch most; from the middle if there is none. */
+function pickedWindow(scenario: Scenario): Window {
+  const { demand, requestsPerMinute } = scenario;
+  const middle = Math.floor(demand.length / 2);
+  const first = stepsOf(scenario)[0] ?? middle;
+  const perMinute = sum(demand[first] ?? []) * requestsPerMinute;
+  const minutes = Math.max(1, Math.min(PICKED_MINUTES, Math.floor(PICKED_REQUESTS / Math.max(1, perMinute))));
+  return { first, last: Math.min(demand.length, first + minutes) - 1 };
+}
+
+function notesOf(
+  wholeMachines: boolean,
+  hasFloors: boolean,
+  { first, last }: Window,
+  outcomes: readonly string[],
+): string[] {
+  const notes = [
+    `M7 is counted in minutes ${first} to ${last}, in which every request was routed by itself; answered/refused: ${outcomes.join(", ")}.`,
+  ];
   if (!wholeMachines) {
     notes.push(
       "Several kinds of machines: the optimum may split machines (an upper bound) and names no moves.",
@@ -79,7 +114,7 @@ function notesOf(wholeMachines: boolean, hasFloors: boolean): string[] {
   return notes;
 }
 
-function seriesOf(scenario: Scenario, run: { ready: Table; moves: readonly DoneMove[] }): Series {
+function seriesOf(scenario: Scenario, run: Run): Series {
   const { models, machines, demand, start_s } = scenario;
   const id = (model: number) => models[model]?.id ?? "";
   return {

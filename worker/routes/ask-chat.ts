@@ -6,7 +6,7 @@ import { requireModel } from "../catalog.ts";
 import type { AppContext } from "../context.ts";
 import { heedVerdict, refuseAtEdge } from "../edge-refusals.ts";
 import { HttpError } from "../http-error.ts";
-import { chatRequestSchema, checkChatRequest } from "../openai/chat-request.ts";
+import { chatRequestSchema, checkChatRequest, isPlainChatRequest } from "../openai/chat-request.ts";
 import { validate } from "../openai/validate.ts";
 import { callOwnMachines, readRouteWish, ROUTE_HEADER } from "../owner-routes.ts";
 import { callPool } from "../pool-client.ts";
@@ -23,7 +23,7 @@ export async function askChat(
   json: unknown,
   text: string = JSON.stringify(json),
 ): Promise<Response> {
-  const request = validate(chatRequestSchema, json);
+  const request = isPlainChatRequest(json) ? json : validate(chatRequestSchema, json);
   const problem = checkChatRequest(request);
   if (problem !== null) throw new HttpError({ code: "invalid_request", ...problem });
   const wish = readRouteWish(context.req.header(ROUTE_HEADER));

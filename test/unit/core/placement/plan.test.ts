@@ -174,6 +174,15 @@ describe("the planner", () => {
     expect(moves(true)).toEqual(moves(false));
   });
 
+  it("[C14] moves of equal machines the one that was assigned longest ago, then the lowest id", () => {
+    const ages = [3, 1, 2, 1, 5].map((age, at) => aMachine(`m${at}`, { assignedAt: age * 1000 }));
+    const own = ages.map((machine) => ({ ...machine, fits: { [A]: FIT, [B]: FIT } }));
+    for (const machines of [ages, own, own.toReversed()]) {
+      const { moves } = planned(anInput(machines, 1, 60), { maxLoadsPerTick: 3 });
+      expect(moves.map(({ machineId }) => machineId)).toEqual(["m1", "m3", "m2"]);
+    }
+  });
+
   it("[C12] [C14] keeps budgets, caps and floors, in any order of input", () => {
     const machine = fc.record({
       state: fc.constantFrom("serving", "loading", "failed", "offline", "empty", "unmanaged" as const),

@@ -39,7 +39,6 @@ describe("the metrics, by hand", () => {
       m3_worst: 720,
       m3_back: 0,
       m4_minutes: null,
-      m7: 0,
     });
     // Model 0 serves 3 instead of 2, model 1 serves 1 instead of 1.5.
     expect(metrics.m5_worst).toBeCloseTo(1 / 1.5);

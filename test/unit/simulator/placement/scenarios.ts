@@ -5,7 +5,7 @@ import type { Scenario } from "../../../../simulator/placement/scenario.ts";
 export function scenarioWith(
   demand: readonly (readonly number[])[],
   machines: number,
-  more: Partial<Scenario> = {},
+  { switchMinutes = 1, ...more }: Partial<Scenario> = {},
 ): Scenario {
   const models = (demand[0] ?? []).map((_, model) => ({
     id: `model-${model}`,
@@ -23,7 +23,8 @@ export function scenarioWith(
     models,
     demand,
     start_s: 0,
-    switchMinutes: 1,
+    switchMinutes,
+    switchSeconds: switchMinutes * 60,
     requestsPerMinute: 40,
     load: 0.8,
     observe: "perfect",

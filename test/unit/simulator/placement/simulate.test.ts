@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
 
-import { Machines } from "../../../../simulator/placement/machines.ts";
+import type { MachineView, Move, Policy } from "../../../../simulator/placement/policy.ts";
 import { poisson, randomFrom } from "../../../../simulator/placement/random.ts";
 import { reportHtml } from "../../../../simulator/placement/report-html.ts";
 import { reportText } from "../../../../simulator/placement/report-text.ts";
 import { POLICY_NAMES, simulate } from "../../../../simulator/placement/simulate.ts";
+import { replay } from "../../../../simulator/placement/world.ts";
 import { scenarioWith } from "./scenarios.ts";
 
 const random = randomFrom(4);
@@ -13,7 +14,10 @@ const DEMAND = Array.from({ length: 90 }, (_, minute) => {
   return [3 + 2 * wave, 3 - 2 * wave].map((mean) => poisson(mean * 40, random) / 40);
 });
 
-describe("a simulation", () => {
+/** The linear programs take their time. */
+const TIME_MS = 120_000;
+
+describe("a simulation", { timeout: TIME_MS }, () => {
   const rough = scenarioWith(DEMAND, 8, {
     loadFailures: 0.3,
     observe: "refusals",
@@ -49,45 +53,83 @@ describe("a simulation", () => {
     expect(reportText(result)).toMatch(/^ours /m);
     const page = reportHtml(result, { trace: "<b>.csv", fleet: "f.json" });
     expect(page).toContain("&lt;b&gt;.csv");
-    expect(page).not.toMatch(/<script|src=|href=|https?:/);
+    expect(page).not.toMatch(/<script|<link|<img|src=|href=|url\(|@import|https?:/);
   });
 });
 
-describe("the machines", () => {
-  it("serve nothing while they switch, and then the new model", () => {
-    const machines = new Machines(scenarioWith([[1, 1]], 2, { switchMinutes: 2 }), [0, 0]);
-    machines.order([{ machine: 1, model: 1 }], 5);
-    const seen = [5, 6, 7].map((minute) => {
-      machines.advance(minute);
-      return machines.ready();
-    });
-    expect(seen).toEqual([
-      [1, 0],
-      [1, 0],
-      [1, 1],
+describe("the world of the real control plane and pools", () => {
+  const IDLE = Array.from({ length: 10 }, () => [0.5, 0.5]);
+
+  /** Orders what it is told to in each minute, and keeps what it saw. */
+  function ordering(orders: Readonly<Record<number, Move[]>>): Policy & { seen: (readonly MachineView[])[] } {
+    const seen: (readonly MachineView[])[] = [];
+    return {
+      seen,
+      decide: ({ minute, machines }) => {
+        seen.push(machines);
+        return orders[minute] ?? [];
+      },
+    };
+  }
+
+  const readyOf = (run: { ready: readonly (readonly number[])[] }, model: number) =>
+    run.ready.map((row) => row[model]);
+
+  it("lets a machine serve nothing while it switches, and then the new model", () => {
+    const scenario = scenarioWith(IDLE, 2, { switchMinutes: 2 });
+    const run = replay(scenario, [0, 0], ordering({ 5: [{ machine: 1, model: 1 }] }));
+    expect(readyOf(run, 0)).toEqual([2, 2, 2, 2, 2, 1, 1, 1, 1, 1]);
+    expect(readyOf(run, 1)).toEqual([0, 0, 0, 0, 0, 0, 0, 1, 1, 1]);
+    expect(run.moves.filter(({ from }) => from !== null)).toEqual([
+      { minute: 5, machine: 1, from: 0, to: 1 },
     ]);
   });
 
-  it("come back with the model they had, after loading it", () => {
-    const outages = [{ machine: 0, from: 1, until: 3 }];
-    const machines = new Machines(scenarioWith([[1, 1]], 1, { switchMinutes: 1, outages }), [1]);
-    const seen = [0, 1, 2, 3, 4].map((minute) => {
-      machines.advance(minute);
-      return machines.ready()[1];
-    });
-    expect(seen).toEqual([1, 0, 0, 0, 1]);
+  it("has a switch of four minutes within the coordinator's own time limits", () => {
+    const run = replay(
+      scenarioWith(IDLE, 2, { switchMinutes: 4 }),
+      [0, 0],
+      ordering({ 2: [{ machine: 0, model: 1 }] }),
+    );
+    expect(readyOf(run, 1)).toEqual([0, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
   });
 
-  it("are empty after a failed load, and refuse a model that does not fit", () => {
-    const scenario = scenarioWith([[1, 1]], 1, { loadFailures: 1 });
-    const machines = new Machines(scenario, [0]);
-    machines.order([{ machine: 0, model: 1 }], 1);
-    machines.advance(2);
-    expect(machines.views()[0]).toMatchObject({ state: "empty", model: null });
+  it("sees a machine go and come back with the model it had, after loading it", () => {
+    const outages = [{ machine: 0, from: 1, until: 3 }];
+    const policy = ordering({});
+    const run = replay(scenarioWith(IDLE, 1, { switchMinutes: 1, outages }), [1], policy);
+    expect(readyOf(run, 1).slice(0, 5)).toEqual([1, 0, 0, 0, 1]);
+    expect(policy.seen.slice(0, 4).map(([view]) => view?.state)).toEqual([
+      "away",
+      "away",
+      "switching",
+      "ready",
+    ]);
+  });
+
+  it("knows an empty machine after a failed load, and sends no model where it does not fit", () => {
+    const scenario = scenarioWith(IDLE, 1, { loadFailures: 1 });
+    const policy = ordering({ 1: [{ machine: 0, model: 1 }] });
+    replay(scenario, [0], policy);
+    expect(policy.seen[1]?.[0]).toMatchObject({ state: "empty", model: null });
     const [only] = scenario.machines;
     if (!only) throw new Error("no machine");
-    const small = new Machines({ ...scenario, machines: [{ ...only, speeds: [1, 0] }] }, [0]);
-    small.order([{ machine: 0, model: 1 }], 1);
-    expect(small.ready()).toEqual([1, 0]);
+    const small = { ...scenario, machines: [{ ...only, speeds: [1, 0] }] };
+    const run = replay(small, [0], ordering({ 1: [{ machine: 0, model: 1 }] }));
+    expect(readyOf(run, 0)).toEqual(IDLE.map(() => 1));
+  });
+
+  it("is moved by the coordinator's own tick", () => {
+    const demand = Array.from({ length: 30 }, (_, minute) => (minute < 10 ? [3, 1] : [1, 3]));
+    const run = replay(scenarioWith(demand, 4), [0, 0, 0, 1], null);
+    expect(run.ready.at(-1)).toEqual([1, 3]);
+  });
+
+  it("[F9] routes single requests, and refuses none that a machine had room for", () => {
+    const demand = Array.from({ length: 6 }, () => [2.5, 0.2]);
+    const run = replay(scenarioWith(demand, 3), [0, 0, 1], null, { first: 2, last: 5 });
+    expect(run.requests).toMatchObject({ falseRefusals: 0 });
+    expect(run.requests?.served).toBeGreaterThan(200);
+    expect(run.requests?.refused).toBeGreaterThan(0);
   });
 });

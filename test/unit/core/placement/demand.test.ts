@@ -1,0 +1,55 @@
+import { describe, expect, it } from "vitest";
+
+import { DEFAULT_PLACEMENT_CONFIG } from "../../../../core/placement/config.ts";
+import { estimate, planningRate } from "../../../../core/placement/demand.ts";
+import type { ModelEstimate } from "../../../../core/placement/types.ts";
+import { modelIdSchema } from "../../../../protocol/ids.ts";
+
+const MODEL = modelIdSchema.parse("acme/a");
+const TICK_SECONDS = 30;
+
+function after(counts: readonly number[], before?: ModelEstimate): ModelEstimate {
+  let current = before;
+  for (const offered of counts) {
+    const tick = { modelId: MODEL, offered, good: offered, promptTokensMean: null, outputTokensMean: null };
+    current = estimate(current, tick, TICK_SECONDS, true, DEFAULT_PLACEMENT_CONFIG);
+  }
+  if (current === undefined) throw new Error("no counts were given");
+  return current;
+}
+
+/** Sways by less than Poisson counts of that mean do. */
+function steady(mean: number, ticks: number): number[] {
+  return Array.from({ length: ticks }, (_, at) =>
+    Math.round(mean + 0.5 * Math.sqrt(mean) * Math.sin(at * 2.4)),
+  );
+}
+
+const perTick = (known: ModelEstimate): number => planningRate(known) * TICK_SECONDS;
+
+describe("the estimate of demand", () => {
+  it("believes a step of steady demand after one tick, up and down", () => {
+    const calm = after(steady(100, 100));
+    expect(perTick(after([200], calm))).toBeGreaterThan(190);
+    expect(perTick(after([20], calm))).toBeLessThan(30);
+  });
+
+  it("believes a run of errors that are each within chance", () => {
+    const calm = after(steady(100, 100));
+    const higher = after([128, 130, 129, 131], calm);
+    expect(perTick(higher)).toBeGreaterThan(126);
+    expect(perTick(after([128], calm))).toBeLessThan(110);
+  });
+
+  it("keeps up with a ramp of steady demand", () => {
+    const calm = after(steady(400, 100));
+    const ramp = Array.from({ length: 20 }, (_, at) => 400 - 12 * at);
+    expect(perTick(after(ramp, calm))).toBeLessThan(220);
+  });
+
+  it("does not jump with demand that comes in bursts", () => {
+    const bursts = after(Array.from({ length: 200 }, (_, at) => (at % 4 < 2 ? 180 : 20)));
+    expect(bursts.roughness).toBeGreaterThan(2);
+    expect(perTick(after([180], bursts))).toBeLessThan(150);
+  });
+});
