@@ -5,7 +5,6 @@ import type { InferenceComplete, InferenceError } from "../../protocol/upstream.
 import { isForLackOfRoom, type ApiError } from "../api-error.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
 import {
-  BYTES_PER_TOKEN,
   COMMENT_INTERVAL_MS,
   MAX_ATTEMPTS,
   MAX_COLLECTED_BYTES,
@@ -35,7 +34,7 @@ import { outcomeOf, type RequestOutcome } from "./outcome.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
 import { Pressure } from "./pressure.ts";
 import { Refusals, type RefusalsView } from "./refusals.ts";
-import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
+import { newRequest, type Answer, type PoolRequest, type RequestSpec } from "./request.ts";
 import { isServedInTime } from "./service-level.ts";
 import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
 
@@ -106,26 +105,7 @@ export class Dispatch {
     // The Worker sends a request again under the same id if its first call broke (H18): the older one is dead.
     const earlier = this.#requests.get(spec.requestId);
     if (earlier !== undefined) this.abandon(earlier, now);
-    const request: PoolRequest = {
-      spec,
-      answer,
-      promptTokensEstimate: Math.ceil(spec.body.length / BYTES_PER_TOKEN),
-      tried: new Set(),
-      suspects: [],
-      attempts: 0,
-      attempt: null,
-      queuedUntil: 0,
-      enteredAt: now,
-      sentAt: null,
-      firstTokenAt: null,
-      machine: null,
-      committed: false,
-      streamed: false,
-      nextCommentAt: spec.stream ? now + COMMENT_INTERVAL_MS : Infinity,
-      collected: [],
-      collectedBytes: 0,
-      lastFailure: null,
-    };
+    const request = newRequest(spec, answer, now);
     this.#requests.set(spec.requestId, request);
     // The Worker's second call for one request is no second arrival.
     if (earlier === undefined) {
@@ -203,7 +183,7 @@ export class Dispatch {
       attempt.phase = "streaming";
       attempt.firstByteAt = now;
       attempt.streamsAtFirstByte = connection.attempts.size;
-      this.#convict(request, now);
+      this.#breakers.convict(request, now);
     }
     attempt.since = now;
     if (request.spec.stream) this.#forward(request, attempt, bytes, now);
@@ -345,7 +325,11 @@ export class Dispatch {
   #retryOrFail(request: PoolRequest, failure: Failure, connection: Connection, now: number): void {
     request.attempt = null;
     request.lastFailure = failure.error;
-    if (failure.blamesMachine) this.#blame(request, connection, now);
+    if (failure.blamesMachine) {
+      request.tried.add(connection.identity.machineId);
+      // Breakers are about the pool's own model.
+      if (request.spec.model === this.#pool.model) this.#breakers.blame(request, connection, now);
+    }
     request.collected = [];
     request.collectedBytes = 0;
     if (request.streamed || !failure.retriable) {
@@ -357,24 +341,6 @@ export class Dispatch {
       if (waitMs === null) this.#giveUp(request, this.#candidates.noneFor(request, now), now);
       else this.#line.add(request, waitMs, now);
     }
-  }
-
-  /** Of a machine that had begun to answer the fault is its own; else another must first do better (F15). */
-  #blame(request: PoolRequest, connection: Connection, now: number): void {
-    request.tried.add(connection.identity.machineId);
-    if (request.spec.model !== this.#pool.model) return;
-    if (request.streamed) {
-      this.#breakers.failed(connection, now);
-    } else {
-      request.suspects.push(connection);
-      this.#breakers.suspected(connection, now);
-    }
-  }
-
-  /** Another machine answers the request, so it was not the request that made these fail. */
-  #convict(request: PoolRequest, now: number): void {
-    for (const connection of request.suspects) this.#breakers.failed(connection, now);
-    request.suspects = [];
   }
 
   #forward(request: PoolRequest, attempt: Attempt, bytes: Uint8Array, now: number): void {
