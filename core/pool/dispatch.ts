@@ -1,27 +1,18 @@
-import { encodeDownstream } from "../../protocol/codec.ts";
 import type { MachineId } from "../../protocol/ids.ts";
-import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
 import { isForLackOfRoom, type ApiError } from "../api-error.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
-import {
-  COMMENT_INTERVAL_MS,
-  MAX_ATTEMPTS,
-  MAX_COLLECTED_BYTES,
-  PAUSE_ABOVE_BYTES,
-  REFUSAL_PAUSE_MS,
-  SUPPLY_ANSWER_MS,
-} from "../limits.ts";
+import { MAX_ATTEMPTS, REFUSAL_PAUSE_MS, SUPPLY_ANSWER_MS } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
 import { Attempts } from "./attempts.ts";
 import { Breakers, type Breaker } from "./breakers.ts";
 import { Candidates, type CandidatesView } from "./candidates.ts";
 import type { Connection } from "./connection.ts";
 import { attemptDeadline } from "./deadlines.ts";
+import { collect, comment, forward, goOn, mayComment } from "./delivery.ts";
 import { shed, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
-  CLIENT_TOO_SLOW,
   DEADLINE_EXCEEDED,
   providerFault,
   SOCKET_LOST,
@@ -43,8 +34,6 @@ import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
  * exactly one outcome. Until its first content byte has gone to the client a failed try is repeated on another
  * machine; afterwards the stream ends with an error event.
  */
-
-const COMMENT = Uint8Array.from(": keep-alive\n\n", (character) => character.charCodeAt(0));
 
 /** What dispatching needs to know of the pool around it. */
 export interface PoolView extends CandidatesView, RefusalsView {
@@ -146,12 +135,7 @@ export class Dispatch {
 
   /** The client has caught up with what was written to it. */
   resume(request: PoolRequest, now: number): void {
-    const { attempt } = request;
-    if (attempt === null || !attempt.paused) return;
-    attempt.paused = false;
-    // It was silent on our order until now.
-    attempt.since = now;
-    attempt.connection.socket.send(encodeDownstream({ type: "resume", stream: attempt.stream }));
+    if (request.attempt !== null) goOn(request.attempt, now);
   }
 
   accepted(connection: Connection, stream: number, requestId: string, now: number): void {
@@ -186,8 +170,10 @@ export class Dispatch {
       this.#breakers.convict(request, now);
     }
     attempt.since = now;
-    if (request.spec.stream) this.#forward(request, attempt, bytes, now);
-    else this.#collect(request, bytes, now);
+    const failure = request.spec.stream ? forward(request, attempt, bytes, now) : collect(request, bytes);
+    if (failure === null) return;
+    this.#cancelAttempt(request, now);
+    this.#fail(request, failure.error, now);
   }
 
   complete(connection: Connection, message: InferenceComplete, now: number): void {
@@ -277,7 +263,7 @@ export class Dispatch {
       if (request.attempt === null && now >= request.queuedUntil) {
         this.#giveUp(request, this.#candidates.noneInTimeFor(request, now), now);
       } else if (now >= request.nextCommentAt && mayComment(request)) {
-        this.#comment(request, now);
+        comment(request, now);
       }
     }
   }
@@ -343,35 +329,6 @@ export class Dispatch {
     }
   }
 
-  #forward(request: PoolRequest, attempt: Attempt, bytes: Uint8Array, now: number): void {
-    request.streamed = true;
-    request.firstTokenAt ??= now;
-    request.committed = true;
-    request.nextCommentAt = now + COMMENT_INTERVAL_MS;
-    const undelivered = request.answer.write(bytes);
-    if (undelivered > MAX_UNDELIVERED_BYTES) {
-      this.#cancelAttempt(request, now);
-      this.#fail(request, CLIENT_TOO_SLOW.error, now);
-    } else if (undelivered > PAUSE_ABOVE_BYTES && !attempt.paused) {
-      attempt.paused = true;
-      attempt.connection.socket.send(encodeDownstream({ type: "pause", stream: attempt.stream }));
-    }
-  }
-
-  #collect(request: PoolRequest, bytes: Uint8Array, now: number): void {
-    request.collected.push(bytes);
-    request.collectedBytes += bytes.byteLength;
-    if (request.collectedBytes <= MAX_COLLECTED_BYTES) return;
-    this.#cancelAttempt(request, now);
-    this.#fail(request, providerFault("the machine's answer is larger than 16 MiB").error, now);
-  }
-
-  #comment(request: PoolRequest, now: number): void {
-    request.committed = true;
-    request.nextCommentAt = now + COMMENT_INTERVAL_MS;
-    request.answer.write(COMMENT);
-  }
-
   /** Nobody will serve it here. What went wrong with its last attempt says more than that no other was to be had. */
   #giveUp(request: PoolRequest, reason: ApiError, now: number): void {
     const { spec, lastFailure, committed } = request;
@@ -435,12 +392,4 @@ export class Dispatch {
     request.attempt = null;
     if (attempt !== null) this.#attempts.cancel(attempt, now);
   }
-}
-
-/**
- * A comment commits status 200, so a request that waits in line gets none: its refusal must still be a 429. Nor does
- * one whose client is behind: it has bytes to read, and the machine may have stopped in the middle of an event.
- */
-function mayComment({ attempt, committed }: PoolRequest): boolean {
-  return attempt === null ? committed : !attempt.paused;
 }
