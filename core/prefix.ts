@@ -1,3 +1,5 @@
+import { HASH_START, hashOn } from "./text-hash.ts";
+
 /**
  * What a prompt begins with, as a few numbers: hashes of its first 512 characters, of its first 768, and so on. Two
  * prompts with the same number at a place begin with the same text up to there, so a pool can tell which machine has
@@ -40,13 +42,10 @@ export function prefixOf({ messages, tools }: Prompt): number[] {
   return reader.hashes;
 }
 
-const FNV_START = 0x811c9dc5;
-const FNV_PRIME = 0x01000193;
-
-/** After FNV-1a: not for secrets, but quick, and this runs for each request. */
+/** A prompt is always cut at the same places: where its parts and the blocks end. */
 class PrefixReader {
   readonly hashes: number[] = [];
-  #hash = FNV_START;
+  #hash = HASH_START;
   #read = 0;
 
   get isFull(): boolean {
@@ -64,20 +63,4 @@ class PrefixReader {
       from = to;
     }
   }
-}
-
-/** Four characters at once take a third of the time, and a prompt is always cut at the same places. */
-function hashOn(before: number, text: string, from: number, to: number): number {
-  let hash = before;
-  let i = from;
-  for (; i + 3 < to; i += 4) {
-    const four =
-      text.charCodeAt(i) ^
-      (text.charCodeAt(i + 1) << 8) ^
-      (text.charCodeAt(i + 2) << 16) ^
-      (text.charCodeAt(i + 3) << 24);
-    hash = Math.imul(hash ^ four, FNV_PRIME);
-  }
-  for (; i < to; i++) hash = Math.imul(hash ^ text.charCodeAt(i), FNV_PRIME);
-  return hash ^ (hash >>> 15);
 }

@@ -84,7 +84,8 @@ export class ChatLoop {
       return { what: text.toLowerCase().includes(name) ? "answered" : WRONG, retryAfterS: null };
     } catch (error) {
       if (!(error instanceof APIError)) throw error;
-      const retryAfter = error.headers?.get("retry-after") ?? null;
+      const headers: unknown = error.headers;
+      const retryAfter = headers instanceof Headers ? headers.get("retry-after") : null;
       return {
         what: `refused with ${error.status} ${error.code}`,
         retryAfterS: retryAfter === null ? null : Number(retryAfter),

@@ -1,29 +1,18 @@
-import { encodeDownstream } from "../../protocol/codec.ts";
 import type { MachineId } from "../../protocol/ids.ts";
-import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
 import type { ApiError } from "../api-error.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
-import {
-  BYTES_PER_TOKEN,
-  COMMENT_INTERVAL_MS,
-  MAX_ATTEMPTS,
-  MAX_COLLECTED_BYTES,
-  PAUSE_ABOVE_BYTES,
-  REFUSAL_PAUSE_MS,
-  SUPPLY_ANSWER_MS,
-} from "../limits.ts";
+import { MAX_ATTEMPTS, REFUSAL_PAUSE_MS, SUPPLY_ANSWER_MS } from "../limits.ts";
 import { Accounts } from "./accounts.ts";
-import type { Attempt } from "./attempt.ts";
 import { Attempts } from "./attempts.ts";
 import { Breakers, type Breaker } from "./breakers.ts";
 import { Candidates, type CandidatesView } from "./candidates.ts";
 import type { Connection } from "./connection.ts";
 import { attemptDeadline } from "./deadlines.ts";
+import { collect, comment, forward, goOn, mayComment } from "./delivery.ts";
 import { shed, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
-  CLIENT_TOO_SLOW,
   DEADLINE_EXCEEDED,
   providerFault,
   SOCKET_LOST,
@@ -35,7 +24,7 @@ import type { RequestOutcome } from "./outcome.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
 import { Pressure } from "./pressure.ts";
 import { Refusals, type RefusalsView } from "./refusals.ts";
-import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
+import { newRequest, type Answer, type PoolRequest, type RequestSpec } from "./request.ts";
 import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
 
 /**
@@ -43,8 +32,6 @@ import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
  * exactly one outcome. Until its first content byte has gone to the client a failed try is repeated on another
  * machine; afterwards the stream ends with an error event.
  */
-
-const COMMENT = Uint8Array.from(": keep-alive\n\n", (character) => character.charCodeAt(0));
 
 /** What dispatching needs to know of the pool around it. */
 export interface PoolView extends CandidatesView, RefusalsView {
@@ -105,26 +92,7 @@ export class Dispatch {
     // The Worker sends a request again under the same id if its first call broke (H18): the older one is dead.
     const earlier = this.#requests.get(spec.requestId);
     if (earlier !== undefined) this.abandon(earlier, now);
-    const request: PoolRequest = {
-      spec,
-      answer,
-      promptTokensEstimate: Math.ceil(spec.body.length / BYTES_PER_TOKEN),
-      tried: new Set(),
-      suspects: [],
-      attempts: 0,
-      attempt: null,
-      queuedUntil: 0,
-      enteredAt: now,
-      sentAt: null,
-      firstTokenAt: null,
-      machine: null,
-      committed: false,
-      streamed: false,
-      nextCommentAt: spec.stream ? now + COMMENT_INTERVAL_MS : Infinity,
-      collected: [],
-      collectedBytes: 0,
-      lastFailure: null,
-    };
+    const request = newRequest(spec, answer, now);
     this.#requests.set(spec.requestId, request);
     // The Worker's second call for one request is no second arrival.
     if (earlier === undefined) this.#accounts.arrived(request.promptTokensEstimate, now);
@@ -156,12 +124,7 @@ export class Dispatch {
 
   /** The client has caught up with what was written to it. */
   resume(request: PoolRequest, now: number): void {
-    const { attempt } = request;
-    if (attempt === null || !attempt.paused) return;
-    attempt.paused = false;
-    // It was silent on our order until now.
-    attempt.since = now;
-    attempt.connection.socket.send(encodeDownstream({ type: "resume", stream: attempt.stream }));
+    if (request.attempt !== null) goOn(request.attempt, now);
   }
 
   accepted(connection: Connection, stream: number, requestId: string, now: number): void {
@@ -193,11 +156,13 @@ export class Dispatch {
       attempt.phase = "streaming";
       attempt.firstByteAt = now;
       attempt.streamsAtFirstByte = connection.attempts.size;
-      this.#convict(request, now);
+      this.#breakers.convict(request, now);
     }
     attempt.since = now;
-    if (request.spec.stream) this.#forward(request, attempt, bytes, now);
-    else this.#collect(request, bytes, now);
+    const failure = request.spec.stream ? forward(request, attempt, bytes, now) : collect(request, bytes);
+    if (failure === null) return;
+    this.#cancelAttempt(request, now);
+    this.#fail(request, failure.error, now);
   }
 
   complete(connection: Connection, message: InferenceComplete, now: number): void {
@@ -290,7 +255,7 @@ export class Dispatch {
       if (request.attempt === null && now >= request.queuedUntil) {
         this.#giveUp(request, this.#candidates.noneInTimeFor(request, now), now);
       } else if (now >= request.nextCommentAt && mayComment(request)) {
-        this.#comment(request, now);
+        comment(request, now);
       }
     }
   }
@@ -338,7 +303,11 @@ export class Dispatch {
   #retryOrFail(request: PoolRequest, failure: Failure, connection: Connection, now: number): void {
     request.attempt = null;
     request.lastFailure = failure.error;
-    if (failure.blamesMachine) this.#blame(request, connection, now);
+    if (failure.blamesMachine) {
+      request.tried.add(connection.identity.machineId);
+      // Breakers are about the pool's own model.
+      if (request.spec.model === this.#pool.model) this.#breakers.blame(request, connection, now);
+    }
     request.collected = [];
     request.collectedBytes = 0;
     if (request.streamed || !failure.retriable) {
@@ -350,53 +319,6 @@ export class Dispatch {
       if (waitMs === null) this.#giveUp(request, this.#candidates.noneFor(request, now), now);
       else this.#line.add(request, waitMs, now);
     }
-  }
-
-  /** Of a machine that had begun to answer the fault is its own; else another must first do better (F15). */
-  #blame(request: PoolRequest, connection: Connection, now: number): void {
-    request.tried.add(connection.identity.machineId);
-    if (request.spec.model !== this.#pool.model) return;
-    if (request.streamed) {
-      this.#breakers.failed(connection, now);
-    } else {
-      request.suspects.push(connection);
-      this.#breakers.suspected(connection, now);
-    }
-  }
-
-  /** Another machine answers the request, so it was not the request that made these fail. */
-  #convict(request: PoolRequest, now: number): void {
-    for (const connection of request.suspects) this.#breakers.failed(connection, now);
-    request.suspects = [];
-  }
-
-  #forward(request: PoolRequest, attempt: Attempt, bytes: Uint8Array, now: number): void {
-    request.streamed = true;
-    request.firstTokenAt ??= now;
-    request.committed = true;
-    request.nextCommentAt = now + COMMENT_INTERVAL_MS;
-    const undelivered = request.answer.write(bytes);
-    if (undelivered > MAX_UNDELIVERED_BYTES) {
-      this.#cancelAttempt(request, now);
-      this.#fail(request, CLIENT_TOO_SLOW.error, now);
-    } else if (undelivered > PAUSE_ABOVE_BYTES && !attempt.paused) {
-      attempt.paused = true;
-      attempt.connection.socket.send(encodeDownstream({ type: "pause", stream: attempt.stream }));
-    }
-  }
-
-  #collect(request: PoolRequest, bytes: Uint8Array, now: number): void {
-    request.collected.push(bytes);
-    request.collectedBytes += bytes.byteLength;
-    if (request.collectedBytes <= MAX_COLLECTED_BYTES) return;
-    this.#cancelAttempt(request, now);
-    this.#fail(request, providerFault("the machine's answer is larger than 16 MiB").error, now);
-  }
-
-  #comment(request: PoolRequest, now: number): void {
-    request.committed = true;
-    request.nextCommentAt = now + COMMENT_INTERVAL_MS;
-    request.answer.write(COMMENT);
   }
 
   /** Nobody will serve it here. What went wrong with its last attempt says more than that no other was to be had. */
@@ -433,12 +355,4 @@ export class Dispatch {
     request.attempt = null;
     if (attempt !== null) this.#attempts.cancel(attempt, now);
   }
-}
-
-/**
- * A comment commits status 200, so a request that waits in line gets none: its refusal must still be a 429. Nor does
- * one whose client is behind: it has bytes to read, and the machine may have stopped in the middle of an event.
- */
-function mayComment({ attempt, committed }: PoolRequest): boolean {
-  return attempt === null ? committed : !attempt.paused;
 }

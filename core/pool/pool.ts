@@ -5,19 +5,19 @@ import { decodeRecords } from "../../protocol/records.ts";
 import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
 import { TICK_INTERVAL_MS } from "../limits.ts";
-import type { Admission, AdmissionQuestion } from "./admission.ts";
+import type { Admission } from "./admission.ts";
 import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assignments.ts";
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
 import { DemandWatch } from "./demand-watch.ts";
 import { Dispatch } from "./dispatch.ts";
 import { Entrance } from "./entrance.ts";
-import { Ledger, type LedgerMemory } from "./ledger.ts";
+import { Ledger } from "./ledger.ts";
 import { Loads } from "./loads.ts";
 import { isUnregistered, Members } from "./members.ts";
-import type { RequestOutcome } from "./outcome.ts";
-import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
+import type { PoolMemory, PoolPorts } from "./ports.ts";
+import type { PoolRecord, Stamp, Terms, Verdict } from "./record.ts";
 import { registered, withHeartbeat } from "./registration.ts";
-import { reportMachines, reportRecord, type PoolReport, type RecordReport } from "./report.ts";
+import { reportMachines, reportRecord, type PoolReport } from "./report.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { withSupply, type PoolSettings } from "./settings.ts";
 
@@ -31,39 +31,6 @@ import { withSupply, type PoolSettings } from "./settings.ts";
  * register replaces an older socket of the same machine (H11), so that nobody can cut a machine off by dialing under
  * its name.
  */
-
-/** What a pool tells the fleet unasked. A lost one is made good by the fleet's next look at the records (H13). */
-export type PoolNews =
-  | { readonly kind: "record"; readonly machineId: MachineId; readonly record: RecordReport }
-  /** The machine says that it holds this now. */
-  | { readonly kind: "holds"; readonly machineId: MachineId; readonly held: HeldAssignment }
-  /** More is asked of the pool than the fleet knows. */
-  | { readonly kind: "demand" };
-
-export interface PoolPorts {
-  /** Asks the fleet; the shell brings the answer to `admitted`, or calls `fleetSilent`. */
-  askFleet(connection: Connection, question: AdmissionQuestion): void;
-  tellFleet(news: PoolNews): void;
-  /** Asks the fleet how many machines could serve this model; the answer comes with `configure`, or not at all. */
-  askSupply(): void;
-  /** A request has ended, once for each. */
-  ended(outcome: RequestOutcome): void;
-  readonly records: RecordStore;
-  saveSettings(settings: PoolSettings): void;
-  /** Keeps across restarts which machines are here; those missing afterwards are waited for (H19). */
-  rememberMachine(machineId: MachineId): void;
-  forgetMachine(machineId: MachineId): void;
-  /** From 0 up to, but not including, 1; another each time. */
-  random(): number;
-}
-
-/** What an earlier life of the pool has left. */
-export interface PoolMemory {
-  /** Machines that were connected; those that do not come back with a socket of their own are waited for. */
-  readonly remembered: readonly MachineId[];
-  readonly settings: PoolSettings;
-  readonly ledger: LedgerMemory;
-}
 
 export class Pool {
   readonly model: ModelId;
