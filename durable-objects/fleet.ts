@@ -172,6 +172,13 @@ export class Fleet extends DurableObject<Env> {
     });
   }
 
+  unpin(machineId: string): MachineVerdict {
+    return this.#order(machineId, (id) => {
+      this.#core.handover.unpin(id);
+      return null;
+    });
+  }
+
   quarantine(machineId: string): MachineVerdict {
     return this.#order(machineId, (id, now) => this.#core.quarantine(id, now));
   }

@@ -1,9 +1,9 @@
 import type { MachineId } from "../../protocol/ids.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
-import { isForLackOfRoom, type ApiError } from "../api-error.ts";
+import type { ApiError } from "../api-error.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
 import { MAX_ATTEMPTS, REFUSAL_PAUSE_MS, SUPPLY_ANSWER_MS } from "../limits.ts";
-import type { Attempt } from "./attempt.ts";
+import { Accounts } from "./accounts.ts";
 import { Attempts } from "./attempts.ts";
 import { Breakers, type Breaker } from "./breakers.ts";
 import { Candidates, type CandidatesView } from "./candidates.ts";
@@ -18,15 +18,13 @@ import {
   SOCKET_LOST,
   type Failure,
 } from "./failure.ts";
-import { learnPrefill } from "./first-token.ts";
 import type { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
-import { outcomeOf, type RequestOutcome } from "./outcome.ts";
+import type { RequestOutcome } from "./outcome.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
 import { Pressure } from "./pressure.ts";
 import { Refusals, type RefusalsView } from "./refusals.ts";
 import { newRequest, type Answer, type PoolRequest, type RequestSpec } from "./request.ts";
-import { isServedInTime } from "./service-level.ts";
 import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
 
 /**
@@ -47,7 +45,7 @@ export interface PoolView extends CandidatesView, RefusalsView {
 
 export class Dispatch {
   readonly #pool: PoolView;
-  readonly #ledger: Ledger;
+  readonly #accounts: Accounts;
   readonly #requests = new Map<string, PoolRequest>();
   readonly #attempts: Attempts;
   readonly #line: Line;
@@ -64,7 +62,7 @@ export class Dispatch {
     this.#attempts = new Attempts(pool.model);
     this.#line = new Line((keyId) => this.#attempts.slotsOf(keyId));
     this.#candidates = new Candidates(pool, this.#breakers);
-    this.#ledger = ledger;
+    this.#accounts = new Accounts(ledger, this.#pressure, (outcome) => pool.ended(outcome));
     this.#refusals = new Refusals(pool, this.#pressure);
   }
 
@@ -97,10 +95,7 @@ export class Dispatch {
     const request = newRequest(spec, answer, now);
     this.#requests.set(spec.requestId, request);
     // The Worker's second call for one request is no second arrival.
-    if (earlier === undefined) {
-      this.#ledger.demand.arrived(request.promptTokensEstimate, now);
-      this.#pressure.arrived(now);
-    }
+    if (earlier === undefined) this.#accounts.arrived(request.promptTokensEstimate, now);
     if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
       this.#fail(request, shed(this.#pool.model), now);
       return request;
@@ -117,13 +112,7 @@ export class Dispatch {
 
   /** Requests that the edge has refused by a verdict of this pool: they count as if they had come here (F8). */
   refusedAtEdge(counts: readonly RefusalCount[], now: number): void {
-    for (const { code, keyId, requests, promptTokens } of counts) {
-      this.#ledger.demand.arrived(promptTokens, now, requests);
-      this.#pressure.arrived(now, requests);
-      this.#pressure.refused(now, requests);
-      this.#ledger.usage.count(keyId, code, NO_TOKENS, now, requests);
-      this.#ledger.metrics.refusedAtEdge(code, requests);
-    }
+    this.#accounts.refusedAtEdge(counts, now);
   }
 
   /** The client has gone: stop the machine and forget the request. */
@@ -192,7 +181,10 @@ export class Dispatch {
         if (request.spec.stream) request.answer.finish();
         else request.answer.complete(request.collected);
         if (attempt.model === this.#pool.model) this.#breakers.succeeded(connection);
-        this.#account(request, attempt, message, now);
+        const isOwnModel = attempt.model === this.#pool.model;
+        const { flags } = this.#pool.settings();
+        this.#accounts.answered(request, attempt, message, isOwnModel, flags, now);
+        this.#settle(request, "ok", tokensOf(message), now);
       }
     }
     this.drain(now);
@@ -345,34 +337,9 @@ export class Dispatch {
   /** Counted first, so that no refusal leaves the pool unseen (F8). */
   #fail(request: PoolRequest, error: ApiError, now: number): void {
     this.#settle(request, error.code, NO_TOKENS, now);
-    if (isForLackOfRoom(error.code)) this.#pressure.refused(now);
+    this.#accounts.refused(error.code, now);
     if (request.committed) request.answer.breakOff(error);
     else request.answer.refuse(this.#refusals.complete(error, request, this.#crowd, now));
-  }
-
-  /** What an answer tells of its machine and of how well its pool serves. */
-  #account(request: PoolRequest, attempt: Attempt, message: InferenceComplete, now: number): void {
-    const { spec } = request;
-    const { machineId } = attempt.connection.identity;
-    const tokens = tokensOf(message);
-    // This one has left already.
-    const streams = (attempt.streamsAtFirstByte + attempt.connection.attempts.size + 1) / 2;
-    const isOwnModel = attempt.model === this.#pool.model;
-    if (isOwnModel) {
-      this.#ledger.speeds.learn(machineId, message, streams);
-      const read = tokens.promptTokens - tokens.cachedTokens;
-      learnPrefill(attempt.connection, read, message.timings.prefill_ms);
-      attempt.connection.prefixes.learn(spec.prefix, message.usage.cached_tokens ?? null);
-    }
-    // Of an answer that is sent whole the machine alone knows when its first token was there.
-    const atMachineMs = spec.stream
-      ? attempt.firstByteAt - attempt.sentAt
-      : message.timings.queue_ms + message.timings.prefill_ms;
-    const ttftMs = attempt.sentAt - spec.arrivedAt + atMachineMs;
-    request.firstTokenAt ??= spec.arrivedAt + ttftMs;
-    const isGood = isServedInTime(message, ttftMs, this.#pool.settings().flags);
-    this.#ledger.demand.completed(tokens, isGood, now);
-    this.#settle(request, "ok", tokens, now);
   }
 
   /** @param outcome null if it is counted elsewhere. */
@@ -380,11 +347,7 @@ export class Dispatch {
     request.attempt = null;
     this.#requests.delete(request.spec.requestId);
     this.#line.remove(request);
-    if (outcome === null) return;
-    this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
-    const ended = outcomeOf(request, outcome, tokens, now);
-    this.#ledger.metrics.ended(ended);
-    this.#pool.ended(ended);
+    if (outcome !== null) this.#accounts.ended(request, outcome, tokens, now);
   }
 
   #cancelAttempt(request: PoolRequest, now: number): void {

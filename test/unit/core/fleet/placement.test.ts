@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { placementReport, simulationSchema } from "../../../../core/fleet/placement-report.ts";
 import { TickSchedule } from "../../../../core/fleet/tick-schedule.ts";
+import { machineIdSchema } from "../../../../protocol/ids.ts";
 import { A, B, PlacementScene } from "./placement-scene.ts";
 
 /** Two machines that hold `a`, known to the fleet, and a first tick gone by. */
@@ -176,6 +177,20 @@ describe("placement on the live fleet", () => {
     }
     expect(new Set(seen)).toEqual(new Set(["a to b"]));
     expect(Object.values(scene.held()).filter((model) => model === "a")).not.toEqual([]);
+  });
+
+  it("leaves a pinned machine, and moves it once it is unpinned", () => {
+    const scene = twoOnA();
+    scene.core.pin(machineIdSchema.parse("mac-1"), "a", scene.now);
+    scene.core.pin(machineIdSchema.parse("mac-2"), "a", scene.now);
+    for (const id of ["mac-1", "mac-2"]) scene.report(id, "assigned");
+    scene.ask(B, 2);
+    scene.tick();
+    expect(scene.core.placement.last?.stays).toEqual({ pinned: 2 });
+    scene.core.handover.unpin(machineIdSchema.parse("mac-2"));
+    scene.ask(B, 2);
+    scene.tick();
+    expect(scene.held()).toEqual({ "mac-1": "a", "mac-2": "b" });
   });
 
   it("learns how long a machine takes to load", () => {
