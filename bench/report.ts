@@ -61,6 +61,7 @@ const METHOD = `## How it is measured
   \`Outbox\`, which collects for 40 ms; part of the gain is that collecting. At full speed each record of ten tokens is a frame.
 - Any answer that is not a complete 200 makes its row fail.
 - Hibernation is seen by the pool's constructor running again, which prints a line in the bench's configuration only.
-- Messages are counted on the socket of the provider's own agent with its echo engine.
+- Messages are counted on the socket of the provider's own agent with its echo engine. The target is about four streams that share
+  frames, so they are counted from the first token of the last stream to the end of the first one; the other figure is of the whole run.
 - SQLite transactions are counted in the write-ahead logs themselves; bytes written to files are the kernel's count for the server.
 `;

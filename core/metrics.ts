@@ -94,7 +94,7 @@ function fleetMetrics({ fleet, pools }: MetricsSource): Metric[] {
   const rows = fleet.pools.filter(({ model_id }) => models.has(model_id));
   const perModel = (of: (row: (typeof rows)[number]) => number): Sample[] =>
     rows.map((row) => ({ labels: { model: row.model_id }, value: of(row) }));
-  const demand = fleet.demand.filter(({ model }) => models.has(model));
+  const demand = new Map<string, number>(fleet.demand.map(({ model, machines }) => [model, machines]));
   return [
     gauge(
       "poolkeeper_pool_machines",
@@ -109,7 +109,12 @@ function fleetMetrics({ fleet, pools }: MetricsSource): Metric[] {
     gauge(
       "poolkeeper_demand_machines",
       "Machines that the demand measured at the last tick would keep busy.",
-      demand.map(({ model, machines }) => ({ labels: { model }, value: machines })),
+      perModel(({ model_id }) => demand.get(model_id) ?? 0),
+    ),
+    gauge(
+      "poolkeeper_pool_desired_machines",
+      "Machines that placement or an operator wants for the model.",
+      perModel(({ desired }) => desired),
     ),
     gauge(
       "poolkeeper_pool_in_flight",

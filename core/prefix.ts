@@ -1,3 +1,5 @@
+import { HASH_START, hashOn } from "./text-hash.ts";
+
 /**
  * What a prompt begins with, as a few numbers: hashes of its first 512 characters, of its first 768, and so on. Two
  * prompts with the same number at a place begin with the same text up to there, so a pool can tell which machine has
@@ -40,10 +42,10 @@ export function prefixOf({ messages, tools }: Prompt): number[] {
   return reader.hashes;
 }
 
-/** FNV-1a: not for secrets, but one multiplication per character, and this runs for each request. */
+/** A prompt is always cut at the same places: where its parts and the blocks end. */
 class PrefixReader {
   readonly hashes: number[] = [];
-  #hash = 0x811c9dc5;
+  #hash = HASH_START;
   #read = 0;
 
   get isFull(): boolean {
@@ -55,11 +57,9 @@ class PrefixReader {
     while (from < text.length && !this.isFull) {
       const left = (PREFIX_LENGTHS[this.hashes.length] ?? 0) - this.#read;
       const to = Math.min(text.length, from + left);
-      let hash = this.#hash;
-      for (let i = from; i < to; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-      this.#hash = hash;
+      this.#hash = hashOn(this.#hash, text, from, to);
       this.#read += to - from;
-      if (to - from === left) this.hashes.push(hash >>> 0);
+      if (to - from === left) this.hashes.push(this.#hash >>> 0);
       from = to;
     }
   }

@@ -11,6 +11,7 @@ export class ClientAnswer implements Answer {
   /** Settles with the first byte, the whole body or the error. */
   readonly response: Promise<Response>;
   readonly #requestId: string;
+  readonly #routeHeaders: () => Record<string, string>;
   readonly #onDrained: () => void;
   readonly #onGone: () => void;
   readonly #resolve: (response: Response) => void;
@@ -19,11 +20,18 @@ export class ClientAnswer implements Answer {
   #watchForRoom: () => void = () => {};
 
   /**
+   * @param routeHeaders what there is to tell of the request's way by the time its response is made.
    * @param onDrained the client has read what had piled up.
    * @param onGone the client has closed the stream.
    */
-  constructor(requestId: string, onDrained: () => void, onGone: () => void) {
+  constructor(
+    requestId: string,
+    routeHeaders: () => Record<string, string>,
+    onDrained: () => void,
+    onGone: () => void,
+  ) {
     this.#requestId = requestId;
+    this.#routeHeaders = routeHeaders;
     this.#onDrained = onDrained;
     this.#onGone = onGone;
     const { promise, resolve } = Promise.withResolvers<Response>();
@@ -34,13 +42,12 @@ export class ClientAnswer implements Answer {
   complete(chunks: readonly Uint8Array[]): void {
     const [only] = chunks;
     const body = chunks.length === 1 && only !== undefined ? only : new Blob([...chunks]);
-    const headers = { "content-type": "application/json", "x-request-id": this.#requestId };
-    this.#resolve(new Response(body, { headers }));
+    this.#resolve(new Response(body, { headers: this.#headers({ "content-type": "application/json" }) }));
   }
 
   refuse(error: ApiError): void {
     const { status, headers, body } = encodeError(error);
-    this.#resolve(new Response(body, { status, headers: { ...headers, "x-request-id": this.#requestId } }));
+    this.#resolve(new Response(body, { status, headers: this.#headers(headers) }));
   }
 
   write(bytes: Uint8Array): number {
@@ -61,6 +68,10 @@ export class ClientAnswer implements Answer {
     controller.close();
   }
 
+  #headers(own: Record<string, string>): Record<string, string> {
+    return { ...own, ...this.#routeHeaders(), "x-request-id": this.#requestId };
+  }
+
   #start(): ReadableStreamDefaultController<Uint8Array> {
     const body = new ReadableStream<Uint8Array>(
       {
@@ -79,11 +90,7 @@ export class ClientAnswer implements Answer {
       },
       new ByteLengthQueuingStrategy({ highWaterMark: PAUSE_ABOVE_BYTES }),
     );
-    const headers = {
-      "content-type": "text/event-stream",
-      "cache-control": "no-cache",
-      "x-request-id": this.#requestId,
-    };
+    const headers = this.#headers({ "content-type": "text/event-stream", "cache-control": "no-cache" });
     this.#resolve(new Response(body, { headers }));
     if (this.#controller === null) throw new Error("a ReadableStream starts synchronously");
     return this.#controller;

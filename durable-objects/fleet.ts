@@ -25,7 +25,7 @@ import type { FleetMetrics } from "../core/metrics.ts";
 import { poolName } from "../core/pool-name.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../core/pool/calls.ts";
-import type { PoolNews } from "../core/pool/pool.ts";
+import type { PoolNews } from "../core/pool/ports.ts";
 import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolSettings } from "../core/pool/settings.ts";
 import rootPackage from "../package.json" with { type: "json" };
@@ -168,6 +168,13 @@ export class Fleet extends DurableObject<Env> {
   release(machineId: string): MachineVerdict {
     return this.#order(machineId, (id, now) => {
       this.#core.release(id, "released by an operator", now);
+      return null;
+    });
+  }
+
+  unpin(machineId: string): MachineVerdict {
+    return this.#order(machineId, (id) => {
+      this.#core.handover.unpin(id);
       return null;
     });
   }

@@ -8,9 +8,11 @@ import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
 import type { DemandRow } from "../core/pool/demand.ts";
 import type { RequestOutcome } from "../core/pool/outcome.ts";
-import { Pool, type PoolNews } from "../core/pool/pool.ts";
+import { Pool } from "../core/pool/pool.ts";
+import type { PoolNews } from "../core/pool/ports.ts";
 import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolRequest } from "../core/pool/request.ts";
+import { routeHeaders } from "../core/pool/route-headers.ts";
 import type { UsageRow } from "../core/pool/usage.ts";
 import { modelIdSchema } from "../protocol/ids.ts";
 import { PING, PONG } from "../protocol/limits.ts";
@@ -195,7 +197,9 @@ export class ModelPool extends DurableObject<Env> {
     const resume = (): void => {
       if (open !== null) this.#pool.resume(open, Date.now());
     };
-    const answer = new ClientAnswer(call.echoedId, resume, abandon);
+    // What is refused at once has no way to tell of.
+    const headers = (): Record<string, string> => (open === null ? {} : routeHeaders(open, Date.now()));
+    const answer = new ClientAnswer(call.echoedId, headers, resume, abandon);
     const now = Date.now();
     open = this.#pool.submit({ ...call, body }, answer, now);
     const { signal } = request;

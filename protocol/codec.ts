@@ -1,6 +1,7 @@
 import type { z } from "zod";
 
 import { downstreamSchema, type Downstream, type InferenceRequest } from "./downstream.ts";
+import { readFrequent } from "./frequent.ts";
 import { MAX_UPSTREAM_TEXT_BYTES } from "./limits.ts";
 import { upstreamSchema, type Upstream } from "./upstream.ts";
 
@@ -35,7 +36,7 @@ export function decodeUpstream(text: string): Decoded<Upstream> {
     const bytes = utf8Length(text);
     if (bytes > MAX_UPSTREAM_TEXT_BYTES) return { ok: false, error: { kind: "too_large", bytes } };
   }
-  return decode(text, upstreamSchemas);
+  return decode(text, upstreamSchemas, readFrequent);
 }
 
 /** Decodes a coordinator's text frame; the provider's side of the codec. */
@@ -72,7 +73,11 @@ export function encodeInferenceRequest(
   return `${fields.slice(0, -1)},"body":${bodyText}}`;
 }
 
-function decode<T>(text: string, schemas: ReadonlyMap<string, z.ZodType<T>>): Decoded<T> {
+function decode<T>(
+  text: string,
+  schemas: ReadonlyMap<string, z.ZodType<T>>,
+  read: (json: object) => T | null = () => null,
+): Decoded<T> {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -82,6 +87,8 @@ function decode<T>(text: string, schemas: ReadonlyMap<string, z.ZodType<T>>): De
   if (typeof json !== "object" || json === null || !("type" in json) || typeof json.type !== "string") {
     return { ok: false, error: { kind: "malformed", detail: "not an object with a type" } };
   }
+  const value = read(json);
+  if (value !== null) return { ok: true, value };
   const schema = schemas.get(json.type);
   if (schema === undefined) {
     return { ok: false, error: { kind: "unknown_type", type: json.type.slice(0, 64) } };

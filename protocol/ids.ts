@@ -20,7 +20,8 @@ export const modelIdSchema = z
 export type ModelId = z.infer<typeof modelIdSchema>;
 
 /** Names one request across its attempts on several machines. */
-export const requestIdSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/);
+export const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/;
+export const requestIdSchema = z.string().regex(REQUEST_ID);
 
 /** Highest epoch that parses (H9); far below 2^53, so arithmetic on epochs stays exact (F6). */
 export const MAX_EPOCH = 2 ** 48;

@@ -15,6 +15,17 @@ const machineSchema = z.object({
 });
 export type MachineAnswer = z.infer<typeof machineSchema>;
 
+const moveSchema = z.object({
+  machine_id: z.string(),
+  from: z.string().nullable(),
+  to: z.string(),
+  reason: z.string(),
+  won_rps: z.number(),
+  lost_rps: z.number(),
+  gate_rps: z.number(),
+  epoch: z.number().nullable(),
+});
+
 const utilizationSchema = z.object({
   model_pools: z.object({
     pools: z.array(
@@ -44,6 +55,23 @@ export type UtilizationAnswer = z.infer<typeof utilizationSchema>;
 
 const usageSchema = z.object({ usage: z.array(z.object({ outcome: z.string(), requests: z.number() })) });
 type UsageAnswer = z.infer<typeof usageSchema>;
+
+const placementSchema = z.object({
+  at: z.number().nullable(),
+  models: z.array(
+    z.object({
+      model_id: z.string(),
+      offered: z.number().nullable(),
+      demand_rps: z.number(),
+      capacity_rps: z.number(),
+      desired: z.number(),
+    }),
+  ),
+  moves: z.array(moveSchema),
+  machines: z.array(z.object({ machine_id: z.string(), reason: z.string() })),
+  history: z.array(z.object({ at: z.number(), moves: z.array(moveSchema) })),
+});
+export type PlacementAnswer = z.infer<typeof placementSchema>;
 
 /** The few calls of the admin API that the local start needs. */
 export class AdminClient {
@@ -93,6 +121,15 @@ export class AdminClient {
   /** Of the last day. */
   async usage(): Promise<UsageAnswer["usage"]> {
     return usageSchema.parse(await this.#call("GET", "/usage")).usage;
+  }
+
+  /** Lets placement move a machine that was pinned. */
+  async unpin(machineId: string): Promise<void> {
+    await this.#call("POST", `/machines/${machineId}/unpin`);
+  }
+
+  async placement(): Promise<PlacementAnswer> {
+    return placementSchema.parse(await this.#call("GET", "/placement"));
   }
 
   async #call(method: string, path: string, body?: unknown): Promise<unknown> {

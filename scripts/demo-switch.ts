@@ -1,12 +1,12 @@
-import OpenAI, { APIError } from "openai";
+import OpenAI from "openai";
 
 import type { AdminClient, MachineAnswer } from "./admin-client.ts";
+import { ChatLoop, sleep } from "./demo-chats.ts";
 import { UserError } from "./user-error.ts";
 
 /**
  * The demo's live switch: one machine is ordered from one model to the other while chats to both models go on. Each
- * step is printed as the coordinator reports it, then what came of the chats meanwhile. Afterwards the flags are
- * switched off again, which gives the machine back without a restart.
+ * step is printed as the coordinator reports it, then what came of the chats meanwhile. The flags stay on.
  */
 
 export interface Switch {
@@ -15,7 +15,6 @@ export interface Switch {
   readonly to: string;
 }
 
-const WRONG = "answered by the wrong model";
 const POLL_MS = 20;
 const SWITCH_LIMIT_MS = 60_000;
 
@@ -32,7 +31,7 @@ export async function demoSwitch(
   await admin.pin(machineId, from);
   await watch(admin, machineId, from, () => {});
   print(`\nSwitching ${machineId} from ${from} to ${to}, while chats to both go on:`);
-  const chats = [from, to].map((model) => new ChatLoop(baseUrl, apiKey, model));
+  const chats = [from, to].map((model) => new ChatLoop(baseUrl, apiKey, model, POLL_MS));
   for (const chat of chats) chat.start();
   await Promise.all(chats.map((chat) => chat.answered()));
   const long = await startLongAnswer(baseUrl, apiKey, from);
@@ -60,10 +59,6 @@ export async function demoSwitch(
   print(
     `  history     ${last.machine_id}: ${last.from} -> ${last.to}, ${last.reason}, ${last.outcome} in ${(last.took_ms / 1000).toFixed(2)} s`,
   );
-  await admin.setFlag("assignment_gate", "off");
-  await admin.setFlag("pool_exhausted_429", "off");
-  await watchReleased(admin, machineId);
-  print(`  gate off    ${machineId} is nobody's again and serves both models`);
 }
 
 /**
@@ -95,7 +90,7 @@ async function startLongAnswer(
 }
 
 /** Calls `onStep` whenever the machine's state or progress has changed, until it serves `model`. */
-async function watch(
+export async function watch(
   admin: AdminClient,
   machineId: string,
   model: string,
@@ -116,7 +111,7 @@ async function watch(
   throw new UserError(`${machineId} was not switched to ${model} within ${SWITCH_LIMIT_MS / 1000} s`);
 }
 
-async function watchReleased(admin: AdminClient, machineId: string): Promise<void> {
+export async function watchReleased(admin: AdminClient, machineId: string): Promise<void> {
   for (let waitedMs = 0; waitedMs < SWITCH_LIMIT_MS; waitedMs += POLL_MS) {
     const { state } = await admin.machine(machineId);
     if (state === "unmanaged") return;
@@ -125,79 +120,8 @@ async function watchReleased(admin: AdminClient, machineId: string): Promise<voi
   throw new UserError(`${machineId} was not released within ${SWITCH_LIMIT_MS / 1000} s`);
 }
 
-function describe({ state, in_flight, loaded_models, explanation }: MachineAnswer): string {
+export function describe({ state, in_flight, loaded_models, explanation }: MachineAnswer): string {
   const running = in_flight === 0 ? "" : ` (${in_flight} request${in_flight === 1 ? "" : "s"} running)`;
   if (state === "assigned") return `serving ${loaded_models.join(" ")}`;
   return `${state.padEnd(9)} ${explanation.why}${running}`;
-}
-
-/** Chats with one model, one after the other, and what came of them. */
-class ChatLoop {
-  readonly #client: OpenAI;
-  readonly #model: string;
-  readonly #outcomes = new Map<string, number>();
-  readonly #first = Promise.withResolvers<void>();
-  #isStopped = false;
-  #ended: Promise<void> = Promise.resolve();
-
-  constructor(baseURL: string, apiKey: string, model: string) {
-    // Refusals are part of the story, so nothing is retried.
-    this.#client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
-    this.#model = model;
-  }
-
-  start(): void {
-    this.#ended = this.#run();
-  }
-
-  /** Settles with the first answer. */
-  answered(): Promise<void> {
-    return this.#first.promise;
-  }
-
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    await this.#ended;
-  }
-
-  hasWrongAnswer(): boolean {
-    return this.#outcomes.has(WRONG);
-  }
-
-  summary(): string {
-    const parts = [...this.#outcomes].map(([outcome, count]) => `${count} ${outcome}`);
-    return `${this.#model}: ${parts.join(", ")}`;
-  }
-
-  async #run(): Promise<void> {
-    while (!this.#isStopped) {
-      const outcome = await this.#chat();
-      this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + 1);
-      if (outcome === "answered") this.#first.resolve();
-      else await sleep(POLL_MS);
-    }
-  }
-
-  async #chat(): Promise<string> {
-    try {
-      const completion = await this.#client.chat.completions.create({
-        model: this.#model,
-        messages: [{ role: "user", content: "Who are you?" }],
-        temperature: 0.7,
-        top_p: 0.9,
-        seed: 7,
-      });
-      const text = completion.choices[0]?.message.content ?? "";
-      // Each of the tiny models says its name.
-      const name = this.#model.replace("tiny-", "");
-      return text.toLowerCase().includes(name) ? "answered" : WRONG;
-    } catch (error) {
-      if (error instanceof APIError) return `refused with ${error.status} ${error.code}`;
-      throw error;
-    }
-  }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

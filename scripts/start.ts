@@ -5,6 +5,7 @@ import { AdminClient } from "./admin-client.ts";
 import { startCoordinator } from "./coordinator.ts";
 import { demoChat } from "./demo-chat.ts";
 import { DEMO_MODELS, startDemoMachine, type DemoMachine } from "./demo-machine.ts";
+import { demoPlacement } from "./demo-placement.ts";
 import { demoSwitch } from "./demo-switch.ts";
 import { assertNotRunning, ensureKeys, openLocalSecrets, publishDevFile } from "./local-secrets.ts";
 import { HELP, readOptions, type StartOptions } from "./options.ts";
@@ -12,7 +13,7 @@ import { UserError } from "./user-error.ts";
 
 /**
  * `npm start`: the whole of Poolkeeper on one machine. The coordinator in workerd, two machines with two tiny
- * models, a chat with each, a machine that is switched from one model to the other, and then it serves until Ctrl-C.
+ * models, a chat with each, a machine that is switched by hand, one that follows the demand, and then it serves until Ctrl-C.
  */
 
 const QUESTION = "Who are you?";
@@ -107,6 +108,13 @@ async function demo(
     `${url}/v1`,
     apiKey,
     { machineId: `demo-${bard}`, from: bard, to: verse },
+    console.log,
+  );
+  await demoPlacement(
+    admin,
+    `${url}/v1`,
+    apiKey,
+    { machineId: `demo-${bard}`, from: verse, to: bard },
     console.log,
   );
 }

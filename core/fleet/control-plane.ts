@@ -10,7 +10,7 @@ import type { ApiError } from "../api-error.ts";
 import { DRAIN_TIMEOUT_MS, LOAD_TIMEOUT_MS, REPORTED_SWITCHES } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "../pool/admission.ts";
 import type { PoolCall, PoolReply } from "../pool/calls.ts";
-import type { PoolNews } from "../pool/pool.ts";
+import type { PoolNews } from "../pool/ports.ts";
 import type { Stamp } from "../pool/record.ts";
 import type { RecordReport } from "../pool/report.ts";
 import { poolFlags, type PoolSettings } from "../pool/settings.ts";

@@ -101,6 +101,12 @@ export class Handover {
     return this.#current(intent);
   }
 
+  /** From now on placement may move the machine; what it holds stays. */
+  unpin(machineId: MachineId): void {
+    const intent = this.intent(machineId);
+    if (intent?.isPinned === true) this.#save({ ...intent, isPinned: false });
+  }
+
   /** Where a dialing machine belongs, and the fleet's word for the pool there. Null: wherever it likes. */
   destination(machineId: MachineId): { readonly pool: ModelId | null; readonly stamp: Stamp } {
     const intent = this.intent(machineId);

@@ -239,6 +239,8 @@ function reasonText({ reason, from, to, won, lost }: Move): string {
   switch (reason) {
     case "floor":
       return `floor: "${to}" has fewer machines than its floor`;
+    case "first_machine":
+      return `first machine: "${to}" is asked for and has none`;
     case "demand_gain":
       return from === null ? `demand: ${gains}` : `demand: ${gains}, "${from}" loses ${lost.toFixed(2)}`;
     case "placed_empty":

@@ -1,4 +1,4 @@
-import type { Move, PlacementInput, Plan } from "./types.ts";
+import type { Move, PlacementInput, PlacementMachine, Plan } from "./types.ts";
 
 /**
  * Machines that nobody has placed yet and that are well where they are: each is given the model that it holds. Without it a machine
@@ -16,7 +16,7 @@ export function adoptions({ moves, machines }: Plan, input: PlacementInput, budg
   }
   const adopted = new Map<string, number>();
   const chosen: Move[] = [];
-  for (const { machineId, model, state, isManageable, fits } of input.machines) {
+  for (const { machineId, model, state, isManageable, fits } of input.machines.toSorted(moreModelsFirst)) {
     if (chosen.length >= budget) break;
     const isCandidate = state === "unmanaged" && isManageable && !moving.has(machineId);
     if (!isCandidate || model === null || fits[model] === undefined) continue;
@@ -26,4 +26,10 @@ export function adoptions({ moves, machines }: Plan, input: PlacementInput, budg
     chosen.push({ machineId, from: model, to: model, reason: "adopted", won: 0, lost: 0, gate: 0 });
   }
   return chosen;
+}
+
+/** A machine that could swap models most needs to be kept from it. */
+function moreModelsFirst(a: PlacementMachine, b: PlacementMachine): number {
+  const difference = Object.keys(b.fits).length - Object.keys(a.fits).length;
+  return difference === 0 ? (a.machineId < b.machineId ? -1 : 1) : difference;
 }

@@ -191,7 +191,7 @@ function keepsAll(pool: Pool): boolean {
 function candidateOf(from: Pool | null, value: Omit<Candidate, "tier" | "reason">): Candidate | null {
   const { to, gain } = value;
   if (to.held < to.model.floor) return { ...value, tier: TIER.floor, reason: "floor" };
-  if (to.held < to.keeps) return { ...value, tier: TIER.first, reason: "demand_gain" };
+  if (to.held < to.keeps) return { ...value, tier: TIER.first, reason: "first_machine" };
   if (gain > 0) return { ...value, tier: TIER.gain, reason: "demand_gain" };
   return from === null && to.mean > 0 ? { ...value, tier: TIER.empty, reason: "placed_empty" } : null;
 }

@@ -124,6 +124,8 @@ export interface PlacementInput {
 /** Why a machine moves. */
 export type MoveReason =
   | "floor"
+  /** A pool with demand has no machine, and gets one whatever the gate. */
+  | "first_machine"
   | "demand_gain"
   | "placed_empty"
   /** It stays where it is, and holds that and nothing else from now on. */

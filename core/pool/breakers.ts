@@ -1,6 +1,7 @@
 import type { MachineId } from "../../protocol/ids.ts";
 import { BREAKER_FAULTS, BREAKER_MAX_MS, BREAKER_MIN_MS } from "../limits.ts";
 import type { Connection } from "./connection.ts";
+import type { PoolRequest } from "./request.ts";
 
 /**
  * Keeps requests away from a machine that fails one after the other. After some faults in a row its breaker opens for
@@ -37,21 +38,22 @@ export class Breakers {
     return this.#breakers.get(machineId) ?? null;
   }
 
-  /** The machine has failed a request; whether that was the request's doing is not known yet. */
-  suspected({ breaker }: Connection, now: number): void {
+  /** Of a machine that had begun to answer the fault is its own; else another must first do better. */
+  blame(request: PoolRequest, connection: Connection, now: number): void {
+    if (request.streamed) {
+      this.#failed(connection, now);
+      return;
+    }
+    request.suspects.push(connection);
+    const { breaker } = connection;
     // The trial of a breaker that was open: no other until this one is decided.
     if (breaker !== null && breaker.openUntil > 0) breaker.openUntil = now + breaker.backOffMs;
   }
 
-  /** A fault of the machine, and of nobody else. */
-  failed(connection: Connection, now: number): void {
-    const { machineId } = connection.identity;
-    const breaker = this.of(machineId) ?? this.#add(machineId);
-    connection.breaker = breaker;
-    breaker.faults += 1;
-    if (breaker.faults < BREAKER_FAULTS) return;
-    breaker.backOffMs = Math.min(BREAKER_MAX_MS, Math.max(BREAKER_MIN_MS, 2 * breaker.backOffMs));
-    breaker.openUntil = now + breaker.backOffMs;
+  /** Another machine answers the request, so it was not the request that made these fail. */
+  convict(request: PoolRequest, now: number): void {
+    for (const connection of request.suspects) this.#failed(connection, now);
+    request.suspects = [];
   }
 
   succeeded(connection: Connection): void {
@@ -61,6 +63,16 @@ export class Breakers {
     Object.assign(breaker, CLOSED);
     connection.breaker = null;
     this.#breakers.delete(identity.machineId);
+  }
+
+  #failed(connection: Connection, now: number): void {
+    const { machineId } = connection.identity;
+    const breaker = this.of(machineId) ?? this.#add(machineId);
+    connection.breaker = breaker;
+    breaker.faults += 1;
+    if (breaker.faults < BREAKER_FAULTS) return;
+    breaker.backOffMs = Math.min(BREAKER_MAX_MS, Math.max(BREAKER_MIN_MS, 2 * breaker.backOffMs));
+    breaker.openUntil = now + breaker.backOffMs;
   }
 
   #add(machineId: MachineId): Breaker {

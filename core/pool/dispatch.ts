@@ -1,42 +1,30 @@
-import { encodeDownstream } from "../../protocol/codec.ts";
 import type { MachineId } from "../../protocol/ids.ts";
-import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
-import { isForLackOfRoom, type ApiError } from "../api-error.ts";
+import type { ApiError } from "../api-error.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
-import {
-  BYTES_PER_TOKEN,
-  COMMENT_INTERVAL_MS,
-  MAX_ATTEMPTS,
-  MAX_COLLECTED_BYTES,
-  PAUSE_ABOVE_BYTES,
-  REFUSAL_PAUSE_MS,
-  SUPPLY_ANSWER_MS,
-} from "../limits.ts";
-import type { Attempt } from "./attempt.ts";
+import { MAX_ATTEMPTS, REFUSAL_PAUSE_MS, SUPPLY_ANSWER_MS } from "../limits.ts";
+import { Accounts } from "./accounts.ts";
 import { Attempts } from "./attempts.ts";
 import { Breakers, type Breaker } from "./breakers.ts";
 import { Candidates, type CandidatesView } from "./candidates.ts";
 import type { Connection } from "./connection.ts";
 import { attemptDeadline } from "./deadlines.ts";
+import { collect, comment, forward, goOn, mayComment } from "./delivery.ts";
 import { shed, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
-  CLIENT_TOO_SLOW,
   DEADLINE_EXCEEDED,
   providerFault,
   SOCKET_LOST,
   type Failure,
 } from "./failure.ts";
-import { learnPrefill } from "./first-token.ts";
 import type { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
-import { outcomeOf, type RequestOutcome } from "./outcome.ts";
+import type { RequestOutcome } from "./outcome.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
 import { Pressure } from "./pressure.ts";
 import { Refusals, type RefusalsView } from "./refusals.ts";
-import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
-import { isServedInTime } from "./service-level.ts";
+import { newRequest, type Answer, type PoolRequest, type RequestSpec } from "./request.ts";
 import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
 
 /**
@@ -44,8 +32,6 @@ import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
  * exactly one outcome. Until its first content byte has gone to the client a failed try is repeated on another
  * machine; afterwards the stream ends with an error event.
  */
-
-const COMMENT = Uint8Array.from(": keep-alive\n\n", (character) => character.charCodeAt(0));
 
 /** What dispatching needs to know of the pool around it. */
 export interface PoolView extends CandidatesView, RefusalsView {
@@ -59,7 +45,7 @@ export interface PoolView extends CandidatesView, RefusalsView {
 
 export class Dispatch {
   readonly #pool: PoolView;
-  readonly #ledger: Ledger;
+  readonly #accounts: Accounts;
   readonly #requests = new Map<string, PoolRequest>();
   readonly #attempts: Attempts;
   readonly #line: Line;
@@ -76,7 +62,7 @@ export class Dispatch {
     this.#attempts = new Attempts(pool.model);
     this.#line = new Line((keyId) => this.#attempts.slotsOf(keyId));
     this.#candidates = new Candidates(pool, this.#breakers);
-    this.#ledger = ledger;
+    this.#accounts = new Accounts(ledger, this.#pressure, (outcome) => pool.ended(outcome));
     this.#refusals = new Refusals(pool, this.#pressure);
   }
 
@@ -106,32 +92,10 @@ export class Dispatch {
     // The Worker sends a request again under the same id if its first call broke (H18): the older one is dead.
     const earlier = this.#requests.get(spec.requestId);
     if (earlier !== undefined) this.abandon(earlier, now);
-    const request: PoolRequest = {
-      spec,
-      answer,
-      promptTokensEstimate: Math.ceil(spec.body.length / BYTES_PER_TOKEN),
-      tried: new Set(),
-      suspects: [],
-      attempts: 0,
-      attempt: null,
-      queuedUntil: 0,
-      enteredAt: now,
-      sentAt: null,
-      firstTokenAt: null,
-      machine: null,
-      committed: false,
-      streamed: false,
-      nextCommentAt: spec.stream ? now + COMMENT_INTERVAL_MS : Infinity,
-      collected: [],
-      collectedBytes: 0,
-      lastFailure: null,
-    };
+    const request = newRequest(spec, answer, now);
     this.#requests.set(spec.requestId, request);
     // The Worker's second call for one request is no second arrival.
-    if (earlier === undefined) {
-      this.#ledger.demand.arrived(request.promptTokensEstimate, now);
-      this.#pressure.arrived(now);
-    }
+    if (earlier === undefined) this.#accounts.arrived(request.promptTokensEstimate, now);
     if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
       this.#fail(request, shed(this.#pool.model), now);
       return request;
@@ -148,13 +112,7 @@ export class Dispatch {
 
   /** Requests that the edge has refused by a verdict of this pool: they count as if they had come here (F8). */
   refusedAtEdge(counts: readonly RefusalCount[], now: number): void {
-    for (const { code, keyId, requests, promptTokens } of counts) {
-      this.#ledger.demand.arrived(promptTokens, now, requests);
-      this.#pressure.arrived(now, requests);
-      this.#pressure.refused(now, requests);
-      this.#ledger.usage.count(keyId, code, NO_TOKENS, now, requests);
-      this.#ledger.metrics.refusedAtEdge(code, requests);
-    }
+    this.#accounts.refusedAtEdge(counts, now);
   }
 
   /** The client has gone: stop the machine and forget the request. */
@@ -166,12 +124,7 @@ export class Dispatch {
 
   /** The client has caught up with what was written to it. */
   resume(request: PoolRequest, now: number): void {
-    const { attempt } = request;
-    if (attempt === null || !attempt.paused) return;
-    attempt.paused = false;
-    // It was silent on our order until now.
-    attempt.since = now;
-    attempt.connection.socket.send(encodeDownstream({ type: "resume", stream: attempt.stream }));
+    if (request.attempt !== null) goOn(request.attempt, now);
   }
 
   accepted(connection: Connection, stream: number, requestId: string, now: number): void {
@@ -203,11 +156,13 @@ export class Dispatch {
       attempt.phase = "streaming";
       attempt.firstByteAt = now;
       attempt.streamsAtFirstByte = connection.attempts.size;
-      this.#convict(request, now);
+      this.#breakers.convict(request, now);
     }
     attempt.since = now;
-    if (request.spec.stream) this.#forward(request, attempt, bytes, now);
-    else this.#collect(request, bytes, now);
+    const failure = request.spec.stream ? forward(request, attempt, bytes, now) : collect(request, bytes);
+    if (failure === null) return;
+    this.#cancelAttempt(request, now);
+    this.#fail(request, failure.error, now);
   }
 
   complete(connection: Connection, message: InferenceComplete, now: number): void {
@@ -226,7 +181,10 @@ export class Dispatch {
         if (request.spec.stream) request.answer.finish();
         else request.answer.complete(request.collected);
         if (attempt.model === this.#pool.model) this.#breakers.succeeded(connection);
-        this.#account(request, attempt, message, now);
+        const isOwnModel = attempt.model === this.#pool.model;
+        const { flags } = this.#pool.settings();
+        this.#accounts.answered(request, attempt, message, isOwnModel, flags, now);
+        this.#settle(request, "ok", tokensOf(message), now);
       }
     }
     this.drain(now);
@@ -297,7 +255,7 @@ export class Dispatch {
       if (request.attempt === null && now >= request.queuedUntil) {
         this.#giveUp(request, this.#candidates.noneInTimeFor(request, now), now);
       } else if (now >= request.nextCommentAt && mayComment(request)) {
-        this.#comment(request, now);
+        comment(request, now);
       }
     }
   }
@@ -345,7 +303,11 @@ export class Dispatch {
   #retryOrFail(request: PoolRequest, failure: Failure, connection: Connection, now: number): void {
     request.attempt = null;
     request.lastFailure = failure.error;
-    if (failure.blamesMachine) this.#blame(request, connection, now);
+    if (failure.blamesMachine) {
+      request.tried.add(connection.identity.machineId);
+      // Breakers are about the pool's own model.
+      if (request.spec.model === this.#pool.model) this.#breakers.blame(request, connection, now);
+    }
     request.collected = [];
     request.collectedBytes = 0;
     if (request.streamed || !failure.retriable) {
@@ -357,53 +319,6 @@ export class Dispatch {
       if (waitMs === null) this.#giveUp(request, this.#candidates.noneFor(request, now), now);
       else this.#line.add(request, waitMs, now);
     }
-  }
-
-  /** Of a machine that had begun to answer the fault is its own; else another must first do better (F15). */
-  #blame(request: PoolRequest, connection: Connection, now: number): void {
-    request.tried.add(connection.identity.machineId);
-    if (request.spec.model !== this.#pool.model) return;
-    if (request.streamed) {
-      this.#breakers.failed(connection, now);
-    } else {
-      request.suspects.push(connection);
-      this.#breakers.suspected(connection, now);
-    }
-  }
-
-  /** Another machine answers the request, so it was not the request that made these fail. */
-  #convict(request: PoolRequest, now: number): void {
-    for (const connection of request.suspects) this.#breakers.failed(connection, now);
-    request.suspects = [];
-  }
-
-  #forward(request: PoolRequest, attempt: Attempt, bytes: Uint8Array, now: number): void {
-    request.streamed = true;
-    request.firstTokenAt ??= now;
-    request.committed = true;
-    request.nextCommentAt = now + COMMENT_INTERVAL_MS;
-    const undelivered = request.answer.write(bytes);
-    if (undelivered > MAX_UNDELIVERED_BYTES) {
-      this.#cancelAttempt(request, now);
-      this.#fail(request, CLIENT_TOO_SLOW.error, now);
-    } else if (undelivered > PAUSE_ABOVE_BYTES && !attempt.paused) {
-      attempt.paused = true;
-      attempt.connection.socket.send(encodeDownstream({ type: "pause", stream: attempt.stream }));
-    }
-  }
-
-  #collect(request: PoolRequest, bytes: Uint8Array, now: number): void {
-    request.collected.push(bytes);
-    request.collectedBytes += bytes.byteLength;
-    if (request.collectedBytes <= MAX_COLLECTED_BYTES) return;
-    this.#cancelAttempt(request, now);
-    this.#fail(request, providerFault("the machine's answer is larger than 16 MiB").error, now);
-  }
-
-  #comment(request: PoolRequest, now: number): void {
-    request.committed = true;
-    request.nextCommentAt = now + COMMENT_INTERVAL_MS;
-    request.answer.write(COMMENT);
   }
 
   /** Nobody will serve it here. What went wrong with its last attempt says more than that no other was to be had. */
@@ -422,34 +337,9 @@ export class Dispatch {
   /** Counted first, so that no refusal leaves the pool unseen (F8). */
   #fail(request: PoolRequest, error: ApiError, now: number): void {
     this.#settle(request, error.code, NO_TOKENS, now);
-    if (isForLackOfRoom(error.code)) this.#pressure.refused(now);
+    this.#accounts.refused(error.code, now);
     if (request.committed) request.answer.breakOff(error);
     else request.answer.refuse(this.#refusals.complete(error, request, this.#crowd, now));
-  }
-
-  /** What an answer tells of its machine and of how well its pool serves. */
-  #account(request: PoolRequest, attempt: Attempt, message: InferenceComplete, now: number): void {
-    const { spec } = request;
-    const { machineId } = attempt.connection.identity;
-    const tokens = tokensOf(message);
-    // This one has left already.
-    const streams = (attempt.streamsAtFirstByte + attempt.connection.attempts.size + 1) / 2;
-    const isOwnModel = attempt.model === this.#pool.model;
-    if (isOwnModel) {
-      this.#ledger.speeds.learn(machineId, message, streams);
-      const read = tokens.promptTokens - tokens.cachedTokens;
-      learnPrefill(attempt.connection, read, message.timings.prefill_ms);
-      attempt.connection.prefixes.learn(spec.prefix, message.usage.cached_tokens ?? null);
-    }
-    // Of an answer that is sent whole the machine alone knows when its first token was there.
-    const atMachineMs = spec.stream
-      ? attempt.firstByteAt - attempt.sentAt
-      : message.timings.queue_ms + message.timings.prefill_ms;
-    const ttftMs = attempt.sentAt - spec.arrivedAt + atMachineMs;
-    request.firstTokenAt ??= spec.arrivedAt + ttftMs;
-    const isGood = isServedInTime(message, ttftMs, this.#pool.settings().flags);
-    this.#ledger.demand.completed(tokens, isGood, now);
-    this.#settle(request, "ok", tokens, now);
   }
 
   /** @param outcome null if it is counted elsewhere. */
@@ -457,11 +347,7 @@ export class Dispatch {
     request.attempt = null;
     this.#requests.delete(request.spec.requestId);
     this.#line.remove(request);
-    if (outcome === null) return;
-    this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
-    const ended = outcomeOf(request, outcome, tokens, now);
-    this.#ledger.metrics.ended(ended);
-    this.#pool.ended(ended);
+    if (outcome !== null) this.#accounts.ended(request, outcome, tokens, now);
   }
 
   #cancelAttempt(request: PoolRequest, now: number): void {
@@ -469,12 +355,4 @@ export class Dispatch {
     request.attempt = null;
     if (attempt !== null) this.#attempts.cancel(attempt, now);
   }
-}
-
-/**
- * A comment commits status 200, so a request that waits in line gets none: its refusal must still be a 429. Nor does
- * one whose client is behind: it has bytes to read, and the machine may have stopped in the middle of an event.
- */
-function mayComment({ attempt, committed }: PoolRequest): boolean {
-  return attempt === null ? committed : !attempt.paused;
 }

@@ -2,21 +2,22 @@ import { decodeUpstream, encodeDownstream } from "../../protocol/codec.ts";
 import type { AssignModel, Registered } from "../../protocol/downstream.ts";
 import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
 import { decodeRecords } from "../../protocol/records.ts";
-import type { Heartbeat, Register, Upstream } from "../../protocol/upstream.ts";
+import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
-import { ASK_AGAIN_MS, TICK_INTERVAL_MS } from "../limits.ts";
-import type { Admission, AdmissionQuestion } from "./admission.ts";
+import { TICK_INTERVAL_MS } from "../limits.ts";
+import type { Admission } from "./admission.ts";
 import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assignments.ts";
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
 import { DemandWatch } from "./demand-watch.ts";
 import { Dispatch } from "./dispatch.ts";
-import { Ledger, type LedgerMemory } from "./ledger.ts";
+import { Entrance } from "./entrance.ts";
+import { Ledger } from "./ledger.ts";
 import { Loads } from "./loads.ts";
 import { isUnregistered, Members } from "./members.ts";
-import type { RequestOutcome } from "./outcome.ts";
-import type { PoolRecord, RecordStore, Stamp, Terms, Verdict } from "./record.ts";
-import { registered, registrationOf, withHeartbeat } from "./registration.ts";
-import { reportMachines, reportRecord, type PoolReport, type RecordReport } from "./report.ts";
+import type { PoolMemory, PoolPorts } from "./ports.ts";
+import type { PoolRecord, Stamp, Terms, Verdict } from "./record.ts";
+import { registered, withHeartbeat } from "./registration.ts";
+import { reportMachines, reportRecord, type PoolReport } from "./report.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { withSupply, type PoolSettings } from "./settings.ts";
 
@@ -31,45 +32,13 @@ import { withSupply, type PoolSettings } from "./settings.ts";
  * its name.
  */
 
-/** What a pool tells the fleet unasked. A lost one is made good by the fleet's next look at the records (H13). */
-export type PoolNews =
-  | { readonly kind: "record"; readonly machineId: MachineId; readonly record: RecordReport }
-  /** The machine says that it holds this now. */
-  | { readonly kind: "holds"; readonly machineId: MachineId; readonly held: HeldAssignment }
-  /** More is asked of the pool than the fleet knows. */
-  | { readonly kind: "demand" };
-
-export interface PoolPorts {
-  /** Asks the fleet; the shell brings the answer to `admitted`, or calls `fleetSilent`. */
-  askFleet(connection: Connection, question: AdmissionQuestion): void;
-  tellFleet(news: PoolNews): void;
-  /** Asks the fleet how many machines could serve this model; the answer comes with `configure`, or not at all. */
-  askSupply(): void;
-  /** A request has ended, once for each. */
-  ended(outcome: RequestOutcome): void;
-  readonly records: RecordStore;
-  saveSettings(settings: PoolSettings): void;
-  /** Keeps across restarts which machines are here; those missing afterwards are waited for (H19). */
-  rememberMachine(machineId: MachineId): void;
-  forgetMachine(machineId: MachineId): void;
-  /** From 0 up to, but not including, 1; another each time. */
-  random(): number;
-}
-
-/** What an earlier life of the pool has left. */
-export interface PoolMemory {
-  /** Machines that were connected; those that do not come back with a socket of their own are waited for. */
-  readonly remembered: readonly MachineId[];
-  readonly settings: PoolSettings;
-  readonly ledger: LedgerMemory;
-}
-
 export class Pool {
   readonly model: ModelId;
   readonly ledger: Ledger;
   readonly watch = new DemandWatch();
   readonly #ports: PoolPorts;
   readonly #members: Members;
+  readonly #entrance: Entrance;
   readonly #dispatch: Dispatch;
   readonly #assignments: Assignments;
   readonly #loads = new Loads();
@@ -94,6 +63,10 @@ export class Pool {
       memory.remembered,
       now,
     );
+    this.#entrance = new Entrance(model, this.#members, this.#assignments, {
+      askFleet: (connection, question) => ports.askFleet(connection, question),
+      onEntered: (connection, pools, assignment) => this.#onEntered(connection, pools, assignment),
+    });
     this.#dispatch = new Dispatch(
       {
         model,
@@ -176,34 +149,14 @@ export class Pool {
 
   /** The fleet's answer to `askFleet`. */
   admitted(connection: Connection, admission: Admission, now: number): void {
-    const { admitting } = connection;
-    if (connection.closed || admitting === null) return;
-    if (!admission.admitted) {
-      this.#members.close(connection, admission.close, now);
-      return;
-    }
-    if (!this.#assignments.stamp(connection.identity.machineId, admission.stamp, now)) {
-      // An order has overtaken this answer: the machine dials again and gets a newer one.
-      this.#members.close(connection, "restart", now);
-      return;
-    }
-    this.#enter(connection, admission.pools, admission.assignment, now);
+    this.#entrance.admitted(connection, admission, now);
+    this.#dispatch.drain(now);
   }
 
-  /**
-   * The fleet did not answer. A machine that is assigned here by this pool's own record, with the key it had then,
-   * serves all the same; anybody else waits unroutable, and the fleet is asked again (H19, D11).
-   */
+  /** The fleet did not answer. */
   fleetSilent(connection: Connection, now: number): void {
-    const { admitting, record } = connection;
-    if (connection.closed || admitting === null) return;
-    const isKnown = record?.mode === "assigned" && record.terms.publicKey === admitting.register.public_key;
-    if (isKnown && connection.registration === null) {
-      const { drainMs, loadMs } = record.terms;
-      const times = { drain_ms: drainMs, load_ms: loadMs };
-      this.#enter(connection, [this.model], { model_id: this.model, epoch: record.epoch, ...times }, now);
-    }
-    connection.admitting = { ...admitting, askAgainAt: now + ASK_AGAIN_MS };
+    this.#entrance.fleetSilent(connection, now);
+    this.#dispatch.drain(now);
   }
 
   /** The machine is to hold this pool's model (H5). */
@@ -316,20 +269,14 @@ export class Pool {
   tick(now: number): void {
     this.#assignments.expire(now);
     this.#dispatch.tick(now);
-    for (const connection of this.#members.sockets()) {
-      const { admitting } = connection;
-      if (admitting?.askAgainAt != null && now >= admitting.askAgainAt) {
-        this.#ask(connection, admitting.register);
-      }
-    }
+    this.#entrance.tick(now);
     this.#members.sweepIfDue(now);
   }
 
   /** When `tick` wants to be called while the pool is awake; null if nothing needs a clock, so that it may sleep. */
   nextTickAt(now: number): number | null {
     if (!this.#dispatch.isIdle) return now + TICK_INTERVAL_MS;
-    let at = this.#members.nextSweepAt() ?? Infinity;
-    for (const { admitting } of this.#members.sockets()) at = Math.min(at, admitting?.askAgainAt ?? Infinity);
+    const at = Math.min(this.#members.nextSweepAt() ?? Infinity, this.#entrance.nextTickAt());
     return at === Infinity ? null : Math.max(at, now + TICK_INTERVAL_MS);
   }
 
@@ -369,7 +316,7 @@ export class Pool {
 
   #onMessage(connection: Connection, message: Upstream, now: number): void {
     if (message.type === "register") {
-      this.#onRegister(connection, message, now);
+      this.#entrance.register(connection, message, now);
       return;
     }
     if (isUnregistered(connection)) {
@@ -398,45 +345,9 @@ export class Pool {
     }
   }
 
-  #onRegister(connection: Connection, register: Register, now: number): void {
-    if (connection.registration !== null || connection.admitting !== null) {
-      this.#members.close(connection, "badMessage", now, "register came twice");
-    } else if (register.machine_id !== connection.identity.machineId) {
-      this.#members.close(connection, "badMessage", now, "register names another machine than the dial");
-    } else {
-      this.#ask(connection, register);
-    }
-  }
-
-  #ask(connection: Connection, register: Register): void {
-    const registration = connection.admitting?.registration ?? registrationOf(register, this.model);
-    connection.admitting = { registration, register, askAgainAt: null };
-    this.#ports.askFleet(connection, { identity: connection.identity, register, pool: this.model });
-  }
-
-  /** The register counts from here on; the machine's older socket makes way (H11). */
-  #enter(
-    connection: Connection,
-    pools: readonly ModelId[],
-    assignment: Registered["assignment"],
-    now: number,
-  ): void {
-    const { admitting } = connection;
-    if (admitting === null) return;
-    const { machineId } = connection.identity;
-    connection.admitting = null;
-    // A machine admitted by its record before has sent heartbeats since: they are newer than its register.
-    const registration = connection.registration ?? admitting.registration;
-    connection.registration = registration;
-    connection.save();
-    const older = this.#members.admit(connection);
-    if (registration.advertises) this.#settings = withSupply(this.#settings);
+  #onEntered(connection: Connection, pools: readonly ModelId[], assignment: Registered["assignment"]): void {
+    if (connection.registration?.advertises === true) this.#settings = withSupply(this.#settings);
     this.#sendRegistered(connection, pools, assignment);
-    this.#assignments.reloadAfterRegister(machineId, registration.loadedModels, now);
-    this.#assignments.observe(machineId, registration.held, registration.loadedModels, now);
-    // Only now, so that what ran on the older socket without a byte can go to this one.
-    if (older !== undefined) this.#members.close(older, "superseded", now);
-    this.#dispatch.drain(now);
   }
 
   #onHeartbeat(connection: Connection, heartbeat: Heartbeat, now: number): void {

@@ -1,5 +1,6 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
+import { BYTES_PER_TOKEN, COMMENT_INTERVAL_MS } from "../limits.ts";
 import type { Reservation } from "../rate-limit.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Connection } from "./connection.ts";
@@ -78,4 +79,28 @@ export interface PoolRequest {
   collectedBytes: number;
   /** Why the last attempt failed; told to the client if no other succeeds. */
   lastFailure: ApiError | null;
+}
+
+/** As it arrives. */
+export function newRequest(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
+  return {
+    spec,
+    answer,
+    promptTokensEstimate: Math.ceil(spec.body.length / BYTES_PER_TOKEN),
+    tried: new Set(),
+    suspects: [],
+    attempts: 0,
+    attempt: null,
+    queuedUntil: 0,
+    enteredAt: now,
+    sentAt: null,
+    firstTokenAt: null,
+    machine: null,
+    committed: false,
+    streamed: false,
+    nextCommentAt: spec.stream ? now + COMMENT_INTERVAL_MS : Infinity,
+    collected: [],
+    collectedBytes: 0,
+    lastFailure: null,
+  };
 }

@@ -15,6 +15,9 @@ const SWAP_COST_MS = 30_000;
 /** What a machine already holds of a prompt may save it this share of reading it at most: some is always new. */
 const MOST_SAVED = 0.8;
 
+/** And it is taken off for so many of those that share the reading. */
+const MOST_SHARERS = 2;
+
 /** Of a request, what its machine is chosen by. */
 export interface Wanted {
   readonly spec: Pick<RequestSpec, "model" | "slotsPerMachine" | "prefix">;
@@ -51,9 +54,8 @@ export function pick(
 
 /**
  * Expected time to the first token, in ms: the prompt shares the machine's prefill with what runs there, and each
- * running stream takes its turn before the first token comes. What the machine holds of the prompt is taken off once
- * and not for each that runs, so it decides between machines that are as busy as each other, and one request more
- * always weighs more.
+ * running stream takes its turn before the first token comes. What the machine holds of the prompt is taken off, but
+ * for itself and one that runs at most: it may make up for one request more on the machine, and never for two.
  */
 export function expectedWaitMs(
   connection: Connection,
@@ -66,5 +68,6 @@ export function expectedWaitMs(
   const swapMs = isLoaded(connection, model) ? 0 : SWAP_COST_MS;
   const heldTokens = prefix.length === 0 ? 0 : connection.prefixes.expectedTokens(prefix);
   const savedTokens = Math.min(heldTokens, MOST_SAVED * promptTokensEstimate);
-  return swapMs + perTokenMs * (promptTokensEstimate * (1 + running) - savedTokens) + turnMs * running;
+  const tokens = promptTokensEstimate * (1 + running) - savedTokens * Math.min(MOST_SHARERS, 1 + running);
+  return swapMs + perTokenMs * tokens + turnMs * running;
 }

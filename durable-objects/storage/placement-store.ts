@@ -21,7 +21,7 @@ const moveSchema = z.object({
   machineId: z.string(),
   from: modelIdSchema.nullable(),
   to: modelIdSchema,
-  reason: z.enum(["floor", "demand_gain", "placed_empty", "adopted"]),
+  reason: z.enum(["floor", "first_machine", "demand_gain", "placed_empty", "adopted"]),
   won: z.number(),
   lost: z.number(),
   gate: z.number(),

@@ -4,7 +4,7 @@ import { ControlPlane, type DialVerdict } from "../../core/fleet/control-plane.t
 import type { Intent } from "../../core/fleet/machine.ts";
 import type { Admission, AdmissionQuestion } from "../../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
-import type { PoolNews } from "../../core/pool/pool.ts";
+import type { PoolNews } from "../../core/pool/ports.ts";
 import type { PoolSettings } from "../../core/pool/settings.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { Dialer } from "./pool-host.ts";

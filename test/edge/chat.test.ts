@@ -35,6 +35,9 @@ describe("a streamed answer", () => {
       "content-type": "text/event-stream",
       "cache-control": "no-cache",
       "x-request-id": "trace-7",
+      "x-pool-attempts": "1",
+      "x-pool-queue-ms": expect.stringMatching(/^\d+$/) as string,
+      "x-pool-machine": expect.stringMatching(/^[0-9a-f]{8}$/) as string,
     });
     const reader = response.body?.getReader();
     expect(await readText(reader)).toBe("data: one\n\n");
@@ -138,6 +141,7 @@ describe("an error before the first byte is a status:", () => {
     const response = await pending;
     expect(response.headers.get("retry-after")).toMatch(/^[1-9]$/);
     expect(response.headers.get("x-pool-reason")).toBe("queue_timeout");
+    expect(response.headers.get("x-pool-attempts")).toBe("3");
     expect(await errorOf(response)).toMatchObject({
       status: 429,
       code: "queue_timeout",

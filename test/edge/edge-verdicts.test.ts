@@ -5,9 +5,11 @@ import { encodeError } from "../../core/api-error.ts";
 import type { RefusalCount } from "../../core/edge-verdicts.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import { app } from "../../worker/app.ts";
+import { join } from "./fake-provider.ts";
 import {
   ADMIN,
   adminCall,
+  chat,
   chatBody,
   errorOf,
   fetchEdge,
@@ -16,6 +18,7 @@ import {
   scene,
   stopClock,
   testEnv,
+  until,
   type Scene,
 } from "./scene.ts";
 
@@ -241,4 +244,31 @@ it("[F8] what the edge has refused is demand, usage and a metric of the pool, al
   const minutes = await poolOf(at).demand(0);
   expect(minutes.reduce((sum, { arrivals }) => sum + arrivals, 0)).toBe(42);
   expect(minutes.reduce((sum, { promptTokens }) => sum + promptTokens, 0)).toBe(420);
+});
+
+it("[F8] [C3] every client of a flood at an exhausted pool is refused alike and counted, pool or no pool", async () => {
+  const at = await scene();
+  const machine = await join(at);
+  await adminCall("PUT", "/flags/pool_exhausted_429", { value: "on" });
+  await machine.hasHeardAll(at);
+  machine.close();
+  await until(async () => (await poolOf(at).report(4)).machines.length === 0);
+  const clients = 30;
+  for (let i = 0; i < clients; i++) {
+    const response = await chat(at, { stream: i % 2 === 0 });
+    expect([...response.headers.keys()].filter((name) => name.startsWith("x-pool-holds"))).toEqual([]);
+    const retryAfter = Number(response.headers.get("retry-after"));
+    expect(retryAfter).toBeGreaterThanOrEqual(10);
+    expect(retryAfter).toBeLessThanOrEqual(60);
+    expect(await errorOf(response)).toMatchObject({ status: 429, code: "pool_exhausted" });
+  }
+  const counted = async (): Promise<number> => {
+    const { usage } = await adminCall<{ usage: { model_id: string; requests: number }[] }>("GET", "/usage");
+    return usage.reduce((sum, row) => sum + (row.model_id === at.model ? row.requests : 0), 0);
+  };
+  await until(async () => (await counted()) === clients);
+  await evictDurableObject(poolOf(at));
+  const minutes = await poolOf(at).demand(0);
+  expect(minutes.reduce((sum, { arrivals }) => sum + arrivals, 0)).toBe(clients);
+  await adminCall("PUT", "/flags/pool_exhausted_429", { value: "off" });
 });

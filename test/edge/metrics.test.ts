@@ -111,6 +111,9 @@ describe("metrics", () => {
       inB.send({ type: "assign_model_status", model_id: b.model, epoch, status, ...fields });
     say("loading", { progress: 0.5 });
     await until(async () => (await scrape()).get(of("loading", b)) === 1);
+    const gauges = await scrape();
+    expect(gauges.get(`poolkeeper_pool_desired_machines{model="${b.model}"}`)).toBe(1);
+    expect(gauges.get(`poolkeeper_demand_machines{model="${b.model}"}`)).toBe(0);
     say("succeeded");
     await until(async () => (await scrape()).get(of("serving", b)) === 1);
     const switched = `poolkeeper_switches_total{model="${b.model}",outcome="succeeded"}`;

@@ -87,7 +87,7 @@ describe("placement", () => {
     await refused(two);
     await evictDurableObject(poolOf(two.b));
     await tick();
-    expect(await movesTo(two)).toMatchObject([{ reason: "demand_gain", from: two.a.model, epoch: null }]);
+    expect(await movesTo(two)).toMatchObject([{ reason: "first_machine", from: two.a.model, epoch: null }]);
     expect(orderedTo(two, two.b.model)).toEqual([]);
     const { model_pools } = await adminCall<Utilization>("GET", "/utilization");
     expect(model_pools.pools.find(({ model_id }) => model_id === two.b.model)?.desired).toBe(1);
@@ -106,7 +106,7 @@ describe("placement", () => {
     await until(() => orderedTo(two, two.b.model).length === 1);
     const [moved] = await movesTo(two);
     const details = await adminCall<{ order: { reason: string } }>("GET", `/machines/${moved?.machine_id}`);
-    expect(details.order.reason).toMatch(new RegExp(`^demand: "${two.b.model}" gains `));
+    expect(details.order.reason).toMatch(new RegExp(`^first machine: "${two.b.model}" is asked for`));
     // The report comes from what is written.
     await evictDurableObject(fleet());
     expect((await report()).history[0]?.moves.map(({ to }) => to)).toContain(two.b.model);

@@ -104,7 +104,7 @@ interface Refusal {
   readonly error: object;
 }
 
-/** What all were told, down to the last header. When each should come back is drawn by lot. */
+/** What all were told, down to the last header. How long each waited and when it should come back is its own. */
 async function theOneRefusal(asked: readonly Promise<Response>[]): Promise<Refusal> {
   const refusals = await Promise.all(
     asked.map(async (pending) => {
@@ -112,7 +112,7 @@ async function theOneRefusal(asked: readonly Promise<Response>[]): Promise<Refus
       const { error } = await response.json<{ error: object }>();
       expectRetryAfter(response);
       const headers = new Headers(response.headers);
-      for (const drawn of ["retry-after", "retry-after-ms"]) headers.delete(drawn);
+      for (const own of ["retry-after", "retry-after-ms", "x-pool-queue-ms"]) headers.delete(own);
       return { status: response.status, headers: Object.fromEntries(headers), error };
     }),
   );

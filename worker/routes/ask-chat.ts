@@ -6,7 +6,7 @@ import { requireModel } from "../catalog.ts";
 import type { AppContext } from "../context.ts";
 import { heedVerdict, refuseAtEdge } from "../edge-refusals.ts";
 import { HttpError } from "../http-error.ts";
-import { chatRequestSchema, checkChatRequest } from "../openai/chat-request.ts";
+import { chatRequestSchema, checkChatRequest, isPlainChatRequest } from "../openai/chat-request.ts";
 import { validate } from "../openai/validate.ts";
 import { callOwnMachines, readRouteWish, ROUTE_HEADER } from "../owner-routes.ts";
 import { callPool } from "../pool-client.ts";
@@ -23,7 +23,7 @@ export async function askChat(
   json: unknown,
   text: string = JSON.stringify(json),
 ): Promise<Response> {
-  const request = validate(chatRequestSchema, json);
+  const request = isPlainChatRequest(json) ? json : validate(chatRequestSchema, json);
   const problem = checkChatRequest(request);
   if (problem !== null) throw new HttpError({ code: "invalid_request", ...problem });
   const wish = readRouteWish(context.req.header(ROUTE_HEADER));
@@ -50,14 +50,16 @@ export async function askChat(
     answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
   };
   return withinLimits(context, question, async (reservation) => {
-    const call = callWith(reservation);
-    if (wish !== "public") {
-      return heedVerdict(context, model.id, await callOwnMachines(context.env, owner, wish, call, text));
+    const refusal = wish === "public" ? refuseAtEdge(context, model.id, question.promptTokens) : null;
+    if (refusal !== null) {
+      if (reservation !== null) giveBack(context, reservation);
+      return refusal;
     }
-    const refusal = refuseAtEdge(context, model.id, question.promptTokens);
-    if (refusal === null)
-      return heedVerdict(context, model.id, await callPool(context.env, model.id, call, text));
-    if (reservation !== null) giveBack(context, reservation);
-    return refusal;
+    const call = callWith(reservation);
+    const response =
+      wish === "public"
+        ? await callPool(context.env, model.id, call, text)
+        : await callOwnMachines(context.env, owner, wish, call, text);
+    return heedVerdict(context, model.id, response);
   });
 }

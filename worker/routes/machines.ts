@@ -30,6 +30,7 @@ export const machines = new Hono<AppEnv>()
       202,
     );
   })
+  .post("/:id/unpin", (context) => answer(context, fleetStub(context.env).unpin(machineId(context))))
   .post("/:id/release", (context) => answer(context, fleetStub(context.env).release(machineId(context))))
   .post("/:id/quarantine", (context) =>
     answer(context, fleetStub(context.env).quarantine(machineId(context))),

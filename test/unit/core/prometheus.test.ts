@@ -60,7 +60,7 @@ describe("metrics", () => {
         { model: "silent", totals: null },
       ],
       fleet: {
-        demand: [{ model: "m", machines: 2 }],
+        demand: [{ model: "m", machines: 5 }],
         pools: [
           {
             model_id: "m",
@@ -98,7 +98,8 @@ describe("metrics", () => {
     'poolkeeper_ttft_seconds_count{model="m"} 0',
     'poolkeeper_queue_wait_seconds_sum{model="m"} 0',
     'poolkeeper_pool_machines{model="m",state="loading"} 1',
-    'poolkeeper_demand_machines{model="m"} 2',
+    'poolkeeper_demand_machines{model="m"} 5',
+    'poolkeeper_pool_desired_machines{model="m"} 2',
     'poolkeeper_switches_total{model="m",outcome="succeeded"} 4',
     "poolkeeper_co_resident_machines 0",
   ])("show %s", (line) => {
@@ -116,7 +117,7 @@ describe("metrics", () => {
         .split("\n")
         .flatMap((line) => /^(poolkeeper_\w+?)(_bucket|_sum|_count)?[ {]/.exec(line)?.[1] ?? []),
     );
-    expect(names.size).toBe(15);
+    expect(names.size).toBe(16);
     for (const name of names) {
       expect(text).toContain(`# HELP ${name} `);
       expect(text).toMatch(new RegExp(`^# TYPE ${name} (counter|gauge|histogram)$`, "m"));

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { placementReport, simulationSchema } from "../../../../core/fleet/placement-report.ts";
 import { TickSchedule } from "../../../../core/fleet/tick-schedule.ts";
+import { machineIdSchema } from "../../../../protocol/ids.ts";
 import { A, B, PlacementScene } from "./placement-scene.ts";
 
 /** Two machines that hold `a`, known to the fleet, and a first tick gone by. */
@@ -20,7 +21,7 @@ describe("placement on the live fleet", () => {
     scene.ask(B, 2);
     scene.tick(5);
     const [move] = scene.core.placement.last?.moves ?? [];
-    expect(move).toMatchObject({ from: "a", to: "b", reason: "demand_gain" });
+    expect(move).toMatchObject({ from: "a", to: "b", reason: "first_machine" });
     expect(Object.values(scene.held())).toContain("b");
     expect(scene.orders.some((order) => order.endsWith(" b"))).toBe(true);
   });
@@ -178,6 +179,20 @@ describe("placement on the live fleet", () => {
     expect(Object.values(scene.held()).filter((model) => model === "a")).not.toEqual([]);
   });
 
+  it("leaves a pinned machine, and moves it once it is unpinned", () => {
+    const scene = twoOnA();
+    scene.core.pin(machineIdSchema.parse("mac-1"), "a", scene.now);
+    scene.core.pin(machineIdSchema.parse("mac-2"), "a", scene.now);
+    for (const id of ["mac-1", "mac-2"]) scene.report(id, "assigned");
+    scene.ask(B, 2);
+    scene.tick();
+    expect(scene.core.placement.last?.stays).toEqual({ pinned: 2 });
+    scene.core.handover.unpin(machineIdSchema.parse("mac-2"));
+    scene.ask(B, 2);
+    scene.tick();
+    expect(scene.held()).toEqual({ "mac-1": "a", "mac-2": "b" });
+  });
+
   it("learns how long a machine takes to load", () => {
     const scene = twoOnA();
     scene.ask(B, 20);
@@ -273,7 +288,7 @@ describe("the placement report", () => {
       acts_as: "enforce",
       halted: null,
       moves: [
-        { to: "b", reason: "demand_gain", epoch: 1 },
+        { to: "b", reason: "first_machine", epoch: 1 },
         { to: "a", reason: "adopted" },
       ],
       history: [{ mode: "enforce" }, { halted: "no_demand_seen" }],

@@ -3,7 +3,8 @@ import type { Connection, ConnectionState } from "../../../../core/pool/connecti
 import { EMPTY_LEDGER } from "../../../../core/pool/ledger.ts";
 import type { RequestOutcome } from "../../../../core/pool/outcome.ts";
 import type { OwnerRoute } from "../../../../core/pool/owner-route.ts";
-import { Pool, type PoolNews } from "../../../../core/pool/pool.ts";
+import { Pool } from "../../../../core/pool/pool.ts";
+import type { PoolNews } from "../../../../core/pool/ports.ts";
 import type { Priority } from "../../../../core/pool/priority.ts";
 import type { PoolRecord } from "../../../../core/pool/record.ts";
 import type { PoolRequest } from "../../../../core/pool/request.ts";

@@ -1,0 +1,219 @@
+import { EMPTY_LEDGER } from "../../core/pool/ledger.ts";
+import { Pool } from "../../core/pool/pool.ts";
+import type { Answer } from "../../core/pool/request.ts";
+import { INITIAL_SETTINGS } from "../../core/pool/settings.ts";
+import { prefixOf } from "../../core/prefix.ts";
+import { machineIdSchema, modelIdSchema, NEVER_MANAGED } from "../../protocol/ids.ts";
+import { encodeRecords } from "../../protocol/records.ts";
+import type { Turn } from "./conversations.ts";
+import { SimulatedMac, type Speeds, type Words } from "./machine.ts";
+
+/** Conversations through the real pool, with simulated machines and a virtual clock. */
+
+const MODEL = modelIdSchema.parse("m");
+const TICK_MS = 250;
+const COLON = ":".charCodeAt(0);
+const TOKENS = new TextEncoder().encode("data: x");
+
+const HARDWARE = {
+  machine_model: "Mac15,14",
+  chip_name: "Apple M3 Ultra",
+  chip_family: "M3",
+  chip_tier: "Ultra",
+  memory_gb: 96,
+  gpu_cores: 60,
+  memory_bandwidth_gbs: 819,
+};
+
+export interface Served {
+  readonly turn: Turn;
+  readonly firstTokenMs: number;
+}
+
+export interface Replay {
+  readonly served: readonly Served[];
+  readonly refused: number;
+  /** Share of the tokens of all prompts that machines had in their cache. */
+  readonly cachedShare: number;
+}
+
+/** @param pace how many times as fast as in the trace requests come. */
+export function replay(
+  turns: readonly Turn[],
+  machines: number,
+  speeds: Speeds,
+  pace: number,
+  isAffine: boolean,
+): Replay {
+  return new Life(turns, machines, speeds, pace, isAffine).run();
+}
+
+class Life {
+  readonly #turns: readonly Turn[];
+  readonly #pace: number;
+  readonly #isAffine: boolean;
+  readonly #pool: Pool;
+  readonly #later: { readonly at: number; readonly run: () => void }[] = [];
+  readonly #served: Served[] = [];
+  #now = 0;
+  #refused = 0;
+  #cachedTokens = 0;
+  #promptTokens = 0;
+
+  constructor(turns: readonly Turn[], machines: number, speeds: Speeds, pace: number, isAffine: boolean) {
+    this.#turns = turns;
+    this.#pace = pace;
+    this.#isAffine = isAffine;
+    this.#pool = new Pool(
+      MODEL,
+      {
+        askFleet: () => {},
+        tellFleet: () => {},
+        askSupply: () => {},
+        ended: () => {},
+        records: { all: () => [], put: () => {}, remove: () => {} },
+        saveSettings: () => {},
+        rememberMachine: () => {},
+        forgetMachine: () => {},
+        random: () => 0.5,
+      },
+      { remembered: [], settings: INITIAL_SETTINGS, ledger: EMPTY_LEDGER },
+      0,
+    );
+    for (let i = 0; i < machines; i++) this.#join(`mac-${i}`, speeds);
+  }
+
+  run(): Replay {
+    this.#turns.forEach((turn, index) => {
+      this.#at(turn.atMs / this.#pace, () => this.#ask(turn, String(index)));
+    });
+    for (let next = this.#later.shift(); next !== undefined; next = this.#later.shift()) {
+      for (let tick = this.#now + TICK_MS; tick < next.at; tick += TICK_MS) {
+        if (this.#pool.nextTickAt(this.#now) === null) break;
+        this.#now = tick;
+        this.#pool.tick(tick);
+      }
+      this.#now = Math.max(this.#now, next.at);
+      next.run();
+    }
+    return {
+      served: this.#served,
+      refused: this.#refused,
+      cachedShare: this.#cachedTokens / Math.max(1, this.#promptTokens),
+    };
+  }
+
+  #at(at: number, run: () => void): void {
+    let low = 0;
+    let high = this.#later.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#later[middle]?.at ?? Infinity) <= at) low = middle + 1;
+      else high = middle;
+    }
+    this.#later.splice(low, 0, { at, run });
+  }
+
+  #ask(turn: Turn, requestId: string): void {
+    const content = textOf(turn);
+    const arrivedAt = this.#now;
+    const answer: Answer = {
+      complete: () => {},
+      refuse: () => (this.#refused += 1),
+      write: (bytes) => {
+        // All tokens come in one record here; what begins with a colon is a comment.
+        if (bytes[0] !== COLON) this.#served.push({ turn, firstTokenMs: this.#now - arrivedAt });
+        return 0;
+      },
+      finish: () => {},
+      breakOff: () => (this.#refused += 1),
+    };
+    const body = JSON.stringify({ model: MODEL, messages: [{ role: "user", content }] });
+    const spec = {
+      requestId,
+      endpoint: "/v1/chat/completions",
+      model: MODEL,
+      owner: null,
+      body,
+      prefix: this.#isAffine ? prefixOf({ messages: [{ role: "user", content }] }) : [],
+      stream: true,
+      keyId: String(turn.conversation),
+      priority: "normal" as const,
+      reservation: null,
+      slotsPerMachine: 1024,
+      contextLength: 1_000_000,
+      arrivedAt,
+      deadlineAt: arrivedAt + 600_000,
+    };
+    this.#pool.submit(spec, answer, this.#now);
+  }
+
+  #join(machineId: string, speeds: Speeds): void {
+    const said = (message: object): void => {
+      if (mac.connection !== null) this.#pool.receive(mac.connection, JSON.stringify(message), this.#now);
+    };
+    const words: Words = {
+      accepted: (request_id, stream) => said({ type: "inference_accepted", request_id, stream }),
+      firstToken: (stream) => {
+        const { buffer } = encodeRecords([{ stream, chunks: [TOKENS] }]);
+        if (mac.connection !== null) this.#pool.receiveFrame(mac.connection, buffer, this.#now);
+      },
+      done: (request_id, stream, { turn, cachedTokens, prefillMs, decodeMs }) => {
+        const { promptTokens, outputTokens } = turn;
+        this.#cachedTokens += cachedTokens;
+        this.#promptTokens += promptTokens;
+        said({
+          type: "inference_complete",
+          request_id,
+          stream,
+          usage: {
+            prompt_tokens: promptTokens,
+            completion_tokens: outputTokens,
+            cached_tokens: cachedTokens,
+          },
+          finish_reason: "stop",
+          timings: { queue_ms: 0, prefill_ms: prefillMs, decode_ms: decodeMs },
+        });
+      },
+    };
+    const mac = new SimulatedMac(
+      speeds,
+      (requestId) => this.#turnOf(requestId),
+      (at, run) => this.#at(at, run),
+      () => this.#now,
+      words,
+    );
+    const identity = { machineId: machineIdSchema.parse(machineId), owner: "o", tokenId: "t", acceptedAt: 0 };
+    mac.connection = this.#pool.connect(mac, identity, null);
+    said({
+      type: "register",
+      protocol: 1,
+      version: "0.7.0",
+      machine_id: machineId,
+      session_id: "s",
+      backend: "simulated",
+      public_key: "k",
+      hardware: HARDWARE,
+      models: [{ id: MODEL, size_bytes: 1, prefill_tps: speeds.prefillTps, decode_tps: speeds.decodeTps }],
+      loaded_models: [MODEL],
+      max_concurrency: speeds.slots,
+      assignment: null,
+    });
+    const assignment = { model_id: null, epoch: NEVER_MANAGED, drain_ms: 30_000, load_ms: 180_000 };
+    const stamp = { mode: "unmanaged", epoch: NEVER_MANAGED } as const;
+    const admission = { admitted: true, stamp, pools: [MODEL], assignment, publicKey: "k" } as const;
+    this.#pool.admitted(mac.connection, admission, 0);
+  }
+
+  #turnOf(requestId: string): Turn {
+    const turn = this.#turns[Number(requestId)];
+    if (turn === undefined) throw new Error(`nobody asked ${requestId}`);
+    return turn;
+  }
+}
+
+/** The same beginning for each turn of a conversation, four characters a token. */
+function textOf({ conversation, promptTokens }: Turn): string {
+  const word = `c${conversation} `;
+  return word.repeat(Math.ceil((4 * promptTokens) / word.length)).slice(0, 4 * promptTokens);
+}

@@ -1,0 +1,85 @@
+import type { InferenceComplete } from "../../protocol/upstream.ts";
+import { isForLackOfRoom, type ApiErrorCode } from "../api-error.ts";
+import type { RefusalCount } from "../edge-verdicts.ts";
+import type { Attempt } from "./attempt.ts";
+import { learnPrefill } from "./first-token.ts";
+import type { Ledger } from "./ledger.ts";
+import { outcomeOf, type RequestOutcome } from "./outcome.ts";
+import type { Pressure } from "./pressure.ts";
+import type { PoolRequest } from "./request.ts";
+import { isServedInTime } from "./service-level.ts";
+import type { PoolFlags } from "./settings.ts";
+import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
+
+/** What each request is counted for: demand when it comes, and its outcome, its tokens and its machine's speed when it ends. */
+export class Accounts {
+  readonly #ledger: Ledger;
+  readonly #pressure: Pressure;
+  readonly #onEnded: (outcome: RequestOutcome) => void;
+
+  constructor(ledger: Ledger, pressure: Pressure, onEnded: (outcome: RequestOutcome) => void) {
+    this.#ledger = ledger;
+    this.#pressure = pressure;
+    this.#onEnded = onEnded;
+  }
+
+  /** Before anything is decided about it (F8). */
+  arrived(promptTokens: number, now: number): void {
+    this.#ledger.demand.arrived(promptTokens, now);
+    this.#pressure.arrived(now);
+  }
+
+  /** Requests that the edge has refused by a verdict of this pool: they count as if they had come here (F8). */
+  refusedAtEdge(counts: readonly RefusalCount[], now: number): void {
+    for (const { code, keyId, requests, promptTokens } of counts) {
+      this.#ledger.demand.arrived(promptTokens, now, requests);
+      this.#pressure.arrived(now, requests);
+      this.#pressure.refused(now, requests);
+      this.#ledger.usage.count(keyId, code, NO_TOKENS, now, requests);
+      this.#ledger.metrics.refusedAtEdge(code, requests);
+    }
+  }
+
+  refused(code: ApiErrorCode, now: number): void {
+    if (isForLackOfRoom(code)) this.#pressure.refused(now);
+  }
+
+  /**
+   * What an answer tells of its machine and of how well its pool serves.
+   * @param isOwnModel it was answered by the pool's model, and not by one that its owner had the machine load.
+   */
+  answered(
+    request: PoolRequest,
+    attempt: Attempt,
+    message: InferenceComplete,
+    isOwnModel: boolean,
+    flags: PoolFlags,
+    now: number,
+  ): void {
+    const { spec } = request;
+    const { connection } = attempt;
+    const tokens = tokensOf(message);
+    if (isOwnModel) {
+      // This one has left already.
+      const streams = (attempt.streamsAtFirstByte + connection.attempts.size + 1) / 2;
+      this.#ledger.speeds.learn(connection.identity.machineId, message, streams);
+      learnPrefill(connection, tokens.promptTokens - tokens.cachedTokens, message.timings.prefill_ms);
+      connection.prefixes.learn(spec.prefix, message.usage.cached_tokens ?? null);
+    }
+    // Of an answer that is sent whole the machine alone knows when its first token was there.
+    const atMachineMs = spec.stream
+      ? attempt.firstByteAt - attempt.sentAt
+      : message.timings.queue_ms + message.timings.prefill_ms;
+    const ttftMs = attempt.sentAt - spec.arrivedAt + atMachineMs;
+    request.firstTokenAt ??= spec.arrivedAt + ttftMs;
+    this.#ledger.demand.completed(tokens, isServedInTime(message, ttftMs, flags), now);
+  }
+
+  /** A request has come to its end. */
+  ended(request: PoolRequest, outcome: string, tokens: Tokens, now: number): void {
+    this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
+    const ended = outcomeOf(request, outcome, tokens, now);
+    this.#ledger.metrics.ended(ended);
+    this.#onEnded(ended);
+  }
+}

@@ -1,0 +1,62 @@
+import { encodeDownstream } from "../../protocol/codec.ts";
+import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
+import { COMMENT_INTERVAL_MS, MAX_COLLECTED_BYTES, PAUSE_ABOVE_BYTES } from "../limits.ts";
+import type { Attempt } from "./attempt.ts";
+import { CLIENT_TOO_SLOW, providerFault, type Failure } from "./failure.ts";
+import type { PoolRequest } from "./request.ts";
+
+/** What a machine writes on its way to the client: copied if it is a stream, else kept until it is whole. */
+
+const COMMENT = Uint8Array.from(": keep-alive\n\n", (character) => character.charCodeAt(0));
+
+/** @returns what ends the request, if the client does not keep up. */
+export function forward(
+  request: PoolRequest,
+  attempt: Attempt,
+  bytes: Uint8Array,
+  now: number,
+): Failure | null {
+  request.streamed = true;
+  request.firstTokenAt ??= now;
+  request.committed = true;
+  request.nextCommentAt = now + COMMENT_INTERVAL_MS;
+  const undelivered = request.answer.write(bytes);
+  if (undelivered > MAX_UNDELIVERED_BYTES) return CLIENT_TOO_SLOW;
+  if (undelivered > PAUSE_ABOVE_BYTES && !attempt.paused) {
+    attempt.paused = true;
+    attempt.connection.socket.send(encodeDownstream({ type: "pause", stream: attempt.stream }));
+  }
+  return null;
+}
+
+/** The client has caught up with what was written to it. */
+export function goOn(attempt: Attempt, now: number): void {
+  if (!attempt.paused) return;
+  attempt.paused = false;
+  // It was silent on our order until now.
+  attempt.since = now;
+  attempt.connection.socket.send(encodeDownstream({ type: "resume", stream: attempt.stream }));
+}
+
+/** @returns what ends the request, if there is no end to its answer. */
+export function collect(request: PoolRequest, bytes: Uint8Array): Failure | null {
+  request.collected.push(bytes);
+  request.collectedBytes += bytes.byteLength;
+  if (request.collectedBytes <= MAX_COLLECTED_BYTES) return null;
+  return providerFault("the machine's answer is larger than 16 MiB");
+}
+
+/** A sign of life for a client that has been waiting for its first token, or for the next. */
+export function comment(request: PoolRequest, now: number): void {
+  request.committed = true;
+  request.nextCommentAt = now + COMMENT_INTERVAL_MS;
+  request.answer.write(COMMENT);
+}
+
+/**
+ * A comment commits status 200, so a request that waits in line gets none: its refusal must still be a 429. Nor does
+ * one whose client is behind: it has bytes to read, and the machine may have stopped in the middle of an event.
+ */
+export function mayComment({ attempt, committed }: PoolRequest): boolean {
+  return attempt === null ? committed : !attempt.paused;
+}

@@ -1,0 +1,127 @@
+import type { Registered } from "../../protocol/downstream.ts";
+import type { ModelId } from "../../protocol/ids.ts";
+import type { Register } from "../../protocol/upstream.ts";
+import { ASK_AGAIN_MS } from "../limits.ts";
+import type { Admission, AdmissionQuestion } from "./admission.ts";
+import type { Assignments } from "./assignments.ts";
+import type { Connection } from "./connection.ts";
+import type { Members } from "./members.ts";
+import { registrationOf } from "./registration.ts";
+
+/**
+ * A machine's way in, from its `register` to the moment it counts: the fleet is asked, since it knows whose machine and which
+ * key this is. While the fleet does not answer, only a machine that this pool knows for its own goes in.
+ */
+
+export interface EntranceHost {
+  askFleet(connection: Connection, question: AdmissionQuestion): void;
+  /** The register counts from here on: what the machine hears, and what follows from its coming. */
+  onEntered(
+    connection: Connection,
+    pools: readonly ModelId[],
+    assignment: Registered["assignment"],
+    now: number,
+  ): void;
+}
+
+export class Entrance {
+  readonly #model: ModelId;
+  readonly #members: Members;
+  readonly #assignments: Assignments;
+  readonly #host: EntranceHost;
+
+  constructor(model: ModelId, members: Members, assignments: Assignments, host: EntranceHost) {
+    this.#model = model;
+    this.#members = members;
+    this.#assignments = assignments;
+    this.#host = host;
+  }
+
+  register(connection: Connection, register: Register, now: number): void {
+    if (connection.registration !== null || connection.admitting !== null) {
+      this.#members.close(connection, "badMessage", now, "register came twice");
+    } else if (register.machine_id !== connection.identity.machineId) {
+      this.#members.close(connection, "badMessage", now, "register names another machine than the dial");
+    } else {
+      this.#ask(connection, register);
+    }
+  }
+
+  /** The fleet's answer. */
+  admitted(connection: Connection, admission: Admission, now: number): void {
+    const { admitting } = connection;
+    if (connection.closed || admitting === null) return;
+    if (!admission.admitted) {
+      this.#members.close(connection, admission.close, now);
+      return;
+    }
+    if (!this.#assignments.stamp(connection.identity.machineId, admission.stamp, now)) {
+      // An order has overtaken this answer: the machine dials again and gets a newer one.
+      this.#members.close(connection, "restart", now);
+      return;
+    }
+    this.#enter(connection, admission.pools, admission.assignment, now);
+  }
+
+  /**
+   * The fleet did not answer. A machine that is assigned here by this pool's own record, with the key it had then,
+   * serves all the same; anybody else waits unroutable, and the fleet is asked again (H19, D11).
+   */
+  fleetSilent(connection: Connection, now: number): void {
+    const { admitting, record } = connection;
+    if (connection.closed || admitting === null) return;
+    const isKnown = record?.mode === "assigned" && record.terms.publicKey === admitting.register.public_key;
+    if (isKnown && connection.registration === null) {
+      const { drainMs, loadMs } = record.terms;
+      const times = { drain_ms: drainMs, load_ms: loadMs };
+      this.#enter(connection, [this.#model], { model_id: this.#model, epoch: record.epoch, ...times }, now);
+    }
+    connection.admitting = { ...admitting, askAgainAt: now + ASK_AGAIN_MS };
+  }
+
+  /** Asks the fleet again where it has not answered. */
+  tick(now: number): void {
+    for (const connection of this.#members.sockets()) {
+      const { admitting } = connection;
+      if (admitting?.askAgainAt != null && now >= admitting.askAgainAt) {
+        this.#ask(connection, admitting.register);
+      }
+    }
+  }
+
+  /** When `tick` has something to do; Infinity if never. */
+  nextTickAt(): number {
+    let at = Infinity;
+    for (const { admitting } of this.#members.sockets()) at = Math.min(at, admitting?.askAgainAt ?? Infinity);
+    return at;
+  }
+
+  #ask(connection: Connection, register: Register): void {
+    const registration = connection.admitting?.registration ?? registrationOf(register, this.#model);
+    connection.admitting = { registration, register, askAgainAt: null };
+    this.#host.askFleet(connection, { identity: connection.identity, register, pool: this.#model });
+  }
+
+  /** The machine's older socket makes way (H11). */
+  #enter(
+    connection: Connection,
+    pools: readonly ModelId[],
+    assignment: Registered["assignment"],
+    now: number,
+  ): void {
+    const { admitting } = connection;
+    if (admitting === null) return;
+    connection.admitting = null;
+    // A machine admitted by its record before has sent heartbeats since: they are newer than its register.
+    const registration = connection.registration ?? admitting.registration;
+    connection.registration = registration;
+    connection.save();
+    const older = this.#members.admit(connection);
+    this.#host.onEntered(connection, pools, assignment, now);
+    const { machineId } = connection.identity;
+    this.#assignments.reloadAfterRegister(machineId, registration.loadedModels, now);
+    this.#assignments.observe(machineId, registration.held, registration.loadedModels, now);
+    // Only now, so that what ran on the older socket without a byte can go to this one.
+    if (older !== undefined) this.#members.close(older, "superseded", now);
+  }
+}

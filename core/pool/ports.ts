@@ -1,0 +1,44 @@
+import type { MachineId } from "../../protocol/ids.ts";
+import type { AdmissionQuestion } from "./admission.ts";
+import type { HeldAssignment } from "./assignments.ts";
+import type { Connection } from "./connection.ts";
+import type { LedgerMemory } from "./ledger.ts";
+import type { RequestOutcome } from "./outcome.ts";
+import type { RecordStore } from "./record.ts";
+import type { RecordReport } from "./report.ts";
+import type { PoolSettings } from "./settings.ts";
+
+/** The world around a pool: what it asks for, tells and has kept. */
+
+/** What a pool tells the fleet unasked. A lost one is made good by the fleet's next look at the records (H13). */
+export type PoolNews =
+  | { readonly kind: "record"; readonly machineId: MachineId; readonly record: RecordReport }
+  /** The machine says that it holds this now. */
+  | { readonly kind: "holds"; readonly machineId: MachineId; readonly held: HeldAssignment }
+  /** More is asked of the pool than the fleet knows. */
+  | { readonly kind: "demand" };
+
+export interface PoolPorts {
+  /** Asks the fleet; the shell brings the answer to `admitted`, or calls `fleetSilent`. */
+  askFleet(connection: Connection, question: AdmissionQuestion): void;
+  tellFleet(news: PoolNews): void;
+  /** Asks the fleet how many machines could serve this model; the answer comes with `configure`, or not at all. */
+  askSupply(): void;
+  /** A request has ended, once for each. */
+  ended(outcome: RequestOutcome): void;
+  readonly records: RecordStore;
+  saveSettings(settings: PoolSettings): void;
+  /** Keeps across restarts which machines are here; those missing afterwards are waited for (H19). */
+  rememberMachine(machineId: MachineId): void;
+  forgetMachine(machineId: MachineId): void;
+  /** From 0 up to, but not including, 1; another each time. */
+  random(): number;
+}
+
+/** What an earlier life of the pool has left. */
+export interface PoolMemory {
+  /** Machines that were connected; those that do not come back with a socket of their own are waited for. */
+  readonly remembered: readonly MachineId[];
+  readonly settings: PoolSettings;
+  readonly ledger: LedgerMemory;
+}

@@ -1,0 +1,104 @@
+import type { AdminClient, PlacementAnswer } from "./admin-client.ts";
+import { ChatLoop, sleep } from "./demo-chats.ts";
+import { describe, watch, watchReleased } from "./demo-switch.ts";
+import { UserError } from "./user-error.ts";
+
+/**
+ * The demo of placement: all machines hold one model, clients turn to the other, and nobody gives an order. What is refused
+ * counts as demand; shadow mode shows the plan that follows from it, and enforce carries it out. Afterwards the flags are
+ * switched off, which gives the machine back without a restart.
+ */
+
+export interface Shift {
+  /** It has both models on its disk and is pinned to the one that clients turn away from. */
+  readonly machineId: string;
+  readonly from: string;
+  /** No machine holds it. */
+  readonly to: string;
+}
+
+const POLL_MS = 50;
+/** A client that is refused comes back after this long: four of them a second are demand enough for a machine. */
+const PAUSE_MS = 250;
+const PLAN_LIMIT_MS = 60_000;
+
+/** As the demo wants them, and as they are by default. */
+const FLAGS = [
+  ["pool_exhausted_429", "on", "off"],
+  ["assignment_gate", "on", "off"],
+  ["tick_seconds", "5", "30"],
+  ["min_dwell_seconds", "0", "300"],
+  ["placement", "shadow", "off"],
+] as const;
+
+/** @throws UserError if the machine is not moved, or an answer came from the wrong model. */
+export async function demoPlacement(
+  admin: AdminClient,
+  baseUrl: string,
+  apiKey: string,
+  { machineId, from, to }: Shift,
+  print: (line: string) => void,
+): Promise<void> {
+  print(`\nDemand moves from ${from} to ${to}, and nobody gives an order:`);
+  for (const [name, value] of FLAGS) await admin.setFlag(name, value);
+  const startedAt = performance.now();
+  const say = (line: string): void => {
+    print(`${((performance.now() - startedAt) / 1000).toFixed(2).padStart(6)} s  ${line}`);
+  };
+  await admin.unpin(machineId);
+  const clients = new ChatLoop(baseUrl, apiKey, to, PAUSE_MS);
+  clients.start();
+  const { what, retryAfterS } = await clients.refused();
+  say(`clients ask for ${to}: ${what}, Retry-After ${retryAfterS} s; each refusal counts as demand`);
+  const planned = await nextMove(admin, machineId, to);
+  say(`shadow      would move ${moveText(planned)}`);
+  for (const line of await reasons(admin, machineId)) print(`            ${line}`);
+  await admin.setFlag("placement", "enforce");
+  const { epoch } = await nextMove(admin, machineId, to);
+  say(`enforce     moves it: order of epoch ${epoch}`);
+  await watch(admin, machineId, to, (machine) => say(describe(machine)));
+  await clients.answered();
+  say(`the first client of ${to} has its answer`);
+  await clients.stop();
+  print(`  meanwhile ${clients.summary()}`);
+  if (clients.hasWrongAnswer()) throw new UserError("An answer came from the wrong model.");
+  for (const [name, , value] of FLAGS.toReversed()) await admin.setFlag(name, value);
+  await watchReleased(admin, machineId);
+  print(`  flags off ${machineId} is nobody's again and serves both models`);
+}
+
+type Move = PlacementAnswer["moves"][number];
+
+/** The machine's move in the next plan that has one. */
+async function nextMove(admin: AdminClient, machineId: string, to: string): Promise<Move> {
+  const since = (await admin.placement()).at ?? 0;
+  for (let waitedMs = 0; waitedMs < PLAN_LIMIT_MS; waitedMs += POLL_MS) {
+    const { history } = await admin.placement();
+    for (const { at, moves } of history) {
+      const move = moves.find((candidate) => candidate.machine_id === machineId && candidate.to === to);
+      if (at > since && move !== undefined) return move;
+    }
+    await sleep(POLL_MS);
+  }
+  throw new UserError(`placement did not think of moving ${machineId} to ${to} in ${PLAN_LIMIT_MS / 1000} s`);
+}
+
+function moveText({ machine_id, from, to, reason, won_rps, lost_rps, gate_rps }: Move): string {
+  const gain = `+${won_rps.toFixed(2)} requests/s there, -${lost_rps.toFixed(2)} here, gate ${gate_rps.toFixed(2)}`;
+  return `${machine_id}: ${from ?? "nothing"} -> ${to}, ${reason}: ${gain}`;
+}
+
+/** What the plan went by, and why it left the others alone. */
+async function reasons(admin: AdminClient, machineId: string): Promise<string[]> {
+  const { models, machines } = await admin.placement();
+  return [
+    ...models.map(
+      ({ model_id, offered, demand_rps, capacity_rps, desired }) =>
+        `${model_id}: asked ${offered ?? 0} times since the last look, demand ${demand_rps.toFixed(2)} requests/s, ` +
+        `capacity ${capacity_rps.toFixed(2)}, machines wanted ${desired}`,
+    ),
+    ...machines
+      .filter((machine) => machine.machine_id !== machineId)
+      .map(({ machine_id, reason }) => `${machine_id} stays: ${reason}`),
+  ];
+}
