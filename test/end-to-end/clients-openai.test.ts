@@ -152,6 +152,6 @@ describe("the official client's chats", () => {
       .catch((error: unknown) => error);
     if (!(refused instanceof RateLimitError)) throw new Error(`not refused: ${String(refused)}`);
     expect(refused).toMatchObject({ code: "model_shed", type: "rate_limit_exceeded" });
-    expect(refused.headers.get("retry-after")).toBe("60");
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(40);
   });
 });

@@ -42,7 +42,8 @@ export function watchFetch(onRefused: () => Promise<unknown> = () => Promise.res
     async fetch(input, init) {
       const sentAt = performance.now();
       const response = await fetch(input, init);
-      const retryAfterMs = Number(response.headers.get("retry-after")) * 1000;
+      // The exact one of the two, which SDKs read first.
+      const retryAfterMs = Number(response.headers.get("retry-after-ms"));
       attempts.push({ sentAt, status: response.status, retryAfterMs });
       if (response.status === 429) await onRefused();
       return response;
