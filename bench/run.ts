@@ -12,6 +12,7 @@ import { BLAST_ROW, CHAT_ROW, compare, PACED_ROW } from "./rows/compare.ts";
 import { firstByte } from "./rows/first-byte.ts";
 import { idle } from "./rows/idle.ts";
 import { messages } from "./rows/messages.ts";
+import { overload } from "./rows/overload.ts";
 import { plan } from "./rows/plan.ts";
 import { refusals } from "./rows/refusals.ts";
 import { writes } from "./rows/writes.ts";
@@ -40,10 +41,11 @@ const ROWS: Readonly<Record<string, RowSpec>> = {
   plan,
   messages,
   refusals,
+  overload,
   writes,
   idle,
 };
-const ALONE = new Set(["plan", "messages", "refusals", "writes", "idle"]);
+const ALONE = new Set(["plan", "messages", "refusals", "overload", "writes", "idle"]);
 
 const quick = process.argv.includes("--quick");
 const only = optionValue("--only");
