@@ -9,6 +9,7 @@ import { reportOf } from "./report.ts";
 import type { Row, RowSpec } from "./row.ts";
 import { capacity } from "./rows/capacity.ts";
 import { BLAST_ROW, CHAT_ROW, compare, PACED_ROW } from "./rows/compare.ts";
+import { faults } from "./rows/faults.ts";
 import { firstByte } from "./rows/first-byte.ts";
 import { idle } from "./rows/idle.ts";
 import { messages } from "./rows/messages.ts";
@@ -42,10 +43,11 @@ const ROWS: Readonly<Record<string, RowSpec>> = {
   messages,
   refusals,
   overload,
+  faults,
   writes,
   idle,
 };
-const ALONE = new Set(["plan", "messages", "refusals", "overload", "writes", "idle"]);
+const ALONE = new Set(["plan", "messages", "refusals", "overload", "faults", "writes", "idle"]);
 
 const quick = process.argv.includes("--quick");
 const only = optionValue("--only");

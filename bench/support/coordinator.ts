@@ -121,16 +121,14 @@ export class Coordinator {
     return sum;
   }
 
-  /**
-   * A machine vanishes without a word.
-   * @returns what it was answering.
-   */
-  kill(index: number): readonly Job[] {
-    const provider = this.#providers[index];
-    if (provider === undefined) throw new Error(`there is no machine ${index}`);
-    const { jobs } = provider;
-    provider.close();
-    return jobs;
+  /** What a machine is answering now. */
+  jobsOf(index: number): readonly Job[] {
+    return this.#providers[index]?.jobs ?? [];
+  }
+
+  /** A machine vanishes without a word. */
+  kill(index: number): void {
+    this.#providers[index]?.close();
   }
 
   /** The machine dials again. */
