@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { AdminClient } from "../../scripts/admin-client.ts";
 import { bundleWorker } from "../../scripts/bundle.ts";
@@ -109,6 +110,14 @@ export class Coordinator {
   /** For how long a machine has had a free slot without a break, in milliseconds; 0 if all are full. */
   longestFreeMs(): number {
     return Math.max(0, ...this.#providers.map((provider) => provider.freeForMs()));
+  }
+
+  /** Whether a machine has had a free slot for as long, and has it for as long again: the pool gives it to nobody. */
+  async hasIdleSlot(ms: number): Promise<boolean> {
+    const free = this.#providers.filter((provider) => provider.freeForMs() > ms);
+    if (free.length === 0) return false;
+    await sleep(ms);
+    return free.some((provider) => provider.freeForMs() > 2 * ms);
   }
 
   /** Requests that the machines have answered to the end, and how long they took in all. */
