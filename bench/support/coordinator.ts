@@ -1,13 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { AdminClient } from "../../scripts/admin-client.ts";
 import { bundleWorker } from "../../scripts/bundle.ts";
 import { ROOT } from "../../scripts/root.ts";
 import type { Target } from "./chat.ts";
 import { POOL_WAKES, writeConfig } from "./coordinator-config.ts";
-import { MockProvider } from "./mock-provider.ts";
+import { MockProvider, type Job } from "./mock-provider.ts";
 import { freePort, startServer, temporaryFolder } from "./processes.ts";
 import { ALL_WORKS, workName } from "./work.ts";
 
@@ -98,21 +99,61 @@ export class Coordinator {
   async growTo(count: number): Promise<void> {
     const until = Date.now() + DIAL_LIMIT_MS;
     while (this.#providers.length < count && Date.now() < until) {
-      const batch = Array.from(
-        { length: Math.min(DIALS_AT_ONCE, count - this.#providers.length) },
-        (_, i) => {
-          const machineId = `mac-${this.#providers.length + i}`;
-          return new MockProvider(this.target.url, this.providerToken, MODEL, machineId, SLOTS_PER_MACHINE);
-        },
+      const batch = Array.from({ length: Math.min(DIALS_AT_ONCE, count - this.#providers.length) }, (_, i) =>
+        this.#dial(this.#providers.length + i),
       );
       this.#providers.push(...batch);
       await Promise.all(batch.map((provider) => provider.registered));
     }
   }
 
+  /** For how long a machine has had a free slot without a break, in milliseconds; 0 if all are full. */
+  longestFreeMs(): number {
+    return Math.max(0, ...this.#providers.map((provider) => provider.freeForMs()));
+  }
+
+  /** Whether a machine has had a free slot for as long, and has it for as long again: the pool gives it to nobody. */
+  async hasIdleSlot(ms: number): Promise<boolean> {
+    const free = this.#providers.filter((provider) => provider.freeForMs() > ms);
+    if (free.length === 0) return false;
+    await sleep(ms);
+    return free.some((provider) => provider.freeForMs() > 2 * ms);
+  }
+
+  /** Requests that the machines have answered to the end, and how long they took in all. */
+  served(): { readonly requests: number; readonly totalMs: number } {
+    const sum = { requests: 0, totalMs: 0 };
+    for (const { served } of this.#providers) {
+      sum.requests += served.requests;
+      sum.totalMs += served.totalMs;
+    }
+    return sum;
+  }
+
+  /** What a machine is answering now. */
+  jobsOf(index: number): readonly Job[] {
+    return this.#providers[index]?.jobs ?? [];
+  }
+
+  /** A machine vanishes without a word. */
+  kill(index: number): void {
+    this.#providers[index]?.close();
+  }
+
+  /** The machine dials again. */
+  async revive(index: number): Promise<void> {
+    const provider = this.#dial(index);
+    this.#providers[index] = provider;
+    await provider.registered;
+  }
+
   /** Lets all machines go. */
   dismissMachines(): void {
     for (const provider of this.#providers.splice(0)) provider.close();
+  }
+
+  #dial(index: number): MockProvider {
+    return new MockProvider(this.target.url, this.providerToken, MODEL, `mac-${index}`, SLOTS_PER_MACHINE);
   }
 
   /** Requests that have ended so, as the pool has counted them. */
