@@ -72,9 +72,14 @@ export interface Scene {
   readonly tokenId: string;
 }
 
+/** Models of the present test, and of those before it whose pools may still be awake. */
+const made: string[] = [];
+const past: string[] = [];
+
 /** A fresh model in the catalog, an API key and a provider token. */
 export async function scene(fields: object = {}): Promise<Scene> {
   const model = unique("model");
+  made.push(model);
   await addToCatalog(catalogEntry(model, fields));
   const { key, id: keyId } = await newKey("acme");
   const { token, id: tokenId } = await newToken("acme");
@@ -145,6 +150,8 @@ export async function until(isTrue: () => boolean | Promise<boolean>): Promise<v
 export async function stopClock({ fleetTicks = false } = {}): Promise<void> {
   isFleetStill = !fleetTicks;
   await stillFleet();
+  // A real timer of another pool would set a stopped one, which then fires inside the object under test.
+  for (const model of past.splice(0)) await resetObject(testEnv.MODEL_POOL.getByName(model));
   vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
 }
 
@@ -167,6 +174,7 @@ export async function advanceClock(
 }
 
 afterEach(() => {
+  past.push(...made.splice(0));
   vi.useRealTimers();
 });
 
