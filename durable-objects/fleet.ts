@@ -303,7 +303,11 @@ export class Fleet extends DurableObject<Env> {
       }
       this.#then((at) => this.#core.tick(at));
       await this.#settled();
-      this.#then((at) => this.#core.place(at));
+      this.#then((at) => {
+        this.#core.place(at);
+        // Nothing has failed, so the next look need not come before it is due.
+        this.#alarmAt = null;
+      });
     } else {
       this.#then((at) => this.#core.retry(at));
     }

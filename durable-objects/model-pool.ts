@@ -229,7 +229,8 @@ export class ModelPool extends DurableObject<Env> {
     try {
       await fleetStub(this.env).told(this.#pool.model, news);
     } catch (error) {
-      // The fleet reads the records and the demand at its next tick.
+      // The fleet reads the records at its next tick, but a pool without machines only if it is in demand.
+      if (news.kind === "demand") this.#pool.watch.unheard();
       logWarning("fleet_unreachable", { pool: this.#pool.model, news: news.kind, error: String(error) });
     }
   }

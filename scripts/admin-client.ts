@@ -69,7 +69,6 @@ const placementSchema = z.object({
   ),
   moves: z.array(moveSchema),
   machines: z.array(z.object({ machine_id: z.string(), reason: z.string() })),
-  history: z.array(z.object({ at: z.number(), moves: z.array(moveSchema) })),
 });
 export type PlacementAnswer = z.infer<typeof placementSchema>;
 

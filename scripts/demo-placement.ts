@@ -50,11 +50,11 @@ export async function demoPlacement(
   clients.start();
   const { what, retryAfterS } = await clients.refused();
   say(`clients ask for ${to}: ${what}, Retry-After ${retryAfterS} s; each refusal counts as demand`);
-  const planned = await nextMove(admin, machineId, to);
+  const planned = await plannedMove(admin, machineId, to, false);
   say(`shadow      would move ${moveText(planned)}`);
   for (const line of await reasons(admin, machineId)) print(`            ${line}`);
   await admin.setFlag("placement", "enforce");
-  const { epoch } = await nextMove(admin, machineId, to);
+  const { epoch } = await plannedMove(admin, machineId, to, true);
   say(`enforce     moves it: order of epoch ${epoch}`);
   await watch(admin, machineId, to, (machine) => say(describe(machine)));
   await clients.answered();
@@ -69,15 +69,17 @@ export async function demoPlacement(
 
 type Move = PlacementAnswer["moves"][number];
 
-/** The machine's move in the next plan that has one. */
-async function nextMove(admin: AdminClient, machineId: string, to: string): Promise<Move> {
-  const since = (await admin.placement()).at ?? 0;
+/** The machine's move in the newest plan that has one: one that is only shown, or one that was ordered. */
+async function plannedMove(
+  admin: AdminClient,
+  machineId: string,
+  to: string,
+  isOrdered: boolean,
+): Promise<Move> {
   for (let waitedMs = 0; waitedMs < PLAN_LIMIT_MS; waitedMs += POLL_MS) {
-    const { history } = await admin.placement();
-    for (const { at, moves } of history) {
-      const move = moves.find((candidate) => candidate.machine_id === machineId && candidate.to === to);
-      if (at > since && move !== undefined) return move;
-    }
+    const { moves } = await admin.placement();
+    const move = moves.find((candidate) => candidate.machine_id === machineId && candidate.to === to);
+    if (move !== undefined && (move.epoch !== null) === isOrdered) return move;
     await sleep(POLL_MS);
   }
   throw new UserError(`placement did not think of moving ${machineId} to ${to} in ${PLAN_LIMIT_MS / 1000} s`);

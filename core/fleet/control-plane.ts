@@ -96,7 +96,7 @@ export class ControlPlane {
       },
     });
     this.#reconciler = new Reconciler(this.handover, this.memberships, ports);
-    this.#survey = new Survey(ports.plans.schedule());
+    this.#survey = new Survey(ports.plans.schedule(), ports.plans.poolsInDemand().length > 0);
     this.placement = new Placement(ports.plans, {
       assign: (machineId, model, reason, now) =>
         this.assign(machineIdSchema.parse(machineId), model, reason, false, now).epoch,
@@ -265,6 +265,7 @@ export class ControlPlane {
     this.retry(now);
     this.configurePools(now);
     const pools = new Set<string>([...this.pools(), ...this.placement.poolsInDemand()]);
+    this.placement.begin();
     this.#survey.begin(pools, now);
     for (const pool of pools) this.#ports.callPool(pool, this.readCall(pool, now));
     this.#announcePools();
@@ -325,7 +326,7 @@ export class ControlPlane {
       kind: "read",
       slotsPerMachine: this.slotsOf(pool),
       settings: this.settingsFor(pool, now),
-      watch: this.placement.watchOf(pool, this.#survey.schedule.isLooking, this.#tickMs),
+      watch: this.placement.watchOf(pool, this.#survey.schedule.willLook, this.#tickMs),
     };
   }
 

@@ -50,6 +50,10 @@ export class Placement {
   #memory: PlacementMemory;
   /** Pools that have said that they are in demand, so that they are read although no machine is in them. */
   readonly #inDemand: Set<string>;
+  /** Those of them that have said so since the present tick began: its reports may be older than their demand. */
+  readonly #justTold = new Set<string>();
+  /** Pools that count on being read within a regular tick, and so say nothing of a first request. */
+  readonly #countingOnUs = new Set<string>();
 
   constructor(store: PlacementStore, ports: PlacementPorts) {
     this.#store = store;
@@ -69,9 +73,15 @@ export class Placement {
 
   /** A pool tells that it is in demand. */
   noteDemand(pool: string): void {
+    this.#justTold.add(pool);
     if (this.#inDemand.has(pool)) return;
     this.#inDemand.add(pool);
     this.#store.addPoolInDemand(pool);
+  }
+
+  /** A tick is about to read the pools. */
+  begin(): void {
+    this.#justTold.clear();
   }
 
   /** Pools to be read although they may have no machine. */
@@ -79,13 +89,15 @@ export class Placement {
     const live = Object.entries(this.#memory.state.estimates)
       .filter(([, estimate]) => planningRate(estimate) > 0)
       .map(([model]) => model);
-    return new Set([...this.#inDemand, ...live]);
+    return new Set([...this.#inDemand, ...this.#countingOnUs, ...live]);
   }
 
   /** What a pool is told when it is read. */
   watchOf(pool: string, isLooking: boolean, tickMs: number): Watch {
     const [, estimate] = Object.entries(this.#memory.state.estimates).find(([model]) => model === pool) ?? [];
     const rate = estimate === undefined ? 0 : planningRate(estimate);
+    if (isLooking && rate > 0) this.#countingOnUs.add(pool);
+    else this.#countingOnUs.delete(pool);
     if (estimate === undefined || rate === 0) return { isLooking: false, surprisingArrivals: null };
     return { isLooking, surprisingArrivals: surprisingArrivals(rate, estimate.dispersion, tickMs) };
   }
@@ -124,9 +136,18 @@ export class Placement {
       last,
     };
     this.#store.savePlacement(this.#memory);
+    this.#forgetDemandRead();
+    // What is only shown moves nobody, so it is no reason to look again soon.
+    return input.demand.some(({ offered }) => offered > 0) || moves.some(({ epoch }) => epoch !== null);
+  }
+
+  #forgetDemandRead(): void {
     if (this.#inDemand.size > 0) this.#store.clearPoolsInDemand();
     this.#inDemand.clear();
-    return input.demand.some(({ offered }) => offered > 0) || moves.length > 0;
+    for (const pool of this.#justTold) {
+      this.#inDemand.add(pool);
+      this.#store.addPoolInDemand(pool);
+    }
   }
 
   /** What would be planned now, with these changes. Changes nothing. */
@@ -200,7 +221,10 @@ export class Placement {
   #record(mode: PlacementMode, what: Omit<PlanRecord, "at" | "mode">, now: number): PlanRecord {
     const record = { at: now, mode, ...what };
     const [newest] = this.#store.plans(1);
-    const isNews = record.moves.length > 0 || newest?.mode !== mode || newest.halted !== record.halted;
+    const isNews =
+      record.moves.some(({ epoch }) => epoch !== null) ||
+      newest === undefined ||
+      changeOf(newest) !== changeOf(record);
     if (mode !== "off" && isNews) this.#store.addPlan(record);
     return record;
   }
@@ -209,6 +233,11 @@ export class Placement {
 /** Without the gate nothing can be ordered, so the plan is only shown (H17). */
 function modeOf({ placement, assignment_gate }: Flags): PlacementMode {
   return placement === "enforce" && assignment_gate === "off" ? "shadow" : placement;
+}
+
+/** What tells a plan that was not carried out from the one before it: shadow shows the same again at every tick. */
+function changeOf({ mode, halted, moves }: Pick<PlanRecord, "mode" | "halted" | "moves">): string {
+  return [mode, halted, ...moves.map(({ machineId, to }) => `${machineId} ${to}`)].join();
 }
 
 const SURPRISE = { sigmas: 5, atLeast: 5, maxDispersion: 3 } as const;

@@ -23,8 +23,11 @@ export class Survey {
   #round: ReadonlySet<string> = new Set();
   #roundAt = -Infinity;
 
-  constructor(schedule: ScheduleMemory | null) {
-    this.schedule = new TickSchedule(schedule);
+  /** @param hasNews an earlier life was told something that it did not live to look at. */
+  constructor(schedule: ScheduleMemory | null, hasNews: boolean) {
+    this.schedule = new TickSchedule(
+      schedule !== null && hasNews ? { ...schedule, quietTicks: 0 } : schedule,
+    );
   }
 
   begin(pools: ReadonlySet<string>, now: number): void {

@@ -42,6 +42,11 @@ export class TickSchedule {
     return this.#quietTicks < QUIET_TICKS;
   }
 
+  /** Whether the one after it does too, whatever is found. */
+  get willLook(): boolean {
+    return this.#quietTicks + 1 < QUIET_TICKS;
+  }
+
   ticked(now: number): void {
     this.#lastAt = now;
     this.#countedFrom = now;

@@ -26,6 +26,11 @@ export class DemandWatch {
     this.#hasTold = false;
   }
 
+  /** The fleet has not heard: the next request tells it. */
+  unheard(): void {
+    this.#hasTold = false;
+  }
+
   /** @returns whether the fleet must be told now. */
   arrived(requests = 1): boolean {
     this.#arrivals += requests;

@@ -2,6 +2,7 @@ import { parseCatalog } from "../../../../core/catalog.ts";
 import type { FlagName } from "../../../../core/flags.ts";
 import { ControlPlane } from "../../../../core/fleet/control-plane.ts";
 import type { PoolCall, PoolReply } from "../../../../core/pool/calls.ts";
+import type { Watch } from "../../../../core/pool/demand-watch.ts";
 import type { DemandTotals } from "../../../../core/pool/demand.ts";
 import type { RecordMode } from "../../../../core/pool/record.ts";
 import { epochSchema, machineIdSchema, modelIdSchema, type ModelId } from "../../../../protocol/ids.ts";
@@ -26,6 +27,8 @@ export class PlacementScene {
   /** Pools that do not answer. */
   readonly silent = new Set<string>();
   readonly read: string[] = [];
+  /** What each pool was told with its last reading. */
+  readonly watches = new Map<string, Watch>();
   /** Orders that went out, such as `mac-1 b`. */
   readonly orders: string[] = [];
   readonly #records = new Map<string, Map<string, Row>>();
@@ -57,10 +60,10 @@ export class PlacementScene {
   }
 
   /** A machine with both models on its disk and this one in memory. */
-  join(machineId: string, loaded: ModelId, fields: object = {}): void {
+  join(machineId: string, loaded: ModelId, fields: object = {}, pools: readonly ModelId[] = [A, B]): void {
     const id = machineIdSchema.parse(machineId);
     this.#loaded.set(machineId, loaded);
-    for (const pool of [A, B]) {
+    for (const pool of pools) {
       this.core.dial({ machineId: id, owner: "o", tokenId: "t" }, pool, this.now);
       const identity = { machineId: id, owner: "o", tokenId: "t", acceptedAt: this.now };
       const register = {
@@ -98,12 +101,16 @@ export class PlacementScene {
     this.core.told(pool, { kind: "demand" }, this.now);
   }
 
-  /** One tick later, with everything that follows from it. */
-  tick(seconds = 30): void {
+  /**
+   * One tick later, with everything that follows from it.
+   * @param meanwhile what happens between the reports and the plan.
+   */
+  tick(seconds = 30, meanwhile: () => void = () => {}): void {
     this.now += seconds * 1000;
     this.read.length = 0;
     this.core.tick(this.now);
     this.#run();
+    meanwhile();
     this.core.place(this.now);
     this.#run();
   }
@@ -135,7 +142,10 @@ export class PlacementScene {
   #run(): void {
     for (let next = this.#calls.shift(); next !== undefined; next = this.#calls.shift()) {
       const { pool, call } = next;
-      if (call.kind === "read") this.read.push(pool);
+      if (call.kind === "read") {
+        this.read.push(pool);
+        this.watches.set(pool, call.watch);
+      }
       if (!this.silent.has(pool)) this.core.replied(pool, call, this.#perform(pool, call), this.now);
     }
   }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { placementReport, simulationSchema } from "../../../../core/fleet/placement-report.ts";
+import { Survey } from "../../../../core/fleet/survey.ts";
 import { TickSchedule } from "../../../../core/fleet/tick-schedule.ts";
 import { machineIdSchema } from "../../../../protocol/ids.ts";
 import { A, B, PlacementScene } from "./placement-scene.ts";
@@ -10,6 +11,14 @@ function twoOnA(flags: ConstructorParameters<typeof PlacementScene>[0] = {}): Pl
   const scene = new PlacementScene({ min_dwell_seconds: "0", ...flags });
   scene.join("mac-1", A);
   scene.join("mac-2", A);
+  scene.tick();
+  return scene;
+}
+
+/** A machine that has both models on its disk and is connected to the pool of `a` alone. */
+function oneOnlyInA(flags: ConstructorParameters<typeof PlacementScene>[0] = {}): PlacementScene {
+  const scene = new PlacementScene({ min_dwell_seconds: "0", ...flags });
+  scene.join("mac-1", A, {}, [A]);
   scene.tick();
   return scene;
 }
@@ -58,6 +67,17 @@ describe("placement on the live fleet", () => {
     expect(scene.core.placement.history(9)[0]?.moves).toHaveLength(2);
     expect(scene.orders).toEqual([]);
     expect(scene.held()).toEqual({});
+  });
+
+  it("[C15] records a plan in shadow once, however often it is made again", () => {
+    const scene = twoOnA({ placement: "shadow" });
+    for (let at = 0; at < 5; at++) scene.tick();
+    const before = scene.plans.plans(99).length;
+    for (let at = 0; at < 5; at++) {
+      scene.ask(B, 20);
+      scene.tick();
+    }
+    expect(scene.plans.plans(99).length).toBe(before + 1);
   });
 
   it("[H17] acts as shadow while the assignment gate is off", () => {
@@ -212,6 +232,53 @@ describe("placement on the live fleet", () => {
     const before = demandOf();
     expect(scene.plans.placement()?.last?.models[0]?.demand).toBe(before);
     expect(scene.plans.placement()?.state.estimates[A]?.fast).toBe(1);
+  });
+});
+
+describe("[F8] demand that is told at a bad moment", () => {
+  it("between a tick's reports and its plan is read at the next tick", () => {
+    const scene = oneOnlyInA();
+    scene.ask(A, 3, 3);
+    scene.tick(30, () => scene.ask(B, 2));
+    expect(scene.core.placement.last?.moves.map(({ to }) => to)).not.toContain("b");
+    expect(scene.plans.poolsInDemand()).toEqual(["b"]);
+    scene.tick(5);
+    expect(scene.read).toContain("b");
+    expect(scene.core.placement.last?.demand).toContainEqual(
+      expect.objectContaining({ modelId: "b", offered: 2 }),
+    );
+    expect(scene.plans.poolsInDemand()).toEqual([]);
+  });
+
+  it("before a crash of the fleet makes its next look a regular one", () => {
+    const scene = oneOnlyInA();
+    for (const seconds of [300, 30, 30]) scene.tick(seconds);
+    expect(scene.core.tickDueAt(scene.now)).toBe(scene.now + 240_000);
+    scene.now += 60_000;
+    scene.ask(B, 1);
+    const { schedule } = new Survey(scene.plans.schedule(), scene.plans.poolsInDemand().length > 0);
+    expect(schedule.dueAt(scene.now, 30_000)).toBeLessThan(scene.now);
+  });
+
+  it("is not left to a look that does not come, by a pool whose demand has died down", () => {
+    const scene = oneOnlyInA({ placement: "shadow" });
+    scene.ask(B, 2);
+    scene.tick();
+    for (let at = 0; at < 1000; at++) {
+      scene.ask(A, 1, 1);
+      scene.tick();
+      if (!scene.read.includes("b")) break;
+    }
+    expect(scene.read).toEqual(["a"]);
+    expect(scene.watches.get("b")).toEqual({ isLooking: false, surprisingArrivals: null });
+  });
+
+  it("is not left to a look that may be far away", () => {
+    const scene = oneOnlyInA({ placement: "shadow" });
+    scene.ask(A, 1, 1);
+    scene.tick(300);
+    while (scene.core.tickDueAt(scene.now) === scene.now + 30_000) scene.tick();
+    expect(scene.watches.get("a")).toMatchObject({ isLooking: false });
   });
 });
 
