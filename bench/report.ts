@@ -63,5 +63,5 @@ const METHOD = `## How it is measured
 - Hibernation is seen by the pool's constructor running again, which prints a line in the bench's configuration only.
 - Messages are counted on the socket of the provider's own agent with its echo engine. The target is about four streams that share
   frames, so they are counted from the first token of the last stream to the end of the first one; the other figure is of the whole run.
-- SQLite transactions are counted in the write-ahead logs themselves; bytes written to files are the kernel's count for the server.
+- SQLite transactions are counted in the write-ahead logs themselves.
 `;

@@ -29,8 +29,9 @@ export class Coordinator {
   readonly target: Target;
   readonly admin: AdminClient;
   readonly providerToken: string;
-  /** Where the pool keeps its databases. */
+  /** Where the pool and the fleet keep their databases. */
   readonly poolStorage: string;
+  readonly fleetStorage: string;
   readonly #lives: { count: number };
   readonly #providers: MockProvider[] = [];
   readonly #stop: () => Promise<void>;
@@ -39,14 +40,15 @@ export class Coordinator {
     target: Target,
     admin: AdminClient,
     providerToken: string,
-    poolStorage: string,
+    storage: string,
     lives: { count: number },
     stop: () => Promise<void>,
   ) {
     this.target = target;
     this.admin = admin;
     this.providerToken = providerToken;
-    this.poolStorage = poolStorage;
+    this.poolStorage = join(storage, "ModelPool");
+    this.fleetStorage = join(storage, "Fleet");
     this.#lives = lives;
     this.#stop = stop;
   }
@@ -82,7 +84,7 @@ export class Coordinator {
     const headers = { authorization: `Bearer ${await admin.createKey("bench", "bench")}` };
     const token = await admin.createProviderToken("bench", "bench");
     const target = { name: "Poolkeeper", url, pid, headers };
-    return new Coordinator(target, admin, token, join(storage, "ModelPool"), lives, stop);
+    return new Coordinator(target, admin, token, storage, lives, stop);
   }
 
   /** How often the pool has been woken, its first start included. */
