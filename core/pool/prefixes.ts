@@ -11,7 +11,8 @@ import { PREFIX_LENGTHS } from "../prefix.ts";
 const WEIGHT = 0.2;
 
 export class Prefixes {
-  readonly #read = new Set<number>();
+  /** Made with the first answer: a pool that wakes has thousands of machines, and most of them have read nothing. */
+  #read: Set<number> | null = null;
   #hitShare = 1;
 
   /** Tokens at the beginning of a prompt that the machine should not have to read again. */
@@ -29,29 +30,31 @@ export class Prefixes {
       this.#hitShare += WEIGHT * (Math.min(1, cachedTokens / matched) - this.#hitShare);
     }
     // The shortest last, so that of one prompt the longest is forgotten first.
+    const read = (this.#read ??= new Set());
     for (const hash of prefix.toReversed()) {
-      this.#read.delete(hash);
-      this.#read.add(hash);
+      read.delete(hash);
+      read.add(hash);
     }
-    for (const oldest of this.#read) {
-      if (this.#read.size <= PREFIXES_PER_MACHINE) break;
-      this.#read.delete(oldest);
+    for (const oldest of read) {
+      if (read.size <= PREFIXES_PER_MACHINE) break;
+      read.delete(oldest);
     }
   }
 
   /** Its memory is empty again. */
   clear(): void {
-    this.#read.clear();
+    this.#read = null;
   }
 
   #matchedTokens(prefix: readonly number[]): number {
+    const read = this.#read;
     const [first] = prefix;
-    if (first === undefined || !this.#read.has(first)) return 0;
+    if (read === null || first === undefined || !read.has(first)) return 0;
     let known = 1;
     let beyond = prefix.length;
     while (known < beyond) {
       const middle = (known + beyond + 1) >> 1;
-      if (this.#read.has(prefix[middle - 1] ?? 0)) known = middle;
+      if (read.has(prefix[middle - 1] ?? 0)) known = middle;
       else beyond = middle - 1;
     }
     return (PREFIX_LENGTHS[known - 1] ?? 0) / BYTES_PER_TOKEN;
