@@ -125,6 +125,9 @@ export const SWITCH_HISTORY = 1_000;
 export const QUIET_TICKS = 3;
 export const IDLE_TICK_MS = 240_000;
 
+/** A pool tells the fleet of new demand this long after the first request of it. */
+export const DEMAND_NEWS_DELAY_MS = 500;
+
 /** News that cannot wait are collected this long, and two looks at the fleet are at least this far apart. */
 export const EARLY_TICK_DELAY_MS = 1_000;
 export const EARLY_TICK_GAP_MS = 5_000;

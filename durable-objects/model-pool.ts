@@ -2,7 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 
 import { encodeError } from "../core/api-error.ts";
 import type { RefusalCount } from "../core/edge-verdicts.ts";
-import { TICK_INTERVAL_MS, USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
+import { DEMAND_NEWS_DELAY_MS, TICK_INTERVAL_MS, USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
@@ -227,6 +227,8 @@ export class ModelPool extends DurableObject<Env> {
 
   async #tellFleet(news: PoolNews): Promise<void> {
     try {
+      // The request that brings the news goes first: a fleet that sleeps has to read its whole directory to hear them.
+      if (news.kind === "demand") await scheduler.wait(DEMAND_NEWS_DELAY_MS);
       await fleetStub(this.env).told(this.#pool.model, news);
     } catch (error) {
       // The fleet reads the records at its next tick, but a pool without machines only if it is in demand.
