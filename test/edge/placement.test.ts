@@ -77,8 +77,11 @@ const orderedTo = ({ machines }: Two, model: string): FakeProvider[] =>
     texts.some((text) => text.includes('"assign_model"') && text.includes(`"model_id":"${model}"`)),
   );
 
+/** A request that is refused, and the fleet has heard of it. */
 async function refused({ b }: Two): Promise<void> {
   expect((await errorOf(await chat(b))).code).toBe("pool_exhausted");
+  const heard = "SELECT 1 FROM pools_in_demand WHERE pool = ?";
+  await until(async () => (await rowsOf(fleet(), heard, b.model)).length === 1);
 }
 
 describe("placement", () => {
