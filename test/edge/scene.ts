@@ -143,16 +143,30 @@ export async function resetObject(
 
 /** Waits for something to become true; the test's own time limit bounds it. */
 export async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isTrue())) await scheduler.wait(2);
+  while (!(await isTrue())) await waitReally(2);
 }
 
-/** Until the end of the test, time passes only when the test says so. */
-export async function stopClock({ fleetTicks = false } = {}): Promise<void> {
+const waitReally = scheduler.wait.bind(scheduler);
+/** Undone at the end of the test; null unless the platform's own waits stand still, too. */
+let heldWaits: { mockRestore(): void } | null = null;
+
+/**
+ * Until the end of the test, time passes only when the test says so.
+ * @param waits also for those who wait by the scheduler, such as the Worker before it tells pools what it has refused.
+ */
+export async function stopClock({ fleetTicks = false, waits = false } = {}): Promise<void> {
   isFleetStill = !fleetTicks;
   await stillFleet();
   // A real timer of another pool would set a stopped one, which then fires inside the object under test.
   for (const model of past.splice(0)) await resetObject(testEnv.MODEL_POOL.getByName(model));
   vi.useFakeTimers({ toFake: ["Date", "setTimeout", "clearTimeout"] });
+  if (waits) heldWaits = vi.spyOn(scheduler, "wait").mockImplementation(waitByClock);
+}
+
+/** Each caller looks at the clock by itself, since none may be woken from the event of another. */
+async function waitByClock(ms: number): Promise<void> {
+  const at = Date.now() + ms;
+  while (Date.now() < at) await waitReally(2);
 }
 
 let isFleetStill = false;
@@ -176,6 +190,8 @@ export async function advanceClock(
 afterEach(() => {
   past.push(...made.splice(0));
   vi.useRealTimers();
+  heldWaits?.mockRestore();
+  heldWaits = null;
 });
 
 /** The next piece of a stream. */
