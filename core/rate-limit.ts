@@ -4,7 +4,8 @@
  * that starts afresh every minute would let twice as much through around its start.
  *
  * Tokens are only known when a request has ended. So it reserves what it may use when it is let in, and settles with
- * what it did use: what was too much goes back to the moment it was taken.
+ * what it did use: what was too much goes back to the moment it was taken. Only what this window holds goes back, and
+ * only once: a reset has forgotten what was held before, and may not turn it into a gift.
  */
 
 /** Null is no limit. */
@@ -22,6 +23,10 @@ export interface RateQuestion {
 
 /** Tokens held for a request until it has ended. */
 export interface Reservation {
+  /** Name of the window that holds them. */
+  readonly window: string;
+  /** Its number there. */
+  readonly number: number;
   readonly at: number;
   readonly tokens: number;
 }
@@ -52,32 +57,65 @@ export type RateVerdict =
 export const DEFAULT_ANSWER_TOKENS = 1024;
 
 export class RateWindow {
+  readonly #name: string;
   readonly #requests = new MinuteSum();
   readonly #tokens = new MinuteSum();
+  /** Reservations of the last minute that are not settled yet, by number, and when they were made. */
+  readonly #open = new Map<number, number>();
+  #lastNumber = 0;
+  #latest = 0;
+
+  /** @param name another for each, free of spaces and commas. */
+  constructor(name: string) {
+    this.#name = name;
+  }
 
   /** A refused request uses nothing up. */
   admit(limits: RateLimits, question: RateQuestion, now: number): RateVerdict {
-    this.#requests.advance(now);
-    this.#tokens.advance(now);
+    const at = this.#advance(now);
     const requestWaitMs = this.#requests.waitMs(1, limits.requestsPerMinute);
     if (requestWaitMs > 0) return this.#refusal(limits, "requests", requestWaitMs);
     const { needed, reserved } = this.#tokensFor(limits.tokensPerMinute, question);
     const tokenWaitMs = this.#tokens.waitMs(needed, limits.tokensPerMinute);
     if (tokenWaitMs > 0) return this.#refusal(limits, "tokens", tokenWaitMs);
-    this.#requests.add(1, now);
-    this.#tokens.add(reserved, now);
-    return { admitted: true, reservation: { at: now, tokens: reserved }, standings: this.#standings(limits) };
+    this.#requests.add(1, at);
+    return { admitted: true, reservation: this.#reserve(reserved, at), standings: this.#standings(limits) };
   }
 
-  /** The request has ended and used this many tokens. Call it once. */
-  settle({ at, tokens }: Reservation, used: number, now: number): void {
-    this.#tokens.advance(now);
-    this.#tokens.correct(used - tokens, at, now);
+  /** The request has ended and used this many tokens. */
+  settle({ window, number, at, tokens }: Reservation, used: number, now: number): void {
+    const latest = this.#advance(now);
+    // Its minute is over: nothing is held any more that could be given back, and what goes beyond it counts now.
+    if (!this.#tokens.reachesBackTo(at)) this.#tokens.add(Math.max(0, used - tokens), latest);
+    // Held by an earlier life, which was reset; here nothing of it has counted so far.
+    else if (window !== this.#name) this.#tokens.add(used, at);
+    // Else it was settled before: a call that breaks may leave two who think that they have to.
+    else if (this.#open.delete(number)) this.#tokens.add(used - tokens, at);
   }
 
   /** From when on nothing is left to remember, in ms since the epoch. */
   emptyAt(): number {
     return Math.max(this.#requests.emptyAt(), this.#tokens.emptyAt());
+  }
+
+  #reserve(tokens: number, at: number): Reservation {
+    const number = ++this.#lastNumber;
+    // Where nothing is held nobody settles.
+    if (tokens > 0) this.#open.set(number, at);
+    this.#tokens.add(tokens, at);
+    return { window: this.#name, number, at, tokens };
+  }
+
+  /** Lets go of what is older than a minute. Time that goes backwards counts as standing still. @returns the time. */
+  #advance(now: number): number {
+    this.#latest = Math.max(this.#latest, now);
+    this.#requests.advance(this.#latest);
+    this.#tokens.advance(this.#latest);
+    for (const [number, at] of this.#open) {
+      if (this.#tokens.reachesBackTo(at)) break;
+      this.#open.delete(number);
+    }
+    return this.#latest;
   }
 
   /**
@@ -119,9 +157,9 @@ class MinuteSum {
   #newest = 0;
   total = 0;
 
-  /** Lets go of what is older than a minute. Time that goes backwards counts as standing still. */
+  /** Lets go of what is older than a minute. Time must not go backwards. */
   advance(now: number): void {
-    const cell = Math.max(this.#newest, cellOf(now));
+    const cell = cellOf(now);
     const passed = Math.min(CELLS, cell - this.#newest);
     for (let number = cell - passed + 1; number <= cell; number++) {
       const index = number % CELLS;
@@ -131,16 +169,16 @@ class MinuteSum {
     this.#newest = cell;
   }
 
+  /** @param at within the minute. The clock of an earlier life may have been ahead of this one's. */
   add(amount: number, at: number): void {
     const index = Math.min(this.#newest, cellOf(at)) % CELLS;
     this.#cells[index] = (this.#cells[index] ?? 0) + amount;
     this.total += amount;
   }
 
-  /** Adds to what was added at `at`. If that has been let go of, more counts now, and less no longer matters. */
-  correct(difference: number, at: number, now: number): void {
-    if (cellOf(at) > this.#newest - CELLS) this.add(difference, at);
-    else if (difference > 0) this.add(difference, now);
+  /** Whether what was added at `at` still counts. */
+  reachesBackTo(at: number): boolean {
+    return cellOf(at) > this.#newest - CELLS;
   }
 
   /** How long until `amount` fits under the limit; 0 if it does now. */

@@ -15,7 +15,8 @@ import type { Env } from "./env.ts";
  * each question, so there is nothing here to keep up to date.
  */
 export class KeyLimits extends DurableObject<Env> {
-  readonly #window = new RateWindow();
+  /** Each life has a name of its own, so that it never gives back what another has held. */
+  readonly #window = new RateWindow(crypto.randomUUID());
   /** Runs while the window holds anything: an object without a timer is put to sleep after 10 s and forgets. */
   #timer: ReturnType<typeof setTimeout> | null = null;
 

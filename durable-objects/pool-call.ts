@@ -48,7 +48,7 @@ export function encodePoolCall(call: PoolCall, body: string): RequestInit {
     call.slotsPerMachine,
     call.arrivedAt,
     call.deadlineAt,
-    call.reservation === null ? NONE : `${call.reservation.at},${call.reservation.tokens}`,
+    encodeReservation(call.reservation),
     call.priority,
     call.contextLength,
     encodePrefix(call.prefix),
@@ -120,8 +120,14 @@ function decodeOwnerRoute(text: string): OwnerRoute | null {
   };
 }
 
+function encodeReservation(reservation: Reservation | null): string {
+  if (reservation === null) return NONE;
+  const { at, tokens, window, number } = reservation;
+  return [at, tokens, window, number].join(",");
+}
+
 function decodeReservation(text: string = NONE): Reservation | null {
   if (text === NONE) return null;
-  const [at, tokens] = text.split(",").map(Number);
-  return { at: at ?? 0, tokens: tokens ?? 0 };
+  const [at, tokens, window = "", number] = text.split(",");
+  return { at: Number(at), tokens: Number(tokens), window, number: Number(number) };
 }

@@ -1,12 +1,12 @@
-import { evictDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
 import type { ModelCapacity } from "../../core/fleet/capacity.ts";
-import type { Env } from "../../durable-objects/env.ts";
-import { app } from "../../worker/app.ts";
+import { Fleet } from "../../durable-objects/fleet.ts";
 import { join } from "./fake-provider.ts";
 import {
   advanceClock,
+  breakDown,
   chat,
   errorOf,
   fetchEdge,
@@ -14,7 +14,6 @@ import {
   poolOf,
   scene,
   stopClock,
-  testEnv,
   until,
   type Scene,
 } from "./scene.ts";
@@ -62,9 +61,11 @@ describe("the capacity of models", () => {
     // The test before has moved the clock.
     await advanceClock(poolOf(at), 600_000);
     vi.spyOn(console, "warn").mockImplementation(() => undefined);
-    const broken = { capacity: () => Promise.reject(new Error("out of order")) };
-    const env = { ...testEnv, FLEET: { getByName: () => broken } as unknown as Env["FLEET"] };
-    const response = await app.fetch(new Request("http://edge/v1/models/capacity"), env);
+    await runInDurableObject<Fleet, void>(fleet(), (_, state) => {
+      const capacity = vi.spyOn(Fleet.prototype, "capacity");
+      capacity.mockImplementationOnce(() => breakDown(state));
+    });
+    const response = await fetchEdge("/v1/models/capacity");
     expect(response.headers.get("retry-after")).toBe("1");
     expect(await errorOf(response)).toMatchObject({ status: 503, code: "try_again" });
   });

@@ -7,6 +7,7 @@ import { join, type FakeProvider } from "./fake-provider.ts";
 import {
   ADMIN,
   adminCall,
+  breakDown,
   chat,
   chatBody,
   errorOf,
@@ -307,7 +308,7 @@ describe("[F8] a verdict of a pool", () => {
 /** The pool is reset in the middle of the next call by which it is told. */
 function breakWhenTold(at: Scene): Promise<void> {
   return runInDurableObject<ModelPool, void>(poolOf(at), (_, state) => {
-    told.mockImplementationOnce(() => state.abort("reset by the test"));
+    told.mockImplementationOnce(() => breakDown(state));
   });
 }
 

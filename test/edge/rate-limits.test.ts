@@ -1,15 +1,13 @@
 import { listDurableObjectIds, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
-import type { Env } from "../../durable-objects/env.ts";
-import type { KeyLimits } from "../../durable-objects/key-limits.ts";
-import { app } from "../../worker/app.ts";
+import { KeyLimits } from "../../durable-objects/key-limits.ts";
 import { expectAnswer, join, type FakeProvider } from "./fake-provider.ts";
 import {
   adminCall,
+  breakDown,
   callAdmin,
   chat,
-  chatBody,
   errorOf,
   poolOf,
   scene,
@@ -36,6 +34,14 @@ async function limited(limits: object, fields: object = {}): Promise<Scene> {
 }
 
 const limitsOf = (at: Scene): DurableObjectStub<KeyLimits> => testEnv.KEY_LIMITS.getByName(at.keyId);
+
+/** Resets the object that counts for the key, as a deploy does. */
+async function reset(at: Scene): Promise<void> {
+  const aborted = runInDurableObject<KeyLimits, void>(limitsOf(at), (_, state) =>
+    state.abort("reset by the test"),
+  );
+  await aborted.catch(() => undefined);
+}
 
 /** Asks, answers, and gives the client's response with its body read. */
 async function answered(at: Scene, machine: FakeProvider, fields: object = {}): Promise<Response> {
@@ -109,14 +115,11 @@ describe("a key with requests_per_minute", () => {
     const machine = await join(at);
     const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
     await answered(at, machine);
-    const broken = { admit: () => Promise.reject(new Error("out of order")) };
-    const namespace = { getByName: () => broken } as unknown as Env["KEY_LIMITS"];
-    const request = new Request("http://edge/v1/chat/completions", {
-      method: "POST",
-      headers: { authorization: `Bearer ${at.apiKey}` },
-      body: chatBody(at),
+    await runInDurableObject<KeyLimits, void>(limitsOf(at), (_, state) => {
+      const admit = vi.spyOn(KeyLimits.prototype, "admit");
+      admit.mockImplementationOnce(() => breakDown(state));
     });
-    const pending = app.fetch(request, { ...testEnv, KEY_LIMITS: namespace });
+    const pending = chat(at);
     machine.answer(await machine.next("inference_request"), "{}");
     const response = await pending;
     expect(response.status).toBe(200);
@@ -131,9 +134,7 @@ describe("a key with requests_per_minute", () => {
     const machine = await join(at);
     await answered(at, machine);
     expect((await chat(at)).status).toBe(429);
-    await runInDurableObject<KeyLimits, void>(limitsOf(at), (_, state) => state.abort("reset")).catch(
-      () => undefined,
-    );
+    await reset(at);
     await answered(at, machine);
     expect((await chat(at)).status).toBe(429);
   });
@@ -162,6 +163,19 @@ describe("a key with tokens_per_minute", () => {
     expect(await errorOf(refusal)).toMatchObject({ status: 429, code: "rate_limited" });
     machine.answer(request, "{}");
     expect((await running).status).toBe(200);
+  });
+
+  it("pays what a request has used, and gets nothing given, if its object is reset meanwhile", async () => {
+    const at = await limited({ tokens_per_minute: 1000 });
+    const machine = await join(at);
+    const running = chat(at, { max_tokens: 900 });
+    const request = await machine.next("inference_request");
+    await reset(at);
+    expect(await tokensLeft(at, 1000)).toBe(1000);
+    machine.answer(request, "{}");
+    expect((await running).status).toBe(200);
+    await until(async () => (await tokensLeft(at, 1000)) !== 1000);
+    expect(await tokensLeft(at, 1000)).toBe(990);
   });
 
   it("gets all back for what was refused or failed", async () => {

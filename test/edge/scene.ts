@@ -141,6 +141,12 @@ export async function resetObject(
   await aborted.catch(() => undefined);
 }
 
+/** Resets the object in the middle of one of its calls. */
+export function breakDown(state: DurableObjectState): never {
+  state.abort("reset by the test");
+  throw new Error("an object that was reset runs on");
+}
+
 /** Waits for something to become true; the test's own time limit bounds it. */
 export async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await isTrue())) await waitReally(2);

@@ -7,6 +7,7 @@ import {
   rateLimitHeaders,
   RateWindow,
   type RateVerdict,
+  type Reservation,
 } from "../../../core/rate-limit.ts";
 
 const START = 1_700_000_000_000;
@@ -30,7 +31,7 @@ const asking = (promptTokens: number, answerTokens: number | null) => ({ promptT
 
 describe("requests per minute", () => {
   it("are let in up to the limit, then told when the oldest is a minute old", () => {
-    const window = new RateWindow();
+    const window = new RateWindow("w");
     for (let i = 0; i < 3; i++) {
       const verdict = admitted(window.admit(requestsOnly(3), asking(1, 1), START + i * 10_000));
       expect(verdict.standings).toMatchObject({ requests: { limit: 3, remaining: 2 - i }, tokens: null });
@@ -45,7 +46,7 @@ describe("requests per minute", () => {
   });
 
   it("follow a limit that changes, upwards and downwards", () => {
-    const window = new RateWindow();
+    const window = new RateWindow("w");
     admitted(window.admit(requestsOnly(1), asking(1, 1), START));
     refused(window.admit(requestsOnly(1), asking(1, 1), START));
     admitted(window.admit(requestsOnly(3), asking(1, 1), START));
@@ -58,7 +59,7 @@ describe("requests per minute", () => {
         fc.integer({ min: 1, max: 20 }),
         fc.array(fc.integer({ min: 0, max: 9000 }), { minLength: 1, maxLength: 300 }),
         (limit, gaps) => {
-          const window = new RateWindow();
+          const window = new RateWindow("w");
           const times: number[] = [];
           let now = START;
           for (const gap of gaps) {
@@ -81,9 +82,9 @@ describe("requests per minute", () => {
 
 describe("tokens per minute", () => {
   it("are held by prompt and longest answer, and given back for what was not used", () => {
-    const window = new RateWindow();
+    const window = new RateWindow("w");
     const { reservation, standings } = admitted(window.admit(tokensOnly(1000), asking(100, 500), START));
-    expect(reservation).toEqual({ at: START, tokens: 600 });
+    expect(reservation).toEqual({ window: "w", number: 1, at: START, tokens: 600 });
     expect(standings.tokens).toMatchObject({ limit: 1000, remaining: 400 });
     expect(refused(window.admit(tokensOnly(1000), asking(100, 500), START + 1000))).toMatchObject({
       limitedBy: "tokens",
@@ -95,7 +96,7 @@ describe("tokens per minute", () => {
   });
 
   it("are charged for more than was held", () => {
-    const window = new RateWindow();
+    const window = new RateWindow("w");
     const { reservation } = admitted(window.admit(tokensOnly(1000), asking(10, 10), START));
     window.settle(reservation, 1500, START + 1000);
     const { standings } = refused(window.admit(tokensOnly(1000), asking(1, 1), START + 2000));
@@ -104,7 +105,7 @@ describe("tokens per minute", () => {
   });
 
   it("of a request that lasts longer than a minute count when it ends, and its rest is not given back twice", () => {
-    const window = new RateWindow();
+    const window = new RateWindow("w");
     const first = admitted(window.admit(tokensOnly(1000), asking(10, 90), START)).reservation;
     window.settle(first, 400, START + 120_000);
     expect(
@@ -118,27 +119,127 @@ describe("tokens per minute", () => {
   });
 
   it("fit while its prompt fits, for a request that names no longest answer", () => {
-    const window = new RateWindow();
+    const window = new RateWindow("w");
     const first = admitted(window.admit(tokensOnly(100), asking(20, null), START));
     expect(first.reservation.tokens).toBe(100);
     expect(window.admit(tokensOnly(100), asking(20, null), START).admitted).toBe(false);
     window.settle(first.reservation, 30, START);
     expect(admitted(window.admit(tokensOnly(100), asking(20, null), START)).reservation.tokens).toBe(70);
-    const roomy = new RateWindow().admit(tokensOnly(1_000_000), asking(20, null), START);
+    const roomy = new RateWindow("w").admit(tokensOnly(1_000_000), asking(20, null), START);
     expect(admitted(roomy).reservation.tokens).toBe(20 + DEFAULT_ANSWER_TOKENS);
   });
 
   it("let a request in alone that asks for more than the whole limit", () => {
-    const window = new RateWindow();
+    const window = new RateWindow("w");
     admitted(window.admit(tokensOnly(100), asking(500, 500), START));
     const { retryAfterMs } = refused(window.admit(tokensOnly(100), asking(500, 500), START));
     admitted(window.admit(tokensOnly(100), asking(500, 500), START + retryAfterMs));
   });
 });
 
+/** How many tokens are left; asking uses none up. */
+function tokensLeft(window: RateWindow, limit: number, now: number): number | undefined {
+  return admitted(window.admit(tokensOnly(limit), asking(0, 0), now)).standings.tokens?.remaining;
+}
+
+describe("a reservation", () => {
+  it("that a reset has forgotten is not given back: what was used counts", () => {
+    const before = new RateWindow("before");
+    const { reservation } = admitted(before.admit(tokensOnly(1000), asking(100, 800), START));
+    const after = new RateWindow("after");
+    expect(tokensLeft(after, 1000, START + 1000)).toBe(1000);
+    after.settle(reservation, 150, START + 2000);
+    expect(tokensLeft(after, 1000, START + 2000)).toBe(850);
+    // As of the moment it was let in.
+    expect(tokensLeft(after, 1000, START + 60_250)).toBe(1000);
+  });
+
+  it("that a reset has forgotten and whose minute is over counts by what it used above it", () => {
+    const before = new RateWindow("before");
+    const { reservation } = admitted(before.admit(tokensOnly(1000), asking(100, 200), START));
+    for (const [used, left] of [
+      [150, 1000],
+      [500, 800],
+    ] as const) {
+      const after = new RateWindow("after");
+      after.settle(reservation, used, START + 120_000);
+      expect(tokensLeft(after, 1000, START + 120_000)).toBe(left);
+    }
+  });
+
+  it("is given back once, however often it is settled", () => {
+    const window = new RateWindow("w");
+    const { reservation } = admitted(window.admit(tokensOnly(1000), asking(100, 500), START));
+    admitted(window.admit(tokensOnly(1000), asking(100, 200), START));
+    for (let i = 0; i < 3; i++) window.settle(reservation, 50, START + 1000);
+    expect(tokensLeft(window, 1000, START + 1000)).toBe(650);
+  });
+
+  it("lasts its minute from the latest time there was, if the clock is set back", () => {
+    const window = new RateWindow("w");
+    admitted(window.admit(tokensOnly(1000), asking(0, 1), START + 100_000));
+    const { reservation } = admitted(window.admit(tokensOnly(1000), asking(0, 600), START));
+    expect(reservation.at).toBe(START + 100_000);
+    expect(tokensLeft(window, 1000, START + 159_000)).toBe(399);
+    window.settle(reservation, 100, START + 159_000);
+    expect(tokensLeft(window, 1000, START + 159_000)).toBe(899);
+  });
+
+  it("never lets a key have more than its limit within 60 s, whatever order all ends in and whatever is reset", () => {
+    const steps = fc.array(
+      fc.record({
+        gapMs: fc.integer({ min: 0, max: 20_000 }),
+        does: fc.constantFrom("ask", "ask", "ask", "settle", "settle", "settle again", "reset"),
+        which: fc.nat(),
+        tokens: fc.integer({ min: 1, max: 400 }),
+      }),
+      { minLength: 1, maxLength: 120 },
+    );
+    fc.assert(
+      fc.property(steps, (all) => {
+        const limit = 1000;
+        let window = new RateWindow("0");
+        let resets = 0;
+        let now = START;
+        let open: Reservation[] = [];
+        let settled: { reservation: Reservation; used: number }[] = [];
+        for (const { gapMs, does, which, tokens } of all) {
+          now += gapMs;
+          const isRecent = ({ at }: Reservation): boolean => at > now - 60_000;
+          if (does === "ask") {
+            const verdict = window.admit(tokensOnly(limit), asking(0, tokens), now);
+            if (verdict.admitted) open.push(verdict.reservation);
+          } else if (does === "settle") {
+            const reservation = open[which % open.length];
+            if (reservation === undefined) continue;
+            const used = which % (reservation.tokens + 1);
+            window.settle(reservation, used, now);
+            open = open.filter((other) => other !== reservation);
+            settled.push({ reservation, used });
+          } else if (does === "settle again") {
+            const again = settled[which % settled.length];
+            if (again !== undefined) window.settle(again.reservation, again.used, now);
+          } else {
+            // What is open is forgotten until it ends, and what has ended for good.
+            window = new RateWindow(String(++resets));
+            settled = [];
+          }
+          const held = open.filter((each) => isRecent(each) && each.window === String(resets));
+          const used = settled.filter(({ reservation }) => isRecent(reservation));
+          const sum =
+            held.reduce((total, each) => total + each.tokens, 0) +
+            used.reduce((total, each) => total + each.used, 0);
+          const left = window.admit(tokensOnly(limit), asking(0, 0), now).standings.tokens?.remaining ?? NaN;
+          expect(left).toBeLessThanOrEqual(Math.max(0, limit - sum));
+        }
+      }),
+    );
+  });
+});
+
 describe("both limits", () => {
   it("hold together, and a refusal uses nothing up", () => {
-    const window = new RateWindow();
+    const window = new RateWindow("w");
     const limits = { requestsPerMinute: 2, tokensPerMinute: 100 };
     admitted(window.admit(limits, asking(10, 80), START));
     const { standings } = refused(window.admit(limits, asking(10, 80), START));
@@ -148,7 +249,7 @@ describe("both limits", () => {
   });
 
   it("leave nothing to remember a minute later", () => {
-    const window = new RateWindow();
+    const window = new RateWindow("w");
     expect(window.emptyAt()).toBe(0);
     const { reservation } = admitted(window.admit(requestsOnly(2), asking(1, 1), START));
     expect(window.emptyAt()).toBe(START + 60_250);
