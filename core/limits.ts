@@ -9,7 +9,7 @@ import { assert } from "./assert.ts";
 /** A request's whole life, from its arrival at the edge to its last byte. As long as the official SDKs wait. */
 export const REQUEST_DEADLINE_MS = 600_000;
 
-/** Machines tried for one request: the first and at most two more. */
+/** Machines that may fail one request, the first and at most two more. Refusals for lack of room do not count. */
 export const MAX_ATTEMPTS = 3;
 
 /** A machine that has the model loaded must accept or refuse within this time. */

@@ -54,9 +54,11 @@ export function comment(request: PoolRequest, now: number): void {
 }
 
 /**
- * A comment commits status 200, so a request that waits in line gets none: its refusal must still be a 429. Nor does
- * one whose client is behind: it has bytes to read, and the machine may have stopped in the middle of an event.
+ * A comment commits status 200, so a request that waits in line, or was sent to a machine that may still refuse it, gets
+ * none: its refusal must be a 429. Nor does one whose client is behind: it has bytes to read, and the machine may have
+ * stopped in the middle of an event.
  */
-export function mayComment({ attempt, committed }: PoolRequest): boolean {
-  return attempt === null ? committed : !attempt.paused;
+export function mayComment({ attempt, committed }: PoolRequest, now: number): boolean {
+  if (attempt === null) return committed;
+  return !attempt.paused && (committed || now - attempt.sentAt >= COMMENT_INTERVAL_MS);
 }

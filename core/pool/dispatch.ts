@@ -4,6 +4,7 @@ import type { ApiError } from "../api-error.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
 import { MAX_ATTEMPTS, REFUSAL_PAUSE_MS, SUPPLY_ANSWER_MS } from "../limits.ts";
 import { Accounts } from "./accounts.ts";
+import type { Attempt } from "./attempt.ts";
 import { Attempts } from "./attempts.ts";
 import { Breakers, type Breaker } from "./breakers.ts";
 import { Candidates, type CandidatesView } from "./candidates.ts";
@@ -19,6 +20,7 @@ import {
   type Failure,
 } from "./failure.ts";
 import type { Ledger } from "./ledger.ts";
+import { LineLimit } from "./line-limit.ts";
 import { Line } from "./line.ts";
 import type { RequestOutcome } from "./outcome.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
@@ -49,6 +51,7 @@ export class Dispatch {
   readonly #requests = new Map<string, PoolRequest>();
   readonly #attempts: Attempts;
   readonly #line: Line;
+  readonly #lineLimit = new LineLimit();
   readonly #candidates: Candidates;
   readonly #supplyQuestion = new SupplyQuestion();
   readonly #pressure = new Pressure();
@@ -106,7 +109,8 @@ export class Dispatch {
       return request;
     }
     this.drain(now);
-    if (!this.#dispatch(request, now)) this.#enqueueOrRefuse(request, now);
+    if (this.#dispatch(request, now)) this.#lineLimit.taken(this.#pressure.meanHoldMs(now), now);
+    else this.#enqueueOrRefuse(request, now);
     return request;
   }
 
@@ -172,7 +176,6 @@ export class Dispatch {
       return;
     }
     this.#attempts.free(attempt);
-    this.#pressure.freed(now - attempt.sentAt, now);
     const { request } = attempt;
     if (request !== null) {
       if (attempt.phase !== "streaming") {
@@ -187,7 +190,7 @@ export class Dispatch {
         this.#settle(request, "ok", tokensOf(message), now);
       }
     }
-    this.drain(now);
+    this.#slotFreed(attempt, now);
   }
 
   failed(connection: Connection, message: InferenceError, now: number): void {
@@ -201,13 +204,12 @@ export class Dispatch {
       connection.refusedUntil = now + REFUSAL_PAUSE_MS;
       // It has not left its model for the owner, so it says nothing of a return.
       if (attempt.phase === "sent" && connection.registration?.accepting === true) connection.endVisit();
-    } else {
-      this.#pressure.freed(now - attempt.sentAt, now);
     }
     const { request } = attempt;
     if (request !== null)
       this.#retryOrFail(request, classifyProviderError(message, request.streamed), connection, now);
-    this.drain(now);
+    if (message.class === "capacity") this.drain(now);
+    else this.#slotFreed(attempt, now);
   }
 
   /** The socket is gone, and with it everything that ran on it. */
@@ -252,9 +254,9 @@ export class Dispatch {
     // Before anybody is told that there is no room: there may be some again.
     this.drain(now);
     for (const request of this.#requests.values()) {
-      if (request.attempt === null && now >= request.queuedUntil) {
+      if (request.queuedUntil !== null && request.attempt === null && now >= request.queuedUntil) {
         this.#giveUp(request, this.#candidates.noneInTimeFor(request, now), now);
-      } else if (now >= request.nextCommentAt && mayComment(request)) {
+      } else if (now >= request.nextCommentAt && mayComment(request, now)) {
         comment(request, now);
       }
     }
@@ -273,15 +275,26 @@ export class Dispatch {
     else this.#enqueue(request, waitMs, now);
   }
 
-  /** A full line takes a newcomer in only for one of a key that has more than its share of it. */
+  /** A full line takes a newcomer in only for one of a key that has more than its share. */
   #enqueue(request: PoolRequest, waitMs: number, now: number): void {
     const { queue_max } = this.#pool.settings().flags;
-    const isFull = this.#line.length >= queue_max;
+    const { slotsTaken, waiting } = this.#crowd;
+    if (slotsTaken === 0) this.#lineLimit.reset();
+    const meanHoldMs = this.#pressure.meanHoldMs(now);
+    const isFull = waiting >= this.#lineLimit.places({ waitMs, slotsTaken, meanHoldMs }, queue_max);
     const leaving = isFull ? (this.#line.replacedBy(request) ?? request) : null;
-    if (leaving !== request) this.#line.add(request, waitMs, now);
+    if (leaving !== request) this.#line.add(request, now + waitMs);
     if (leaving === null) return;
-    const message = `${queue_max} requests wait for "${this.#pool.model}" already; try again shortly`;
+    const message = `as many requests wait for "${this.#pool.model}" already as get their turn soon; try again shortly`;
     this.#fail(leaving, { code: "queue_full", message }, now);
+  }
+
+  /** A request has given its slot back: whoever waits gets it, and the line is as long as such slots want it. */
+  #slotFreed({ sentAt }: Attempt, now: number): void {
+    this.#pressure.freed(now - sentAt, now);
+    const { waiting } = this.#crowd;
+    this.drain(now);
+    this.#lineLimit.freed(this.#crowd.waiting < waiting, this.#pool.settings().flags.queue_max, now);
   }
 
   /** No machine could take it. Whether any ever will, the fleet knows; a pool that has no idea asks once (H23). */
@@ -297,7 +310,7 @@ export class Dispatch {
       return;
     }
     if (this.#supplyQuestion.ask(now)) this.#pool.askSupply();
-    this.#line.add(request, SUPPLY_ANSWER_MS, now);
+    this.#line.add(request, now + SUPPLY_ANSWER_MS);
   }
 
   #retryOrFail(request: PoolRequest, failure: Failure, connection: Connection, now: number): void {
@@ -308,16 +321,20 @@ export class Dispatch {
       // Breakers are about the pool's own model.
       if (request.spec.model === this.#pool.model) this.#breakers.blame(request, connection, now);
     }
+    if (!failure.isRefusal) {
+      request.failures += 1;
+      request.queuedUntil = null;
+    }
     request.collected = [];
     request.collectedBytes = 0;
     if (request.streamed || !failure.retriable) {
       this.#fail(request, failure.error, now);
-    } else if (request.attempts >= MAX_ATTEMPTS) {
+    } else if (request.failures >= MAX_ATTEMPTS) {
       this.#giveUp(request, this.#candidates.noneFor(request, now), now);
     } else if (!this.#dispatch(request, now)) {
       const waitMs = this.#candidates.waitMs(request, now);
       if (waitMs === null) this.#giveUp(request, this.#candidates.noneFor(request, now), now);
-      else this.#line.add(request, waitMs, now);
+      else this.#line.add(request, request.queuedUntil ?? now + waitMs);
     }
   }
 

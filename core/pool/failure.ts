@@ -11,6 +11,8 @@ export interface Failure {
   readonly retriable: boolean;
   /** This machine is not asked again for the same request. A refusal or a lost socket blames nobody. */
   readonly blamesMachine: boolean;
+  /** It had no room, and has not tried. */
+  readonly isRefusal: boolean;
 }
 
 /** @param isCut the client has part of the answer already. */
@@ -18,7 +20,7 @@ export function classifyProviderError(message: InferenceError, isCut: boolean): 
   switch (message.class) {
     case "capacity":
       // Only the end of a drain comes this late (H16).
-      if (isCut) return { ...cutOff(message.code), retriable: false, blamesMachine: false };
+      if (isCut) return { ...cutOff(message.code), retriable: false, blamesMachine: false, isRefusal: false };
       return {
         error: {
           code: "queue_timeout",
@@ -26,9 +28,10 @@ export function classifyProviderError(message: InferenceError, isCut: boolean): 
         },
         retriable: true,
         blamesMachine: false,
+        isRefusal: true,
       };
     case "client":
-      return { error: clientError(message), retriable: false, blamesMachine: false };
+      return { error: clientError(message), retriable: false, blamesMachine: false, isRefusal: false };
     case "fault":
     case "cancelled":
       return providerFault(`the machine failed: ${message.code}`);
@@ -42,7 +45,12 @@ function cutOff(code: string): Pick<Failure, "error"> {
 
 /** The machine did something wrong, or nothing for too long. */
 export function providerFault(message: string): Failure {
-  return { error: { code: "provider_error", message }, retriable: true, blamesMachine: true };
+  return {
+    error: { code: "provider_error", message },
+    retriable: true,
+    blamesMachine: true,
+    isRefusal: false,
+  };
 }
 
 /** The socket went away, by whoever's doing; the machine may come straight back and try again. */
@@ -50,18 +58,21 @@ export const SOCKET_LOST: Failure = {
   error: { code: "provider_error", message: "the connection to the machine was lost" },
   retriable: true,
   blamesMachine: false,
+  isRefusal: false,
 };
 
 export const DEADLINE_EXCEEDED: Failure = {
   error: { code: "deadline_exceeded", message: "the request took longer than 10 minutes" },
   retriable: false,
   blamesMachine: false,
+  isRefusal: false,
 };
 
 export const CLIENT_TOO_SLOW: Failure = {
   error: { code: "client_too_slow", message: "more than 1 MiB of the answer waited unread; read faster" },
   retriable: false,
   blamesMachine: false,
+  isRefusal: false,
 };
 
 /** Engines have no other way to name the field at fault than to begin with it, as in `messages[2].content: why`. */

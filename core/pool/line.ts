@@ -1,6 +1,6 @@
 import { AGEING_MS } from "../limits.ts";
-import { PLACES_SHARE, RANK } from "./priority.ts";
-import type { PoolRequest } from "./request.ts";
+import { RANK, SHARE } from "./priority.ts";
+import type { PoolRequest, RequestSpec } from "./request.ts";
 
 /**
  * Requests that wait for a machine, and whose turn it is. Within a key the order is that in which they came; one that
@@ -22,10 +22,10 @@ export class Line {
     return this.#length;
   }
 
-  /** @param waitMs how long it may wait from now on. */
-  add(request: PoolRequest, waitMs: number, now: number): void {
+  /** @param until when it has waited long enough. */
+  add(request: PoolRequest, until: number): void {
     const { keyId, arrivedAt } = request.spec;
-    request.queuedUntil = now + waitMs;
+    request.queuedUntil = until;
     const queue = this.#queues.get(keyId) ?? [];
     const behind = queue.findIndex(({ spec }) => spec.arrivedAt > arrivedAt);
     queue.splice(behind < 0 ? queue.length : behind, 0, request);
@@ -53,23 +53,28 @@ export class Line {
   }
 
   /**
-   * Whom a newcomer to a full line replaces: the newest of the key that has the most places for its priority, if that
-   * key has more than the newcomer's would then have. Null if the newcomer has to go.
+   * Whom a newcomer to a full line replaces: the newest of the key that has the most slots and places for its priority,
+   * if that key has more than the newcomer's would then have. Null if the newcomer has to go.
    */
   replacedBy({ spec }: PoolRequest): PoolRequest | null {
-    const wanted = (this.#queues.get(spec.keyId)?.length ?? 0) + 1;
-    let most = wanted / PLACES_SHARE[spec.priority];
+    const places = this.#queues.get(spec.keyId)?.length ?? 0;
+    let most = this.#share(spec, places + 1);
     let replaced: PoolRequest | null = null;
     for (const queue of this.#queues.values()) {
       // One that has been tried already has waited for more than a place.
       const newest = queue.findLast(({ attempts }) => attempts === 0);
       if (newest === undefined) continue;
-      const places = queue.length / PLACES_SHARE[newest.spec.priority];
-      if (places <= most) continue;
-      most = places;
+      const share = this.#share(newest.spec, queue.length);
+      if (share <= most) continue;
+      most = share;
       replaced = newest;
     }
     return replaced;
+  }
+
+  /** What a key has of the pool, or would have with so many places, beside what its priority entitles it to. */
+  #share({ keyId, priority }: RequestSpec, places: number): number {
+    return (places + this.#slotsOf(keyId)) / SHARE[priority];
   }
 
   #offerOnce(take: (request: PoolRequest) => boolean, now: number): boolean {

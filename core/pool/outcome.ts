@@ -36,7 +36,7 @@ export function outcomeOf(
   now: number,
 ): RequestOutcome {
   const { spec, attempts, machine, enteredAt, queuedUntil, firstTokenAt } = request;
-  const wait = request.sentAt ?? (queuedUntil > 0 ? now : null);
+  const wait = request.sentAt ?? (queuedUntil === null ? null : now);
   return {
     requestId: spec.requestId,
     keyId: spec.keyId,

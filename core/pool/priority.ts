@@ -9,5 +9,5 @@ export type Priority = z.infer<typeof prioritySchema>;
 /** Whose turn it is: the lower the sooner. */
 export const RANK: Record<Priority, number> = { high: 0, normal: 1, low: 2 };
 
-/** How the places of a full line are shared between keys that want them all. */
-export const PLACES_SHARE: Record<Priority, number> = { high: 4, normal: 2, low: 1 };
+/** How slots, and places in a full line, are shared between keys that want them all. */
+export const SHARE: Record<Priority, number> = { high: 4, normal: 2, low: 1 };

@@ -59,10 +59,14 @@ export interface PoolRequest {
   readonly tried: Set<string>;
   /** Those of them of which it is not known yet whether they or the request are to blame. */
   suspects: Connection[];
+  /** Machines that it was sent to. */
   attempts: number;
+  /** How often that went wrong; a refusal for lack of room is no failure. */
+  failures: number;
   /** The try under way; null while it waits in the queue. */
   attempt: Attempt | null;
-  queuedUntil: number;
+  /** It waits, or after a machine's refusal may wait again, until then; null if it has not waited since it last failed. */
+  queuedUntil: number | null;
   readonly enteredAt: number;
   /** When it was first sent to a machine; null before. */
   sentAt: number | null;
@@ -90,8 +94,9 @@ export function newRequest(spec: RequestSpec, answer: Answer, now: number): Pool
     tried: new Set(),
     suspects: [],
     attempts: 0,
+    failures: 0,
     attempt: null,
-    queuedUntil: 0,
+    queuedUntil: null,
     enteredAt: now,
     sentAt: null,
     firstTokenAt: null,

@@ -112,22 +112,44 @@ describe("after the first byte", () => {
 });
 
 describe("the machines tried", () => {
-  it.each([
-    ["fault", "broken", "provider_error"],
-    ["capacity", "switching_model", "queue_timeout"],
-  ])("are three at most when each answers %s", (errorClass, code, outcome) => {
+  /** Four machines that answer what they are sent with an error, each in its turn. */
+  function askFour(errorClass: string, code: string) {
     const scene = new PoolScene();
     const macs = ["mac-1", "mac-2", "mac-3", "mac-4"].map((id) => scene.join(id));
-    const client = scene.ask();
-    const tried = macs.map((mac) => {
-      const requests = scene.requestsOf(mac);
-      for (const sent of requests) scene.error(sent, errorClass, code);
-      return requests.length;
-    });
-    expect(tried).toEqual([1, 1, 1, 0]);
-    expect(client.refusedWith).toBe(outcome);
+    const answerOnce = () =>
+      macs.map((mac) => {
+        const requests = scene.requestsOf(mac);
+        for (const sent of requests) scene.error(sent, errorClass, code);
+        return requests.length;
+      });
+    return { scene, macs, client: scene.ask(), answerOnce };
+  }
+
+  it("[F15] are three at most when each fails", () => {
+    const { scene, macs, client, answerOnce } = askFour("fault", "broken");
+    expect(answerOnce()).toEqual([1, 1, 1, 0]);
+    expect(client.refusedWith).toBe("provider_error");
     scene.advance(10_000, ...macs);
     expect(macs.flatMap((mac) => scene.requestsOf(mac))).toEqual([]);
+  });
+
+  it("[F15] are all that may have room, again and again, until it has waited as long as it may", () => {
+    const { scene, macs, client, answerOnce } = askFour("capacity", "switching_model");
+    expect(answerOnce()).toEqual([1, 1, 1, 1]);
+    for (let waitedMs = 0; waitedMs < 6000; waitedMs += 500) {
+      expect(client.ended).toBeNull();
+      scene.advance(500, ...macs);
+      answerOnce();
+    }
+    scene.advance(250);
+    expect(client.refusedWith).toBe("queue_timeout");
+  });
+
+  it("[F15] and the last of them serves it if it has room", () => {
+    const { scene, macs, client } = askFour("capacity", "no_free_slot");
+    for (const mac of macs.slice(0, 3)) scene.error(scene.requestOf(mac), "capacity", "no_free_slot");
+    for (const mac of macs.slice(3)) scene.serve(scene.requestOf(mac), "ok");
+    expect(client.ended).toBe("finished");
   });
 
   it("do not include the one at fault a second time, even if it is the only one", () => {

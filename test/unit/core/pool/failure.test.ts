@@ -16,6 +16,7 @@ describe("[F15] the one classifier", () => {
       error: { code: "queue_timeout" },
       retriable: true,
       blamesMachine: false,
+      isRefusal: true,
     });
   });
 
@@ -31,6 +32,7 @@ describe("[F15] the one classifier", () => {
       error: { code: told, message: "what the engine said", param },
       retriable: false,
       blamesMachine: false,
+      isRefusal: false,
     });
   });
 

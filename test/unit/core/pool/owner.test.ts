@@ -70,15 +70,20 @@ describe("[H21] a request for its owner's machines", () => {
     expect(third.refusedWith).toBe("machine_busy");
   });
 
-  it("hears machine_busy when its own machine refuses it for lack of room", () => {
+  it("hears machine_busy when its own machine has refused it for lack of room for 6 s", () => {
     const scene = new PoolScene();
     const machine = scene.join("mac-1");
     const client = scene.ask({ owner: route("wait", "mac-1") });
-    scene.error(scene.requestOf(machine), "capacity", "no_free_slot");
-    scene.heartbeat(machine);
-    scene.error(scene.requestOf(machine), "capacity", "no_free_slot");
-    scene.heartbeat(machine);
-    scene.error(scene.requestOf(machine), "capacity", "no_free_slot");
+    const refuse = () => {
+      for (const sent of scene.requestsOf(machine)) scene.error(sent, "capacity", "no_free_slot");
+    };
+    refuse();
+    for (let waitedMs = 0; waitedMs < 6000; waitedMs += 500) {
+      expect(client.ended).toBeNull();
+      scene.advance(500, machine);
+      refuse();
+    }
+    scene.advance(250);
     expect(client.refusedWith).toBe("machine_busy");
   });
 
