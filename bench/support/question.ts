@@ -72,12 +72,19 @@ export function ask(
   return new Promise((resolve) => {
     const askedAt = performance.now();
     let firstTokenMs: number | null = null;
+    let hasHead = false;
     const lose = (why: unknown): void =>
       resolve({ question, outcome: { kind: "lost", why: String(why) }, tokens: 0, firstTokenMs });
     const outgoing = request(`${target.url}/v1/chat/completions`, { method: "POST", agent, headers });
     outgoing.setTimeout(SILENCE_LIMIT_MS, () => outgoing.destroy(new Error("it fell silent")));
-    outgoing.on("error", lose);
+    outgoing.on("error", (error) => {
+      // The server had closed the idle connection before it could see the request.
+      if (outgoing.reusedSocket && "code" in error && error.code === "ECONNRESET" && !hasHead) {
+        resolve(ask(target, work, question, onRefused));
+      } else lose(error);
+    });
     outgoing.on("response", (response) => {
+      hasHead = true;
       if (response.statusCode !== 200) onRefused();
       let text = "";
       response.setEncoding("utf8");
