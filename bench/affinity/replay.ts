@@ -5,6 +5,7 @@ import { INITIAL_SETTINGS } from "../../core/pool/settings.ts";
 import { prefixOf } from "../../core/prefix.ts";
 import { machineIdSchema, modelIdSchema, NEVER_MANAGED } from "../../protocol/ids.ts";
 import { encodeRecords } from "../../protocol/records.ts";
+import { M3_ULTRA } from "../../protocol/sample-hardware.ts";
 import type { Turn } from "./conversations.ts";
 import { SimulatedMac, type Speeds, type Words } from "./machine.ts";
 
@@ -14,16 +15,6 @@ const MODEL = modelIdSchema.parse("m");
 const TICK_MS = 250;
 const COLON = ":".charCodeAt(0);
 const TOKENS = new TextEncoder().encode("data: x");
-
-const HARDWARE = {
-  machine_model: "Mac15,14",
-  chip_name: "Apple M3 Ultra",
-  chip_family: "M3",
-  chip_tier: "Ultra",
-  memory_gb: 96,
-  gpu_cores: 60,
-  memory_bandwidth_gbs: 819,
-};
 
 export interface Served {
   readonly turn: Turn;
@@ -193,7 +184,7 @@ class Life {
       session_id: "s",
       backend: "simulated",
       public_key: "k",
-      hardware: HARDWARE,
+      hardware: M3_ULTRA,
       models: [{ id: MODEL, size_bytes: 1, prefill_tps: speeds.prefillTps, decode_tps: speeds.decodeTps }],
       loaded_models: [MODEL],
       max_concurrency: speeds.slots,

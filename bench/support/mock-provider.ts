@@ -3,6 +3,7 @@ import { z } from "zod";
 
 import { PING, PING_INTERVAL_MS, PONG } from "../../protocol/limits.ts";
 import { encodeRecords } from "../../protocol/records.ts";
+import { M3_ULTRA } from "../../protocol/sample-hardware.ts";
 import { PROTOCOL_VERSION, SUBPROTOCOL } from "../../protocol/version.ts";
 import { Outbox } from "../../provider/src/agent/outbox.ts";
 import { COMPLETION, numberedWord, parseWork, play, questionIn, tokenOf } from "./work.ts";
@@ -176,15 +177,7 @@ function registerMessage(machineId: string, model: string, slots: number): objec
     session_id: "bench",
     backend: "mock",
     public_key: `key-of-${machineId}`,
-    hardware: {
-      machine_model: "Mac15,14",
-      chip_name: "Apple M3 Ultra",
-      chip_family: "M3",
-      chip_tier: "Ultra",
-      memory_gb: 96,
-      gpu_cores: 60,
-      memory_bandwidth_gbs: 819,
-    },
+    hardware: M3_ULTRA,
     models: [{ id: model, size_bytes: 1_000_000 }],
     loaded_models: [model],
     max_concurrency: slots,

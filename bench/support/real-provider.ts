@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
 import { PING } from "../../protocol/limits.ts";
+import { M3_ULTRA } from "../../protocol/sample-hardware.ts";
 import { Agent } from "../../provider/src/agent.ts";
 import type { Clock, Dial } from "../../provider/src/agent/ports.ts";
 import { createDial } from "../../provider/src/connection.ts";
@@ -71,15 +72,7 @@ export async function startRealProvider(
       machineId: machineIdSchema.parse("mac-real"),
       sessionId: "bench",
       publicKey: publicKey.toString("base64"),
-      hardware: {
-        machine_model: "Mac15,14",
-        chip_name: "Apple M3 Ultra",
-        chip_family: "M3",
-        chip_tier: "Ultra",
-        memory_gb: 96,
-        gpu_cores: 60,
-        memory_bandwidth_gbs: 819,
-      },
+      hardware: M3_ULTRA,
       models: [{ id: modelIdSchema.parse(MODEL), path: "/none", sizeBytes: 1_000_000 }],
       slots,
       contextTokens: 4096,

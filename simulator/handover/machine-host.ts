@@ -1,4 +1,5 @@
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import { M3_ULTRA } from "../../protocol/sample-hardware.ts";
 import { Agent } from "../../provider/src/agent.ts";
 import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
 import type { Log, SocketListener, Socket } from "../../provider/src/agent/ports.ts";
@@ -64,7 +65,7 @@ export class MachineHost {
         machineId: this.id,
         sessionId: `session-${this.#starts}`,
         publicKey: `key-${this.id}`,
-        hardware: HARDWARE,
+        hardware: M3_ULTRA,
         models: this.models.map((id) => ({ id, path: `/models/${id}`, sizeBytes: 1000 })),
         slots: 2,
         contextTokens: 4096,
@@ -131,16 +132,6 @@ export class MachineHost {
 }
 
 const BYTES = Uint8Array.from([100]);
-
-const HARDWARE = {
-  machine_model: "Mac15,14",
-  chip_name: "Apple M3 Ultra",
-  chip_family: "M3",
-  chip_tier: "Ultra",
-  memory_gb: 96,
-  gpu_cores: 60,
-  memory_bandwidth_gbs: 819,
-};
 
 const nothing = (): void => {};
 const QUIET: Log = { info: nothing, warn: nothing, error: nothing };

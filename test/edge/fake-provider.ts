@@ -3,6 +3,7 @@ import { expect } from "vitest";
 import type { PoolCall } from "../../core/pool/calls.ts";
 import { machineIdSchema, modelIdSchema, NEVER_MANAGED } from "../../protocol/ids.ts";
 import { encodeRecords } from "../../protocol/records.ts";
+import { M3_ULTRA } from "../../protocol/sample-hardware.ts";
 import { chat, fetchEdge, poolOf, type Scene, unique } from "./scene.ts";
 
 /** A provider under the test's full control: it says exactly what it is told to, right or wrong. */
@@ -165,15 +166,7 @@ export function registerMessage(machineId: string, models: readonly string[], fi
     session_id: "session",
     backend: "fake",
     public_key: `key-of-${machineId}`,
-    hardware: {
-      machine_model: "Mac15,14",
-      chip_name: "Apple M3 Ultra",
-      chip_family: "M3",
-      chip_tier: "Ultra",
-      memory_gb: 96,
-      gpu_cores: 60,
-      memory_bandwidth_gbs: 819,
-    },
+    hardware: M3_ULTRA,
     models: models.map((id) => ({ id, size_bytes: 1_000_000 })),
     loaded_models: models.slice(0, 1),
     max_concurrency: 4,

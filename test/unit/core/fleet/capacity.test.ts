@@ -5,6 +5,7 @@ import { sightingsIn, type FleetView } from "../../../../core/fleet/fleet-view.t
 import type { Intent, Machine } from "../../../../core/fleet/machine.ts";
 import type { PoolMachineReport, PoolReport } from "../../../../core/pool/report.ts";
 import { epochSchema, machineIdSchema, modelIdSchema } from "../../../../protocol/ids.ts";
+import { M3_ULTRA } from "../../../../protocol/sample-hardware.ts";
 import { NO_DEMAND } from "./fleet-scene.ts";
 
 const NOW = 1_000_000;
@@ -17,15 +18,7 @@ function aMachine(machineId: string): Machine {
     version: "0.7.0",
     sessionId: "session",
     privateOnly: false,
-    hardware: {
-      machine_model: "Mac15,14",
-      chip_name: "Apple M3 Ultra",
-      chip_family: "M3",
-      chip_tier: "Ultra",
-      memory_gb: 96,
-      gpu_cores: 60,
-      memory_bandwidth_gbs: 819,
-    },
+    hardware: M3_ULTRA,
     models: [],
     maxConcurrency: 4,
     pools: [],

@@ -5,6 +5,7 @@ import type { PoolCall, PoolReply } from "../../../../core/pool/calls.ts";
 import type { RecordMode } from "../../../../core/pool/record.ts";
 import type { PoolMachineReport, PoolReport } from "../../../../core/pool/report.ts";
 import { epochSchema, machineIdSchema, modelIdSchema, type ModelId } from "../../../../protocol/ids.ts";
+import { M3_MAX } from "../../../../protocol/sample-hardware.ts";
 import { MemoryFleetStore, MemoryPlacementStore } from "../../../../simulator/handover/stores.ts";
 
 /** The control plane with pools that answer what the test says, and a store that outlives it. */
@@ -55,15 +56,7 @@ export class FleetScene {
       session_id: "s",
       backend: "fake",
       public_key: "k",
-      hardware: {
-        machine_model: "Mac",
-        chip_name: "M3",
-        chip_family: "M3",
-        chip_tier: "Max",
-        memory_gb: 64,
-        gpu_cores: 40,
-        memory_bandwidth_gbs: 400,
-      },
+      hardware: M3_MAX,
       models: [A, B].map((id) => ({ id, size_bytes: 1 })),
       loaded_models: [A],
       max_concurrency: 2,

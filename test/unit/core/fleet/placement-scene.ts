@@ -6,6 +6,7 @@ import type { Watch } from "../../../../core/pool/demand-watch.ts";
 import type { DemandTotals } from "../../../../core/pool/demand.ts";
 import type { RecordMode } from "../../../../core/pool/record.ts";
 import { epochSchema, machineIdSchema, modelIdSchema, type ModelId } from "../../../../protocol/ids.ts";
+import { M3_MAX } from "../../../../protocol/sample-hardware.ts";
 import { MemoryFleetStore, MemoryPlacementStore } from "../../../../simulator/handover/stores.ts";
 import { aMachineReport, aReport, NO_DEMAND } from "./fleet-scene.ts";
 
@@ -74,15 +75,7 @@ export class PlacementScene {
         session_id: "s",
         backend: "fake",
         public_key: machineId,
-        hardware: {
-          machine_model: "Mac",
-          chip_name: "M3",
-          chip_family: "M3",
-          chip_tier: "Max",
-          memory_gb: 64,
-          gpu_cores: 40,
-          memory_bandwidth_gbs: 400,
-        },
+        hardware: M3_MAX,
         models: [A, B].map((model) => ({ id: model, size_bytes: 1, decode_tps: 50, prefill_tps: 1000 })),
         loaded_models: [loaded],
         max_concurrency: 2,

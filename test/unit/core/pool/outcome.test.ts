@@ -17,7 +17,7 @@ describe("the outcome of a request", () => {
         stream: true,
         outcome: "ok",
         attempts: 1,
-        machine: { machineId: "mac-1", chip: "M3" },
+        machine: { machineId: "mac-1", chip: "Apple M3 Max" },
         queueMs: 0,
         firstTokenMs: 40,
         tookMs: 40,

@@ -11,6 +11,7 @@ import type { PoolRequest } from "../../../../core/pool/request.ts";
 import { INITIAL_SETTINGS, type PoolSettings } from "../../../../core/pool/settings.ts";
 import { machineIdSchema, modelIdSchema, NEVER_MANAGED, type ModelId } from "../../../../protocol/ids.ts";
 import { encodeRecords } from "../../../../protocol/records.ts";
+import { M3_MAX } from "../../../../protocol/sample-hardware.ts";
 import { FakeClient } from "./fake-client.ts";
 import { FakeSocket, type Message } from "./fake-socket.ts";
 
@@ -158,15 +159,7 @@ export class PoolScene {
       session_id: "s",
       backend: "fake",
       public_key: "k",
-      hardware: {
-        machine_model: "Mac",
-        chip_name: "M3",
-        chip_family: "M3",
-        chip_tier: "Max",
-        memory_gb: 64,
-        gpu_cores: 40,
-        memory_bandwidth_gbs: 400,
-      },
+      hardware: M3_MAX,
       models: [{ id: MODEL, size_bytes: 1 }],
       loaded_models: [MODEL],
       max_concurrency: 2,
