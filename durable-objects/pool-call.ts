@@ -1,7 +1,8 @@
 import { otherwiseSchema, type OwnerRoute } from "../core/pool/owner-route.ts";
-import { prioritySchema, type Priority } from "../core/pool/priority.ts";
+import { prioritySchema } from "../core/pool/priority.ts";
+import type { RequestSpec } from "../core/pool/request.ts";
 import type { Reservation } from "../core/rate-limit.ts";
-import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
+import { modelIdSchema } from "../protocol/ids.ts";
 
 /**
  * How the Worker calls a pool over `fetch`: the client's JSON as the body, untouched, and what the Worker knows
@@ -10,29 +11,9 @@ import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
 
 const CALL_HEADER = "x-pool-call";
 
-export interface PoolCall {
-  readonly requestId: string;
+export interface PoolCall extends Omit<RequestSpec, "body"> {
   /** Echoed as `x-request-id`: the client's own id if it sent a sane one. */
   readonly echoedId: string;
-  readonly endpoint: string;
-  /** The catalog id asked for; not the pool's if an owner's machine there is to serve another model. */
-  readonly model: ModelId;
-  /** Null for a public request. */
-  readonly owner: OwnerRoute | null;
-  /** What its prompt begins with, see `core/prefix.ts`. */
-  readonly prefix: readonly number[];
-  readonly stream: boolean;
-  readonly keyId: string;
-  /** What is held for it of its key's tokens; null for a key without limits. */
-  readonly reservation: Reservation | null;
-  /** The key's. */
-  readonly priority: Priority;
-  readonly slotsPerMachine: number;
-  /** Tokens. */
-  readonly contextLength: number;
-  /** Milliseconds since the epoch. */
-  readonly arrivedAt: number;
-  readonly deadlineAt: number;
 }
 
 /** A request for the pool, as `fetch` takes it. Every field is free of spaces, so a space separates them. */
