@@ -153,6 +153,13 @@ export const CAPACITY_TTL_MS = 2_000;
 /** A pool that has not answered by then is left out of it. */
 export const CAPACITY_ANSWER_MS = 1_500;
 
+/** Pools that have not answered a scrape of the metrics by then are missing; the fleet has to answer a little later. */
+export const SCRAPE_POOLS_MS = 3_000;
+export const SCRAPE_FLEET_MS = 4_000;
+
+/** What a pool has counted is read again after this long at the latest, whatever it has told. */
+export const IDLE_TOTALS_MS = 3_600_000;
+
 /** A pool's refusal may be repeated at the edge for this long at most. */
 export const LONGEST_VERDICT_MS = 1_000;
 
@@ -189,4 +196,6 @@ assert(
   "what pools know of the supply must not go stale while the fleet is idle",
 );
 assert(CAPACITY_ANSWER_MS < FLEET_ANSWER_TIMEOUT_MS, "one silent pool must not hide the others");
+assert(SCRAPE_POOLS_MS < SCRAPE_FLEET_MS, "one silent pool must not hide the others");
+assert(SCRAPE_FLEET_MS + SCRAPE_POOLS_MS < 10_000, "Prometheus gives a scrape up after 10 s");
 assert(TICK_INTERVAL_MS * 4 <= COMMENT_INTERVAL_MS, "comments must come nearly on time");

@@ -31,6 +31,11 @@ export interface FleetMetrics {
   readonly switches: readonly SwitchTotal[];
 }
 
+/** With the counters of each pool of the catalog, by its model; null for one that did not answer. */
+export interface FleetScrape extends FleetMetrics {
+  readonly totals: ReadonlyMap<string, ReadonlyMap<string, number> | null>;
+}
+
 export function metricsOf(source: MetricsSource): Metric[] {
   return [
     gauge("poolkeeper_build_info", "The version that runs; always 1.", [
@@ -38,7 +43,7 @@ export function metricsOf(source: MetricsSource): Metric[] {
     ]),
     gauge(
       "poolkeeper_pool_up",
-      "Whether the pool has answered this scrape.",
+      "Whether the pool has answered this scrape, or has nothing new to say.",
       source.pools.map(({ model, totals }) => ({ labels: { model }, value: totals === null ? 0 : 1 })),
     ),
     ...requestMetrics(source),

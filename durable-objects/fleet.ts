@@ -10,8 +10,9 @@ import {
   type OwnedMachine,
   type PinVerdict,
 } from "../core/fleet/control-plane.ts";
-import { explain, type Explanation } from "../core/fleet/explain.ts";
 import { sightingsIn, viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
+import { IdlePools } from "../core/fleet/idle-pools.ts";
+import { machineDetails, type MachineDetails } from "../core/fleet/machine-details.ts";
 import {
   placementReport,
   previewReport,
@@ -20,8 +21,8 @@ import {
 } from "../core/fleet/placement-report.ts";
 import type { FlagView } from "../core/fleet/settings.ts";
 import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
-import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS } from "../core/limits.ts";
-import type { FleetMetrics } from "../core/metrics.ts";
+import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS, SCRAPE_POOLS_MS } from "../core/limits.ts";
+import type { FleetScrape } from "../core/metrics.ts";
 import { poolName } from "../core/pool-name.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../core/pool/calls.ts";
@@ -40,6 +41,7 @@ import {
   type ReadValue,
 } from "./operator-values.ts";
 import { SqlFleetStore } from "./storage/fleet-store.ts";
+import { SqlIdlePoolStore } from "./storage/idle-pool-store.ts";
 import { SqlPlacementStore } from "./storage/placement-store.ts";
 
 /** How long a revocation is repeated to the pools, in case one did not hear it the first time. */
@@ -56,27 +58,6 @@ export type MachineVerdict =
   | { readonly ok: true; readonly machineId: string; readonly epoch: number }
   | { readonly ok: false; readonly error: ApiError };
 
-export interface MachineDetails extends MachineRow {
-  readonly explanation: Explanation;
-  /** Why the last plan left it where it is; null if it moved it, or there is none. */
-  readonly stays_because: string | null;
-  readonly version: string | null;
-  readonly hardware: string;
-  readonly memory_gb: number;
-  readonly models: readonly string[];
-  readonly quarantined: boolean;
-  readonly private_only: boolean;
-  /** The newest order about it: null if there never was one. */
-  readonly order: {
-    readonly reason: string;
-    readonly phase: string;
-    readonly outcome: string | null;
-    readonly error: string | null;
-    readonly waiting_for: readonly string[];
-    readonly pinned: boolean;
-  } | null;
-}
-
 /**
  * The control plane as a Durable Object: a thin shell around `core/fleet`. It turns calls into calls on the core,
  * carries the core's calls to the pools and their answers back, and gives it a clock by the alarm. Whatever the core
@@ -89,6 +70,7 @@ export class Fleet extends DurableObject<Env> {
   #alarmAt: number | null = null;
   /** Calls to pools under way. */
   readonly #calls = new Set<Promise<void>>();
+  readonly #idlePools: IdlePools;
   #capacity: { readonly at: number; readonly read: Promise<Capacity> } | null = null;
   /** Written here and not in KV yet. */
   readonly #unwritten = new Map<string, OperatorValue>();
@@ -103,6 +85,7 @@ export class Fleet extends DurableObject<Env> {
       plans: new SqlPlacementStore(context.storage.sql),
       newestProvider: rootPackage.version,
     });
+    this.#idlePools = new IdlePools(new SqlIdlePoolStore(context.storage.sql));
     const catalog = this.#store.catalog();
     if (catalog !== null) this.#useCatalog(catalog.json);
   }
@@ -115,13 +98,14 @@ export class Fleet extends DurableObject<Env> {
 
   /** Decides one register and remembers what the machine said. */
   async register(question: AdmissionQuestion): Promise<Admission> {
-    // Without a catalog nobody knows which pools a machine should be in.
-    if (this.#core.directory.catalog === null) await this.#readOperators();
+    // Without it nobody knows which pools a machine should be in.
+    await this.#needCatalog();
     return this.#then((now) => this.#core.register(question, now));
   }
 
   /** A pool tells something unasked. */
   told(pool: string, news: PoolNews): void {
+    if (news.kind === "demand") this.#idlePools.forget(pool);
     this.#then((now) => this.#core.told(pool, news, now));
   }
 
@@ -189,11 +173,15 @@ export class Fleet extends DurableObject<Env> {
 
   /** The report of all pools, read from them now (C20). */
   async utilization(): Promise<Utilization> {
+    return this.#utilizationIn(await this.#view());
+  }
+
+  #utilizationIn(view: FleetView): Utilization {
     const { flags } = this.#core.flagBook;
     const { last } = this.#core.placement;
     const isDeciding = flags.placement !== "off" && last !== null && last.mode !== "off";
     const desired = isDeciding ? new Map(last.models.map((model) => [model.modelId, model.desired])) : null;
-    return utilization(await this.#view(), flags, desired);
+    return utilization(view, flags, desired);
   }
 
   /** The newest plan and those before it that moved something. */
@@ -226,10 +214,18 @@ export class Fleet extends DurableObject<Env> {
     return this.#core.machinesOf(owner);
   }
 
-  /** The fleet's part of `GET /metrics`. */
-  async metrics(): Promise<FleetMetrics> {
-    const { model_pools } = await this.utilization();
+  /** What `GET /metrics` shows. Pools without machines are not woken for counts that have not changed. */
+  async metrics(): Promise<FleetScrape> {
+    await this.#needCatalog();
+    const { models } = this.#core.ownView(Date.now());
+    const withMachines = this.#core.pools();
+    const without = models.filter((model) => !withMachines.has(model));
+    const totals = this.#idlePools.totalsOf(without, Date.now());
+    const read = new Set<string>([...without.filter((model) => !totals.has(model)), ...withMachines]);
+    const view = await this.#view([...read], SCRAPE_POOLS_MS, totals);
+    const { model_pools } = this.#utilizationIn(view);
     return {
+      totals: new Map(models.map((model) => [model, totals.get(model) ?? null])),
       pools: model_pools.pools,
       demand: (this.#core.placement.last?.models ?? []).map(({ modelId, demandMachines }) => ({
         model: modelId,
@@ -251,31 +247,8 @@ export class Fleet extends DurableObject<Env> {
     if (machine === null) return null;
     // Only these can know it, and many machines may ask.
     const view = await this.#view(this.#core.memberships.of(machine.machineId));
-    const intent = view.intents.get(machine.machineId);
-    return {
-      ...machineRow(viewMachine(view, machine), view.now),
-      explanation: explain(view, machine, this.#core.flagBook.flags),
-      stays_because:
-        this.#core.placement.last?.machines.find((stay) => stay.machineId === machine.machineId)?.reason ??
-        null,
-      version: machine.version,
-      hardware: machine.hardware.chip_name,
-      memory_gb: machine.hardware.memory_gb,
-      models: machine.models.map(({ id }) => id),
-      quarantined: machine.isQuarantined,
-      private_only: machine.privateOnly,
-      order:
-        intent === undefined
-          ? null
-          : {
-              reason: intent.reason,
-              phase: intent.phase,
-              outcome: intent.outcome,
-              error: intent.error?.message ?? null,
-              waiting_for: intent.phase === "releasing" ? intent.pending : [],
-              pinned: intent.isPinned,
-            },
-    };
+    const stay = this.#core.placement.last?.machines.find((each) => each.machineId === machine.machineId);
+    return machineDetails(view, machine, this.#core.flagBook.flags, stay?.reason ?? null);
   }
 
   /**
@@ -354,11 +327,16 @@ export class Fleet extends DurableObject<Env> {
     this.ctx.waitUntil(done);
   }
 
+  #ask(pool: string, call: PoolCall): Promise<PoolReply> {
+    if (call.kind === "read") this.#idlePools.asked(pool, call);
+    return this.env.MODEL_POOL.getByName(poolName(pool)).perform(call);
+  }
+
   /** A pool that does not answer must not keep the others from hearing; the core repeats what matters. */
   async #perform(pool: string, call: PoolCall): Promise<void> {
     let reply: PoolReply;
     try {
-      reply = await this.env.MODEL_POOL.getByName(poolName(pool)).perform(call);
+      reply = await this.#ask(pool, call);
     } catch (error) {
       logWarning("pool_unreachable", { pool, call: call.kind, error: String(error) });
       return;
@@ -379,10 +357,14 @@ export class Fleet extends DurableObject<Env> {
     clearTimeout(timer);
   }
 
+  /** Woken by the present call, the fleet may not have seen the catalog yet. */
+  async #needCatalog(): Promise<void> {
+    if (this.#core.directory.catalog === null) await this.#readOperators();
+  }
+
   /** Pools without machines are not woken for it. */
   async #readCapacity(): Promise<Capacity> {
-    // Woken by this call, the fleet may not have seen the catalog yet.
-    if (this.#core.directory.catalog === null) await this.#readOperators();
+    await this.#needCatalog();
     const pools = this.#core.pools();
     return capacity(await this.#view([...pools], CAPACITY_ANSWER_MS), pools);
   }
@@ -390,21 +372,38 @@ export class Fleet extends DurableObject<Env> {
   /**
    * @param pools those to read; all that there are if left out.
    * @param withinMs those that have not answered by then are left out.
+   * @param totals takes what they have counted.
    */
-  async #view(pools?: readonly string[], withinMs = Infinity): Promise<FleetView> {
+  async #view(
+    pools?: readonly string[],
+    withinMs = Infinity,
+    totals?: Map<string, ReadonlyMap<string, number>>,
+  ): Promise<FleetView> {
     const reports = new Map<string, PoolReport>();
     const read = pools ?? new Set<string>([...this.#core.ownView(Date.now()).models, ...this.#core.pools()]);
-    const all = Promise.all([...read].map((pool) => this.#read(pool, reports)));
-    await (withinMs === Infinity ? all : Promise.race([all, scheduler.wait(withinMs)]));
+    const all = Promise.all([...read].map((pool) => this.#read(pool, reports, totals)));
+    if (withinMs === Infinity) await all;
+    else {
+      const done = new AbortController();
+      await Promise.race([all, scheduler.wait(withinMs, { signal: done.signal })]);
+      done.abort();
+    }
     return { ...this.#core.ownView(Date.now()), reports, sightings: sightingsIn(reports) };
   }
 
-  async #read(pool: string, reports: Map<string, PoolReport>): Promise<void> {
-    const call = this.#core.readCall(pool, Date.now());
+  async #read(
+    pool: string,
+    reports: Map<string, PoolReport>,
+    totals?: Map<string, ReadonlyMap<string, number>>,
+  ): Promise<void> {
+    const call = this.#core.readCall(pool, Date.now(), totals !== undefined);
     try {
-      const reply: PoolReply = await this.env.MODEL_POOL.getByName(poolName(pool)).perform(call);
+      const reply = await this.#ask(pool, call);
       if (reply.kind !== "report") return;
       reports.set(pool, reply.report);
+      if (reply.totals !== null) totals?.set(pool, reply.totals);
+      // One with machines is asked each time.
+      if (!this.#core.pools().has(pool)) this.#idlePools.answered(pool, call, reply, Date.now());
       this.#then((now) => this.#core.replied(pool, call, reply, now));
     } catch (error) {
       logWarning("pool_unreachable", { pool, call: call.kind, error: String(error) });

@@ -109,6 +109,8 @@ export class ModelPool extends DurableObject<Env> {
   /** The fleet's orders and questions. */
   perform(call: PoolCall): PoolReply {
     const now = Date.now();
+    // Totals are written before they are shown, so that no later life shows less than this one has.
+    if (call.kind === "read" && call.withTotals) this.#flush(now);
     const reply = perform(this.#pool, call, now);
     this.#arm(now);
     return reply;
@@ -149,12 +151,12 @@ export class ModelPool extends DurableObject<Env> {
     return this.#store.demandSince(since);
   }
 
-  /** Counters over all lives of the pool, by name. Written first, so that no later life shows less than this one has. */
-  totals(): Record<string, number> {
+  /** Counters over all lives of the pool by name, for whoever cannot ask the fleet. Written first, as above. */
+  totals(): ReadonlyMap<string, number> {
     const now = Date.now();
     this.#flush(now);
     this.#arm(now);
-    return Object.fromEntries(this.#pool.ledger.totals.all());
+    return this.#pool.ledger.totals.all();
   }
 
   #accept(request: Request): Response {

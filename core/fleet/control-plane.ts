@@ -320,13 +320,14 @@ export class ControlPlane {
   }
 
   /** Asks a pool for its report; the answer must go to `replied`. */
-  readCall(pool: string, now: number): PoolCall {
+  readCall(pool: string, now: number, withTotals = false): Extract<PoolCall, { kind: "read" }> {
     this.#survey.asked(pool, now);
     return {
       kind: "read",
       slotsPerMachine: this.slotsOf(pool),
       settings: this.settingsFor(pool, now),
       watch: this.placement.watchOf(pool, this.#survey.schedule.willLook, this.#tickMs),
+      withTotals,
     };
   }
 

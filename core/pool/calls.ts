@@ -34,12 +34,19 @@ export type PoolCall =
       readonly slotsPerMachine: number;
       readonly settings: PoolSettings;
       readonly watch: Watch;
+      /** Whether the report is to come with all that the pool has counted. */
+      readonly withTotals: boolean;
     };
 
 export type PoolReply =
   | { readonly kind: "verdict"; readonly verdict: Verdict }
   | { readonly kind: "told"; readonly reached: boolean }
-  | { readonly kind: "report"; readonly report: PoolReport };
+  /** Totals and report are of the same moment; null if they were not asked for. */
+  | {
+      readonly kind: "report";
+      readonly report: PoolReport;
+      readonly totals: ReadonlyMap<string, number> | null;
+    };
 
 /** Carries a call out. */
 export function perform(pool: Pool, call: PoolCall, now: number): PoolReply {
@@ -73,7 +80,11 @@ export function perform(pool: Pool, call: PoolCall, now: number): PoolReply {
       pool.configure(call.settings, now);
       pool.sweep(now);
       pool.watch.looked(call.watch);
-      return { kind: "report", report: pool.report(now, call.slotsPerMachine) };
+      return {
+        kind: "report",
+        report: pool.report(now, call.slotsPerMachine),
+        totals: call.withTotals ? new Map(pool.ledger.totals.all()) : null,
+      };
   }
 }
 

@@ -79,6 +79,8 @@ export const FLEET_MIGRATIONS: readonly string[] = [
     PRIMARY KEY (model, outcome)) WITHOUT ROWID`,
   `INSERT INTO switch_totals
     SELECT to_model, outcome, COUNT(*) FROM switches WHERE to_model IS NOT NULL GROUP BY to_model, outcome`,
+  // Counters of pools in which nothing has happened since they were read.
+  "CREATE TABLE idle_pools (pool TEXT PRIMARY KEY, read_at INTEGER NOT NULL, totals TEXT NOT NULL) WITHOUT ROWID",
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

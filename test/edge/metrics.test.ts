@@ -1,12 +1,14 @@
-import { evictDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
-import type { Env } from "../../durable-objects/env.ts";
-import { app } from "../../worker/app.ts";
+import { DEMAND_NEWS_DELAY_MS } from "../../core/limits.ts";
+import { Fleet } from "../../durable-objects/fleet.ts";
+import { ModelPool } from "../../durable-objects/model-pool.ts";
 import { connect, expectAnswer, join, registerMessage } from "./fake-provider.ts";
 import {
   ADMIN,
   adminCall,
+  breakDown,
   chat,
   errorOf,
   fetchEdge,
@@ -14,7 +16,7 @@ import {
   poolOf,
   resetObject,
   scene,
-  testEnv,
+  stopClock,
   unique,
   until,
   type Scene,
@@ -22,9 +24,8 @@ import {
 
 type Samples = ReadonlyMap<string, number>;
 
-async function scrape(env: Env = testEnv): Promise<Samples> {
-  const request = new Request("http://edge/metrics", { headers: { authorization: `Bearer ${ADMIN}` } });
-  const response = await app.fetch(request, env);
+async function scrape(): Promise<Samples> {
+  const response = await fetchEdge("/metrics", { headers: { authorization: `Bearer ${ADMIN}` } });
   expect(response.status).toBe(200);
   expect(response.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
   const lines = (await response.text()).split("\n").filter((line) => line !== "" && !line.startsWith("#"));
@@ -35,6 +36,8 @@ async function scrape(env: Env = testEnv): Promise<Samples> {
     }),
   );
 }
+
+const up = (at: Scene): string => `poolkeeper_pool_up{model="${at.model}"}`;
 
 const requests = (samples: Samples, at: Scene, outcome: string): number =>
   samples.get(`poolkeeper_requests_total{model="${at.model}",outcome="${outcome}"}`) ?? 0;
@@ -67,6 +70,39 @@ describe("metrics", () => {
     expect(requests(last, at, "ok")).toBe(2);
     expect(last.get(`poolkeeper_tokens_total{model="${at.model}",kind="completion"}`)).toBe(6);
     expect(last.get(`poolkeeper_pool_up{model="${at.model}"}`)).toBe(1);
+  });
+
+  it("know an idle pool by what it said last, and let it sleep, also when the fleet has slept", async () => {
+    const at = await scene();
+    await stopClock({ waits: true });
+    expect((await chat(at)).status).toBe(503);
+    expect(requests(await scrape(), at, "model_unavailable")).toBe(1);
+    // As if the pool had lost its memory before it could tell of its request, which the scrape has seen.
+    await resetObject(poolOf(at));
+    await resetObject(fleet());
+    for (let i = 0; i < 2; i++) {
+      const samples = await scrape();
+      expect(requests(samples, at, "model_unavailable")).toBe(1);
+      expect(samples.get(up(at))).toBe(1);
+      expect(samples.get(`poolkeeper_pool_queued{model="${at.model}"}`)).toBe(0);
+    }
+    // Nobody was woken for it.
+    await expect(evictDurableObject(poolOf(at))).rejects.toThrow("not currently running");
+    expect((await chat(at)).status).toBe(503);
+    vi.setSystemTime(Date.now() + DEMAND_NEWS_DELAY_MS);
+    await until(async () => requests(await scrape(), at, "model_unavailable") === 2);
+  });
+
+  it("count what happens in a pool while its requests are open, and what comes of them", async () => {
+    const at = await scene();
+    await scrape();
+    const machine = await join(at);
+    const pending = chat(at);
+    const request = await machine.next("inference_request");
+    expect((await scrape()).get(`poolkeeper_pool_in_flight{model="${at.model}"}`)).toBe(1);
+    machine.answer(request, "{}");
+    await pending;
+    expect(requests(await scrape(), at, "ok")).toBe(1);
   });
 
   it("have the times of streams and of whole answers, and of those that left", async () => {
@@ -130,10 +166,24 @@ describe("metrics", () => {
   it("lack what does not answer, and have the rest", async () => {
     const at = await scene();
     vi.spyOn(console, "warn").mockImplementation(() => undefined);
-    const broken = { metrics: () => Promise.reject(new Error("out of order")) };
-    const namespace = { getByName: () => broken } as unknown as Env["FLEET"];
-    const samples = await scrape({ ...testEnv, FLEET: namespace });
-    expect(samples.get(`poolkeeper_pool_up{model="${at.model}"}`)).toBe(1);
-    expect(samples.has("poolkeeper_co_resident_machines")).toBe(false);
+    expect((await chat(at)).status).toBe(503);
+    await runInDurableObject<Fleet, void>(fleet(), (_, state) => {
+      vi.spyOn(Fleet.prototype, "metrics").mockImplementationOnce(() => breakDown(state));
+    });
+    const withoutFleet = await scrape();
+    expect(withoutFleet.get(up(at))).toBe(1);
+    expect(requests(withoutFleet, at, "model_unavailable")).toBe(1);
+    expect(withoutFleet.has("poolkeeper_co_resident_machines")).toBe(false);
+    const other = await scene();
+    await runInDurableObject<ModelPool, void>(poolOf(other), (pool, state) => {
+      const { perform } = pool;
+      vi.spyOn(ModelPool.prototype, "perform").mockImplementation(function (this: ModelPool, call) {
+        return this === pool ? breakDown(state) : perform.call(this, call);
+      });
+    });
+    const withoutPool = await scrape();
+    expect(withoutPool.get(up(other))).toBe(0);
+    expect(withoutPool.get(up(at))).toBe(1);
+    expect(withoutPool.get("poolkeeper_co_resident_machines")).toBe(0);
   });
 });

@@ -170,9 +170,10 @@ export async function stopClock({ fleetTicks = false, waits = false } = {}): Pro
 }
 
 /** Each caller looks at the clock by itself, since none may be woken from the event of another. */
-async function waitByClock(ms: number): Promise<void> {
+async function waitByClock(ms: number, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
   const at = Date.now() + ms;
-  while (Date.now() < at) await waitReally(2);
+  const isOver = (): boolean => Date.now() >= at || signal?.aborted === true;
+  while (!isOver()) await waitReally(2);
 }
 
 let isFleetStill = false;

@@ -118,7 +118,12 @@ export class FleetScene {
         this.#calls.push(made);
         continue;
       }
-      this.core.replied(pool, call, { kind: "report", report: aReport(pool, reports[pool] ?? []) }, this.now);
+      this.core.replied(
+        pool,
+        call,
+        { kind: "report", report: aReport(pool, reports[pool] ?? []), totals: null },
+        this.now,
+      );
     }
   }
 

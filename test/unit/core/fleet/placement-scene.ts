@@ -157,7 +157,7 @@ export class PlacementScene {
         this.orders.push(`${call.machineId} ${call.order.model_id}`);
         return { kind: "told", reached: true };
       case "read":
-        return { kind: "report", report: this.#report(pool) };
+        return { kind: "report", report: this.#report(pool), totals: null };
       case "announce":
       case "dismiss":
       case "expel":

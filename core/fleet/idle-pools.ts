@@ -1,0 +1,64 @@
+import { IDLE_TOTALS_MS } from "../limits.ts";
+import type { PoolCall, PoolReply } from "../pool/calls.ts";
+
+/**
+ * The counters of pools in which nothing happens, so that nobody has to wake a pool to hear the same numbers again.
+ *
+ * They change by requests alone, and of the first request after it was read a pool tells the fleet unasked, unless the fleet
+ * has said that it is looking anyway (see `DemandWatch`). So what a pool has said with no request open holds until it tells
+ * of demand, or is told that the fleet looks. Should such news ever be lost, the numbers are read again after an hour.
+ */
+export class IdlePools {
+  readonly #store: IdlePoolStore;
+  /** The newest question for each pool's counters, if nothing has come since that the answer might lack. */
+  readonly #asked = new Map<string, ReadCall>();
+
+  constructor(store: IdlePoolStore) {
+    this.#store = store;
+  }
+
+  /** A pool is read now, for its counters or for something else. */
+  asked(pool: string, call: ReadCall): void {
+    if (call.watch.isLooking) this.forget(pool);
+    else if (call.withTotals) this.#asked.set(pool, call);
+  }
+
+  /** Its counters may change from now on, or have changed. */
+  forget(pool: string): void {
+    this.#asked.delete(pool);
+    this.#store.removeIdlePool(pool);
+  }
+
+  /** The answer has come: it holds from now on if no request was open, and if nothing was heard of the pool meanwhile. */
+  answered(pool: string, call: ReadCall, { report, totals }: ReportReply, now: number): void {
+    if (this.#asked.get(pool) !== call) return;
+    this.#asked.delete(pool);
+    const isIdle = report.inFlight + report.queued === 0;
+    if (isIdle && totals !== null) this.#store.saveIdlePool({ pool, readAt: now, totals });
+  }
+
+  /** Of these pools those of which it is known what they have counted. All others are forgotten. */
+  totalsOf(pools: readonly string[], now: number): Map<string, ReadonlyMap<string, number>> {
+    const known = new Map<string, ReadonlyMap<string, number>>();
+    for (const { pool, readAt, totals } of this.#store.idlePools()) {
+      if (!pools.includes(pool)) this.forget(pool);
+      else if (now - readAt < IDLE_TOTALS_MS) known.set(pool, totals);
+    }
+    return known;
+  }
+}
+
+export interface IdlePool {
+  readonly pool: string;
+  readonly readAt: number;
+  readonly totals: ReadonlyMap<string, number>;
+}
+
+export interface IdlePoolStore {
+  idlePools(): IdlePool[];
+  saveIdlePool(idle: IdlePool): void;
+  removeIdlePool(pool: string): void;
+}
+
+type ReadCall = Extract<PoolCall, { kind: "read" }>;
+type ReportReply = Extract<PoolReply, { kind: "report" }>;

@@ -1,0 +1,59 @@
+import type { Flags } from "../flags.ts";
+import { explain, type Explanation } from "./explain.ts";
+import { viewMachine, type FleetView } from "./fleet-view.ts";
+import type { Machine } from "./machine.ts";
+import { machineRow, type MachineRow } from "./utilization.ts";
+
+/** One machine as an operator looks at it, in the shape of `GET /v1/admin/machines/{id}`. */
+
+export interface MachineDetails extends MachineRow {
+  readonly explanation: Explanation;
+  /** Why the last plan left it where it is; null if it moved it, or there is none. */
+  readonly stays_because: string | null;
+  readonly version: string | null;
+  readonly hardware: string;
+  readonly memory_gb: number;
+  readonly models: readonly string[];
+  readonly quarantined: boolean;
+  readonly private_only: boolean;
+  /** The newest order about it: null if there never was one. */
+  readonly order: {
+    readonly reason: string;
+    readonly phase: string;
+    readonly outcome: string | null;
+    readonly error: string | null;
+    readonly waiting_for: readonly string[];
+    readonly pinned: boolean;
+  } | null;
+}
+
+export function machineDetails(
+  view: FleetView,
+  machine: Machine,
+  flags: Flags,
+  staysBecause: string | null,
+): MachineDetails {
+  const intent = view.intents.get(machine.machineId);
+  return {
+    ...machineRow(viewMachine(view, machine), view.now),
+    explanation: explain(view, machine, flags),
+    stays_because: staysBecause,
+    version: machine.version,
+    hardware: machine.hardware.chip_name,
+    memory_gb: machine.hardware.memory_gb,
+    models: machine.models.map(({ id }) => id),
+    quarantined: machine.isQuarantined,
+    private_only: machine.privateOnly,
+    order:
+      intent === undefined
+        ? null
+        : {
+            reason: intent.reason,
+            phase: intent.phase,
+            outcome: intent.outcome,
+            error: intent.error?.message ?? null,
+            waiting_for: intent.phase === "releasing" ? intent.pending : [],
+            pinned: intent.isPinned,
+          },
+  };
+}
