@@ -1,8 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 
 import type { ApiError } from "../core/api-error.ts";
-import { parseCatalog } from "../core/catalog.ts";
-import { FLAG_NAMES, flagNameSchema } from "../core/flags.ts";
+import { flagNameSchema } from "../core/flags.ts";
 import { capacity, type Capacity } from "../core/fleet/capacity.ts";
 import {
   ControlPlane,
@@ -33,13 +32,8 @@ import rootPackage from "../package.json" with { type: "json" };
 import { machineIdSchema, modelIdSchema } from "../protocol/ids.ts";
 import type { Dialer } from "./dial.ts";
 import type { Env } from "./env.ts";
-import { logError, logWarning } from "./log.ts";
-import {
-  readOperatorValues,
-  writeOperatorValue,
-  type OperatorValue,
-  type ReadValue,
-} from "./operator-values.ts";
+import { logWarning } from "./log.ts";
+import { Operators } from "./operators.ts";
 import { SqlFleetStore } from "./storage/fleet-store.ts";
 import { SqlIdlePoolStore } from "./storage/idle-pool-store.ts";
 import { SqlPlacementStore } from "./storage/placement-store.ts";
@@ -72,8 +66,7 @@ export class Fleet extends DurableObject<Env> {
   readonly #calls = new Set<Promise<void>>();
   readonly #idlePools: IdlePools;
   #capacity: { readonly at: number; readonly read: Promise<Capacity> } | null = null;
-  /** Written here and not in KV yet. */
-  readonly #unwritten = new Map<string, OperatorValue>();
+  readonly #operators: Operators;
 
   constructor(context: DurableObjectState, env: Env) {
     super(context, env);
@@ -86,8 +79,7 @@ export class Fleet extends DurableObject<Env> {
       newestProvider: rootPackage.version,
     });
     this.#idlePools = new IdlePools(new SqlIdlePoolStore(context.storage.sql));
-    const catalog = this.#store.catalog();
-    if (catalog !== null) this.#useCatalog(catalog.json);
+    this.#operators = new Operators(env.FLAGS, this.#store, this.#core, () => this.#flagsChanged());
   }
 
   /** Decides one dial. @param pool the catalog id the provider named; null for wherever it belongs. */
@@ -99,7 +91,7 @@ export class Fleet extends DurableObject<Env> {
   /** Decides one register and remembers what the machine said. */
   async register(question: AdmissionQuestion): Promise<Admission> {
     // Without it nobody knows which pools a machine should be in.
-    await this.#needCatalog();
+    await this.#operators.needCatalog();
     return this.#then((now) => this.#core.register(question, now));
   }
 
@@ -123,8 +115,7 @@ export class Fleet extends DurableObject<Env> {
 
   /** Puts a checked catalog in force. @returns its version. */
   async setCatalog(json: string): Promise<number> {
-    const version = this.#adoptCatalog(json);
-    await this.#write("catalog", { value: json, version });
+    const version = await this.#operators.setCatalog(json);
     this.#then((now) => this.#core.tick(now));
     await this.#settled();
     return version;
@@ -136,13 +127,9 @@ export class Fleet extends DurableObject<Env> {
 
   /** Puts a flag's value in force, here and in the pools at once, then in KV. @returns what is wrong with it, or null. */
   async setFlag(name: string, text: string): Promise<string | null> {
-    const flag = flagNameSchema.parse(name);
-    const problem = this.#core.flagBook.set(flag, text);
-    if (problem !== null) return problem;
-    this.#flagsChanged();
-    await this.#write(flag, { value: text, version: this.#core.flagBook.version });
-    await this.#settled();
-    return null;
+    const problem = await this.#operators.setFlag(flagNameSchema.parse(name), text);
+    if (problem === null) await this.#settled();
+    return problem;
   }
 
   pin(machineId: string, modelId: string): PinVerdict {
@@ -216,7 +203,7 @@ export class Fleet extends DurableObject<Env> {
 
   /** What `GET /metrics` shows. Pools without machines are not woken for counts that have not changed. */
   async metrics(): Promise<FleetScrape> {
-    await this.#needCatalog();
+    await this.#operators.needCatalog();
     const { models } = this.#core.ownView(Date.now());
     const withMachines = this.#core.pools();
     const without = models.filter((model) => !withMachines.has(model));
@@ -257,7 +244,7 @@ export class Fleet extends DurableObject<Env> {
    */
   async ensureAlarm(): Promise<void> {
     if ((await this.ctx.storage.getAlarm()) === null) this.#alarmAt = null;
-    if (this.#core.pools().size === 0) await this.#readOperators();
+    if (this.#core.pools().size === 0) await this.#operators.read();
     this.#arm(Date.now());
   }
 
@@ -270,7 +257,7 @@ export class Fleet extends DurableObject<Env> {
       // Set before anything can fail, so that one bad tick is not the last.
       if (this.#core.tickDueAt(now) !== null)
         this.#armAt(now + this.#core.flagBook.flags.tick_seconds * 1000);
-      await this.#readOperators();
+      await this.#operators.read();
       for (const tokenId of this.#store.tokensRevokedSince(now - REVOCATION_REPEAT_MS)) {
         for (const pool of this.#core.pools()) this.#callPool(pool, { kind: "revoke", tokenId });
       }
@@ -357,14 +344,9 @@ export class Fleet extends DurableObject<Env> {
     clearTimeout(timer);
   }
 
-  /** Woken by the present call, the fleet may not have seen the catalog yet. */
-  async #needCatalog(): Promise<void> {
-    if (this.#core.directory.catalog === null) await this.#readOperators();
-  }
-
   /** Pools without machines are not woken for it. */
   async #readCapacity(): Promise<Capacity> {
-    await this.#needCatalog();
+    await this.#operators.needCatalog();
     const pools = this.#core.pools();
     return capacity(await this.#view([...pools], CAPACITY_ANSWER_MS), pools);
   }
@@ -416,65 +398,5 @@ export class Fleet extends DurableObject<Env> {
       this.#core.obeyFlags(at);
       this.#core.configurePools(at);
     });
-  }
-
-  /** What operators have written to KV since the last look counts now; what was not written there yet is. */
-  async #readOperators(): Promise<void> {
-    for (const [key, value] of this.#unwritten) await this.#write(key, value);
-    try {
-      const values = await readOperatorValues(this.env.FLAGS, [...FLAG_NAMES, "catalog"]);
-      let isChanged = false;
-      for (const name of FLAG_NAMES) {
-        const { value, isOurs } = values.get(name) ?? { value: null, isOurs: false };
-        isChanged = this.#core.flagBook.readKv(name, value, isOurs) || isChanged;
-      }
-      if (isChanged) this.#flagsChanged();
-      const catalog = values.get("catalog");
-      if (catalog !== undefined) this.#readCatalog(catalog);
-    } catch (error) {
-      logWarning("flags_unreadable", { error: String(error).slice(0, 200) });
-    }
-  }
-
-  /** One written by hand counts once: KV may show it again for a minute after a newer one was put in force here. */
-  #readCatalog({ value, isOurs }: ReadValue): void {
-    const lastRead = isOurs ? null : value;
-    if (lastRead === this.#store.lastReadCatalog()) return;
-    if (lastRead !== null) this.#adoptCatalog(lastRead);
-    this.#store.saveLastReadCatalog(lastRead);
-  }
-
-  /** A catalog that does not parse changes nothing. @returns the version in force. */
-  #adoptCatalog(json: string): number {
-    const version = this.#store.catalog()?.version ?? 0;
-    if (!this.#useCatalog(json)) return version;
-    this.#store.saveCatalog(version + 1, json);
-    return version + 1;
-  }
-
-  #useCatalog(json: string): boolean {
-    const parsed = parseCatalog(tryParseJson(json));
-    if (parsed.ok) this.#core.directory.catalog = parsed.catalog;
-    else logError("catalog_invalid", { param: parsed.param, message: parsed.message });
-    return parsed.ok;
-  }
-
-  async #write(key: string, value: OperatorValue): Promise<void> {
-    try {
-      await writeOperatorValue(this.env.FLAGS, key, value);
-      this.#unwritten.delete(key);
-    } catch (error) {
-      // In force already; the next tick tries again to show it in KV.
-      this.#unwritten.set(key, value);
-      logWarning("kv_write_failed", { key, error: String(error).slice(0, 200) });
-    }
-  }
-}
-
-function tryParseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
