@@ -72,13 +72,14 @@ export class ControlPlane {
   readonly #ports: ControlPlanePorts;
   readonly #reconciler: Reconciler;
   readonly #doorway: Doorway;
-  /** Version of the settings that each pool has confirmed, since this object woke. */
-  readonly #configured = new Map<string, number>();
+  /** Version of the settings that each pool has confirmed. */
+  readonly #configured: Map<string, number>;
   readonly #survey: Survey;
 
   constructor(ports: ControlPlanePorts) {
     this.#ports = ports;
     this.flagBook = new FlagBook(ports.store, ports.newestProvider);
+    this.#configured = new Map(ports.store.configured());
     this.memberships = new Memberships(ports.store);
     this.directory = new Directory(ports.store);
     this.#doorway = new Doorway(this.directory, {
@@ -183,13 +184,13 @@ export class ControlPlane {
   /** A pool has answered a call. */
   replied(pool: string, call: PoolCall, reply: PoolReply, now: number): void {
     if (call.kind === "read" && reply.kind === "report") {
-      this.#configured.set(pool, reply.report.settingsVersion);
+      this.#confirmed(pool, reply.report.settingsVersion);
       const readAt = this.#survey.answered(pool, reply.report, now);
       for (const { machineId, record } of reply.report.machines) {
         if (record !== null) this.#learnLoadTime(machineId, pool, record);
       }
       this.#reconciler.onReport(pool, reply.report, readAt, now);
-    } else if (call.kind === "settings") this.#configured.set(pool, call.settings.version);
+    } else if (call.kind === "settings") this.#confirmed(pool, call.settings.version);
     else if (call.kind === "announce") this.#announced(call);
     else if (call.kind === "forget" && reply.kind === "told" && reply.reached)
       this.#reconciler.onForgotten(pool, call, now);
@@ -368,6 +369,13 @@ export class ControlPlane {
 
   get #tickMs(): number {
     return this.flagBook.flags.tick_seconds * 1000;
+  }
+
+  /** Written down, or a fleet that has slept would wake all pools to tell them what they know. */
+  #confirmed(pool: string, version: number): void {
+    if (this.#configured.get(pool) === version) return;
+    this.#configured.set(pool, version);
+    this.#ports.store.saveConfigured(pool, version);
   }
 
   #observed(machineId: MachineId, pool: string, record: RecordReport, now: number): void {

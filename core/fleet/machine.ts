@@ -104,6 +104,9 @@ export interface FleetStore {
   cooldowns(): Cooldown[];
   saveCooldown(cooldown: Cooldown): void;
   removeCooldown(machineId: MachineId, model: ModelId): void;
+  /** Version of the settings that each pool has confirmed. */
+  configured(): [pool: string, version: number][];
+  saveConfigured(pool: string, version: number): void;
   addSwitch(entry: Switch): void;
   /** The newest first. */
   switches(limit: number): Switch[];

@@ -187,6 +187,17 @@ export class SqlFleetStore implements FleetStore, FlagStore {
     this.#sql.exec("DELETE FROM cooldowns WHERE machine_id = ? AND model = ?", machineId, model);
   }
 
+  configured(): [pool: string, version: number][] {
+    return this.#sql
+      .exec<{ pool: string; version: number }>("SELECT pool, version FROM configured_pools")
+      .toArray()
+      .map(({ pool, version }) => [pool, version]);
+  }
+
+  saveConfigured(pool: string, version: number): void {
+    this.#sql.exec("INSERT OR REPLACE INTO configured_pools VALUES (?, ?)", pool, version);
+  }
+
   addSwitch(entry: Switch): void {
     this.#sql.exec(
       `INSERT INTO switches (at, machine_id, from_model, to_model, epoch, reason, outcome, error, took_ms)

@@ -81,6 +81,8 @@ export const FLEET_MIGRATIONS: readonly string[] = [
     SELECT to_model, outcome, COUNT(*) FROM switches WHERE to_model IS NOT NULL GROUP BY to_model, outcome`,
   // Counters of pools in which nothing has happened since they were read.
   "CREATE TABLE idle_pools (pool TEXT PRIMARY KEY, read_at INTEGER NOT NULL, totals TEXT NOT NULL) WITHOUT ROWID",
+  // Which of the fleet's settings each pool has confirmed.
+  "CREATE TABLE configured_pools (pool TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID",
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

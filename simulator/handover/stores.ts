@@ -31,6 +31,7 @@ export class MemoryFleetStore implements FleetStore, FlagStore {
   readonly #cooldowns = new Map<string, Cooldown>();
   readonly #flags = new Map<string, FlagState>();
   #flagsVersion = 0;
+  readonly #configured = new Map<string, number>();
   readonly #switches: Switch[] = [];
 
   machines(): Machine[] {
@@ -71,6 +72,14 @@ export class MemoryFleetStore implements FleetStore, FlagStore {
 
   removeCooldown(machineId: MachineId, model: ModelId): void {
     this.#cooldowns.delete(`${machineId} ${model}`);
+  }
+
+  configured(): [pool: string, version: number][] {
+    return [...this.#configured];
+  }
+
+  saveConfigured(pool: string, version: number): void {
+    this.#configured.set(pool, version);
   }
 
   addSwitch(entry: Switch): void {

@@ -16,6 +16,7 @@ import {
   errorOf,
   fleet,
   poolOf,
+  resetObject,
   rowsOf,
   scene,
   stopClock,
@@ -100,6 +101,15 @@ describe("the fleet's tick", () => {
     await rowsOf(fleet(), "INSERT INTO revoked_tokens VALUES (?, ?)", at.tokenId, Date.now());
     await runDurableObjectAlarm(fleet());
     expect((await machine.closed).code).toBe(4005);
+  });
+
+  it("lets a pool sleep that has no machine and knows the flags, also after the fleet's own sleep", async () => {
+    await join(await scene());
+    const at = await scene();
+    await resetObject(poolOf(at));
+    await evictDurableObject(fleet());
+    expect(await runDurableObjectAlarm(fleet())).toBe(true);
+    await expect(evictDurableObject(poolOf(at))).rejects.toThrow("not currently running");
   });
 
   it("reaches every pool even if one of them cannot be reached", async () => {
