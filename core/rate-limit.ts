@@ -137,9 +137,14 @@ class MinuteSum {
     this.total += amount;
   }
 
-  /** Adds to what was added at `at`. If that has been let go of, more counts now, and less no longer matters. */
+  /**
+   * Adds to what was added at `at`. If that has been let go of, more counts now, and less no longer matters. Nor is
+   * more given back than there is: a sum that was reset since, or is told twice, would let in what is above the limit.
+   */
   correct(difference: number, at: number, now: number): void {
-    if (cellOf(at) > this.#newest - CELLS) this.add(difference, at);
+    const cell = Math.min(this.#newest, cellOf(at));
+    const isKept = cell > this.#newest - CELLS;
+    if (isKept) this.add(Math.max(difference, -(this.#cells[cell % CELLS] ?? 0)), at);
     else if (difference > 0) this.add(difference, now);
   }
 

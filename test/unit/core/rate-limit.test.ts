@@ -128,6 +128,18 @@ describe("tokens per minute", () => {
     expect(admitted(roomy).reservation.tokens).toBe(20 + DEFAULT_ANSWER_TOKENS);
   });
 
+  it("are never given back beyond what is held: not after a reset, and not twice", () => {
+    const before = new RateWindow();
+    const { reservation } = admitted(before.admit(tokensOnly(100), asking(10, 80), START));
+    const after = new RateWindow();
+    after.settle(reservation, 10, START + 1000);
+    admitted(after.admit(tokensOnly(100), asking(10, 90), START + 1000));
+    expect(after.admit(tokensOnly(100), asking(1, null), START + 1000).admitted).toBe(false);
+    for (let i = 0; i < 2; i++) before.settle(reservation, 0, START + 1000);
+    admitted(before.admit(tokensOnly(100), asking(10, 90), START + 1000));
+    expect(before.admit(tokensOnly(100), asking(1, null), START + 1000).admitted).toBe(false);
+  });
+
   it("let a request in alone that asks for more than the whole limit", () => {
     const window = new RateWindow();
     admitted(window.admit(tokensOnly(100), asking(500, 500), START));
