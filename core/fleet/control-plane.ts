@@ -10,6 +10,7 @@ import type { ApiError } from "../api-error.ts";
 import { DRAIN_TIMEOUT_MS, LOAD_TIMEOUT_MS, REPORTED_SWITCHES } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "../pool/admission.ts";
 import type { PoolCall, PoolReply } from "../pool/calls.ts";
+import type { Watch } from "../pool/demand-watch.ts";
 import type { PoolNews } from "../pool/ports.ts";
 import type { Stamp } from "../pool/record.ts";
 import type { RecordReport } from "../pool/report.ts";
@@ -267,7 +268,7 @@ export class ControlPlane {
     const pools = new Set<string>([...this.pools(), ...this.placement.poolsInDemand()]);
     this.placement.begin();
     this.#survey.begin(pools, now);
-    for (const pool of pools) this.#ports.callPool(pool, this.readCall(pool, now));
+    for (const pool of pools) this.#ports.callPool(pool, { ...this.readCall(pool, now), watch: this.#watchOf(pool) });
     this.#announcePools();
     for (const machine of this.directory.all()) if (machine.isQuarantined) this.#expel(machine.machineId);
   }
@@ -319,15 +320,14 @@ export class ControlPlane {
     this.#reconciler.retryAfterCooldowns(now);
   }
 
-  /** Asks a pool for its report; the answer must go to `replied`. */
-  readCall(pool: string, now: number): PoolCall {
+  /**
+   * Asks a pool for its report, for somebody who wants to see it: no look at the fleet, so the pool goes on counting what would
+   * be a surprise before the next. The answer must go to `replied`.
+   */
+  readCall(pool: string, now: number): Extract<PoolCall, { kind: "read" }> {
     this.#survey.asked(pool, now);
-    return {
-      kind: "read",
-      slotsPerMachine: this.slotsOf(pool),
-      settings: this.settingsFor(pool, now),
-      watch: this.placement.watchOf(pool, this.#survey.schedule.willLook, this.#tickMs),
-    };
+    const settings = this.settingsFor(pool, now);
+    return { kind: "read", slotsPerMachine: this.slotsOf(pool), settings, watch: null };
   }
 
   /** Pools that may hold a socket or a record of any machine. */
@@ -367,6 +367,10 @@ export class ControlPlane {
 
   get #tickMs(): number {
     return this.flagBook.flags.tick_seconds * 1000;
+  }
+
+  #watchOf(pool: string): Watch {
+    return this.placement.watchOf(pool, this.#survey.schedule.willLook, this.#tickMs);
   }
 
   #observed(machineId: MachineId, pool: string, record: RecordReport, now: number): void {
