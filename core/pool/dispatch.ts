@@ -21,7 +21,7 @@ import {
 import type { Ledger } from "./ledger.ts";
 import { Line } from "./line.ts";
 import type { RequestOutcome } from "./outcome.ts";
-import { DECLINED, isForOwnMachines } from "./owner-route.ts";
+import { DECLINED, isForOwnMachines, mayBeDeclined } from "./owner-route.ts";
 import { Pressure } from "./pressure.ts";
 import { Refusals, type RefusalsView } from "./refusals.ts";
 import { newRequest, type Answer, type PoolRequest, type RequestSpec } from "./request.ts";
@@ -95,7 +95,9 @@ export class Dispatch {
     const request = newRequest(spec, answer, now);
     this.#requests.set(spec.requestId, request);
     // The Worker's second call for one request is no second arrival.
-    if (earlier === undefined) this.#accounts.arrived(request.promptTokensEstimate, now);
+    const isArrival = earlier === undefined;
+    const isProbe = mayBeDeclined(spec.owner);
+    if (isArrival && !isProbe) this.#accounts.arrived(request.promptTokensEstimate, now);
     if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
       this.#fail(request, shed(this.#pool.model), now);
       return request;
@@ -107,6 +109,7 @@ export class Dispatch {
     }
     this.drain(now);
     if (!this.#dispatch(request, now)) this.#enqueueOrRefuse(request, now);
+    else if (isArrival && isProbe) this.#accounts.arrived(request.promptTokensEstimate, now);
     return request;
   }
 
