@@ -9,7 +9,8 @@ import type { Register } from "../../protocol/upstream.ts";
 import type { ApiError } from "../api-error.ts";
 import { DRAIN_TIMEOUT_MS, LOAD_TIMEOUT_MS, REPORTED_SWITCHES } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "../pool/admission.ts";
-import type { PoolCall, PoolReply } from "../pool/calls.ts";
+import type { PoolCall, PoolReply, ReadCall } from "../pool/calls.ts";
+import type { Watch } from "../pool/demand-watch.ts";
 import type { PoolNews } from "../pool/ports.ts";
 import type { Stamp } from "../pool/record.ts";
 import type { RecordReport } from "../pool/report.ts";
@@ -268,7 +269,8 @@ export class ControlPlane {
     const pools = new Set<string>([...this.pools(), ...this.placement.poolsInDemand()]);
     this.placement.begin();
     this.#survey.begin(pools, now);
-    for (const pool of pools) this.#ports.callPool(pool, this.readCall(pool, now));
+    for (const pool of pools)
+      this.#ports.callPool(pool, { ...this.readCall(pool, now), watch: this.#watchOf(pool) });
     this.#announcePools();
     for (const machine of this.directory.all()) if (machine.isQuarantined) this.#expel(machine.machineId);
   }
@@ -320,14 +322,19 @@ export class ControlPlane {
     this.#reconciler.retryAfterCooldowns(now);
   }
 
-  /** Asks a pool for its report; the answer must go to `replied`. */
-  readCall(pool: string, now: number, withTotals = false): Extract<PoolCall, { kind: "read" }> {
+  /**
+   * Asks a pool for its report, for somebody who wants to see it: no look at the fleet, so the pool goes on counting what would
+   * be a surprise before the next. The answer must go to `replied`.
+   * @param withTotals also for all that it has counted: then a pool that nobody looks at will tell of its next request.
+   */
+  readCall(pool: string, now: number, withTotals = false): ReadCall {
     this.#survey.asked(pool, now);
+    const watch = withTotals ? this.#watchOf(pool) : null;
     return {
       kind: "read",
       slotsPerMachine: this.slotsOf(pool),
       settings: this.settingsFor(pool, now),
-      watch: this.placement.watchOf(pool, this.#survey.schedule.willLook, this.#tickMs),
+      watch: watch?.isLooking === true ? null : watch,
       withTotals,
     };
   }
@@ -376,6 +383,10 @@ export class ControlPlane {
     if (this.#configured.get(pool) === version) return;
     this.#configured.set(pool, version);
     this.#ports.store.saveConfigured(pool, version);
+  }
+
+  #watchOf(pool: string): Watch {
+    return this.placement.watchOf(pool, this.#survey.schedule.willLook, this.#tickMs);
   }
 
   #observed(machineId: MachineId, pool: string, record: RecordReport, now: number): void {

@@ -1,5 +1,5 @@
 import { IDLE_TOTALS_MS } from "../limits.ts";
-import type { PoolCall, PoolReply } from "../pool/calls.ts";
+import type { PoolReply, ReadCall } from "../pool/calls.ts";
 
 /**
  * The counters of pools in which nothing happens, so that nobody has to wake a pool to hear the same numbers again.
@@ -19,8 +19,9 @@ export class IdlePools {
 
   /** A pool is read now, for its counters or for something else. */
   asked(pool: string, call: ReadCall): void {
-    if (call.watch.isLooking) this.forget(pool);
-    else if (call.withTotals) this.#asked.set(pool, call);
+    const willTell = call.watch?.isLooking === false;
+    if (call.withTotals && willTell) this.#asked.set(pool, call);
+    else if (call.withTotals || call.watch?.isLooking === true) this.forget(pool);
   }
 
   /** Its counters may change from now on, or have changed. */
@@ -60,5 +61,4 @@ export interface IdlePoolStore {
   removeIdlePool(pool: string): void;
 }
 
-type ReadCall = Extract<PoolCall, { kind: "read" }>;
 type ReportReply = Extract<PoolReply, { kind: "report" }>;

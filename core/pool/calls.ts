@@ -28,15 +28,17 @@ export type PoolCall =
   | { readonly kind: "expel"; readonly machineId: MachineId }
   | { readonly kind: "revoke"; readonly tokenId: string }
   | { readonly kind: "settings"; readonly settings: PoolSettings }
-  /** Closes dead sockets, takes the settings over, then reports. */
+  /** Closes dead sockets, takes the settings over, then reports. The watch is null unless the fleet looks at all pools. */
   | {
       readonly kind: "read";
       readonly slotsPerMachine: number;
       readonly settings: PoolSettings;
-      readonly watch: Watch;
+      readonly watch: Watch | null;
       /** Whether the report is to come with all that the pool has counted. */
       readonly withTotals: boolean;
     };
+
+export type ReadCall = Extract<PoolCall, { kind: "read" }>;
 
 export type PoolReply =
   | { readonly kind: "verdict"; readonly verdict: Verdict }
@@ -79,7 +81,7 @@ export function perform(pool: Pool, call: PoolCall, now: number): PoolReply {
     case "read":
       pool.configure(call.settings, now);
       pool.sweep(now);
-      pool.watch.looked(call.watch);
+      if (call.watch !== null) pool.watch.looked(call.watch);
       return {
         kind: "report",
         report: pool.report(now, call.slotsPerMachine),

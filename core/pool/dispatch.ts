@@ -23,7 +23,7 @@ import type { Ledger } from "./ledger.ts";
 import { LineLimit } from "./line-limit.ts";
 import { Line } from "./line.ts";
 import type { RequestOutcome } from "./outcome.ts";
-import { DECLINED, isForOwnMachines } from "./owner-route.ts";
+import { DECLINED, isForOwnMachines, mayBeDeclined } from "./owner-route.ts";
 import { Pressure } from "./pressure.ts";
 import { Refusals, type RefusalsView } from "./refusals.ts";
 import { newRequest, type Answer, type PoolRequest, type RequestSpec } from "./request.ts";
@@ -98,7 +98,9 @@ export class Dispatch {
     const request = newRequest(spec, answer, now);
     this.#requests.set(spec.requestId, request);
     // The Worker's second call for one request is no second arrival.
-    if (earlier === undefined) this.#accounts.arrived(request.promptTokensEstimate, now);
+    const isArrival = earlier === undefined;
+    const isProbe = mayBeDeclined(spec.owner);
+    if (isArrival && !isProbe) this.#accounts.arrived(request.promptTokensEstimate, now);
     if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
       this.#fail(request, shed(this.#pool.model), now);
       return request;
@@ -109,8 +111,10 @@ export class Dispatch {
       return request;
     }
     this.drain(now);
-    if (this.#dispatch(request, now)) this.#lineLimit.taken(this.#pressure.meanHoldMs(now), now);
-    else this.#enqueueOrRefuse(request, now);
+    if (this.#dispatch(request, now)) {
+      if (isArrival && isProbe) this.#accounts.arrived(request.promptTokensEstimate, now);
+      this.#lineLimit.taken(this.#pressure.meanHoldMs(now), now);
+    } else this.#enqueueOrRefuse(request, now);
     return request;
   }
 

@@ -32,6 +32,11 @@ export function isForOwnMachines(route: OwnerRoute | null): boolean {
   return route !== null && route.otherwise !== "public";
 }
 
+/** Another place is tried if it cannot be served here at once: it arrives where it is served, or in the last of them. */
+export function mayBeDeclined(route: OwnerRoute | null): boolean {
+  return route?.otherwise === "decline";
+}
+
 export function* ownMachines(route: OwnerRoute, connections: Iterable<Connection>): Generator<Connection> {
   for (const connection of connections) {
     if (route.machines.has(connection.identity.machineId)) yield connection;

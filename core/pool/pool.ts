@@ -14,6 +14,7 @@ import { Entrance } from "./entrance.ts";
 import { Ledger } from "./ledger.ts";
 import { Loads } from "./loads.ts";
 import { isUnregistered, Members } from "./members.ts";
+import { mayBeDeclined } from "./owner-route.ts";
 import type { PoolMemory, PoolPorts } from "./ports.ts";
 import type { PoolRecord, Stamp, Terms, Verdict } from "./record.ts";
 import { registered, withHeartbeat } from "./registration.ts";
@@ -224,7 +225,7 @@ export class Pool {
   }
 
   submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
-    if (this.watch.arrived()) this.#ports.tellFleet({ kind: "demand" });
+    if (!mayBeDeclined(spec.owner) && this.watch.arrived()) this.#ports.tellFleet({ kind: "demand" });
     return this.#dispatch.submit(spec, answer, now);
   }
 

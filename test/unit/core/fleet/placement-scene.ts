@@ -137,7 +137,7 @@ export class PlacementScene {
       const { pool, call } = next;
       if (call.kind === "read") {
         this.read.push(pool);
-        this.watches.set(pool, call.watch);
+        if (call.watch !== null) this.watches.set(pool, call.watch);
       }
       if (!this.silent.has(pool)) this.core.replied(pool, call, this.#perform(pool, call), this.now);
     }

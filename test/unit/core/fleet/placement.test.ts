@@ -273,6 +273,11 @@ describe("[F8] demand that is told at a bad moment", () => {
     expect(scene.watches.get("b")).toEqual({ isLooking: false, surprisingArrivals: null });
   });
 
+  it("is not left to whoever else reads the pool", () => {
+    const scene = oneOnlyInA({ placement: "shadow" });
+    expect(scene.core.readCall(A, scene.now)).toMatchObject({ watch: null });
+  });
+
   it("is not left to a look that may be far away", () => {
     const scene = oneOnlyInA({ placement: "shadow" });
     scene.ask(A, 1, 1);

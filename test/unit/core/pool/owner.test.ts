@@ -224,6 +224,19 @@ describe("[F10] a request that prefers its owner's machine", () => {
     expect(scene.ask({ model: OTHER, owner: route("decline", "mac-9") }).refusedWith).toBe("machine_busy");
     expect(scene.outcomes()).toEqual({});
   });
+
+  it("[F8] is in demand where it is served, and nowhere else", () => {
+    const scene = new PoolScene();
+    const mac = joinAssigned(scene, "mac-1");
+    scene.ask({ owner: route("decline", "mac-9") });
+    expect(scene.pool.ledger.demand.totals().arrivals).toBe(0);
+    expect(scene.news).not.toContainEqual({ kind: "demand" });
+    scene.ask({ owner: route("decline", "mac-1") });
+    expect(scene.requestsOf(mac)).toHaveLength(1);
+    expect(scene.pool.ledger.demand.totals().arrivals).toBe(1);
+    scene.ask({ owner: route("wait", "mac-9") });
+    expect(scene.pool.ledger.demand.totals().arrivals).toBe(2);
+  });
 });
 
 describe("[H21] the gate, for the owner,", () => {

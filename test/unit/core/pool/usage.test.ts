@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 
+import { perform } from "../../../../core/pool/calls.ts";
+import { INITIAL_SETTINGS } from "../../../../core/pool/settings.ts";
 import { NO_TOKENS, Usage } from "../../../../core/pool/usage.ts";
 import { PoolScene } from "./pool-scene.ts";
 
@@ -68,6 +70,20 @@ describe("[F8] demand", () => {
     scene.join("mac-1");
     for (let call = 0; call < 2; call++) scene.ask({ requestId: "req_same" });
     expect(scene.pool.ledger.demand.drain()).toMatchObject([{ arrivals: 1 }]);
+  });
+
+  it("that surprises is told, however many look at the pool in between", () => {
+    const scene = new PoolScene();
+    const read = { kind: "read", slotsPerMachine: 4, settings: INITIAL_SETTINGS, withTotals: false } as const;
+    perform(scene.pool, { ...read, watch: { isLooking: true, surprisingArrivals: 4 } }, scene.now);
+    const isTold = (): boolean => scene.news.some(({ kind }) => kind === "demand");
+    for (let arrivals = 1; arrivals <= 3; arrivals++) {
+      scene.ask();
+      perform(scene.pool, { ...read, watch: null }, scene.now);
+    }
+    expect(isTold()).toBe(false);
+    scene.ask();
+    expect(isTold()).toBe(true);
   });
 
   it("tells served in time from served late, and learns the machine's speed", () => {
