@@ -78,7 +78,10 @@ describe("an API key", () => {
   it("is no provider token, and the other way round", async () => {
     const at = await scene();
     const asClient = await fetchEdge("/v1/models", { headers: { authorization: `Bearer ${at.token}` } });
-    expect((await errorOf(asClient)).code).toBe("invalid_api_key");
+    expect(await errorOf(asClient)).toMatchObject({
+      code: "invalid_api_key",
+      message: "this is a provider token, not an API key",
+    });
     const asProvider = await fetchEdge(`/v1/providers/connect?machine=mac-1&pool=${at.model}`, {
       headers: {
         upgrade: "websocket",
@@ -150,7 +153,7 @@ describe("the admin API", () => {
     [{ owner: "acme", name: "é" }, "name"],
     [{ owner: "acme", name: "x".repeat(129) }, "name"],
     [{ owner: "acme", name: 7 }, "name"],
-    [{ owner: "acme", name: "n", limit: 5 }, null],
+    [{ owner: "acme", name: "n", limit: 5 }, "limit"],
   ])("makes no key or token for %j", async (body, param) => {
     for (const path of ["/keys", "/provider-tokens"]) {
       expect(await errorOf(await callAdmin("POST", path, body))).toMatchObject({ status: 400, param });

@@ -82,5 +82,5 @@ function keyRow({ id, owner, name, createdAt, limits, priority }: KeyRecord): ob
 }
 
 export function unknownId(id: string): HttpError {
-  return new HttpError({ code: "not_found", message: `there is no record with the id "${id}"` });
+  return new HttpError({ code: "not_found", message: `there is no key or token with the id "${id}"` });
 }
