@@ -93,6 +93,33 @@ describe("an API key", () => {
   });
 });
 
+it("provider tokens are listed with the id that revokes them, and without their secret or any key", async () => {
+  const { id, token } = await newToken("acme");
+  const { id: keyId } = await newKey("acme");
+  const rows: { id: string }[] = [];
+  let text = "";
+  let cursor: string | null = null;
+  do {
+    const query: string = cursor === null ? "" : `?cursor=${cursor}`;
+    const page: { provider_tokens: { id: string }[]; next_cursor: string | null } = await adminCall(
+      "GET",
+      `/provider-tokens${query}`,
+    );
+    rows.push(...page.provider_tokens);
+    text += JSON.stringify(page);
+    cursor = page.next_cursor;
+  } while (cursor !== null);
+  expect(rows.find((row) => row.id === id)).toEqual({
+    id,
+    owner: "acme",
+    name: expect.any(String),
+    created_at: expect.any(Number),
+  });
+  expect(text).not.toContain(token.split("_")[2]);
+  expect(text).not.toContain(keyId);
+  await adminCall("DELETE", `/provider-tokens/${id}`);
+});
+
 it("KV holds the hashes of keys and tokens and no secret", async () => {
   const secrets = [(await newKey("acme")).key, (await newToken("acme")).token];
   const { keys } = await testEnv.KEYS.list();
@@ -119,6 +146,7 @@ describe("the admin API", () => {
     ["PUT", "/catalog"],
     ["POST", "/keys"],
     ["DELETE", "/keys/x"],
+    ["GET", "/provider-tokens"],
     ["POST", "/provider-tokens"],
     ["DELETE", "/provider-tokens/x"],
     ["GET", "/usage"],

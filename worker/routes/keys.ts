@@ -10,7 +10,7 @@ import {
   changeKey,
   createSecret,
   deleteSecret,
-  listKeys,
+  listSecrets,
   type KeyRecord,
   type KeySettings,
 } from "../secrets.ts";
@@ -34,7 +34,11 @@ const settingsSchema = z.strictObject(settingFields);
 
 export const keys = new Hono<AppEnv>()
   .get("/", async (context) => {
-    const { records, cursor } = await listKeys(context.env.KEYS, context.req.query("cursor") ?? null);
+    const { records, cursor } = await listSecrets(
+      context.env.KEYS,
+      "key",
+      context.req.query("cursor") ?? null,
+    );
     return context.json({ keys: records.map(keyRow), next_cursor: cursor });
   })
   .post("/", async (context) => {
