@@ -43,6 +43,7 @@ export function reportHtml(
   });
   const series = shown[0]?.policy.series;
   if (!series) return "";
+  const optimum = result.policies.optimum?.series;
   const rows = tableOf(result).map(
     (cells) =>
       `<tr class="${escape(cells[0] ?? "")}">${cells.map((cell) => `<td>${escape(cell)}</td>`).join("")}</tr>`,
@@ -61,9 +62,9 @@ ${series.t_s.length} minutes.</p>
 ${LEGEND.map(([name, meaning]) => `<dt>${escape(name)}</dt><dd>${escape(meaning)}</dd>`).join("\n")}
 </dl>
 ${result.notes.map((note) => `<p>${escape(note)}</p>`).join("\n")}
-<h2>Demand that the optimum served and the policy did not</h2>
+<h2>${optimum === undefined ? "Demand that was not served" : "Demand that the optimum served and the policy did not"}</h2>
 <p>Machine units, mean of each hour; lower is better.</p>
-${lines(shown, lostAgainst(shown.find(({ name }) => name === "optimum")?.policy.series))}
+${lines(shown, lostAgainst(optimum))}
 <h2>Switches</h2><p>Per hour, all machines together.</p>
 ${lines(shown, switchesPerHour)}
 ${shown.map(({ name, policy }) => pools(name, policy)).join("\n")}

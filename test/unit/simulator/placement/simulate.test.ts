@@ -56,7 +56,12 @@ describe("a simulation", { timeout: TIME_MS }, () => {
     for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
     const page = reportHtml(result, { trace: "<b>.csv", fleet: "f.json" });
     expect(page).toContain("&lt;b&gt;.csv");
+    expect(page).toContain("Demand that the optimum served");
     expect(page).not.toMatch(/<script|<link|<img|src=|href=|url\(|@import|https?:/);
+    const { optimum: _, ...policies } = result.policies;
+    const without = reportHtml({ ...result, policies }, { trace: "t.csv", fleet: "f.json" });
+    expect(without).toContain("Demand that was not served");
+    expect(without).not.toContain("Demand that the optimum served");
   });
 });
 
