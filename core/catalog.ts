@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
+import { fieldProblems, pathOf } from "./field-problems.ts";
 
 /** The model catalog: what clients may ask for and what a machine needs to hold it. Kept in KV as one JSON array. */
 
@@ -62,17 +63,18 @@ export type ParsedCatalog =
 
 /** Checks a whole catalog; all or nothing. The error names the entry and the field. */
 export function parseCatalog(json: unknown): ParsedCatalog {
-  const parsed = entriesSchema.safeParse(json);
+  const parsed = entriesSchema.safeParse(json, { error: fieldProblems });
   if (parsed.success) return { ok: true, catalog: catalogOf(parsed.data) };
   const issue = parsed.error.issues[0];
-  const path = issue?.path ?? [];
+  const path = issue === undefined ? [] : pathOf(issue);
   const param = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
   const id = typeof path[0] === "number" ? idOf(json, path[0]) : undefined;
   const entry = id === undefined ? "the catalog" : `entry "${id}"`;
+  const field = path.slice(1).join(".");
   return {
     ok: false,
     param: param === "" ? "catalog" : param,
-    message: `${entry}: ${issue?.message ?? "not valid"}`,
+    message: `${entry}: ${field === "" ? "" : `${field}: `}${issue?.message ?? "not valid"}`,
   };
 }
 

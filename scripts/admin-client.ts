@@ -84,8 +84,12 @@ export class AdminClient {
   }
 
   /** Adds the entries whose ids the catalog does not have yet; what an operator has put there stays. */
+  async catalog(): Promise<readonly z.infer<typeof catalogEntrySchema>[]> {
+    return z.array(catalogEntrySchema).parse(await this.#call("GET", "/catalog"));
+  }
+
   async addToCatalog(entries: readonly z.input<typeof catalogEntrySchema>[]): Promise<void> {
-    const present = z.array(catalogEntrySchema).parse(await this.#call("GET", "/catalog"));
+    const present = await this.catalog();
     const missing = entries.filter((entry) => !present.some(({ id }) => id === entry.id));
     if (missing.length > 0) await this.#call("PUT", "/catalog", [...present, ...missing]);
   }

@@ -34,6 +34,7 @@ export async function startCoordinator(options: LocalCoordinatorOptions): Promis
   const scriptPath = await bundleWorker(join(options.stateDir, "bundle"));
   const sqliteClasses = new Set(config.migrations.flatMap((migration) => migration.new_sqlite_classes));
   const listeners = signalListeners();
+  const log = new StoppableLog(LogLevel.WARN);
   const miniflare = new Miniflare({
     ...convertV4MiniflareOptions({
       name: config.name,
@@ -56,13 +57,33 @@ export async function startCoordinator(options: LocalCoordinatorOptions): Promis
       host: "127.0.0.1",
       port,
       cf: false,
-      log: new Log(LogLevel.WARN),
+      log,
     }),
     resourcePersistencePath: join(options.stateDir, "storage"),
   });
   await miniflare.ready;
   leaveSignalsTo(listeners);
-  return { url: `http://127.0.0.1:${port}`, stop: () => miniflare.dispose() };
+  for (const signal of SIGNALS) process.once(signal, () => log.stop());
+  return {
+    url: `http://127.0.0.1:${port}`,
+    stop: async () => {
+      log.stop();
+      await miniflare.dispose();
+    },
+  };
+}
+
+/** Ctrl-C in a terminal reaches workerd as well, and Miniflare would take its end for a crash and say so. */
+class StoppableLog extends Log {
+  #stopped = false;
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  protected override log(message: string): void {
+    if (!this.#stopped) super.log(message);
+  }
 }
 
 /** What is used of `wrangler.toml`. */

@@ -2,13 +2,13 @@ import { mkdirSync } from "node:fs";
 import { relative } from "node:path";
 
 import { AdminClient } from "./admin-client.ts";
-import { startCoordinator } from "./coordinator.ts";
 import { demoChat } from "./demo-chat.ts";
 import { DEMO_MODELS, startDemoMachine, type DemoMachine } from "./demo-machine.ts";
 import { demoPlacement } from "./demo-placement.ts";
 import { demoSwitch } from "./demo-switch.ts";
 import { assertNotRunning, ensureKeys, openLocalSecrets, publishDevFile } from "./local-secrets.ts";
 import { HELP, readOptions, type StartOptions } from "./options.ts";
+import { usageOf } from "./usage.ts";
 import { UserError } from "./user-error.ts";
 
 /**
@@ -44,9 +44,11 @@ async function main(): Promise<number> {
 }
 
 async function run(options: StartOptions): Promise<void> {
-  mkdirSync(options.stateDir, { recursive: true });
+  makeStateDir(options.stateDir);
   await assertNotRunning(options.stateDir);
   const made = openLocalSecrets(options.stateDir);
+  // Wrangler and Miniflare take seconds to load, which a look at --help or a slip in the options should not.
+  const { startCoordinator } = await import("./coordinator.ts");
   const coordinator = await startCoordinator({
     port: options.port,
     stateDir: options.stateDir,
@@ -64,7 +66,8 @@ async function run(options: StartOptions): Promise<void> {
   if (options.demo)
     await demo(url, options.stateDir, secrets.admin_token, secrets.api_key, secrets.provider_token);
   if (options.once) return;
-  console.log(usageOf(`${url}/v1`, secrets.api_key, options.demo));
+  const models = await new AdminClient(url, secrets.admin_token).catalog();
+  console.log(usageOf(url, secrets.api_key, options, models.length > 0));
   await stopped;
   console.log("\nStopping ...");
 }
@@ -125,16 +128,14 @@ async function announce(machine: DemoMachine, startedAt: number): Promise<void> 
   console.log(`Machine       ${machine.name}   serves ${machine.model}, connected after ${seconds} s`);
 }
 
-function usageOf(baseUrl: string, apiKey: string, withModel: boolean): string {
-  const lines = [
-    "",
-    "Ready for any OpenAI client. Ctrl-C stops everything.",
-    `  base URL  ${baseUrl}`,
-    `  API key   ${apiKey}`,
-  ];
-  const body = `{"model":"${DEMO_MODELS[0]}","stream":true,"messages":[{"role":"user","content":"Hello"}]}`;
-  const curl = withModel
-    ? `curl -N ${baseUrl}/chat/completions -H "Authorization: Bearer ${apiKey}" -H "Content-Type: application/json" -d '${body}'`
-    : `curl ${baseUrl}/models -H "Authorization: Bearer ${apiKey}"`;
-  return [...lines, `  try       ${curl}`].join("\n");
+/** @throws UserError if the folder can be neither found nor made. */
+function makeStateDir(stateDir: string): void {
+  try {
+    mkdirSync(stateDir, { recursive: true });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UserError(
+      `Cannot keep the state in ${stateDir}: ${why}\nChoose a folder with "npm start -- --state DIR".`,
+    );
+  }
 }

@@ -53,7 +53,7 @@ app.notFound((context) => {
     return response;
   }
   return errorResponse(
-    { code: "not_found", message: `no route for ${method} ${path}` },
+    { code: "not_found", message: `no route for ${method} ${path}${suggestion(path)}` },
     context.get("echoedId"),
   );
 });
@@ -72,6 +72,13 @@ app.onError((error, context) => {
 });
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/** Base URLs without `/v1`, or with two of them, are the commonest slip in a client's settings. */
+function suggestion(path: string): string {
+  const meant = `/v1${path.replace(/^(\/v1)+/, "")}`;
+  const isMeant = meant !== path && METHODS.some((method) => isRouted(method, meant));
+  return isMeant ? `; did you mean ${meant}?` : "";
+}
 
 /** Whether a route is there for the method; middleware is there for all. */
 function isRouted(method: string, path: string): boolean {

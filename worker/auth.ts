@@ -21,7 +21,10 @@ export const requireApiKey: MiddlewareHandler<AppEnv> = async function requireAp
   }
   const record = await verifySecret(context.env.KEYS, "key", secret, Date.now());
   if (record === null) {
-    throw new HttpError({ code: "invalid_api_key", message: "this API key is not known; was it deleted?" });
+    const message = secret.startsWith("pt_")
+      ? "this is a provider token, not an API key"
+      : "this API key is not known; was it deleted?";
+    throw new HttpError({ code: "invalid_api_key", message });
   }
   context.set("key", record);
   await next();
@@ -38,9 +41,10 @@ export const requireAdmin: MiddlewareHandler<AppEnv> = async function requireAdm
   }
   const secret = bearer(context);
   if (secret === null || !(await sameSecret(secret, expected))) {
+    const given = secret === null ? "" : "; what was sent is not it";
     throw new HttpError({
       code: "invalid_api_key",
-      message: "the admin API wants `Authorization: Bearer <admin token>`",
+      message: `the admin API wants \`Authorization: Bearer <admin token>\`${given}`,
     });
   }
   await next();

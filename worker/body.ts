@@ -4,10 +4,18 @@ import { HttpError } from "./http-error.ts";
 /**
  * Reads a JSON body and gives both the text, which goes on untouched, and its value. The limit holds while reading:
  * a body without a length, or with a wrong one, is cut off as soon as it is too large.
+ * @param whenEmpty what an empty body means; without it there must be one
  * @throws HttpError `request_too_large` or `invalid_request`
  */
-export async function readJsonBody(request: Request): Promise<{ text: string; json: unknown }> {
+export async function readJsonBody(
+  request: Request,
+  whenEmpty?: unknown,
+): Promise<{ text: string; json: unknown }> {
   const text = await readText(request);
+  if (text.trim() === "") {
+    if (whenEmpty !== undefined) return { text, json: whenEmpty };
+    throw new HttpError({ code: "invalid_request", message: "the body is empty; send JSON" });
+  }
   try {
     return { text, json: JSON.parse(text) };
   } catch (error) {

@@ -85,12 +85,13 @@ export async function changeKey(
   return changed;
 }
 
-/** Records of keys by the page, without order; `cursor` is null on the last one. */
-export async function listKeys(
+/** Records by the page, without order; `cursor` is null on the last one. */
+export async function listSecrets(
   kv: KVNamespace,
+  kind: SecretKind,
   cursor: string | null,
 ): Promise<{ records: KeyRecord[]; cursor: string | null }> {
-  const page = await kv.list({ prefix: "key:", limit: KEYS_PER_PAGE, cursor });
+  const page = await kv.list({ prefix: `${kind}:`, limit: RECORDS_PER_PAGE, cursor });
   const found = await Promise.all(page.keys.map(({ name }) => kv.get(name, "json")));
   // One that was deleted a moment ago may still be in the list.
   const records = found.filter((json) => json !== null).map((json) => recordSchema.parse(json));
@@ -98,7 +99,7 @@ export async function listKeys(
 }
 
 /** As many as can be read for one call. */
-const KEYS_PER_PAGE = 100;
+const RECORDS_PER_PAGE = 100;
 
 /** Deletes a record; true if there was one. */
 export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string): Promise<boolean> {

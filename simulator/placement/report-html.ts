@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 
 import { chart, COLOURS, MODEL_COLOURS } from "./report-chart.ts";
-import { tableHead, tableOf } from "./report-text.ts";
+import { LEGEND, tableHead, tableOf } from "./report-text.ts";
 import {
   EXTRA_POLICY_NAMES,
   POLICY_NAMES,
@@ -27,7 +27,7 @@ dt { font-weight: 600; } dd { margin: 0; color: var(--soft); }
 th, td { padding: 6px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } th { color: var(--soft); font-weight: 600; }
 tr.ours td { font-weight: 700; } figure { margin: 12px 0; background: var(--card); border-radius: 10px; padding: 12px; }
-svg { display: block; width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
+svg { display: block; width: 100%; min-width: 640px; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
 svg .grid { stroke: var(--line); } figcaption { color: var(--soft); font-size: 13px; }
 .key { display: inline-block; margin-right: 16px; white-space: nowrap; }
 .key i { display: inline-block; width: 14px; height: 3px; border-radius: 2px; margin-right: 6px; vertical-align: middle; }
@@ -43,6 +43,7 @@ export function reportHtml(
   });
   const series = shown[0]?.policy.series;
   if (!series) return "";
+  const optimum = result.policies.optimum?.series;
   const rows = tableOf(result).map(
     (cells) =>
       `<tr class="${escape(cells[0] ?? "")}">${cells.map((cell) => `<td>${escape(cell)}</td>`).join("")}</tr>`,
@@ -58,19 +59,12 @@ ${series.t_s.length} minutes.</p>
     .join("")}</tr></thead>
 <tbody>${rows.join("\n")}</tbody></table></div>
 <dl>
-<dt>served</dt><dd>part of the demand</dd>
-<dt>M1</dt><dd>served, over what the optimum served</dd>
-<dt>M2</dt><dd>share of what adapting can gain over the best static placement</dd>
-<dt>M3</dt><dd>switches per machine-day: mean, worst machine, and how many go back within 15 minutes</dd>
-<dt>M4</dt><dd>minutes until a step of demand is served again: slowest, mean</dd>
-<dt>M5</dt><dd>the worst model's served, over its served in the optimum with floors</dd>
-<dt>M6</dt><dd>machine time idle here while demand is unmet there</dd>
-<dt>M7</dt><dd>requests refused while a machine had room</dd>
+${LEGEND.map(([name, meaning]) => `<dt>${escape(name)}</dt><dd>${escape(meaning)}</dd>`).join("\n")}
 </dl>
 ${result.notes.map((note) => `<p>${escape(note)}</p>`).join("\n")}
-<h2>Demand that the optimum served and the policy did not</h2>
+<h2>${optimum === undefined ? "Demand that was not served" : "Demand that the optimum served and the policy did not"}</h2>
 <p>Machine units, mean of each hour; lower is better.</p>
-${lines(shown, lostAgainst(shown.find(({ name }) => name === "optimum")?.policy.series))}
+${lines(shown, lostAgainst(optimum))}
 <h2>Switches</h2><p>Per hour, all machines together.</p>
 ${lines(shown, switchesPerHour)}
 ${shown.map(({ name, policy }) => pools(name, policy)).join("\n")}
@@ -111,7 +105,7 @@ function figure(drawn: readonly { readonly name: string; readonly colour: string
     .map(
       ({ name, colour }) => `<span class="key"><i style="background:${colour}"></i>${escape(name)}</span>`,
     );
-  return `<figure>${svg}<figcaption>${keys.join("")}</figcaption></figure>`;
+  return `<figure><div class="wide">${svg}</div><figcaption>${keys.join("")}</figcaption></figure>`;
 }
 
 /** Without the optimum, all that was not served. */

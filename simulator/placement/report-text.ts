@@ -16,6 +16,20 @@ const HEAD = [
   "M7",
 ];
 
+/** What the columns mean, for who has not read docs/simulate.md. */
+export const LEGEND: readonly (readonly [string, string])[] = [
+  ["served", "part of the demand"],
+  ["M1", "served, over what the optimum served"],
+  ["M2", "share of what adapting can gain over the best static placement"],
+  ["M3", "switches per machine-day: mean, worst machine, and how many go back within 15 minutes"],
+  ["M4", "minutes until a step of demand is served again: slowest, mean"],
+  ["M5", "the worst model's served, over its served in the optimum with floors"],
+  ["M6", "machine time idle here while demand is unmet there"],
+  ["M7", "requests refused while a machine had room"],
+];
+
+const LINE_WIDTH = 100;
+
 export function reportText(result: Result): string {
   const rows = tableOf(result);
   const widths = HEAD.map((cell, column) =>
@@ -28,7 +42,21 @@ export function reportText(result: Result): string {
       )
       .join("  ");
   const text = [line(HEAD), ...rows.map(line)];
-  return [...text, "", ...result.notes].join("\n");
+  const legend = LEGEND.map(([name, meaning]) => `${name.padEnd(8)}${meaning}`);
+  return [...text, "", ...legend, "", ...result.notes.map(wrapped)].join("\n");
+}
+
+/** Broken at blanks, so that it fits a terminal. */
+function wrapped(text: string): string {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > LINE_WIDTH) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line].join("\n");
 }
 
 export function tableHead(): readonly string[] {

@@ -78,7 +78,10 @@ describe("an API key", () => {
   it("is no provider token, and the other way round", async () => {
     const at = await scene();
     const asClient = await fetchEdge("/v1/models", { headers: { authorization: `Bearer ${at.token}` } });
-    expect((await errorOf(asClient)).code).toBe("invalid_api_key");
+    expect(await errorOf(asClient)).toMatchObject({
+      code: "invalid_api_key",
+      message: "this is a provider token, not an API key",
+    });
     const asProvider = await fetchEdge(`/v1/providers/connect?machine=mac-1&pool=${at.model}`, {
       headers: {
         upgrade: "websocket",
@@ -88,6 +91,33 @@ describe("an API key", () => {
     });
     expect((await errorOf(asProvider)).code).toBe("invalid_provider_token");
   });
+});
+
+it("provider tokens are listed with the id that revokes them, and without their secret or any key", async () => {
+  const { id, token } = await newToken("acme");
+  const { id: keyId } = await newKey("acme");
+  const rows: { id: string }[] = [];
+  let text = "";
+  let cursor: string | null = null;
+  do {
+    const query: string = cursor === null ? "" : `?cursor=${cursor}`;
+    const page: { provider_tokens: { id: string }[]; next_cursor: string | null } = await adminCall(
+      "GET",
+      `/provider-tokens${query}`,
+    );
+    rows.push(...page.provider_tokens);
+    text += JSON.stringify(page);
+    cursor = page.next_cursor;
+  } while (cursor !== null);
+  expect(rows.find((row) => row.id === id)).toEqual({
+    id,
+    owner: "acme",
+    name: expect.any(String),
+    created_at: expect.any(Number),
+  });
+  expect(text).not.toContain(token.split("_")[2]);
+  expect(text).not.toContain(keyId);
+  await adminCall("DELETE", `/provider-tokens/${id}`);
 });
 
 it("KV holds the hashes of keys and tokens and no secret", async () => {
@@ -116,6 +146,7 @@ describe("the admin API", () => {
     ["PUT", "/catalog"],
     ["POST", "/keys"],
     ["DELETE", "/keys/x"],
+    ["GET", "/provider-tokens"],
     ["POST", "/provider-tokens"],
     ["DELETE", "/provider-tokens/x"],
     ["GET", "/usage"],
@@ -150,7 +181,7 @@ describe("the admin API", () => {
     [{ owner: "acme", name: "é" }, "name"],
     [{ owner: "acme", name: "x".repeat(129) }, "name"],
     [{ owner: "acme", name: 7 }, "name"],
-    [{ owner: "acme", name: "n", limit: 5 }, null],
+    [{ owner: "acme", name: "n", limit: 5 }, "limit"],
   ])("makes no key or token for %j", async (body, param) => {
     for (const path of ["/keys", "/provider-tokens"]) {
       expect(await errorOf(await callAdmin("POST", path, body))).toMatchObject({ status: 400, param });

@@ -76,7 +76,7 @@ describe("models", () => {
     ["a bad id", [{ id: "bad id", context_length: 1, size_gb: 1, min_ram_gb: 1 }], "[0].id"],
     ["a bad size", [catalogEntry("a"), catalogEntry("b", { size_gb: -1 })], "[1].size_gb"],
     ["an alias that is taken", [catalogEntry("a"), catalogEntry("b", { aliases: ["a"] })], "[1].aliases"],
-    ["an unknown field", [catalogEntry("a", { colour: "red" })], "[0]"],
+    ["an unknown field", [catalogEntry("a", { colour: "red" })], "[0].colour"],
   ])("go into the catalog all or none: %s", async (_, entries, param) => {
     await scene();
     const before = await adminCall("GET", "/catalog");

@@ -139,6 +139,12 @@ describe("placement", () => {
     expect((await report()).moves).toEqual([]);
   });
 
+  it("simulates things as they are when asked with no body", async () => {
+    const asked = await callAdmin("POST", "/placement/simulate");
+    expect(asked.status).toBe(200);
+    expect(await asked.json()).toHaveProperty("moves");
+  });
+
   it("names what is wrong with a simulation", async () => {
     const unknown = await callAdmin("POST", "/placement/simulate", { models: { nobody: { floor: 1 } } });
     expect(await errorOf(unknown)).toMatchObject({ status: 404, code: "model_not_found", param: "nobody" });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { join } from "./fake-provider.ts";
-import { chat, chatBody, errorOf, scene } from "./scene.ts";
+import { chat, chatBody, errorOf, fetchEdge, scene } from "./scene.ts";
 
 const message = { role: "user", content: "x" };
 const tool = (name: unknown): object => ({ type: "function", function: { name } });
@@ -78,6 +78,42 @@ describe("a request that is wrong is 400 and names the field:", () => {
     expect(error).toMatchObject({ status: 400, code: "invalid_request", param: null });
     expect(error.message).toContain("JSON");
   });
+
+  it.each([
+    ["a forgotten field", { model: "m" }, "messages: is required"],
+    [
+      "a forgotten field deep inside",
+      { model: "m", messages: [{ content: "x" }] },
+      "messages[0].role: is required",
+    ],
+    [
+      "a part without a type",
+      { model: "m", messages: [{ role: "user", content: [{}] }] },
+      "messages[0].content[0].type: is required",
+    ],
+  ])("and says so in words: %s", async (_, body, said) => {
+    const response = await chat(await scene(), {}, { body: JSON.stringify(body) });
+    expect((await errorOf(response)).message).toBe(said);
+  });
+});
+
+describe("a path that is none", () => {
+  it.each([
+    ["/chat/completions", "/v1/chat/completions"],
+    ["/v1/v1/models", "/v1/models"],
+  ])("is 404 and names the one that was meant: %s", async (path, meant) => {
+    const error = await errorOf(await fetchEdge(path, { method: "POST", body: "{}" }));
+    expect(error).toMatchObject({ status: 404, code: "not_found" });
+    expect(error.message).toContain(`did you mean ${meant}?`);
+  });
+
+  it.each(["/", "/v1", "/v1/embeddings", "/v1/v1/embeddings"])(
+    "and suggests none that is not there: %s",
+    async (path) => {
+      const error = await errorOf(await fetchEdge(path, { method: "POST", body: "{}" }));
+      expect(error.message).toBe(`no route for POST ${path}`);
+    },
+  );
 });
 
 describe("a request that is right", () => {

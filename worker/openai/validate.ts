@@ -1,5 +1,6 @@
 import type { z } from "zod";
 
+import { fieldProblems, pathOf } from "../../core/field-problems.ts";
 import { HttpError } from "../http-error.ts";
 
 /**
@@ -7,7 +8,7 @@ import { HttpError } from "../http-error.ts";
  * @throws HttpError 400 that names the first field at fault in `param`, such as `messages[0].role`
  */
 export function validate<T>(schema: z.ZodType<T>, json: unknown): T {
-  const parsed = schema.safeParse(json);
+  const parsed = schema.safeParse(json, { error: fieldProblems });
   if (parsed.success) return parsed.data;
   const { path, message } = firstIssue(parsed.error.issues);
   const param = path
@@ -31,8 +32,9 @@ interface Issue {
 function firstIssue(issues: readonly z.core.$ZodIssue[]): Issue {
   const [issue] = issues;
   if (issue === undefined) return { path: [], message: "not valid" };
-  if (issue.code !== "invalid_union") return issue;
-  let deepest: Issue = { path: issue.path, message: "has the wrong type" };
+  if (issue.code !== "invalid_union") return { path: pathOf(issue), message: issue.message };
+  const missing = issue.message === "is required";
+  let deepest: Issue = { path: issue.path, message: missing ? issue.message : "has the wrong type" };
   for (const branch of issue.errors) {
     const inner = firstIssue(branch);
     if (inner.path.length > 0 && issue.path.length + inner.path.length > deepest.path.length) {

@@ -11,7 +11,7 @@ import type { AppEnv } from "../context.ts";
 import { demandTrace } from "../demand-trace.ts";
 import { HttpError } from "../http-error.ts";
 import { validate } from "../openai/validate.ts";
-import { createSecret, deleteSecret } from "../secrets.ts";
+import { createSecret, deleteSecret, listSecrets } from "../secrets.ts";
 import { flags } from "./flags.ts";
 import { keys, label, unknownId } from "./keys.ts";
 import { machines } from "./machines.ts";
@@ -44,6 +44,20 @@ export const admin = new Hono<AppEnv>()
     const version = await fleetStub(context.env).setCatalog(JSON.stringify(parsed.catalog.entries));
     catalogStore.adopt(parsed.catalog, version, Date.now());
     return context.json(parsed.catalog.entries);
+  })
+  .get("/provider-tokens", async (context) => {
+    const { records, cursor } = await listSecrets(
+      context.env.KEYS,
+      "token",
+      context.req.query("cursor") ?? null,
+    );
+    const rows = records.map(({ id, owner, name, createdAt }) => ({
+      id,
+      owner,
+      name,
+      created_at: createdAt,
+    }));
+    return context.json({ provider_tokens: rows, next_cursor: cursor });
   })
   .post("/provider-tokens", async (context) => {
     const { owner, name } = validate(newSecretSchema, (await readJsonBody(context.req.raw)).json);

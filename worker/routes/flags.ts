@@ -12,7 +12,9 @@ import { validate } from "../openai/validate.ts";
 
 /** `/v1/admin/flags`: what is in force, and how to change it. The fleet is the authority; KV shows the same. */
 
-const newValueSchema = z.strictObject({ value: z.string().max(10_000) });
+const newValueSchema = z.strictObject({
+  value: z.string('must be text, also for a number: {"value":"30"}').max(10_000),
+});
 
 export const flags = new Hono<AppEnv>()
   .get("/", async (context) => context.json({ flags: await fleetStub(context.env).flags() }))

@@ -10,7 +10,7 @@ import {
   changeKey,
   createSecret,
   deleteSecret,
-  listKeys,
+  listSecrets,
   type KeyRecord,
   type KeySettings,
 } from "../secrets.ts";
@@ -34,7 +34,11 @@ const settingsSchema = z.strictObject(settingFields);
 
 export const keys = new Hono<AppEnv>()
   .get("/", async (context) => {
-    const { records, cursor } = await listKeys(context.env.KEYS, context.req.query("cursor") ?? null);
+    const { records, cursor } = await listSecrets(
+      context.env.KEYS,
+      "key",
+      context.req.query("cursor") ?? null,
+    );
     return context.json({ keys: records.map(keyRow), next_cursor: cursor });
   })
   .post("/", async (context) => {
@@ -82,5 +86,5 @@ function keyRow({ id, owner, name, createdAt, limits, priority }: KeyRecord): ob
 }
 
 export function unknownId(id: string): HttpError {
-  return new HttpError({ code: "not_found", message: `there is no record with the id "${id}"` });
+  return new HttpError({ code: "not_found", message: `there is no key or token with the id "${id}"` });
 }

@@ -12,7 +12,7 @@ import { validate } from "../openai/validate.ts";
 export const placement = new Hono<AppEnv>()
   .get("/", async (context) => context.json(await fleetStub(context.env).placement()))
   .post("/simulate", async (context) => {
-    const asked = validate(simulationSchema, (await readJsonBody(context.req.raw)).json);
+    const asked = validate(simulationSchema, (await readJsonBody(context.req.raw, {})).json);
     const catalog = await readCatalog(context.env);
     for (const model of [...Object.keys(asked.demand), ...Object.keys(asked.models)]) {
       if (catalog.find(model)?.id === model) continue;

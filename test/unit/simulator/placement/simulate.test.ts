@@ -50,10 +50,18 @@ describe("a simulation", { timeout: TIME_MS }, () => {
 
   it("reports as text and as a page that needs nothing else", async () => {
     const result = await simulate(rough, ["ours", "optimum"]);
-    expect(reportText(result)).toMatch(/^ours /m);
+    const text = reportText({ ...result, notes: ["a long note ".repeat(30)] });
+    expect(text).toMatch(/^ours /m);
+    expect(text).toMatch(/^M7 +requests refused while a machine had room$/m);
+    for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
     const page = reportHtml(result, { trace: "<b>.csv", fleet: "f.json" });
     expect(page).toContain("&lt;b&gt;.csv");
+    expect(page).toContain("Demand that the optimum served");
     expect(page).not.toMatch(/<script|<link|<img|src=|href=|url\(|@import|https?:/);
+    const { optimum: _, ...policies } = result.policies;
+    const without = reportHtml({ ...result, policies }, { trace: "t.csv", fleet: "f.json" });
+    expect(without).toContain("Demand that was not served");
+    expect(without).not.toContain("Demand that the optimum served");
   });
 });
 
