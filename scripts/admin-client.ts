@@ -83,11 +83,11 @@ export class AdminClient {
     this.#token = token;
   }
 
-  /** Adds the entries whose ids the catalog does not have yet; what an operator has put there stays. */
   async catalog(): Promise<readonly z.infer<typeof catalogEntrySchema>[]> {
     return z.array(catalogEntrySchema).parse(await this.#call("GET", "/catalog"));
   }
 
+  /** Adds the entries whose ids the catalog does not have yet; what an operator has put there stays. */
   async addToCatalog(entries: readonly z.input<typeof catalogEntrySchema>[]): Promise<void> {
     const present = await this.catalog();
     const missing = entries.filter((entry) => !present.some(({ id }) => id === entry.id));
