@@ -268,7 +268,8 @@ export class ControlPlane {
     const pools = new Set<string>([...this.pools(), ...this.placement.poolsInDemand()]);
     this.placement.begin();
     this.#survey.begin(pools, now);
-    for (const pool of pools) this.#ports.callPool(pool, { ...this.readCall(pool, now), watch: this.#watchOf(pool) });
+    for (const pool of pools)
+      this.#ports.callPool(pool, { ...this.readCall(pool, now), watch: this.#watchOf(pool) });
     this.#announcePools();
     for (const machine of this.directory.all()) if (machine.isQuarantined) this.#expel(machine.machineId);
   }
