@@ -113,6 +113,17 @@ describe("[F15] the breaker of a machine", () => {
     expect(blockedBy(at.scene, at.bad)).toBe("breaker_open");
   });
 
+  it("tries one request at a time only while another machine may take the next", () => {
+    const at = pair();
+    for (let i = 0; i < 3; i++) trip(at);
+    at.scene.lose(at.good);
+    at.scene.now += 10_000;
+    at.scene.heartbeat(at.bad, { max_concurrency: 3 });
+    for (let i = 0; i < 3; i++) at.scene.ask();
+    expect(at.scene.requestsOf(at.bad)).toHaveLength(3);
+    expect(at.scene.pool.report(at.scene.now, 4).machines[0]).toMatchObject({ inFlight: 3, freeSlots: 0 });
+  });
+
   it("says nothing to its owner", () => {
     const at = pair();
     for (let i = 0; i < 3; i++) trip(at);
