@@ -115,7 +115,8 @@ export function gate(
 export function freeSlots(connection: Connection, slotsPerMachine: number, heedsBreakers = true): number {
   const machine = connection.registration;
   if (machine === null) return 0;
-  const slots = heedsBreakers && isTripped(connection) ? 1 : Math.min(machine.maxConcurrency, slotsPerMachine);
+  const slots =
+    heedsBreakers && isTripped(connection) ? 1 : Math.min(machine.maxConcurrency, slotsPerMachine);
   return slots - Math.max(machine.running, connection.attempts.size);
 }
 

@@ -89,6 +89,31 @@ describe("[F15] the breaker of a machine", () => {
     expect(at.bad.connection.breaker?.backOffMs).toBe(BREAKER_MAX_MS);
   });
 
+  it.each([
+    ["of which parts had been sent", true],
+    ["that had not begun", false],
+  ])("opens for no longer if its engine dies under many requests %s", (_, hasBegun) => {
+    const scene = new PoolScene();
+    const model = (prefill_tps: number) => ({ models: [{ id: "m", size_bytes: 1, prefill_tps }] });
+    const bad = scene.join("mac-1", { ...model(100_000), max_concurrency: 8 });
+    const good = scene.join("mac-2", { ...model(1), max_concurrency: 8 });
+    const running = Array.from({ length: 8 }, () => {
+      scene.ask({ slots: 8 });
+      return scene.requestOf(bad);
+    });
+    if (hasBegun) {
+      for (const sent of running) {
+        scene.accept(sent);
+        scene.bytes(sent, "half");
+      }
+    }
+    for (const sent of running) scene.error(sent, "fault", "engine_died");
+    for (const sent of scene.requestsOf(good)) scene.serve(sent, "x");
+    expect(blockedBy(scene, bad)).toBe("breaker_open");
+    scene.now += 10_000;
+    expect(blockedBy(scene, bad)).toBeNull();
+  });
+
   it("belongs to the machine and not to its socket, and a pool that has slept knows nothing of it", () => {
     const at = pair();
     for (let i = 0; i < 3; i++) trip(at);
