@@ -143,6 +143,6 @@ function holdsAny({ loadedModels }: Registration): boolean {
   return loadedModels.length > 0;
 }
 
-function isBusy(connection: Connection): boolean {
+export function isBusy(connection: Connection): boolean {
   return (connection.registration?.running ?? 0) > 0 || connection.attempts.size > 0;
 }
