@@ -74,6 +74,9 @@ export const PREFIXES_PER_MACHINE = 2_048;
 /** A prompt this long tells how fast a machine reads. */
 export const PREFILL_SAYS_TOKENS = 256;
 
+/** And for this long: then an idle machine is given a prompt to tell anew, whatever it said before. */
+export const PREFILL_SAYS_FOR_MS = 60_000;
+
 /** After a start a pool that knows machines which are not back yet queues instead of refusing (H19). */
 export const RECONNECT_GRACE_MS = 10_000;
 

@@ -135,6 +135,11 @@ export async function sameSecret(a: string, b: string): Promise<boolean> {
   return crypto.subtle.timingSafeEqual(await sha256(a), await sha256(b));
 }
 
+/** Whether any secret could have such an id: KV takes no name that is too long. */
+export function isSecretId(text: string): boolean {
+  return /^[0-9a-f]{18}$/.test(text);
+}
+
 const SHAPE = /^(pk|pt)_([0-9a-f]{18})_[0-9a-f]{64}$/;
 
 interface KnownRecord {

@@ -63,7 +63,12 @@ export class Accounts {
       // This one has left already.
       const streams = (attempt.streamsAtFirstByte + connection.attempts.size + 1) / 2;
       this.#ledger.speeds.learn(connection.identity.machineId, message, streams);
-      learnPrefill(connection, tokens.promptTokens - tokens.cachedTokens, message.timings.prefill_ms);
+      const read = {
+        tokens: tokens.promptTokens - tokens.cachedTokens,
+        prefillMs: message.timings.prefill_ms,
+        isAlone: attempt.streamsAtFirstByte === 1,
+      };
+      learnPrefill(connection, read, now);
       connection.prefixes.learn(spec.prefix, message.usage.cached_tokens ?? null);
     }
     // Of an answer that is sent whole the machine alone knows when its first token was there.

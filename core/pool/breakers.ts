@@ -18,10 +18,18 @@ export interface Breaker {
   faults: number;
   /** No request before this time; 0 while the breaker is closed. Afterwards one at a time, until one succeeds. */
   openUntil: number;
+  /** When it opened last; 0 while it is closed. */
+  openedAt: number;
   backOffMs: number;
 }
 
-const CLOSED: Breaker = { faults: 0, openUntil: 0, backOffMs: 0 };
+/** A fault of which it is not known yet whether the machine or the request is to blame. */
+export interface Suspicion {
+  readonly connection: Connection;
+  readonly at: number;
+}
+
+const CLOSED: Breaker = { faults: 0, openUntil: 0, openedAt: 0, backOffMs: 0 };
 
 /** More machines than this have no breaker of their own: the oldest trouble is forgotten first. */
 const BREAKERS_MAX = 1_000;
@@ -41,10 +49,10 @@ export class Breakers {
   /** Of a machine that had begun to answer the fault is its own; else another must first do better. */
   blame(request: PoolRequest, connection: Connection, now: number): void {
     if (request.streamed) {
-      this.#failed(connection, now);
+      this.#failed({ connection, at: now }, now);
       return;
     }
-    request.suspects.push(connection);
+    request.suspicions.push({ connection, at: now });
     const { breaker } = connection;
     // The trial of a breaker that was open: no other until this one is decided.
     if (breaker !== null && breaker.openUntil > 0) breaker.openUntil = now + breaker.backOffMs;
@@ -52,8 +60,8 @@ export class Breakers {
 
   /** Another machine answers the request, so it was not the request that made these fail. */
   convict(request: PoolRequest, now: number): void {
-    for (const connection of request.suspects) this.#failed(connection, now);
-    request.suspects = [];
+    for (const suspicion of request.suspicions) this.#failed(suspicion, now);
+    request.suspicions = [];
   }
 
   succeeded(connection: Connection): void {
@@ -65,14 +73,17 @@ export class Breakers {
     this.#breakers.delete(identity.machineId);
   }
 
-  #failed(connection: Connection, now: number): void {
+  #failed({ connection, at }: Suspicion, now: number): void {
     const { machineId } = connection.identity;
     const breaker = this.of(machineId) ?? this.#add(machineId);
     connection.breaker = breaker;
+    // An engine that dies takes all its requests with it: those that failed before the breaker opened have opened it.
+    if (at <= breaker.openedAt) return;
     breaker.faults += 1;
     if (breaker.faults < BREAKER_FAULTS) return;
     breaker.backOffMs = Math.min(BREAKER_MAX_MS, Math.max(BREAKER_MIN_MS, 2 * breaker.backOffMs));
     breaker.openUntil = now + breaker.backOffMs;
+    breaker.openedAt = now;
   }
 
   #add(machineId: MachineId): Breaker {

@@ -87,6 +87,8 @@ export class Connection {
   readonly prefixes = new Prefixes();
   /** Tokens of a prompt read per second, by the answers given on this socket to prompts long enough; null for none. */
   prefillTps: number | null = null;
+  /** When that, or else the machine's own word, was news. */
+  prefillSaidAt: number;
   /** Set while the machine has failed of late. */
   breaker: Breaker | null = null;
   /** The machine is known to have registered in the pool it belongs to now, so this socket may go (H6). */
@@ -106,6 +108,7 @@ export class Connection {
     this.identity = identity;
     this.registration = restored?.registration ?? null;
     this.lastMessageAt = identity.acceptedAt;
+    this.prefillSaidAt = identity.acceptedAt;
     this.#nextStream = restored?.streamsReserved ?? 0;
     this.#streamsReserved = this.#nextStream;
   }

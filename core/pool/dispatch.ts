@@ -308,6 +308,7 @@ export class Dispatch {
       !isForOwnMachines(request.spec.owner) &&
       flags.pool_exhausted_429 === "on" &&
       !this.#pool.hasSeenMachines() &&
+      this.#line.length < flags.queue_max &&
       this.#supplyQuestion.isOpen(supply, now);
     if (!isAsking) {
       this.#giveUp(request, this.#candidates.noneFor(request, now), now);

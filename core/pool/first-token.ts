@@ -1,23 +1,39 @@
 import type { ModelId } from "../../protocol/ids.ts";
-import { PREFILL_SAYS_TOKENS } from "../limits.ts";
+import { PREFILL_SAYS_FOR_MS, PREFILL_SAYS_TOKENS } from "../limits.ts";
 import type { Connection } from "./connection.ts";
-import { isLoaded, routableGate } from "./gate.ts";
+import { isBusy, isLoaded, routableGate } from "./gate.ts";
 
 /**
  * How long the first token of a prompt takes at least, and whether that is too long to begin at all. A request is
- * turned away for it only if it is measured: if one machine that could take it has no speed, or would load the model
- * first, nobody knows, and the request goes on. What the line adds is left out, since the line has limits of its own.
+ * turned away for it only if it is measured: if one machine that could take it has no speed, or an old one and nothing
+ * to do, or would load the model first, nobody knows, and the request goes on. What the line adds is left out, since
+ * the line has limits of its own.
  */
 
 /** Share of a new measurement in an average. */
 const WEIGHT = 0.2;
 
-/** Learns from an answer. Short prompts say nothing of long ones: most of their time is not reading. */
-export function learnPrefill(connection: Connection, tokens: number, prefillMs: number): void {
+/**
+ * Learns from an answer. Short prompts say nothing of long ones: most of their time is not reading. And a prompt that
+ * was read together with others says only how fast the machine is at least.
+ */
+export function learnPrefill(
+  connection: Connection,
+  { tokens, prefillMs, isAlone }: { tokens: number; prefillMs: number; isAlone: boolean },
+  now: number,
+): void {
   if (tokens < PREFILL_SAYS_TOKENS || prefillMs <= 0) return;
   const measured = (1000 * tokens) / prefillMs;
-  const before = connection.prefillTps ?? measured;
+  const { prefillTps } = connection;
+  if (!isAlone && measured <= (prefillTps ?? Infinity)) return;
+  const before = prefillTps === null || isOutdated(connection, now) ? measured : prefillTps;
   connection.prefillTps = before + WEIGHT * (measured - before);
+  connection.prefillSaidAt = now;
+}
+
+/** What nobody sends a long prompt to is measured no more, and would be taken for slow for ever if it once was. */
+function isOutdated({ prefillSaidAt }: Connection, now: number): boolean {
+  return now - prefillSaidAt > PREFILL_SAYS_FOR_MS;
 }
 
 /** Tokens of a prompt that the machine reads per second: as measured here, else by itself; null if neither. */
@@ -47,6 +63,7 @@ export function isTooSlow(
   let isServed = false;
   for (const connection of connections) {
     if (routableGate(connection, model, now) !== null) continue;
+    if (isOutdated(connection, now) && !isBusy(connection)) return false;
     const leastMs = leastFirstTokenMs(connection, model, promptTokensOn(connection));
     if (leastMs === null || leastMs <= limitMs) return false;
     isServed = true;

@@ -67,15 +67,24 @@ export function routableGate(
   return null;
 }
 
-/** Whether all that keeps a pool from serving is that its machines have failed: then it had better try them (F9). */
+/**
+ * Whether all that keeps a pool from serving is that its machines have failed: then it had better try them (F9). One on
+ * trial serves a request at a time, which is no service for a pool that has nothing else.
+ */
 export function failsOpen(connections: Iterable<Connection>, model: ModelId, now: number): boolean {
   let isServed = false;
   for (const connection of connections) {
-    const reason = routableGate(connection, model, now);
-    if (reason === null) return false;
-    isServed ||= reason === "breaker_open";
+    const reason = routableGate(connection, model, now, false, false);
+    if (reason !== null) continue;
+    if (!isTripped(connection)) return false;
+    isServed = true;
   }
   return isServed;
+}
+
+/** Its breaker is open, or will be closed by the first request that succeeds. */
+function isTripped({ breaker }: Connection): boolean {
+  return breaker !== null && breaker.openUntil > 0;
 }
 
 /** Why this request cannot be sent to the machine now; null if it can. */
@@ -106,8 +115,8 @@ export function gate(
 export function freeSlots(connection: Connection, slotsPerMachine: number, heedsBreakers = true): number {
   const machine = connection.registration;
   if (machine === null) return 0;
-  const isOnTrial = heedsBreakers && connection.breaker !== null && connection.breaker.openUntil > 0;
-  const slots = isOnTrial ? 1 : Math.min(machine.maxConcurrency, slotsPerMachine);
+  const slots =
+    heedsBreakers && isTripped(connection) ? 1 : Math.min(machine.maxConcurrency, slotsPerMachine);
   return slots - Math.max(machine.running, connection.attempts.size);
 }
 
@@ -134,6 +143,6 @@ function holdsAny({ loadedModels }: Registration): boolean {
   return loadedModels.length > 0;
 }
 
-function isBusy(connection: Connection): boolean {
+export function isBusy(connection: Connection): boolean {
   return (connection.registration?.running ?? 0) > 0 || connection.attempts.size > 0;
 }

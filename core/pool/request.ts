@@ -3,7 +3,7 @@ import type { ApiError } from "../api-error.ts";
 import { BYTES_PER_TOKEN, COMMENT_INTERVAL_MS } from "../limits.ts";
 import type { Reservation } from "../rate-limit.ts";
 import type { Attempt } from "./attempt.ts";
-import type { Connection } from "./connection.ts";
+import type { Suspicion } from "./breakers.ts";
 import type { MachineRef } from "./outcome.ts";
 import type { OwnerRoute } from "./owner-route.ts";
 import type { Priority } from "./priority.ts";
@@ -57,8 +57,8 @@ export interface PoolRequest {
   readonly promptTokensEstimate: number;
   /** Machines whose fault has cost it an attempt; none is tried twice. */
   readonly tried: Set<string>;
-  /** Those of them of which it is not known yet whether they or the request are to blame. */
-  suspects: Connection[];
+  /** Faults of those of them of which it is not known yet whether they or the request are to blame. */
+  suspicions: Suspicion[];
   /** Machines that it was sent to. */
   attempts: number;
   /** How often that went wrong; a refusal for lack of room is no failure. */
@@ -92,7 +92,7 @@ export function newRequest(spec: RequestSpec, answer: Answer, now: number): Pool
     answer,
     promptTokensEstimate: Math.ceil(spec.body.length / BYTES_PER_TOKEN),
     tried: new Set(),
-    suspects: [],
+    suspicions: [],
     attempts: 0,
     failures: 0,
     attempt: null,

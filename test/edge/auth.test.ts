@@ -120,6 +120,19 @@ it("provider tokens are listed with the id that revokes them, and without their 
   await adminCall("DELETE", `/provider-tokens/${id}`);
 });
 
+it("an id that none could have is 404 like an unknown one, however long", async () => {
+  for (const id of ["x", "x".repeat(600)]) {
+    for (const [method, path] of [
+      ["PATCH", "keys"],
+      ["DELETE", "keys"],
+      ["DELETE", "provider-tokens"],
+    ] as const) {
+      const response = await callAdmin(method, `/${path}/${id}`, method === "PATCH" ? {} : undefined);
+      expect(await errorOf(response)).toMatchObject({ status: 404, code: "not_found" });
+    }
+  }
+});
+
 it("KV holds the hashes of keys and tokens and no secret", async () => {
   const secrets = [(await newKey("acme")).key, (await newToken("acme")).token];
   const { keys } = await testEnv.KEYS.list();

@@ -13,7 +13,7 @@ import { HttpError } from "../http-error.ts";
 import { validate } from "../openai/validate.ts";
 import { createSecret, deleteSecret, listSecrets } from "../secrets.ts";
 import { flags } from "./flags.ts";
-import { keys, label, unknownId } from "./keys.ts";
+import { keys, label, secretId, unknownId } from "./keys.ts";
 import { machines } from "./machines.ts";
 import { placement } from "./placement.ts";
 
@@ -65,7 +65,7 @@ export const admin = new Hono<AppEnv>()
     return context.json({ id, token: secret }, 201);
   })
   .delete("/provider-tokens/:id", async (context) => {
-    const id = context.req.param("id");
+    const id = secretId(context);
     // The fleet first: KV may go on handing out the token for a minute, and a call that breaks half way can be made
     // again.
     await fleetStub(context.env).revokeToken(id);

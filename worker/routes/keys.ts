@@ -10,6 +10,7 @@ import {
   changeKey,
   createSecret,
   deleteSecret,
+  isSecretId,
   listSecrets,
   type KeyRecord,
   type KeySettings,
@@ -50,14 +51,14 @@ export const keys = new Hono<AppEnv>()
   .patch("/:id", (context) => change(context))
   .put("/:id", (context) => change(context))
   .delete("/:id", async (context) => {
-    const id = context.req.param("id");
+    const id = secretId(context);
     if (!(await deleteSecret(context.env.KEYS, "key", id))) throw unknownId(id);
     return context.json({ id, deleted: true });
   });
 
 /** What is left out stays as it is. */
 async function change(context: AppContext): Promise<Response> {
-  const id = context.req.param("id") ?? "";
+  const id = secretId(context);
   const fields = validate(settingsSchema, (await readJsonBody(context.req.raw)).json);
   const record = await changeKey(context.env.KEYS, id, settingsOf(fields));
   if (record === null) throw unknownId(id);
@@ -83,6 +84,13 @@ function keyRow({ id, owner, name, createdAt, limits, priority }: KeyRecord): ob
     tokens_per_minute: limits.tokensPerMinute,
     priority,
   };
+}
+
+/** @throws HttpError 404 for what can be no id */
+export function secretId(context: AppContext): string {
+  const id = context.req.param("id") ?? "";
+  if (!isSecretId(id)) throw unknownId(id);
+  return id;
 }
 
 export function unknownId(id: string): HttpError {

@@ -350,4 +350,12 @@ describe("[C3] [C4] [H23] a pool without a routable machine", () => {
     scene.pool.configure({ ...settings, supply: { have: 0, couldHold: 0, at: scene.now } }, scene.now);
     expect([one.refusedWith, two.refusedWith]).toEqual(["model_unavailable", "model_unavailable"]);
   });
+
+  it("keeps no more waiting for that answer than may wait in line", () => {
+    const scene = new PoolScene();
+    const flags = { ...INITIAL_SETTINGS.flags, pool_exhausted_429: "on", queue_max: 2 } as const;
+    scene.pool.configure({ version: 1, flags, supply: { have: 0, couldHold: 0, at: 0 } }, scene.now);
+    const asked = Array.from({ length: 4 }, () => scene.ask().refusedWith);
+    expect(asked).toEqual([null, null, "pool_exhausted", "pool_exhausted"]);
+  });
 });

@@ -89,6 +89,31 @@ describe("[F15] the breaker of a machine", () => {
     expect(at.bad.connection.breaker?.backOffMs).toBe(BREAKER_MAX_MS);
   });
 
+  it.each([
+    ["of which parts had been sent", true],
+    ["that had not begun", false],
+  ])("opens for no longer if its engine dies under many requests %s", (_, hasBegun) => {
+    const scene = new PoolScene();
+    const model = (prefill_tps: number) => ({ models: [{ id: "m", size_bytes: 1, prefill_tps }] });
+    const bad = scene.join("mac-1", { ...model(100_000), max_concurrency: 8 });
+    const good = scene.join("mac-2", { ...model(1), max_concurrency: 8 });
+    const running = Array.from({ length: 8 }, () => {
+      scene.ask({ slots: 8 });
+      return scene.requestOf(bad);
+    });
+    if (hasBegun) {
+      for (const sent of running) {
+        scene.accept(sent);
+        scene.bytes(sent, "half");
+      }
+    }
+    for (const sent of running) scene.error(sent, "fault", "engine_died");
+    for (const sent of scene.requestsOf(good)) scene.serve(sent, "x");
+    expect(blockedBy(scene, bad)).toBe("breaker_open");
+    scene.now += 10_000;
+    expect(blockedBy(scene, bad)).toBeNull();
+  });
+
   it("belongs to the machine and not to its socket, and a pool that has slept knows nothing of it", () => {
     const at = pair();
     for (let i = 0; i < 3; i++) trip(at);
@@ -111,6 +136,17 @@ describe("[F15] the breaker of a machine", () => {
     const other = at.scene.join("mac-3");
     expect(at.scene.requestsOf(other)).toHaveLength(1);
     expect(blockedBy(at.scene, at.bad)).toBe("breaker_open");
+  });
+
+  it("tries one request at a time only while another machine may take the next", () => {
+    const at = pair();
+    for (let i = 0; i < 3; i++) trip(at);
+    at.scene.lose(at.good);
+    at.scene.now += 10_000;
+    at.scene.heartbeat(at.bad, { max_concurrency: 3 });
+    for (let i = 0; i < 3; i++) at.scene.ask();
+    expect(at.scene.requestsOf(at.bad)).toHaveLength(3);
+    expect(at.scene.pool.report(at.scene.now, 4).machines[0]).toMatchObject({ inFlight: 3, freeSlots: 0 });
   });
 
   it("says nothing to its owner", () => {

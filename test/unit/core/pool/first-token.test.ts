@@ -115,6 +115,36 @@ describe("how fast a machine reads", () => {
     expect(read(500, 0, 0)).toBe(900);
   });
 
+  it("is not what it reads while others are read: of four at once each takes four times as long", () => {
+    const scene = new PoolScene();
+    const mac = join(scene, "mac-1", null, { max_concurrency: 4 });
+    for (let i = 0; i < 4; i++) scene.ask(promptOf(4000));
+    const all = scene.requestsOf(mac);
+    for (const sent of all) {
+      scene.accept(sent);
+      scene.bytes(sent, "x");
+    }
+    for (const sent of all) scene.complete(sent, { tokens: 4000, cached: 0, ms: 23_000 });
+    expect(outcome(scene.ask(promptOf(4000)))).toBe("admitted");
+  });
+
+  it("is measured anew by one request if the last word on it is a minute old and the machine idle", () => {
+    const scene = new PoolScene();
+    const mac = join(scene, "mac-1", 100);
+    scene.advance(60_000, mac);
+    expect(outcome(scene.ask(promptOf(2000)))).toBe("ttft_too_slow");
+    scene.advance(250, mac);
+    expect(outcome(scene.ask(promptOf(2000)))).toBe("admitted");
+    expect(outcome(scene.ask(promptOf(2000)))).toBe("ttft_too_slow");
+    scene.serve(scene.requestOf(mac), "x", { tokens: 2000, cached: 0, ms: 20_000 });
+    expect(outcome(scene.ask(promptOf(2000)))).toBe("ttft_too_slow");
+    scene.advance(60_250, mac);
+    scene.ask(promptOf(2000));
+    scene.serve(scene.requestOf(mac), "x", { tokens: 2000, cached: 0, ms: 2000 });
+    expect(mac.connection.prefillTps).toBe(1000);
+    expect(outcome(scene.ask(promptOf(2000)))).toBe("admitted");
+  });
+
   it("is what was measured here, whatever the machine says of itself", () => {
     const scene = new PoolScene();
     const mac = join(scene, "mac-1", 10_000);

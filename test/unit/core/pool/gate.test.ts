@@ -11,7 +11,7 @@ import { MODEL } from "./pool-scene.ts";
 const NOW = 60_000;
 
 function aBreaker(openUntil: number): Breaker {
-  return { faults: 3, openUntil, backOffMs: 10_000 };
+  return { faults: 3, openUntil, openedAt: openUntil - 10_000, backOffMs: 10_000 };
 }
 
 function with_(connection: Connection, change: (connection: Connection) => void): Connection {
