@@ -8,6 +8,7 @@ import type { Fitness, PlacementConfig, PlacementMachine, PlacementModel } from 
 import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
 import type { LoadTimes } from "./load-times.ts";
 import { unmanageableBecause, type Intent } from "./machine.ts";
+import { isAdoption } from "./move-reasons.ts";
 
 /**
  * The fleet in the planner's words. Only a machine that requests could really be routed to counts as serving: what the pools'
@@ -45,7 +46,7 @@ export function placementMachines(
     return {
       machineId: machine.machineId,
       ...placeOf(seen, catalog, view.now),
-      assignedAt: seen.intent?.phaseAt ?? 0,
+      assignedAt: seen.intent === null ? 0 : cameAt(seen.intent),
       isPinned: seen.intent !== null && seen.intent.model !== null && seen.intent.isPinned,
       isManageable: unmanageableBecause(machine, flags) === null,
       fits: fitsOf(seen, catalog, flags, loadTimes),
@@ -53,6 +54,11 @@ export function placementMachines(
       inFlight: seen.inFlight,
     };
   });
+}
+
+/** A machine that was given what it held already has been there for longer than its order. */
+function cameAt({ reason, phaseAt }: Intent): number {
+  return isAdoption(reason) ? 0 : phaseAt;
 }
 
 type Place = Pick<PlacementMachine, "model" | "state" | "loadDeadlineAt">;

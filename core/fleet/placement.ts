@@ -11,6 +11,7 @@ import type { Watch } from "../pool/demand-watch.ts";
 import type { DemandTotals } from "../pool/demand.ts";
 import type { FleetView } from "./fleet-view.ts";
 import { LoadTimes } from "./load-times.ts";
+import { reasonText } from "./move-reasons.ts";
 import { placementConfig, placementMachines, placementModels } from "./placement-input.ts";
 import { simulatedEstimates, simulatedFlags, simulatedInput, type Simulation } from "./placement-report.ts";
 import type {
@@ -260,21 +261,4 @@ function countStays({ machines }: Plan): PlanRecord["stays"] {
   const counts: Partial<Record<StayReason, number>> = {};
   for (const { reason } of machines) counts[reason] = (counts[reason] ?? 0) + 1;
   return counts;
-}
-
-/** As the machine's owner reads it: what moved it, with the numbers. */
-function reasonText({ reason, from, to, won, lost }: Move): string {
-  const gains = `"${to}" gains ${won.toFixed(2)} requests/s`;
-  switch (reason) {
-    case "floor":
-      return `floor: "${to}" has fewer machines than its floor`;
-    case "first_machine":
-      return `first machine: "${to}" is asked for and has none`;
-    case "demand_gain":
-      return from === null ? `demand: ${gains}` : `demand: ${gains}, "${from}" loses ${lost.toFixed(2)}`;
-    case "placed_empty":
-      return `placed_empty: the machine held nothing of use; "${to}" needs it most`;
-    case "adopted":
-      return `adopted: the machine holds "${to}" and keeps it`;
-  }
 }

@@ -159,11 +159,24 @@ describe("placement on the live fleet", () => {
     expect(scene.orders).toEqual([]);
   });
 
+  it("[C11] [F8] takes an adopted machine at once, since it has been there for longer than its order", () => {
+    const scene = twoOnA({ min_dwell_seconds: "300" });
+    for (let at = 0; at < 3; at++) {
+      scene.ask(A, 3, 3);
+      scene.tick();
+      for (const id of Object.keys(scene.held())) scene.report(id, "assigned");
+    }
+    expect(scene.held()).toEqual({ "mac-1": "a", "mac-2": "a" });
+    scene.ask(B, 2);
+    scene.tick();
+    expect(scene.core.placement.last?.moves).toMatchObject([{ from: "a", to: "b", reason: "first_machine" }]);
+  });
+
   it("[C11] [D5] leaves a young machine, and frees it when demand has gone elsewhere", () => {
     const scene = new PlacementScene({ min_dwell_seconds: "300" });
-    for (const id of ["mac-1", "mac-2", "mac-3"]) scene.join(id, A);
+    for (const id of ["mac-1", "mac-2", "mac-3"]) scene.join(id, B);
     scene.tick();
-    for (let at = 0; at < 6; at++) {
+    for (let at = 0; at < 8; at++) {
       scene.ask(A, 60, 60);
       scene.tick();
       for (const [id, model] of Object.entries(scene.held())) if (model === "a") scene.report(id, "assigned");
