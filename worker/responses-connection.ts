@@ -1,6 +1,6 @@
 import { encodeError, type ApiError } from "../core/api-error.ts";
 import { RESPONSES_PER_CONNECTION, WAITING_ON_CONNECTION_MAX } from "../core/limits.ts";
-import { logError } from "../durable-objects/log.ts";
+import { logError, logWarning } from "../durable-objects/log.ts";
 import { MAX_REQUEST_BODY_BYTES } from "../protocol/limits.ts";
 import { HttpError } from "./http-error.ts";
 import { Conversations } from "./openai/conversations.ts";
@@ -61,8 +61,9 @@ export class ResponsesConnection {
 
   #next(): string | null {
     const text = this.#waiting.shift();
-    if (this.#isExpired && !this.over.aborted) this.#end(LIMIT_REACHED, 1001);
-    if (text === undefined || this.over.aborted) return null;
+    if (this.over.aborted) return null;
+    if (this.#isExpired) this.#end(LIMIT_REACHED, 1001);
+    if (text === undefined || this.#isExpired) return null;
     this.#taken += 1;
     if (this.#taken >= RESPONSES_PER_CONNECTION) this.#isExpired = true;
     return text;
@@ -92,7 +93,8 @@ export class ResponsesConnection {
   }
 
   async #run(turn: ResponseTurn): Promise<void> {
-    const response = await this.#post(turn.body, this.over);
+    const response = await this.#ask(turn.body);
+    if (response === null) return;
     if (!response.ok || response.body === null) {
       const { status, headers } = response;
       this.#send(turn.fail({ status, headers: Object.fromEntries(headers), body: await response.text() }));
@@ -107,6 +109,21 @@ export class ResponsesConnection {
       }
     }
     if (!turn.isOver) this.#send(turn.fail(encodeError(CUT_OFF)));
+  }
+
+  /**
+   * Null if that is the end of the connection. A POST answers whatever happens, so if this one does not, the platform
+   * has not made the call: it limits how many it makes for one connection. A new connection may ask again.
+   */
+  async #ask(body: string): Promise<Response | null> {
+    try {
+      return await this.#post(body, this.over);
+    } catch (error) {
+      if (this.over.aborted) return null;
+      logWarning("loopback_refused", { taken: this.#taken, error: String(error) });
+      this.#end(LIMIT_REACHED, 1001);
+      return null;
+    }
   }
 
   #end(error: ApiError, code: number): void {
@@ -127,7 +144,7 @@ const FLOODED: ApiError = {
 
 const LIMIT_REACHED: ApiError = {
   code: "websocket_connection_limit_reached",
-  message: `a connection lasts 60 minutes or ${RESPONSES_PER_CONNECTION} requests; open a new one`,
+  message: "the connection has lasted as long, or taken as many requests, as one may; open a new one",
 };
 
 const CUT_OFF: ApiError = { code: "provider_error", message: "the answer was cut off; try again" };

@@ -5,8 +5,9 @@ import {
   RESPONSES_PER_CONNECTION,
   WAITING_ON_CONNECTION_MAX,
 } from "../../core/limits.ts";
+import { ResponsesConnection } from "../../worker/responses-connection.ts";
 import { join } from "./fake-provider.ts";
-import { answered, CALL, chunk, open, say, TOOLS } from "./responses-client.ts";
+import { answered, CALL, chunk, open, ResponsesClient, say, TOOLS } from "./responses-client.ts";
 import { adminCall, errorOf, fetchEdge, poolOf, scene, stopClock, until } from "./scene.ts";
 
 const LIMIT_REACHED = "websocket_connection_limit_reached";
@@ -252,6 +253,20 @@ describe("a connection ends", () => {
     }
     expect(await client.turn()).toMatchObject([{ error: { code: LIMIT_REACHED } }]);
     expect(await client.closed).toEqual({ code: 1001, reason: LIMIT_REACHED });
+  });
+
+  it("when the platform makes no further call for it", async () => {
+    const { 0: near, 1: far } = new WebSocketPair();
+    far.accept();
+    const refused = new Error("too many invocations");
+    const connection = new ResponsesConnection(far, () => Promise.reject(refused));
+    far.addEventListener("message", ({ data }) => void connection.receive(String(data)));
+    const client = new ResponsesClient(near);
+    client.create({ model: "m", input: "hi" });
+    client.create({ model: "m", input: "hi" });
+    expect(await client.turn()).toMatchObject([{ type: "error", error: { code: LIMIT_REACHED } }]);
+    expect(await client.closed).toEqual({ code: 1001, reason: LIMIT_REACHED });
+    expect(connection.over.aborted).toBe(true);
   });
 
   it("when too many requests wait, and with it the one that runs", async () => {

@@ -9,7 +9,7 @@ import { ResponsesConnection } from "../responses-connection.ts";
 /**
  * `GET /v1/responses` with an upgrade: the Responses API over a WebSocket that this Worker holds. Each request on it is
  * a `POST /v1/responses` of the Worker to itself, with the headers of the upgrade. So whatever holds for a POST holds
- * for it, the check of the key included, and it has the platform's limits of a request to itself.
+ * for it: the check of the key, and that it is taken back when its client leaves.
  * @throws HttpError 426
  */
 export function openResponsesWebSocket(context: AppContext): Response {
