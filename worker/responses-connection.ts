@@ -149,8 +149,9 @@ const LIMIT_REACHED: ApiError = {
 
 const CUT_OFF: ApiError = { code: "provider_error", message: "the answer was cut off; try again" };
 
+/** Logged without the error's own words, which may quote the answer. */
 function toApiError(error: unknown): ApiError {
   if (error instanceof HttpError) return error.apiError;
-  logError("internal_error", { error: error instanceof Error ? (error.stack ?? error.name) : String(error) });
+  logError("internal_error", { error: error instanceof Error ? error.name : "unknown" });
   return { code: "internal", message: "internal error; try again" };
 }

@@ -172,6 +172,16 @@ describe("the Responses API over a WebSocket", () => {
   });
 });
 
+it.each([
+  ["an error page", 500, "internal", new Response("<html>", { status: 500 })],
+  ["a stream without an end", 502, "provider_error", new Response(": keep-alive\n\n")],
+  ["an event that makes no sense", 500, "internal", new Response("data: {}\n\n")],
+])("%s is an error event as well", async (_, status, code, answer) => {
+  const { client } = answeredBy(() => Promise.resolve(answer));
+  client.create({ model: "m", input: "hi", stream_id: "a" });
+  expect(await client.turn()).toMatchObject([{ type: "error", status, stream_id: "a", error: { code } }]);
+});
+
 describe("[F7] a client that leaves its WebSocket frees the slot", () => {
   it("before the first byte", async () => {
     const at = await scene();
@@ -256,12 +266,7 @@ describe("a connection ends", () => {
   });
 
   it("when the platform makes no further call for it", async () => {
-    const { 0: near, 1: far } = new WebSocketPair();
-    far.accept();
-    const refused = new Error("too many invocations");
-    const connection = new ResponsesConnection(far, () => Promise.reject(refused));
-    far.addEventListener("message", ({ data }) => void connection.receive(String(data)));
-    const client = new ResponsesClient(near);
+    const { client, connection } = answeredBy(() => Promise.reject(new Error("too many invocations")));
     client.create({ model: "m", input: "hi" });
     client.create({ model: "m", input: "hi" });
     expect(await client.turn()).toMatchObject([{ type: "error", error: { code: LIMIT_REACHED } }]);
@@ -282,6 +287,18 @@ describe("a connection ends", () => {
     expect(await machine.next("cancel")).toMatchObject({ request_id: request["request_id"] });
   });
 });
+
+/** A connection whose requests go nowhere, but get such answers. */
+function answeredBy(post: () => Promise<Response>): {
+  client: ResponsesClient;
+  connection: ResponsesConnection;
+} {
+  const { 0: near, 1: far } = new WebSocketPair();
+  far.accept();
+  const connection = new ResponsesConnection(far, post);
+  far.addEventListener("message", ({ data }) => void connection.receive(String(data)));
+  return { client: new ResponsesClient(near), connection };
+}
 
 /** Without what differs from answer to answer. */
 function anonymous(event: object): unknown {
