@@ -7,6 +7,8 @@ const CODES = {
   invalid_request: { status: 400, type: "invalid_request_error" },
   context_length_exceeded: { status: 400, type: "invalid_request_error" },
   unsupported: { status: 400, type: "invalid_request_error" },
+  previous_response_not_found: { status: 400, type: "invalid_request_error" },
+  websocket_connection_limit_reached: { status: 400, type: "invalid_request_error" },
   unsupported_protocol: { status: 400, type: "invalid_request_error" },
   gate_off: { status: 400, type: "invalid_request_error" },
   machine_not_assignable: { status: 400, type: "invalid_request_error" },

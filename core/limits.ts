@@ -177,6 +177,17 @@ export const EDGE_VERDICTS_MAX = 1_000;
 /** Counts that one isolate keeps until then: of as many keys, models and reasons. */
 export const EDGE_TALLY_MAX = 1_000;
 
+/** One WebSocket of the Responses API lasts this long and takes this many requests: the platform limits what one may do. */
+export const RESPONSES_CONNECTION_MS = 3_600_000;
+export const RESPONSES_PER_CONNECTION = 1_000;
+
+/** Requests that may wait there for the one that runs; together they may be as long as one body. */
+export const WAITING_ON_CONNECTION_MAX = 16;
+
+/** JSON that one such connection remembers: twice what the longest context of 128 k tokens comes to. */
+export const REMEMBERED_CHARS_MAX = 1024 * 1024;
+export const REMEMBERED_LANES_MAX = 32;
+
 /** Where an owner's machines are is asked again after this long (H21). */
 export const OWNED_MACHINES_TTL_MS = 5_000;
 

@@ -6,7 +6,8 @@ import type { AppEnv } from "./context.ts";
 /**
  * Lets pages of any origin call the clients' API. Keys travel in a header that a page must set itself and never in
  * cookies, so there is nothing that a foreign page could borrow. Requests that no page sends go on untouched, and with
- * them the response that the pool made; for a page its body is passed on, under more headers.
+ * them the response that the pool made; for a page its body is passed on, under more headers. Pages open no WebSockets
+ * here, since they cannot give them a key; other clients do, and some name an origin.
  */
 const allowPages = cors({
   origin: "*",
@@ -17,6 +18,7 @@ const allowPages = cors({
 });
 
 export const browsers: MiddlewareHandler<AppEnv> = async function browsers(context, next) {
-  if (context.req.header("origin") === undefined) return next();
+  const { req } = context;
+  if (req.header("origin") === undefined || req.header("upgrade") !== undefined) return next();
   return allowPages(context, next);
 };

@@ -99,7 +99,7 @@ describe("elsewhere", () => {
   it.each([
     ["GET", "/v1/chat/completions", "POST"],
     ["GET", "/v1/completions", "POST"],
-    ["PUT", "/v1/responses", "POST"],
+    ["PUT", "/v1/responses", "GET, POST"],
     ["POST", "/v1/responses/resp_1", "GET, DELETE"],
     ["POST", "/v1/models", "GET"],
     ["DELETE", "/v1/models/some/model", "GET"],

@@ -367,11 +367,23 @@ describe("POST /v1/responses", () => {
     },
   );
 
+  it("refuses the output of a call that it is not told of", async () => {
+    const output = { type: "function_call_output", call_id: "call_b", output: "wind" };
+    const call = { type: "function_call", call_id: "call_a", name: "look", arguments: "{}" };
+    const response = await post(await scene(), { input: [call, output] });
+    expect(await errorOf(response)).toMatchObject({
+      status: 400,
+      code: "invalid_request",
+      param: "input[1].call_id",
+    });
+  });
+
   it("refuses by name what would need kept state or tools of its own", async () => {
     const at = await scene();
     for (const [fields, param] of [
       [{ previous_response_id: "resp_1" }, "previous_response_id"],
       [{ background: true }, "background"],
+      [{ generate: false }, "generate"],
       [{ tools: [{ type: "web_search" }] }, "tools[0].type"],
       [{ tools: [{ type: "function", name: "look" }], tool_choice: { type: "web_search" } }, "tool_choice"],
       [{ top_logprobs: 2 }, "top_logprobs"],

@@ -1,4 +1,6 @@
 import { APIError } from "openai";
+import type { Response } from "openai/resources/responses/responses";
+import { ResponsesWS } from "openai/resources/responses/ws";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { LONG_GRAMMAR } from "./questions.ts";
@@ -135,6 +137,69 @@ describe("the official client's responses", () => {
     expect(stateful).toBeInstanceOf(APIError);
     expect(stateful).toMatchObject({ status: 400, code: "unsupported", param: "previous_response_id" });
     await expect(responses.retrieve("resp_1")).rejects.toMatchObject({ status: 404, code: "not_found" });
+  });
+});
+
+describe("the official client's WebSocket", () => {
+  /** The turn's response, and how often a piece of text came before it. */
+  async function turn(socket: ResponsesWS): Promise<{ response: Response; deltas: number }> {
+    let deltas = 0;
+    for await (const event of socket) {
+      if (event.type === "error") throw event.error;
+      if (event.type !== "message") continue;
+      if (event.message.type === "response.output_text.delta") deltas += 1;
+      if (event.message.type === "response.completed") return { response: event.message.response, deltas };
+    }
+    throw new Error("the connection ended before the response");
+  }
+
+  it("streams the same response as a request does", async () => {
+    const whole = await stack.client().responses.create(introduce);
+    const socket = new ResponsesWS(stack.client());
+    socket.send({ type: "response.create", stream_id: "main", ...introduce });
+    const { response, deltas } = await turn(socket);
+    socket.close();
+    expect(response).toMatchObject({ output: [{ content: [{ text: whole.output_text }] }] });
+    expect(response.usage?.output_tokens).toBe(whole.usage?.output_tokens);
+    expect(deltas).toBeGreaterThan(3);
+  });
+
+  it("calls a forced function and goes on from it with the output alone", async () => {
+    const tools = [{ type: "function" as const, name: "look_up", parameters: schema, strict: true }];
+    const socket = new ResponsesWS(stack.client());
+    const choice = { type: "function" as const, name: "look_up" };
+    socket.send({ type: "response.create", ...introduce, tools, tool_choice: choice });
+    const { response: first } = await turn(socket);
+    const call = first.output.find((item) => item.type === "function_call");
+    if (call === undefined) throw new Error("the function was not called");
+    const output = { type: "function_call_output" as const, call_id: call.call_id, output: "a bard" };
+    const next = { ...sampled, previous_response_id: first.id, input: [output], tools };
+    socket.send({ type: "response.create", ...next, tool_choice: "none" });
+    const { response: second } = await turn(socket);
+    expect(second).toMatchObject({ status: "completed", previous_response_id: first.id });
+    const question = { role: "user" as const, content: introduce.input };
+    const whole = await stack
+      .client()
+      .responses.create({ ...sampled, input: [question, call, output], tools, tool_choice: "none" });
+    expect(second.usage?.input_tokens).toBe(whole.usage?.input_tokens);
+    expect(second).toMatchObject({ output: [{ content: [{ text: whole.output_text }] }] });
+    socket.send({ type: "response.create", ...next });
+    await expect(turn(socket)).rejects.toMatchObject({
+      error: { status: 400, error: { code: "previous_response_not_found" } },
+    });
+    socket.close();
+  });
+
+  it("[F7] frees the slot when it is closed half way", async () => {
+    const socket = new ResponsesWS(stack.client());
+    const type = "response.create" as const;
+    const create = { type, model: "tiny-bard", input: "Who are you?", grammar: LONG_GRAMMAR };
+    socket.send(create);
+    await socket.emitted("response.output_text.delta");
+    socket.close();
+    // With one slot, this is answered only once the first request has left it.
+    const next = await stack.client({ maxRetries: 5 }).responses.create(introduce);
+    expect(next.output_text).toContain("Tiny Bard");
   });
 });
 

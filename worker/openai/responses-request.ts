@@ -71,7 +71,7 @@ interface ChatMessage {
   readonly role: string;
   readonly content: string | null;
   readonly tool_call_id?: string | undefined;
-  readonly tool_calls?: object[];
+  readonly tool_calls?: { readonly id: string }[];
 }
 
 /** @throws HttpError 400 that names what cannot be done in `param` */
@@ -79,6 +79,7 @@ export function responsesToChat(request: ResponsesRequest): object {
   for (const param of ["previous_response_id", "conversation", "prompt"] as const) {
     if (request[param] != null) throw unsupported(param, "nothing is kept between requests; send it all");
   }
+  if (request["generate"] === false) throw unsupported("generate", "there is nothing to warm up");
   if (request["background"] === true) throw unsupported("background", "answers are not kept");
   if ((request.top_logprobs ?? 0) > 0) throw unsupported("top_logprobs", "there are no log probabilities");
   const logprobs = request.include?.indexOf("message.output_text.logprobs") ?? -1;
@@ -138,6 +139,9 @@ function addItem(messages: ChatMessage[], item: Item, param: string): void {
     }
     case "function_call_output":
       if (item.call_id === undefined) throw invalid(`${param}.call_id`, "an output needs its call's id");
+      if (!hasCall(messages, item.call_id)) {
+        throw invalid(`${param}.call_id`, "no function call before it has this id");
+      }
       messages.push({
         role: "tool",
         tool_call_id: item.call_id,
@@ -149,6 +153,11 @@ function addItem(messages: ChatMessage[], item: Item, param: string): void {
     default:
       throw unsupported(`${param}.type`, `items of type ${item.type} are not supported`);
   }
+}
+
+/** Outputs follow their calls closely, so the search from the end is short. */
+function hasCall(messages: readonly ChatMessage[], id: string): boolean {
+  return messages.findLast(({ tool_calls: calls }) => calls?.some((call) => call.id === id)) !== undefined;
 }
 
 function textOf(content: string | Part[] | null | undefined, param: string): string {

@@ -9,9 +9,11 @@ import { ResponsesTranslator } from "../openai/responses-translator.ts";
 import { translateAnswer } from "../openai/translate-answer.ts";
 import { validate } from "../openai/validate.ts";
 import { askChat } from "./ask-chat.ts";
+import { openResponsesWebSocket } from "./responses-websocket.ts";
 
 /** `POST /v1/responses`, as a chat there and back. Answers are not kept, so there is none to read or to delete. */
 export const responses = new Hono<AppEnv>()
+  .get("/", requireApiKey, openResponsesWebSocket)
   .post("/", requireApiKey, async (context) => {
     const now = Date.now();
     const { json } = await readJsonBody(context.req.raw);
