@@ -115,7 +115,7 @@ export class Placement {
     const input = this.#inputOf(view, catalog, flags);
     const config = placementConfig(flags);
     const planned = plan(this.#memory.state, input, config);
-    const moves = this.#carryOut(mode, planned, input, config.maxLoadsPerTick, now);
+    const moves = this.#carryOut(mode, planned, input, now);
     const record = {
       halted: haltOf(planned, now),
       models: planned.models,
@@ -126,7 +126,7 @@ export class Placement {
       ...this.#record(mode, record, now),
       demand: input.demand,
       elapsedSeconds: input.elapsedSeconds,
-      budget: config.maxLoadsPerTick,
+      budget: planned.budget,
       machines: planned.machines.slice(0, PLANNED_MACHINES_KEPT),
     };
     const counted = Object.fromEntries([...view.reports].map(([pool, { demand }]) => [pool, demand]));
@@ -199,15 +199,9 @@ export class Placement {
     });
   }
 
-  #carryOut(
-    mode: PlacementMode,
-    planned: Plan,
-    input: PlacementInput,
-    budget: number,
-    now: number,
-  ): PlannedMove[] {
+  #carryOut(mode: PlacementMode, planned: Plan, input: PlacementInput, now: number): PlannedMove[] {
     if (mode === "off") return [];
-    const moves = [...planned.moves, ...adoptions(planned, input, budget - planned.moves.length)];
+    const moves = [...planned.moves, ...adoptions(planned, input)];
     return moves.map((move) => ({
       ...move,
       epoch: mode === "enforce" ? this.#order(move, now) : null,

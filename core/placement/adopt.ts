@@ -5,10 +5,8 @@ import type { Move, PlacementInput, PlacementMachine, Plan } from "./types.ts";
  * with several models on its disk would go on swapping them by demand. It is out of use for the moment that the order takes, so
  * a pool gives at most half of its machines to it at once.
  */
-export function adoptions({ moves, machines }: Plan, input: PlacementInput, budget: number): Move[] {
+export function adoptions({ moves, budget }: Plan, input: PlacementInput): Move[] {
   const moving = new Set(moves.map(({ machineId }) => machineId));
-  const isHalted = machines.some(({ reason }) => reason === "frozen" || reason === "no_demand_seen");
-  if (isHalted) return [];
   const serving = new Map<string, number>();
   for (const { model, state } of input.machines) {
     const isServing = model !== null && (state === "serving" || state === "unmanaged");
@@ -17,7 +15,7 @@ export function adoptions({ moves, machines }: Plan, input: PlacementInput, budg
   const adopted = new Map<string, number>();
   const chosen: Move[] = [];
   for (const { machineId, model, state, isManageable, fits } of input.machines.toSorted(moreModelsFirst)) {
-    if (chosen.length >= budget) break;
+    if (moves.length + chosen.length >= budget) break;
     const isCandidate = state === "unmanaged" && isManageable && !moving.has(machineId);
     if (!isCandidate || model === null || fits[model] === undefined) continue;
     const taken = adopted.get(model) ?? 0;

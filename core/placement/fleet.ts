@@ -72,11 +72,11 @@ export function fleetOf(
   const seats = machines.flatMap((machine): Seat[] => {
     const kind = kinds.get(machine.fits);
     if (kind === undefined) return [];
+    // One that is too slow for its model serves it all the same, and may be all that its pool has.
     const pool =
       machine.model === null || !counts(machine, now) ? null : (byModel.get(machine.model) ?? null);
-    const served = pool !== null && capacityIn(kind, pool) > 0 ? pool : null;
-    if (served !== null) addTo(served, capacityIn(kind, served), isMoving(machine));
-    return [{ machine, kind, pool: served, stays: immovable(machine, kind.best, now, config) }];
+    if (pool !== null) addTo(pool, capacityIn(kind, pool), isMoving(machine));
+    return [{ machine, kind, pool, stays: immovable(machine, kind.best, now, config) }];
   });
   for (const pool of pools) revalue(pool);
   const pending = machines.filter((machine) => isMoving(machine) && counts(machine, now)).length;

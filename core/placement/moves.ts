@@ -183,9 +183,9 @@ function enoughFor(from: Pool | null, cost: number, best: Candidate | null): num
   return gain <= 0 && from === null ? -Infinity : cost + Math.max(0, gain);
 }
 
-/** The last machine, or one at the floor, is not given away. An idle pool without floor gives all. */
-function keepsAll(pool: Pool): boolean {
-  return pool.held <= pool.keeps;
+/** The last machine that serves, or one at the floor, is not given away. An idle pool without floor gives all. */
+function keepsAll({ held, keeps, serving }: Pool): boolean {
+  return held <= keeps || (keeps > 0 && serving <= 1);
 }
 
 function candidateOf(from: Pool | null, value: Omit<Candidate, "tier" | "reason">): Candidate | null {

@@ -38,13 +38,15 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
   const fleet = fleetOf(known, machines, now, config);
   const halt = haltOf(hasStarted, now < next.frozenUntil);
   const room = Math.min(config.maxLoadsPerTick, config.maxPendingLoads - fleet.pending);
-  const { moves, stays } = chooseMoves(fleet, halt === null ? room : 0, now, config);
+  const budget = halt === null ? Math.max(0, room) : 0;
+  const { moves, stays } = chooseMoves(fleet, budget, now, config);
   return {
     state: {
       ...next,
       estimates: Object.fromEntries(known.map((each) => [each.model.modelId, each.estimate])),
     },
     moves,
+    budget,
     machines: halt === null ? stays : stays.map((stay) => ({ ...stay, reason: halt })),
     models: fleet.pools.map(reported),
   };

@@ -183,6 +183,8 @@ export interface ModelPlan {
 export interface Plan {
   readonly state: PlacementState;
   readonly moves: readonly Move[];
+  /** Orders that this tick may send, after the loads in flight; 0 while the planner is halted. */
+  readonly budget: number;
   readonly machines: readonly Stay[];
   readonly models: readonly ModelPlan[];
 }

@@ -56,6 +56,22 @@ describe("placement on the live fleet", () => {
     expect(scene.held()).toEqual({ "mac-1": "a", "mac-2": "a" });
   });
 
+  it("[C12] [F13] makes no machine hold what it holds beyond the budgets", () => {
+    for (const flag of ["max_pending_loads", "max_loads_per_tick"]) {
+      const scene = twoOnA({ [flag]: "0" });
+      scene.ask(A, 3, 3);
+      scene.tick();
+      expect(scene.orders).toEqual([]);
+      expect(scene.core.placement.last?.budget).toBe(0);
+    }
+    const scene = twoOnA({ max_pending_loads: "1" });
+    for (let at = 0; at < 3; at++) {
+      scene.ask(A, 3, 3);
+      scene.tick();
+    }
+    expect(new Set(scene.orders)).toEqual(new Set(["mac-1 a"]));
+  });
+
   it("[C15] shows in shadow what it would do, and orders nothing", () => {
     const scene = twoOnA({ placement: "shadow" });
     scene.ask(B, 20);

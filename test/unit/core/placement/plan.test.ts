@@ -81,6 +81,20 @@ describe("the planner", () => {
     expect(reasons(result)).toEqual(new Set(["pool_at_floor"]));
   });
 
+  it("[D9] [F1] does not take the only machine that serves while others are still loading", () => {
+    const coming = aMachine("c", { state: "loading", loadDeadlineAt: NOW + 60_000 });
+    expect(planned(anInput([aMachine("s"), coming], 1, 100)).moves).toEqual([]);
+    expect(planned(anInput([aMachine("s"), coming, aMachine("t")], 1, 100)).moves).toHaveLength(1);
+  });
+
+  it("[D9] does not take the last machine of a pool because it is too slow for its model", () => {
+    const slow = { fits: { [B]: FIT } };
+    expect(planned(anInput(aFleet(1, slow), 1, 100)).moves).toEqual([]);
+    expect(planned(anInput(aFleet(1, slow), 0, 0, 1)).moves).toEqual([]);
+    const [move] = planned(anInput([aMachine("s", slow), aMachine("t")], 1, 100)).moves;
+    expect(move).toMatchObject({ machineId: "s", from: A, to: B });
+  });
+
   it("[C9] meets a floor without demand before demand above the floor", () => {
     const empty = [aMachine("e", { model: null, state: "empty" })];
     expect(planned(anInput(empty, 0, 100, 1)).moves).toMatchObject([{ to: A, reason: "floor" }]);
