@@ -1,5 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 
 import { AdminClient } from "./admin-client.ts";
 import { startCoordinator } from "./coordinator.ts";
@@ -64,7 +64,7 @@ async function run(options: StartOptions): Promise<void> {
   if (options.demo)
     await demo(url, options.stateDir, secrets.admin_token, secrets.api_key, secrets.provider_token);
   if (options.once) return;
-  console.log(usageOf(`${url}/v1`, secrets.api_key, options.demo));
+  console.log(usageOf(url, secrets.api_key, options.stateDir, options.demo));
   await stopped;
   console.log("\nStopping ...");
 }
@@ -125,12 +125,15 @@ async function announce(machine: DemoMachine, startedAt: number): Promise<void> 
   console.log(`Machine       ${machine.name}   serves ${machine.model}, connected after ${seconds} s`);
 }
 
-function usageOf(baseUrl: string, apiKey: string, withModel: boolean): string {
+function usageOf(url: string, apiKey: string, stateDir: string, withModel: boolean): string {
+  const baseUrl = `${url}/v1`;
+  const devFile = JSON.stringify(join(relative(process.cwd(), stateDir) || ".", "dev.json"));
   const lines = [
     "",
     "Ready for any OpenAI client. Ctrl-C stops everything.",
     `  base URL  ${baseUrl}`,
     `  API key   ${apiKey}`,
+    `  dashboard ${url}/dashboard   (its admin token: node -p 'JSON.parse(fs.readFileSync(${devFile})).admin_token')`,
   ];
   const body = `{"model":"${DEMO_MODELS[0]}","stream":true,"messages":[{"role":"user","content":"Hello"}]}`;
   const curl = withModel
