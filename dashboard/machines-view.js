@@ -45,7 +45,7 @@ const COLUMNS = [
     ),
   },
   {
-    label: "Why it is idle",
+    label: "What it does, or why it is idle",
     kind: "wide",
     fill: text(
       ({ why }) => why,

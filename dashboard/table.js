@@ -73,6 +73,7 @@ export class Table {
   /** @param {readonly L[]} lines each with a key of its own */
   show(lines) {
     this.#table.hidden = lines.length === 0;
+    const focused = document.activeElement;
     const kept = new Set(lines.map((line) => this.#keyOf(line)));
     for (const [key, { element }] of this.#rows) {
       if (kept.has(key)) continue;
@@ -86,6 +87,14 @@ export class Table {
       for (const update of row.updates) update(line);
       if (row.element === next) next = next.nextElementSibling;
       else this.#body.insertBefore(row.element, next);
+    }
+    // A row that has moved has lost the focus on the way.
+    if (
+      focused instanceof HTMLElement &&
+      focused !== document.activeElement &&
+      this.#body.contains(focused)
+    ) {
+      focused.focus({ preventScroll: true });
     }
   }
 
