@@ -64,6 +64,19 @@ export function clock(at, timeZone, timeStyle = "medium") {
 }
 
 /**
+ * The time of day, with its day if that is not today.
+ * @param {number} at
+ * @param {number} now
+ * @param {string} [timeZone]
+ */
+export function moment(at, now, timeZone) {
+  const zone = timeZone && { timeZone };
+  const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", ...zone });
+  const time = clock(at, timeZone);
+  return day.format(at) === day.format(now) ? time : `${day.format(at)}, ${time}`;
+}
+
+/**
  * The API's sentences begin small, since programs put them behind a colon.
  * @param {string} text
  */

@@ -1,5 +1,5 @@
 /** @import { Snapshot } from "./snapshot.js" */
-import { clock, count, decimal, duration, many, signed } from "./format.js";
+import { count, decimal, duration, many, moment, signed } from "./format.js";
 import { haltReason, moveReason, stayReason } from "./words.js";
 
 /** What the page says of the planner: in which mode it is, what its last plan was, and what came of those before. */
@@ -209,7 +209,7 @@ export function historyLines({ placement, utilization }, timeZone) {
   return [...planned, ...ordered]
     .toSorted((one, other) => other.at - one.at)
     .slice(0, HISTORY_MAX)
-    .map((line) => ({ ...line, at: clock(line.at, timeZone) }));
+    .map((line) => ({ ...line, at: moment(line.at, utilization.at, timeZone) }));
 }
 
 /** @param {{ readonly machine_id: string, readonly epoch: number | null }} move */

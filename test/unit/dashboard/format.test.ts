@@ -6,6 +6,7 @@ import {
   decimal,
   duration,
   many,
+  moment,
   percent,
   sentence,
   signed,
@@ -32,6 +33,8 @@ it("times are in the unit that fits", () => {
   expect(times.map(duration)).toEqual(["0 s", "0.1 s", "0.5 s", "12 s", "2 min", "2 h", "5 days", "0 s"]);
   const at = Date.UTC(2026, 0, 5, 8, 5, 9);
   expect([clock(at, "UTC"), clock(at, "UTC", "short")]).toEqual(["08:05:09", "08:05"]);
+  expect(moment(at, at + 3_600_000, "UTC")).toBe("08:05:09");
+  expect(moment(at, at + 86_400_000, "UTC")).toBe("5 Jan, 08:05:09");
 });
 
 it("a sentence begins with a capital", () => {
