@@ -1,8 +1,29 @@
+import { readFileSync } from "node:fs";
+
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 /** No test depends on speed: this only says when a condition that is waited for is given up. */
 const patient = { poll: { timeout: 30_000 } };
+
+/** Marks a module that exports the text of a file; the zero says that it is none on disk. */
+const TEXT = "\0text:";
+
+/**
+ * The Worker imports the dashboard's files `with { type: "text" }`. Its bundlers know that, Vite does not: it would
+ * run the scripts and strip the style.
+ */
+const dashboardTexts = {
+  name: "dashboard-texts",
+  enforce: "pre" as const,
+  resolveId: (source: string) =>
+    source.startsWith("../dashboard/") ? `${TEXT}${source.slice("../dashboard/".length)}.text` : null,
+  load(id: string) {
+    if (!id.startsWith(TEXT)) return null;
+    const file = new URL(`dashboard/${id.slice(TEXT.length, -".text".length)}`, import.meta.url);
+    return `export default ${JSON.stringify(readFileSync(file, "utf8"))}`;
+  },
+};
 
 /** Five kinds of tests, the fast ones first; `npm test -- --project unit` runs one kind. */
 export default defineConfig({
@@ -20,6 +41,7 @@ export default defineConfig({
       },
       {
         plugins: [
+          dashboardTexts,
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: { bindings: { ADMIN_TOKEN: "admin-token-of-the-tests" } },

@@ -16,7 +16,8 @@ export function usageOf(
     "Ready for any OpenAI client. Ctrl-C stops everything.",
     `  base URL  ${url}/v1`,
     `  API key   ${apiKey}`,
-    `  secrets   ${devFile} has the admin token and a provider token too`,
+    `  dashboard ${url}/dashboard asks for the admin token:`,
+    `            node -p 'JSON.parse(fs.readFileSync(${JSON.stringify(devFile)})).admin_token'`,
     "",
     ...(demo ? askTheDemo(url, apiKey) : fillTheFleet(url, devFile, hasModels)),
   ].join("\n");

@@ -10,6 +10,7 @@ import { admin } from "./routes/admin.ts";
 import { capacity } from "./routes/capacity.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
+import { dashboard } from "./routes/dashboard.ts";
 import { metrics } from "./routes/metrics.ts";
 import { models } from "./routes/models.ts";
 import { providers } from "./routes/providers.ts";
@@ -34,6 +35,7 @@ export const app = new Hono<AppEnv>()
     context.json({ provider: await providerVersions(context.env), protocol: PROTOCOL_VERSION }),
   )
   .route("/metrics", metrics)
+  .route("/dashboard", dashboard)
   .route("/v1/chat/completions", chatCompletions)
   .route("/v1/completions", completions)
   .route("/v1/responses", responses)

@@ -22,8 +22,12 @@ export interface Explanation {
 type Closed = Pick<Explanation, "gate" | "why" | "fix">;
 
 export function explain(view: FleetView, machine: Machine, flags: Flags): Explanation {
-  const seen = viewMachine(view, machine);
-  const obstacle = unmanageableBecause(machine, flags);
+  return explainView(view, viewMachine(view, machine), flags);
+}
+
+/** The same for who has looked at the machine already. */
+export function explainView(view: FleetView, seen: MachineView, flags: Flags): Explanation {
+  const obstacle = unmanageableBecause(seen.machine, flags);
   return {
     ...(outOfReach(view, seen) ?? onTheWay(view, seen) ?? atTheGate(seen) ?? open(seen)),
     unmanaged_because: obstacle?.message ?? null,

@@ -28,6 +28,8 @@ export interface FlagStore {
 export interface FlagView {
   readonly name: FlagName;
   readonly value: string;
+  /** The value before anybody has written one. */
+  readonly initial: string;
   readonly source: "kv" | "default";
   readonly valid: boolean;
   /** What KV holds instead, if that does not parse. */
@@ -68,6 +70,7 @@ export class FlagBook {
     const view = {
       name,
       value: text ?? INITIAL_TEXTS[name],
+      initial: INITIAL_TEXTS[name],
       source: text === null ? "default" : "kv",
     } as const;
     if (invalid === null) return { ...view, valid: true };

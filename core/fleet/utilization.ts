@@ -1,4 +1,6 @@
 import type { Flags } from "../flags.ts";
+import type { PoolMachineReport } from "../pool/report.ts";
+import { explainView, type Explanation } from "./explain.ts";
 import { viewMachine, type FleetView, type MachineState, type MachineView } from "./fleet-view.ts";
 
 /** The report of all pools (C20), in the shape of `GET /v1/admin/utilization`. */
@@ -9,7 +11,7 @@ export interface Utilization {
     readonly assignment_gate: Flags["assignment_gate"];
     readonly placement: Flags["placement"];
     readonly pools: readonly PoolRow[];
-    readonly machines: readonly MachineRow[];
+    readonly machines: readonly ExplainedRow[];
     /** Machines with more than one model in memory; more than 0 is a defect. */
     readonly co_resident_machines: number;
     readonly last_switches: readonly SwitchRow[];
@@ -43,6 +45,14 @@ export interface MachineRow {
   readonly loaded_models: readonly string[];
   readonly in_flight: number;
   readonly pools: readonly string[];
+  readonly hardware: string;
+  readonly memory_gb: number;
+  /** Of one stream, as its pool has measured it, else as it says; null if neither knows. */
+  readonly decode_tps: number | null;
+}
+
+interface ExplainedRow extends MachineRow {
+  readonly explanation: Explanation;
 }
 
 interface SwitchRow {
@@ -70,7 +80,10 @@ export function utilization(
       assignment_gate: flags.assignment_gate,
       placement: flags.placement,
       pools: view.models.map((model) => poolRow(view, machines, model, desired?.get(model) ?? null)),
-      machines: machines.map((machine) => machineRow(machine, view.now)),
+      machines: machines.map((machine) => ({
+        ...machineRow(machine, view.now),
+        explanation: explainView(view, machine, flags),
+      })),
       co_resident_machines: machines.filter(({ loadedModels }) => loadedModels.length > 1).length,
       last_switches: view.switches.map((entry) => ({
         at: entry.at,
@@ -98,18 +111,20 @@ function poolRow(
   const own = machines.filter(({ intent }) => intent?.model === model);
   const count = (state: MachineState): number => own.filter((machine) => machine.state === state).length;
   const here = report?.machines ?? [];
-  const isRoutable = (id: string): boolean =>
-    here.some(({ machineId, blockedBy }) => machineId === id && blockedBy === null);
+  const routable = new Set(
+    here.filter(({ blockedBy }) => blockedBy === null).map(({ machineId }) => machineId),
+  );
   return {
     model_id: model,
     // Without placement what operators have ordered is what is wanted.
     desired: desired ?? own.length,
-    serving: own.filter(({ state, machine }) => state === "assigned" && isRoutable(machine.machineId)).length,
+    serving: own.filter(({ state, machine }) => state === "assigned" && routable.has(machine.machineId))
+      .length,
     loading: count("loading"),
     draining: count("draining"),
     failed: count("failed"),
     unmanaged: machines.filter(
-      ({ intent, machine }) => (intent?.model ?? null) === null && isRoutable(machine.machineId),
+      ({ intent, machine }) => (intent?.model ?? null) === null && routable.has(machine.machineId),
     ).length,
     in_flight: report?.inFlight ?? 0,
     queued: report?.queued ?? 0,
@@ -118,7 +133,7 @@ function poolRow(
 }
 
 export function machineRow(view: MachineView, now: number): MachineRow {
-  const { machine, intent, state, since, loadedModels, inFlight, sockets } = view;
+  const { machine, intent, home, state, since, loadedModels, inFlight, sockets } = view;
   return {
     machine_id: machine.machineId,
     owner: machine.owner,
@@ -130,5 +145,12 @@ export function machineRow(view: MachineView, now: number): MachineRow {
     loaded_models: loadedModels,
     in_flight: inFlight,
     pools: sockets.map(({ pool }) => pool),
+    hardware: machine.hardware.chip_name,
+    memory_gb: machine.hardware.memory_gb,
+    decode_tps: decodeTps(home ?? sockets.find(({ report }) => report.loaded)?.report),
   };
+}
+
+function decodeTps(report: PoolMachineReport | undefined): number | null {
+  return report?.speed?.decodeTps[0] ?? report?.decodeTps ?? null;
 }

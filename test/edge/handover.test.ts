@@ -267,10 +267,11 @@ describe("the flags", () => {
     expect(await adminCall("GET", "/flags/queue_max")).toEqual({
       name: "queue_max",
       value: "32",
+      initial: "32",
       source: "default",
       valid: true,
     });
-    expect(await setFlag("queue_max", "7")).toMatchObject({ value: "7", source: "kv" });
+    expect(await setFlag("queue_max", "7")).toMatchObject({ value: "7", initial: "32", source: "kv" });
     const response = await callAdmin("PUT", "/flags/queue_max", { value: "many" });
     expect(await errorOf(response)).toMatchObject({ status: 400, param: "value" });
     expect(await adminCall("GET", "/flags/queue_max")).toMatchObject({ value: "7" });

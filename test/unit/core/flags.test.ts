@@ -57,7 +57,13 @@ describe("[H17] the flags in force", () => {
     expect(book.readKv("queue_max", "lots", false)).toBe(false);
     expect(book.view("queue_max")).toMatchObject({ value: "7", valid: false, invalid: "lots" });
     book.set("queue_max", "8");
-    expect(book.view("queue_max")).toEqual({ name: "queue_max", value: "8", source: "kv", valid: true });
+    expect(book.view("queue_max")).toEqual({
+      name: "queue_max",
+      value: "8",
+      initial: "32",
+      source: "kv",
+      valid: true,
+    });
   });
 });
 

@@ -159,6 +159,23 @@ describe("[C20] the report", () => {
     expect(reportOf(scene, two).co_resident_machines).toBe(1);
   });
 
+  it("says of each machine what it is, why it is idle, and how fast: as measured, else as it says", () => {
+    const { scene, reports } = ordered("loading", 0.4);
+    expect(reportOf(scene, reports).machines).toMatchObject([
+      {
+        hardware: expect.any(String),
+        memory_gb: expect.any(Number),
+        decode_tps: null,
+        explanation: { gate: "loading", why: expect.stringContaining("40 %") },
+      },
+    ]);
+    const speedIn = (report: Partial<PoolMachineReport>) =>
+      reportOf(joined(), { a: [aMachineReport(report)] }).machines[0]?.decode_tps;
+    expect(speedIn({ decodeTps: 40 })).toBe(40);
+    expect(speedIn({ decodeTps: 40, speed: { prefillTps: null, decodeTps: [57] } })).toBe(57);
+    expect(speedIn({ decodeTps: 40, loaded: false })).toBeNull();
+  });
+
   it("says that a machine is offline if no pool has a socket of it", () => {
     const { scene } = ordered("assigned");
     const record = { mode: "assigned", epoch: 1, since: 0, progress: 0, error: null } as const;

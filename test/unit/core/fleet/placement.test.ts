@@ -65,7 +65,7 @@ describe("placement on the live fleet", () => {
       expect(scene.core.placement.last?.budget).toBe(0);
     }
     const scene = twoOnA({ max_pending_loads: "1" });
-    for (let at = 0; at < 3; at++) {
+    for (let at = 0; at < 2; at++) {
       scene.ask(A, 3, 3);
       scene.tick();
     }

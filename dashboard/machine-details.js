@@ -1,0 +1,50 @@
+/** @import { MachineDetails } from "./snapshot.js" */
+import { decimal, duration, sentence } from "./format.js";
+import { moveReason, stayReason } from "./words.js";
+
+/** @typedef {{ name: string, value: string }} DetailLine */
+
+/**
+ * What the page says of one machine when it is opened.
+ * @param {MachineDetails} machine
+ * @returns {DetailLine[]}
+ */
+export function detailLines(machine) {
+  const { explanation, order } = machine;
+  const lines = [
+    { name: "State", value: `${machine.state} for ${duration(machine.state_age_ms)}` },
+    { name: "Why it is idle", value: sentence(explanation.why) },
+    { name: "What would help", value: explanation.fix === null ? "" : sentence(explanation.fix) },
+    {
+      name: "Takes no orders",
+      value: explanation.unmanaged_because === null ? "" : sentence(explanation.unmanaged_because),
+    },
+    {
+      name: "The last plan",
+      value: machine.stays_because === null ? "" : `leaves it, because ${stayReason(machine.stays_because)}`,
+    },
+    { name: "Newest order", value: order === null ? "none yet" : orderSentence(order, machine) },
+    { name: "Assigned to", value: machine.assigned_model ?? "nothing" },
+    { name: "In memory", value: machine.loaded_models.join(", ") || "no model" },
+    { name: "In flight", value: String(machine.in_flight) },
+    { name: "Speed", value: machine.decode_tps === null ? "" : `${decimal(machine.decode_tps)} tokens/s` },
+    { name: "Sockets", value: machine.pools.join(", ") || "none" },
+    { name: "On its disk", value: machine.models.join(", ") || "no model" },
+    { name: "Chip", value: `${machine.hardware}, ${decimal(machine.memory_gb)} GB` },
+    { name: "Provider", value: machine.version ?? "of unknown version" },
+    { name: "Owner", value: machine.owner + (machine.private_only ? ", private" : "") },
+    { name: "Quarantine", value: machine.quarantined ? "shut out by an operator" : "" },
+  ];
+  return lines.filter(({ value }) => value !== "");
+}
+
+/**
+ * @param {NonNullable<MachineDetails["order"]>} order
+ * @param {MachineDetails} machine
+ */
+function orderSentence({ reason, phase, outcome, error, waiting_for, pinned }, { epoch }) {
+  const waiting = waiting_for.length === 0 ? "" : `, waits for ${waiting_for.join(", ")}`;
+  const came = outcome === null ? `under way: ${phase}${waiting}` : outcome;
+  const because = error === null ? "" : `: ${error}`;
+  return `${came}${because} (epoch ${epoch}; ${moveReason(reason)}${pinned && reason !== "pinned" ? "; pinned" : ""})`;
+}

@@ -1,0 +1,67 @@
+/** @import { Api } from "./api.js" */
+/** @import { MachineDetails } from "./snapshot.js" */
+import { ApiError } from "./api.js";
+import { byId, elementOf, make, say, setText } from "./dom.js";
+import { detailLines } from "./machine-details.js";
+
+/** One machine in full, over the page. It is read anew at each refresh while it is open. */
+
+const dialog = elementOf(HTMLDialogElement, "machine");
+
+/** @type {Api | null} */
+let api = null;
+let shown = "";
+
+byId("machine-close").addEventListener("click", () => dialog.close());
+// A click beside the dialog hits the dialog's own element, since all that is in it lies in others.
+dialog.addEventListener("click", (event) => {
+  if (event.target === dialog) dialog.close();
+});
+
+/** @param {Api} granted with whose token machines are read */
+export function readMachinesWith(granted) {
+  api = granted;
+}
+
+/** @param {string} id */
+export function openMachine(id) {
+  shown = id;
+  setText(byId("machine-title"), id);
+  byId("machine-details").replaceChildren();
+  say(byId("machine-problem"), "");
+  dialog.showModal();
+  void refreshMachine();
+}
+
+export function closeMachine() {
+  dialog.close();
+}
+
+export async function refreshMachine() {
+  if (!dialog.open || api === null) return;
+  const id = shown;
+  try {
+    const machine = await api.machine(id);
+    if (id !== shown) return;
+    show(machine);
+    say(byId("machine-problem"), "");
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (id === shown) say(byId("machine-problem"), error.message);
+  }
+}
+
+/** @param {MachineDetails} machine */
+function show(machine) {
+  const list = byId("machine-details");
+  const lines = detailLines(machine);
+  const names = [...list.querySelectorAll("dt")].map(({ textContent }) => textContent);
+  if (names.join("\n") !== lines.map(({ name }) => name).join("\n")) {
+    list.replaceChildren(...lines.flatMap(({ name }) => [make("dt", "", name), make("dd")]));
+  }
+  const values = list.querySelectorAll("dd");
+  for (const [index, { value }] of lines.entries()) {
+    const element = values[index];
+    if (element !== undefined) setText(element, value);
+  }
+}

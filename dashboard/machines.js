@@ -1,0 +1,180 @@
+/** @import { Snapshot } from "./snapshot.js" */
+import { count, many, sentence } from "./format.js";
+
+/** What the table of machines says, and which of its lines in which order. */
+
+/** @typedef {"good" | "busy" | "waiting" | "bad" | "off"} Tone */
+
+/**
+ * @typedef {object} MachineLine
+ * @property {string} id
+ * @property {string} owner
+ * @property {string} chip
+ * @property {number} memoryGb
+ * @property {string} model its pool, or those in which it waits
+ * @property {string} holding what it has in memory, if that is not the same
+ * @property {string} state the API's word
+ * @property {Tone} tone
+ * @property {string} why
+ * @property {string} fix empty if nothing need be done
+ * @property {number} inFlight
+ * @property {number | null} decodeTps
+ * @property {string} searched
+ */
+
+/** @typedef {"id" | "chip" | "memory" | "model" | "state" | "inFlight" | "speed"} SortKey */
+/** @typedef {{ key: SortKey, isDescending: boolean }} Order */
+
+/** @type {readonly { readonly value: string, readonly label: string }[]} */
+export const SHOWN = [
+  { value: "all", label: "all machines" },
+  { value: "attention", label: "those that need something" },
+  { value: "serving", label: "those that can serve" },
+  { value: "unmanaged", label: "unmanaged" },
+  { value: "assigned", label: "assigned" },
+  { value: "expected", label: "expected" },
+  { value: "draining", label: "draining" },
+  { value: "loading", label: "loading" },
+  { value: "failed", label: "failed" },
+  { value: "offline", label: "offline" },
+];
+
+/**
+ * @param {Snapshot} snapshot
+ * @returns {MachineLine[]}
+ */
+export function machineLines({ utilization }) {
+  return utilization.model_pools.machines.map((machine) => {
+    const { explanation, state } = machine;
+    const { model, holding } = belongingOf(machine);
+    const chip = machine.hardware;
+    const why = sentence(explanation.why);
+    return {
+      id: machine.machine_id,
+      owner: machine.owner,
+      chip,
+      memoryGb: machine.memory_gb,
+      model,
+      holding,
+      state,
+      tone: toneOf(state, explanation, machine.in_flight),
+      why,
+      fix: explanation.fix === null ? "" : sentence(explanation.fix),
+      inFlight: machine.in_flight,
+      decodeTps: machine.decode_tps,
+      searched: [machine.machine_id, machine.owner, chip, model, state, why].join(" ").toLowerCase(),
+    };
+  });
+}
+
+/** @param {Snapshot["utilization"]["model_pools"]["machines"][number]} machine */
+function belongingOf({ assigned_model, loaded_models, pools }) {
+  if (assigned_model !== null) return { model: assigned_model, holding: "" };
+  if (pools.length === 0) return { model: "–", holding: "" };
+  const held = loaded_models.length === 0 ? "holds none yet" : `holds ${loaded_models.join(", ")}`;
+  return {
+    model: pools.join(", "),
+    holding: pools.length === 1 && loaded_models[0] === pools[0] ? "" : held,
+  };
+}
+
+/**
+ * @param {string} state
+ * @param {{ readonly gate: string | null, readonly fix: string | null }} explanation
+ * @param {number} inFlight
+ * @returns {Tone}
+ */
+function toneOf(state, { gate, fix }, inFlight) {
+  if (gate === null) return inFlight > 0 ? "busy" : "good";
+  if (state === "offline") return "off";
+  return fix === null ? "waiting" : "bad";
+}
+
+/**
+ * @param {readonly MachineLine[]} lines
+ * @param {string} words all of which a line must have
+ * @param {string} shown a value of `SHOWN`
+ */
+export function filtered(lines, words, shown) {
+  const wanted = words
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== "");
+  return lines.filter((line) => isShown(line, shown) && wanted.every((word) => line.searched.includes(word)));
+}
+
+/**
+ * @param {MachineLine} line
+ * @param {string} shown
+ */
+function isShown({ tone, state }, shown) {
+  switch (shown) {
+    case "all":
+      return true;
+    case "attention":
+      return tone === "bad" || tone === "off" || state === "failed";
+    case "serving":
+      return tone === "good" || tone === "busy";
+    default:
+      return state === shown;
+  }
+}
+
+const names = new Intl.Collator("en", { numeric: true });
+
+/** @type {Readonly<Record<SortKey, (one: MachineLine, other: MachineLine) => number>>} */
+const COMPARED = {
+  id: () => 0,
+  chip: (one, other) => names.compare(one.chip, other.chip),
+  memory: (one, other) => one.memoryGb - other.memoryGb,
+  model: (one, other) => names.compare(one.model, other.model),
+  state: (one, other) => names.compare(one.state, other.state),
+  inFlight: (one, other) => one.inFlight - other.inFlight,
+  speed: (one, other) => (one.decodeTps ?? -1) - (other.decodeTps ?? -1),
+};
+
+/**
+ * Equal lines go by their ids, so that none changes its place without a reason.
+ * @param {readonly MachineLine[]} lines
+ * @param {Order} order
+ */
+export function sorted(lines, { key, isDescending }) {
+  const sign = isDescending ? -1 : 1;
+  const compare = COMPARED[key];
+  return lines.toSorted((one, other) => {
+    const difference = sign * compare(one, other);
+    if (difference !== 0) return difference;
+    return (key === "id" ? sign : 1) * names.compare(one.id, other.id);
+  });
+}
+
+/**
+ * The page of lines that is on the screen; one that has vanished becomes the last one.
+ * @param {readonly MachineLine[]} lines
+ * @param {number} page
+ * @param {number} perPage
+ */
+export function paged(lines, page, perPage) {
+  const last = Math.max(0, Math.ceil(lines.length / perPage) - 1);
+  const shown = Math.min(page, last);
+  const from = shown * perPage;
+  const to = Math.min(lines.length, from + perPage);
+  return {
+    page: shown,
+    isLast: shown === last,
+    lines: lines.slice(from, to),
+    range: lines.length === 0 ? "0" : `${count(from + 1)} to ${count(to)} of ${count(lines.length)}`,
+  };
+}
+
+/** @param {readonly MachineLine[]} lines */
+export function machinesSummary(lines) {
+  if (lines.length === 0) return "";
+  const isShownAs = (/** @type {string} */ shown) => lines.filter((line) => isShown(line, shown)).length;
+  return [
+    many(lines.length, "machine"),
+    `${count(isShownAs("serving"))} can serve`,
+    `${count(isShownAs("attention"))} need something`,
+    `${count(isShownAs("offline"))} offline`,
+  ].join(" · ");
+}

@@ -1,0 +1,138 @@
+/** @import { Snapshot } from "./snapshot.js" */
+import { Api, ApiError, forgetToken, keepToken, keptToken } from "./api.js";
+import { byId, elementOf, say, setText } from "./dom.js";
+import { showFlags } from "./flags-view.js";
+import { clock } from "./format.js";
+import { closeMachine, readMachinesWith, refreshMachine } from "./machine-dialog.js";
+import { showMachines } from "./machines-view.js";
+import { showPlacement } from "./placement-view.js";
+import { showPools } from "./pools-view.js";
+import { Refresher } from "./refresher.js";
+import { readSnapshot } from "./snapshot.js";
+
+/** The operator's page: a login, and then the fleet, read again and again while somebody looks. */
+
+const REFRESH_MS = 5_000;
+
+const login = byId("login");
+const board = byId("board");
+const input = elementOf(HTMLInputElement, "token");
+const pause = elementOf(HTMLButtonElement, "pause");
+
+/** @type {Refresher | null} */
+let refresher = null;
+let isPaused = false;
+
+elementOf(HTMLFormElement, "login-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  void logIn(input.value.trim());
+});
+byId("logout").addEventListener("click", () => {
+  forgetToken();
+  // A page loaded anew holds nothing of the fleet any more.
+  location.reload();
+});
+byId("refresh").addEventListener("click", () => void refresher?.now());
+pause.addEventListener("click", () => {
+  isPaused = !isPaused;
+  pause.setAttribute("aria-pressed", String(isPaused));
+  setText(pause, isPaused ? "Go on" : "Pause");
+  refresher?.look();
+});
+document.addEventListener("visibilitychange", () => refresher?.look());
+
+const kept = keptToken();
+if (kept === null) lock("");
+else start(kept);
+
+/**
+ * The token is tried before it is kept, so that a wrong one is told at once.
+ * @param {string} token
+ */
+async function logIn(token) {
+  setText(byId("login-problem"), "");
+  try {
+    await new Api(token).flags();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    setText(byId("login-problem"), sentenceOf(error));
+    input.select();
+    return;
+  }
+  keepToken(token);
+  input.value = "";
+  start(token);
+}
+
+/** @param {string} why empty at first */
+function lock(why) {
+  forgetToken();
+  refresher?.stop();
+  refresher = null;
+  closeMachine();
+  board.hidden = true;
+  login.hidden = false;
+  setText(byId("login-problem"), why);
+  input.focus();
+}
+
+/** @param {string} token */
+function start(token) {
+  login.hidden = true;
+  board.hidden = false;
+  board.classList.add("unread");
+  const api = new Api(token);
+  readMachinesWith(api);
+  /** @type {Snapshot | null} */
+  let known = null;
+  const read = async () => {
+    try {
+      const snapshot = await readSnapshot(api, known, Date.now());
+      if (refresher !== own) return;
+      known = snapshot;
+      show(snapshot);
+      await refreshMachine();
+    } catch (error) {
+      if (refresher === own) showProblem(error, known);
+    }
+  };
+  const own = new Refresher(read, REFRESH_MS, () => document.visibilityState === "visible" && !isPaused);
+  refresher = own;
+  void own.now();
+}
+
+/** @param {Snapshot} snapshot */
+function show(snapshot) {
+  showPools(snapshot);
+  showMachines(snapshot);
+  showPlacement(snapshot);
+  showFlags(snapshot);
+  board.classList.remove("unread", "stale");
+  setText(byId("status"), `Updated ${clock(Date.now())}`);
+  say(byId("problem"), "");
+}
+
+/**
+ * What was read last stays on the page, and is marked as old.
+ * @param {unknown} error
+ * @param {Snapshot | null} known
+ */
+function showProblem(error, known) {
+  if (error instanceof ApiError && error.isLocked) {
+    lock(sentenceOf(error));
+    return;
+  }
+  const isAnswer = error instanceof ApiError;
+  const what = isAnswer ? sentenceOf(error) : "This page does not understand the answer. Load it again.";
+  if (!isAnswer) reportError(error);
+  if (known !== null) board.classList.add("stale");
+  const old = known === null ? "" : ` What is shown is as of ${clock(known.utilization.at)}.`;
+  setText(byId("status"), known === null ? "Nothing read yet" : `Stale, ${clock(known.utilization.at)}`);
+  say(byId("problem"), `${what}${old}`);
+}
+
+/** @param {ApiError} error */
+function sentenceOf({ message }) {
+  const text = message.charAt(0).toUpperCase() + message.slice(1);
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

@@ -1,0 +1,118 @@
+/** @import { DemandLine, HistoryLine, MoveLine, StayLine } from "./placement.js" */
+/** @import { Column } from "./table.js" */
+/** @import { Snapshot } from "./snapshot.js" */
+import { byId, say, setText } from "./dom.js";
+import {
+  demandLines,
+  historyLines,
+  modeSentence,
+  moveLines,
+  noMovesSentence,
+  planSentence,
+  stayLines,
+} from "./placement.js";
+import { Table, text } from "./table.js";
+
+/** The planner on the page. */
+
+/** @type {readonly Column<MoveLine>[]} */
+const MOVES = [
+  { label: "Machine", kind: "head", fill: text(({ machine }) => machine) },
+  { label: "Move", fill: text(({ way }) => way) },
+  { label: "Because", kind: "wide", fill: text(({ why }) => why) },
+  {
+    label: "Gain",
+    hint: "Requests a second: what the new pool wins, less what the old one loses, less the gate",
+    kind: "number",
+    fill: text(
+      ({ net }) => net,
+      ({ terms }) => terms,
+    ),
+  },
+  { label: "Order", fill: text(({ order }) => order) },
+];
+
+/** @type {readonly Column<StayLine>[]} */
+const STAYS = [
+  { label: "Because", kind: "head", fill: text(({ why }) => why) },
+  { label: "Machines", kind: "number", fill: text(({ machines }) => machines) },
+  { label: "Best move that was considered", kind: "wide", fill: text(({ best }) => best) },
+];
+
+/** @type {readonly Column<DemandLine>[]} */
+const DEMAND = [
+  { label: "Model", kind: "head", fill: text(({ model }) => model) },
+  {
+    label: "Asked",
+    hint: "Requests since the tick before, refused ones included",
+    kind: "number",
+    fill: text(({ offered }) => offered),
+  },
+  {
+    label: "In time",
+    hint: "Requests that were served in time since then",
+    kind: "number",
+    fill: text(({ inTime }) => inTime),
+  },
+  {
+    label: "Demand, /s",
+    hint: "Requests a second that are planned for, and the standard deviation of the load",
+    kind: "number",
+    fill: text(({ demand }) => demand),
+  },
+  {
+    label: "Capacity, /s",
+    hint: "Requests a second of the machines that serve or will",
+    kind: "number",
+    fill: text(({ capacity }) => capacity),
+  },
+  { label: "Machines needed", kind: "number", fill: text(({ needed }) => needed) },
+  { label: "Machines desired", kind: "number", fill: text(({ desired }) => desired) },
+];
+
+/** @type {readonly Column<HistoryLine>[]} */
+const HISTORY = [
+  { label: "At", kind: "head", fill: text(({ at }) => at) },
+  { label: "Machine", fill: text(({ machine }) => machine) },
+  { label: "Move", fill: text(({ way }) => way) },
+  {
+    label: "Because",
+    kind: "wide",
+    fill: text(
+      ({ why }) => why,
+      ({ terms }) => terms,
+    ),
+  },
+  {
+    label: "Outcome",
+    fill: text(
+      ({ outcome }) => outcome,
+      undefined,
+      ({ isFailed }) => (isFailed ? "warn" : ""),
+    ),
+  },
+];
+
+const moves = new Table(byId("moves-table"), MOVES, ({ key }) => key);
+const stays = new Table(byId("stays-table"), STAYS, ({ reason }) => reason);
+const demand = new Table(byId("demand-table"), DEMAND, ({ model }) => model);
+const history = new Table(byId("history-table"), HISTORY, ({ key }) => key);
+
+/** @param {Snapshot} snapshot */
+export function showPlacement(snapshot) {
+  const { placement, utilization } = snapshot;
+  setText(byId("placement-mode"), modeSentence(placement));
+  say(byId("placement-plan"), planSentence(placement, utilization.at));
+  say(byId("moves-none"), noMovesSentence(placement));
+  moves.show(moveLines(placement));
+  // Without a plan nobody has been left anywhere.
+  const stayed = placement.placement === "off" ? [] : stayLines(placement);
+  stays.show(stayed);
+  byId("stays-title").hidden = stayed.length === 0;
+  const asked = demandLines(placement);
+  demand.show(asked);
+  byId("demand-none").hidden = asked.length > 0;
+  const moved = historyLines(snapshot);
+  history.show(moved);
+  byId("history-none").hidden = moved.length > 0;
+}

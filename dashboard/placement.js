@@ -1,0 +1,232 @@
+/** @import { Snapshot } from "./snapshot.js" */
+import { count, decimal, duration, many, moment, signed } from "./format.js";
+import { haltReason, moveReason, stayReason } from "./words.js";
+
+/** What the page says of the planner: in which mode it is, what its last plan was, and what came of those before. */
+
+/** @typedef {Snapshot["placement"]} Placement */
+/** @typedef {Placement["moves"][number]} Move */
+/** @typedef {Snapshot["utilization"]["model_pools"]["last_switches"][number]} Switch */
+
+/**
+ * @param {Placement} placement
+ * @returns {string}
+ */
+export function modeSentence({ placement, acts_as }) {
+  switch (placement) {
+    case "off":
+      return "off: demand is measured, and nothing is planned";
+    case "shadow":
+      return "shadow: plans are shown and not carried out";
+    case "enforce":
+      return acts_as === "enforce"
+        ? "enforce: plans are carried out"
+        : "enforce, but acts as shadow: the flag assignment_gate is off, so no order is sent";
+  }
+}
+
+/**
+ * @param {Placement} placement
+ * @param {number} now
+ */
+export function planSentence({ placement, at, elapsed_seconds, budget, halted }, now) {
+  if (at === null) return placement === "off" ? "" : "There is no plan yet: the first tick is still to come.";
+  const made = `Last tick ${duration(now - at)} ago`;
+  if (placement === "off") return `${made}.`;
+  const seen = elapsed_seconds === null ? "" : `, over ${duration(elapsed_seconds * 1000)} of demand`;
+  const allowed = budget === null ? "" : `, with at most ${many(budget, "move")}`;
+  return `${made}${seen}${allowed}.${halted === null ? "" : ` ${haltReason(halted)}`}`;
+}
+
+/** @param {Placement} placement */
+export function noMovesSentence({ placement, moves, at }) {
+  if (moves.length > 0) return "";
+  if (placement === "off") {
+    return "Set the flag placement to shadow to see here what would be moved, and why.";
+  }
+  return at === null ? "There is no plan yet." : "It moves nothing.";
+}
+
+/**
+ * @typedef {object} MoveLine
+ * @property {string} key
+ * @property {string} machine
+ * @property {string} way
+ * @property {string} why
+ * @property {string} net gain in requests/s
+ * @property {string} terms of which it is made
+ * @property {string} order
+ */
+
+/**
+ * @param {Placement} placement
+ * @returns {MoveLine[]}
+ */
+export function moveLines({ moves }) {
+  return moves.map((move) => ({
+    key: move.machine_id,
+    machine: move.machine_id,
+    way: wayOf(move.from, move.to),
+    why: moveReason(move.reason),
+    ...numbersOf(move),
+    order: move.epoch === null ? "not sent" : `sent, epoch ${move.epoch}`,
+  }));
+}
+
+/**
+ * @param {string | null} from
+ * @param {string | null} to
+ */
+function wayOf(from, to) {
+  if (from === to) return `stays in ${to ?? "no pool"}`;
+  return `${from ?? "no pool"} → ${to ?? "no pool"}`;
+}
+
+/** @param {Pick<Move, "won_rps" | "lost_rps" | "gate_rps">} move */
+function numbersOf({ won_rps, lost_rps, gate_rps }) {
+  return {
+    net: signed(won_rps - lost_rps - gate_rps),
+    terms: `wins ${decimal(won_rps)}, loses ${decimal(lost_rps)}, gate ${decimal(gate_rps)}`,
+  };
+}
+
+/**
+ * @typedef {object} StayLine
+ * @property {string} reason
+ * @property {string} why
+ * @property {string} machines how many
+ * @property {string} best the best move that was considered for one of them
+ */
+
+/**
+ * Machines that stay, by reason, the most frequent first.
+ * @param {Placement} placement
+ * @returns {StayLine[]}
+ */
+export function stayLines({ machines }) {
+  /** @type {Map<string, Placement["machines"][number][]>} */
+  const groups = new Map();
+  for (const stay of machines) {
+    const group = groups.get(stay.reason);
+    if (group === undefined) groups.set(stay.reason, [stay]);
+    else group.push(stay);
+  }
+  return [...groups]
+    .toSorted(([, one], [, other]) => other.length - one.length)
+    .map(([reason, stays]) => ({
+      reason,
+      why: stayReason(reason),
+      machines: count(stays.length),
+      best: bestOf(stays),
+    }));
+}
+
+/** @param {readonly Placement["machines"][number][]} stays */
+function bestOf(stays) {
+  let best = stays[0];
+  for (const stay of stays)
+    if ((stay.best_gain_rps ?? -Infinity) > (best?.best_gain_rps ?? -Infinity)) best = stay;
+  if (best?.best_target == null || best.best_gain_rps === null) return "–";
+  return `${best.machine_id} → ${best.best_target}: ${signed(best.best_gain_rps)} requests/s`;
+}
+
+/**
+ * @typedef {object} DemandLine
+ * @property {string} model
+ * @property {string} offered
+ * @property {string} inTime of them, or of those before
+ * @property {string} demand requests/s, with the deviation of the load
+ * @property {string} capacity requests/s
+ * @property {string} needed machines
+ * @property {string} desired machines
+ */
+
+/**
+ * @param {Placement} placement
+ * @returns {DemandLine[]}
+ */
+export function demandLines({ models, placement }) {
+  return models.map((model) => ({
+    model: model.model_id,
+    offered: model.offered === null ? "–" : count(model.offered),
+    inTime: model.served_in_time === null ? "–" : count(model.served_in_time),
+    demand: `${decimal(model.demand_rps)} ± ${decimal(model.deviation_rps)}`,
+    capacity: decimal(model.capacity_rps),
+    needed: count(model.demand_machines),
+    desired: placement === "off" ? "–" : count(model.desired),
+  }));
+}
+
+/**
+ * @typedef {object} HistoryLine
+ * @property {string} key
+ * @property {string} at
+ * @property {string} machine
+ * @property {string} way
+ * @property {string} why
+ * @property {string} terms empty for a move that no plan has made
+ * @property {string} outcome
+ * @property {boolean} isFailed
+ */
+
+/** More of them are in the API. */
+const HISTORY_MAX = 50;
+
+/**
+ * Planned moves and orders of operators in one list, the newest first, each with what came of it.
+ * @param {Snapshot} snapshot
+ * @param {string} [timeZone] the reader's own if there is none
+ * @returns {HistoryLine[]}
+ */
+export function historyLines({ placement, utilization }, timeZone) {
+  const switches = new Map(utilization.model_pools.last_switches.map((entry) => [orderOf(entry), entry]));
+  const planned = placement.history.flatMap(({ at, mode, moves }) =>
+    moves.map((move) => {
+      const order = orderOf(move);
+      const entry = switches.get(order);
+      // Only those that no plan has made are left for the second list.
+      if (move.epoch !== null) switches.delete(order);
+      return {
+        at,
+        key: `${at} ${move.machine_id} ${move.to}`,
+        machine: move.machine_id,
+        way: wayOf(move.from, move.to),
+        why: moveReason(move.reason),
+        terms: numbersOf(move).terms,
+        ...(move.epoch === null ? { outcome: `not sent (${mode})`, isFailed: false } : outcomeOf(entry)),
+      };
+    }),
+  );
+  const ordered = [...switches.values()].map((entry) => ({
+    at: entry.at,
+    key: `${entry.at} ${orderOf(entry)}`,
+    machine: entry.machine_id,
+    way: wayOf(entry.from, entry.to),
+    why: moveReason(entry.reason),
+    terms: "",
+    ...outcomeOf(entry),
+  }));
+  return [...planned, ...ordered]
+    .toSorted((one, other) => other.at - one.at)
+    .slice(0, HISTORY_MAX)
+    .map((line) => ({ ...line, at: moment(line.at, utilization.at, timeZone) }));
+}
+
+/** @param {{ readonly machine_id: string, readonly epoch: number | null }} move */
+function orderOf({ machine_id, epoch }) {
+  return `${machine_id} ${epoch ?? ""}`;
+}
+
+/** @param {Switch | undefined} entry */
+function outcomeOf(entry) {
+  if (entry === undefined) return { outcome: "ordered", isFailed: false };
+  const took = duration(entry.took_ms);
+  switch (entry.outcome) {
+    case "succeeded":
+      return { outcome: `succeeded in ${took}`, isFailed: false };
+    case "superseded":
+      return { outcome: `overtaken by a newer order after ${took}`, isFailed: false };
+    default:
+      return { outcome: `failed after ${took}: ${entry.error ?? "no reason given"}`, isFailed: true };
+  }
+}

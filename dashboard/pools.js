@@ -1,0 +1,162 @@
+/** @import { Snapshot, UsageRow } from "./snapshot.js" */
+import { count, many, percent } from "./format.js";
+
+/** What the table of pools says: whether each model has the machines that its demand needs. */
+
+/** @typedef {"short" | "spare" | "enough" | "unknown"} Supply */
+
+/**
+ * @typedef {object} PoolLine
+ * @property {string} model
+ * @property {Supply} supply
+ * @property {string} verdict the supply in words
+ * @property {string} remedy what is under way, or went wrong
+ * @property {boolean} isAnswering its numbers are missing if not
+ * @property {number} ready machines that requests can reach
+ * @property {number} unassigned those of them that nobody has assigned, which other pools may count too
+ * @property {number} coming machines that finish elsewhere or load
+ * @property {number | null} desired null if nobody has decided
+ * @property {number | null} demand machines that it would keep busy; null if not measured yet
+ * @property {number} inFlight
+ * @property {number} queued
+ * @property {number} freeSlots
+ * @property {Refusals | null} refusals null if they are not known
+ */
+
+/**
+ * @typedef {object} Refusals
+ * @property {number} since start of the first hour that is counted
+ * @property {string} share of all requests, "–" without any
+ * @property {string} detail
+ * @property {boolean} isAny
+ */
+
+/** Outcomes that mean: the fleet had no room for it. */
+const REFUSED = new Set([
+  "pool_exhausted",
+  "model_shed",
+  "machine_busy",
+  "machine_offline",
+  "queue_full",
+  "queue_timeout",
+  "ttft_too_slow",
+  "model_unavailable",
+]);
+
+const HOUR_MS = 3_600_000;
+
+/**
+ * @param {Snapshot} snapshot
+ * @returns {PoolLine[]}
+ */
+export function poolLines({ utilization, placement, usage }) {
+  const { pools, unreachable_pools: silent } = utilization.model_pools;
+  const isPlanned = utilization.model_pools.placement !== "off";
+  return pools.map((pool) => {
+    const plan = placement.models.find(({ model_id }) => model_id === pool.model_id);
+    const ready = pool.serving + pool.unmanaged;
+    const demand = plan?.demand_machines ?? null;
+    const line = {
+      model: pool.model_id,
+      isAnswering: !silent.includes(pool.model_id),
+      ready,
+      unassigned: pool.unmanaged,
+      coming: pool.loading + pool.draining,
+      failed: pool.failed,
+      desired: isPlanned || pool.desired > 0 ? pool.desired : null,
+      // A pool that no machine fits has a rate of requests and no machine to measure it by.
+      demand: demand === 0 && (plan?.demand_rps ?? 0) > 0 ? 1 : demand,
+      inFlight: pool.in_flight,
+      queued: pool.queued,
+      freeSlots: pool.free_slots,
+      refusals: usage === null ? null : refusalsOf(usage.rows, pool.model_id, utilization.at),
+    };
+    return { ...line, ...judge(line) };
+  });
+}
+
+/**
+ * @param {Pick<PoolLine, "isAnswering" | "ready" | "coming" | "demand" | "queued" | "freeSlots"> & { failed: number }} line
+ * @returns {Pick<PoolLine, "supply" | "verdict" | "remedy">}
+ */
+function judge({ isAnswering, ready, coming, failed, demand, queued, freeSlots }) {
+  const notes = [
+    ...(coming > 0 ? [`${count(coming)} on the way`] : []),
+    ...(failed > 0 ? [`${count(failed)} failed`] : []),
+  ];
+  const remedy = notes.join(", ");
+  if (!isAnswering) return { supply: "unknown", verdict: "no answer", remedy: "its numbers are missing" };
+  if (demand !== null && demand > ready) {
+    const lacking = ready === 0 ? "no machine" : `short by ${count(demand - ready)}`;
+    return { supply: "short", verdict: lacking, remedy };
+  }
+  if (queued > 0 && freeSlots === 0) {
+    return { supply: "short", verdict: ready === 0 ? "no machine" : "all busy", remedy };
+  }
+  if (demand === null) return { supply: "unknown", verdict: "not measured yet", remedy };
+  if (demand === 0 && ready === 0) return { supply: "unknown", verdict: "not in use", remedy };
+  if (ready > demand) return { supply: "spare", verdict: `${count(ready - demand)} to spare`, remedy };
+  return { supply: "enough", verdict: "enough", remedy };
+}
+
+/**
+ * What came of the requests of this hour and the last.
+ * @param {readonly UsageRow[]} rows
+ * @param {string} model
+ * @param {number} now
+ * @returns {Refusals}
+ */
+function refusalsOf(rows, model, now) {
+  const since = now - (now % HOUR_MS) - HOUR_MS;
+  /** @type {Map<string, number>} */
+  const outcomes = new Map();
+  for (const { model_id, hour_at, outcome, requests } of rows) {
+    if (model_id !== model || hour_at < since) continue;
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + requests);
+  }
+  const all = sum(outcomes.values());
+  const refused = [...outcomes].filter(([outcome]) => REFUSED.has(outcome));
+  const turnedAway = sum(refused.map(([, requests]) => requests));
+  return {
+    since,
+    share: all === 0 ? "–" : percent(turnedAway, all),
+    detail: all === 0 ? "no requests" : `${count(turnedAway)} of ${count(all)}`,
+    isAny: turnedAway > 0,
+  };
+}
+
+/** @param {Iterable<number>} values */
+function sum(values) {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
+
+/**
+ * The longest bar that the table has to draw, in machines.
+ * @param {readonly PoolLine[]} lines
+ */
+export function longestBar(lines) {
+  return lines.reduce(
+    (longest, { ready, coming, demand }) => Math.max(longest, ready + coming, demand ?? 0),
+    1,
+  );
+}
+
+/**
+ * All pools in one sentence.
+ * @param {readonly PoolLine[]} lines
+ */
+export function poolsSummary(lines) {
+  if (lines.length === 0) return "";
+  const short = lines.filter(({ supply }) => supply === "short").length;
+  const running = sum(lines.map(({ inFlight }) => inFlight));
+  const waiting = sum(lines.map(({ queued }) => queued));
+  const parts = [
+    many(lines.length, "pool"),
+    ...(short > 0 ? [`${count(short)} short`] : []),
+    `${count(running)} in flight`,
+    `${count(waiting)} queued`,
+  ];
+  return parts.join(" · ");
+}

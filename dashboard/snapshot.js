@@ -1,0 +1,79 @@
+/** @import { Explanation } from "../core/fleet/explain.ts" */
+/** @import { PlacementReport } from "../core/fleet/placement-report.ts" */
+/** @import { FlagView } from "../core/fleet/settings.ts" */
+/** @import { MachineRow, Utilization } from "../core/fleet/utilization.ts" */
+/** @import { Api } from "./api.js" */
+
+/**
+ * Everything that the page shows, as it was at one moment. All of it is what the admin API gives to everybody with the
+ * token; the page knows nothing more.
+ */
+
+/**
+ * One row of `GET /v1/admin/usage`.
+ * @typedef {object} UsageRow
+ * @property {string} model_id
+ * @property {number} hour_at
+ * @property {string} outcome
+ * @property {number} requests
+ */
+
+/**
+ * @typedef {object} Usage
+ * @property {readonly UsageRow[]} rows
+ * @property {number} readAt
+ */
+
+/**
+ * @typedef {object} Snapshot
+ * @property {Utilization} utilization
+ * @property {PlacementReport} placement
+ * @property {readonly FlagView[]} flags
+ * @property {Usage | null} usage null if it could not be read yet
+ */
+
+/**
+ * `GET /v1/admin/machines/{id}`.
+ * @typedef {MachineRow & {
+ *   explanation: Explanation, stays_because: string | null, version: string | null, models: readonly string[],
+ *   quarantined: boolean, private_only: boolean,
+ *   order: { reason: string, phase: string, outcome: string | null, error: string | null,
+ *     waiting_for: readonly string[], pinned: boolean } | null,
+ * }} MachineDetails
+ */
+
+/** Usage is by the hour and long; it need not be read as often as the rest. */
+const USAGE_TTL_MS = 60_000;
+
+/**
+ * @param {Api} api
+ * @param {Snapshot | null} known
+ * @param {number} now
+ * @returns {Promise<Snapshot>}
+ */
+export async function readSnapshot(api, known, now) {
+  const [utilization, placement, { flags }, usage] = await Promise.all([
+    api.utilization(),
+    api.placement(),
+    api.flags(),
+    readUsage(api, known?.usage ?? null, now),
+  ]);
+  return { utilization, placement, flags, usage };
+}
+
+/**
+ * One pool that does not answer makes this fail, and must not take the rest of the page with it.
+ * @param {Api} api
+ * @param {Usage | null} known
+ * @param {number} now
+ * @returns {Promise<Usage | null>}
+ */
+async function readUsage(api, known, now) {
+  if (known !== null && now - known.readAt < USAGE_TTL_MS) return known;
+  try {
+    const { usage } = await api.usage();
+    return { rows: usage, readAt: now };
+  } catch {
+    return known;
+  }
+}

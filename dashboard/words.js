@@ -1,0 +1,55 @@
+/** @import { MoveReason, StayReason } from "../core/placement/types.ts" */
+/** @import { Halt } from "../core/fleet/plan-record.ts" */
+
+/** What the codes of the planner mean, in plain words. */
+
+/** @type {Readonly<Record<MoveReason, string>>} */
+const MOVES = {
+  floor: "its pool is below its floor",
+  first_machine: "its pool has demand and no machine",
+  demand_gain: "it serves more requests there",
+  placed_empty: "it held nothing of use",
+  adopted: "nobody had placed it; it keeps what it holds",
+};
+
+/** @type {Readonly<Record<StayReason, string>>} */
+const STAYS = {
+  offline: "it has no connection",
+  moving: "it is being moved already",
+  unmanageable: "it takes no orders: too old, private, or quarantined",
+  pinned: "an operator has pinned it",
+  dwell: "it was assigned a short while ago",
+  cooldown: "its last load has failed; it cools down",
+  nothing_fits: "no model of the catalog fits on it",
+  last_of_pool: "it is the last machine of a pool with demand",
+  pool_at_floor: "its pool is at its floor",
+  no_gain: "no move is worth more than it costs",
+  budget: "a move would pay, but the orders of this tick are used up",
+  frozen: "many machines vanished at once, so nothing moves for now",
+  no_demand_seen: "no request has arrived since the planner started",
+};
+
+/** @type {Readonly<Record<Halt, string>>} */
+const HALTS = {
+  frozen: "Nothing moves: many machines vanished at once.",
+  no_demand_seen: "Nothing moves: no request has arrived since the planner started.",
+  stale_reports: "Nothing moves: a pool did not answer.",
+};
+
+/** @param {string} code */
+export const moveReason = (code) => (code === "pinned" ? "an operator has pinned it" : wordsOf(MOVES, code));
+
+/** @param {string} code */
+export const stayReason = (code) => wordsOf(STAYS, code);
+
+/** @param {string} code */
+export const haltReason = (code) => wordsOf(HALTS, code);
+
+/**
+ * A code that this page does not know yet is shown as it is.
+ * @param {Readonly<Record<string, string>>} words
+ * @param {string} code
+ */
+function wordsOf(words, code) {
+  return Object.hasOwn(words, code) ? (words[code] ?? code) : code;
+}

@@ -1,0 +1,111 @@
+import { describe, expect, it } from "vitest";
+
+import { callAdmin, fetchEdge } from "./scene.ts";
+
+/** The operator's page: what it is made of, and that it is no way around the admin token. */
+
+async function pageText(): Promise<string> {
+  const response = await fetchEdge("/dashboard");
+  expect(response.status).toBe(200);
+  return response.text();
+}
+
+describe("GET /dashboard", () => {
+  it("gives the page to everybody, since there is nothing of the fleet in it", async () => {
+    const response = await fetchEdge("/dashboard");
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toBe("text/html; charset=utf-8");
+    expect(await response.text()).toContain("<title>Poolkeeper</title>");
+  });
+
+  it("lets the page run nothing but its own files and talk to nobody but its coordinator", async () => {
+    for (const path of ["/dashboard", "/dashboard/main.js", "/dashboard/style.css", "/dashboard/icon.svg"]) {
+      const { headers } = await fetchEdge(path);
+      const policy = (headers.get("content-security-policy") ?? "").split("; ");
+      expect(policy).toEqual(
+        expect.arrayContaining([
+          "default-src 'none'",
+          "script-src 'self'",
+          "style-src 'self'",
+          "connect-src 'self'",
+          "form-action 'none'",
+          "base-uri 'none'",
+          "frame-ancestors 'none'",
+          "require-trusted-types-for 'script'",
+        ]),
+      );
+      expect(policy.join()).not.toContain("unsafe");
+      expect(headers.get("x-content-type-options")).toBe("nosniff");
+      expect(headers.get("referrer-policy")).toBe("no-referrer");
+      expect(headers.get("cache-control")).toBe("no-cache");
+      expect(headers.get("access-control-allow-origin")).toBeNull();
+    }
+  });
+
+  it("has no script, style or handler in its markup, and nothing from elsewhere", async () => {
+    const page = await pageText();
+    expect(page).not.toMatch(/<script(?![^>]* src="\/dashboard\/)/);
+    expect(page).not.toMatch(/<style|\sstyle=|\son\w+=/);
+    expect(page).not.toMatch(/(src|href)="(?!\/dashboard\/|#)/);
+  });
+
+  it("serves every file that the page and its scripts name, as what it is", async () => {
+    const types = {
+      js: "text/javascript; charset=utf-8",
+      css: "text/css; charset=utf-8",
+      svg: "image/svg+xml",
+    };
+    const seen = new Set<string>();
+    const todo = [...(await pageText()).matchAll(/"\/dashboard\/([^"]+)"/g)].map(([, file]) => file ?? "");
+    expect(todo).toEqual(expect.arrayContaining(["main.js", "style.css", "icon.svg"]));
+    for (let file = todo.pop(); file !== undefined; file = todo.pop()) {
+      if (seen.has(file)) continue;
+      seen.add(file);
+      const response = await fetchEdge(`/dashboard/${file}`);
+      expect([file, response.status]).toEqual([file, 200]);
+      const [, kind = ""] = file.split(".");
+      expect(response.headers.get("content-type")).toBe(types[kind as keyof typeof types]);
+      const text = await response.text();
+      expect(text.length).toBeGreaterThan(100);
+      todo.push(...[...text.matchAll(/from "\.\/([^"]+)"/g)].map(([, imported]) => imported ?? ""));
+    }
+    expect(seen.size).toBeGreaterThan(15);
+  });
+
+  it("sends a file again only if it has changed", async () => {
+    const { headers } = await fetchEdge("/dashboard/main.js");
+    const again = await fetchEdge("/dashboard/main.js", {
+      headers: { "if-none-match": headers.get("etag") ?? "" },
+    });
+    expect([again.status, await again.text()]).toEqual([304, ""]);
+  });
+
+  it("knows no other file, and no other method", async () => {
+    for (const path of [
+      "/dashboard/nope.js",
+      "/dashboard/page.html",
+      "/dashboard/__proto__",
+      "/dashboard/a/b",
+    ]) {
+      expect((await fetchEdge(path)).status).toBe(404);
+    }
+    expect((await fetchEdge("/dashboard", { method: "POST" })).status).toBe(405);
+  });
+});
+
+describe("what the page reads", () => {
+  it.each(["utilization", "placement", "flags", "usage?days=1", "machines/studio-7f3a"])(
+    "is closed without the admin token: %s",
+    async (path) => {
+      expect((await fetchEdge(`/v1/admin/${path}`)).status).toBe(401);
+      const wrong = { headers: { authorization: "Bearer not-the-admin-token" } };
+      expect((await fetchEdge(`/v1/admin/${path}`, wrong)).status).toBe(401);
+    },
+  );
+
+  it("is open with it", async () => {
+    for (const path of ["/utilization", "/placement", "/flags", "/usage?days=1"]) {
+      expect((await callAdmin("GET", path)).status).toBe(200);
+    }
+  });
+});

@@ -1,0 +1,198 @@
+import { describe, expect, it } from "vitest";
+
+import { flagLines } from "../../../dashboard/flags.js";
+import { detailLines } from "../../../dashboard/machine-details.js";
+import {
+  demandLines,
+  historyLines,
+  modeSentence,
+  moveLines,
+  noMovesSentence,
+  planSentence,
+  stayLines,
+} from "../../../dashboard/placement.js";
+import { aMachine, aMove, aSnapshot, aSwitch, NOW, type Changes } from "./snapshot-scene.ts";
+
+const placementOf = (placement: Changes["placement"]) => aSnapshot({ placement: placement ?? {} }).placement;
+
+describe("the mode", () => {
+  it.each([
+    [{ placement: "off", acts_as: "off" }, "nothing is planned"],
+    [{ placement: "shadow", acts_as: "shadow" }, "not carried out"],
+    [{ placement: "enforce", acts_as: "enforce" }, "plans are carried out"],
+    [{ placement: "enforce", acts_as: "shadow" }, "assignment_gate is off"],
+  ] as const)("%o says: %s", (placement, words) => {
+    expect(modeSentence(placementOf(placement))).toContain(words);
+  });
+
+  it("says how old the plan is, what it may do, and what halts it", () => {
+    expect(planSentence(placementOf({}), NOW)).toBe(
+      "Last tick 12 s ago, over 30 s of demand, with at most 4 moves.",
+    );
+    expect(planSentence(placementOf({ halted: "stale_reports" }), NOW)).toContain("a pool did not answer");
+    expect(planSentence(placementOf({ at: null }), NOW)).toContain("no plan yet");
+  });
+
+  it("says what to do to see a plan", () => {
+    expect(noMovesSentence(placementOf({ placement: "off", acts_as: "off" }))).toContain("shadow");
+    expect(noMovesSentence(placementOf({}))).toBe("It moves nothing.");
+    expect(noMovesSentence(placementOf({ moves: [aMove()] }))).toBe("");
+  });
+});
+
+describe("a plan", () => {
+  it("gives each move its reason, its numbers and its order", () => {
+    expect(moveLines(placementOf({ moves: [aMove(), aMove({ from: null, epoch: null })] }))).toMatchObject([
+      {
+        way: "a → b",
+        why: "it serves more requests there",
+        net: "+0.26",
+        terms: "wins 0.31, loses 0.02, gate 0.03",
+        order: "sent, epoch 8",
+      },
+      { way: "no pool → b", order: "not sent" },
+    ]);
+    expect(moveLines(placementOf({ moves: [aMove({ from: "b", reason: "adopted" })] }))).toMatchObject([
+      { way: "stays in b" },
+    ]);
+  });
+
+  it("shows a reason that it does not know as it is, whatever its name", () => {
+    for (const reason of ["brand_new", "constructor", "__proto__"]) {
+      expect(moveLines(placementOf({ moves: [aMove({ reason })] }))[0]?.why).toBe(reason);
+    }
+  });
+
+  it("counts the machines that stay by reason, with the best move among them", () => {
+    const stay = (machine_id: string, reason: string, best_gain_rps: number | null) => ({
+      machine_id,
+      reason,
+      best_target: best_gain_rps === null ? null : "b",
+      best_gain_rps,
+    });
+    const machines = [
+      stay("mac-1", "pinned", null),
+      stay("mac-2", "no_gain", -0.2),
+      stay("mac-3", "no_gain", null),
+      stay("mac-4", "no_gain", -0.1),
+    ];
+    expect(stayLines(placementOf({ machines }))).toEqual([
+      {
+        reason: "no_gain",
+        why: "no move is worth more than it costs",
+        machines: "3",
+        best: "mac-4 → b: −0.10 requests/s",
+      },
+      { reason: "pinned", why: "an operator has pinned it", machines: "1", best: "–" },
+    ]);
+  });
+
+  it("shows the demand it was made for, and nothing desired while nothing is planned", () => {
+    expect(demandLines(placementOf({}))).toEqual([
+      {
+        model: "a",
+        offered: "40",
+        inTime: "39",
+        demand: "1.3 ± 0.40",
+        capacity: "1.6",
+        needed: "2",
+        desired: "2",
+      },
+    ]);
+    expect(demandLines(placementOf({ placement: "off", acts_as: "off" }))).toMatchObject([{ desired: "–" }]);
+  });
+});
+
+describe("the moves of the past", () => {
+  const plan = (at: number, ...moves: ReturnType<typeof aMove>[]) => ({
+    at,
+    mode: "enforce",
+    halted: null,
+    moves,
+    stays: {},
+  });
+
+  it("are told once each, with what came of them, the newest first", () => {
+    const lines = historyLines(
+      aSnapshot({
+        placement: {
+          history: [
+            plan(NOW - 10_000, aMove({ machine_id: "mac-2", epoch: null })),
+            plan(NOW - 60_000, aMove(), aMove({ machine_id: "mac-3", epoch: 9 })),
+          ],
+        },
+        fleet: {
+          last_switches: [
+            aSwitch(),
+            aSwitch({ machine_id: "mac-4", epoch: 3, at: NOW - 30_000, reason: "pinned", outcome: "failed" }),
+          ],
+        },
+      }),
+      "UTC",
+    );
+    expect(lines.map(({ at, machine, outcome }) => [at, machine, outcome])).toEqual([
+      ["12:29:50", "mac-2", "not sent (enforce)"],
+      ["12:29:30", "mac-4", "failed after 41 s: no reason given"],
+      ["12:29:00", "mac-1", "succeeded in 41 s"],
+      ["12:29:00", "mac-3", "ordered"],
+    ]);
+    expect(lines[1]).toMatchObject({ why: "an operator has pinned it", terms: "", isFailed: true });
+    expect(new Set(lines.map(({ key }) => key)).size).toBe(4);
+  });
+});
+
+describe("the details of a machine", () => {
+  const details = {
+    ...aMachine({ state_age_ms: 8_120 }),
+    stays_because: "dwell",
+    version: "0.7.0",
+    models: ["a", "b"],
+    quarantined: false,
+    private_only: false,
+    order: null,
+  };
+  const valueOf = (machine: typeof details, name: string) =>
+    detailLines(machine).find((line) => line.name === name)?.value;
+
+  it("say what it does, what it is, and why the last plan left it alone", () => {
+    expect(valueOf(details, "State")).toBe("assigned for 8 s");
+    expect(valueOf(details, "Chip")).toBe("Apple M3 Ultra, 96 GB");
+    expect(valueOf(details, "The last plan")).toBe("leaves it, because it was assigned a short while ago");
+    expect(valueOf(details, "Newest order")).toBe("none yet");
+    expect(valueOf(details, "What would help")).toBeUndefined();
+  });
+
+  it("say how far an order is, and what it waits for", () => {
+    const order = {
+      reason: "pinned",
+      phase: "releasing",
+      outcome: null,
+      error: null,
+      waiting_for: ["b"],
+      pinned: true,
+    };
+    expect(detailLines({ ...details, order }).find(({ name }) => name === "Newest order")?.value).toBe(
+      "under way: releasing, waits for b (epoch 7; an operator has pinned it)",
+    );
+  });
+});
+
+it("flags show what is in force, what was at first, and what KV holds that does not parse", () => {
+  const source = "kv" as const;
+  const flags = [
+    { name: "shed_models" as const, value: "", initial: "", source, valid: true },
+    {
+      name: "queue_max" as const,
+      value: "64",
+      initial: "32",
+      source,
+      valid: false,
+      invalid: "lots",
+      problem: "queue_max must be a whole number",
+    },
+  ];
+  expect(flagLines(aSnapshot({ flags }))).toMatchObject([
+    { value: "(empty)", initial: "(empty)", isChanged: false, problem: "" },
+    { value: "64", initial: "32", isChanged: true, problem: expect.stringContaining('"lots"') },
+  ]);
+});

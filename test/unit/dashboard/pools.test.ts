@@ -1,0 +1,115 @@
+import { describe, expect, it } from "vitest";
+
+import { longestBar, poolLines, poolsSummary } from "../../../dashboard/pools.js";
+import type { Snapshot } from "../../../dashboard/snapshot.js";
+import { aPlanned, aPool, aSnapshot, NOW, used } from "./snapshot-scene.ts";
+
+/** The one line of a pool of this kind, beside the demand of so many machines. */
+function lineOf(pool: Parameters<typeof aPool>[0], demand: number | null, usage: Snapshot["usage"] = null) {
+  const models = demand === null ? [] : [aPlanned({ demand_machines: demand, demand_rps: demand })];
+  const [line] = poolLines(aSnapshot({ fleet: { pools: [aPool(pool)] }, placement: { models }, usage }));
+  if (line === undefined) throw new Error("the pool has no line");
+  return line;
+}
+
+describe("the supply of a pool", () => {
+  it.each([
+    ["is short by what the demand wants more than is ready", { serving: 2 }, 5, "short", "short by 3"],
+    [
+      "is no machine at all, if something is asked and none is ready",
+      { serving: 0 },
+      1,
+      "short",
+      "no machine",
+    ],
+    [
+      "is short while requests wait and no slot is free",
+      { queued: 4, free_slots: 0 },
+      2,
+      "short",
+      "all busy",
+    ],
+    [
+      "is enough while requests wait for a slot that is free",
+      { queued: 1, free_slots: 1 },
+      2,
+      "enough",
+      "enough",
+    ],
+    ["is enough if it is exactly what is wanted", { serving: 2 }, 2, "enough", "enough"],
+    ["counts machines that nobody has assigned", { serving: 0, unmanaged: 2 }, 2, "enough", "enough"],
+    ["is more than enough if a machine could go", { serving: 5 }, 2, "spare", "3 to spare"],
+    ["is of no matter if nothing is asked and nothing there", { serving: 0 }, 0, "unknown", "not in use"],
+    ["is not known before the first tick", { serving: 2 }, null, "unknown", "not measured yet"],
+  ] as const)("%s", (_, pool, demand, supply, verdict) => {
+    expect(lineOf(pool, demand)).toMatchObject({ supply, verdict });
+  });
+
+  it("is short if requests are asked for that no machine can be measured by", () => {
+    const models = [aPlanned({ demand_machines: 0, demand_rps: 0.2 })];
+    const fleet = { pools: [aPool({ serving: 0 })] };
+    expect(poolLines(aSnapshot({ fleet, placement: { models } }))).toMatchObject([
+      { supply: "short", verdict: "no machine", demand: 1 },
+    ]);
+  });
+
+  it("says beside it what is on the way and what went wrong", () => {
+    const line = lineOf({ serving: 1, loading: 1, draining: 1, failed: 1 }, 3);
+    expect(line).toMatchObject({ verdict: "short by 2", remedy: "2 on the way, 1 failed", coming: 2 });
+  });
+
+  it("is never guessed for a pool that does not answer", () => {
+    const fleet = { pools: [aPool({ serving: 0 })], unreachable_pools: ["a"] };
+    expect(poolLines(aSnapshot({ fleet }))).toMatchObject([
+      { supply: "unknown", verdict: "no answer", isAnswering: false },
+    ]);
+  });
+});
+
+describe("what is wanted", () => {
+  it("is nothing that anybody has decided while placement is off and no machine is assigned", () => {
+    const off = (desired: number) =>
+      poolLines(aSnapshot({ fleet: { placement: "off", pools: [aPool({ desired })] } }))[0]?.desired;
+    expect(off(0)).toBeNull();
+    expect(off(1)).toBe(1);
+    expect(lineOf({ desired: 0 }, 0).desired).toBe(0);
+  });
+});
+
+describe("what was refused", () => {
+  it("is counted over this hour and the last, for lack of room only", () => {
+    const rows = [
+      used("ok", 90),
+      used("cancelled", 2),
+      used("provider_error", 3),
+      used("queue_full", 4),
+      used("pool_exhausted", 1, 1),
+      used("queue_full", 999, 2),
+      used("queue_full", 999, 0, "b"),
+    ];
+    expect(lineOf({}, 2, { rows, readAt: NOW }).refusals).toEqual({
+      since: NOW - 5_400_000,
+      share: "5.0 %",
+      detail: "5 of 100",
+      isAny: true,
+    });
+  });
+
+  it("is no share of nothing, and not known before it has been read", () => {
+    expect(lineOf({}, 2, { rows: [], readAt: NOW }).refusals).toMatchObject({ share: "–", isAny: false });
+    expect(lineOf({}, 2, null).refusals).toBeNull();
+  });
+});
+
+it("draws bars to the longest of what is ready, what comes, and the demand", () => {
+  expect(longestBar([])).toBe(1);
+  expect(longestBar([lineOf({ serving: 3, loading: 2 }, 4)])).toBe(5);
+  expect(longestBar([lineOf({ serving: 1 }, 9)])).toBe(9);
+});
+
+it("sums up all pools", () => {
+  expect(
+    poolsSummary([lineOf({ serving: 0, queued: 2, in_flight: 0 }, 1), lineOf({ in_flight: 1500 }, 2)]),
+  ).toBe("2 pools · 1 short · 1,500 in flight · 2 queued");
+  expect(poolsSummary([])).toBe("");
+});
