@@ -14,7 +14,8 @@ import type { Watch } from "../pool/demand-watch.ts";
 import type { PoolNews } from "../pool/ports.ts";
 import type { Stamp } from "../pool/record.ts";
 import type { RecordReport } from "../pool/report.ts";
-import { poolFlags, type PoolSettings } from "../pool/settings.ts";
+import type { PoolSettings } from "../pool/settings.ts";
+import { announcements } from "./announcements.ts";
 import { Directory, modelIds } from "./directory.ts";
 import { Doorway, type Dialer } from "./doorway.ts";
 import type { FleetView } from "./fleet-view.ts";
@@ -23,6 +24,7 @@ import { machineOf, unmanageableBecause, type FleetStore, type Intent } from "./
 import { Memberships } from "./memberships.ts";
 import { Placement } from "./placement.ts";
 import type { PlacementStore } from "./plan-record.ts";
+import { PoolSettingsBook } from "./pool-settings.ts";
 import { Reconciler } from "./reconcile.ts";
 import { FlagBook, type FlagStore } from "./settings.ts";
 import { Survey } from "./survey.ts";
@@ -73,16 +75,15 @@ export class ControlPlane {
   readonly #ports: ControlPlanePorts;
   readonly #reconciler: Reconciler;
   readonly #doorway: Doorway;
-  /** Version of the settings that each pool has confirmed. */
-  readonly #configured: Map<string, number>;
+  readonly #settings: PoolSettingsBook;
   readonly #survey: Survey;
 
   constructor(ports: ControlPlanePorts) {
     this.#ports = ports;
     this.flagBook = new FlagBook(ports.store, ports.newestProvider);
-    this.#configured = new Map(ports.store.configured());
     this.memberships = new Memberships(ports.store);
     this.directory = new Directory(ports.store);
+    this.#settings = new PoolSettingsBook(ports.store, this.flagBook, this.directory);
     this.#doorway = new Doorway(this.directory, {
       isRevoked: ports.isRevoked,
       flags: () => this.flagBook.flags,
@@ -185,13 +186,13 @@ export class ControlPlane {
   /** A pool has answered a call. */
   replied(pool: string, call: PoolCall, reply: PoolReply, now: number): void {
     if (call.kind === "read" && reply.kind === "report") {
-      this.#confirmed(pool, reply.report.settingsVersion);
+      this.#settings.confirmed(pool, reply.report.settingsVersion);
       const readAt = this.#survey.answered(pool, reply.report, now);
       for (const { machineId, record } of reply.report.machines) {
         if (record !== null) this.#learnLoadTime(machineId, pool, record);
       }
       this.#reconciler.onReport(pool, reply.report, readAt, now);
-    } else if (call.kind === "settings") this.#confirmed(pool, call.settings.version);
+    } else if (call.kind === "settings") this.#settings.confirmed(pool, call.settings.version);
     else if (call.kind === "announce") this.#announced(call);
     else if (call.kind === "forget" && reply.kind === "told" && reply.reached)
       this.#reconciler.onForgotten(pool, call, now);
@@ -271,7 +272,9 @@ export class ControlPlane {
     this.#survey.begin(pools, now);
     for (const pool of pools)
       this.#ports.callPool(pool, { ...this.readCall(pool, now), watch: this.#watchOf(pool) });
-    this.#announcePools();
+    for (const { pool, call } of announcements(this.directory, this.memberships, this.handover)) {
+      this.#ports.callPool(pool, call);
+    }
     for (const machine of this.directory.all()) if (machine.isQuarantined) this.#expel(machine.machineId);
   }
 
@@ -332,7 +335,7 @@ export class ControlPlane {
     const watch = withTotals ? this.#watchOf(pool) : null;
     return {
       kind: "read",
-      slotsPerMachine: this.slotsOf(pool),
+      slotsPerMachine: this.#settings.slotsOf(pool),
       settings: this.settingsFor(pool, now),
       watch: watch?.isLooking === true ? null : watch,
       withTotals,
@@ -344,27 +347,15 @@ export class ControlPlane {
     return this.memberships.pools();
   }
 
-  slotsOf(pool: string): number {
-    return this.directory.entry(pool)?.max_concurrency ?? Number.MAX_SAFE_INTEGER;
-  }
-
   /** Tells pools the settings that they have not confirmed. */
   configurePools(now: number): void {
-    const { version } = this.flagBook;
-    const pools = new Set<string>([
-      ...this.pools(),
-      ...(this.directory.catalog?.entries ?? []).map(({ id }) => id),
-    ]);
-    for (const pool of pools) {
-      if (this.#configured.get(pool) === version) continue;
+    for (const pool of this.#settings.unconfirmed(this.pools())) {
       this.#ports.callPool(pool, { kind: "settings", settings: this.settingsFor(pool, now) });
     }
   }
 
   settingsFor(pool: string, now: number): PoolSettings {
-    const { flags, version } = this.flagBook;
-    const floor = this.directory.entry(pool)?.decode_floor_tps ?? null;
-    return { version, flags: poolFlags(flags, floor), supply: this.directory.supply(pool, flags, now) };
+    return this.#settings.of(pool, now);
   }
 
   /** When a handover or a cooldown wants a tick before the regular one; null if none does. */
@@ -376,13 +367,6 @@ export class ControlPlane {
 
   get #tickMs(): number {
     return this.flagBook.flags.tick_seconds * 1000;
-  }
-
-  /** Written down, or a fleet that has slept would wake all pools to tell them what they know. */
-  #confirmed(pool: string, version: number): void {
-    if (this.#configured.get(pool) === version) return;
-    this.#configured.set(pool, version);
-    this.#ports.store.saveConfigured(pool, version);
   }
 
   #watchOf(pool: string): Watch {
@@ -427,23 +411,6 @@ export class ControlPlane {
     if (flags.assignment_gate === "off") this.release(machineId, "the flag assignment_gate is off", now);
     const obstacle = unmanageableBecause(machine, flags);
     if (obstacle !== null) this.release(machineId, obstacle.message, now);
-  }
-
-  /** Tells each unmanaged machine whose list of pools is not what it was last told. */
-  #announcePools(): void {
-    if (this.directory.catalog === null) return;
-    for (const machineId of this.memberships.machines()) {
-      const machine = this.directory.get(machineId);
-      const { pool, stamp } = this.handover.destination(machineId);
-      if (machine === null || pool !== null || stamp.mode !== "unmanaged") continue;
-      const pools = this.directory.poolsOf(machineId);
-      if (pools.join() === machine.pools.join()) continue;
-      const times = { drain_ms: DRAIN_TIMEOUT_MS, load_ms: LOAD_TIMEOUT_MS };
-      const assignment = { model_id: null, epoch: stamp.epoch, ...times };
-      for (const name of this.memberships.of(machineId)) {
-        this.#ports.callPool(name, { kind: "announce", machineId, pools, assignment });
-      }
-    }
   }
 
   /** Only now, so that a machine that has not heard is told again at the next tick. */
