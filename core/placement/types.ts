@@ -68,7 +68,7 @@ export interface PlacementConfig {
   readonly decodeFloorTps: number;
   /** How long a placement is expected to be useful. Safe: 300 to 1800. */
   readonly horizonSeconds: number;
-  /** The gain a move must exceed, as a share of the machine's best capacity. Safe: 0.07 to 0.15. */
+  /** The gain a move must exceed, as a share of the machine's best capacity (at most 0.4 of that in the target). Safe: 0.07 to 0.15. */
   readonly kappa: number;
   /** Time constants of the two averages of demand. Safe: 60 to 150 and 600 to 1800. */
   readonly fastSeconds: number;
