@@ -1,22 +1,25 @@
+import { FIRST_LOOK, lookedBack, restarted } from "./persistence.ts";
 import type { ModelEstimate, PlacementConfig, TickDemand } from "./types.ts";
 
 /**
- * What a model's demand is, from counts per tick: two averages, of which the higher blend wins (rises fast, falls slowly), and the
- * dispersion of the counts, which widens the forecast. Near-Poisson demand whose errors are too large for chance, in one tick or
- * added up over a run, is believed at once (a cumulative sum test); bursty demand is not, because a load takes longer than its bursts.
+ * What a model's demand is, from counts per tick: a fast and a slow average, how much of their difference lasts (`persistence.ts`),
+ * and the dispersion of the counts, which widens the forecast. Demand near to Poisson whose errors are too large for chance, in one
+ * tick or added up over a run, is believed at once (a cumulative sum test); bursty demand is not, because a load takes longer than
+ * its bursts.
  */
 
 /** Below one request per hour a model has no demand. */
 const LEAST_RATE = 1 / 3600;
 
 /**
- * Sigmas by which a run of errors must be off, and the roughness below which demand is near enough to Poisson. Each tick counts
- * with at most `maxBend` towards roughness, so that one step does not look rough.
+ * Sigmas by which a run of errors must be off. Demand that is rougher than Poisson needs more of them, and beyond `maxRoughness` it
+ * never jumps. Each tick counts with at most `maxBend` towards roughness, so that one step does not look rough.
  */
-const JUMP = { sigmas: 4, maxRoughness: 1.4, maxBend: 16 } as const;
+const JUMP = { sigmas: 4, calmRoughness: 1.4, roughSigmas: 12, maxRoughness: 3, maxBend: 16 } as const;
 
-/** Share of a new tick in the dispersion and the roughness. */
+/** Share of a new tick in the dispersion and the roughness: more in the first ticks, when little is known. */
 const SPREAD_WEIGHT = 0.02;
+const SPREAD_PRIOR_TICKS = 5;
 
 /** Of a model that nobody has asked for yet. */
 export const UNSEEN: ModelEstimate = {
@@ -31,6 +34,9 @@ export const UNSEEN: ModelEstimate = {
   promptTokens: 512,
   outputTokens: 256,
   missShare: 0,
+  ticks: 0,
+  persistence: 1,
+  look: FIRST_LOOK,
 };
 
 /**
@@ -48,21 +54,35 @@ export function estimate(
   if (tick === undefined || !hasStarted) return before;
   const rate = tick.offered / seconds;
   if (before.fast === null)
-    return { ...withMeans(before, tick, 1), fast: rate, slow: rate, recent: [rate, rate] };
+    return {
+      ...withMeans(before, tick, 1),
+      fast: rate,
+      slow: rate,
+      recent: [rate, rate],
+      look: restarted(before.look, rate, rate),
+    };
   const expected = before.fast * seconds;
   const scale = Math.max(expected, 1);
   const error = tick.offered - expected;
   const squared = Math.min(50, (error * error) / scale);
-  const dispersion = before.dispersion + SPREAD_WEIGHT * (squared - before.dispersion);
-  const roughness = before.roughness + SPREAD_WEIGHT * (bendOf(before, rate, seconds) - before.roughness);
-  const run = surprise({ ...before, dispersion, roughness }, rate, before.fast, seconds);
+  const share = spreadWeight(before.ticks);
+  const dispersion = before.dispersion + share * (squared - before.dispersion);
+  const roughness = before.roughness + share * (bendOf(before, rate, seconds) - before.roughness);
+  const run = surprise({ ...before, dispersion, roughness }, rate, forecastOf(before.fast, before), seconds);
   const { jumpTo } = run;
-  const fast = jumpTo ?? before.fast;
-  const slow = jumpTo ?? before.slow;
+  const fast = towards(jumpTo ?? before.fast, rate, weight(seconds, config.fastSeconds));
+  const slow = towards(jumpTo ?? before.slow, rate, weight(seconds, config.slowSeconds));
+  // What was forecast before a jump says nothing of the demand after it.
+  const looked =
+    jumpTo === null
+      ? lookedBack(before, tick.offered, seconds, fast, slow)
+      : { persistence: before.persistence, look: restarted(before.look, fast, slow) };
   return {
     ...withMeans(before, tick, 0.1),
-    fast: fast + weight(seconds, config.fastSeconds) * (rate - fast),
-    slow: slow + weight(seconds, config.slowSeconds) * (rate - slow),
+    ...looked,
+    fast,
+    slow,
+    ticks: Math.min(before.ticks + 1, 1 / SPREAD_WEIGHT),
     dispersion,
     roughness,
     recent: [before.recent[1], rate],
@@ -74,13 +94,26 @@ export function estimate(
 }
 
 /** Requests/s to plan for; 0 without live demand. */
-export function planningRate({ fast, slow }: ModelEstimate): number {
-  const rate = Math.max(fast ?? 0, ((fast ?? 0) + slow) / 2);
+export function planningRate(known: ModelEstimate): number {
+  const { fast } = known;
+  const rate = fast === null ? 0 : forecastOf(fast, known);
   return rate < LEAST_RATE ? 0 : rate;
+}
+
+function forecastOf(fast: number, { slow, persistence }: ModelEstimate): number {
+  return towards(slow, fast, persistence);
 }
 
 function weight(seconds: number, constant: number): number {
   return 1 - Math.exp(-seconds / constant);
+}
+
+function towards(from: number, to: number, share: number): number {
+  return from + share * (to - from);
+}
+
+function spreadWeight(ticks: number): number {
+  return Math.max(SPREAD_WEIGHT, 1 / (ticks + 1 + SPREAD_PRIOR_TICKS));
 }
 
 /**
@@ -109,10 +142,13 @@ function surprise(
     rate: goesOn ? before.surpriseRate + rate : rate,
     expected: goesOn ? before.surpriseExpected + expected : expected,
   };
-  if (before.roughness >= JUMP.maxRoughness) return { ...run, jumpTo: null };
-  const spread = Math.max(1, before.roughness, Math.sqrt(before.dispersion * before.roughness));
+  const { dispersion, roughness } = before;
+  if (roughness >= JUMP.maxRoughness) return { ...run, jumpTo: null };
+  const isCalm = roughness < JUMP.calmRoughness;
+  const sigmas = isCalm ? JUMP.sigmas : JUMP.roughSigmas;
+  const spread = Math.max(1, roughness, isCalm ? Math.sqrt(dispersion * roughness) : dispersion);
   const isTooMuch = (got: number, due: number): boolean =>
-    Math.abs(got - due) * seconds > JUMP.sigmas * Math.sqrt(spread * Math.max(1, due * seconds));
+    Math.abs(got - due) * seconds > sigmas * Math.sqrt(spread * Math.max(1, due * seconds));
   if (isTooMuch(rate, expected)) return { ...run, jumpTo: rate };
   return { ...run, jumpTo: isTooMuch(run.rate, run.expected) ? run.rate / Math.abs(run.ticks) : null };
 }
@@ -121,12 +157,12 @@ function withMeans(before: ModelEstimate, tick: TickDemand, share: number): Mode
   const missed = tick.offered > 0 ? 1 - tick.good / tick.offered : 0;
   const missShare = before.missShare + 0.05 * (missed - before.missShare);
   if (tick.offered <= 0) return { ...before, missShare };
-  const towards = (from: number, to: number | null): number =>
-    to === null ? from : from + share * (to - from);
+  const mean = (last: number, seen: number | null): number =>
+    seen === null ? last : towards(last, seen, share);
   return {
     ...before,
-    promptTokens: towards(before.promptTokens, tick.promptTokensMean),
-    outputTokens: towards(before.outputTokens, tick.outputTokensMean),
+    promptTokens: mean(before.promptTokens, tick.promptTokensMean),
+    outputTokens: mean(before.outputTokens, tick.outputTokensMean),
     missShare,
   };
 }

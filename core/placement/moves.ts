@@ -47,6 +47,12 @@ const DOWNLOAD_SURCHARGE = 0.25;
 /** Share of the gate that an unmanaged machine pays: it was placed by nobody, so no placement is undone. */
 const UNMANAGED_GATE = 0.5;
 
+/**
+ * The gate is at most this share of what the machine can serve in the target. A large model is served slowly: measured by the
+ * fastest model of the machine alone, no move to its pool would ever pay.
+ */
+const GATE_MOST = 0.4;
+
 export function chooseMoves(
   fleet: Fleet,
   budget: number,
@@ -153,15 +159,15 @@ function bestOf(
   if (group.moved === group.seats.length || (from !== null && keepsAll(from))) return null;
   const { capacities, fits } = kind;
   const drain = group.drains ? config.drainSeconds : 0;
-  const gateOnDisk =
-    from === null ? GAIN_OF_EMPTY : config.kappa * kind.best * (group.isUnmanaged ? UNMANAGED_GATE : 1);
+  const highest = config.kappa * kind.best * (group.isUnmanaged ? UNMANAGED_GATE : 1);
   let best = start;
-  let enough = enoughFor(from, lost + gateOnDisk, best);
+  let enough = enoughFor(from, lost, best);
   for (const to of targets) {
     const own = capacities[to.index] ?? 0;
     if (own === 0 || to === from) continue;
+    const gateOnDisk = from === null ? GAIN_OF_EMPTY : Math.min(highest, GATE_MOST * own);
     // The value is concave: no more than its slope can be won.
-    if (to.slope * own <= enough && to.held >= to.keeps) continue;
+    if (to.slope * own <= enough + gateOnDisk && to.held >= to.keeps) continue;
     const { modelId, cap } = to.model;
     if ((cap !== null && to.held >= cap) || cooling.has(modelId)) continue;
     const fit = fits[modelId];
@@ -172,15 +178,15 @@ function bestOf(
     const candidate = candidateOf(from, { to, won, lost, gate, gain: won - lost - gate, need: need(to) });
     if (candidate === null || (best !== null && !isBetter(candidate, best))) continue;
     best = candidate;
-    enough = enoughFor(from, lost + gateOnDisk, best);
+    enough = enoughFor(from, lost, best);
   }
   return best;
 }
 
-/** What a pool above its floor must win to be considered. Any pool will do for a machine that holds nothing. */
-function enoughFor(from: Pool | null, cost: number, best: Candidate | null): number {
+/** What a pool above its floor must win beside the gate to be considered. Any pool will do for a machine that holds nothing. */
+function enoughFor(from: Pool | null, lost: number, best: Candidate | null): number {
   const gain = best?.gain ?? 0;
-  return gain <= 0 && from === null ? -Infinity : cost + Math.max(0, gain);
+  return gain <= 0 && from === null ? -Infinity : lost + Math.max(0, gain);
 }
 
 /** The last machine that serves, or one at the floor, is not given away. An idle pool without floor gives all. */

@@ -68,9 +68,9 @@ export interface PlacementConfig {
   readonly decodeFloorTps: number;
   /** How long a placement is expected to be useful. Safe: 300 to 1800. */
   readonly horizonSeconds: number;
-  /** The gain a move must exceed, as a share of the machine's best capacity. Safe: 0.05 to 0.12. */
+  /** The gain a move must exceed, as a share of the machine's best capacity (at most 0.4 of that in the target). Safe: 0.07 to 0.15. */
   readonly kappa: number;
-  /** Time constants of the two averages of demand. Safe: 60 to 180 and 600 to 1800. */
+  /** Time constants of the two averages of demand. Safe: 60 to 150 and 600 to 1800. */
   readonly fastSeconds: number;
   readonly slowSeconds: number;
   /** Extra weight of a pool whose requests miss their deadline; 0 serves the most requests. Safe: 0 to 3. */
@@ -103,6 +103,22 @@ export interface ModelEstimate {
   readonly outputTokens: number;
   /** Share of requests not served in time, averaged. */
   readonly missShare: number;
+  /** Ticks learned from, as far as they matter. */
+  readonly ticks: number;
+  /** Share of the difference between the averages that is expected to last, 0 to 1. */
+  readonly persistence: number;
+  readonly look: LookBack;
+}
+
+/** What the averages were at the last look back, what has come since, and what all looks have shown. */
+export interface LookBack {
+  readonly fast: number;
+  readonly slow: number;
+  readonly seconds: number;
+  readonly offered: number;
+  /** Averages over the looks of the squared difference between the averages, and of its product with what came of it. */
+  readonly square: number;
+  readonly product: number;
 }
 
 export interface PlacementState {

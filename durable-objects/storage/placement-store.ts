@@ -98,6 +98,16 @@ const estimateSchema = z.object({
   promptTokens: z.number(),
   outputTokens: z.number(),
   missShare: z.number(),
+  ticks: z.number(),
+  persistence: z.number(),
+  look: z.object({
+    fast: z.number(),
+    slow: z.number(),
+    seconds: z.number(),
+    offered: z.number(),
+    square: z.number(),
+    product: z.number(),
+  }),
 });
 
 const totalsSchema = z.object({

@@ -47,6 +47,37 @@ describe("the estimate of demand", () => {
     expect(perTick(after(ramp, calm))).toBeLessThan(220);
   });
 
+  it("plans for a change where changes have lasted, and for little of one where they have not", () => {
+    const levels = after(Array.from({ length: 1200 }, (_, at) => (at % 120 < 60 ? 100 : 124)));
+    expect(levels.persistence).toBeGreaterThan(0.8);
+    const bursts = after(Array.from({ length: 1200 }, (_, at) => (at % 16 < 4 ? 180 : 20)));
+    expect(bursts.persistence).toBeLessThan(0.4);
+    const burst = after([180, 180], bursts);
+    expect(perTick(burst)).toBeLessThan(90);
+    expect(perTick({ ...burst, persistence: 1 })).toBeGreaterThan(95);
+  });
+
+  it("starts with the belief that a change lasts, and a jump does not shake it", () => {
+    expect(after([100, 100, 140]).persistence).toBe(1);
+    const calm = after(steady(100, 100));
+    const jumped = after([200], calm);
+    expect(jumped.persistence).toBe(calm.persistence);
+    expect(jumped.look).toMatchObject({ seconds: 0, offered: 0 });
+  });
+
+  it("learns in the first minutes how far counts spread", () => {
+    const swaying = Array.from({ length: 20 }, (_, at) => (at % 2 === 0 ? 140 : 60));
+    expect(after(swaying).dispersion).toBeGreaterThan(8);
+  });
+
+  it("believes of rather rough demand only what is far beyond chance", () => {
+    const rough = after(Array.from({ length: 200 }, (_, at) => 100 + (at % 2 === 0 ? 9 : -9)));
+    expect(rough.roughness).toBeGreaterThan(1.4);
+    expect(rough.roughness).toBeLessThan(3);
+    expect(perTick(after([190], rough))).toBeLessThan(150);
+    expect(perTick(after([500], rough))).toBeGreaterThan(480);
+  });
+
   it("does not jump with demand that comes in bursts", () => {
     const bursts = after(Array.from({ length: 200 }, (_, at) => (at % 4 < 2 ? 180 : 20)));
     expect(bursts.roughness).toBeGreaterThan(2);

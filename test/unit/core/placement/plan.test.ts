@@ -74,6 +74,17 @@ describe("the planner", () => {
     expect(planned(anInput(aFleet(8), 1, 60)).moves.length).toBe(config.maxLoadsPerTick);
   });
 
+  it("moves idle machines to a starving pool of a model that they serve far more slowly", () => {
+    const slow = { ...FIT, decodeTps: 16, slots: 1 };
+    const fast = { ...FIT, decodeTps: 80, prefillTps: 8000 };
+    const fits = { [A]: fast, [B]: slow };
+    const machines = [...aFleet(8, { fits }), aMachine("slow", { fits, model: B })];
+    const { moves } = planned(anInput(machines, 10, 12));
+    expect(moves.length).toBeGreaterThan(0);
+    expect(moves).toMatchObject(moves.map(() => ({ from: A, to: B, reason: "demand_gain" })));
+    for (const { won, gate } of moves) expect(gate).toBeLessThan(won);
+  });
+
   it("[D9] never takes the last serving machine of a pool with demand or a floor", () => {
     expect(planned(anInput(aFleet(1), 1, 100)).moves).toEqual([]);
     const result = planned(anInput(aFleet(1), 0, 100, 1));
