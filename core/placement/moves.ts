@@ -51,7 +51,7 @@ const UNMANAGED_GATE = 0.5;
  * The gate is at most this share of what the machine can serve in the target. A large model is served slowly: measured by the
  * fastest model of the machine alone, no move to its pool would ever pay.
  */
-const GATE_MOST = 0.4;
+const GATE_MOST = 0.3;
 
 export function chooseMoves(
   fleet: Fleet,
@@ -159,19 +159,20 @@ function bestOf(
   if (group.moved === group.seats.length || (from !== null && keepsAll(from))) return null;
   const { capacities, fits } = kind;
   const drain = group.drains ? config.drainSeconds : 0;
-  const highest = config.kappa * kind.best * (group.isUnmanaged ? UNMANAGED_GATE : 1);
+  const stake = kind.best * (group.isUnmanaged ? UNMANAGED_GATE : 1);
   let best = start;
   let enough = enoughFor(from, lost, best);
   for (const to of targets) {
     const own = capacities[to.index] ?? 0;
     if (own === 0 || to === from) continue;
-    const gateOnDisk = from === null ? GAIN_OF_EMPTY : Math.min(highest, GATE_MOST * own);
-    // The value is concave: no more than its slope can be won.
-    if (to.slope * own <= enough + gateOnDisk && to.held >= to.keeps) continue;
     const { modelId, cap } = to.model;
-    if ((cap !== null && to.held >= cap) || cooling.has(modelId)) continue;
     const fit = fits[modelId];
     if (fit === undefined) continue;
+    const share = config.kappa + (config.reloadRisk * fit.loadSeconds) / config.horizonSeconds;
+    const gateOnDisk = from === null ? GAIN_OF_EMPTY : Math.min(share * stake, GATE_MOST * own);
+    // The value is concave: no more than its slope can be won.
+    if (to.slope * own <= enough + gateOnDisk && to.held >= to.keeps) continue;
+    if ((cap !== null && to.held >= cap) || cooling.has(modelId)) continue;
     const useful = Math.max(0, 1 - (fit.loadSeconds + drain) / config.horizonSeconds);
     const won = (poolValue(to, to.capacity + own) - to.value) * useful;
     const gate = from === null || fit.onDisk ? gateOnDisk : gateOnDisk * (1 + DOWNLOAD_SURCHARGE);
