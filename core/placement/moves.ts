@@ -165,14 +165,16 @@ function bestOf(
   for (const to of targets) {
     const own = capacities[to.index] ?? 0;
     if (own === 0 || to === from) continue;
+    const gateAtMost = from === null ? GAIN_OF_EMPTY : GATE_MOST * own;
+    // The value is concave: no more than its slope can be won, and no gate is lower than without a load.
+    const isPoor = to.slope * own <= enough + Math.min(config.kappa * stake, gateAtMost);
+    if (isPoor && to.held >= to.keeps) continue;
     const { modelId, cap } = to.model;
+    if ((cap !== null && to.held >= cap) || cooling.has(modelId)) continue;
     const fit = fits[modelId];
     if (fit === undefined) continue;
     const share = config.kappa + (config.reloadRisk * fit.loadSeconds) / config.horizonSeconds;
-    const gateOnDisk = from === null ? GAIN_OF_EMPTY : Math.min(share * stake, GATE_MOST * own);
-    // The value is concave: no more than its slope can be won.
-    if (to.slope * own <= enough + gateOnDisk && to.held >= to.keeps) continue;
-    if ((cap !== null && to.held >= cap) || cooling.has(modelId)) continue;
+    const gateOnDisk = Math.min(share * stake, gateAtMost);
     const useful = Math.max(0, 1 - (fit.loadSeconds + drain) / config.horizonSeconds);
     const won = (poolValue(to, to.capacity + own) - to.value) * useful;
     const gate = from === null || fit.onDisk ? gateOnDisk : gateOnDisk * (1 + DOWNLOAD_SURCHARGE);
