@@ -27,7 +27,9 @@ export interface Pool {
   /** Mean requests/s of one machine that fits. */
   readonly perMachine: number;
   capacity: number;
+  /** Machines that are supply, now or soon: without those that are too slow for the model. */
   held: number;
+  /** Machines that serve, too slow ones included. */
   serving: number;
   loading: number;
   /** Weighted value of the present capacity, and of a little more of it. */
@@ -47,7 +49,7 @@ export interface Kind {
 export interface Seat {
   readonly machine: PlacementMachine;
   readonly kind: Kind;
-  /** The pool that its capacity counts for. */
+  /** The pool that it is in or on its way to. */
   readonly pool: Pool | null;
   /** Why it cannot move whatever the gain; null if it may. */
   readonly stays: StayReason | null;
@@ -72,7 +74,7 @@ export function fleetOf(
   const seats = machines.flatMap((machine): Seat[] => {
     const kind = kinds.get(machine.fits);
     if (kind === undefined) return [];
-    // One that is too slow for its model serves it all the same, and may be all that its pool has.
+    // One that is too slow for its model is no supply, but it serves, and may be all that its pool has.
     const pool =
       machine.model === null || !counts(machine, now) ? null : (byModel.get(machine.model) ?? null);
     if (pool !== null) addTo(pool, capacityIn(kind, pool), isMoving(machine));
@@ -95,7 +97,7 @@ export function poolValue(pool: Pool, capacity: number): number {
 export function transfer(kind: Kind, from: Pool | null, to: Pool): void {
   if (from !== null) {
     from.capacity -= capacityIn(kind, from);
-    from.held -= 1;
+    if (capacityIn(kind, from) > 0) from.held -= 1;
     from.serving -= 1;
     revalue(from);
   }
@@ -105,7 +107,7 @@ export function transfer(kind: Kind, from: Pool | null, to: Pool): void {
 
 function addTo(pool: Pool, capacity: number, isLoading: boolean): void {
   pool.capacity += capacity;
-  pool.held += 1;
+  if (capacity > 0) pool.held += 1;
   if (isLoading) pool.loading += 1;
   else pool.serving += 1;
 }

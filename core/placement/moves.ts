@@ -156,7 +156,7 @@ function bestOf(
   start: Candidate | null,
 ): Candidate | null {
   const { kind, pool: from, cooling, lost } = group;
-  if (group.moved === group.seats.length || (from !== null && keepsAll(from))) return null;
+  if (group.moved === group.seats.length || (from !== null && isKept(kind, from))) return null;
   const { capacities, fits } = kind;
   const drain = group.drains ? config.drainSeconds : 0;
   const stake = kind.best * (group.isUnmanaged ? UNMANAGED_GATE : 1);
@@ -192,9 +192,13 @@ function enoughFor(from: Pool | null, lost: number, best: Candidate | null): num
   return gain <= 0 && from === null ? -Infinity : lost + Math.max(0, gain);
 }
 
-/** The last machine that serves, or one at the floor, is not given away. An idle pool without floor gives all. */
-function keepsAll({ held, keeps, serving }: Pool): boolean {
-  return held <= keeps || (keeps > 0 && serving <= 1);
+/**
+ * The last machine that serves, or one at the floor, is not given away; one that is too slow for its model is none of those at
+ * the floor. An idle pool without floor gives all.
+ */
+function isKept(kind: Kind, pool: Pool): boolean {
+  if (pool.keeps === 0) return false;
+  return pool.serving <= 1 || (capacityIn(kind, pool) > 0 && pool.held <= pool.keeps);
 }
 
 function candidateOf(from: Pool | null, value: Omit<Candidate, "tier" | "reason">): Candidate | null {
@@ -283,7 +287,7 @@ const NO_TARGET = { reason: "no_gain", bestTarget: null, bestGain: null } as con
 
 function reasonOf({ kind, pool, cooling, best }: Group, pools: readonly Pool[]): StayReason {
   if (best !== null) return "budget";
-  if (pool !== null && keepsAll(pool)) {
+  if (pool !== null && isKept(kind, pool)) {
     return pool.held <= pool.model.floor ? "pool_at_floor" : "last_of_pool";
   }
   if (cooling.size === 0) return "no_gain";

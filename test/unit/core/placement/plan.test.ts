@@ -104,6 +104,18 @@ describe("the planner", () => {
     expect(planned(anInput(aFleet(1, slow), 0, 0, 1)).moves).toEqual([]);
     const [move] = planned(anInput([aMachine("s", slow), aMachine("t")], 1, 100)).moves;
     expect(move).toMatchObject({ machineId: "s", from: A, to: B });
+    expect(planned(anInput(aFleet(2, slow), 0, 100)).moves).toHaveLength(2);
+  });
+
+  it("[F1] [F8] gives a model whose only machine is too slow for it another at its first request", () => {
+    const machines = [
+      aMachine("s", { fits: { [B]: FIT } }),
+      aMachine("t", { model: B }),
+      aMachine("u", { model: B }),
+    ];
+    expect(planned(anInput(machines, 1, 0)).moves).toMatchObject([
+      { from: B, to: A, reason: "first_machine" },
+    ]);
   });
 
   it("[C9] meets a floor without demand before demand above the floor", () => {
