@@ -11,8 +11,6 @@ export interface MachineDetails extends MachineRow {
   /** Why the last plan left it where it is; null if it moved it, or there is none. */
   readonly stays_because: string | null;
   readonly version: string | null;
-  readonly hardware: string;
-  readonly memory_gb: number;
   readonly models: readonly string[];
   readonly quarantined: boolean;
   readonly private_only: boolean;
@@ -39,8 +37,6 @@ export function machineDetails(
     explanation: explain(view, machine, flags),
     stays_because: staysBecause,
     version: machine.version,
-    hardware: machine.hardware.chip_name,
-    memory_gb: machine.hardware.memory_gb,
     models: machine.models.map(({ id }) => id),
     quarantined: machine.isQuarantined,
     private_only: machine.privateOnly,
