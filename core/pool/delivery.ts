@@ -54,8 +54,8 @@ export function comment(request: PoolRequest, now: number): void {
 }
 
 /**
- * A comment commits status 200, so a request that waits in line, or was sent to a machine that may still refuse it, gets
- * none: its refusal must be a 429. Nor does one whose client is behind: it has bytes to read, and the machine may have
+ * A comment commits status 200, so a request that waits in line gets none, nor one that a machine was sent a moment ago
+ * and may refuse: its refusal must be a 429. Nor does one whose client is behind: it has bytes to read, and the machine may have
  * stopped in the middle of an event.
  */
 export function mayComment({ attempt, committed }: PoolRequest, now: number): boolean {

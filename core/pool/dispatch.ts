@@ -97,11 +97,15 @@ export class Dispatch {
     if (earlier !== undefined) this.abandon(earlier, now);
     const request = newRequest(spec, answer, now);
     this.#requests.set(spec.requestId, request);
-    // The Worker's second call for one request is no second arrival.
-    const isArrival = earlier === undefined;
+    const arrived = (): void => {
+      // The Worker's second call for one request is no second arrival.
+      if (earlier === undefined) this.#accounts.arrived(request.promptTokensEstimate, now);
+    };
     const isProbe = mayBeDeclined(spec.owner);
-    if (isArrival && !isProbe) this.#accounts.arrived(request.promptTokensEstimate, now);
+    if (!isProbe) arrived();
     if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
+      // This is no declining: the client hears it.
+      if (isProbe) arrived();
       this.#fail(request, shed(this.#pool.model), now);
       return request;
     }
@@ -112,7 +116,7 @@ export class Dispatch {
     }
     this.drain(now);
     if (this.#dispatch(request, now)) {
-      if (isArrival && isProbe) this.#accounts.arrived(request.promptTokensEstimate, now);
+      if (isProbe) arrived();
       this.#lineLimit.taken(this.#pressure.meanHoldMs(now), now);
     } else this.#enqueueOrRefuse(request, now);
     return request;

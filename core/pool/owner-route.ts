@@ -32,7 +32,7 @@ export function isForOwnMachines(route: OwnerRoute | null): boolean {
   return route !== null && route.otherwise !== "public";
 }
 
-/** Another place is tried if it cannot be served here at once: it arrives where it is served, or in the last of them. */
+/** Another place is tried if it cannot be served here at once: it arrives where it is answered, or in the last of them. */
 export function mayBeDeclined(route: OwnerRoute | null): boolean {
   return route?.otherwise === "decline";
 }

@@ -236,6 +236,9 @@ describe("[F10] a request that prefers its owner's machine", () => {
     expect(scene.pool.ledger.demand.totals().arrivals).toBe(1);
     scene.ask({ owner: route("wait", "mac-9") });
     expect(scene.pool.ledger.demand.totals().arrivals).toBe(2);
+    scene.flags({ shed_models: [MODEL] });
+    expect(scene.ask({ owner: route("decline", "mac-9") }).refusedWith).toBe("model_shed");
+    expect(scene.pool.ledger.demand.totals().arrivals).toBe(3);
   });
 });
 
