@@ -163,14 +163,6 @@ export class Fleet extends DurableObject<Env> {
     return this.#utilizationIn(await this.#view());
   }
 
-  #utilizationIn(view: FleetView): Utilization {
-    const { flags } = this.#core.flagBook;
-    const { last } = this.#core.placement;
-    const isDeciding = flags.placement !== "off" && last !== null && last.mode !== "off";
-    const desired = isDeciding ? new Map(last.models.map((model) => [model.modelId, model.desired])) : null;
-    return utilization(view, flags, desired);
-  }
-
   /** The newest plan and those before it that moved something. */
   placement(): PlacementReport {
     const { placement, flagBook } = this.#core;
@@ -280,6 +272,14 @@ export class Fleet extends DurableObject<Env> {
     const result = act(now);
     this.#arm(now);
     return result;
+  }
+
+  #utilizationIn(view: FleetView): Utilization {
+    const { flags } = this.#core.flagBook;
+    const { last } = this.#core.placement;
+    const isDeciding = flags.placement !== "off" && last !== null && last.mode !== "off";
+    const desired = isDeciding ? new Map(last.models.map((model) => [model.modelId, model.desired])) : null;
+    return utilization(view, flags, desired);
   }
 
   #order(
