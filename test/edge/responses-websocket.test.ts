@@ -182,26 +182,27 @@ it.each([
   expect(await client.turn()).toMatchObject([{ type: "error", status, stream_id: "a", error: { code } }]);
 });
 
+/** A client whose request a machine has accepted. */
+async function running() {
+  const at = await scene();
+  const machine = await join(at);
+  const client = await open(at);
+  client.create({ model: at.model, input: "hi" });
+  const request = await machine.next("inference_request");
+  machine.accept(request);
+  return { at, machine, client, request };
+}
+
 describe("[F7] a client that leaves its WebSocket frees the slot", () => {
   it("before the first byte", async () => {
-    const at = await scene();
-    const machine = await join(at);
-    const client = await open(at);
-    client.create({ model: at.model, input: "hi" });
-    const request = await machine.next("inference_request");
-    machine.accept(request);
+    const { machine, client, request } = await running();
     client.close();
     expect(await machine.next("cancel")).toMatchObject({ request_id: request["request_id"] });
   });
 
   it("in the middle of the answer, and what waits is never asked", async () => {
-    const at = await scene();
-    const machine = await join(at);
-    const client = await open(at);
-    client.create({ model: at.model, input: "hi" });
+    const { at, machine, client, request } = await running();
     client.create({ model: at.model, input: "more" });
-    const request = await machine.next("inference_request");
-    machine.accept(request);
     machine.bytes(request, chunk({ content: "ho" }));
     await client.event();
     client.close();
@@ -275,12 +276,7 @@ describe("a connection ends", () => {
   });
 
   it("when too many requests wait, and with it the one that runs", async () => {
-    const at = await scene();
-    const machine = await join(at);
-    const client = await open(at);
-    client.create({ model: at.model, input: "hi" });
-    const request = await machine.next("inference_request");
-    machine.accept(request);
+    const { machine, client, request } = await running();
     for (let waiting = 0; waiting <= WAITING_ON_CONNECTION_MAX; waiting++) client.send("{}");
     expect(await client.turn()).toMatchObject([{ type: "error", status: 429, error: { code: "slow_down" } }]);
     expect(await client.closed).toEqual({ code: 1008, reason: "slow_down" });
