@@ -20,7 +20,7 @@ const LOADS = [0.5, 1, 2, 5];
 const SHAPES: readonly Shape[] = ["steady", "bursts"];
 
 /** Whole bursts; until the line is as short as the load lets it be. */
-const WARM_UP_MS = 8000;
+const WARM_UP_MS = 4000;
 const WINDOW_MS = 6000;
 const QUICK_WINDOW_MS = 2000;
 

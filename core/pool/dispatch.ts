@@ -302,7 +302,10 @@ export class Dispatch {
     this.#pressure.freed(now - sentAt, now);
     const { waiting } = this.#crowd;
     this.drain(now);
-    this.#lineLimit.freed(this.#crowd.waiting < waiting, this.#pool.settings().flags.queue_max, now);
+    const isWanted = this.#crowd.waiting < waiting;
+    const meanHoldMs = this.#pressure.meanHoldMs(now);
+    const queueMax = this.#pool.settings().flags.queue_max;
+    this.#lineLimit.freed({ waiting: isWanted ? waiting : 0, meanHoldMs, queueMax }, now);
   }
 
   /** No machine could take it. Whether any ever will, the fleet knows; a pool that has no idea asks once (H23). */

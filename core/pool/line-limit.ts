@@ -1,11 +1,15 @@
 /**
- * How many requests may wait in line. A line bridges gaps between arrivals. While more comes than the machines can take
- * there are hardly any, and a long line only makes everybody wait for the whole of it. So the limit follows what slots
- * find when they come free: somebody each time makes it shorter, and time that they then stay empty makes it longer.
- * It comes to rest where slots are empty for SHORTER / LONGER of the time that requests hold them.
+ * How many requests may wait in line. A line bridges gaps between arrivals: it fills in a burst and drains before the next.
+ * What never drains bridges nothing and only makes everybody wait for it. So as many as every slot has found waiting
+ * for a while are taken off the limit. (CoDel tells a standing queue from a good one in the same way, by the least of
+ * an interval: Nichols and Jacobson, "Controlling Queue Delay", 2012.) Beyond that the limit comes to rest where slots
+ * are empty for SHORTER of the time that requests hold them: each that is wanted at once makes it that much smaller, and
+ * each that stays empty makes it larger, by the factor e for the time of one request.
  */
-const SHORTER = 0.008;
-const LONGER = 1;
+const SHORTER = 0.002;
+
+/** In times that a request holds its slot. Bursts that come less often than this count as an overload each. */
+const WATCH_HOLDS = 4;
 
 /** What the pool is about to let a request wait for. */
 export interface Wait {
@@ -16,38 +20,58 @@ export interface Wait {
   readonly meanHoldMs: number | null;
 }
 
+/** What a slot found when it came free. */
+export interface Freed {
+  /** How many were waiting, the one who gets it included; 0 if nobody wanted it. */
+  readonly waiting: number;
+  readonly meanHoldMs: number | null;
+  /** The operator's limit. */
+  readonly queueMax: number;
+}
+
+interface Watch {
+  readonly since: number;
+  /** The fewest that a slot has found waiting. */
+  readonly least: number;
+}
+
 export class LineLimit {
   #places = Infinity;
+  /** What the limit came to when it was last asked for. */
+  #applied = Infinity;
+  #watch: Watch | null = null;
   /** Since when slots are empty that nobody has waited for; as many as a line could have filled. */
   #emptySince: number[] = [];
 
-  /**
-   * A slot has come free.
-   * @param isWanted whether somebody has waited for it.
-   * @param queueMax the operator's limit.
-   */
-  freed(isWanted: boolean, queueMax: number, now: number): void {
-    if (isWanted) this.#places = Math.max(1, Math.min(queueMax, this.#places) * Math.exp(-SHORTER));
-    else if (this.#emptySince.length < queueMax) this.#emptySince.push(now);
+  freed({ waiting, meanHoldMs, queueMax }: Freed, now: number): void {
+    const watch = this.#watch ?? { since: now, least: Infinity };
+    const least = Math.min(watch.least, waiting);
+    const isOver = meanHoldMs !== null && now - watch.since >= WATCH_HOLDS * meanHoldMs;
+    this.#watch = isOver ? null : { ...watch, least };
+    if (waiting > 0) {
+      const inForce = Math.min(queueMax, this.#places, this.#applied);
+      this.#places = Math.max(1, inForce * (1 - SHORTER) - (isOver ? least : 0));
+    } else if (this.#emptySince.length < queueMax) this.#emptySince.push(now);
   }
 
   /** A request that has not waited has taken a slot. */
   taken(meanHoldMs: number | null, now: number): void {
     const since = this.#emptySince.pop();
-    if (since !== undefined && meanHoldMs !== null) {
-      this.#places *= Math.exp((LONGER * (now - since)) / meanHoldMs);
-    }
+    if (since !== undefined && meanHoldMs !== null) this.#places *= Math.exp((now - since) / meanHoldMs);
   }
 
   /** Nothing runs any more: the rush is over, and what was learned of it. */
   reset(): void {
     this.#places = Infinity;
+    this.#applied = Infinity;
+    this.#watch = null;
     this.#emptySince = [];
   }
 
   /** Places for those who should get their turn while they may wait; one at least, but never more than `queueMax`. */
   places({ waitMs, slotsTaken, meanHoldMs }: Wait, queueMax: number): number {
     const inTime = meanHoldMs === null || slotsTaken === 0 ? Infinity : (waitMs * slotsTaken) / meanHoldMs;
-    return Math.min(queueMax, Math.max(1, Math.floor(Math.min(this.#places, inTime))));
+    this.#applied = Math.max(1, Math.min(this.#places, inTime));
+    return Math.min(queueMax, Math.floor(this.#applied));
   }
 }

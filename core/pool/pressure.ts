@@ -37,10 +37,10 @@ export class Pressure {
     bucket.heldMs += heldMs;
   }
 
-  /** How long a request holds its slot on average; null if none has given one back lately. */
+  /** How long a request holds its slot on average, at least a tick of the clock; null if none has given one back lately. */
   meanHoldMs(now: number): number | null {
     const freed = this.#sum(now, "freed");
-    return freed === 0 ? null : this.#sum(now, "heldMs") / freed;
+    return freed === 0 ? null : Math.max(1, this.#sum(now, "heldMs") / freed);
   }
 
   /** From 0 up to, but not including, 1. */

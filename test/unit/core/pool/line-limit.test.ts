@@ -7,10 +7,17 @@ const QUEUE_MAX = 32;
 const HOLD_MS = 1000;
 const BUSY = { waitMs: 6000, slotsTaken: 20, meanHoldMs: HOLD_MS };
 
-/** After so many slots that somebody has waited for. */
-function afterRush(slots: number): LineLimit {
+/** Slots that come free one after the other for so many holds, and find so many waiting. */
+function afterRush(limit: LineLimit, waiting: readonly number[], holds = 5): void {
+  for (let i = 0; i <= 20 * holds; i++) {
+    const freed = { waiting: waiting[i % waiting.length] ?? 0, meanHoldMs: HOLD_MS, queueMax: QUEUE_MAX };
+    limit.freed(freed, (i * HOLD_MS) / 20);
+  }
+}
+
+function limitAfterRush(waiting: readonly number[], holds?: number): LineLimit {
   const limit = new LineLimit();
-  for (let i = 0; i < slots; i++) limit.freed(true, QUEUE_MAX, 0);
+  afterRush(limit, waiting, holds);
   return limit;
 }
 
@@ -20,7 +27,7 @@ function meanOf(values: readonly number[]): number {
 
 /** A slot comes free that nobody has waited for, and is taken so much later. */
 function leaveEmpty(limit: LineLimit, emptyMs: number): void {
-  limit.freed(false, QUEUE_MAX, 0);
+  limit.freed({ waiting: 0, meanHoldMs: HOLD_MS, queueMax: QUEUE_MAX }, 0);
   limit.taken(HOLD_MS, emptyMs);
 }
 
@@ -31,15 +38,35 @@ describe("[C6] the limit of a line", () => {
     expect(new LineLimit().places({ ...BUSY, slotsTaken: 0 }, QUEUE_MAX)).toBe(QUEUE_MAX);
   });
 
-  it("falls while each slot is wanted as soon as it is free, down to one place", () => {
-    const places = [0, 50, 150, 2000].map((slots) => afterRush(slots).places(BUSY, QUEUE_MAX));
+  it("loses as many places as each slot has found taken for four holds, down to one", () => {
+    const shortly = limitAfterRush([31, 20, 25], 3.5).places(BUSY, QUEUE_MAX);
+    expect(shortly).toBeGreaterThan(QUEUE_MAX * 0.8);
+    expect(limitAfterRush([31, 20, 25]).places(BUSY, QUEUE_MAX)).toBeLessThan(shortly - 18);
+    expect(limitAfterRush([40]).places(BUSY, QUEUE_MAX)).toBe(1);
+  });
+
+  it("keeps them if one slot has found nobody", () => {
+    expect(limitAfterRush([31, 12, 0]).places(BUSY, QUEUE_MAX)).toBeGreaterThan(QUEUE_MAX * 0.8);
+  });
+
+  it("falls slowly while each slot is wanted, down to one place", () => {
+    const places = [0, 5, 20, 400].map((holds) => limitAfterRush([1], holds).places(BUSY, QUEUE_MAX));
     expect(places).toEqual(places.toSorted((a, b) => b - a));
     expect(new Set(places).size).toBe(4);
     expect(places.at(-1)).toBe(1);
   });
 
+  it("counts from the limit that was in force", () => {
+    const limit = new LineLimit();
+    const slow = { waitMs: 6000, slotsTaken: 20, meanHoldMs: 10_000 };
+    expect(limit.places(slow, QUEUE_MAX)).toBe(12);
+    afterRush(limit, [8]);
+    expect(limit.places(slow, QUEUE_MAX)).toBeLessThanOrEqual(4);
+    expect(limitAfterRush([8]).places(slow, QUEUE_MAX)).toBe(12);
+  });
+
   it("grows by the time that slots stay empty, and not by gaps that cost nothing", () => {
-    const limit = afterRush(2000);
+    const limit = limitAfterRush([40]);
     leaveEmpty(limit, 1);
     expect(limit.places(BUSY, QUEUE_MAX)).toBe(1);
     leaveEmpty(limit, HOLD_MS);
@@ -49,10 +76,16 @@ describe("[C6] the limit of a line", () => {
   });
 
   it("falls from the operator's limit on, however much it has grown", () => {
-    const limit = afterRush(0);
+    const limit = new LineLimit();
     for (let i = 0; i < 1000; i++) leaveEmpty(limit, 100 * HOLD_MS);
-    for (let i = 0; i < 100; i++) limit.freed(true, QUEUE_MAX, 0);
-    expect(limit.places(BUSY, QUEUE_MAX)).toBe(afterRush(100).places(BUSY, QUEUE_MAX));
+    afterRush(limit, [20], 9);
+    expect(limit.places(BUSY, QUEUE_MAX)).toBeLessThan(QUEUE_MAX - 20);
+  });
+
+  it("is the operator's again once nothing runs", () => {
+    const limit = limitAfterRush([40]);
+    limit.reset();
+    expect(limit.places(BUSY, QUEUE_MAX)).toBe(QUEUE_MAX);
   });
 
   it("lets nobody in whose turn comes later than he may wait, but always one", () => {
@@ -63,10 +96,11 @@ describe("[C6] the limit of a line", () => {
 
   it("is never above the operator's, not even if that is none", () => {
     const limit = new LineLimit();
-    limit.freed(true, 0, 0);
-    limit.freed(false, 0, 0);
+    const freed = { waiting: 3, meanHoldMs: HOLD_MS, queueMax: 0 };
+    limit.freed(freed, 0);
+    limit.freed({ ...freed, waiting: 0 }, 0);
+    limit.freed(freed, 9 * HOLD_MS);
     expect(limit.places(BUSY, 0)).toBe(0);
-    expect(afterRush(2000).places(BUSY, 0)).toBe(0);
   });
 });
 
