@@ -235,7 +235,7 @@ export class Agent {
   #onMessage(session: Session, message: Exclude<Downstream, Registered>): void {
     switch (message.type) {
       case "assign_model":
-        this.#sockets.follow(message.epoch, message.pools);
+        this.#sockets.follow(session, message.epoch, message.pools);
         if (this.#duty.take(orderOf(message))) this.#heartbeats.remind(session);
         return;
       case "inference_request":

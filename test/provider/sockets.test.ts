@@ -302,6 +302,18 @@ describe("redialing", () => {
     expect(openPools(harness)).toEqual(["beta", "alpha"]);
   });
 
+  it("[H10] dials a pool again after a 4002 that was sent before the newest list", async () => {
+    const harness = new AgentHarness({ models: ["alpha", "beta"] });
+    const alpha = await harness.connected(["alpha", "beta"]);
+    const beta = harness.socket();
+    beta.register({ pool: "beta", pools: ["alpha", "beta"] });
+    alpha.receive(assign(["alpha", "beta"], 15));
+    beta.receive(assign(["alpha"], 14));
+    beta.end(4002);
+    await harness.clock.advance(5000);
+    expect(openPools(harness)).toEqual(["alpha", "beta"]);
+  });
+
   it("[H22] asks again every 60 s with a token that was refused", async () => {
     const harness = new AgentHarness();
     harness.agent.start();

@@ -42,6 +42,7 @@ it.each([
     "[F2] a pool kept a machine out for ever whose release had ended between its dial and its register",
     20522,
   ],
+  ["[H10] a late 4002 kept a machine from a pool that a newer list named", 608_674_354],
   ["[H14] a machine stayed out of use because it had set the model aside when it registered", 400],
 ])("%s (seed %i)", async (_what, seed) => {
   const { breach } = await play(seed);

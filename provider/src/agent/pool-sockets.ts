@@ -44,6 +44,8 @@ export class PoolSockets {
   readonly #failures = new Map<ModelId, number>();
   /** Pools that closed with 4002 since the last list. */
   readonly #released = new Set<ModelId>();
+  /** The highest epoch that came over each socket: what a pool knew when it closed it. */
+  readonly #heardOver = new Map<Session, number>();
   /** Sockets whose `register` says what is no longer true. */
   readonly #outdated = new Set<Session>();
   #listed: readonly ModelId[] = [];
@@ -99,7 +101,8 @@ export class PoolSockets {
   }
 
   /** Takes a list over unless it belongs to an older epoch than the one held (H10). */
-  follow(epoch: number, pools: readonly ModelId[]): void {
+  follow(session: Session, epoch: number, pools: readonly ModelId[]): void {
+    this.#heardOver.set(session, Math.max(epoch, this.#heardOver.get(session) ?? 0));
     if (epoch < this.#listedEpoch) return;
     const isNewEpoch = this.#listed.length > 0 && epoch > this.#listedEpoch;
     this.#listedEpoch = epoch;
@@ -206,7 +209,7 @@ export class PoolSockets {
       const failures = this.#countFailure(session.asked) - 1;
       this.#wait(session.asked, backoffMs(failures, this.#ports.random));
     }
-    this.follow(message.assignment.epoch, message.pools);
+    this.follow(session, message.assignment.epoch, message.pools);
     this.#host.onRegistered(session, message);
   }
 
@@ -214,6 +217,7 @@ export class PoolSockets {
     this.#sessions.delete(session);
     this.#outdated.delete(session);
     if (this.#isOpen && !session.isClosedByUs()) this.#planRedial(session, end);
+    this.#heardOver.delete(session);
     this.#host.onEnded(session, end);
     this.reconcile();
   }
@@ -235,10 +239,13 @@ export class PoolSockets {
       case "dial_unless_replaced":
         if ((isListed || this.#isLast()) && !this.#liveIn(pool)) this.#wait(pool, redial.afterMs);
         return;
-      case "dial_if_alone":
-        this.#released.add(pool);
-        if (this.#isLast()) this.#wait(pool, redial.afterMs);
+      case "dial_if_alone": {
+        // A pool that had not heard of the newest list has released this machine for what was true before it.
+        const isOutdated = (this.#heardOver.get(session) ?? 0) < this.#listedEpoch;
+        if (!isOutdated) this.#released.add(pool);
+        if ((isOutdated && isListed) || this.#isLast()) this.#wait(pool, redial.afterMs);
         return;
+      }
       case "stop":
         this.#host.onStopOrder(redial.sentence);
     }

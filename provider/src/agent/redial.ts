@@ -23,7 +23,7 @@ export type Redial =
   | { readonly next: "dial"; readonly afterMs: number }
   /** 4001: only if no other socket of this process has or dials the pool (H11). */
   | { readonly next: "dial_unless_replaced"; readonly afterMs: number }
-  /** 4002: only if no other socket is registered (H7). */
+  /** 4002: only if no other socket is registered (H7), or if a newer list names the pool (H10). */
   | { readonly next: "dial_if_alone"; readonly afterMs: number }
   /** 404: this pool does not exist now; another one may. */
   | { readonly next: "dial_another_pool"; readonly afterMs: number }
