@@ -89,7 +89,9 @@ export function orderWarning(order, id, inFlight) {
   const running = inFlight === 0 ? "" : ` It serves ${many(inFlight, "request")} now.`;
   return {
     title: `Shut ${id} out?`,
-    text: `It is released, its sockets are closed and its provider stops. To come back it has to be readmitted here, and its provider started again on the machine.${running}`,
+    text:
+      "It is released, its sockets are closed and its provider stops. To come back it has to be readmitted here, and " +
+      `its provider started again on the machine.${running}`,
     verb: "Quarantine",
   };
 }
@@ -108,11 +110,14 @@ export function progressOf(machine, epoch) {
       return assigned_model === null
         ? "Done: it is assigned to nothing."
         : `Done: it serves ${assigned_model}.`;
-    case "failed":
-      return `Failed: ${order.error ?? "no reason given"}.${explanation.fix === null ? "" : ` ${sentence(explanation.fix)}.`}`;
+    case "failed": {
+      const remedy = explanation.fix === null ? "" : ` ${sentence(explanation.fix)}.`;
+      return `Failed: ${order.error ?? "no reason given"}.${remedy}`;
+    }
     case null:
     default:
-      return `${sentence(explanation.why)}.`;
+      // What keeps requests away is no word about a release: nothing does.
+      return assigned_model === null ? "It is being released." : `${sentence(explanation.why)}.`;
   }
 }
 

@@ -75,6 +75,7 @@ describe("how an order is getting on", () => {
       'It is loading "b" (40 %).',
       details({ epoch: 8, order: anOrder({ outcome: null }), ...why('it is loading "b" (40 %)') }),
     ],
+    ["It is being released.", details({ epoch: 8, assigned_model: null, order: anOrder({ outcome: null }) })],
     ["Done: it serves b.", details({ epoch: 8, assigned_model: "b" })],
     ["Done: it is assigned to nothing.", details({ epoch: 8, assigned_model: null })],
     ["A newer order (epoch 9) has overtaken it.", details({ epoch: 9 })],
