@@ -2,6 +2,8 @@
 /** @import { FlagView } from "../core/fleet/settings.ts" */
 /** @import { Utilization } from "../core/fleet/utilization.ts" */
 /** @import { MachineDetails, UsageRow } from "./snapshot.js" */
+/** @import { Asked } from "./what-if.js" */
+import { ApiError, refusal } from "./api-error.js";
 
 /** Calls of the admin API with the operator's token, which lives as long as the tab and nowhere but in it. */
 
@@ -10,17 +12,8 @@ const TOKEN_KEY = "poolkeeper-admin-token";
 /** Longer than Fleet waits for its slowest pool. */
 const ANSWER_LIMIT_MS = 15_000;
 
-/** An answer that was none, or a refusal; the message is for the operator. */
-export class ApiError extends Error {
-  /**
-   * @param {string} message
-   * @param {boolean} isLocked whether the token is the reason
-   */
-  constructor(message, isLocked) {
-    super(message);
-    this.isLocked = isLocked;
-  }
-}
+/** @typedef {"unpin" | "release" | "quarantine" | "readmit"} Order those that name nothing but the machine */
+/** @typedef {Pick<PlacementReport, "models" | "moves" | "machines">} Preview */
 
 export class Api {
   #token;
@@ -59,52 +52,94 @@ export class Api {
   }
 
   /**
-   * The page came from the same coordinator as the answer, so the shape is taken on trust; what does not fit after a
-   * deploy is noticed where it is shown.
+   * @param {string} name
+   * @param {string} value
+   * @returns {Promise<FlagView>} as it is from now on
+   */
+  setFlag(name, value) {
+    return this.#change("PUT", `flags/${encodeURIComponent(name)}`, { value });
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} modelId
+   * @returns {Promise<{ epoch: number }>} of the order, or of an older one for the same
+   */
+  pin(id, modelId) {
+    return this.#change("POST", `machines/${encodeURIComponent(id)}/pin`, { model_id: modelId });
+  }
+
+  /**
+   * @param {string} id
+   * @param {Order} order
+   * @returns {Promise<{ epoch: number }>}
+   */
+  order(id, order) {
+    return this.#change("POST", `machines/${encodeURIComponent(id)}/${order}`);
+  }
+
+  /**
+   * It changes nothing, whatever comes of it.
+   * @param {Asked} asked
+   * @returns {Promise<Preview>}
+   */
+  simulate(asked) {
+    return this.#ask("placement/simulate", "the coordinator does not answer", "POST", asked);
+  }
+
+  /**
    * @template T
    * @param {string} path below `/v1/admin/`
    * @returns {Promise<T>}
+   */
+  #get(path) {
+    return this.#ask(path, "the coordinator does not answer", "GET");
+  }
+
+  /**
+   * @template T
+   * @param {"PUT" | "POST"} method
+   * @param {string} path below `/v1/admin/`
+   * @param {object} [body]
+   * @returns {Promise<T>}
+   */
+  #change(method, path, body) {
+    return this.#ask(path, "no answer: it may have been done all the same", method, body);
+  }
+
+  /**
+   * The page came from the same coordinator as the answer, so the shape is taken on trust; what does not fit after a
+   * deploy is noticed where it is shown.
+   * @template T
+   * @param {string} path
+   * @param {string} silence what to say if there is no answer
+   * @param {"GET" | "PUT" | "POST"} method
+   * @param {object} [body]
+   * @returns {Promise<T>}
    * @throws {ApiError}
    */
-  async #get(path) {
+  async #ask(path, silence, method, body) {
     /** @type {Response} */
     let response;
     try {
       response = await fetch(`/v1/admin/${path}`, {
+        method,
         headers: { authorization: `Bearer ${this.#token}` },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
         cache: "no-store",
         signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
       });
     } catch {
-      throw new ApiError("the coordinator does not answer", false);
+      throw new ApiError(silence);
     }
     if (!response.ok) throw await refusal(response);
     try {
       // oxlint-disable-next-line typescript/no-unsafe-return -- the one place where answers get their types
       return await response.json();
     } catch {
-      throw new ApiError("the coordinator's answer broke off", false);
+      throw new ApiError("the coordinator's answer broke off");
     }
   }
-}
-
-/** @param {Response} response */
-async function refusal(response) {
-  if (response.status === 401) return new ApiError("This is not the admin token of this coordinator.", true);
-  const said = await response.json().then(messageOf, () => null);
-  const message = said ?? `the coordinator answered ${response.status}`;
-  return new ApiError(message, response.status === 403);
-}
-
-/**
- * @param {unknown} body the error's envelope, or what a proxy has put in its place
- * @returns {string | null}
- */
-function messageOf(body) {
-  if (typeof body !== "object" || body === null || !("error" in body)) return null;
-  const { error } = body;
-  if (typeof error !== "object" || error === null || !("message" in error)) return null;
-  return typeof error.message === "string" ? error.message : null;
 }
 
 /** @returns {string | null} */

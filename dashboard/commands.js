@@ -18,11 +18,3 @@ export function providerCommand(origin) {
     "  --model gpt-oss-20b=~/models/gpt-oss-20b-mxfp4.gguf",
   ].join("\n");
 }
-
-/** @param {string} origin */
-export function flagCommand(origin) {
-  return [
-    `curl -X PUT ${origin}/v1/admin/flags/placement -H "Authorization: Bearer $ADMIN" \\`,
-    `  -d '{"value":"shadow"}'`,
-  ].join("\n");
-}

@@ -63,3 +63,26 @@ export function say(element, text) {
   setText(element, text);
   element.hidden = text === "";
 }
+
+/**
+ * What came of an action, where it was asked for.
+ * @param {HTMLElement} element a live region
+ * @param {string} text
+ * @param {boolean} isProblem
+ */
+export function report(element, text, isProblem) {
+  setText(element, text);
+  setClass(element, isProblem ? "report problem" : "report");
+}
+
+/**
+ * A control that has the focus leaves it to another one when it goes.
+ * @param {HTMLElement} element
+ * @param {boolean} isHidden
+ * @param {HTMLElement} heir
+ */
+export function setHidden(element, isHidden, heir) {
+  const hadFocus = isHidden && element === document.activeElement;
+  element.hidden = isHidden;
+  if (hadFocus) heir.focus();
+}

@@ -1,8 +1,8 @@
 /** @import { FlagLine } from "./flags.js" */
 /** @import { Column } from "./table.js" */
 /** @import { Snapshot } from "./snapshot.js" */
-import { flagCommand } from "./commands.js";
-import { byId, setText } from "./dom.js";
+import { byId } from "./dom.js";
+import { fillFlagForm, warnBy } from "./flag-form.js";
 import { flagLines } from "./flags.js";
 import { Table, text } from "./table.js";
 
@@ -13,24 +13,25 @@ const COLUMNS = [
     kind: "head",
     fill: text(
       ({ name }) => name,
-      ({ problem }) => problem,
+      ({ about }) => about,
     ),
   },
   {
     label: "Value",
     fill: text(
       ({ value }) => value,
-      undefined,
+      ({ problem }) => problem,
       ({ isChanged }) => (isChanged ? "changed" : ""),
     ),
   },
   { label: "Initially", fill: text(({ initial }) => initial) },
+  { label: "Change", kind: "wide", fill: fillFlagForm },
 ];
 
 const table = new Table(byId("flags-table"), COLUMNS, ({ name }) => name);
 
 /** @param {Snapshot} snapshot */
 export function showFlags(snapshot) {
+  warnBy(snapshot);
   table.show(flagLines(snapshot));
-  setText(byId("flags-command"), flagCommand(location.origin));
 }

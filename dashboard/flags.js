@@ -1,10 +1,17 @@
+/** @import { ApiError } from "./api-error.js" */
 /** @import { Snapshot } from "./snapshot.js" */
+import { sentenceOf } from "./api-error.js";
+import { flagWords } from "./flag-values.js";
+import { sentence } from "./format.js";
 
 /**
  * @typedef {object} FlagLine
  * @property {string} name
- * @property {string} value
- * @property {string} initial
+ * @property {string} about what it is for
+ * @property {string} value as it is shown
+ * @property {string} initial as it is shown
+ * @property {string} inForce the value itself
+ * @property {string} initialValue the value itself
  * @property {boolean} isChanged
  * @property {string} problem empty if there is none
  */
@@ -17,11 +24,34 @@
 export function flagLines({ flags }) {
   return flags.map(({ name, value, initial, valid, invalid, problem }) => ({
     name,
+    about: flagWords(name).about,
     value: shown(value),
     initial: shown(initial),
+    inForce: value,
+    initialValue: initial,
     isChanged: value !== initial,
     problem: valid ? "" : `KV holds "${invalid ?? ""}", which is not in force: ${problem ?? "not valid"}`,
   }));
+}
+
+/**
+ * What a control holds after a refresh: the new value in force, unless somebody is about to set another one.
+ * @param {string} held by the control
+ * @param {string} before the value in force when the control was last brought up to date
+ * @param {string} now
+ */
+export function draftOf(held, before, now) {
+  return held === before ? now : held;
+}
+
+/**
+ * A refusal as it stands beside the flag, whose name need not be said again.
+ * @param {string} name
+ * @param {ApiError} error
+ */
+export function problemOf(name, error) {
+  const { message } = error;
+  return message.startsWith(`${name} `) ? `${sentence(message.slice(name.length + 1))}.` : sentenceOf(error);
 }
 
 /** @param {string} value */

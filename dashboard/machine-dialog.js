@@ -1,16 +1,18 @@
 /** @import { Api } from "./api.js" */
 /** @import { MachineDetails } from "./snapshot.js" */
-import { ApiError } from "./api.js";
+import { ApiError } from "./api-error.js";
 import { byId, elementOf, make, say, setText } from "./dom.js";
 import { detailLines } from "./machine-details.js";
+import { clearOrders, showOrders } from "./machine-orders-view.js";
 
-/** One machine in full, over the page. It is read anew at each refresh while it is open. */
+/** One machine in full, over the page, with the orders for it. It is read anew at each refresh while it is open. */
 
 const dialog = elementOf(HTMLDialogElement, "machine");
 
 /** @type {Api | null} */
 let api = null;
 let shown = "";
+let isInterrupted = false;
 
 byId("machine-close").addEventListener("click", () => dialog.close());
 // A click beside the dialog hits the dialog's own element, since all that is in it lies in others.
@@ -29,12 +31,22 @@ export function openMachine(id) {
   setText(byId("machine-title"), id);
   byId("machine-details").replaceChildren();
   say(byId("machine-problem"), "");
+  clearOrders();
   dialog.showModal();
   void refreshMachine();
 }
 
-export function closeMachine() {
+/** Makes way for the login, which lies under it. */
+export function interruptMachine() {
+  isInterrupted ||= dialog.open;
   dialog.close();
+}
+
+/** Comes back as it was. */
+export function resumeMachine() {
+  if (!isInterrupted) return;
+  isInterrupted = false;
+  dialog.showModal();
 }
 
 export async function refreshMachine() {
@@ -53,6 +65,7 @@ export async function refreshMachine() {
 
 /** @param {MachineDetails} machine */
 function show(machine) {
+  showOrders(machine);
   const list = byId("machine-details");
   const lines = detailLines(machine);
   const names = [...list.querySelectorAll("dt")].map(({ textContent }) => textContent);

@@ -1,14 +1,19 @@
 /** @import { Snapshot } from "./snapshot.js" */
-import { Api, ApiError, forgetToken, keepToken, keptToken } from "./api.js";
+import { actWith } from "./action.js";
+import { ApiError, sentenceOf } from "./api-error.js";
+import { Api, forgetToken, keepToken, keptToken } from "./api.js";
+import { closeQuestion } from "./confirm.js";
 import { byId, elementOf, say, setText } from "./dom.js";
 import { showFlags } from "./flags-view.js";
 import { clock } from "./format.js";
-import { closeMachine, readMachinesWith, refreshMachine } from "./machine-dialog.js";
+import { interruptMachine, readMachinesWith, refreshMachine, resumeMachine } from "./machine-dialog.js";
+import { orderWithin } from "./machine-orders-view.js";
 import { showMachines } from "./machines-view.js";
 import { showPlacement } from "./placement-view.js";
 import { showPools } from "./pools-view.js";
 import { Refresher } from "./refresher.js";
 import { readSnapshot } from "./snapshot.js";
+import { showWhatIf } from "./what-if-view.js";
 
 /** The operator's page: a login, and then the fleet, read again and again while somebody looks. */
 
@@ -64,12 +69,16 @@ async function logIn(token) {
   start(token);
 }
 
-/** @param {string} why empty at first */
+/**
+ * Covers the page, and loses nothing that was typed there.
+ * @param {string} why empty at first
+ */
 function lock(why) {
   forgetToken();
   refresher?.stop();
   refresher = null;
-  closeMachine();
+  closeQuestion();
+  interruptMachine();
   board.hidden = true;
   login.hidden = false;
   setText(byId("login-problem"), why);
@@ -91,6 +100,7 @@ function start(token) {
       if (refresher !== own) return;
       known = snapshot;
       show(snapshot);
+      resumeMachine();
       await refreshMachine();
     } catch (error) {
       if (refresher === own) showProblem(error, known);
@@ -98,6 +108,7 @@ function start(token) {
   };
   const own = new Refresher(read, REFRESH_MS, () => document.visibilityState === "visible" && !isPaused);
   refresher = own;
+  actWith({ api, readAnew: () => void own.anew(), lock });
   void own.now();
 }
 
@@ -106,7 +117,9 @@ function show(snapshot) {
   showPools(snapshot);
   showMachines(snapshot);
   showPlacement(snapshot);
+  showWhatIf(snapshot);
   showFlags(snapshot);
+  orderWithin(snapshot);
   board.classList.remove("unread", "stale");
   setText(byId("status"), `Updated ${clock(Date.now())}`);
   say(byId("problem"), "");
@@ -129,10 +142,4 @@ function showProblem(error, known) {
   const old = known === null ? "" : ` What is shown is as of ${clock(known.utilization.at)}.`;
   setText(byId("status"), known === null ? "Nothing read yet" : `Stale, ${clock(known.utilization.at)}`);
   say(byId("problem"), `${what}${old}`);
-}
-
-/** @param {ApiError} error */
-function sentenceOf({ message }) {
-  const text = message.charAt(0).toUpperCase() + message.slice(1);
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

@@ -1,7 +1,8 @@
-/** @import { DemandLine, HistoryLine, MoveLine, StayLine } from "./placement.js" */
+/** @import { DemandLine, HistoryLine } from "./placement.js" */
 /** @import { Column } from "./table.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { byId, say, setText } from "./dom.js";
+import { MOVES, STAYS } from "./placement-columns.js";
 import {
   demandLines,
   historyLines,
@@ -14,30 +15,6 @@ import {
 import { Table, text } from "./table.js";
 
 /** The planner on the page. */
-
-/** @type {readonly Column<MoveLine>[]} */
-const MOVES = [
-  { label: "Machine", kind: "head", fill: text(({ machine }) => machine) },
-  { label: "Move", fill: text(({ way }) => way) },
-  { label: "Because", kind: "wide", fill: text(({ why }) => why) },
-  {
-    label: "Gain",
-    hint: "Requests a second: what the new pool wins, less what the old one loses, less the gate",
-    kind: "number",
-    fill: text(
-      ({ net }) => net,
-      ({ terms }) => terms,
-    ),
-  },
-  { label: "Order", fill: text(({ order }) => order) },
-];
-
-/** @type {readonly Column<StayLine>[]} */
-const STAYS = [
-  { label: "Because", kind: "head", fill: text(({ why }) => why) },
-  { label: "Machines", kind: "number", fill: text(({ machines }) => machines) },
-  { label: "Best move that was considered", kind: "wide", fill: text(({ best }) => best) },
-];
 
 /** @type {readonly Column<DemandLine>[]} */
 const DEMAND = [
@@ -93,7 +70,11 @@ const HISTORY = [
   },
 ];
 
-const moves = new Table(byId("moves-table"), MOVES, ({ key }) => key);
+const moves = new Table(
+  byId("moves-table"),
+  [...MOVES, { label: "Order", fill: text(({ order }) => order) }],
+  ({ key }) => key,
+);
 const stays = new Table(byId("stays-table"), STAYS, ({ reason }) => reason);
 const demand = new Table(byId("demand-table"), DEMAND, ({ model }) => model);
 const history = new Table(byId("history-table"), HISTORY, ({ key }) => key);

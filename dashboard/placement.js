@@ -59,7 +59,7 @@ export function noMovesSentence({ placement, moves, at }) {
  */
 
 /**
- * @param {Placement} placement
+ * @param {Pick<Placement, "moves">} plan
  * @returns {MoveLine[]}
  */
 export function moveLines({ moves }) {
@@ -100,7 +100,7 @@ function numbersOf({ won_rps, lost_rps, gate_rps }) {
 
 /**
  * Machines that stay, by reason, the most frequent first.
- * @param {Placement} placement
+ * @param {Pick<Placement, "machines">} plan
  * @returns {StayLine[]}
  */
 export function stayLines({ machines }) {
@@ -142,7 +142,7 @@ function bestOf(stays) {
  */
 
 /**
- * @param {Placement} placement
+ * @param {Pick<Placement, "models" | "placement">} plan
  * @returns {DemandLine[]}
  */
 export function demandLines({ models, placement }) {

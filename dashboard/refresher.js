@@ -9,6 +9,7 @@ export class Refresher {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #isReading = false;
+  #isOutdated = false;
   #isDue = true;
   #isStopped = false;
 
@@ -28,7 +29,10 @@ export class Refresher {
     if (this.#isReading || this.#isStopped) return;
     clearTimeout(this.#timer);
     this.#isReading = true;
-    await this.#read();
+    do {
+      this.#isOutdated = false;
+      await this.#read();
+    } while (this.#isOutdated && !this.#isStopped);
     this.#isReading = false;
     this.#isDue = false;
     if (this.#isStopped) return;
@@ -36,6 +40,12 @@ export class Refresher {
       this.#isDue = true;
       this.look();
     }, this.#everyMs);
+  }
+
+  /** Reads what has just been changed, watched or not: a reading under way may have begun before the change. */
+  async anew() {
+    if (this.#isReading) this.#isOutdated = true;
+    else await this.now();
   }
 
   /** To be called when the page may have become watched: what was missed is made up for at once. */

@@ -1,16 +1,25 @@
+import action from "../dashboard/action.js" with { type: "text" };
+import apiError from "../dashboard/api-error.js" with { type: "text" };
 import api from "../dashboard/api.js" with { type: "text" };
 import commands from "../dashboard/commands.js" with { type: "text" };
+import confirm from "../dashboard/confirm.js" with { type: "text" };
 import dom from "../dashboard/dom.js" with { type: "text" };
+import flagForm from "../dashboard/flag-form.js" with { type: "text" };
+import flagValues from "../dashboard/flag-values.js" with { type: "text" };
+import flagWarnings from "../dashboard/flag-warnings.js" with { type: "text" };
 import flagsView from "../dashboard/flags-view.js" with { type: "text" };
 import flags from "../dashboard/flags.js" with { type: "text" };
 import format from "../dashboard/format.js" with { type: "text" };
 import icon from "../dashboard/icon.svg" with { type: "text" };
 import machineDetails from "../dashboard/machine-details.js" with { type: "text" };
 import machineDialog from "../dashboard/machine-dialog.js" with { type: "text" };
+import machineOrdersView from "../dashboard/machine-orders-view.js" with { type: "text" };
+import machineOrders from "../dashboard/machine-orders.js" with { type: "text" };
 import machinesView from "../dashboard/machines-view.js" with { type: "text" };
 import machines from "../dashboard/machines.js" with { type: "text" };
 import main from "../dashboard/main.js" with { type: "text" };
 import page from "../dashboard/page.html" with { type: "text" };
+import placementColumns from "../dashboard/placement-columns.js" with { type: "text" };
 import placementView from "../dashboard/placement-view.js" with { type: "text" };
 import placement from "../dashboard/placement.js" with { type: "text" };
 import poolsView from "../dashboard/pools-view.js" with { type: "text" };
@@ -18,6 +27,8 @@ import pools from "../dashboard/pools.js" with { type: "text" };
 import refresher from "../dashboard/refresher.js" with { type: "text" };
 import snapshot from "../dashboard/snapshot.js" with { type: "text" };
 import table from "../dashboard/table.js" with { type: "text" };
+import whatIfView from "../dashboard/what-if-view.js" with { type: "text" };
+import whatIf from "../dashboard/what-if.js" with { type: "text" };
 import words from "../dashboard/words.js" with { type: "text" };
 
 import style from "../dashboard/style.css" with { type: "text" };
@@ -27,18 +38,27 @@ import style from "../dashboard/style.css" with { type: "text" };
 export const DASHBOARD_PAGE = page;
 
 export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
+  ["action.js", action],
+  ["api-error.js", apiError],
   ["api.js", api],
   ["commands.js", commands],
+  ["confirm.js", confirm],
   ["dom.js", dom],
+  ["flag-form.js", flagForm],
+  ["flag-values.js", flagValues],
+  ["flag-warnings.js", flagWarnings],
   ["flags-view.js", flagsView],
   ["flags.js", flags],
   ["format.js", format],
   ["icon.svg", icon],
   ["machine-details.js", machineDetails],
   ["machine-dialog.js", machineDialog],
+  ["machine-orders-view.js", machineOrdersView],
+  ["machine-orders.js", machineOrders],
   ["machines-view.js", machinesView],
   ["machines.js", machines],
   ["main.js", main],
+  ["placement-columns.js", placementColumns],
   ["placement-view.js", placementView],
   ["placement.js", placement],
   ["pools-view.js", poolsView],
@@ -47,5 +67,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["snapshot.js", snapshot],
   ["style.css", style],
   ["table.js", table],
+  ["what-if-view.js", whatIfView],
+  ["what-if.js", whatIf],
   ["words.js", words],
 ]);

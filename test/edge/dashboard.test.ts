@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { callAdmin, fetchEdge } from "./scene.ts";
+import { callAdmin, errorOf, fetchEdge, scene } from "./scene.ts";
 
 /** The operator's page: what it is made of, and that it is no way around the admin token. */
 
@@ -107,5 +107,34 @@ describe("what the page reads", () => {
     for (const path of ["/utilization", "/placement", "/flags", "/usage?days=1"]) {
       expect((await callAdmin("GET", path)).status).toBe(200);
     }
+  });
+});
+
+describe("what the page changes", () => {
+  it.each([
+    ["PUT", "flags/queue_max", { value: "64" }],
+    ["POST", "placement/simulate", {}],
+    ["POST", "machines/studio-7f3a/pin", { model_id: "a" }],
+    ...["unpin", "release", "quarantine", "readmit"].map(
+      (order) => ["POST", `machines/studio-7f3a/${order}`, undefined] as const,
+    ),
+  ] as const)("is closed without the admin token: %s %s", async (method, path, body) => {
+    const init = { method, ...(body !== undefined && { body: JSON.stringify(body) }) };
+    expect((await fetchEdge(`/v1/admin/${path}`, init)).status).toBe(401);
+    const wrong = { ...init, headers: { authorization: "Bearer not-the-admin-token" } };
+    expect((await fetchEdge(`/v1/admin/${path}`, wrong)).status).toBe(401);
+  });
+
+  it("answers as the page expects: a refused value names its field, a closed gate its code", async () => {
+    const refused = await errorOf(await callAdmin("PUT", "/flags/queue_max", { value: "many" }));
+    expect(refused).toMatchObject({ status: 400, param: "value" });
+    expect(refused.message).toMatch(/^queue_max must/);
+    const gate = await errorOf(await callAdmin("POST", "/machines/studio-7f3a/pin", { model_id: "a" }));
+    expect(gate).toMatchObject({ status: 400, code: "gate_off" });
+    const { model } = await scene();
+    const demand = { [model]: { requests_per_second: -1 } };
+    const asked = await errorOf(await callAdmin("POST", "/placement/simulate", { demand }));
+    expect(asked).toMatchObject({ status: 400, param: `demand.${model}.requests_per_second` });
+    expect(asked.message.startsWith(asked.param ?? "?")).toBe(true);
   });
 });

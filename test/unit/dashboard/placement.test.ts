@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 
-import { flagLines } from "../../../dashboard/flags.js";
 import { detailLines } from "../../../dashboard/machine-details.js";
 import {
   demandLines,
@@ -175,24 +174,4 @@ describe("the details of a machine", () => {
       "under way: releasing, waits for b (epoch 7; an operator has pinned it)",
     );
   });
-});
-
-it("flags show what is in force, what was at first, and what KV holds that does not parse", () => {
-  const source = "kv" as const;
-  const flags = [
-    { name: "shed_models" as const, value: "", initial: "", source, valid: true },
-    {
-      name: "queue_max" as const,
-      value: "64",
-      initial: "32",
-      source,
-      valid: false,
-      invalid: "lots",
-      problem: "queue_max must be a whole number",
-    },
-  ];
-  expect(flagLines(aSnapshot({ flags }))).toMatchObject([
-    { value: "(empty)", initial: "(empty)", isChanged: false, problem: "" },
-    { value: "64", initial: "32", isChanged: true, problem: expect.stringContaining('"lots"') },
-  ]);
 });

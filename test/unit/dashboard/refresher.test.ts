@@ -85,6 +85,29 @@ it("waits for an answer before it counts the seconds to the next one", async () 
   expect(state.reads).toBe(2);
 });
 
+it("reads again after a change if a reading was under way, which may have begun before it", async () => {
+  const { state, refresher, slow } = scene();
+  slow();
+  void refresher.now();
+  void refresher.anew();
+  void refresher.anew();
+  expect(state.reads).toBe(1);
+  state.answer();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(state.reads).toBe(2);
+  state.answer();
+  await vi.advanceTimersByTimeAsync(EVERY_MS - 1);
+  expect(state.reads).toBe(2);
+});
+
+it("reads at once after a change if nothing was under way, also while paused", async () => {
+  const { state, refresher } = scene();
+  await refresher.now();
+  state.isWatched = false;
+  await refresher.anew();
+  expect(state.reads).toBe(2);
+});
+
 it("reads no more once it is stopped, also if it was reading", async () => {
   const { state, refresher, slow } = scene();
   slow();

@@ -1,0 +1,95 @@
+/** @import { FlagLine } from "./flags.js" */
+/** @import { Column } from "./table.js" */
+/** @import { Snapshot } from "./snapshot.js" */
+import { act } from "./action.js";
+import { confirmed } from "./confirm.js";
+import { make, report, setHidden } from "./dom.js";
+import { flagWords, hintOf } from "./flag-values.js";
+import { flagWarning } from "./flag-warnings.js";
+import { draftOf, problemOf } from "./flags.js";
+
+/** A flag's control: what it may be set to, the way back to the initial value, and what came of it. */
+
+/** @type {Snapshot | null} */
+let known = null;
+
+/** @param {Snapshot} snapshot by which warnings are told */
+export function warnBy(snapshot) {
+  known = snapshot;
+}
+
+/** @type {Column<FlagLine>["fill"]} */
+export function fillFlagForm(cell) {
+  /** @type {((line: FlagLine) => void) | null} */
+  let update = null;
+  return (line) => {
+    update ??= formOf(cell, line);
+    update(line);
+  };
+}
+
+/**
+ * A row belongs to one flag for ever, whose name and initial value stay.
+ * @param {HTMLElement} cell
+ * @param {FlagLine} first
+ * @returns {(line: FlagLine) => void}
+ */
+function formOf(cell, { name, initialValue }) {
+  const form = cell.appendChild(make("form", "action"));
+  form.noValidate = true;
+  const controls = form.appendChild(make("fieldset"));
+  const { control, hint } = controlOf(name);
+  const reset = make("button", "", `Reset to ${initialValue === "" ? "empty" : initialValue}`);
+  reset.type = "button";
+  const range = make("span", "note", hint);
+  range.id = `flag-${name}-hint`;
+  controls.append(control, make("button", "", "Set"), reset, range);
+  const told = form.appendChild(make("p", "report"));
+  told.setAttribute("role", "status");
+  told.id = `flag-${name}-report`;
+  control.setAttribute("aria-describedby", `${range.id} ${told.id}`);
+
+  let inForce = "";
+  const change = async (/** @type {string} */ value) => {
+    if (value === inForce) {
+      report(told, "This is the value in force.", false);
+      return;
+    }
+    if (known !== null && !(await confirmed(flagWarning(name, value, known)))) return;
+    const outcome = await act({ controls, report: told }, (api) => api.setFlag(name, value), {
+      done: (flag) => `Set to ${flag.value === "" ? "empty" : flag.value}.`,
+      failed: (error) => problemOf(name, error),
+    });
+    control.setAttribute("aria-invalid", String(!outcome.ok && outcome.error.param === "value"));
+    if (outcome.ok) inForce = control.value = outcome.answer.value;
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    void change(control.value.trim());
+  });
+  reset.addEventListener("click", () => void change(initialValue));
+  return (line) => {
+    const draft = draftOf(control.value, inForce, line.inForce);
+    inForce = line.inForce;
+    if (control.value !== draft) control.value = draft;
+    setHidden(reset, !line.isChanged, control);
+  };
+}
+
+/** @param {string} name */
+function controlOf(name) {
+  const { values } = flagWords(name);
+  const control = values.kind === "choice" ? make("select") : make("input");
+  control.setAttribute("aria-label", `New value of ${name}`);
+  if (values.kind === "choice") for (const choice of values.choices) control.append(new Option(choice));
+  else if (control instanceof HTMLInputElement) {
+    control.autocomplete = "off";
+    control.spellcheck = false;
+    // Not of the type number: it hides from the page what is no number, and a turn of the wheel changes it.
+    if (values.kind === "whole") {
+      control.inputMode = "numeric";
+      control.classList.add("figure");
+    }
+  }
+  return { control, hint: hintOf(values) };
+}

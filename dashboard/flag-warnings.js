@@ -1,0 +1,115 @@
+/** @import { Warning } from "./confirm.js" */
+/** @import { Snapshot } from "./snapshot.js" */
+import { count, many } from "./format.js";
+
+/** What a flag's new value does to machines, to be read before it does. */
+
+/**
+ * @param {string} name
+ * @param {string} value
+ * @param {Snapshot} snapshot
+ * @returns {Warning | null} null if it moves no machine
+ */
+export function flagWarning(name, value, snapshot) {
+  switch (name) {
+    case "assignment_gate":
+      if (value === "on") return gateOpens(snapshot);
+      return value === "off" ? gateCloses(snapshot) : null;
+    case "placement":
+      return value === "enforce" ? placementActs(snapshot) : null;
+    case "min_provider_version":
+      return value === "none" || value === "" ? null : providersStop(value);
+    case "assign_min_provider_version":
+      return value === "" ? null : machinesLeave(value);
+    default:
+      return null;
+  }
+}
+
+/**
+ * @param {Snapshot} snapshot
+ * @returns {Warning}
+ */
+function gateOpens({ utilization, flags }) {
+  const { placement } = utilization.model_pools;
+  const itself =
+    placement === "enforce"
+      ? `Placement is on enforce: from the next tick on it moves machines by itself${atMost(flags)}.`
+      : `By itself nothing moves while placement is ${placement}.`;
+  return {
+    title: "Switch the assignment gate on?",
+    text:
+      "Machines can be assigned from now on. One that is ordered to a model finishes its requests, unloads what it " +
+      `holds, and serves that model alone. ${itself}`,
+    verb: "Switch on",
+  };
+}
+
+/**
+ * @param {Snapshot} snapshot
+ * @returns {Warning}
+ */
+function gateCloses({ utilization }) {
+  const { machines } = utilization.model_pools;
+  const assigned = machines.filter(({ managed }) => managed).length;
+  const released =
+    assigned === 0
+      ? "No machine is assigned now, so none is released."
+      : `${many(assigned, "assigned machine")} of ${count(machines.length)} will be released, pinned ones and those ` +
+        "on their way included. They serve all their models again, without a restart.";
+  return {
+    title: "Switch the assignment gate off?",
+    text: `${released} No order can be given until it is on again.`,
+    verb: "Switch off",
+  };
+}
+
+/**
+ * @param {Snapshot} snapshot
+ * @returns {Warning}
+ */
+function placementActs({ utilization, flags, placement }) {
+  const planned = placement.moves.length;
+  const last = planned === 0 ? "" : ` The last plan has ${many(planned, "move")}.`;
+  return {
+    title: "Let placement move machines?",
+    text:
+      utilization.model_pools.assignment_gate === "on"
+        ? `From the next tick on, plans are carried out${atMost(flags)}.${last} Pinned machines stay.`
+        : "The flag assignment_gate is off, so that plans are only shown for now. They will be carried out from the " +
+          `moment that it is switched on${atMost(flags)}.${last}`,
+    verb: "Set to enforce",
+  };
+}
+
+/** @param {Snapshot["flags"]} flags */
+function atMost(flags) {
+  const budget = flags.find(({ name }) => name === "max_loads_per_tick")?.value;
+  return budget === undefined ? "" : `, at most ${many(Number(budget), "move")} a tick`;
+}
+
+/**
+ * @param {string} version
+ * @returns {Warning}
+ */
+function providersStop(version) {
+  return {
+    title: `Stop providers older than ${version}?`,
+    text:
+      "They are closed with the order to update, and end. Their machines come back when somebody on them has " +
+      "installed a newer provider.",
+    verb: "Set",
+  };
+}
+
+/**
+ * @param {string} version
+ * @returns {Warning}
+ */
+function machinesLeave(version) {
+  return {
+    title: `Assign only providers from ${version} on?`,
+    text: "Assigned machines with an older provider are released. They serve on, and take no orders.",
+    verb: "Set",
+  };
+}

@@ -1,0 +1,131 @@
+/** @import { ApiError } from "./api-error.js" */
+/** @import { Order } from "./api.js" */
+/** @import { Warning } from "./confirm.js" */
+/** @import { MachineDetails } from "./snapshot.js" */
+import { sentenceOf } from "./api-error.js";
+import { many, sentence } from "./format.js";
+
+/** Which orders a machine can be given, and how one that was given is getting on. */
+
+/**
+ * @typedef {object} Choices
+ * @property {readonly string[]} models of the catalog that are on its disk
+ * @property {string} obstacle why it can be assigned nothing; empty if it can
+ * @property {readonly Order[]} orders
+ */
+
+/**
+ * @param {MachineDetails} machine
+ * @param {readonly string[]} catalog
+ * @returns {Choices}
+ */
+export function choicesFor(machine, catalog) {
+  const { quarantined, assigned_model, order, explanation } = machine;
+  const models = machine.models.filter((model) => catalog.includes(model));
+  const isPinned = order?.pinned === true && assigned_model !== null;
+  return {
+    models,
+    obstacle: obstacleTo(models, explanation.unmanaged_because),
+    orders: [
+      ...(isPinned ? /** @type {const} */ (["unpin"]) : []),
+      ...(assigned_model === null ? [] : /** @type {const} */ (["release"])),
+      quarantined ? "readmit" : "quarantine",
+    ],
+  };
+}
+
+/**
+ * @param {readonly string[]} models
+ * @param {string | null} because
+ */
+function obstacleTo(models, because) {
+  if (because !== null) return `It takes no orders: ${because}.`;
+  return models.length === 0 ? "No model of the catalog is on its disk." : "";
+}
+
+/**
+ * @typedef {object} OrderWords
+ * @property {string} label
+ * @property {string} hint
+ * @property {string} done
+ */
+
+/** @type {readonly Order[]} */
+export const ORDER_NAMES = ["unpin", "release", "quarantine", "readmit"];
+
+/** @type {Readonly<Record<Order, OrderWords>>} */
+export const ORDERS = {
+  unpin: {
+    label: "Unpin",
+    hint: "Placement may move it again; it keeps what it holds",
+    done: "Unpinned: it keeps its model, and placement may move it.",
+  },
+  release: {
+    label: "Release",
+    hint: "Takes its assignment away: it serves all its models again",
+    done: "Released.",
+  },
+  quarantine: {
+    label: "Quarantine",
+    hint: "Shuts it out: no connection until it is readmitted",
+    done: "In quarantine: its sockets are closed, and its dials are refused.",
+  },
+  readmit: {
+    label: "Readmit",
+    hint: "Ends its quarantine",
+    done: "Readmitted. Start its provider again: the quarantine has told it to stop.",
+  },
+};
+
+/**
+ * What to ask before an order that cannot be taken back from here.
+ * @param {Order} order
+ * @param {string} id
+ * @param {number} inFlight requests that the machine serves
+ * @returns {Warning | null}
+ */
+export function orderWarning(order, id, inFlight) {
+  if (order !== "quarantine") return null;
+  const running = inFlight === 0 ? "" : ` It serves ${many(inFlight, "request")} now.`;
+  return {
+    title: `Shut ${id} out?`,
+    text:
+      "It is released, its sockets are closed and its provider stops. To come back it has to be readmitted here, and " +
+      `its provider started again on the machine.${running}`,
+    verb: "Quarantine",
+  };
+}
+
+/**
+ * How the order of an epoch is getting on, anew at each refresh.
+ * @param {MachineDetails} machine
+ * @param {number} epoch
+ */
+export function progressOf(machine, epoch) {
+  const { order, explanation, assigned_model } = machine;
+  if (order === null || machine.epoch < epoch) return "The order is accepted.";
+  if (machine.epoch > epoch) return `A newer order (epoch ${machine.epoch}) has overtaken it.`;
+  switch (order.outcome) {
+    case "succeeded":
+      return assigned_model === null
+        ? "Done: it is assigned to nothing."
+        : `Done: it serves ${assigned_model}.`;
+    case "failed": {
+      const remedy = explanation.fix === null ? "" : ` ${sentence(explanation.fix)}.`;
+      return `Failed: ${order.error ?? "no reason given"}.${remedy}`;
+    }
+    case null:
+    default:
+      // What keeps requests away is no word about a release: nothing does.
+      return assigned_model === null ? "It is being released." : `${sentence(explanation.why)}.`;
+  }
+}
+
+/**
+ * A refusal, with what the operator can do about it.
+ * @param {ApiError} error
+ */
+export function refusalOf(error) {
+  const said = sentenceOf(error);
+  return error.code === "gate_off" ? `${said} It is in the part Flags of this page.` : said;
+}

@@ -1,0 +1,75 @@
+import { afterEach, expect, it, vi } from "vitest";
+
+import type { ApiError } from "../../../dashboard/api-error.js";
+import { Api } from "../../../dashboard/api.js";
+
+/** What the page sends to change something, and what it makes of an answer that is none. */
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
+
+/** A coordinator that gives one answer, and the requests that it got. */
+function coordinator(answer: () => Response | Error) {
+  const requests: { method: string; path: string; token: string | null; body: string }[] = [];
+  vi.stubGlobal("fetch", async (path: string, init: RequestInit) => {
+    const request = new Request(`http://edge${path}`, init);
+    requests.push({
+      method: request.method,
+      path,
+      token: request.headers.get("authorization"),
+      body: await request.text(),
+    });
+    const given = answer();
+    if (given instanceof Error) throw given;
+    return given;
+  });
+  return { api: new Api("secret"), requests };
+}
+
+const refusalOf = (asked: Promise<unknown>): Promise<ApiError> =>
+  asked.then(
+    () => Promise.reject(new Error("was not refused")),
+    (error: ApiError) => error,
+  );
+
+it("sends each change as the admin API wants it, with the token", async () => {
+  const { api, requests } = coordinator(() => Response.json({ epoch: 7 }));
+  await api.setFlag("queue_max", "64");
+  await api.pin("mac/1", "a");
+  await api.order("mac-1", "release");
+  await api.simulate({ max_loads_per_tick: 8, demand: {} });
+  expect(requests).toEqual(
+    [
+      { method: "PUT", path: "/v1/admin/flags/queue_max", body: '{"value":"64"}' },
+      { method: "POST", path: "/v1/admin/machines/mac%2F1/pin", body: '{"model_id":"a"}' },
+      { method: "POST", path: "/v1/admin/machines/mac-1/release", body: "" },
+      { method: "POST", path: "/v1/admin/placement/simulate", body: '{"max_loads_per_tick":8,"demand":{}}' },
+    ].map((request) => ({ ...request, token: "Bearer secret" })),
+  );
+});
+
+it("keeps what a refusal says: its words, its code and the field", async () => {
+  const error = { message: "must be on or off", code: "invalid_request", param: "value" };
+  const { api } = coordinator(() => Response.json({ error }, { status: 400 }));
+  expect(await refusalOf(api.setFlag("placement", "x"))).toMatchObject({ ...error, isLocked: false });
+});
+
+it.each([
+  [401, true],
+  [403, true],
+  [404, false],
+  [502, false],
+])("takes %i for the token's fault: %s", async (status, isLocked) => {
+  const { api } = coordinator(() => new Response("<html>a proxy</html>", { status }));
+  expect(await refusalOf(api.flags())).toMatchObject({ isLocked, code: null });
+});
+
+it("does not claim that a change without an answer was not made", async () => {
+  const { api } = coordinator(() => new TypeError("network"));
+  expect((await refusalOf(api.pin("mac-1", "a"))).message).toBe(
+    "no answer: it may have been done all the same",
+  );
+  expect((await refusalOf(api.flags())).message).toBe("the coordinator does not answer");
+  expect((await refusalOf(api.simulate({ demand: {} }))).message).toBe("the coordinator does not answer");
+});

@@ -1,0 +1,108 @@
+import { describe, expect, it } from "vitest";
+
+import { ApiError } from "../../../dashboard/api-error.js";
+import { choicesFor, orderWarning, progressOf, refusalOf } from "../../../dashboard/machine-orders.js";
+import type { MachineDetails } from "../../../dashboard/snapshot.js";
+import { aMachine } from "./snapshot-scene.ts";
+
+/** Which orders a machine's dialog offers, and what it says of one that was given. */
+
+type OrderOf = NonNullable<MachineDetails["order"]>;
+
+const anOrder = (fields: Partial<OrderOf> = {}): OrderOf => ({
+  reason: "pinned",
+  phase: "done",
+  outcome: "succeeded",
+  error: null,
+  waiting_for: [],
+  pinned: true,
+  ...fields,
+});
+
+const details = (fields: Partial<MachineDetails> = {}): MachineDetails => ({
+  ...aMachine(),
+  stays_because: null,
+  version: "0.7.0",
+  models: ["a", "b", "not-in-the-catalog"],
+  quarantined: false,
+  private_only: false,
+  order: anOrder(),
+  ...fields,
+});
+
+const because = (unmanaged_because: string | null) => ({
+  explanation: { gate: null, why: "it is idle", fix: null, unmanaged_because },
+});
+
+describe("the orders that a machine is offered", () => {
+  it("are models of the catalog on its disk, and the ways back from where it is", () => {
+    expect(choicesFor(details(), ["b", "a", "c"])).toEqual({
+      models: ["a", "b"],
+      obstacle: "",
+      orders: ["unpin", "release", "quarantine"],
+    });
+  });
+
+  it("leave out what would change nothing", () => {
+    const orders = (fields: Partial<MachineDetails>) => choicesFor(details(fields), ["a"]).orders;
+    expect(orders({ order: anOrder({ pinned: false }) })).toEqual(["release", "quarantine"]);
+    expect(orders({ assigned_model: null })).toEqual(["quarantine"]);
+    expect(orders({ assigned_model: null, order: null, quarantined: true })).toEqual(["readmit"]);
+  });
+
+  it("say why it can be assigned nothing", () => {
+    expect(choicesFor(details(), ["c"]).obstacle).toBe("No model of the catalog is on its disk.");
+    expect(choicesFor(details(because("the machine is quarantined")), ["a"]).obstacle).toBe(
+      "It takes no orders: the machine is quarantined.",
+    );
+  });
+
+  it("ask before a quarantine alone, which only somebody at the machine can undo", () => {
+    expect(orderWarning("release", "mac-1", 2)).toBeNull();
+    expect(orderWarning("quarantine", "mac-1", 2)?.text).toContain("It serves 2 requests now.");
+    expect(orderWarning("quarantine", "mac-1", 0)?.text).not.toContain("It serves");
+  });
+});
+
+describe("how an order is getting on", () => {
+  const why = (text: string) => ({
+    explanation: { gate: "loading", why: text, fix: null, unmanaged_because: null },
+  });
+
+  it.each([
+    ["The order is accepted.", details({ epoch: 7 })],
+    [
+      'It is loading "b" (40 %).',
+      details({ epoch: 8, order: anOrder({ outcome: null }), ...why('it is loading "b" (40 %)') }),
+    ],
+    ["It is being released.", details({ epoch: 8, assigned_model: null, order: anOrder({ outcome: null }) })],
+    ["Done: it serves b.", details({ epoch: 8, assigned_model: "b" })],
+    ["Done: it is assigned to nothing.", details({ epoch: 8, assigned_model: null })],
+    ["A newer order (epoch 9) has overtaken it.", details({ epoch: 9 })],
+  ])("%s", (said, machine) => {
+    expect(progressOf(machine, 8)).toBe(said);
+  });
+
+  it("says why it failed and what would help", () => {
+    const machine = details({
+      epoch: 8,
+      order: anOrder({ outcome: "failed", error: "not enough memory" }),
+      explanation: {
+        gate: "failed",
+        why: "it failed",
+        fix: "ask for a smaller model",
+        unmanaged_because: null,
+      },
+    });
+    expect(progressOf(machine, 8)).toBe("Failed: not enough memory. Ask for a smaller model.");
+  });
+
+  it("says of a refusal where the gate is", () => {
+    expect(refusalOf(new ApiError("the gate is off", { code: "gate_off" }))).toBe(
+      "The gate is off. It is in the part Flags of this page.",
+    );
+    expect(refusalOf(new ApiError("it is too old", { code: "machine_not_assignable" }))).toBe(
+      "It is too old.",
+    );
+  });
+});
