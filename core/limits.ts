@@ -191,6 +191,9 @@ export const REMEMBERED_LANES_MAX = 32;
 /** Where an owner's machines are is asked again after this long (H21). */
 export const OWNED_MACHINES_TTL_MS = 5_000;
 
+/** KV refuses a second write of the same key within a second. */
+export const KV_WRITE_GAP_MS = 1_100;
+
 /** A catalog read from KV is used this long before somebody reads it again. */
 export const CATALOG_TTL_MS = 500;
 

@@ -33,7 +33,7 @@ import { machineIdSchema, modelIdSchema } from "../protocol/ids.ts";
 import type { Dialer } from "./dial.ts";
 import type { Env } from "./env.ts";
 import { logWarning } from "./log.ts";
-import { Operators } from "./operators.ts";
+import { Operators, type AskedChange, type CatalogInForce, type CatalogVerdict } from "./operators.ts";
 import { SqlFleetStore } from "./storage/fleet-store.ts";
 import { SqlIdlePoolStore } from "./storage/idle-pool-store.ts";
 import { SqlPlacementStore } from "./storage/placement-store.ts";
@@ -79,7 +79,10 @@ export class Fleet extends DurableObject<Env> {
       newestProvider: rootPackage.version,
     });
     this.#idlePools = new IdlePools(new SqlIdlePoolStore(context.storage.sql));
-    this.#operators = new Operators(env.FLAGS, this.#store, this.#core, () => this.#flagsChanged());
+    this.#operators = new Operators(env.FLAGS, this.#store, this.#core, {
+      flagsChanged: () => this.#flagsChanged(),
+      catalogChanged: (isForced) => this.#catalogChanged(isForced),
+    });
   }
 
   /** Decides one dial. @param pool the catalog id the provider named; null for wherever it belongs. */
@@ -113,12 +116,15 @@ export class Fleet extends DurableObject<Env> {
     await this.#settled();
   }
 
-  /** Puts a checked catalog in force. @returns its version. */
-  async setCatalog(json: string): Promise<number> {
-    const version = await this.#operators.setCatalog(json);
-    this.#then((now) => this.#core.tick(now));
-    await this.#settled();
-    return version;
+  /** With what was written to KV by hand up to now; null if nobody knows. */
+  catalog(): Promise<CatalogInForce | null> {
+    return this.#operators.catalog();
+  }
+
+  async changeCatalog(asked: AskedChange): Promise<CatalogVerdict> {
+    const verdict = await this.#operators.changeCatalog(asked);
+    if (verdict.ok) await this.#settled();
+    return verdict;
   }
 
   flags(): FlagView[] {
@@ -397,6 +403,13 @@ export class Fleet extends DurableObject<Env> {
     this.#then((at) => {
       this.#core.obeyFlags(at);
       this.#core.configurePools(at);
+    });
+  }
+
+  #catalogChanged(isForced: boolean): void {
+    this.#then((now) => {
+      if (isForced) this.#core.releaseStranded(now);
+      this.#core.tick(now);
     });
   }
 }

@@ -240,6 +240,14 @@ export class ControlPlane {
     return this.handover.begin({ machineId, model: null, reason, isPinned: false }, now).epoch;
   }
 
+  /** Releases the machines whose model has left the catalog. */
+  releaseStranded(now: number): void {
+    for (const { machineId, model } of this.handover.intents()) {
+      if (model === null || this.directory.entry(model)?.id === model) continue;
+      this.release(machineId, "its model has left the catalog", now);
+    }
+  }
+
   /** Shuts a machine out: it is released, its sockets close with 4005 and its dials are refused with 403. */
   quarantine(machineId: MachineId, now: number): ApiError | null {
     const machine = this.directory.get(machineId);

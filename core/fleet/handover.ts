@@ -61,6 +61,13 @@ export class Handover {
     return this.#intents.values();
   }
 
+  /** The machines that hold a model by order, or are on their way to it. */
+  assignedTo(model: string): MachineId[] {
+    return [...this.#intents.values()]
+      .filter((intent) => intent.model === model)
+      .map(({ machineId }) => machineId);
+  }
+
   epochOf(machineId: MachineId): Epoch {
     return this.intent(machineId)?.epoch ?? NEVER_MANAGED;
   }
