@@ -164,6 +164,15 @@ export class Fleet extends DurableObject<Env> {
     return this.#order(machineId, (id) => this.#core.readmit(id));
   }
 
+  /** Forgets a machine that is not connected; the pools that may know better are asked. */
+  async removeMachine(machineId: string): Promise<MachineVerdict> {
+    const askedAt = Date.now();
+    await this.#view(this.#core.memberships.of(machineIdSchema.parse(machineId)), SETTLE_LIMIT_MS);
+    const verdict = this.#order(machineId, (id, now) => this.#core.remove(id, askedAt, now));
+    await this.#settled();
+    return verdict;
+  }
+
   /** The report of all pools, read from them now (C20). */
   async utilization(): Promise<Utilization> {
     return this.#utilizationIn(await this.#view());
@@ -226,7 +235,7 @@ export class Fleet extends DurableObject<Env> {
     return view.machines.map((machine) => machineRow(viewMachine(view, machine), view.now));
   }
 
-  /** One machine and why it is idle; null if it has never registered. */
+  /** One machine and why it is idle; null for one that is not known. */
   async machine(machineId: string): Promise<MachineDetails | null> {
     const machine = this.#core.directory.get(machineIdSchema.parse(machineId));
     if (machine === null) return null;
@@ -294,7 +303,10 @@ export class Fleet extends DurableObject<Env> {
   ): MachineVerdict {
     const id = machineIdSchema.parse(machineId);
     if (this.#core.directory.get(id) === null) {
-      return { ok: false, error: { code: "not_found", message: `no machine "${id}" has ever registered` } };
+      return {
+        ok: false,
+        error: { code: "not_found", message: `no machine with the id "${id}" has registered` },
+      };
     }
     const error = this.#then((now) => act(id, now));
     return error === null

@@ -26,6 +26,7 @@ import { Placement } from "./placement.ts";
 import type { PlacementStore } from "./plan-record.ts";
 import { PoolSettingsBook } from "./pool-settings.ts";
 import { Reconciler } from "./reconcile.ts";
+import { whyNotRemovable } from "./removal.ts";
 import { FlagBook, type FlagStore } from "./settings.ts";
 import { Survey } from "./survey.ts";
 
@@ -265,6 +266,27 @@ export class ControlPlane {
     return null;
   }
 
+  /**
+   * Forgets a machine that is gone. It is released like any other, so its pools let go of it one after the other and are
+   * asked until they have; they leave the memberships only then. Its newest order stays, a release: should the machine
+   * come back, it is new to everybody, and its epochs go on.
+   * @param askedAt when the pools that may hold a socket of it were asked for the reports that are to count.
+   */
+  remove(machineId: MachineId, askedAt: number, now: number): ApiError | null {
+    const machine = this.directory.get(machineId);
+    if (machine === null) return unknownMachine(machineId);
+    const pools = this.memberships.of(machineId);
+    const reports = new Map(pools.map((pool) => [pool, this.#survey.reportOf(pool, askedAt)]));
+    const obstacle = whyNotRemovable(machine, reports, now);
+    if (obstacle !== null) return obstacle;
+    this.release(machineId, "deleted by an operator", now);
+    this.directory.remove(machineId);
+    this.placement.loadTimes.forget(machineId);
+    this.#reconciler.forgetCooldowns(machineId);
+    this.handover.forgetOldest((id) => this.directory.get(id) !== null || this.memberships.of(id).length > 0);
+    return null;
+  }
+
   /** Brings what is ordered in line with the flags: the gate, the least provider version, private machines (H14, H17). */
   obeyFlags(now: number): void {
     for (const { machineId } of this.directory.all()) this.#obeyFlags(machineId, now);
@@ -434,5 +456,5 @@ export class ControlPlane {
 }
 
 function unknownMachine(machineId: string): ApiError {
-  return { code: "not_found", message: `no machine with the id "${machineId}" has ever registered` };
+  return { code: "not_found", message: `no machine with the id "${machineId}" has registered` };
 }
