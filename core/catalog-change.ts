@@ -15,7 +15,13 @@ export type CatalogChange =
   | { readonly kind: "remove"; readonly id: string };
 
 export type ChangedCatalog =
-  | { readonly ok: true; readonly catalog: Catalog; readonly isAddition: boolean }
+  | {
+      readonly ok: true;
+      readonly catalog: Catalog;
+      readonly isAddition: boolean;
+      /** Models that are in it no more. */
+      readonly gone: readonly ModelId[];
+    }
   | { readonly ok: false; readonly error: ApiError };
 
 /**
@@ -37,10 +43,13 @@ export function changeCatalog(
     const param = change.kind === "put" && parsed.param !== "catalog" ? "aliases" : parsed.param;
     return { ok: false, error: { code: "invalid_request", param, message: parsed.message } };
   }
-  const doubt = isForced ? null : whyDoubtful(catalog, parsed.catalog, change, assignedTo);
+  const after = parsed.catalog;
+  const gone = catalog.entries.map(({ id }) => id).filter((id) => after.find(id)?.id !== id);
+  const isEmptied = change.kind === "replace" && after.entries.length === 0 && gone.length > 0;
+  const doubt = isForced ? null : whyDoubtful(gone, isEmptied, assignedTo);
   if (doubt !== null) return { ok: false, error: { code: "force_required", message: doubt } };
   const isAddition = change.kind === "put" && catalog.find(change.entry.id) === undefined;
-  return { ok: true, catalog: parsed.catalog, isAddition };
+  return { ok: true, catalog: after, isAddition, gone };
 }
 
 /** An alias is no name to change a model by. */
@@ -83,17 +92,15 @@ function entriesAfter({ entries }: Catalog, change: CatalogChange): readonly Cat
 const NAMED_MACHINES = 3;
 
 function whyDoubtful(
-  before: Catalog,
-  after: Catalog,
-  change: CatalogChange,
+  gone: readonly ModelId[],
+  isEmptied: boolean,
   assignedTo: (model: ModelId) => readonly MachineId[],
 ): string | null {
-  if (change.kind === "replace" && after.entries.length === 0 && before.entries.length > 0) {
-    const count = before.entries.length;
-    return `this would take every model (${count}) out of the catalog; if you mean it, add ?force=true`;
+  if (isEmptied) {
+    return `this would take every model (${gone.length}) out of the catalog; if you mean it, add ?force=true`;
   }
-  for (const { id } of before.entries) {
-    const machines = after.find(id)?.id === id ? [] : assignedTo(id);
+  for (const id of gone) {
+    const machines = assignedTo(id);
     if (machines.length === 0) continue;
     const named = machines.slice(0, NAMED_MACHINES).join(", ");
     const more = machines.length - NAMED_MACHINES;

@@ -29,7 +29,7 @@ import type { PoolNews } from "../core/pool/ports.ts";
 import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolSettings } from "../core/pool/settings.ts";
 import rootPackage from "../package.json" with { type: "json" };
-import { machineIdSchema, modelIdSchema } from "../protocol/ids.ts";
+import { machineIdSchema, modelIdSchema, type ModelId } from "../protocol/ids.ts";
 import type { Dialer } from "./dial.ts";
 import type { Env } from "./env.ts";
 import { logWarning } from "./log.ts";
@@ -81,7 +81,7 @@ export class Fleet extends DurableObject<Env> {
     this.#idlePools = new IdlePools(new SqlIdlePoolStore(context.storage.sql));
     this.#operators = new Operators(env.FLAGS, this.#store, this.#core, {
       flagsChanged: () => this.#flagsChanged(),
-      catalogChanged: (isForced) => this.#catalogChanged(isForced),
+      catalogChanged: (gone) => this.#catalogChanged(gone),
     });
   }
 
@@ -418,9 +418,9 @@ export class Fleet extends DurableObject<Env> {
     });
   }
 
-  #catalogChanged(isForced: boolean): void {
+  #catalogChanged(gone: readonly ModelId[]): void {
     this.#then((now) => {
-      if (isForced) this.#core.releaseStranded(now);
+      this.#core.releaseFrom(gone, now);
       this.#core.tick(now);
     });
   }

@@ -10,6 +10,7 @@ import {
 import { FLAG_NAMES, type FlagName } from "../core/flags.ts";
 import type { ControlPlane } from "../core/fleet/control-plane.ts";
 import { KV_WRITE_GAP_MS } from "../core/limits.ts";
+import type { ModelId } from "../protocol/ids.ts";
 import { logError, logWarning } from "./log.ts";
 import {
   readOperatorValues,
@@ -40,8 +41,8 @@ export type CatalogVerdict =
 export interface OperatorsHost {
   /** Another flag is in force from now on. */
   flagsChanged(): void;
-  /** Another catalog is. @param isForced machines may be left with a model that is in it no more. */
-  catalogChanged(isForced: boolean): void;
+  /** Another catalog is. @param gone models that are in it no more. */
+  catalogChanged(gone: readonly ModelId[]): void;
 }
 
 /**
@@ -93,7 +94,7 @@ export class Operators {
     const { entries } = changed.catalog;
     const json = JSON.stringify(entries);
     const value = { value: json, version: this.#adoptCatalog(json) };
-    this.#host.catalogChanged(isForced);
+    this.#host.catalogChanged(changed.gone);
     await this.#write("catalog", value);
     return { ok: true, version: value.version, entries, isAddition: changed.isAddition };
   }
@@ -149,7 +150,12 @@ export class Operators {
   }
 
   /** One written by hand counts once: KV may show it again for a minute after a newer one was put in force here. */
-  #readCatalog({ value, isOurs }: ReadValue): void {
+  #readCatalog({ value, version, isOurs }: ReadValue): void {
+    const newest = this.#store.catalog();
+    if (version !== null && newest !== null && version < newest.version) {
+      // It may only be late, or an earlier life of this object has ended before it could show the newest.
+      this.#unwritten.set("catalog", { value: newest.json, version: newest.version });
+    }
     const lastRead = isOurs ? null : value;
     if (lastRead === this.#store.lastReadCatalog()) return;
     if (lastRead !== null) this.#adoptCatalog(lastRead);

@@ -241,11 +241,12 @@ export class ControlPlane {
     return this.handover.begin({ machineId, model: null, reason, isPinned: false }, now).epoch;
   }
 
-  /** Releases the machines whose model has left the catalog. */
-  releaseStranded(now: number): void {
-    for (const { machineId, model } of this.handover.intents()) {
-      if (model === null || this.directory.entry(model)?.id === model) continue;
-      this.release(machineId, "its model has left the catalog", now);
+  /** Releases the machines of models that have left the catalog. */
+  releaseFrom(models: readonly ModelId[], now: number): void {
+    for (const model of models) {
+      for (const machineId of this.handover.assignedTo(model)) {
+        this.release(machineId, "its model has left the catalog", now);
+      }
     }
   }
 

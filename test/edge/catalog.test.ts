@@ -1,4 +1,4 @@
-import { runInDurableObject } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
 import { ControlPlane } from "../../core/fleet/control-plane.ts";
@@ -135,6 +135,22 @@ describe("a model of the catalog", () => {
   });
 });
 
+it("[H17] the newest catalog is shown in KV after a reset that came before it could be", async () => {
+  await join(await scene());
+  const before = await testEnv.FLAGS.getWithMetadata("catalog");
+  const made = unique("model");
+  await adminCall("PUT", `/catalog/${made}`, fields());
+  const after = await testEnv.FLAGS.get("catalog");
+  await testEnv.FLAGS.put("catalog", before.value ?? "", { metadata: before.metadata });
+  await resetObject(fleet());
+  await until(async () => {
+    await runDurableObjectAlarm(fleet());
+    return (await testEnv.FLAGS.get("catalog")) === after;
+  });
+  expect(after).toContain(made);
+  expect(await ids()).toContain(made);
+});
+
 describe("a model that machines are assigned to", () => {
   it("is taken out only by force, which releases them", async () => {
     await adminCall("PUT", "/flags/assignment_gate", { value: "on" });
@@ -258,7 +274,7 @@ describe("KV, which shows the catalog,", () => {
     });
   }
 
-  it("ends with the newest, also if changes come while it is written", async () => {
+  it("ends with the newest, which has all changes, also if two come at one instant while it is written", async () => {
     await withOperators(async (operators, kv) => {
       const changes = [add(operators, "a")];
       await until(() => kv.isWriting);

@@ -102,7 +102,8 @@ describe("a change that leaves something broken wants to be said twice:", () => 
     const message = refused.ok ? "" : refused.error.message;
     expect(message).toContain("mac-1, mac-2, mac-3 and 1 more");
     expect(message).toContain("?force=true");
-    expect(change(asked, { assigned, isForced: true }).ok).toBe(true);
+    const forced = change(asked, { assigned, isForced: true });
+    expect(forced).toMatchObject({ ok: true, gone: expect.arrayContaining(["b"]) });
   });
 
   it("a whole catalog is empty, unless there is nothing to lose", () => {
