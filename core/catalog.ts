@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
+import type { ApiError } from "./api-error.ts";
 import { fieldProblems, pathOf } from "./field-problems.ts";
 
 /** The model catalog: what clients may ask for and what a machine needs to hold it. Kept in KV as one JSON array. */
@@ -51,6 +52,15 @@ export interface Catalog {
   /** Entry for an id or an alias. */
   find(name: string): CatalogEntry | undefined;
 }
+
+export const EMPTY_CATALOG: Catalog = { entries: [], find: () => undefined };
+
+/** To whoever needs it while nobody knows it. */
+export const CATALOG_UNREADABLE: ApiError = {
+  code: "try_again",
+  message: "the model catalog cannot be read at the moment; try again",
+  retryAfterS: 10,
+};
 
 export type ParsedCatalog =
   | { readonly ok: true; readonly catalog: Catalog }

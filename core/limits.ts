@@ -118,6 +118,9 @@ export const RELEASING_TOO_LONG_MS = 120_000;
 /** A membership younger than this may be ahead of its socket: the dial was answered, the upgrade is on its way. */
 export const MEMBERSHIP_GRACE_MS = 60_000;
 
+/** Deleted machines whose newest order is kept, so that their epochs go on should they ever come back. */
+export const DELETED_MACHINES_KEPT = 1_000;
+
 /** Lines of switch history in a report. */
 export const REPORTED_SWITCHES = 50;
 
@@ -190,6 +193,9 @@ export const REMEMBERED_LANES_MAX = 32;
 
 /** Where an owner's machines are is asked again after this long (H21). */
 export const OWNED_MACHINES_TTL_MS = 5_000;
+
+/** KV refuses a second write of the same key within a second. */
+export const KV_WRITE_GAP_MS = 1_100;
 
 /** A catalog read from KV is used this long before somebody reads it again. */
 export const CATALOG_TTL_MS = 500;

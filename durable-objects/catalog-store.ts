@@ -35,6 +35,8 @@ export class CatalogStore {
 
   /** Takes a catalog that has just been put in force as `version`: what KV shows of older ones no longer counts. */
   adopt(catalog: Catalog, version: number, now: number): void {
+    // Of two changes at once the answer to the first may come last.
+    if (version < this.#version) return;
     this.#catalog = catalog;
     this.#version = version;
     this.#readAt = now;

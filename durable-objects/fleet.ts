@@ -29,11 +29,11 @@ import type { PoolNews } from "../core/pool/ports.ts";
 import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolSettings } from "../core/pool/settings.ts";
 import rootPackage from "../package.json" with { type: "json" };
-import { machineIdSchema, modelIdSchema } from "../protocol/ids.ts";
+import { machineIdSchema, modelIdSchema, type ModelId } from "../protocol/ids.ts";
 import type { Dialer } from "./dial.ts";
 import type { Env } from "./env.ts";
 import { logWarning } from "./log.ts";
-import { Operators } from "./operators.ts";
+import { Operators, type AskedChange, type CatalogInForce, type CatalogVerdict } from "./operators.ts";
 import { SqlFleetStore } from "./storage/fleet-store.ts";
 import { SqlIdlePoolStore } from "./storage/idle-pool-store.ts";
 import { SqlPlacementStore } from "./storage/placement-store.ts";
@@ -79,7 +79,10 @@ export class Fleet extends DurableObject<Env> {
       newestProvider: rootPackage.version,
     });
     this.#idlePools = new IdlePools(new SqlIdlePoolStore(context.storage.sql));
-    this.#operators = new Operators(env.FLAGS, this.#store, this.#core, () => this.#flagsChanged());
+    this.#operators = new Operators(env.FLAGS, this.#store, this.#core, {
+      flagsChanged: () => this.#flagsChanged(),
+      catalogChanged: (gone) => this.#catalogChanged(gone),
+    });
   }
 
   /** Decides one dial. @param pool the catalog id the provider named; null for wherever it belongs. */
@@ -113,12 +116,15 @@ export class Fleet extends DurableObject<Env> {
     await this.#settled();
   }
 
-  /** Puts a checked catalog in force. @returns its version. */
-  async setCatalog(json: string): Promise<number> {
-    const version = await this.#operators.setCatalog(json);
-    this.#then((now) => this.#core.tick(now));
-    await this.#settled();
-    return version;
+  /** With what was written to KV by hand up to now; null if nobody knows. */
+  catalog(): Promise<CatalogInForce | null> {
+    return this.#operators.catalog();
+  }
+
+  async changeCatalog(asked: AskedChange): Promise<CatalogVerdict> {
+    const verdict = await this.#operators.changeCatalog(asked);
+    if (verdict.ok) await this.#settled();
+    return verdict;
   }
 
   flags(): FlagView[] {
@@ -156,6 +162,15 @@ export class Fleet extends DurableObject<Env> {
 
   readmit(machineId: string): MachineVerdict {
     return this.#order(machineId, (id) => this.#core.readmit(id));
+  }
+
+  /** Forgets a machine that is not connected; the pools that may know better are asked. */
+  async removeMachine(machineId: string): Promise<MachineVerdict> {
+    const askedAt = Date.now();
+    await this.#view(this.#core.memberships.of(machineIdSchema.parse(machineId)), SETTLE_LIMIT_MS);
+    const verdict = this.#order(machineId, (id, now) => this.#core.remove(id, askedAt, now));
+    await this.#settled();
+    return verdict;
   }
 
   /** The report of all pools, read from them now (C20). */
@@ -220,7 +235,7 @@ export class Fleet extends DurableObject<Env> {
     return view.machines.map((machine) => machineRow(viewMachine(view, machine), view.now));
   }
 
-  /** One machine and why it is idle; null if it has never registered. */
+  /** One machine and why it is idle; null for one that is not known. */
   async machine(machineId: string): Promise<MachineDetails | null> {
     const machine = this.#core.directory.get(machineIdSchema.parse(machineId));
     if (machine === null) return null;
@@ -288,7 +303,10 @@ export class Fleet extends DurableObject<Env> {
   ): MachineVerdict {
     const id = machineIdSchema.parse(machineId);
     if (this.#core.directory.get(id) === null) {
-      return { ok: false, error: { code: "not_found", message: `no machine "${id}" has ever registered` } };
+      return {
+        ok: false,
+        error: { code: "not_found", message: `no machine with the id "${id}" has registered` },
+      };
     }
     const error = this.#then((now) => act(id, now));
     return error === null
@@ -397,6 +415,13 @@ export class Fleet extends DurableObject<Env> {
     this.#then((at) => {
       this.#core.obeyFlags(at);
       this.#core.configurePools(at);
+    });
+  }
+
+  #catalogChanged(gone: readonly ModelId[]): void {
+    this.#then((now) => {
+      this.#core.releaseFrom(gone, now);
+      this.#core.tick(now);
     });
   }
 }

@@ -1,6 +1,16 @@
-import { parseCatalog } from "../core/catalog.ts";
+import type { ApiError } from "../core/api-error.ts";
+import { changeCatalog, type CatalogChange } from "../core/catalog-change.ts";
+import {
+  CATALOG_UNREADABLE,
+  EMPTY_CATALOG,
+  parseCatalog,
+  type Catalog,
+  type CatalogEntry,
+} from "../core/catalog.ts";
 import { FLAG_NAMES, type FlagName } from "../core/flags.ts";
 import type { ControlPlane } from "../core/fleet/control-plane.ts";
+import { KV_WRITE_GAP_MS } from "../core/limits.ts";
+import type { ModelId } from "../protocol/ids.ts";
 import { logError, logWarning } from "./log.ts";
 import {
   readOperatorValues,
@@ -10,6 +20,31 @@ import {
 } from "./operator-values.ts";
 import type { SqlFleetStore } from "./storage/fleet-store.ts";
 
+/** The catalog in force. Versions count its changes; 0 before the first one. */
+export interface CatalogInForce {
+  readonly version: number;
+  readonly entries: readonly CatalogEntry[];
+}
+
+export interface AskedChange {
+  readonly change: CatalogChange;
+  /** Said twice, also if it leaves something broken. */
+  readonly isForced: boolean;
+  /** Only if one of these versions is in force; null for whatever is. */
+  readonly onlyOver: readonly number[] | null;
+}
+
+export type CatalogVerdict =
+  | ({ readonly ok: true; readonly isAddition: boolean } & CatalogInForce)
+  | { readonly ok: false; readonly error: ApiError };
+
+export interface OperatorsHost {
+  /** Another flag is in force from now on. */
+  flagsChanged(): void;
+  /** Another catalog is. @param gone models that are in it no more. */
+  catalogChanged(gone: readonly ModelId[]): void;
+}
+
 /**
  * What operators have set: the flags and the catalog. What comes through the API is in force here first and then shown in KV;
  * what somebody writes to KV by hand is in force from the next look on.
@@ -18,25 +53,50 @@ export class Operators {
   readonly #kv: KVNamespace;
   readonly #store: SqlFleetStore;
   readonly #core: ControlPlane;
-  readonly #onFlagsChanged: () => void;
+  readonly #host: OperatorsHost;
   /** In force here and not in KV yet. */
   readonly #unwritten = new Map<string, OperatorValue>();
+  /** The newest write of each key. */
+  readonly #writes = new Map<string, Promise<void>>();
 
-  /** Puts the catalog of an earlier life in force. @param onFlagsChanged another flag is in force from now on. */
-  constructor(kv: KVNamespace, store: SqlFleetStore, core: ControlPlane, onFlagsChanged: () => void) {
+  /** Puts the catalog of an earlier life in force. */
+  constructor(kv: KVNamespace, store: SqlFleetStore, core: ControlPlane, host: OperatorsHost) {
     this.#kv = kv;
     this.#store = store;
     this.#core = core;
-    this.#onFlagsChanged = onFlagsChanged;
+    this.#host = host;
     const catalog = store.catalog();
     if (catalog !== null) this.#useCatalog(catalog.json);
   }
 
-  /** @param json a checked catalog. @returns its version. */
-  async setCatalog(json: string): Promise<number> {
-    const version = this.#adoptCatalog(json);
-    await this.#write("catalog", { value: json, version });
-    return version;
+  /** With what was written to KV by hand up to now; null if none is known and KV does not say. */
+  async catalog(): Promise<CatalogInForce | null> {
+    const catalog = this.#knownCatalog(await this.#look());
+    return catalog === null ? null : { version: this.#catalogVersion(), entries: catalog.entries };
+  }
+
+  /**
+   * Changes the catalog. From the look at what is in force to the change of it nothing is awaited, so that no other change
+   * comes between.
+   */
+  async changeCatalog({ change, isForced, onlyOver }: AskedChange): Promise<CatalogVerdict> {
+    const known = this.#knownCatalog(await this.#look());
+    // Whoever brings a whole catalog need not know the one before.
+    const before = known ?? (change.kind === "replace" ? EMPTY_CATALOG : null);
+    if (before === null) return { ok: false, error: CATALOG_UNREADABLE };
+    const version = this.#catalogVersion();
+    if (onlyOver?.includes(version) === false) {
+      const message = `the catalog has changed since you read it (it is "${version}" now); read it again`;
+      return { ok: false, error: { code: "precondition_failed", message } };
+    }
+    const changed = changeCatalog(before, change, isForced, (model) => this.#core.handover.assignedTo(model));
+    if (!changed.ok) return changed;
+    const { entries } = changed.catalog;
+    const json = JSON.stringify(entries);
+    const value = { value: json, version: this.#adoptCatalog(json) };
+    this.#host.catalogChanged(changed.gone);
+    await this.#write("catalog", value);
+    return { ok: true, version: value.version, entries, isAddition: changed.isAddition };
   }
 
   /** @returns what is wrong with the value, or null. */
@@ -44,7 +104,7 @@ export class Operators {
     const { flagBook } = this.#core;
     const problem = flagBook.set(flag, text);
     if (problem !== null) return problem;
-    this.#onFlagsChanged();
+    this.#host.flagsChanged();
     await this.#write(flag, { value: text, version: flagBook.version });
     return null;
   }
@@ -56,7 +116,12 @@ export class Operators {
 
   /** What was written to KV since the last look counts now; what could not be written there yet is. */
   async read(): Promise<void> {
-    for (const [key, value] of this.#unwritten) await this.#write(key, value);
+    for (const key of this.#unwritten.keys()) await this.#show(key);
+    await this.#look();
+  }
+
+  /** @returns whether KV could be read. */
+  async #look(): Promise<boolean> {
     try {
       const values = await readOperatorValues(this.#kv, [...FLAG_NAMES, "catalog"]);
       let isChanged = false;
@@ -64,16 +129,33 @@ export class Operators {
         const { value, isOurs } = values.get(name) ?? { value: null, isOurs: false };
         isChanged = this.#core.flagBook.readKv(name, value, isOurs) || isChanged;
       }
-      if (isChanged) this.#onFlagsChanged();
+      if (isChanged) this.#host.flagsChanged();
       const catalog = values.get("catalog");
       if (catalog !== undefined) this.#readCatalog(catalog);
+      return true;
     } catch (error) {
       logWarning("flags_unreadable", { error: String(error).slice(0, 200) });
+      return false;
     }
   }
 
+  /** Null if none is known: then nobody may conclude that there is none, unless KV was read and has nothing either. */
+  #knownCatalog(isRead: boolean): Catalog | null {
+    const isNowhere = isRead && this.#store.lastReadCatalog() === null;
+    return this.#core.directory.catalog ?? (isNowhere ? EMPTY_CATALOG : null);
+  }
+
+  #catalogVersion(): number {
+    return this.#store.catalog()?.version ?? 0;
+  }
+
   /** One written by hand counts once: KV may show it again for a minute after a newer one was put in force here. */
-  #readCatalog({ value, isOurs }: ReadValue): void {
+  #readCatalog({ value, version, isOurs }: ReadValue): void {
+    const newest = this.#store.catalog();
+    if (version !== null && newest !== null && version < newest.version) {
+      // It may only be late, or an earlier life of this object has ended before it could show the newest.
+      this.#unwritten.set("catalog", { value: newest.json, version: newest.version });
+    }
     const lastRead = isOurs ? null : value;
     if (lastRead === this.#store.lastReadCatalog()) return;
     if (lastRead !== null) this.#adoptCatalog(lastRead);
@@ -82,7 +164,7 @@ export class Operators {
 
   /** A catalog that does not parse changes nothing. @returns the version in force. */
   #adoptCatalog(json: string): number {
-    const version = this.#store.catalog()?.version ?? 0;
+    const version = this.#catalogVersion();
     if (!this.#useCatalog(json)) return version;
     this.#store.saveCatalog(version + 1, json);
     return version + 1;
@@ -95,13 +177,30 @@ export class Operators {
     return parsed.ok;
   }
 
+  /** What cannot be shown in KV is in force all the same; the next look tries again. */
   async #write(key: string, value: OperatorValue): Promise<void> {
+    this.#unwritten.set(key, value);
+    await this.#show(key);
+    if (this.#unwritten.get(key) !== value) return;
+    // KV takes one write of a key in a second, and an operator may be faster.
+    await scheduler.wait(KV_WRITE_GAP_MS);
+    await this.#show(key);
+  }
+
+  /** One write of a key at a time, so that KV never ends with a value that is not the newest. */
+  #show(key: string): Promise<void> {
+    const shown = (this.#writes.get(key) ?? Promise.resolve()).then(() => this.#showNewest(key));
+    this.#writes.set(key, shown);
+    return shown;
+  }
+
+  async #showNewest(key: string): Promise<void> {
+    const newest = this.#unwritten.get(key);
+    if (newest === undefined) return;
     try {
-      await writeOperatorValue(this.#kv, key, value);
-      this.#unwritten.delete(key);
+      await writeOperatorValue(this.#kv, key, newest);
+      if (this.#unwritten.get(key) === newest) this.#unwritten.delete(key);
     } catch (error) {
-      // In force already; the next tick tries again to show it in KV.
-      this.#unwritten.set(key, value);
       logWarning("kv_write_failed", { key, error: String(error).slice(0, 200) });
     }
   }

@@ -1,4 +1,4 @@
-import type { Catalog, CatalogEntry } from "../core/catalog.ts";
+import { CATALOG_UNREADABLE, type Catalog, type CatalogEntry } from "../core/catalog.ts";
 import { CatalogStore } from "../durable-objects/catalog-store.ts";
 import type { Env } from "../durable-objects/env.ts";
 import { HttpError } from "./http-error.ts";
@@ -10,11 +10,7 @@ export const catalogStore = new CatalogStore();
 export async function readCatalog(env: Env): Promise<Catalog> {
   const catalog = await catalogStore.read(env.FLAGS, Date.now());
   if (catalog !== null) return catalog;
-  throw new HttpError({
-    code: "try_again",
-    message: "the model catalog cannot be read at the moment; try again",
-    retryAfterS: 10,
-  });
+  throw new HttpError(CATALOG_UNREADABLE);
 }
 
 /** @throws HttpError 404 `model_not_found`, and as `readCatalog` */

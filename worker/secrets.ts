@@ -85,21 +85,53 @@ export async function changeKey(
   return changed;
 }
 
-/** Records by the page, without order; `cursor` is null on the last one. */
+/**
+ * Records by the page, without order; `cursor` is null on the last one.
+ * @returns null for a cursor that is none.
+ */
 export async function listSecrets(
   kv: KVNamespace,
   kind: SecretKind,
   cursor: string | null,
-): Promise<{ records: KeyRecord[]; cursor: string | null }> {
-  const page = await kv.list({ prefix: `${kind}:`, limit: RECORDS_PER_PAGE, cursor });
+): Promise<{ records: KeyRecord[]; cursor: string | null } | null> {
+  const start = cursor === null ? null : startOf(kind, cursor);
+  if (cursor !== null && start === null) return null;
+  const page = await readPage(kv, kind, start);
+  if (page === null) return null;
   const found = await Promise.all(page.keys.map(({ name }) => kv.get(name, "json")));
   // One that was deleted a moment ago may still be in the list.
   const records = found.filter((json) => json !== null).map((json) => recordSchema.parse(json));
-  return { records, cursor: page.list_complete ? null : page.cursor };
+  return { records, cursor: page.list_complete ? null : cursorOf(kind, page.cursor) };
 }
 
 /** As many as can be read for one call. */
 const RECORDS_PER_PAGE = 100;
+
+/** KV's own cursor in a shape that can stand in an address, and by which one that somebody made up is known. */
+function cursorOf(kind: SecretKind, start: string): string {
+  return btoa(`${kind}:${start}`).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+function startOf(kind: SecretKind, cursor: string): string | null {
+  if (!/^[\w-]*$/.test(cursor) || cursor.length % 4 === 1) return null;
+  const text = atob(cursor.replaceAll("-", "+").replaceAll("_", "/"));
+  return text.startsWith(`${kind}:`) ? text.slice(kind.length + 1) : null;
+}
+
+/** @returns null if KV does not know the cursor. */
+async function readPage(
+  kv: KVNamespace,
+  kind: SecretKind,
+  cursor: string | null,
+): Promise<KVNamespaceListResult<unknown> | null> {
+  try {
+    return await kv.list({ prefix: `${kind}:`, limit: RECORDS_PER_PAGE, cursor });
+  } catch (error) {
+    // 429 is haste, and 5xx KV's own trouble.
+    if (cursor !== null && /failed: 4(?!29)\d\d/.test(String(error))) return null;
+    throw error;
+  }
+}
 
 /** Deletes a record; true if there was one. */
 export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string): Promise<boolean> {

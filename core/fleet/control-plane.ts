@@ -26,6 +26,7 @@ import { Placement } from "./placement.ts";
 import type { PlacementStore } from "./plan-record.ts";
 import { PoolSettingsBook } from "./pool-settings.ts";
 import { Reconciler } from "./reconcile.ts";
+import { whyNotRemovable } from "./removal.ts";
 import { FlagBook, type FlagStore } from "./settings.ts";
 import { Survey } from "./survey.ts";
 
@@ -240,6 +241,15 @@ export class ControlPlane {
     return this.handover.begin({ machineId, model: null, reason, isPinned: false }, now).epoch;
   }
 
+  /** Releases the machines of models that have left the catalog. */
+  releaseFrom(models: readonly ModelId[], now: number): void {
+    for (const model of models) {
+      for (const machineId of this.handover.assignedTo(model)) {
+        this.release(machineId, "its model has left the catalog", now);
+      }
+    }
+  }
+
   /** Shuts a machine out: it is released, its sockets close with 4005 and its dials are refused with 403. */
   quarantine(machineId: MachineId, now: number): ApiError | null {
     const machine = this.directory.get(machineId);
@@ -254,6 +264,27 @@ export class ControlPlane {
     const machine = this.directory.get(machineId);
     if (machine === null) return unknownMachine(machineId);
     this.directory.save({ ...machine, isQuarantined: false });
+    return null;
+  }
+
+  /**
+   * Forgets a machine that is gone. It is released like any other, so its pools let go of it one after the other and are
+   * asked until they have; they leave the memberships only then. Its newest order stays, a release: should the machine
+   * come back, it is new to everybody, and its epochs go on.
+   * @param askedAt when the pools that may hold a socket of it were asked for the reports that are to count.
+   */
+  remove(machineId: MachineId, askedAt: number, now: number): ApiError | null {
+    const machine = this.directory.get(machineId);
+    if (machine === null) return unknownMachine(machineId);
+    const pools = this.memberships.of(machineId);
+    const reports = new Map(pools.map((pool) => [pool, this.#survey.reportOf(pool, askedAt)]));
+    const obstacle = whyNotRemovable(machine, reports, now);
+    if (obstacle !== null) return obstacle;
+    this.release(machineId, "deleted by an operator", now);
+    this.directory.remove(machineId);
+    this.placement.loadTimes.forget(machineId);
+    this.#reconciler.forgetCooldowns(machineId);
+    this.handover.forgetOldest((id) => this.directory.get(id) !== null || this.memberships.of(id).length > 0);
     return null;
   }
 
@@ -426,5 +457,5 @@ export class ControlPlane {
 }
 
 function unknownMachine(machineId: string): ApiError {
-  return { code: "not_found", message: `no machine with the id "${machineId}" has ever registered` };
+  return { code: "not_found", message: `no machine with the id "${machineId}" has registered` };
 }

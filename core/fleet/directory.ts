@@ -4,7 +4,7 @@ import type { Flags } from "../flags.ts";
 import type { Supply } from "../pool/settings.ts";
 import { unmanageableBecause, type FleetStore, type Machine } from "./machine.ts";
 
-/** Every machine that has ever registered, and the catalog: who could serve what. */
+/** Every machine that has registered and was not deleted since, and the catalog: who could serve what. */
 export class Directory {
   readonly #store: FleetStore;
   readonly #machines = new Map<MachineId, Machine>();
@@ -27,6 +27,11 @@ export class Directory {
   save(machine: Machine): void {
     this.#machines.set(machine.machineId, machine);
     this.#store.saveMachine(machine);
+  }
+
+  remove(machineId: MachineId): void {
+    this.#machines.delete(machineId);
+    this.#store.removeMachine(machineId);
   }
 
   /** What a machine says of itself, not yet worth a write: the caller decides on the pools first. */

@@ -1,6 +1,7 @@
 import type { AssignModel } from "../../protocol/downstream.ts";
 import { epochSchema, NEVER_MANAGED, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import {
+  DELETED_MACHINES_KEPT,
   DRAIN_TIMEOUT_MS,
   HANDOVER_RETRY_MAX_MS,
   HANDOVER_RETRY_MIN_MS,
@@ -61,8 +62,29 @@ export class Handover {
     return this.#intents.values();
   }
 
+  /** The machines that hold a model by order, or are on their way to it. */
+  assignedTo(model: string): MachineId[] {
+    return [...this.#intents.values()]
+      .filter((intent) => intent.model === model)
+      .map(({ machineId }) => machineId);
+  }
+
   epochOf(machineId: MachineId): Epoch {
     return this.intent(machineId)?.epoch ?? NEVER_MANAGED;
+  }
+
+  /**
+   * Of machines that nobody knows any more the newest orders are kept, so that their epochs go on if they come back. One that
+   * is dropped does no harm: all pools have forgotten the machine, and an epoch that only it remembers is outdone (H9).
+   * @param isKnown whether the fleet still has to do with a machine.
+   */
+  forgetOldest(isKnown: (machineId: MachineId) => boolean): void {
+    const left = [...this.#intents.values()].filter(({ machineId }) => !isKnown(machineId));
+    left.sort((a, b) => b.phaseAt - a.phaseAt);
+    for (const { machineId } of left.slice(DELETED_MACHINES_KEPT)) {
+      this.#intents.delete(machineId);
+      this.#store.removeIntent(machineId);
+    }
   }
 
   /**
@@ -270,9 +292,15 @@ export class Handover {
   /** A machine that is back is told at once what it has missed. */
   woken(machineId: MachineId, now: number): void {
     const intent = this.intent(machineId);
-    if (intent !== null && intent.phase !== "done" && !intent.isHeard) {
-      this.#save({ ...intent, rounds: 0, retryAt: now });
-    }
+    if (intent === null || intent.phase === "done" || intent.isHeard) return;
+    // It may have come back with an older version, or nobody knew which it had.
+    if (intent.phase === "ordered" && this.#isNotSent(intent)) this.#finish(intent, "succeeded", null, now);
+    else this.#save({ ...intent, rounds: 0, retryAt: now });
+  }
+
+  /** A release that is recorded and not sent: the machine never held anything, and its pools treat it as unmanaged now (H14). */
+  #isNotSent({ machineId, model }: Intent): boolean {
+    return model === null && !this.#ports.knowsOrders(machineId);
   }
 
   #enter(intent: Intent, phase: "releasing" | "expecting" | "ordered", now: number): void {
@@ -280,8 +308,7 @@ export class Handover {
       this.#enter(intent, intent.model === null ? "ordered" : "expecting", now);
       return;
     }
-    if (phase === "ordered" && intent.model === null && !this.#ports.knowsOrders(intent.machineId)) {
-      // Recorded and not sent: it never held anything, and its pools treat it as unmanaged now (H14).
+    if (phase === "ordered" && this.#isNotSent(intent)) {
       this.#finish(intent, "succeeded", null, now);
       return;
     }

@@ -12,20 +12,18 @@ const WEIGHT = 0.5;
 
 export class LoadTimes {
   readonly #store: PlacementStore;
-  readonly #seconds = new Map<string, number>();
+  readonly #seconds = new Map<MachineId, Map<ModelId, number>>();
   /** When a load under way began, by machine and epoch. */
   readonly #began = new Map<MachineId, { readonly epoch: number; readonly at: number }>();
 
   constructor(store: PlacementStore) {
     this.#store = store;
-    for (const { machineId, model, seconds } of store.loadTimes()) {
-      this.#seconds.set(nameOf(machineId, model), seconds);
-    }
+    for (const { machineId, model, seconds } of store.loadTimes()) this.#set(machineId, model, seconds);
   }
 
   /** Null if it was never measured. */
   seconds(machineId: MachineId, model: ModelId): number | null {
-    return this.#seconds.get(nameOf(machineId, model)) ?? null;
+    return this.#seconds.get(machineId)?.get(model) ?? null;
   }
 
   /** A pool's record of the machine, newest word. */
@@ -37,11 +35,18 @@ export class LoadTimes {
     const took = Math.max(0, since - began.at) / 1000;
     const before = this.seconds(machineId, model);
     const seconds = before === null ? took : before + WEIGHT * (took - before);
-    this.#seconds.set(nameOf(machineId, model), seconds);
+    this.#set(machineId, model, seconds);
     this.#store.saveLoadTime({ machineId, model, seconds });
   }
-}
 
-function nameOf(machineId: MachineId, model: ModelId): string {
-  return `${machineId} ${model}`;
+  forget(machineId: MachineId): void {
+    this.#seconds.delete(machineId);
+    this.#began.delete(machineId);
+    this.#store.removeLoadTimes(machineId);
+  }
+
+  #set(machineId: MachineId, model: ModelId, seconds: number): void {
+    const own = this.#seconds.get(machineId) ?? new Map<ModelId, number>();
+    this.#seconds.set(machineId, own.set(model, seconds));
+  }
 }

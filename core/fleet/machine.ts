@@ -3,7 +3,7 @@ import type { Hardware, Register } from "../../protocol/upstream.ts";
 import type { Flags } from "../flags.ts";
 import { compareVersions } from "../semver.ts";
 
-/** A machine as the fleet knows it, connected or not. Owner and key are those of its first register for ever (H22). */
+/** A machine as the fleet knows it, connected or not. Owner and key are those of its first register until it is deleted (H22). */
 export interface Machine {
   readonly machineId: MachineId;
   readonly owner: string;
@@ -96,11 +96,13 @@ export interface SwitchTotal {
 export interface FleetStore {
   machines(): Machine[];
   saveMachine(machine: Machine): void;
+  removeMachine(machineId: MachineId): void;
   memberships(): Membership[];
   saveMembership(membership: Membership): void;
   removeMembership(machineId: MachineId, pool: string): void;
   intents(): Intent[];
   saveIntent(intent: Intent): void;
+  removeIntent(machineId: MachineId): void;
   cooldowns(): Cooldown[];
   saveCooldown(cooldown: Cooldown): void;
   removeCooldown(machineId: MachineId, model: ModelId): void;

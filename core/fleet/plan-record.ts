@@ -68,4 +68,5 @@ export interface PlacementStore {
   clearPoolsInDemand(): void;
   loadTimes(): LoadTime[];
   saveLoadTime(loadTime: LoadTime): void;
+  removeLoadTimes(machineId: MachineId): void;
 }

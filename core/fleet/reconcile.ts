@@ -1,4 +1,4 @@
-import type { Epoch } from "../../protocol/ids.ts";
+import type { Epoch, MachineId } from "../../protocol/ids.ts";
 import { MEMBERSHIP_GRACE_MS } from "../limits.ts";
 import type { PoolCall } from "../pool/calls.ts";
 import { isManaged } from "../pool/record.ts";
@@ -64,6 +64,12 @@ export class Reconciler {
   /** @param cooldownMs how long the machine is left alone with this model. */
   onFailed({ machineId, model }: Intent, cooldownMs: number, now: number): void {
     if (model !== null) this.#ports.store.saveCooldown({ machineId, model, until: now + cooldownMs });
+  }
+
+  forgetCooldowns(machineId: MachineId): void {
+    for (const cooldown of this.#ports.store.cooldowns()) {
+      if (cooldown.machineId === machineId) this.#ports.store.removeCooldown(machineId, cooldown.model);
+    }
   }
 
   /** A failed machine gets its model again, unless something else has been decided for it since (H13, C19). */

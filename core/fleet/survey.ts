@@ -49,6 +49,12 @@ export class Survey {
     return askedAt;
   }
 
+  /** A pool's report, if it was asked for at `since` or later. */
+  reportOf(pool: string, since: number): PoolReport | null {
+    const answer = this.#answers.get(pool);
+    return answer !== undefined && answer.askedAt >= since ? answer.report : null;
+  }
+
   /** Whether all pools of the round have answered. */
   get isComplete(): boolean {
     return [...this.#round].every((pool) => (this.#answers.get(pool)?.askedAt ?? -Infinity) >= this.#roundAt);

@@ -121,6 +121,10 @@ export class SqlFleetStore implements FleetStore, FlagStore {
     );
   }
 
+  removeMachine(machineId: MachineId): void {
+    this.#sql.exec("DELETE FROM machines WHERE machine_id = ?", machineId);
+  }
+
   memberships(): Membership[] {
     return this.#sql
       .exec<{ machine_id: string; pool: string; dialed_at: number }>(
@@ -166,6 +170,10 @@ export class SqlFleetStore implements FleetStore, FlagStore {
       intent.rounds,
       intent.retryAt,
     );
+  }
+
+  removeIntent(machineId: MachineId): void {
+    this.#sql.exec("DELETE FROM intents WHERE machine_id = ?", machineId);
   }
 
   cooldowns(): Cooldown[] {

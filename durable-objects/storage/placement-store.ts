@@ -9,7 +9,7 @@ import type {
 } from "../../core/fleet/plan-record.ts";
 import type { ScheduleMemory } from "../../core/fleet/tick-schedule.ts";
 import { PLAN_HISTORY } from "../../core/limits.ts";
-import { machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
+import { machineIdSchema, modelIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { logWarning } from "../log.ts";
 
 /**
@@ -204,5 +204,9 @@ export class SqlPlacementStore implements PlacementStore {
 
   saveLoadTime({ machineId, model, seconds }: LoadTime): void {
     this.#sql.exec("INSERT OR REPLACE INTO load_times VALUES (?, ?, ?)", machineId, model, seconds);
+  }
+
+  removeLoadTimes(machineId: MachineId): void {
+    this.#sql.exec("DELETE FROM load_times WHERE machine_id = ?", machineId);
   }
 }

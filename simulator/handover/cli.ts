@@ -1,12 +1,13 @@
 import { parseArgs } from "node:util";
 
-import { Hooks } from "./hooks.ts";
+import { Hooks, WithDeletions } from "./hooks.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { play } from "./world.ts";
 
 /**
  * `npm run simulate:handover -- --seeds 2000 --from 1` plays seeds until one breaks an invariant; `--seed N` replays
- * one and shows what happened; `--mutation NAME` plays them with a rule of the handover removed.
+ * one and shows what happened; `--mutation NAME` plays them with a rule of the handover removed, `--deletions` with operators
+ * who also delete machines.
  */
 
 const { values } = parseArgs({
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     from: { type: "string", default: "1" },
     seed: { type: "string" },
     mutation: { type: "string" },
+    deletions: { type: "boolean", default: false },
     all: { type: "boolean", default: false },
   },
 });
@@ -26,7 +28,8 @@ const print = (line: string): void => {
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const mutate = values.mutation === undefined ? () => new Hooks() : MUTATIONS[values.mutation];
+  const plain = () => (values.deletions ? new WithDeletions() : new Hooks());
+  const mutate = values.mutation === undefined ? plain : MUTATIONS[values.mutation];
   if (mutate === undefined) {
     print(`--mutation takes one of ${Object.keys(MUTATIONS).join(", ")}`);
     return 2;

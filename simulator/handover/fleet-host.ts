@@ -92,6 +92,15 @@ export class FleetHost {
     return this.#then((now) => act(this.core, now));
   }
 
+  /** Asks every pool that may hold a socket of a machine for its report. */
+  askAbout(machineId: MachineId): void {
+    this.#then((now) => {
+      for (const pool of this.core.memberships.of(machineId)) {
+        this.#callPool(pool, this.core.readCall(pool, now));
+      }
+    });
+  }
+
   setFlag(name: FlagName, text: string): void {
     this.#then((now) => {
       this.core.flagBook.set(name, text);

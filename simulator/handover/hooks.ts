@@ -10,6 +10,9 @@ import type { Wire } from "./wire.ts";
 
 /** Where a mutation takes hold of the way between the parts. These do nothing. */
 export class Hooks {
+  /** Whether operators also delete machines. A seed plays something else then, so those with a name play without it. */
+  readonly deletesMachines: boolean = false;
+
   /** What a provider's disk keeps of what is written. */
   saved(_machine: MachineHost, held: HeldAssignment): HeldAssignment {
     return held;
@@ -70,4 +73,9 @@ export class Hooks {
   install(): () => void {
     return () => {};
   }
+}
+
+/** Nothing is taken away, and operators delete machines. */
+export class WithDeletions extends Hooks {
+  override readonly deletesMachines = true;
 }

@@ -1,4 +1,4 @@
-import type { DialVerdict } from "../../core/fleet/control-plane.ts";
+import { ControlPlane, type DialVerdict } from "../../core/fleet/control-plane.ts";
 import type { Admission } from "../../core/pool/admission.ts";
 import { Assignments } from "../../core/pool/assignments.ts";
 import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
@@ -46,6 +46,21 @@ class ReleaseOnlyTheConnected extends Hooks {
 class ExpectBeforeRelease extends Hooks {
   override fake(_pool: PoolHost, call: PoolCall): PoolReply | null {
     return okReply(call);
+  }
+}
+
+/** A deleted machine is struck from the fleet's books at once, whatever its pools still have in theirs. */
+class DeletedAtOnce extends Hooks {
+  override readonly deletesMachines = true;
+
+  override install(): () => void {
+    const { remove } = ControlPlane.prototype;
+    return replace(ControlPlane.prototype, "remove", function (this: ControlPlane, id, askedAt, now) {
+      const error = remove.call(this, id, askedAt, now);
+      if (error !== null) return error;
+      for (const pool of this.memberships.of(id)) this.memberships.remove(id, pool);
+      return null;
+    });
   }
 }
 
@@ -270,6 +285,7 @@ export const MUTATIONS: Readonly<Record<string, () => Hooks>> = {
   D1: () => new RecordsForgotten(),
   D2: () => new ManagedComesBackUnmanaged(),
   H1: () => new ReleaseOnlyTheConnected(),
+  "H1-deleted": () => new DeletedAtOnce(),
   "H1-order": () => new ExpectBeforeRelease(),
   H2: () => new StampsIgnored(),
   H3: () => new SilenceIsConsent(),

@@ -42,6 +42,10 @@ export class MemoryFleetStore implements FleetStore, FlagStore {
     this.#machines.set(machine.machineId, structuredClone(machine));
   }
 
+  removeMachine(machineId: MachineId): void {
+    this.#machines.delete(machineId);
+  }
+
   memberships(): Membership[] {
     return structuredClone([...this.#memberships.values()]);
   }
@@ -60,6 +64,10 @@ export class MemoryFleetStore implements FleetStore, FlagStore {
 
   saveIntent(intent: Intent): void {
     this.#intents.set(intent.machineId, structuredClone(intent));
+  }
+
+  removeIntent(machineId: MachineId): void {
+    this.#intents.delete(machineId);
   }
 
   cooldowns(): Cooldown[] {
@@ -153,5 +161,10 @@ export class MemoryPlacementStore implements PlacementStore {
 
   saveLoadTime(loadTime: LoadTime): void {
     this.#loadTimes.set(`${loadTime.machineId} ${loadTime.model}`, { ...loadTime });
+  }
+
+  removeLoadTimes(machineId: MachineId): void {
+    for (const [name, loadTime] of this.#loadTimes)
+      if (loadTime.machineId === machineId) this.#loadTimes.delete(name);
   }
 }

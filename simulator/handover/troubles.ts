@@ -20,6 +20,7 @@ export class Troubles {
     this.#repeat(() => this.#ask(), 200, 8000, clientsUntil);
     this.#repeat(() => this.#operate(), 100, dice.pick([2000, 8000, 25_000]), calmAt);
     this.#repeat(() => this.#breakSomething(), 100, dice.pick([3000, 8000, 25_000]), calmAt);
+    if (this.#world.hooks.deletesMachines) this.#repeat(() => this.#retire(), 1000, 60_000, calmAt);
   }
 
   /** From here on only what is left over happens. */
@@ -90,6 +91,31 @@ export class Troubles {
       }
       wanted.set(machine.id, null);
     }
+  }
+
+  /** A machine goes for good, its operator deletes it, and after all it comes back: before, amid or after that. */
+  #retire(): void {
+    const { clock, dice, machines } = this.#world;
+    const machine = dice.pick(machines);
+    this.#world.log(() => `TROUBLE ${machine.id} goes`);
+    machine.kill();
+    const backAfterMs = dice.whole(60_000, 300_000);
+    clock.after(backAfterMs, () => machine.start());
+    for (let attempts = dice.whole(1, 5); attempts > 0; attempts--) {
+      clock.after(dice.whole(60_000, backAfterMs + 5000), () => this.#delete(machine));
+    }
+  }
+
+  #delete({ id }: MachineHost): void {
+    const { clock, dice, fleet, wanted } = this.#world;
+    const askedAt = clock.now();
+    if (fleet.isDown) return;
+    fleet.askAbout(id);
+    clock.after(dice.whole(1, 3000), () => {
+      const error = fleet.operate((core, now) => core.remove(id, askedAt, now));
+      this.#world.log(() => `OPERATOR deletes ${id}: ${error?.message ?? "deleted"}`);
+      if (error === null) wanted.set(id, null);
+    });
   }
 
   #breakSomething(): void {

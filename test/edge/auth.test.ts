@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 import { app } from "../../worker/app.ts";
 import { join } from "./fake-provider.ts";
@@ -120,6 +120,67 @@ it("provider tokens are listed with the id that revokes them, and without their 
   await adminCall("DELETE", `/provider-tokens/${id}`);
 });
 
+describe("pages of keys", () => {
+  const page = (query: string): Promise<{ keys: { id: string }[]; next_cursor: string | null }> =>
+    adminCall("GET", `/keys${query}`);
+
+  it("follow one another by a cursor that goes into the address as it is", async () => {
+    const record = JSON.parse((await testEnv.KEYS.get(`key:${(await newKey("acme")).id}`)) ?? "") as object;
+    const ids = Array.from({ length: 101 }, (_, index) => index.toString(16).padStart(18, "0"));
+    for (const id of ids) await testEnv.KEYS.put(`key:${id}`, JSON.stringify({ ...record, id }));
+    const first = await page("?cursor=");
+    expect(first.keys).toHaveLength(100);
+    expect(first.next_cursor).toMatch(/^[\w-]+$/);
+    const seen = [...first.keys];
+    for (let cursor = first.next_cursor; cursor !== null;) {
+      const next = await page(`?cursor=${cursor}`);
+      seen.push(...next.keys);
+      cursor = next.next_cursor;
+    }
+    expect(seen.map(({ id }) => id)).toEqual(expect.arrayContaining(ids));
+    expect(new Set(seen.map(({ id }) => id)).size).toBe(seen.length);
+    // Neither does it stand for a page of another list.
+    const foreign = await callAdmin("GET", `/provider-tokens?cursor=${first.next_cursor}`);
+    expect(await errorOf(foreign)).toMatchObject({ status: 400, param: "cursor" });
+    for (const id of ids) await testEnv.KEYS.delete(`key:${id}`);
+  });
+
+  it.each(["garbage", "!!!", "é", "x", "%00", "a+b/c=", "x".repeat(3000)])(
+    "are refused to a cursor that is none: %s",
+    async (cursor) => {
+      for (const path of ["/keys", "/provider-tokens"]) {
+        const response = await callAdmin("GET", `${path}?cursor=${encodeURIComponent(cursor)}`);
+        const error = await errorOf(response);
+        expect(error).toMatchObject({ status: 400, code: "invalid_request", param: "cursor" });
+      }
+    },
+  );
+
+  it.each([
+    ["refuses the cursor", "KV LIST failed: 400 Bad Request", 400],
+    ["is asked too often", "KV LIST failed: 429 Too Many Requests", 500],
+    ["is down", "KV LIST failed: 503 Service Unavailable", 500],
+  ])("are no fault of the cursor's unless KV says so: KV %s", async (_, message, status) => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    const request = new Request(`http://edge/v1/admin/keys?cursor=${btoa("key:abcde")}`, {
+      headers: { authorization: `Bearer ${ADMIN}` },
+    });
+    const list = () => Promise.reject(new Error(message));
+    const response = await app.fetch(request, { ...testEnv, KEYS: { list } as unknown as KVNamespace });
+    expect(response.status).toBe(status);
+    logged.mockRestore();
+  });
+});
+
+it.each(["PATCH", "PUT"])("a %s of a key that changes nothing names what can be changed", async (method) => {
+  const { id } = await newKey("acme");
+  const error = await errorOf(await callAdmin(method, `/keys/${id}`, {}));
+  expect(error).toMatchObject({ status: 400, code: "invalid_request", param: null });
+  for (const field of ["requests_per_minute", "tokens_per_minute", "priority"]) {
+    expect(error.message).toContain(field);
+  }
+});
+
 it("an id that none could have is 404 like an unknown one, however long", async () => {
   for (const id of ["x", "x".repeat(600)]) {
     for (const [method, path] of [
@@ -157,6 +218,9 @@ describe("the admin API", () => {
   const routes = [
     ["GET", "/catalog"],
     ["PUT", "/catalog"],
+    ["PUT", "/catalog/org/model"],
+    ["DELETE", "/catalog/org/model"],
+    ["DELETE", "/machines/mac-1"],
     ["POST", "/keys"],
     ["DELETE", "/keys/x"],
     ["GET", "/provider-tokens"],

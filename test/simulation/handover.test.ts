@@ -1,14 +1,16 @@
 import { expect, it } from "vitest";
 
+import { WithDeletions } from "../../simulator/handover/hooks.ts";
 import { play } from "../../simulator/handover/world.ts";
 
 /**
  * Whole fleets on a bad network, from a seed each. A failure names its seed; replay it with
- * `npm run simulate:handover -- --seed N`.
+ * `npm run simulate:handover -- --seed N`, one with deletions by adding `--deletions`.
  */
 
 /** Fresh seeds per run; by count and not by time, so that a slow machine tests as much as a fast one. */
 const FRESH_SEEDS = 150;
+const FRESH_SEEDS_WITH_DELETIONS = 60;
 
 it("keeps every invariant on fresh seeds, and everything comes to rest", async () => {
   const base = Number(process.env["SIMULATION_SEED"] ?? Date.now() % 1_000_000_000);
@@ -17,6 +19,17 @@ it("keeps every invariant on fresh seeds, and everything comes to rest", async (
     const { breach } = await play(seed);
     expect(breach, `seed ${seed}`).toBeNull();
   }
+});
+
+it("[H22] keeps every invariant while machines go for good, are deleted, and come back all the same", async () => {
+  const base = Number(process.env["SIMULATION_SEED"] ?? Date.now() % 1_000_000_000);
+  let deleted = 0;
+  for (let seed = base; seed < base + FRESH_SEEDS_WITH_DELETIONS; seed++) {
+    const { breach, log } = await play(seed, new WithDeletions(), true);
+    expect(breach, `seed ${seed}`).toBeNull();
+    deleted += log.filter((line) => line.endsWith(": deleted")).length;
+  }
+  expect(deleted).toBeGreaterThan(0);
 });
 
 it("plays the same seed the same way", async () => {

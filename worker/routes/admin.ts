@@ -1,19 +1,19 @@
 import { Hono } from "hono";
 import { z } from "zod";
 
-import { parseCatalog } from "../../core/catalog.ts";
 import { poolName } from "../../core/pool-name.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { requireAdmin } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
-import { catalogStore, readCatalog } from "../catalog.ts";
+import { readCatalog } from "../catalog.ts";
 import type { AppEnv } from "../context.ts";
 import { demandTrace } from "../demand-trace.ts";
 import { HttpError } from "../http-error.ts";
 import { validate } from "../openai/validate.ts";
-import { createSecret, deleteSecret, listSecrets } from "../secrets.ts";
+import { createSecret, deleteSecret } from "../secrets.ts";
+import { catalog } from "./catalog.ts";
 import { flags } from "./flags.ts";
-import { keys, label, secretId, unknownId } from "./keys.ts";
+import { keys, label, readPage, secretId, unknownId } from "./keys.ts";
 import { machines } from "./machines.ts";
 import { placement } from "./placement.ts";
 
@@ -29,28 +29,14 @@ const demandDaysSchema = z.coerce.number().int().min(1).max(8);
 
 export const admin = new Hono<AppEnv>()
   .use(requireAdmin)
+  .route("/catalog", catalog)
   .route("/flags", flags)
   .route("/machines", machines)
   .route("/placement", placement)
   .route("/keys", keys)
   .get("/utilization", async (context) => context.json(await fleetStub(context.env).utilization()))
-  .get("/catalog", async (context) => context.json((await readCatalog(context.env)).entries))
-  .put("/catalog", async (context) => {
-    const { json } = await readJsonBody(context.req.raw);
-    const parsed = parseCatalog(json);
-    if (!parsed.ok) {
-      throw new HttpError({ code: "invalid_request", param: parsed.param, message: parsed.message });
-    }
-    const version = await fleetStub(context.env).setCatalog(JSON.stringify(parsed.catalog.entries));
-    catalogStore.adopt(parsed.catalog, version, Date.now());
-    return context.json(parsed.catalog.entries);
-  })
   .get("/provider-tokens", async (context) => {
-    const { records, cursor } = await listSecrets(
-      context.env.KEYS,
-      "token",
-      context.req.query("cursor") ?? null,
-    );
+    const { records, cursor } = await readPage(context, "token");
     const rows = records.map(({ id, owner, name, createdAt }) => ({
       id,
       owner,

@@ -14,6 +14,7 @@ import {
   listSecrets,
   type KeyRecord,
   type KeySettings,
+  type SecretKind,
 } from "../secrets.ts";
 
 /** `/v1/admin/keys`: API keys, their limits and their priority. A secret is shown when it is made and never again. */
@@ -30,16 +31,16 @@ const settingFields = {
   priority: prioritySchema.optional(),
 };
 
+const changeable = Object.keys(settingFields).join(", ");
+
 const newKeySchema = z.strictObject({ owner: label, name: label, ...settingFields });
-const settingsSchema = z.strictObject(settingFields);
+const settingsSchema = z
+  .strictObject(settingFields)
+  .refine((fields) => Object.keys(fields).length > 0, `names nothing to change; there are ${changeable}`);
 
 export const keys = new Hono<AppEnv>()
   .get("/", async (context) => {
-    const { records, cursor } = await listSecrets(
-      context.env.KEYS,
-      "key",
-      context.req.query("cursor") ?? null,
-    );
+    const { records, cursor } = await readPage(context, "key");
     return context.json({ keys: records.map(keyRow), next_cursor: cursor });
   })
   .post("/", async (context) => {
@@ -84,6 +85,18 @@ function keyRow({ id, owner, name, createdAt, limits, priority }: KeyRecord): ob
     tokens_per_minute: limits.tokensPerMinute,
     priority,
   };
+}
+
+/** @throws HttpError 400 for a cursor that is none */
+export async function readPage(
+  context: AppContext,
+  kind: SecretKind,
+): Promise<{ readonly records: readonly KeyRecord[]; readonly cursor: string | null }> {
+  const cursor = context.req.query("cursor") ?? "";
+  const page = await listSecrets(context.env.KEYS, kind, cursor === "" ? null : cursor);
+  if (page !== null) return page;
+  const message = "cursor: is not the `next_cursor` of an earlier page; leave it out to begin with the first";
+  throw new HttpError({ code: "invalid_request", param: "cursor", message });
 }
 
 /** @throws HttpError 404 for what can be no id */

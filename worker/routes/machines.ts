@@ -21,6 +21,11 @@ export const machines = new Hono<AppEnv>()
     const id = machineId(context);
     return context.json(await readMachine(context.env, id));
   })
+  .delete("/:id", async (context) => {
+    const verdict = await fleetStub(context.env).removeMachine(machineId(context));
+    if (!verdict.ok) throw new HttpError(verdict.error);
+    return context.json({ machine_id: verdict.machineId, deleted: true });
+  })
   .post("/:id/pin", async (context) => {
     const id = machineId(context);
     const { model_id } = validate(pinSchema, (await readJsonBody(context.req.raw)).json);
@@ -38,11 +43,11 @@ export const machines = new Hono<AppEnv>()
   )
   .post("/:id/readmit", (context) => answer(context, fleetStub(context.env).readmit(machineId(context))));
 
-/** @throws HttpError 404 if no such machine has ever registered */
+/** @throws HttpError 404 if no such machine has registered, or if it was deleted since */
 export async function readMachine(env: Env, id: string): Promise<MachineDetails> {
   const machine = await fleetStub(env).machine(id);
   if (machine !== null) return machine;
-  throw new HttpError({ code: "not_found", message: `no machine with the id "${id}" has ever registered` });
+  throw new HttpError({ code: "not_found", message: `no machine with the id "${id}" has registered` });
 }
 
 async function answer(context: AppContext, asked: Promise<MachineVerdict>): Promise<Response> {

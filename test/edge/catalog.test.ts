@@ -1,0 +1,323 @@
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { describe, expect, it, vi } from "vitest";
+
+import { ControlPlane } from "../../core/fleet/control-plane.ts";
+import { Operators } from "../../durable-objects/operators.ts";
+import { SqlFleetStore } from "../../durable-objects/storage/fleet-store.ts";
+import { SqlPlacementStore } from "../../durable-objects/storage/placement-store.ts";
+import { connect, join, registerMessage } from "./fake-provider.ts";
+import {
+  ADMIN,
+  adminCall,
+  callAdmin,
+  catalogEntry,
+  chat,
+  errorOf,
+  fetchEdge,
+  fleet,
+  resetObject,
+  scene,
+  testEnv,
+  unique,
+  until,
+} from "./scene.ts";
+
+/** An entry without its id, as it is put to an address that has it. */
+const fields = (more: object = {}): object => ({ context_length: 4096, size_gb: 1, min_ram_gb: 2, ...more });
+const ids = async (): Promise<string[]> =>
+  (await adminCall<{ id: string }[]>("GET", "/catalog")).map(({ id }) => id);
+
+function callCatalog(method: string, ifMatch: string | null, body?: unknown): Promise<Response> {
+  return fetchEdge("/v1/admin/catalog", {
+    method,
+    headers: { authorization: `Bearer ${ADMIN}`, ...(ifMatch === null ? {} : { "if-match": ifMatch }) },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+describe("a model of the catalog", () => {
+  it("is put in, read, replaced and taken out by its id, slashes and all", async () => {
+    const id = `${unique("org")}/model:q4`;
+    for (const path of [`/catalog/${id}`, `/catalog/${encodeURIComponent(id)}`]) {
+      const made = await callAdmin("PUT", path, fields({ aliases: [`${id}-alias`] }));
+      expect(made.status).toBe(201);
+      const entry = await made.json();
+      expect(entry).toMatchObject({ id, size_gb: 1, max_concurrency: 4, aliases: [`${id}-alias`] });
+      expect(await adminCall("GET", path)).toEqual(entry);
+      const replaced = await callAdmin("PUT", path, { id, ...fields({ size_gb: 7 }) });
+      expect(replaced.status).toBe(200);
+      expect(await replaced.json()).toMatchObject({ id, size_gb: 7, aliases: [] });
+      expect(await ids()).toContain(id);
+      expect(await adminCall("DELETE", path)).toEqual({ id, deleted: true });
+      expect(await ids()).not.toContain(id);
+      for (const method of ["GET", "DELETE"]) {
+        expect(await errorOf(await callAdmin(method, path))).toMatchObject({
+          status: 404,
+          code: "model_not_found",
+        });
+      }
+    }
+  });
+
+  it("is in force at once for clients and for machines that have it", async () => {
+    const at = await scene();
+    const later = unique("later");
+    const machine = await connect(at);
+    machine.send(registerMessage(machine.machineId, [at.model, later]));
+    await machine.next("registered");
+    await adminCall("PUT", `/catalog/${later}`, fields());
+    expect(await machine.next("registered")).toMatchObject({ pools: [at.model, later] });
+    expect((await chat(at, { model: later })).status).toBe(503);
+    await adminCall("DELETE", `/catalog/${later}`);
+    expect((await chat(at, { model: later })).status).toBe(404);
+    expect(await machine.next("registered")).toMatchObject({ pools: [at.model] });
+  });
+
+  it("is named by its id and no alias", async () => {
+    const alias = unique("alias");
+    const { model } = await scene({ aliases: [alias] });
+    for (const method of ["GET", "DELETE"]) {
+      const error = await errorOf(await callAdmin(method, `/catalog/${alias}`));
+      expect(error).toMatchObject({ status: 404, code: "model_not_found" });
+      expect(error.message).toContain(model);
+    }
+    expect(await errorOf(await callAdmin("PUT", `/catalog/${alias}`, fields()))).toMatchObject({
+      status: 400,
+      param: "id",
+    });
+  });
+
+  it.each([
+    ["another id", fields({ id: "other" }), "id"],
+    ["a bad size", fields({ size_gb: -1 }), "size_gb"],
+    ["a field missing", { context_length: 1, size_gb: 1 }, "min_ram_gb"],
+    ["an unknown field", fields({ colour: "red" }), "colour"],
+    ["a list", [fields()], null],
+    ["nothing in it", null, null],
+  ])("is refused with %s, and nothing changes", async (_, body, param) => {
+    const before = await ids();
+    const response = await callAdmin("PUT", `/catalog/${unique("model")}`, body);
+    expect(await errorOf(response)).toMatchObject({ status: 400, code: "invalid_request", param });
+    expect(await ids()).toEqual(before);
+  });
+
+  it("is refused with an id that can be none, and with a name that is taken", async () => {
+    const { model } = await scene();
+    expect(await errorOf(await callAdmin("PUT", "/catalog/bad%20id", fields()))).toMatchObject({
+      status: 400,
+      param: "id",
+    });
+    const taken = await callAdmin("PUT", `/catalog/${unique("model")}`, fields({ aliases: [model] }));
+    expect(await errorOf(taken)).toMatchObject({ status: 400, param: "aliases" });
+  });
+
+  it("is added beside others that are added at the same moment", async () => {
+    const before = await ids();
+    const added = Array.from({ length: 8 }, () => unique("model"));
+    const answers = await Promise.all(added.map((id) => callAdmin("PUT", `/catalog/${id}`, fields())));
+    expect(answers.map(({ status }) => status)).toEqual(added.map(() => 201));
+    expect((await ids()).toSorted()).toEqual([...before, ...added].toSorted());
+    // The last to be written is the newest, whoever came last.
+    const shown = JSON.parse((await testEnv.FLAGS.get("catalog")) ?? "") as { id: string }[];
+    expect(shown.map(({ id }) => id)).toEqual(await ids());
+    await Promise.all(added.map((id) => adminCall("DELETE", `/catalog/${id}`)));
+    expect(await ids()).toEqual(before);
+  });
+
+  it("is there after a reset, and joins what somebody has written to KV by hand meanwhile", async () => {
+    const [made, byHand, last] = [unique("model"), unique("model"), unique("model")];
+    await adminCall("PUT", `/catalog/${made}`, fields());
+    const entries = await adminCall<object[]>("GET", "/catalog");
+    await testEnv.FLAGS.put("catalog", JSON.stringify([...entries, catalogEntry(byHand)]));
+    await resetObject(fleet());
+    await adminCall("PUT", `/catalog/${last}`, fields());
+    expect(await ids()).toEqual(expect.arrayContaining([made, byHand, last]));
+  });
+});
+
+it("[H17] the newest catalog is shown in KV after a reset that came before it could be", async () => {
+  await join(await scene());
+  const before = await testEnv.FLAGS.getWithMetadata("catalog");
+  const made = unique("model");
+  await adminCall("PUT", `/catalog/${made}`, fields());
+  const after = await testEnv.FLAGS.get("catalog");
+  await testEnv.FLAGS.put("catalog", before.value ?? "", { metadata: before.metadata });
+  await resetObject(fleet());
+  await until(async () => {
+    await runDurableObjectAlarm(fleet());
+    return (await testEnv.FLAGS.get("catalog")) === after;
+  });
+  expect(after).toContain(made);
+  expect(await ids()).toContain(made);
+});
+
+describe("a model that machines are assigned to", () => {
+  it("is taken out only by force, which releases them", async () => {
+    await adminCall("PUT", "/flags/assignment_gate", { value: "on" });
+    const [gone, other] = [await scene(), await scene()];
+    const machine = await connect(gone);
+    machine.send(registerMessage(machine.machineId, [gone.model, other.model]));
+    await machine.next("registered");
+    await adminCall("POST", `/machines/${machine.machineId}/pin`, { model_id: gone.model });
+    const { epoch } = await machine.next("assign_model");
+    const path = `/catalog/${gone.model}`;
+    const rest = (await adminCall<{ id: string }[]>("GET", "/catalog")).filter(({ id }) => id !== gone.model);
+    for (const refused of [await callAdmin("DELETE", path), await callAdmin("PUT", "/catalog", rest)]) {
+      const error = await errorOf(refused);
+      expect(error).toMatchObject({ status: 409, code: "force_required", type: "invalid_request_error" });
+      expect(error.message).toContain(machine.machineId);
+    }
+    expect(await ids()).toContain(gone.model);
+    expect(await adminCall("DELETE", `${path}?force=true`)).toEqual({ id: gone.model, deleted: true });
+    const release = await machine.next("assign_model");
+    expect(release).toMatchObject({ model_id: null, pools: [other.model] });
+    expect(Number(release["epoch"])).toBeGreaterThan(Number(epoch));
+    const details = await adminCall<object>("GET", `/machines/${machine.machineId}`);
+    expect(details).toMatchObject({ managed: false, order: { reason: "its model has left the catalog" } });
+    await adminCall("PUT", "/flags/assignment_gate", { value: "off" });
+  });
+});
+
+describe("the whole catalog", () => {
+  it("is emptied only by force", async () => {
+    const at = await scene();
+    const entries = await adminCall<object[]>("GET", "/catalog");
+    const refused = await callAdmin("PUT", "/catalog", []);
+    expect(await errorOf(refused)).toMatchObject({
+      status: 409,
+      code: "force_required",
+      message: expect.stringContaining("?force=true"),
+    });
+    expect(await adminCall("GET", "/catalog")).toEqual(entries);
+    expect(await errorOf(await callAdmin("PUT", "/catalog?force=1", []))).toMatchObject({
+      status: 400,
+      param: "force",
+    });
+    expect(await adminCall("PUT", "/catalog?force=true", [])).toEqual([]);
+    expect((await chat(at)).status).toBe(404);
+    expect(await adminCall("PUT", "/catalog", [])).toEqual([]);
+    await adminCall("PUT", "/catalog", entries);
+  });
+
+  it("is put only over the version that was read, if the operator says so", async () => {
+    await scene();
+    const read = await callCatalog("GET", null);
+    const tag = read.headers.get("etag") ?? "";
+    expect(tag).toMatch(/^"\d+"$/);
+    const entries = await read.json<object[]>();
+    const mine = [...entries, catalogEntry(unique("mine"))];
+    const first = await callCatalog("PUT", tag, mine);
+    expect(first.status).toBe(200);
+    const theirs = await callCatalog("PUT", tag, [...entries, catalogEntry(unique("theirs"))]);
+    expect(await errorOf(theirs)).toMatchObject({ status: 412, code: "precondition_failed" });
+    expect((await ids()).length).toBe(mine.length);
+    const newest = first.headers.get("etag") ?? "";
+    expect((await callCatalog("GET", null)).headers.get("etag")).toBe(newest);
+    expect((await callCatalog("PUT", '"nonsense"', entries)).status).toBe(412);
+    // A proxy that compresses weakens the tag.
+    expect((await callCatalog("PUT", `"0", W/${newest}`, mine)).status).toBe(200);
+    expect((await callCatalog("PUT", "*", entries)).status).toBe(200);
+  });
+});
+
+describe("KV, which shows the catalog,", () => {
+  /** Takes one write at a time, as the test lets it; more at once are a mistake. */
+  class SlowKv {
+    readonly written: { value: string; metadata: unknown }[] = [];
+    readonly #gates: PromiseWithResolvers<void>[] = [];
+    isWriting = false;
+
+    async put(_key: string, value: string, options: { metadata: unknown }): Promise<void> {
+      expect(this.isWriting).toBe(false);
+      this.isWriting = true;
+      const gate = Promise.withResolvers<void>();
+      this.#gates.push(gate);
+      await gate.promise.finally(() => {
+        this.isWriting = false;
+      });
+      this.written.push({ value, metadata: options.metadata });
+    }
+
+    async getWithMetadata(keys: string[]): Promise<Map<string, null>> {
+      return new Map(keys.map((key) => [key, null]));
+    }
+
+    async settle(act: (gate: PromiseWithResolvers<void>) => void): Promise<void> {
+      await until(() => this.#gates.length > 0);
+      const gate = this.#gates.shift();
+      if (gate !== undefined) act(gate);
+    }
+  }
+
+  const add = (operators: Operators, id: string): ReturnType<Operators["changeCatalog"]> =>
+    operators.changeCatalog({
+      change: { kind: "put", entry: catalogEntry(id, fields({ aliases: [], floor: 0 })) as never },
+      isForced: false,
+      onlyOver: null,
+    });
+
+  /** Operators of a fleet that nobody else uses. */
+  async function withOperators(run: (operators: Operators, kv: SlowKv) => Promise<void>): Promise<void> {
+    await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), async (_, state) => {
+      const kv = new SlowKv();
+      const store = new SqlFleetStore(state.storage);
+      const plans = new SqlPlacementStore(state.storage.sql);
+      const core = new ControlPlane({
+        callPool: () => undefined,
+        isRevoked: () => false,
+        store,
+        plans,
+        newestProvider: "0.7.0",
+      });
+      const host = { flagsChanged: () => undefined, catalogChanged: () => undefined };
+      await run(new Operators(kv as unknown as KVNamespace, store, core, host), kv);
+    });
+  }
+
+  it("ends with the newest, which has all changes, also if two come at one instant while it is written", async () => {
+    await withOperators(async (operators, kv) => {
+      const changes = [add(operators, "a")];
+      await until(() => kv.isWriting);
+      changes.push(add(operators, "b"), add(operators, "c"));
+      await until(async () => (await operators.catalog())?.version === 3);
+      await kv.settle((gate) => gate.resolve());
+      await kv.settle((gate) => gate.resolve());
+      expect((await Promise.all(changes)).every(({ ok }) => ok)).toBe(true);
+      expect(kv.written).toMatchObject([{ metadata: { version: 1 } }, { metadata: { version: 3 } }]);
+      expect(JSON.parse(kv.written.at(-1)?.value ?? "")).toMatchObject([
+        { id: "a" },
+        { id: "b" },
+        { id: "c" },
+      ]);
+    });
+  });
+
+  it("is asked again after a second if it refuses a write that came too soon", async () => {
+    const waited = vi.spyOn(scheduler, "wait").mockResolvedValue(undefined);
+    vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    try {
+      await withOperators(async (operators, kv) => {
+        const change = add(operators, "a");
+        // Not by `until`, whose waits are held, too.
+        while (!kv.isWriting) await Promise.resolve();
+        await kv.settle((gate) => gate.reject(new Error("KV PUT failed: 429 Too Many Requests")));
+        while (!kv.isWriting) await Promise.resolve();
+        expect(kv.written).toEqual([]);
+        await kv.settle((gate) => gate.resolve());
+        expect(await change).toMatchObject({ ok: true, version: 1 });
+        expect(waited).toHaveBeenCalledWith(1_100);
+        expect(kv.written).toMatchObject([{ metadata: { version: 1 } }]);
+      });
+    } finally {
+      vi.restoreAllMocks();
+    }
+  });
+});
+
+it("machines of other models do not notice that one is added", async () => {
+  const at = await scene();
+  const machine = await join(at);
+  await adminCall("PUT", `/catalog/${unique("model")}`, fields());
+  await machine.hasHeardAll(at);
+  expect(machine.unread).toEqual([]);
+});
