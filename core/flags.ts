@@ -5,14 +5,15 @@ import { z } from "zod";
  * last good value, so a slip of the pen in the store never takes a machine out of service.
  */
 
-const onOff = z.enum(["on", "off"], { error: 'must be "on" or "off"' });
+const onOff = z.enum(["off", "on"], { error: 'must be "on" or "off"' });
 
 const semver = z
   .string()
   .regex(
     /^\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/,
     "must be a version such as 0.6.18",
-  );
+  )
+  .describe("a version such as 0.6.18");
 
 function whole(min: number, max: number) {
   const message = `must be a whole number from ${min} to ${max}`;
@@ -51,7 +52,9 @@ const flagsSchema = z.object({
     error: 'must be "none", "self_signed" or "hardware"',
   }),
   /** Providers below it are told to update and stop (4006). */
-  min_provider_version: z.union([z.literal("none"), semver], { error: 'must be a version or "none"' }),
+  min_provider_version: z
+    .union([z.literal("none"), semver], { error: 'must be a version or "none"' })
+    .describe("a version such as 0.6.18, or none"),
   /** Providers below it stay unmanaged. */
   assign_min_provider_version: semver,
   /** Models refused with `model_shed`, separated by commas. */
@@ -63,7 +66,8 @@ const flagsSchema = z.object({
         .split(",")
         .map((id) => id.trim())
         .filter((id) => id !== ""),
-    ),
+    )
+    .describe("ids of models, separated by commas; empty for none"),
 });
 
 /** The values in force, parsed. */
@@ -94,6 +98,23 @@ export const INITIAL_TEXTS: Readonly<Record<FlagName, string>> = {
 
 export const flagNameSchema = flagsSchema.keyof();
 export const FLAG_NAMES: readonly FlagName[] = flagNameSchema.options;
+
+/** What a flag may be set to: one of some words, a whole number, or a text, which is described. */
+export type FlagTakes =
+  | { readonly choices: readonly string[] }
+  | { readonly min: number; readonly max: number }
+  | { readonly text: string };
+
+/** What the check of a flag's value lets through, for whoever has to choose one. */
+export function takenBy(name: FlagName): FlagTakes {
+  const schema: z.ZodType = flagsSchema.shape[name];
+  if (schema instanceof z.ZodEnum) return { choices: schema.options.map(String) };
+  if (schema instanceof z.ZodPipe && schema.out instanceof z.ZodNumber) {
+    const { minValue, maxValue } = schema.out;
+    if (minValue !== null && maxValue !== null) return { min: minValue, max: maxValue };
+  }
+  return { text: schema.description ?? "" };
+}
 
 /** Null if `text` is a value of this flag, else a sentence about what is wrong. */
 export function flagProblem(name: FlagName, text: string): string | null {

@@ -1,11 +1,12 @@
+/** @import { FlagTakes } from "../core/flags.ts" */
 /** @import { FlagLine } from "./flags.js" */
 /** @import { Column } from "./table.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { act } from "./action.js";
 import { confirmed } from "./confirm.js";
 import { make, report, setHidden } from "./dom.js";
-import { flagWords, hintOf } from "./flag-values.js";
 import { flagWarning } from "./flag-warnings.js";
+import { hintOf } from "./flag-words.js";
 import { draftOf, problemOf } from "./flags.js";
 
 /** A flag's control: what it may be set to, the way back to the initial value, and what came of it. */
@@ -29,19 +30,19 @@ export function fillFlagForm(cell) {
 }
 
 /**
- * A row belongs to one flag for ever, whose name and initial value stay.
+ * A row belongs to one flag for ever, whose name, initial value and choices stay.
  * @param {HTMLElement} cell
  * @param {FlagLine} first
  * @returns {(line: FlagLine) => void}
  */
-function formOf(cell, { name, initialValue }) {
+function formOf(cell, { name, initialValue, takes }) {
   const form = cell.appendChild(make("form", "action"));
   form.noValidate = true;
   const controls = form.appendChild(make("fieldset"));
-  const { control, hint } = controlOf(name);
+  const control = controlOf(name, takes);
   const reset = make("button", "", `Reset to ${initialValue === "" ? "empty" : initialValue}`);
   reset.type = "button";
-  const range = make("span", "note", hint);
+  const range = make("span", "note", hintOf(name, takes));
   range.id = `flag-${name}-hint`;
   controls.append(control, make("button", "", "Set"), reset, range);
   const told = form.appendChild(make("p", "report"));
@@ -76,20 +77,22 @@ function formOf(cell, { name, initialValue }) {
   };
 }
 
-/** @param {string} name */
-function controlOf(name) {
-  const { values } = flagWords(name);
-  const control = values.kind === "choice" ? make("select") : make("input");
+/**
+ * @param {string} name
+ * @param {FlagTakes} takes
+ */
+function controlOf(name, takes) {
+  const control = "choices" in takes ? make("select") : make("input");
   control.setAttribute("aria-label", `New value of ${name}`);
-  if (values.kind === "choice") for (const choice of values.choices) control.append(new Option(choice));
+  if ("choices" in takes) for (const choice of takes.choices) control.append(new Option(choice));
   else if (control instanceof HTMLInputElement) {
     control.autocomplete = "off";
     control.spellcheck = false;
     // Not of the type number: it hides from the page what is no number, and a turn of the wheel changes it.
-    if (values.kind === "whole") {
+    if ("min" in takes) {
       control.inputMode = "numeric";
       control.classList.add("figure");
     }
   }
-  return { control, hint: hintOf(values) };
+  return control;
 }

@@ -1,7 +1,8 @@
+/** @import { FlagTakes } from "../core/flags.ts" */
 /** @import { ApiError } from "./api-error.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { sentenceOf } from "./api-error.js";
-import { flagWords } from "./flag-values.js";
+import { wordsOf } from "./flag-words.js";
 import { sentence } from "./format.js";
 
 /**
@@ -12,6 +13,7 @@ import { sentence } from "./format.js";
  * @property {string} initial as it is shown
  * @property {string} inForce the value itself
  * @property {string} initialValue the value itself
+ * @property {FlagTakes} takes
  * @property {boolean} isChanged
  * @property {string} problem empty if there is none
  */
@@ -22,13 +24,14 @@ import { sentence } from "./format.js";
  * @returns {FlagLine[]}
  */
 export function flagLines({ flags }) {
-  return flags.map(({ name, value, initial, valid, invalid, problem }) => ({
+  return flags.map(({ name, value, initial, takes, valid, invalid, problem }) => ({
     name,
-    about: flagWords(name).about,
+    about: wordsOf(name).about,
     value: shown(value),
     initial: shown(initial),
     inForce: value,
     initialValue: initial,
+    takes,
     isChanged: value !== initial,
     problem: valid ? "" : `KV holds "${invalid ?? ""}", which is not in force: ${problem ?? "not valid"}`,
   }));

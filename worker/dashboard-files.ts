@@ -5,8 +5,8 @@ import commands from "../dashboard/commands.js" with { type: "text" };
 import confirm from "../dashboard/confirm.js" with { type: "text" };
 import dom from "../dashboard/dom.js" with { type: "text" };
 import flagForm from "../dashboard/flag-form.js" with { type: "text" };
-import flagValues from "../dashboard/flag-values.js" with { type: "text" };
 import flagWarnings from "../dashboard/flag-warnings.js" with { type: "text" };
+import flagWords from "../dashboard/flag-words.js" with { type: "text" };
 import flagsView from "../dashboard/flags-view.js" with { type: "text" };
 import flags from "../dashboard/flags.js" with { type: "text" };
 import format from "../dashboard/format.js" with { type: "text" };
@@ -45,8 +45,8 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["confirm.js", confirm],
   ["dom.js", dom],
   ["flag-form.js", flagForm],
-  ["flag-values.js", flagValues],
   ["flag-warnings.js", flagWarnings],
+  ["flag-words.js", flagWords],
   ["flags-view.js", flagsView],
   ["flags.js", flags],
   ["format.js", format],

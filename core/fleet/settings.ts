@@ -1,4 +1,13 @@
-import { FLAG_NAMES, flagProblem, INITIAL_TEXTS, readFlags, type FlagName, type Flags } from "../flags.ts";
+import {
+  FLAG_NAMES,
+  flagProblem,
+  INITIAL_TEXTS,
+  readFlags,
+  takenBy,
+  type FlagName,
+  type Flags,
+  type FlagTakes,
+} from "../flags.ts";
 import { compareVersions } from "../semver.ts";
 
 /**
@@ -30,6 +39,7 @@ export interface FlagView {
   readonly value: string;
   /** The value before anybody has written one. */
   readonly initial: string;
+  readonly takes: FlagTakes;
   readonly source: "kv" | "default";
   readonly valid: boolean;
   /** What KV holds instead, if that does not parse. */
@@ -71,6 +81,7 @@ export class FlagBook {
       name,
       value: text ?? INITIAL_TEXTS[name],
       initial: INITIAL_TEXTS[name],
+      takes: takenBy(name),
       source: text === null ? "default" : "kv",
     } as const;
     if (invalid === null) return { ...view, valid: true };

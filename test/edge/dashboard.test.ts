@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { callAdmin, errorOf, fetchEdge, scene } from "./scene.ts";
+import { adminCall, callAdmin, errorOf, fetchEdge, scene } from "./scene.ts";
 
 /** The operator's page: what it is made of, and that it is no way around the admin token. */
 
@@ -102,6 +102,16 @@ describe("what the page reads", () => {
       expect((await fetchEdge(`/v1/admin/${path}`, wrong)).status).toBe(401);
     },
   );
+
+  it("says of each flag what the page may offer", async () => {
+    const { flags } = await adminCall<{ flags: { name: string; takes: unknown }[] }>("GET", "/flags");
+    const takes = Object.fromEntries(flags.map((flag) => [flag.name, flag.takes]));
+    expect(takes).toMatchObject({
+      assignment_gate: { choices: ["off", "on"] },
+      queue_wait_ms: { min: 0, max: 60_000 },
+      shed_models: { text: expect.stringContaining("commas") as string },
+    });
+  });
 
   it("is open with it", async () => {
     for (const path of ["/utilization", "/placement", "/flags", "/usage?days=1"]) {

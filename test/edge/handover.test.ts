@@ -268,6 +268,7 @@ describe("the flags", () => {
       name: "queue_max",
       value: "32",
       initial: "32",
+      takes: { min: 0, max: 100_000 },
       source: "default",
       valid: true,
     });

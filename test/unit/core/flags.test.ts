@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 
-import { flagProblem, readFlags, type FlagName } from "../../../core/flags.ts";
+import {
+  FLAG_NAMES,
+  flagProblem,
+  INITIAL_TEXTS,
+  readFlags,
+  takenBy,
+  type FlagName,
+} from "../../../core/flags.ts";
 import { FlagBook } from "../../../core/fleet/settings.ts";
 import { compareVersions } from "../../../core/semver.ts";
 import { MemoryFleetStore } from "../../../simulator/handover/stores.ts";
@@ -16,6 +23,37 @@ describe("a flag", () => {
     ["min_provider_version", ""],
   ])("%s takes no %j, and says what it takes", (name, text) => {
     expect(flagProblem(name, text)).toMatch(new RegExp(`^${name} must be `));
+  });
+
+  it.each(FLAG_NAMES)("%s takes what it says that it takes, from end to end", (name) => {
+    const takes = takenBy(name);
+    const [within, without] =
+      "choices" in takes
+        ? [takes.choices, ["no such value"]]
+        : "min" in takes
+          ? [
+              [`${takes.min}`, `${takes.max}`],
+              [`${takes.min - 1}`, `${takes.max + 1}`],
+            ]
+          : [[INITIAL_TEXTS[name]], []];
+    for (const text of within) expect([text, flagProblem(name, text)]).toEqual([text, null]);
+    for (const text of without) expect(flagProblem(name, text)).not.toBeNull();
+  });
+
+  it("says which words, which numbers, or what kind of text it takes", () => {
+    expect(takenBy("placement")).toEqual({ choices: ["off", "shadow", "enforce"] });
+    expect(takenBy("tick_seconds")).toEqual({ min: 5, max: 3600 });
+    expect(takenBy("min_provider_version")).toEqual({ text: "a version such as 0.6.18, or none" });
+    for (const name of FLAG_NAMES) expect(takenBy(name)).not.toEqual({ text: "" });
+  });
+
+  it("names in a refusal no other choices than those that it takes", () => {
+    for (const name of FLAG_NAMES) {
+      const takes = takenBy(name);
+      if (!("choices" in takes)) continue;
+      const named = flagProblem(name, "no such value")?.match(/(?<=")[a-z_]+(?=")/g);
+      expect(named?.toSorted()).toEqual(takes.choices.toSorted());
+    }
   });
 
   it("has its initial value until somebody sets it", () => {
@@ -61,6 +99,7 @@ describe("[H17] the flags in force", () => {
       name: "queue_max",
       value: "8",
       initial: "32",
+      takes: { min: 0, max: 100_000 },
       source: "kv",
       valid: true,
     });

@@ -1,62 +1,47 @@
 import { describe, expect, it } from "vitest";
 
-import { FLAG_NAMES, flagProblem, INITIAL_TEXTS } from "../../../core/flags.ts";
+import { FLAG_NAMES, takenBy } from "../../../core/flags.ts";
 import { ApiError } from "../../../dashboard/api-error.js";
-import { FLAG_WORDS, flagWords, hintOf, type FlagValues } from "../../../dashboard/flag-values.js";
 import { flagWarning } from "../../../dashboard/flag-warnings.js";
+import { wordsOf, hintOf } from "../../../dashboard/flag-words.js";
 import { draftOf, flagLines, problemOf } from "../../../dashboard/flags.js";
 import { aMachine, aMove, aSnapshot, type Changes } from "./snapshot-scene.ts";
 
 /** How the page offers and explains the flags. The coordinator decides what a flag may be. */
 
 const flag = (fields: object = {}) =>
-  ({ name: "queue_max", value: "32", initial: "32", source: "default", valid: true, ...fields }) as const;
+  ({
+    name: "queue_max",
+    value: "32",
+    initial: "32",
+    takes: { min: 0, max: 9 },
+    source: "default",
+    valid: true,
+    ...fields,
+  }) as const;
 
-/** The outermost values that the page offers, and those just beyond them. */
-function edgesOf(values: FlagValues): { within: readonly string[]; without: readonly string[] } {
-  switch (values.kind) {
-    case "choice":
-      return { within: values.choices, without: ["no such value"] };
-    case "whole":
-      return {
-        within: [`${values.min}`, `${values.max}`],
-        without: [`${values.min - 1}`, `${values.max + 1}`],
-      };
-    case "text":
-      return { within: [], without: [] };
-  }
-}
-
-describe("what the page offers for a flag", () => {
-  it("knows every flag of the coordinator, and no other", () => {
-    expect(Object.keys(FLAG_WORDS).toSorted()).toEqual([...FLAG_NAMES].toSorted());
-    for (const name of FLAG_NAMES) expect(flagWords(name).about).not.toBe("");
+describe("what the page says of a flag's values", () => {
+  it("has words for every flag of the coordinator", () => {
+    for (const name of FLAG_NAMES) expect([name, wordsOf(name).about]).not.toEqual([name, ""]);
   });
 
-  it.each(FLAG_NAMES)("is what the coordinator takes, from end to end: %s", (name) => {
-    const { within, without } = edgesOf(flagWords(name).values);
-    const isTaken = (text: string) => flagProblem(name, text) === null;
-    expect([...within, INITIAL_TEXTS[name]].filter((text) => !isTaken(text))).toEqual([]);
-    expect(without.filter(isTaken)).toEqual([]);
+  it("is the range of a number with its unit, or the form of a text", () => {
+    expect(hintOf("tick_seconds", { min: 5, max: 3600 })).toBe("5 to 3,600 seconds");
+    expect(hintOf("shed_models", { text: "ids of models" })).toBe("ids of models");
+    expect(hintOf("placement", { choices: ["off", "shadow"] })).toBe("");
   });
 
-  it("leaves out no choice that the coordinator names", () => {
-    for (const name of FLAG_NAMES) {
-      const { values } = flagWords(name);
-      if (values.kind !== "choice") continue;
-      const named = flagProblem(name, "no such value")?.match(/(?<=")[a-z_]+(?=")/g);
-      expect(named?.toSorted()).toEqual(values.choices.toSorted());
-    }
+  it("leaves none of the coordinator's numbers without a unit", () => {
+    const hints = FLAG_NAMES.map((name) => ({ name, takes: takenBy(name) }))
+      .filter(({ takes }) => "min" in takes)
+      .map(({ name, takes }) => hintOf(name, takes));
+    expect(hints.length).toBeGreaterThan(5);
+    for (const hint of hints) expect(hint).toMatch(/ to [\d,]+ \S+$/);
   });
 
-  it("says the range of a number with its unit", () => {
-    expect(hintOf(flagWords("tick_seconds").values)).toBe("5 to 3,600 seconds");
-    expect(hintOf(flagWords("placement").values)).toBe("");
-  });
-
-  it("takes a flag that is newer than the page as a text", () => {
-    expect(flagWords("brand_new").values.kind).toBe("text");
-    expect(flagWords("constructor").values.kind).toBe("text");
+  it("does without words for a flag that is newer than the page", () => {
+    expect(wordsOf("constructor").about).toBe("");
+    expect(hintOf("brand_new", { min: 1, max: 2000 })).toBe("1 to 2,000");
   });
 });
 
@@ -68,7 +53,7 @@ describe("a flag's line", () => {
       flag({ value: "40", valid: false, invalid: "many", problem: "queue_max must be a number" }),
     ];
     const [same, changed, invalid] = flagLines(aSnapshot({ flags }));
-    expect(same).toMatchObject({ isChanged: false, problem: "" });
+    expect(same).toMatchObject({ isChanged: false, problem: "", takes: { min: 0, max: 9 } });
     expect(changed).toMatchObject({ isChanged: true, initial: "(empty)", initialValue: "" });
     expect(invalid?.problem).toBe('KV holds "many", which is not in force: queue_max must be a number');
   });
