@@ -79,6 +79,15 @@ export class Api {
   }
 
   /**
+   * Forgets a machine that is gone.
+   * @param {string} id
+   * @returns {Promise<{ machine_id: string }>}
+   */
+  removeMachine(id) {
+    return this.#change("DELETE", `machines/${encodeURIComponent(id)}`);
+  }
+
+  /**
    * It changes nothing, whatever comes of it.
    * @param {Asked} asked
    * @returns {Promise<Preview>}
@@ -98,7 +107,7 @@ export class Api {
 
   /**
    * @template T
-   * @param {"PUT" | "POST"} method
+   * @param {"PUT" | "POST" | "DELETE"} method
    * @param {string} path below `/v1/admin/`
    * @param {object} [body]
    * @returns {Promise<T>}
@@ -113,7 +122,7 @@ export class Api {
    * @template T
    * @param {string} path
    * @param {string} silence what to say if there is no answer
-   * @param {"GET" | "PUT" | "POST"} method
+   * @param {"GET" | "PUT" | "POST" | "DELETE"} method
    * @param {object} [body]
    * @returns {Promise<T>}
    * @throws {ApiError}

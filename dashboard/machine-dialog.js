@@ -1,9 +1,9 @@
 /** @import { Api } from "./api.js" */
 /** @import { MachineDetails } from "./snapshot.js" */
 import { ApiError } from "./api-error.js";
-import { byId, elementOf, make, say, setText } from "./dom.js";
+import { byId, elementOf, make, report, say, setText } from "./dom.js";
 import { detailLines } from "./machine-details.js";
-import { clearOrders, showOrders } from "./machine-orders-view.js";
+import { clearOrders, showOrders, whenRemoved } from "./machine-orders-view.js";
 
 /** One machine in full, over the page, with the orders for it. It is read anew at each refresh while it is open. */
 
@@ -20,6 +20,14 @@ dialog.addEventListener("click", (event) => {
   if (event.target === dialog) dialog.close();
 });
 
+whenRemoved((id) => {
+  report(byId("machines-report"), `${id} is removed.`, false);
+  if (id !== shown || !dialog.open) return;
+  dialog.close();
+  // What has opened the dialog goes with the machine's row.
+  byId("machines-title").focus();
+});
+
 /** @param {Api} granted with whose token machines are read */
 export function readMachinesWith(granted) {
   api = granted;
@@ -31,6 +39,7 @@ export function openMachine(id) {
   setText(byId("machine-title"), id);
   byId("machine-details").replaceChildren();
   say(byId("machine-problem"), "");
+  report(byId("machines-report"), "", false);
   clearOrders();
   dialog.showModal();
   void refreshMachine();

@@ -1,4 +1,5 @@
-/** @import { Api, Order } from "./api.js" */
+/** @import { Api } from "./api.js" */
+/** @import { Choice } from "./machine-orders.js" */
 /** @import { MachineDetails } from "./snapshot.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { act } from "./action.js";
@@ -19,10 +20,12 @@ let catalog = [];
 /** @type {MachineDetails | null} */
 let shown = null;
 /**
- * The order that is followed, of the machine that is shown.
- * @type {{ epoch: number } | null}
+ * The epoch of the order that is followed, of the machine that is shown.
+ * @type {number | null}
  */
 let followed = null;
+/** @type {(id: string) => void} */
+let afterRemoval = () => {};
 
 const buttons = new Map(
   ORDER_NAMES.map((order) => {
@@ -43,6 +46,11 @@ form.addEventListener("submit", (event) => {
 /** @param {Snapshot} snapshot */
 export function orderWithin({ utilization }) {
   catalog = utilization.model_pools.pools.map(({ model_id }) => model_id);
+}
+
+/** @param {(id: string) => void} leave what to do when the machine that is shown is no more */
+export function whenRemoved(leave) {
+  afterRemoval = leave;
 }
 
 /** For another machine than before, of which nothing is known yet. */
@@ -66,8 +74,8 @@ export function showOrders(machine) {
     setHidden(button, !orders.includes(order), select.disabled ? form : select);
   }
   if (followed !== null) {
-    const isFailed = machine.epoch === followed.epoch && machine.order?.outcome === "failed";
-    report(told, progressOf(machine, followed.epoch), isFailed);
+    const isFailed = machine.epoch === followed && machine.order?.outcome === "failed";
+    report(told, progressOf(machine, followed), isFailed);
   }
 }
 
@@ -93,35 +101,50 @@ async function pin(model) {
     call: (api) => api.pin(id, model),
     done: ({ epoch }) =>
       epoch === before ? `Nothing to do: it is assigned to ${model} already.` : "The order is accepted.",
-    isFollowed: ({ epoch }) => epoch !== before,
+    follows: ({ epoch }) => (epoch === before ? null : epoch),
   });
 }
 
-/** @param {Order} order */
+/** @param {Choice} order */
 async function give(order) {
   if (shown === null) return;
-  const { machine_id: id, epoch: before, in_flight } = shown;
-  if (!(await confirmed(orderWarning(order, id, in_flight)))) return;
+  const { machine_id: id, epoch: before } = shown;
+  if (!(await confirmed(orderWarning(order, shown)))) return;
+  if (order === "remove") {
+    await remove(id);
+    return;
+  }
   await send(id, {
     call: (api) => api.order(id, order),
     done: () => ORDERS[order].done,
-    isFollowed: ({ epoch }) => order === "release" && epoch !== before,
+    follows: ({ epoch }) => (order === "release" && epoch !== before ? epoch : null),
   });
 }
 
-/** @typedef {{ epoch: number }} Accepted */
+/** @param {string} id */
+async function remove(id) {
+  const isRemoved = await send(id, {
+    call: (api) => api.removeMachine(id),
+    done: () => ORDERS.remove.done,
+    follows: () => null,
+  });
+  if (isRemoved) afterRemoval(id);
+}
 
 /**
+ * @template T
  * @param {string} id
  * @param {object} what
- * @param {(api: Api) => Promise<Accepted>} what.call
- * @param {(answer: Accepted) => string} what.done
- * @param {(answer: Accepted) => boolean} what.isFollowed whether it takes a while until it is carried out
+ * @param {(api: Api) => Promise<T>} what.call
+ * @param {(answer: T) => string} what.done
+ * @param {(answer: T) => number | null} what.follows the epoch of an order that takes a while until it is carried out
+ * @returns {Promise<boolean>} whether it was accepted
  */
-async function send(id, { call, done, isFollowed }) {
+async function send(id, { call, done, follows }) {
   followed = null;
   const outcome = await act({ controls, report: told }, call, { done, failed: refusalOf });
   // What came of it is no word about the machine that was opened in the meantime.
   if (shown?.machine_id !== id) report(told, "", false);
-  else if (outcome.ok && isFollowed(outcome.answer)) followed = { epoch: outcome.answer.epoch };
+  else if (outcome.ok) followed = follows(outcome.answer);
+  return outcome.ok;
 }

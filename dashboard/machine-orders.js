@@ -7,11 +7,13 @@ import { many, sentence } from "./format.js";
 
 /** Which orders a machine can be given, and how one that was given is getting on. */
 
+/** @typedef {Order | "remove"} Choice */
+
 /**
  * @typedef {object} Choices
  * @property {readonly string[]} models of the catalog that are on its disk
  * @property {string} obstacle why it can be assigned nothing; empty if it can
- * @property {readonly Order[]} orders
+ * @property {readonly Choice[]} orders
  */
 
 /**
@@ -20,7 +22,7 @@ import { many, sentence } from "./format.js";
  * @returns {Choices}
  */
 export function choicesFor(machine, catalog) {
-  const { quarantined, assigned_model, order, explanation } = machine;
+  const { quarantined, assigned_model, order, explanation, state } = machine;
   const models = machine.models.filter((model) => catalog.includes(model));
   const isPinned = order?.pinned === true && assigned_model !== null;
   return {
@@ -30,6 +32,7 @@ export function choicesFor(machine, catalog) {
       ...(isPinned ? /** @type {const} */ (["unpin"]) : []),
       ...(assigned_model === null ? [] : /** @type {const} */ (["release"])),
       quarantined ? "readmit" : "quarantine",
+      ...(state === "offline" ? /** @type {const} */ (["remove"]) : []),
     ],
   };
 }
@@ -50,10 +53,10 @@ function obstacleTo(models, because) {
  * @property {string} done
  */
 
-/** @type {readonly Order[]} */
-export const ORDER_NAMES = ["unpin", "release", "quarantine", "readmit"];
+/** @type {readonly Choice[]} */
+export const ORDER_NAMES = ["unpin", "release", "quarantine", "readmit", "remove"];
 
-/** @type {Readonly<Record<Order, OrderWords>>} */
+/** @type {Readonly<Record<Choice, OrderWords>>} */
 export const ORDERS = {
   unpin: {
     label: "Unpin",
@@ -75,17 +78,37 @@ export const ORDERS = {
     hint: "Ends its quarantine",
     done: "Readmitted. Start its provider again: the quarantine has told it to stop.",
   },
+  remove: {
+    label: "Remove",
+    hint: "Forgets a machine that is gone for good",
+    done: "Removed.",
+  },
 };
 
 /**
  * What to ask before an order that cannot be taken back from here.
- * @param {Order} order
- * @param {string} id
- * @param {number} inFlight requests that the machine serves
+ * @param {Choice} order
+ * @param {MachineDetails} machine
  * @returns {Warning | null}
  */
-export function orderWarning(order, id, inFlight) {
-  if (order !== "quarantine") return null;
+export function orderWarning(order, machine) {
+  switch (order) {
+    case "quarantine":
+      return shutsOut(machine);
+    case "remove":
+      return forgets(machine);
+    case "unpin":
+    case "release":
+    case "readmit":
+      return null;
+  }
+}
+
+/**
+ * @param {MachineDetails} machine
+ * @returns {Warning}
+ */
+function shutsOut({ machine_id: id, in_flight: inFlight }) {
   const running = inFlight === 0 ? "" : ` It serves ${many(inFlight, "request")} now.`;
   return {
     title: `Shut ${id} out?`,
@@ -93,6 +116,25 @@ export function orderWarning(order, id, inFlight) {
       "It is released, its sockets are closed and its provider stops. To come back it has to be readmitted here, and " +
       `its provider started again on the machine.${running}`,
     verb: "Quarantine",
+  };
+}
+
+/**
+ * @param {MachineDetails} machine
+ * @returns {Warning}
+ */
+function forgets({ machine_id: id, owner, assigned_model, order, quarantined }) {
+  const pinned = order?.pinned === true ? ", and its pin with it" : "";
+  const lost = [
+    ...(assigned_model === null ? [] : [` Its assignment to ${assigned_model} ends${pinned}.`]),
+    ...(quarantined ? [" Its quarantine is forgotten, too."] : []),
+  ];
+  return {
+    title: `Remove ${id}?`,
+    text:
+      `It is forgotten.${lost.join("")} Its id becomes free: whoever dials with it and a valid token is a new machine, ` +
+      `also for another owner than ${owner}. If it must not come back, revoke its provider token.`,
+    verb: "Remove",
   };
 }
 

@@ -125,6 +125,7 @@ describe("what the page changes", () => {
     ["PUT", "flags/queue_max", { value: "64" }],
     ["POST", "placement/simulate", {}],
     ["POST", "machines/studio-7f3a/pin", { model_id: "a" }],
+    ["DELETE", "machines/studio-7f3a", undefined],
     ...["unpin", "release", "quarantine", "readmit"].map(
       (order) => ["POST", `machines/studio-7f3a/${order}`, undefined] as const,
     ),

@@ -38,12 +38,14 @@ it("sends each change as the admin API wants it, with the token", async () => {
   await api.setFlag("queue_max", "64");
   await api.pin("mac/1", "a");
   await api.order("mac-1", "release");
+  await api.removeMachine("mac-1");
   await api.simulate({ max_loads_per_tick: 8, demand: {} });
   expect(requests).toEqual(
     [
       { method: "PUT", path: "/v1/admin/flags/queue_max", body: '{"value":"64"}' },
       { method: "POST", path: "/v1/admin/machines/mac%2F1/pin", body: '{"model_id":"a"}' },
       { method: "POST", path: "/v1/admin/machines/mac-1/release", body: "" },
+      { method: "DELETE", path: "/v1/admin/machines/mac-1", body: "" },
       { method: "POST", path: "/v1/admin/placement/simulate", body: '{"max_loads_per_tick":8,"demand":{}}' },
     ].map((request) => ({ ...request, token: "Bearer secret" })),
   );

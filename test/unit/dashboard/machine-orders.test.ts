@@ -50,6 +50,13 @@ describe("the orders that a machine is offered", () => {
     expect(orders({ assigned_model: null, order: null, quarantined: true })).toEqual(["readmit"]);
   });
 
+  it("have a removal among them only while the machine is not connected", () => {
+    expect(choicesFor(details({ state: "offline" }), ["a"]).orders).toContain("remove");
+    for (const state of ["assigned", "unmanaged", "expected", "failed"] as const) {
+      expect(choicesFor(details({ state }), ["a"]).orders).not.toContain("remove");
+    }
+  });
+
   it("say why it can be assigned nothing", () => {
     expect(choicesFor(details(), ["c"]).obstacle).toBe("No model of the catalog is on its disk.");
     expect(choicesFor(details(because("the machine is quarantined")), ["a"]).obstacle).toBe(
@@ -57,10 +64,28 @@ describe("the orders that a machine is offered", () => {
     );
   });
 
-  it("ask before a quarantine alone, which only somebody at the machine can undo", () => {
-    expect(orderWarning("release", "mac-1", 2)).toBeNull();
-    expect(orderWarning("quarantine", "mac-1", 2)?.text).toContain("It serves 2 requests now.");
-    expect(orderWarning("quarantine", "mac-1", 0)?.text).not.toContain("It serves");
+  it("do not ask before what can be taken back from here", () => {
+    for (const order of ["unpin", "release", "readmit"] as const) {
+      expect(orderWarning(order, details())).toBeNull();
+    }
+  });
+
+  it("ask before a quarantine, which only somebody at the machine can undo", () => {
+    expect(orderWarning("quarantine", details({ in_flight: 2 }))?.text).toContain(
+      "It serves 2 requests now.",
+    );
+    expect(orderWarning("quarantine", details({ in_flight: 0 }))?.text).not.toContain("It serves");
+  });
+
+  it("ask before a removal, and say what goes with the machine", () => {
+    const asked = (fields: Partial<MachineDetails>) => orderWarning("remove", details(fields));
+    expect(asked({})?.title).toBe("Remove mac-1?");
+    expect(asked({})?.text).toContain("Its assignment to a ends, and its pin with it.");
+    expect(asked({ order: anOrder({ pinned: false }) })?.text).toContain("Its assignment to a ends. ");
+    expect(asked({ assigned_model: null, order: null })?.text).not.toContain("assignment");
+    expect(asked({ quarantined: true })?.text).toContain("quarantine is forgotten");
+    expect(asked({})?.text).not.toContain("quarantine");
+    expect(asked({})?.text).toContain("Its id becomes free");
   });
 });
 
