@@ -1,6 +1,7 @@
 /** @import { PlacementReport } from "../core/fleet/placement-report.ts" */
 /** @import { FlagView } from "../core/fleet/settings.ts" */
 /** @import { Utilization } from "../core/fleet/utilization.ts" */
+/** @import { Entry } from "./model-entry.js" */
 /** @import { MachineDetails, UsageRow } from "./snapshot.js" */
 /** @import { Asked } from "./what-if.js" */
 import { ApiError, refusal } from "./api-error.js";
@@ -49,6 +50,33 @@ export class Api {
    */
   machine(id) {
     return this.#get(`machines/${encodeURIComponent(id)}`);
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<Entry>}
+   */
+  model(id) {
+    return this.#get(`catalog/${encodeURIComponent(id)}`);
+  }
+
+  /**
+   * Adds a model, or puts the entry in the place of the one that it has.
+   * @param {string} id
+   * @param {Entry} entry
+   * @returns {Promise<Entry>} with what stands for the fields that were left out
+   */
+  putModel(id, entry) {
+    return this.#change("PUT", `catalog/${encodeURIComponent(id)}`, entry);
+  }
+
+  /**
+   * @param {string} id
+   * @param {boolean} isForced also if machines are assigned to it, which are released
+   * @returns {Promise<{ id: string }>}
+   */
+  removeModel(id, isForced) {
+    return this.#change("DELETE", `catalog/${encodeURIComponent(id)}${isForced ? "?force=true" : ""}`);
   }
 
   /**

@@ -3,8 +3,8 @@
 /** @param {string} origin */
 export function catalogCommand(origin) {
   return [
-    `curl -X PUT ${origin}/v1/admin/catalog -H "Authorization: Bearer $ADMIN" \\`,
-    `  -d '[{"id":"gpt-oss-20b","context_length":131072,"size_gb":12.1,"min_ram_gb":24}]'`,
+    `curl -X PUT ${origin}/v1/admin/catalog/gpt-oss-20b -H "Authorization: Bearer $ADMIN" \\`,
+    `  -d '{"context_length":131072,"size_gb":12.1,"min_ram_gb":24}'`,
   ].join("\n");
 }
 

@@ -1,6 +1,7 @@
 /** @import { Api } from "./api.js" */
 /** @import { MachineDetails } from "./snapshot.js" */
 import { ApiError } from "./api-error.js";
+import { closeBeside } from "./dialogs.js";
 import { byId, elementOf, make, report, say, setText } from "./dom.js";
 import { detailLines } from "./machine-details.js";
 import { clearOrders, showOrders, whenRemoved } from "./machine-orders-view.js";
@@ -12,13 +13,9 @@ const dialog = elementOf(HTMLDialogElement, "machine");
 /** @type {Api | null} */
 let api = null;
 let shown = "";
-let isInterrupted = false;
 
 byId("machine-close").addEventListener("click", () => dialog.close());
-// A click beside the dialog hits the dialog's own element, since all that is in it lies in others.
-dialog.addEventListener("click", (event) => {
-  if (event.target === dialog) dialog.close();
-});
+closeBeside(dialog);
 
 whenRemoved((id) => {
   report(byId("machines-report"), `${id} is removed.`, false);
@@ -43,19 +40,6 @@ export function openMachine(id) {
   clearOrders();
   dialog.showModal();
   void refreshMachine();
-}
-
-/** Makes way for the login, which lies under it. */
-export function interruptMachine() {
-  isInterrupted ||= dialog.open;
-  dialog.close();
-}
-
-/** Comes back as it was. */
-export function resumeMachine() {
-  if (!isInterrupted) return;
-  isInterrupted = false;
-  dialog.showModal();
 }
 
 export async function refreshMachine() {

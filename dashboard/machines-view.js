@@ -2,11 +2,11 @@
 /** @import { Column } from "./table.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { providerCommand } from "./commands.js";
-import { byId, elementOf, make, setClass, setText } from "./dom.js";
+import { byId, elementOf, setText } from "./dom.js";
 import { count, decimal } from "./format.js";
 import { openMachine } from "./machine-dialog.js";
 import { filtered, machineLines, machinesSummary, paged, SHOWN, sorted } from "./machines.js";
-import { Table, text } from "./table.js";
+import { opener, Table, text } from "./table.js";
 
 /** The machines on the page: one screenful of rows at a time, so that a thousand are no slower than fifty. */
 
@@ -14,7 +14,7 @@ const PER_PAGE = 50;
 
 /** @type {readonly (Column<MachineLine> & { sortKey?: SortKey })[]} */
 const COLUMNS = [
-  { label: "Machine", kind: "head", sortKey: "id", fill: opener },
+  { label: "Machine", kind: "head", sortKey: "id", fill: opener(({ id }) => id, openMachine) },
   {
     label: "Chip",
     sortKey: "chip",
@@ -138,18 +138,4 @@ function sortBy(key, isDescending) {
  */
 function isBestLast(key) {
   return key === "memory" || key === "inFlight" || key === "speed";
-}
-
-/** @type {Column<MachineLine>["fill"]} */
-function opener(cell) {
-  const button = cell.appendChild(make("button", "link"));
-  button.type = "button";
-  button.setAttribute("aria-haspopup", "dialog");
-  let id = "";
-  button.addEventListener("click", () => openMachine(id));
-  return (line) => {
-    ({ id } = line);
-    setText(button, id);
-    setClass(button, "link");
-  };
 }

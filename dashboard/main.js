@@ -3,12 +3,14 @@ import { actWith } from "./action.js";
 import { ApiError, sentenceOf } from "./api-error.js";
 import { Api, forgetToken, keepToken, keptToken } from "./api.js";
 import { closeQuestion } from "./confirm.js";
+import { interruptDialogs, resumeDialogs } from "./dialogs.js";
 import { byId, elementOf, say, setText } from "./dom.js";
 import { showFlags } from "./flags-view.js";
 import { clock } from "./format.js";
-import { interruptMachine, readMachinesWith, refreshMachine, resumeMachine } from "./machine-dialog.js";
+import { readMachinesWith, refreshMachine } from "./machine-dialog.js";
 import { orderWithin } from "./machine-orders-view.js";
 import { showMachines } from "./machines-view.js";
+import { knowModels, readModelsWith } from "./model-dialog.js";
 import { showPlacement } from "./placement-view.js";
 import { showPools } from "./pools-view.js";
 import { Refresher } from "./refresher.js";
@@ -78,7 +80,7 @@ function lock(why) {
   refresher?.stop();
   refresher = null;
   closeQuestion();
-  interruptMachine();
+  interruptDialogs();
   board.hidden = true;
   login.hidden = false;
   setText(byId("login-problem"), why);
@@ -92,6 +94,7 @@ function start(token) {
   board.classList.add("unread");
   const api = new Api(token);
   readMachinesWith(api);
+  readModelsWith(api);
   /** @type {Snapshot | null} */
   let known = null;
   const read = async () => {
@@ -100,7 +103,7 @@ function start(token) {
       if (refresher !== own) return;
       known = snapshot;
       show(snapshot);
-      resumeMachine();
+      resumeDialogs();
       await refreshMachine();
     } catch (error) {
       if (refresher === own) showProblem(error, known);
@@ -120,6 +123,7 @@ function show(snapshot) {
   showWhatIf(snapshot);
   showFlags(snapshot);
   orderWithin(snapshot);
+  knowModels(snapshot);
   board.classList.remove("unread", "stale");
   setText(byId("status"), `Updated ${clock(Date.now())}`);
   say(byId("problem"), "");

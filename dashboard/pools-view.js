@@ -4,8 +4,9 @@
 import { catalogCommand } from "./commands.js";
 import { byId, say, setText } from "./dom.js";
 import { clock, count } from "./format.js";
+import { openModel } from "./model-dialog.js";
 import { longestBar, poolLines, poolsSummary } from "./pools.js";
-import { Table, text } from "./table.js";
+import { opener, Table, text } from "./table.js";
 
 /** The pools on the page. Beside the numbers a bar: machines that are ready and that load, and a mark at the demand. */
 
@@ -17,7 +18,7 @@ let longest = 1;
 
 /** @type {readonly Column<PoolLine>[]} */
 const COLUMNS = [
-  { label: "Model", kind: "head", fill: text(({ model }) => model) },
+  { label: "Model", kind: "head", fill: opener(({ model }) => model, openModel) },
   {
     label: "Supply",
     hint: "Machines that are ready, beside those that the measured demand keeps busy",

@@ -43,6 +43,27 @@ export function text(textOf, noteOf, toneOf) {
   };
 }
 
+/**
+ * A cell that opens more of the line over the page.
+ * @template L
+ * @param {(line: L) => string} idOf what it is, which is also what stands there
+ * @param {(id: string) => void} open
+ * @returns {Column<L>["fill"]}
+ */
+export function opener(idOf, open) {
+  return (cell) => {
+    const button = cell.appendChild(make("button", "link"));
+    button.type = "button";
+    button.setAttribute("aria-haspopup", "dialog");
+    let id = "";
+    button.addEventListener("click", () => open(id));
+    return (line) => {
+      id = idOf(line);
+      setText(button, id);
+    };
+  };
+}
+
 /** @template L */
 export class Table {
   #columns;

@@ -36,8 +36,8 @@ function askTheDemo(url: string, apiKey: string): readonly string[] {
 function fillTheFleet(url: string, devFile: string, hasModels: boolean): readonly string[] {
   const [model] = DEMO_MODELS;
   const addModel = [
-    `curl -X PUT ${url}/v1/admin/catalog -H "Authorization: Bearer $(field admin_token)" \\`,
-    `  -d '[{"id":"${model}","context_length":1024,"size_gb":0.003,"min_ram_gb":1}]'`,
+    `curl -X PUT ${url}/v1/admin/catalog/${model} -H "Authorization: Bearer $(field admin_token)" \\`,
+    `  -d '{"context_length":1024,"size_gb":0.003,"min_ram_gb":1}'`,
   ];
   return [
     hasModels

@@ -3,6 +3,7 @@ import apiError from "../dashboard/api-error.js" with { type: "text" };
 import api from "../dashboard/api.js" with { type: "text" };
 import commands from "../dashboard/commands.js" with { type: "text" };
 import confirm from "../dashboard/confirm.js" with { type: "text" };
+import dialogs from "../dashboard/dialogs.js" with { type: "text" };
 import dom from "../dashboard/dom.js" with { type: "text" };
 import flagForm from "../dashboard/flag-form.js" with { type: "text" };
 import flagWarnings from "../dashboard/flag-warnings.js" with { type: "text" };
@@ -18,6 +19,8 @@ import machineOrders from "../dashboard/machine-orders.js" with { type: "text" }
 import machinesView from "../dashboard/machines-view.js" with { type: "text" };
 import machines from "../dashboard/machines.js" with { type: "text" };
 import main from "../dashboard/main.js" with { type: "text" };
+import modelDialog from "../dashboard/model-dialog.js" with { type: "text" };
+import modelEntry from "../dashboard/model-entry.js" with { type: "text" };
 import page from "../dashboard/page.html" with { type: "text" };
 import placementColumns from "../dashboard/placement-columns.js" with { type: "text" };
 import placementView from "../dashboard/placement-view.js" with { type: "text" };
@@ -43,6 +46,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["api.js", api],
   ["commands.js", commands],
   ["confirm.js", confirm],
+  ["dialogs.js", dialogs],
   ["dom.js", dom],
   ["flag-form.js", flagForm],
   ["flag-warnings.js", flagWarnings],
@@ -58,6 +62,8 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["machines-view.js", machinesView],
   ["machines.js", machines],
   ["main.js", main],
+  ["model-dialog.js", modelDialog],
+  ["model-entry.js", modelEntry],
   ["placement-columns.js", placementColumns],
   ["placement-view.js", placementView],
   ["placement.js", placement],

@@ -94,7 +94,7 @@ describe("GET /dashboard", () => {
 });
 
 describe("what the page reads", () => {
-  it.each(["utilization", "placement", "flags", "usage?days=1", "machines/studio-7f3a"])(
+  it.each(["utilization", "placement", "flags", "usage?days=1", "machines/studio-7f3a", "catalog/a"])(
     "is closed without the admin token: %s",
     async (path) => {
       expect((await fetchEdge(`/v1/admin/${path}`)).status).toBe(401);
@@ -126,6 +126,8 @@ describe("what the page changes", () => {
     ["POST", "placement/simulate", {}],
     ["POST", "machines/studio-7f3a/pin", { model_id: "a" }],
     ["DELETE", "machines/studio-7f3a", undefined],
+    ["PUT", "catalog/a", { size_gb: 1 }],
+    ["DELETE", "catalog/a?force=true", undefined],
     ...["unpin", "release", "quarantine", "readmit"].map(
       (order) => ["POST", `machines/studio-7f3a/${order}`, undefined] as const,
     ),
@@ -147,5 +149,22 @@ describe("what the page changes", () => {
     const asked = await errorOf(await callAdmin("POST", "/placement/simulate", { demand }));
     expect(asked).toMatchObject({ status: 400, param: `demand.${model}.requests_per_second` });
     expect(asked.message.startsWith(asked.param ?? "?")).toBe(true);
+  });
+
+  it("takes an entry back as it gave it, less what was emptied, and names the field of one that it refuses", async () => {
+    const { model } = await scene();
+    const path = `/catalog/${encodeURIComponent(model)}`;
+    const { cap, ...entry } = await adminCall<Record<string, unknown>>("GET", path);
+    expect(cap).toBeNull();
+    const changed = await callAdmin("PUT", path, { ...entry, priority: 2.5 });
+    expect(await changed.json()).toEqual({ ...entry, cap, priority: 2.5 });
+    for (const [param, field] of [
+      ["floor", { floor: -1 }],
+      ["aliases[1]", { aliases: ["good", "not good"] }],
+    ] as const) {
+      const error = await errorOf(await callAdmin("PUT", path, { ...entry, ...field }));
+      expect([error.status, error.param]).toEqual([400, param]);
+      expect(error.message.startsWith(`${param}: `)).toBe(true);
+    }
   });
 });

@@ -39,6 +39,9 @@ it("sends each change as the admin API wants it, with the token", async () => {
   await api.pin("mac/1", "a");
   await api.order("mac-1", "release");
   await api.removeMachine("mac-1");
+  await api.putModel("org/a", { size_gb: 1 });
+  await api.removeModel("org/a", false);
+  await api.removeModel("b", true);
   await api.simulate({ max_loads_per_tick: 8, demand: {} });
   expect(requests).toEqual(
     [
@@ -46,6 +49,9 @@ it("sends each change as the admin API wants it, with the token", async () => {
       { method: "POST", path: "/v1/admin/machines/mac%2F1/pin", body: '{"model_id":"a"}' },
       { method: "POST", path: "/v1/admin/machines/mac-1/release", body: "" },
       { method: "DELETE", path: "/v1/admin/machines/mac-1", body: "" },
+      { method: "PUT", path: "/v1/admin/catalog/org%2Fa", body: '{"size_gb":1}' },
+      { method: "DELETE", path: "/v1/admin/catalog/org%2Fa", body: "" },
+      { method: "DELETE", path: "/v1/admin/catalog/b?force=true", body: "" },
       { method: "POST", path: "/v1/admin/placement/simulate", body: '{"max_loads_per_tick":8,"demand":{}}' },
     ].map((request) => ({ ...request, token: "Bearer secret" })),
   );

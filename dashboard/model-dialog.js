@@ -1,0 +1,170 @@
+/** @import { Api } from "./api.js" */
+/** @import { Entry, Field, FieldName } from "./model-entry.js" */
+/** @import { Snapshot } from "./snapshot.js" */
+import { act } from "./action.js";
+import { ApiError, sentenceOf } from "./api-error.js";
+import { confirmed } from "./confirm.js";
+import { closeBeside } from "./dialogs.js";
+import { byId, elementOf, make, report, setText } from "./dom.js";
+import { entryOf, FIELDS, isAbout, obstacleTo, refusalOf, removal, textOf } from "./model-entry.js";
+
+/**
+ * A model of the catalog over the page: to be added, changed or taken out. Its entry is read when it is opened, and not
+ * again, since somebody types in it.
+ */
+
+const dialog = elementOf(HTMLDialogElement, "model");
+const form = elementOf(HTMLFormElement, "model-form");
+const controls = elementOf(HTMLFieldSetElement, "model-controls");
+const idInput = elementOf(HTMLInputElement, "model-id");
+const told = byId("model-report");
+const toldAfter = byId("pools-report");
+
+/** @type {Api | null} */
+let api = null;
+/** @type {Snapshot | null} */
+let known = null;
+/** The model that is shown; null for one that is to be added. @type {string | null} */
+let shown = null;
+/** @type {Entry} */
+let before = {};
+/** Counts how often it was opened: what comes of one time is no word about the next. */
+let opening = 0;
+
+const inputs = new Map(FIELDS.map((field) => [field.name, inputFor(field)]));
+
+closeBeside(dialog);
+byId("model-close").addEventListener("click", () => dialog.close());
+byId("models-add").addEventListener("click", () => open(null));
+byId("model-remove").addEventListener("click", () => void remove());
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  void save();
+});
+
+/** @param {Api} granted with whose token models are read */
+export function readModelsWith(granted) {
+  api = granted;
+}
+
+/** @param {Snapshot} snapshot by which names are checked and warnings told */
+export function knowModels(snapshot) {
+  known = snapshot;
+}
+
+/** @param {string} id */
+export function openModel(id) {
+  open(id);
+  void read(id);
+}
+
+/** @param {string | null} id null to add one */
+function open(id) {
+  shown = id;
+  opening += 1;
+  const isNew = id === null;
+  setText(byId("model-title"), id ?? "Add a model");
+  setText(byId("model-save"), isNew ? "Add" : "Save");
+  byId("model-id-label").hidden = !isNew;
+  byId("model-remove").hidden = isNew;
+  idInput.value = "";
+  fill({});
+  controls.disabled = !isNew;
+  report(told, "", false);
+  report(toldAfter, "", false);
+  dialog.showModal();
+}
+
+/** @param {string} id */
+async function read(id) {
+  if (api === null) return;
+  const asked = opening;
+  try {
+    const entry = await api.model(id);
+    if (asked !== opening) return;
+    fill(entry);
+    controls.disabled = false;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (asked === opening) report(told, sentenceOf(error), true);
+  }
+}
+
+/** @param {Entry} entry */
+function fill(entry) {
+  before = entry;
+  for (const [name, input] of inputs) input.value = textOf(name, entry);
+  markWrong(() => false);
+}
+
+async function save() {
+  const id = shown ?? idInput.value.trim();
+  const obstacle = shown === null && known !== null ? obstacleTo(id, known) : "";
+  const { entry, wrong } = entryOf(before, typed);
+  markWrong((name) => (name === "id" ? obstacle !== "" : wrong.includes(name)));
+  const [first] = wrong;
+  const problem = obstacle !== "" || first === undefined ? obstacle : `"${typed(first)}" is no number.`;
+  if (problem !== "") {
+    report(told, problem, true);
+    return;
+  }
+  await send(
+    (granted) => granted.putModel(id, entry),
+    `${id} is ${shown === null ? "in the catalog" : "changed"}.`,
+  );
+}
+
+async function remove() {
+  const id = shown;
+  if (id === null || known === null) return;
+  const { warning, isForced } = removal(id, known);
+  if (!(await confirmed(warning))) return;
+  await send((granted) => granted.removeModel(id, isForced), `${id} is removed.`);
+}
+
+/**
+ * @param {(granted: Api) => Promise<unknown>} call
+ * @param {string} done
+ */
+async function send(call, done) {
+  const asked = opening;
+  const outcome = await act({ controls, report: told }, call, { done: () => done, failed: refusalOf });
+  const isShown = asked === opening && dialog.open;
+  if (asked !== opening) report(told, "", false);
+  if (outcome.ok) {
+    report(toldAfter, done, false);
+    if (isShown) leave();
+  } else if (isShown) markWrong((name) => isAbout(name, outcome.error));
+}
+
+function leave() {
+  dialog.close();
+  // What has opened the dialog may go with the model's row.
+  byId("pools-title").focus();
+}
+
+/** @param {FieldName} name */
+const typed = (name) => inputs.get(name)?.value ?? "";
+
+/** @param {(name: FieldName | "id") => boolean} isWrong the first one that is gets the focus */
+function markWrong(isWrong) {
+  /** @type {HTMLInputElement | null} */
+  let first = null;
+  for (const [name, input] of /** @type {const} */ ([["id", idInput], ...inputs])) {
+    input.setAttribute("aria-invalid", String(isWrong(name)));
+    if (isWrong(name)) first ??= input;
+  }
+  first?.focus();
+}
+
+/** @param {Field} field */
+function inputFor({ label, isText, isNeeded }) {
+  const line = byId("model-fields").appendChild(make("label", isText === true ? "long" : "", label));
+  const input = line.appendChild(make("input", isText === true ? "" : "figure"));
+  if (isText !== true) input.inputMode = "decimal";
+  input.autocomplete = "off";
+  input.spellcheck = false;
+  input.required = isNeeded === true;
+  input.setAttribute("aria-describedby", "model-hint model-report");
+  return input;
+}
