@@ -99,7 +99,7 @@ export function isAbout(name, { param }) {
  */
 export function refusalOf(error) {
   if (error.code === "force_required") {
-    return "It was not removed: machines have been assigned to it in the meantime. Try again.";
+    return "It was not removed: machines are assigned to it that the page did not know of. Try again after it has read anew.";
   }
   const field = FIELDS.find(({ name }) => isAbout(name, error));
   const { param, message } = error;

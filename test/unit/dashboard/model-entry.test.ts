@@ -76,7 +76,9 @@ describe("a refusal", () => {
       "Size of the weights, GB: is required.",
     );
     expect(refusalOf(new ApiError("it is an alias", { param: "id" }))).toBe("It is an alias.");
-    expect(refusalOf(new ApiError("add ?force=true", { code: "force_required" }))).toContain("Try again");
+    expect(refusalOf(new ApiError("add ?force=true", { code: "force_required" }))).toContain(
+      "was not removed",
+    );
   });
 });
 
