@@ -151,7 +151,7 @@ export class Fleet extends DurableObject<Env> {
 
   unpin(machineId: string): MachineVerdict {
     return this.#order(machineId, (id) => {
-      this.#core.handover.unpin(id);
+      this.#core.intents.unpin(id);
       return null;
     });
   }
@@ -310,7 +310,7 @@ export class Fleet extends DurableObject<Env> {
     }
     const error = this.#then((now) => act(id, now));
     return error === null
-      ? { ok: true, machineId: id, epoch: this.#core.handover.epochOf(id) }
+      ? { ok: true, machineId: id, epoch: this.#core.intents.epochOf(id) }
       : { ok: false, error };
   }
 

@@ -20,6 +20,7 @@ import { Directory, modelIds } from "./directory.ts";
 import { Doorway, type Dialer } from "./doorway.ts";
 import type { FleetView } from "./fleet-view.ts";
 import { Handover } from "./handover.ts";
+import { Intents } from "./intents.ts";
 import { machineOf, unmanageableBecause, type FleetStore, type Intent } from "./machine.ts";
 import { Memberships } from "./memberships.ts";
 import { Placement } from "./placement.ts";
@@ -70,6 +71,7 @@ export interface ControlPlanePorts {
 export class ControlPlane {
   readonly flagBook: FlagBook;
   readonly handover: Handover;
+  readonly intents: Intents;
   readonly memberships: Memberships;
   readonly directory: Directory;
   readonly placement: Placement;
@@ -89,7 +91,8 @@ export class ControlPlane {
       isRevoked: ports.isRevoked,
       flags: () => this.flagBook.flags,
     });
-    this.handover = new Handover(ports.store, this.memberships, {
+    this.intents = new Intents(ports.store);
+    this.handover = new Handover(this.intents, this.memberships, {
       callPool: ports.callPool,
       poolsOf: (machineId) => this.directory.poolsOf(machineId),
       publicKeyOf: (machineId) => this.directory.get(machineId)?.publicKey ?? "",
@@ -99,7 +102,7 @@ export class ControlPlane {
         this.#reconciler.onFailed(intent, cooldownMs, now);
       },
     });
-    this.#reconciler = new Reconciler(this.handover, this.memberships, ports);
+    this.#reconciler = new Reconciler(this.handover, this.intents, this.memberships, ports);
     this.#survey = new Survey(ports.plans.schedule(), ports.plans.poolsInDemand().length > 0);
     this.placement = new Placement(ports.plans, {
       assign: (machineId, model, reason, now) =>
@@ -114,8 +117,8 @@ export class ControlPlane {
       .map((machine) => ({
         machineId: machine.machineId,
         models: modelIds(machine),
-        pool: this.handover.destination(machine.machineId).pool,
-        isSwitching: this.handover.isSwitching(machine.machineId),
+        pool: this.intents.destination(machine.machineId).pool,
+        isSwitching: this.intents.isSwitching(machine.machineId),
       }));
   }
 
@@ -129,7 +132,7 @@ export class ControlPlane {
     const refusal = this.#doorway.mayNotDial(dialer);
     if (refusal !== null) return { ok: false, error: refusal };
     this.#survey.schedule.stir(now);
-    const { pool: assigned, stamp } = this.handover.destination(machineId);
+    const { pool: assigned, stamp } = this.intents.destination(machineId);
     const pool = assigned ?? named ?? this.directory.poolsOf(machineId)[0];
     if (pool === undefined) {
       const message = `machine "${machineId}" has not registered before; name a model with ?pool=`;
@@ -154,7 +157,7 @@ export class ControlPlane {
     if (held !== null) this.handover.holds(machineId, held.model_id, held.epoch, now);
     this.handover.dialed(machineId, pool, now);
     this.handover.woken(machineId, now);
-    const { pool: assigned, stamp } = this.handover.destination(machineId);
+    const { pool: assigned, stamp } = this.intents.destination(machineId);
     const pools = assigned === null ? this.directory.poolsOf(machineId) : [assigned];
     this.directory.save(machineOf(register, identity.owner, this.directory.get(machineId), pools, now));
     if (assigned === pool) this.handover.arrived(machineId);
@@ -229,14 +232,14 @@ export class ControlPlane {
 
   /** Gives a machine a model, unless that is what it has already (C18). */
   assign(machineId: MachineId, model: ModelId, reason: string, isPinned: boolean, now: number): Intent {
-    const current = this.handover.intent(machineId);
+    const current = this.intents.get(machineId);
     if (current !== null && current.model === model && current.outcome !== "failed") return current;
     return this.handover.begin({ machineId, model, reason, isPinned }, now);
   }
 
   /** Makes a machine nobody's; without effect on one that is (C7). @returns the epoch of the release, if there is one. */
   release(machineId: MachineId, reason: string, now: number): Epoch {
-    const current = this.handover.intent(machineId);
+    const current = this.intents.get(machineId);
     if (current === null || current.model === null) return current?.epoch ?? NEVER_MANAGED;
     return this.handover.begin({ machineId, model: null, reason, isPinned: false }, now).epoch;
   }
@@ -244,7 +247,7 @@ export class ControlPlane {
   /** Releases the machines of models that have left the catalog. */
   releaseFrom(models: readonly ModelId[], now: number): void {
     for (const model of models) {
-      for (const machineId of this.handover.assignedTo(model)) {
+      for (const machineId of this.intents.assignedTo(model)) {
         this.release(machineId, "its model has left the catalog", now);
       }
     }
@@ -284,7 +287,7 @@ export class ControlPlane {
     this.directory.remove(machineId);
     this.placement.loadTimes.forget(machineId);
     this.#reconciler.forgetCooldowns(machineId);
-    this.handover.forgetOldest((id) => this.directory.get(id) !== null || this.memberships.of(id).length > 0);
+    this.intents.forgetOldest((id) => this.directory.get(id) !== null || this.memberships.of(id).length > 0);
     return null;
   }
 
@@ -303,7 +306,7 @@ export class ControlPlane {
     this.#survey.begin(pools, now);
     for (const pool of pools)
       this.#ports.callPool(pool, { ...this.readCall(pool, now), watch: this.#watchOf(pool) });
-    for (const { pool, call } of announcements(this.directory, this.memberships, this.handover)) {
+    for (const { pool, call } of announcements(this.directory, this.memberships, this.intents)) {
       this.#ports.callPool(pool, call);
     }
     for (const machine of this.directory.all()) if (machine.isQuarantined) this.#expel(machine.machineId);
@@ -318,7 +321,7 @@ export class ControlPlane {
       return;
     }
     const hasDemand = this.placement.place(this.view(now), this.directory.catalog, flags);
-    const isStirring = this.#survey.isStirring(this.handover.intents(), this.directory.all(), now);
+    const isStirring = this.#survey.isStirring(this.intents.all(), this.directory.all(), now);
     schedule.found(hasDemand || isStirring);
     if (schedule.memory !== null) this.#ports.plans.saveSchedule(schedule.memory);
   }
@@ -333,7 +336,7 @@ export class ControlPlane {
     return {
       now,
       machines: [...this.directory.all()],
-      intents: new Map([...this.handover.intents()].map((intent) => [intent.machineId, intent])),
+      intents: new Map([...this.intents.all()].map((intent) => [intent.machineId, intent])),
       cooldowns: this.#ports.store.cooldowns(),
       switches: this.#ports.store.switches(REPORTED_SWITCHES),
       models: (this.directory.catalog?.entries ?? []).map(({ id }) => id),
@@ -391,7 +394,7 @@ export class ControlPlane {
 
   /** When a handover or a cooldown wants a tick before the regular one; null if none does. */
   nextWakeAt(): number | null {
-    let next = this.handover.nextRetryAt();
+    let next = this.intents.nextRetryAt();
     for (const { until } of this.#ports.store.cooldowns()) if (next === null || until < next) next = until;
     return next;
   }
@@ -437,7 +440,7 @@ export class ControlPlane {
 
   #obeyFlags(machineId: MachineId, now: number): void {
     const machine = this.directory.get(machineId);
-    if (machine === null || (this.handover.intent(machineId)?.model ?? null) === null) return;
+    if (machine === null || (this.intents.get(machineId)?.model ?? null) === null) return;
     const { flags } = this.flagBook;
     if (flags.assignment_gate === "off") this.release(machineId, "the flag assignment_gate is off", now);
     const obstacle = unmanageableBecause(machine, flags);

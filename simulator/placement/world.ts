@@ -160,7 +160,7 @@ class World {
 
   #views(): MachineView[] {
     return this.#machines.map(({ id, isAway }) => {
-      const intent = this.#coordinator.control.handover.intent(id);
+      const intent = this.#coordinator.control.intents.get(id);
       const isEmpty = intent?.model == null || intent.outcome === "failed";
       const model = intent?.model == null ? null : modelOf(intent.model);
       const since = Math.floor(((intent?.startedAt ?? 0) - this.#startsAt) / MINUTE_MS);

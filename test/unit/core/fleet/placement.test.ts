@@ -236,7 +236,7 @@ describe("placement on the live fleet", () => {
     scene.ask(B, 2);
     scene.tick();
     expect(scene.core.placement.last?.stays).toEqual({ pinned: 2 });
-    scene.core.handover.unpin(machineIdSchema.parse("mac-2"));
+    scene.core.intents.unpin(machineIdSchema.parse("mac-2"));
     scene.ask(B, 2);
     scene.tick();
     expect(scene.held()).toEqual({ "mac-1": "a", "mac-2": "b" });
