@@ -3,15 +3,13 @@ import { DurableObject } from "cloudflare:workers";
 import type { ApiError } from "../core/api-error.ts";
 import { flagNameSchema } from "../core/flags.ts";
 import { capacity, type Capacity } from "../core/fleet/capacity.ts";
-import {
-  ControlPlane,
-  type DialVerdict,
-  type OwnedMachine,
-  type PinVerdict,
-} from "../core/fleet/control-plane.ts";
+import { ControlPlane, type DialVerdict } from "../core/fleet/control-plane.ts";
+import { unknownMachine } from "../core/fleet/directory.ts";
 import { sightingsIn, viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
 import { IdlePools } from "../core/fleet/idle-pools.ts";
 import { machineDetails, type MachineDetails } from "../core/fleet/machine-details.ts";
+import type { PinVerdict } from "../core/fleet/orders.ts";
+import { ownedMachines, type OwnedMachine } from "../core/fleet/owned-machines.ts";
 import {
   placementReport,
   previewReport,
@@ -139,12 +137,12 @@ export class Fleet extends DurableObject<Env> {
   }
 
   pin(machineId: string, modelId: string): PinVerdict {
-    return this.#then((now) => this.#core.pin(machineIdSchema.parse(machineId), modelId, now));
+    return this.#then((now) => this.#core.orders.pin(machineIdSchema.parse(machineId), modelId, now));
   }
 
   release(machineId: string): MachineVerdict {
     return this.#order(machineId, (id, now) => {
-      this.#core.release(id, "released by an operator", now);
+      this.#core.orders.release(id, "released by an operator", now);
       return null;
     });
   }
@@ -205,7 +203,7 @@ export class Fleet extends DurableObject<Env> {
 
   /** Where an owner's machines are, by what the fleet itself knows. */
   machinesOf(owner: string): OwnedMachine[] {
-    return this.#core.machinesOf(owner);
+    return ownedMachines(owner, this.#core.directory, this.#core.intents);
   }
 
   /** What `GET /metrics` shows. Pools without machines are not woken for counts that have not changed. */
@@ -302,12 +300,7 @@ export class Fleet extends DurableObject<Env> {
     act: (id: ReturnType<typeof machineIdSchema.parse>, now: number) => ApiError | null,
   ): MachineVerdict {
     const id = machineIdSchema.parse(machineId);
-    if (this.#core.directory.get(id) === null) {
-      return {
-        ok: false,
-        error: { code: "not_found", message: `no machine with the id "${id}" has registered` },
-      };
-    }
+    if (this.#core.directory.get(id) === null) return { ok: false, error: unknownMachine(id) };
     const error = this.#then((now) => act(id, now));
     return error === null
       ? { ok: true, machineId: id, epoch: this.#core.intents.epochOf(id) }
@@ -413,14 +406,14 @@ export class Fleet extends DurableObject<Env> {
   #flagsChanged(): void {
     this.#core.stir(Date.now());
     this.#then((at) => {
-      this.#core.obeyFlags(at);
+      this.#core.orders.obeyFlags(at);
       this.#core.configurePools(at);
     });
   }
 
   #catalogChanged(gone: readonly ModelId[]): void {
     this.#then((now) => {
-      this.#core.releaseFrom(gone, now);
+      this.#core.orders.releaseFrom(gone, now);
       this.#core.tick(now);
     });
   }

@@ -104,7 +104,7 @@ export class FleetHost {
   setFlag(name: FlagName, text: string): void {
     this.#then((now) => {
       this.core.flagBook.set(name, text);
-      this.core.obeyFlags(now);
+      this.core.orders.obeyFlags(now);
       this.core.configurePools(now);
     });
   }

@@ -119,7 +119,7 @@ class World {
       const model = pools[placement[index] ?? 0]?.model;
       if (model === undefined) throw new RangeError(`machine ${index} has no first model`);
       this.#coordinator.act(() =>
-        control.assign(machine.id, model, "first placement", false, this.#clock.now()),
+        control.orders.assign(machine.id, model, "first placement", false, this.#clock.now()),
       );
       machine.isPreparing = false;
     }
@@ -146,7 +146,9 @@ class World {
       const to = pools[model]?.model;
       const fits = (this.#scenario.machines[machine]?.speeds[model] ?? 0) > 0;
       if (id === undefined || to === undefined || !fits || this.#machines[machine]?.isAway === true) continue;
-      this.#coordinator.act(() => control.assign(id, to, "ordered by a policy", false, this.#clock.now()));
+      this.#coordinator.act(() =>
+        control.orders.assign(id, to, "ordered by a policy", false, this.#clock.now()),
+      );
     }
   }
 

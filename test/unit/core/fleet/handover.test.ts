@@ -9,7 +9,7 @@ function pinned(): FleetScene {
   const scene = new FleetScene();
   scene.join(A, B);
   scene.calls();
-  expect(scene.core.pin(MAC, B, scene.now)).toMatchObject({ ok: true, epoch: 1 });
+  expect(scene.core.orders.pin(MAC, B, scene.now)).toMatchObject({ ok: true, epoch: 1 });
   return scene;
 }
 
@@ -92,7 +92,7 @@ describe("a switch", () => {
   it("[H4] ignores answers to an older epoch, and takes over its unfinished releases", () => {
     const scene = pinned();
     const [older] = scene.calls();
-    expect(scene.core.pin(MAC, A, scene.now)).toMatchObject({ epoch: 2 });
+    expect(scene.core.orders.pin(MAC, A, scene.now)).toMatchObject({ epoch: 2 });
     const [release] = scene.calls();
     expect(release).toMatchObject({ pool: B, call: { kind: "release", epoch: 2 } });
     scene.confirm(older as Made);
@@ -136,7 +136,7 @@ describe("a switch", () => {
 
   it("[C18] to the model the machine holds changes nothing", () => {
     const scene = serving();
-    expect(scene.core.pin(MAC, B, scene.now)).toMatchObject({ epoch: 1 });
+    expect(scene.core.orders.pin(MAC, B, scene.now)).toMatchObject({ epoch: 1 });
     expect(scene.calls()).toEqual([]);
   });
 
@@ -209,7 +209,7 @@ describe("a pool", () => {
 describe("a release", () => {
   it("[H17] [F2] frees the pool that may route first, then the others, then tells the machine", () => {
     const scene = serving();
-    scene.core.release(MAC, "by hand", scene.now);
+    scene.core.orders.release(MAC, "by hand", scene.now);
     const [first] = scene.calls();
     expect(first).toMatchObject({ pool: B, call: { kind: "unmanage", epoch: 2 } });
     scene.confirm(first as Made);
@@ -221,7 +221,7 @@ describe("a release", () => {
 
   it("is done when the machine says so", () => {
     const scene = serving();
-    scene.core.release(MAC, "by hand", scene.now);
+    scene.core.orders.release(MAC, "by hand", scene.now);
     scene.confirmAll();
     const held = { model_id: null, epoch: epoch(2) };
     scene.core.told(A, { kind: "holds", machineId: MAC, held }, scene.now);
@@ -233,7 +233,7 @@ describe("a release", () => {
     const scene = new FleetScene();
     scene.join(A, B);
     scene.calls();
-    scene.core.release(MAC, "by hand", scene.now);
+    scene.core.orders.release(MAC, "by hand", scene.now);
     expect(scene.calls()).toEqual([]);
   });
 
@@ -241,7 +241,7 @@ describe("a release", () => {
     const scene = pinned();
     scene.calls();
     scene.core.flagBook.set("assignment_gate", "off");
-    scene.core.obeyFlags(scene.now);
+    scene.core.orders.obeyFlags(scene.now);
     expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: null });
     scene.confirmAll();
     expect(scene.dial(A)).toMatchObject({ stamp: { mode: "unmanaged", epoch: 2 } });

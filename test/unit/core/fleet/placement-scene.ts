@@ -56,7 +56,7 @@ export class PlacementScene {
 
   set(flags: Partial<Record<FlagName, string>>): void {
     for (const [name, text] of Object.entries(flags)) this.core.flagBook.set(name as FlagName, text);
-    this.core.obeyFlags(this.now);
+    this.core.orders.obeyFlags(this.now);
     this.#run();
   }
 

@@ -230,8 +230,8 @@ describe("placement on the live fleet", () => {
 
   it("leaves a pinned machine, and moves it once it is unpinned", () => {
     const scene = twoOnA();
-    scene.core.pin(machineIdSchema.parse("mac-1"), "a", scene.now);
-    scene.core.pin(machineIdSchema.parse("mac-2"), "a", scene.now);
+    scene.core.orders.pin(machineIdSchema.parse("mac-1"), "a", scene.now);
+    scene.core.orders.pin(machineIdSchema.parse("mac-2"), "a", scene.now);
     for (const id of ["mac-1", "mac-2"]) scene.report(id, "assigned");
     scene.ask(B, 2);
     scene.tick();

@@ -14,7 +14,7 @@ const offline = (fields: Partial<PoolMachineReport> = {}): PoolMachineReport =>
 function gone(): FleetScene {
   const scene = new FleetScene();
   scene.join(A, B);
-  scene.core.pin(MAC, B, scene.now);
+  scene.core.orders.pin(MAC, B, scene.now);
   scene.confirmAll();
   scene.observe(B, "assigned", 1);
   scene.now += 60_001;
@@ -132,7 +132,7 @@ describe("a machine that comes back after it was deleted", () => {
         assignment: { model_id: null, epoch: 2 },
         stamp: { mode: "unmanaged", epoch: 2 },
       });
-      expect(scene.core.pin(MAC, A, scene.now)).toMatchObject({ ok: true, epoch: 3 });
+      expect(scene.core.orders.pin(MAC, A, scene.now)).toMatchObject({ ok: true, epoch: 3 });
     }
   });
 
