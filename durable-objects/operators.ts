@@ -89,7 +89,7 @@ export class Operators {
       const message = `the catalog has changed since you read it (it is "${version}" now); read it again`;
       return { ok: false, error: { code: "precondition_failed", message } };
     }
-    const changed = changeCatalog(before, change, isForced, (model) => this.#core.handover.assignedTo(model));
+    const changed = changeCatalog(before, change, isForced, (model) => this.#core.intents.assignedTo(model));
     if (!changed.ok) return changed;
     const { entries } = changed.catalog;
     const json = JSON.stringify(entries);

@@ -1,4 +1,4 @@
-import type { OwnedMachine } from "../core/fleet/control-plane.ts";
+import type { OwnedMachine } from "../core/fleet/owned-machines.ts";
 import { FLEET_ANSWER_TIMEOUT_MS, OWNED_MACHINES_TTL_MS } from "../core/limits.ts";
 import type { OwnerRoute } from "../core/pool/owner-route.ts";
 import type { Env } from "../durable-objects/env.ts";

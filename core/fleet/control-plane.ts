@@ -1,10 +1,4 @@
-import {
-  machineIdSchema,
-  NEVER_MANAGED,
-  type Epoch,
-  type MachineId,
-  type ModelId,
-} from "../../protocol/ids.ts";
+import { machineIdSchema, NEVER_MANAGED, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import type { Register } from "../../protocol/upstream.ts";
 import type { ApiError } from "../api-error.ts";
 import { DRAIN_TIMEOUT_MS, LOAD_TIMEOUT_MS, REPORTED_SWITCHES } from "../limits.ts";
@@ -16,12 +10,14 @@ import type { Stamp } from "../pool/record.ts";
 import type { RecordReport } from "../pool/report.ts";
 import type { PoolSettings } from "../pool/settings.ts";
 import { announcements } from "./announcements.ts";
-import { Directory, modelIds } from "./directory.ts";
+import { Directory, unknownMachine } from "./directory.ts";
 import { Doorway, type Dialer } from "./doorway.ts";
 import type { FleetView } from "./fleet-view.ts";
 import { Handover } from "./handover.ts";
-import { machineOf, unmanageableBecause, type FleetStore, type Intent } from "./machine.ts";
+import { Intents } from "./intents.ts";
+import { machineOf, unmanageableBecause, type FleetStore } from "./machine.ts";
 import { Memberships } from "./memberships.ts";
+import { Orders } from "./orders.ts";
 import { Placement } from "./placement.ts";
 import type { PlacementStore } from "./plan-record.ts";
 import { PoolSettingsBook } from "./pool-settings.ts";
@@ -43,20 +39,6 @@ export type DialVerdict =
   | { readonly ok: true; readonly pool: ModelId; readonly stamp: Stamp }
   | { readonly ok: false; readonly error: ApiError };
 
-export type PinVerdict =
-  | { readonly ok: true; readonly machineId: string; readonly modelId: string; readonly epoch: number }
-  | { readonly ok: false; readonly error: ApiError };
-
-export interface OwnedMachine {
-  readonly machineId: MachineId;
-  /** What it has on disk. */
-  readonly models: readonly ModelId[];
-  /** The pool that it is assigned to; null if it is in those of all its models. */
-  readonly pool: ModelId | null;
-  /** It has not arrived there yet. */
-  readonly isSwitching: boolean;
-}
-
 export interface ControlPlanePorts {
   /** Calls a pool; the answer comes to `replied`, or nothing comes. */
   callPool(pool: string, call: PoolCall): void;
@@ -69,7 +51,9 @@ export interface ControlPlanePorts {
 
 export class ControlPlane {
   readonly flagBook: FlagBook;
+  readonly intents: Intents;
   readonly handover: Handover;
+  readonly orders: Orders;
   readonly memberships: Memberships;
   readonly directory: Directory;
   readonly placement: Placement;
@@ -89,7 +73,8 @@ export class ControlPlane {
       isRevoked: ports.isRevoked,
       flags: () => this.flagBook.flags,
     });
-    this.handover = new Handover(ports.store, this.memberships, {
+    this.intents = new Intents(ports.store);
+    this.handover = new Handover(this.intents, this.memberships, {
       callPool: ports.callPool,
       poolsOf: (machineId) => this.directory.poolsOf(machineId),
       publicKeyOf: (machineId) => this.directory.get(machineId)?.publicKey ?? "",
@@ -99,24 +84,13 @@ export class ControlPlane {
         this.#reconciler.onFailed(intent, cooldownMs, now);
       },
     });
-    this.#reconciler = new Reconciler(this.handover, this.memberships, ports);
+    this.orders = new Orders(this.flagBook, this.directory, this.intents, this.handover);
+    this.#reconciler = new Reconciler(this.handover, this.intents, this.memberships, ports);
     this.#survey = new Survey(ports.plans.schedule(), ports.plans.poolsInDemand().length > 0);
     this.placement = new Placement(ports.plans, {
       assign: (machineId, model, reason, now) =>
-        this.assign(machineIdSchema.parse(machineId), model, reason, false, now).epoch,
+        this.orders.assign(machineIdSchema.parse(machineId), model, reason, false, now).epoch,
     });
-  }
-
-  /** Where the machines of one owner are, for requests that want them and no others (H21). */
-  machinesOf(owner: string): OwnedMachine[] {
-    return [...this.directory.all()]
-      .filter((machine) => machine.owner === owner)
-      .map((machine) => ({
-        machineId: machine.machineId,
-        models: modelIds(machine),
-        pool: this.handover.destination(machine.machineId).pool,
-        isSwitching: this.handover.isSwitching(machine.machineId),
-      }));
   }
 
   /**
@@ -129,7 +103,7 @@ export class ControlPlane {
     const refusal = this.#doorway.mayNotDial(dialer);
     if (refusal !== null) return { ok: false, error: refusal };
     this.#survey.schedule.stir(now);
-    const { pool: assigned, stamp } = this.handover.destination(machineId);
+    const { pool: assigned, stamp } = this.intents.destination(machineId);
     const pool = assigned ?? named ?? this.directory.poolsOf(machineId)[0];
     if (pool === undefined) {
       const message = `machine "${machineId}" has not registered before; name a model with ?pool=`;
@@ -149,12 +123,12 @@ export class ControlPlane {
     if (close !== null) return { admitted: false, close };
     this.memberships.add(machineId, pool, now);
     this.directory.note(machineOf(register, identity.owner, this.directory.get(machineId), [], now));
-    this.#obeyFlags(machineId, now);
+    this.orders.obeyFlagsFor(machineId, now);
     const held = register.assignment;
     if (held !== null) this.handover.holds(machineId, held.model_id, held.epoch, now);
     this.handover.dialed(machineId, pool, now);
     this.handover.woken(machineId, now);
-    const { pool: assigned, stamp } = this.handover.destination(machineId);
+    const { pool: assigned, stamp } = this.intents.destination(machineId);
     const pools = assigned === null ? this.directory.poolsOf(machineId) : [assigned];
     this.directory.save(machineOf(register, identity.owner, this.directory.get(machineId), pools, now));
     if (assigned === pool) this.handover.arrived(machineId);
@@ -200,62 +174,12 @@ export class ControlPlane {
     else this.handover.replied(pool, call, reply, now);
   }
 
-  /**
-   * An operator gives a machine a model by hand. It ignores dwell, cooldowns and budgets, and is a no-op if that is
-   * what the machine holds or is on its way to (C18).
-   */
-  pin(machineId: MachineId, modelId: string, now: number): PinVerdict {
-    const refuse = (error: ApiError): PinVerdict => ({ ok: false, error });
-    if (this.flagBook.flags.assignment_gate === "off") {
-      const message = 'machines are not assigned while the flag assignment_gate is "off"; switch it on first';
-      return refuse({ code: "gate_off", message });
-    }
-    const machine = this.directory.get(machineId);
-    if (machine === null) return refuse(unknownMachine(machineId));
-    const model = this.directory.entry(modelId);
-    if (model === undefined) {
-      const message = `the model "${modelId}" is not in the catalog`;
-      return refuse({ code: "model_not_found", message, param: "model_id" });
-    }
-    const obstacle = unmanageableBecause(machine, this.flagBook.flags);
-    if (obstacle !== null) return refuse({ code: "machine_not_assignable", message: obstacle.message });
-    if (!modelIds(machine).includes(model.id)) {
-      const message = `machine "${machineId}" does not have "${model.id}" on its disk`;
-      return refuse({ code: "machine_not_assignable", message, param: "model_id" });
-    }
-    const intent = this.assign(machineId, model.id, "pinned", true, now);
-    return { ok: true, machineId, modelId: model.id, epoch: intent.epoch };
-  }
-
-  /** Gives a machine a model, unless that is what it has already (C18). */
-  assign(machineId: MachineId, model: ModelId, reason: string, isPinned: boolean, now: number): Intent {
-    const current = this.handover.intent(machineId);
-    if (current !== null && current.model === model && current.outcome !== "failed") return current;
-    return this.handover.begin({ machineId, model, reason, isPinned }, now);
-  }
-
-  /** Makes a machine nobody's; without effect on one that is (C7). @returns the epoch of the release, if there is one. */
-  release(machineId: MachineId, reason: string, now: number): Epoch {
-    const current = this.handover.intent(machineId);
-    if (current === null || current.model === null) return current?.epoch ?? NEVER_MANAGED;
-    return this.handover.begin({ machineId, model: null, reason, isPinned: false }, now).epoch;
-  }
-
-  /** Releases the machines of models that have left the catalog. */
-  releaseFrom(models: readonly ModelId[], now: number): void {
-    for (const model of models) {
-      for (const machineId of this.handover.assignedTo(model)) {
-        this.release(machineId, "its model has left the catalog", now);
-      }
-    }
-  }
-
   /** Shuts a machine out: it is released, its sockets close with 4005 and its dials are refused with 403. */
   quarantine(machineId: MachineId, now: number): ApiError | null {
     const machine = this.directory.get(machineId);
     if (machine === null) return unknownMachine(machineId);
     this.directory.save({ ...machine, isQuarantined: true });
-    this.release(machineId, "quarantined", now);
+    this.orders.release(machineId, "quarantined", now);
     this.#expel(machineId);
     return null;
   }
@@ -280,22 +204,17 @@ export class ControlPlane {
     const reports = new Map(pools.map((pool) => [pool, this.#survey.reportOf(pool, askedAt)]));
     const obstacle = whyNotRemovable(machine, reports, now);
     if (obstacle !== null) return obstacle;
-    this.release(machineId, "deleted by an operator", now);
+    this.orders.release(machineId, "deleted by an operator", now);
     this.directory.remove(machineId);
     this.placement.loadTimes.forget(machineId);
     this.#reconciler.forgetCooldowns(machineId);
-    this.handover.forgetOldest((id) => this.directory.get(id) !== null || this.memberships.of(id).length > 0);
+    this.intents.forgetOldest((id) => this.directory.get(id) !== null || this.memberships.of(id).length > 0);
     return null;
-  }
-
-  /** Brings what is ordered in line with the flags: the gate, the least provider version, private machines (H14, H17). */
-  obeyFlags(now: number): void {
-    for (const { machineId } of this.directory.all()) this.#obeyFlags(machineId, now);
   }
 
   /** The regular look at everything: reads the pools, repeats what is unanswered, tells the pools what is new. */
   tick(now: number): void {
-    this.obeyFlags(now);
+    this.orders.obeyFlags(now);
     this.retry(now);
     this.configurePools(now);
     const pools = new Set<string>([...this.pools(), ...this.placement.poolsInDemand()]);
@@ -303,7 +222,7 @@ export class ControlPlane {
     this.#survey.begin(pools, now);
     for (const pool of pools)
       this.#ports.callPool(pool, { ...this.readCall(pool, now), watch: this.#watchOf(pool) });
-    for (const { pool, call } of announcements(this.directory, this.memberships, this.handover)) {
+    for (const { pool, call } of announcements(this.directory, this.memberships, this.intents)) {
       this.#ports.callPool(pool, call);
     }
     for (const machine of this.directory.all()) if (machine.isQuarantined) this.#expel(machine.machineId);
@@ -318,7 +237,7 @@ export class ControlPlane {
       return;
     }
     const hasDemand = this.placement.place(this.view(now), this.directory.catalog, flags);
-    const isStirring = this.#survey.isStirring(this.handover.intents(), this.directory.all(), now);
+    const isStirring = this.#survey.isStirring(this.intents.all(), this.directory.all(), now);
     schedule.found(hasDemand || isStirring);
     if (schedule.memory !== null) this.#ports.plans.saveSchedule(schedule.memory);
   }
@@ -333,7 +252,7 @@ export class ControlPlane {
     return {
       now,
       machines: [...this.directory.all()],
-      intents: new Map([...this.handover.intents()].map((intent) => [intent.machineId, intent])),
+      intents: new Map([...this.intents.all()].map((intent) => [intent.machineId, intent])),
       cooldowns: this.#ports.store.cooldowns(),
       switches: this.#ports.store.switches(REPORTED_SWITCHES),
       models: (this.directory.catalog?.entries ?? []).map(({ id }) => id),
@@ -391,7 +310,7 @@ export class ControlPlane {
 
   /** When a handover or a cooldown wants a tick before the regular one; null if none does. */
   nextWakeAt(): number | null {
-    let next = this.handover.nextRetryAt();
+    let next = this.intents.nextRetryAt();
     for (const { until } of this.#ports.store.cooldowns()) if (next === null || until < next) next = until;
     return next;
   }
@@ -435,15 +354,6 @@ export class ControlPlane {
     return { model_id: held?.model_id ?? null, epoch: held?.epoch ?? NEVER_MANAGED, ...times };
   }
 
-  #obeyFlags(machineId: MachineId, now: number): void {
-    const machine = this.directory.get(machineId);
-    if (machine === null || (this.handover.intent(machineId)?.model ?? null) === null) return;
-    const { flags } = this.flagBook;
-    if (flags.assignment_gate === "off") this.release(machineId, "the flag assignment_gate is off", now);
-    const obstacle = unmanageableBecause(machine, flags);
-    if (obstacle !== null) this.release(machineId, obstacle.message, now);
-  }
-
   /** Only now, so that a machine that has not heard is told again at the next tick. */
   #announced({ machineId, pools }: Extract<PoolCall, { kind: "announce" }>): void {
     const machine = this.directory.get(machineId);
@@ -454,8 +364,4 @@ export class ControlPlane {
     for (const pool of this.memberships.of(machineId))
       this.#ports.callPool(pool, { kind: "expel", machineId });
   }
-}
-
-function unknownMachine(machineId: string): ApiError {
-  return { code: "not_found", message: `no machine with the id "${machineId}" has registered` };
 }

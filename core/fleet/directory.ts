@@ -1,4 +1,5 @@
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import type { ApiError } from "../api-error.ts";
 import { poolsFor, type Catalog, type CatalogEntry } from "../catalog.ts";
 import type { Flags } from "../flags.ts";
 import type { Supply } from "../pool/settings.ts";
@@ -68,4 +69,8 @@ export class Directory {
 
 export function modelIds({ models }: Machine): ModelId[] {
   return models.map(({ id }) => id);
+}
+
+export function unknownMachine(machineId: string): ApiError {
+  return { code: "not_found", message: `no machine with the id "${machineId}" has registered` };
 }

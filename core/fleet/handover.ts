@@ -1,16 +1,15 @@
 import type { AssignModel } from "../../protocol/downstream.ts";
 import { epochSchema, NEVER_MANAGED, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import {
-  DELETED_MACHINES_KEPT,
   DRAIN_TIMEOUT_MS,
   HANDOVER_RETRY_MAX_MS,
   HANDOVER_RETRY_MIN_MS,
   LOAD_TIMEOUT_MS,
 } from "../limits.ts";
 import type { PoolCall, PoolReply } from "../pool/calls.ts";
-import type { Stamp } from "../pool/record.ts";
 import type { RecordReport } from "../pool/report.ts";
-import type { FleetStore, Intent, Switch } from "./machine.ts";
+import type { Intents } from "./intents.ts";
+import type { Intent } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
 
 /**
@@ -42,49 +41,14 @@ export interface Wish {
 }
 
 export class Handover {
-  readonly #store: FleetStore;
+  readonly #intents: Intents;
   readonly #memberships: Memberships;
   readonly #ports: HandoverPorts;
-  readonly #intents = new Map<MachineId, Intent>();
 
-  constructor(store: FleetStore, memberships: Memberships, ports: HandoverPorts) {
-    this.#store = store;
+  constructor(intents: Intents, memberships: Memberships, ports: HandoverPorts) {
+    this.#intents = intents;
     this.#memberships = memberships;
     this.#ports = ports;
-    for (const intent of store.intents()) this.#intents.set(intent.machineId, intent);
-  }
-
-  intent(machineId: MachineId): Intent | null {
-    return this.#intents.get(machineId) ?? null;
-  }
-
-  intents(): Iterable<Intent> {
-    return this.#intents.values();
-  }
-
-  /** The machines that hold a model by order, or are on their way to it. */
-  assignedTo(model: string): MachineId[] {
-    return [...this.#intents.values()]
-      .filter((intent) => intent.model === model)
-      .map(({ machineId }) => machineId);
-  }
-
-  epochOf(machineId: MachineId): Epoch {
-    return this.intent(machineId)?.epoch ?? NEVER_MANAGED;
-  }
-
-  /**
-   * Of machines that nobody knows any more the newest orders are kept, so that their epochs go on if they come back. One that
-   * is dropped does no harm: all pools have forgotten the machine, and an epoch that only it remembers is outdone (H9).
-   * @param isKnown whether the fleet still has to do with a machine.
-   */
-  forgetOldest(isKnown: (machineId: MachineId) => boolean): void {
-    const left = [...this.#intents.values()].filter(({ machineId }) => !isKnown(machineId));
-    left.sort((a, b) => b.phaseAt - a.phaseAt);
-    for (const { machineId } of left.slice(DELETED_MACHINES_KEPT)) {
-      this.#intents.delete(machineId);
-      this.#store.removeIntent(machineId);
-    }
   }
 
   /**
@@ -92,8 +56,8 @@ export class Handover {
    * @param above an epoch seen elsewhere that the new one must exceed (H9).
    */
   begin({ machineId, model, reason, isPinned }: Wish, now: number, above: Epoch = NEVER_MANAGED): Intent {
-    const before = this.intent(machineId);
-    if (before !== null && before.outcome === null) this.#note(before, "superseded", now);
+    const before = this.#intents.get(machineId);
+    if (before !== null && before.outcome === null) this.#intents.note(before, "superseded", now);
     const holder = before === null ? null : holderOf(before);
     const pending = new Set([...this.#memberships.of(machineId), ...(before?.pending ?? [])]);
     if (model !== null) {
@@ -120,45 +84,20 @@ export class Handover {
       retryAt: now,
     };
     this.#enter(intent, "releasing", now);
-    return this.#current(intent);
-  }
-
-  /** From now on placement may move the machine; what it holds stays. */
-  unpin(machineId: MachineId): void {
-    const intent = this.intent(machineId);
-    if (intent?.isPinned === true) this.#save({ ...intent, isPinned: false });
-  }
-
-  /** Where a dialing machine belongs, and the fleet's word for the pool there. Null: wherever it likes. */
-  destination(machineId: MachineId): { readonly pool: ModelId | null; readonly stamp: Stamp } {
-    const intent = this.intent(machineId);
-    if (intent === null) return { pool: null, stamp: { mode: "unmanaged", epoch: NEVER_MANAGED } };
-    const { epoch, model, phase, outcome } = intent;
-    if (model === null) {
-      return { pool: null, stamp: { mode: phase === "releasing" ? "released" : "unmanaged", epoch } };
-    }
-    const isOut = phase === "releasing" || outcome === "failed";
-    return { pool: model, stamp: { mode: isOut ? "released" : "managed", epoch } };
-  }
-
-  /** The machine is on its way to where it belongs. */
-  isSwitching(machineId: MachineId): boolean {
-    const intent = this.intent(machineId);
-    if (intent === null || intent.outcome !== null) return false;
-    return intent.model !== null || intent.phase === "releasing";
+    return this.#intents.get(machineId) ?? intent;
   }
 
   /** A pool is about to hold a socket of the machine: whoever asks pools to let go must ask this one too. */
   dialed(machineId: MachineId, pool: string, now: number): void {
-    const intent = this.intent(machineId);
+    const intent = this.#intents.get(machineId);
     if (intent === null || intent.phase !== "releasing" || intent.model === pool) return;
     if (intent.pending.includes(pool)) return;
-    this.#save({ ...intent, pending: [...intent.pending, pool], retryAt: now });
+    this.#intents.save({ ...intent, pending: [...intent.pending, pool], retryAt: now });
   }
 
   /** What `registered` and `assign_model` say while this intent stands; null while the machine must not know yet. */
   orderFor(machineId: MachineId): AssignModel | null {
-    const intent = this.intent(machineId);
+    const intent = this.#intents.get(machineId);
     if (intent === null || intent.phase === "releasing" || intent.phase === "expecting") return null;
     const { model, epoch, reason } = intent;
     return {
@@ -180,7 +119,7 @@ export class Handover {
       return;
     }
     if (reply.kind !== "verdict" || !("epoch" in call)) return;
-    const intent = this.intent(call.machineId);
+    const intent = this.#intents.get(call.machineId);
     if (intent === null || intent.epoch !== call.epoch) return;
     const { verdict } = reply;
     if (!verdict.ok) {
@@ -191,7 +130,7 @@ export class Handover {
       if (intent.phase === "expecting") this.#enter(intent, "ordered", now);
     } else if (intent.phase === "releasing" && intent.pending.includes(pool)) {
       const rest = { ...intent, pending: intent.pending.filter((name) => name !== pool) };
-      this.#save(rest);
+      this.#intents.save(rest);
       if (rest.pending.length === 0) this.#enter(rest, rest.model === null ? "ordered" : "expecting", now);
       else if (holderFirst(intent)) this.#call(rest);
     }
@@ -199,7 +138,7 @@ export class Handover {
 
   /** Somebody knows an epoch that the fleet has forgotten or that clashes: the same order under a higher one (H9). */
   repair(machineId: MachineId, seen: Epoch, now: number): void {
-    const intent = this.intent(machineId);
+    const intent = this.#intents.get(machineId);
     const model = intent?.model ?? null;
     const reason = intent?.reason ?? "the machine's epoch was newer than the fleet's";
     this.begin({ machineId, model, reason, isPinned: intent?.isPinned ?? false }, now, seen);
@@ -207,7 +146,7 @@ export class Handover {
 
   /** The target pool's record of the machine, by its report or by the fleet's look at it. */
   observed(machineId: MachineId, pool: string, record: RecordReport, now: number): void {
-    const intent = this.intent(machineId);
+    const intent = this.#intents.get(machineId);
     if (intent === null) return;
     if (record.epoch > intent.epoch) {
       this.repair(machineId, epochSchema.parse(record.epoch), now);
@@ -238,7 +177,7 @@ export class Handover {
 
   /** What a machine says it holds: how the fleet learns that a release was heard, and of epochs it does not know. */
   holds(machineId: MachineId, model: ModelId | null, epoch: Epoch, now: number): void {
-    const intent = this.intent(machineId);
+    const intent = this.#intents.get(machineId);
     const known = intent?.epoch ?? NEVER_MANAGED;
     const clashes = epoch === known && epoch > 0 && model !== (intent?.model ?? null);
     if (epoch > known || clashes) this.repair(machineId, epoch, now);
@@ -250,7 +189,7 @@ export class Handover {
 
   /** The machine has a socket in the pool it belongs to: the others may close theirs (H6). */
   arrived(machineId: MachineId): void {
-    const intent = this.intent(machineId);
+    const intent = this.#intents.get(machineId);
     if (intent?.model == null || intent.phase === "releasing" || intent.phase === "expecting") return;
     for (const pool of this.#memberships.of(machineId)) {
       if (pool === intent.model) continue;
@@ -266,36 +205,27 @@ export class Handover {
 
   /** Repeats what is unanswered. */
   tick(now: number): void {
-    for (const intent of this.#intents.values()) {
+    for (const intent of this.#intents.all()) {
       if (intent.retryAt === null || now < intent.retryAt) continue;
       const isOutOfReach = intent.phase === "ordered" && this.#memberships.of(intent.machineId).length === 0;
       if (isOutOfReach) {
         // Its next dial tells it; until then there is nobody to call.
-        this.#save({ ...intent, retryAt: null });
+        this.#intents.save({ ...intent, retryAt: null });
         continue;
       }
       const rounds = intent.rounds + 1;
-      this.#save({ ...intent, rounds, retryAt: now + backoffMs(rounds) });
+      this.#intents.save({ ...intent, rounds, retryAt: now + backoffMs(rounds) });
       this.#call(intent);
     }
   }
 
-  /** When `tick` has something to repeat; null if never. */
-  nextRetryAt(): number | null {
-    let next: number | null = null;
-    for (const { retryAt } of this.#intents.values()) {
-      if (retryAt !== null && (next === null || retryAt < next)) next = retryAt;
-    }
-    return next;
-  }
-
   /** A machine that is back is told at once what it has missed. */
   woken(machineId: MachineId, now: number): void {
-    const intent = this.intent(machineId);
+    const intent = this.#intents.get(machineId);
     if (intent === null || intent.phase === "done" || intent.isHeard) return;
     // It may have come back with an older version, or nobody knew which it had.
     if (intent.phase === "ordered" && this.#isNotSent(intent)) this.#finish(intent, "succeeded", null, now);
-    else this.#save({ ...intent, rounds: 0, retryAt: now });
+    else this.#intents.save({ ...intent, rounds: 0, retryAt: now });
   }
 
   /** A release that is recorded and not sent: the machine never held anything, and its pools treat it as unmanaged now (H14). */
@@ -319,7 +249,7 @@ export class Handover {
       rounds: 0,
       retryAt: now + HANDOVER_RETRY_MIN_MS,
     };
-    this.#save(entered);
+    this.#intents.save(entered);
     this.#call(entered);
   }
 
@@ -356,38 +286,15 @@ export class Handover {
   /** Nothing to repeat any more: the record tells how it goes on. */
   #heard(intent: Intent): void {
     if (intent.phase === "ordered" && !intent.isHeard)
-      this.#save({ ...intent, isHeard: true, retryAt: null });
+      this.#intents.save({ ...intent, isHeard: true, retryAt: null });
   }
 
   #finish(intent: Intent, outcome: "succeeded" | "failed", error: Intent["error"], now: number): Intent {
     const done: Intent = { ...intent, phase: "done", outcome, error, phaseAt: now, retryAt: null };
-    this.#save(done);
+    this.#intents.save(done);
     // A machine that failed after it had served fails a second time under one epoch: another line of history.
-    this.#note(done, outcome, now);
+    this.#intents.note(done, outcome, now);
     return done;
-  }
-
-  #note(intent: Intent, outcome: Switch["outcome"], now: number): void {
-    this.#store.addSwitch({
-      at: now,
-      machineId: intent.machineId,
-      from: intent.from,
-      to: intent.model,
-      epoch: intent.epoch,
-      reason: intent.reason,
-      outcome,
-      error: intent.error?.message ?? null,
-      tookMs: now - intent.startedAt,
-    });
-  }
-
-  #save(intent: Intent): void {
-    this.#intents.set(intent.machineId, intent);
-    this.#store.saveIntent(intent);
-  }
-
-  #current(intent: Intent): Intent {
-    return this.intent(intent.machineId) ?? intent;
   }
 }
 

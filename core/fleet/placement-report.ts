@@ -91,11 +91,10 @@ export function placementReport(
   };
 }
 
+export type PlacementPreview = Pick<PlacementReport, "models" | "moves" | "machines">;
+
 /** What would be planned: the answer to a simulation. */
-export function previewReport(
-  plan: Plan,
-  input: PlacementInput,
-): Pick<PlacementReport, "models" | "moves" | "machines"> {
+export function previewReport(plan: Plan, input: PlacementInput): PlacementPreview {
   return {
     models: plan.models.map((model) => modelRow(model, input.demand)),
     moves: plan.moves.map((move) => moveRow({ ...move, epoch: null })),

@@ -4,6 +4,7 @@ import type { PoolCall } from "../pool/calls.ts";
 import { isManaged } from "../pool/record.ts";
 import type { PoolReport, RecordReport } from "../pool/report.ts";
 import type { Handover } from "./handover.ts";
+import type { Intents } from "./intents.ts";
 import type { FleetStore, Intent } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
 
@@ -22,11 +23,13 @@ type Forget = Extract<PoolCall, { kind: "forget" }>;
 
 export class Reconciler {
   readonly #handover: Handover;
+  readonly #intents: Intents;
   readonly #memberships: Memberships;
   readonly #ports: ReconcilePorts;
 
-  constructor(handover: Handover, memberships: Memberships, ports: ReconcilePorts) {
+  constructor(handover: Handover, intents: Intents, memberships: Memberships, ports: ReconcilePorts) {
     this.#handover = handover;
+    this.#intents = intents;
     this.#memberships = memberships;
     this.#ports = ports;
   }
@@ -36,7 +39,7 @@ export class Reconciler {
     const present = new Map(report.machines.map((machine) => [machine.machineId, machine]));
     for (const { machineId, dialedAt } of this.#memberships.inPool(pool)) {
       const seen = present.get(machineId);
-      const intent = this.#handover.intent(machineId);
+      const intent = this.#intents.get(machineId);
       if (seen?.record != null) this.#handover.observed(machineId, pool, seen.record, now);
       const isHere = intent?.model === pool;
       if (isHere && isSettled(intent, readAt) && !isExpectedStill(seen?.record ?? null, intent.epoch)) {
@@ -50,7 +53,7 @@ export class Reconciler {
   /** The pool has neither a socket nor a record of the machine: it need not be asked about it any more (H1). */
   onForgotten(pool: string, { machineId }: Forget, now: number): void {
     const membership = this.#memberships.get(machineId, pool);
-    const intent = this.#handover.intent(machineId);
+    const intent = this.#intents.get(machineId);
     // A dial may have been answered since the question was asked.
     if (membership === null || now - membership.dialedAt <= MEMBERSHIP_GRACE_MS) return;
     if (intent?.model === pool || intent?.pending.includes(pool) === true) return;
@@ -77,7 +80,7 @@ export class Reconciler {
     for (const { machineId, model, until } of this.#ports.store.cooldowns()) {
       if (now < until) continue;
       this.#ports.store.removeCooldown(machineId, model);
-      const intent = this.#handover.intent(machineId);
+      const intent = this.#intents.get(machineId);
       if (intent?.outcome !== "failed" || intent.model !== model) continue;
       const { isPinned } = intent;
       this.#handover.begin({ machineId, model, reason: "again after its cooldown", isPinned }, now);

@@ -1,23 +1,22 @@
-import { decodeUpstream, encodeDownstream } from "../../protocol/codec.ts";
+import { encodeDownstream } from "../../protocol/codec.ts";
 import type { AssignModel, Registered } from "../../protocol/downstream.ts";
 import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
-import { decodeRecords } from "../../protocol/records.ts";
-import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
 import { TICK_INTERVAL_MS } from "../limits.ts";
 import type { Admission } from "./admission.ts";
-import { Assignments, type AssignModelStatus, type HeldAssignment } from "./assignments.ts";
+import { Assignments } from "./assignments.ts";
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
 import { DemandWatch } from "./demand-watch.ts";
 import { Dispatch } from "./dispatch.ts";
 import { Entrance } from "./entrance.ts";
+import { Inbox } from "./inbox.ts";
 import { Ledger } from "./ledger.ts";
 import { Loads } from "./loads.ts";
-import { isUnregistered, Members } from "./members.ts";
+import { Members } from "./members.ts";
 import { mayBeDeclined } from "./owner-route.ts";
 import type { PoolMemory, PoolPorts } from "./ports.ts";
 import type { PoolRecord, Stamp, Terms, Verdict } from "./record.ts";
-import { registered, withHeartbeat } from "./registration.ts";
+import { registered } from "./registration.ts";
 import { reportMachines, reportRecord, type PoolReport } from "./report.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
 import { withSupply, type PoolSettings } from "./settings.ts";
@@ -43,9 +42,8 @@ export class Pool {
   readonly #dispatch: Dispatch;
   readonly #assignments: Assignments;
   readonly #loads = new Loads();
+  readonly #inbox: Inbox;
   #settings: PoolSettings;
-  #unknownTypes = 0;
-  #messagesIgnored = 0;
 
   /** @param now ms since the epoch, here and everywhere below. */
   constructor(model: ModelId, ports: PoolPorts, memory: PoolMemory, now: number) {
@@ -82,6 +80,13 @@ export class Pool {
       },
       this.ledger,
     );
+    this.#inbox = new Inbox({
+      members: this.#members,
+      entrance: this.#entrance,
+      assignments: this.#assignments,
+      dispatch: this.#dispatch,
+      tellFleet: (news) => ports.tellFleet(news),
+    });
   }
 
   /** Whether a dial may become a socket here: the fleet's answer to it must not be older than the record (H2). */
@@ -99,43 +104,14 @@ export class Pool {
     return connection;
   }
 
-  /** A text frame. Whatever is wrong with it harms nobody but its sender. */
+  /** A text frame. */
   receive(connection: Connection, text: string, now: number): void {
-    if (connection.closed) return;
-    connection.lastMessageAt = now;
-    const decoded = decodeUpstream(text);
-    if (decoded.ok) {
-      this.#onMessage(connection, decoded.value, now);
-      return;
-    }
-    switch (decoded.error.kind) {
-      case "unknown_type":
-        this.#unknownTypes += 1;
-        return;
-      case "malformed":
-        this.#members.close(connection, "badMessage", now, decoded.error.detail);
-        return;
-      case "too_large": {
-        const detail = `a text frame of ${decoded.error.bytes} bytes is too large`;
-        this.#members.close(connection, "badMessage", now, detail);
-      }
-    }
+    this.#inbox.receive(connection, text, now);
   }
 
   /** A binary frame: records of response bytes. */
   receiveFrame(connection: Connection, frame: ArrayBuffer, now: number): void {
-    if (connection.closed) return;
-    connection.lastMessageAt = now;
-    if (connection.registration === null) {
-      this.#members.close(connection, "badMessage", now, "the first frame must be register");
-      return;
-    }
-    const records = decodeRecords(frame);
-    if (records === null) {
-      this.#members.close(connection, "badMessage", now, "the lengths of a binary frame do not add up");
-      return;
-    }
-    for (const { stream, bytes } of records) this.#dispatch.bytes(connection, stream, bytes, now);
+    this.#inbox.receiveFrame(connection, frame, now);
   }
 
   /** The socket has closed by the machine's doing or the network's. */
@@ -308,83 +284,16 @@ export class Pool {
       settingsVersion: this.#settings.version,
       ignored: {
         records: this.#dispatch.ignored.records,
-        messages: this.#dispatch.ignored.messages + this.#messagesIgnored,
+        messages: this.#dispatch.ignored.messages + this.#inbox.ignored.messages,
         statuses: this.#assignments.ignored,
-        unknownTypes: this.#unknownTypes,
+        unknownTypes: this.#inbox.ignored.unknownTypes,
       },
     };
-  }
-
-  #onMessage(connection: Connection, message: Upstream, now: number): void {
-    if (message.type === "register") {
-      this.#entrance.register(connection, message, now);
-      return;
-    }
-    if (isUnregistered(connection)) {
-      this.#members.close(connection, "badMessage", now, "the first frame must be register");
-      return;
-    }
-    switch (message.type) {
-      case "heartbeat":
-        this.#onHeartbeat(connection, message, now);
-        return;
-      case "assign_model_status":
-        this.#onStatus(connection, message, now);
-        return;
-      case "inference_accepted":
-        this.#dispatch.accepted(connection, message.stream, message.request_id, now);
-        return;
-      case "inference_complete":
-        this.#dispatch.complete(connection, message, now);
-        return;
-      case "inference_error":
-        this.#dispatch.failed(connection, message, now);
-        return;
-      case "attestation_response":
-        // No challenge is ever sent by this pool yet, so it answers nothing.
-        this.#messagesIgnored += 1;
-    }
   }
 
   #onEntered(connection: Connection, pools: readonly ModelId[], assignment: Registered["assignment"]): void {
     if (connection.registration?.advertises === true) this.#settings = withSupply(this.#settings);
     this.#sendRegistered(connection, pools, assignment);
-  }
-
-  #onHeartbeat(connection: Connection, heartbeat: Heartbeat, now: number): void {
-    const { admitting, registration } = connection;
-    if (admitting !== null) {
-      connection.admitting = { ...admitting, registration: withHeartbeat(admitting.registration, heartbeat) };
-    }
-    if (registration === null) return;
-    connection.registration = withHeartbeat(registration, heartbeat);
-    connection.refusedUntil = 0;
-    connection.save();
-    if (heartbeat.accepting) {
-      connection.endVisit();
-      // While it takes no work it is stopping or away for its owner: what it holds then says nothing of its order.
-      const { machineId } = connection.identity;
-      this.#assignments.observe(machineId, heartbeat.assignment, heartbeat.loaded_models, now);
-    }
-    this.#noteHeld(connection, registration.held, heartbeat.assignment);
-    this.#dispatch.drain(now);
-  }
-
-  #onStatus(connection: Connection, message: AssignModelStatus, now: number): void {
-    if (connection.registration === null) {
-      this.#assignments.ignored += 1;
-      return;
-    }
-    const isApplied = this.#assignments.status(connection.identity.machineId, message, now);
-    if (!isApplied) return;
-    if (message.status === "failed") this.#dispatch.reconsider(now);
-    else this.#dispatch.drain(now);
-  }
-
-  /** The fleet learns when a machine has heard of an order that no pool waits for, such as its release. */
-  #noteHeld(connection: Connection, before: HeldAssignment, held: HeldAssignment): void {
-    if (held === null || (before?.epoch === held.epoch && before.model_id === held.model_id)) return;
-    this.#ports.tellFleet({ kind: "holds", machineId: connection.identity.machineId, held });
   }
 
   #onRecord(record: PoolRecord): void {

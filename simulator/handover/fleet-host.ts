@@ -42,7 +42,7 @@ export class FleetHost {
   }
 
   intent(machineId: MachineId): Intent | null {
-    return this.core.handover.intent(machineId);
+    return this.core.intents.get(machineId);
   }
 
   /** Starts anew from its disk; replies on their way to the old life are lost. */
@@ -104,7 +104,7 @@ export class FleetHost {
   setFlag(name: FlagName, text: string): void {
     this.#then((now) => {
       this.core.flagBook.set(name, text);
-      this.core.obeyFlags(now);
+      this.core.orders.obeyFlags(now);
       this.core.configurePools(now);
     });
   }

@@ -67,14 +67,14 @@ export class Troubles {
     const roll = dice.next();
     if (roll < 0.6) {
       const model = dice.pick(models);
-      const verdict = fleet.operate((core, now) => core.pin(machine.id, model, now));
+      const verdict = fleet.operate((core, now) => core.orders.pin(machine.id, model, now));
       this.#world.log(() => `OPERATOR pins ${machine.id} to ${model}: ${JSON.stringify(verdict)}`);
       // A late register of an earlier start with an old version may still undo it.
       if (verdict.ok && !machine.hasChangedVersion) wanted.set(machine.id, model);
       else if (verdict.ok) wanted.delete(machine.id);
     } else if (roll < 0.8) {
       this.#world.log(() => `OPERATOR releases ${machine.id}`);
-      fleet.operate((core, now) => core.release(machine.id, "an operator", now));
+      fleet.operate((core, now) => core.orders.release(machine.id, "an operator", now));
       wanted.set(machine.id, null);
     } else if (roll < 0.9) {
       const value = fleet.core.flagBook.flags.assignment_gate === "on" ? "off" : "on";

@@ -119,7 +119,7 @@ class World {
       const model = pools[placement[index] ?? 0]?.model;
       if (model === undefined) throw new RangeError(`machine ${index} has no first model`);
       this.#coordinator.act(() =>
-        control.assign(machine.id, model, "first placement", false, this.#clock.now()),
+        control.orders.assign(machine.id, model, "first placement", false, this.#clock.now()),
       );
       machine.isPreparing = false;
     }
@@ -146,7 +146,9 @@ class World {
       const to = pools[model]?.model;
       const fits = (this.#scenario.machines[machine]?.speeds[model] ?? 0) > 0;
       if (id === undefined || to === undefined || !fits || this.#machines[machine]?.isAway === true) continue;
-      this.#coordinator.act(() => control.assign(id, to, "ordered by a policy", false, this.#clock.now()));
+      this.#coordinator.act(() =>
+        control.orders.assign(id, to, "ordered by a policy", false, this.#clock.now()),
+      );
     }
   }
 
@@ -160,7 +162,7 @@ class World {
 
   #views(): MachineView[] {
     return this.#machines.map(({ id, isAway }) => {
-      const intent = this.#coordinator.control.handover.intent(id);
+      const intent = this.#coordinator.control.intents.get(id);
       const isEmpty = intent?.model == null || intent.outcome === "failed";
       const model = intent?.model == null ? null : modelOf(intent.model);
       const since = Math.floor(((intent?.startedAt ?? 0) - this.#startsAt) / MINUTE_MS);

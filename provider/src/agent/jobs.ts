@@ -1,7 +1,18 @@
 import type { InferenceRequest } from "../../../protocol/downstream.ts";
-import type { ErrorClass, InferenceComplete } from "../../../protocol/upstream.ts";
+import type { InferenceComplete, InferenceError } from "../../../protocol/upstream.ts";
 import type { ChatEvent, ChatResult, EngineError, LoadedModel } from "../engine.ts";
 import type { Admission } from "./admission.ts";
+import {
+  completed,
+  failed,
+  failureOfLoad,
+  failureOfRun,
+  failureOfRunning,
+  failureOfUnread,
+  failureOfWaiting,
+  type Ending,
+  type Failure,
+} from "./last-word.ts";
 import { asEngineError } from "./model-holder.ts";
 import type { Clock, Log, OfferedModel } from "./ports.ts";
 import type { Session } from "./session.ts";
@@ -13,8 +24,6 @@ import type { Session } from "./session.ts";
 
 /** An engine stops within a token. One that has not after this long is hung, and only its end frees the slot. */
 const STUCK_ABORT_MS = 20_000;
-
-const MAX_MESSAGE_LENGTH = 2000;
 
 /** Turns an engine's events into the bytes that the client reads. */
 export interface AnswerEncoder {
@@ -45,9 +54,6 @@ export interface JobsPorts {
   readonly log: Log;
   readonly createAnswerEncoder: CreateAnswerEncoder;
 }
-
-/** Why a request is ended before its time. */
-type Ending = "cancelled" | "deadline" | "socket_lost" | "switching";
 
 interface Job {
   readonly session: Session;
@@ -123,7 +129,7 @@ export class Jobs {
     }
     const admission = this.#host.admit(request);
     if (admission.verdict === "refuse") {
-      sendError(session, request, admission.class, admission.code, admission.message);
+      session.send(failed(request, admission));
       return;
     }
     const job: Job = {
@@ -163,7 +169,9 @@ export class Jobs {
 
   /** Refuses the requests that have not been accepted yet, so that the coordinator sends them elsewhere. */
   refuseWaiting(code: "stopping" | "switching_model", message: string): void {
-    for (const job of this.#jobs) if (job.phase === "waiting") this.#refuse(job, "capacity", code, message);
+    for (const job of this.#jobs) {
+      if (job.phase === "waiting") this.#refuse(job, { class: "capacity", code, message });
+    }
   }
 
   /** Ends accepted requests because their model goes: those that have no byte yet, or all (H16). */
@@ -198,16 +206,16 @@ export class Jobs {
     if (!this.#jobs.has(job)) return;
     const running = this.running();
     // An engine may have granted fewer slots than it was asked for.
-    if (running < loaded.slots) void this.#run(job, loaded);
-    else this.#refuse(job, "capacity", "no_free_slot", `${running} of ${loaded.slots} slots are taken`);
+    if (running < loaded.slots) {
+      void this.#run(job, loaded);
+      return;
+    }
+    const message = `${running} of ${loaded.slots} slots are taken`;
+    this.#refuse(job, { class: "capacity", code: "no_free_slot", message });
   }
 
   #onLoadFailed(job: Job, error: EngineError): void {
-    if (!this.#jobs.has(job)) return;
-    const isMemory = error.code === "insufficient_memory";
-    if (isMemory) this.#refuse(job, "capacity", "insufficient_memory", error.message);
-    else if (error.class === "capacity") this.#refuse(job, "capacity", "switching_model", error.message);
-    else this.#refuse(job, "fault", error.code, error.message);
+    if (this.#jobs.has(job)) this.#refuse(job, failureOfLoad(error));
   }
 
   async #run(job: Job, loaded: LoadedModel): Promise<void> {
@@ -236,7 +244,7 @@ export class Jobs {
       }
       this.#host.onAnswered(request.model_id, result);
       void session.outbox.write(stream, encoder.finish(result));
-      this.#deliver(job, () => session.send(completed(request, result, startedAt - job.receivedAt)));
+      this.#deliver(job, completed(request, result, startedAt - job.receivedAt));
     } catch (cause) {
       this.#settle(job);
       this.#fail(job, asEngineError(cause, "engine_error"));
@@ -255,57 +263,27 @@ export class Jobs {
       this.#failEarly(job);
       return;
     }
-    const { session, request } = job;
     if (error.class !== "client") {
       const { class: errorClass, code, message } = error;
       this.#ports.log.error("request failed", { class: errorClass, code, detail: message });
     }
-    // The request has been accepted, and after that nothing is a refusal any more (D3, H16).
-    const errorClass = error.class === "client" ? "client" : "fault";
-    this.#deliver(job, () => sendError(session, request, errorClass, error.code, error.message));
+    this.#deliver(job, failed(job.request, failureOfRun(error)));
   }
 
   /** Answers a request that was running when it was ended. */
   #failEarly(job: Job): void {
-    const { session, request } = job;
-    switch (job.ending) {
-      case "socket_lost":
-        this.#remove(job);
-        return;
-      case "cancelled":
-        this.#deliver(job, () => sendError(session, request, "cancelled", "cancelled", "cancelled"));
-        return;
-      case "deadline":
-        this.#deliver(job, () =>
-          sendError(session, request, "fault", "deadline_exceeded", "the request's deadline has passed"),
-        );
-        return;
-      case "switching":
-        // The one refusal that may follow an acceptance (H16).
-        this.#deliver(job, () =>
-          sendError(
-            session,
-            request,
-            "capacity",
-            "switching_model",
-            "the machine was ordered to hold another model",
-          ),
-        );
-        return;
-      case null:
-        this.#deliver(job, () =>
-          sendError(session, request, "fault", "engine_stopped", "the engine stopped the request"),
-        );
-    }
+    const failure = failureOfRunning(job.ending);
+    if (failure === null) this.#remove(job);
+    else this.#deliver(job, failed(job.request, failure));
   }
 
   /** Flushes what the stream has pending, then says how it ended. */
-  #deliver(job: Job, sayEnd: () => void): void {
+  #deliver(job: Job, lastWord: InferenceComplete | InferenceError): void {
     const { session, request } = job;
     // A reader that has gone will not resume its stream.
     if (job.ending !== null && session.outbox.isPaused(request.stream)) session.outbox.drop(request.stream);
     const end = (): void => {
-      sayEnd();
+      session.send(lastWord);
       this.#remove(job);
     };
     if (session.outbox.has(request.stream)) session.outbox.end(request.stream, end);
@@ -317,7 +295,7 @@ export class Jobs {
     job.ending = ending;
     switch (job.phase) {
       case "waiting":
-        this.#endWaiting(job, ending);
+        this.#refuse(job, failureOfWaiting(ending));
         return;
       case "running": {
         job.abort.abort();
@@ -330,34 +308,14 @@ export class Jobs {
         return;
       }
       case "delivering":
-        // Generated, but the paused reader never took it: nobody's fault on this machine.
         job.session.outbox.drop(job.request.stream);
-        if (ending !== "socket_lost") {
-          const code = ending === "deadline" ? "deadline_exceeded" : "cancelled";
-          sendError(job.session, job.request, "cancelled", code, "the answer was not read in time");
-        }
-        this.#remove(job);
+        this.#refuse(job, failureOfUnread(ending));
     }
   }
 
-  #endWaiting(job: Job, ending: Ending): void {
-    switch (ending) {
-      case "cancelled":
-        this.#refuse(job, "cancelled", "cancelled", "cancelled");
-        return;
-      case "deadline":
-        this.#refuse(job, "capacity", "switching_model", "the model was not loaded before the deadline");
-        return;
-      case "switching":
-        this.#refuse(job, "capacity", "switching_model", "this machine switches to another model");
-        return;
-      case "socket_lost":
-        this.#remove(job);
-    }
-  }
-
-  #refuse(job: Job, errorClass: ErrorClass, code: string, message: string): void {
-    sendError(job.session, job.request, errorClass, code, message);
+  /** @param failure null if nobody is left to tell. */
+  #refuse(job: Job, failure: Failure | null): void {
+    if (failure !== null) job.session.send(failed(job.request, failure));
     this.#remove(job);
   }
 
@@ -376,49 +334,4 @@ export class Jobs {
       awaited.resolve();
     }
   }
-}
-
-function sendError(
-  session: Session,
-  { request_id, stream }: InferenceRequest,
-  errorClass: ErrorClass,
-  code: string,
-  message: string,
-): void {
-  session.send({
-    type: "inference_error",
-    request_id,
-    stream,
-    class: errorClass,
-    code,
-    message: message.slice(0, MAX_MESSAGE_LENGTH),
-  });
-}
-
-function completed(
-  { request_id, stream }: InferenceRequest,
-  { usage, finishReason, prefillMs, decodeMs }: ChatResult,
-  queueMs: number,
-): InferenceComplete {
-  return {
-    type: "inference_complete",
-    request_id,
-    stream,
-    usage: {
-      prompt_tokens: count(usage.promptTokens),
-      completion_tokens: count(usage.completionTokens),
-      cached_tokens: count(usage.cachedTokens),
-    },
-    finish_reason: finishReason,
-    timings: { queue_ms: duration(queueMs), prefill_ms: duration(prefillMs), decode_ms: duration(decodeMs) },
-  };
-}
-
-/** An engine's figures are not worth a socket: one that does not parse would close it. */
-function duration(ms: number): number {
-  return Number.isFinite(ms) ? Math.max(0, Math.round(ms * 10) / 10) : 0;
-}
-
-function count(n: number): number {
-  return Math.round(duration(n));
 }

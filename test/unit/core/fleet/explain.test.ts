@@ -35,7 +35,7 @@ function joined(): FleetScene {
 /** A machine on its way to b, with what b says of it. */
 function ordered(mode: "expected" | "draining" | "loading" | "assigned" | "failed", progress = 0) {
   const scene = joined();
-  scene.core.pin(MAC, B, scene.now);
+  scene.core.orders.pin(MAC, B, scene.now);
   scene.confirmAll();
   const error = mode === "failed" ? { code: "insufficient_memory", message: "too big" } : null;
   scene.observe(B, mode, 1, error);
@@ -78,7 +78,7 @@ describe("why a machine is idle", () => {
 
   it("is the pool that does not let go of it, and after two minutes somebody should look", () => {
     const scene = joined();
-    scene.core.pin(MAC, B, scene.now);
+    scene.core.orders.pin(MAC, B, scene.now);
     expect(why(scene, { a: [aMachineReport()] })).toMatchObject({ gate: "releasing", fix: null });
     scene.now += 120_001;
     expect(why(scene, { a: [aMachineReport()] }).fix).toContain("do not answer");

@@ -9,7 +9,7 @@ function pinned(): FleetScene {
   const scene = new FleetScene();
   scene.join(A, B);
   scene.calls();
-  expect(scene.core.pin(MAC, B, scene.now)).toMatchObject({ ok: true, epoch: 1 });
+  expect(scene.core.orders.pin(MAC, B, scene.now)).toMatchObject({ ok: true, epoch: 1 });
   return scene;
 }
 
@@ -92,7 +92,7 @@ describe("a switch", () => {
   it("[H4] ignores answers to an older epoch, and takes over its unfinished releases", () => {
     const scene = pinned();
     const [older] = scene.calls();
-    expect(scene.core.pin(MAC, A, scene.now)).toMatchObject({ epoch: 2 });
+    expect(scene.core.orders.pin(MAC, A, scene.now)).toMatchObject({ epoch: 2 });
     const [release] = scene.calls();
     expect(release).toMatchObject({ pool: B, call: { kind: "release", epoch: 2 } });
     scene.confirm(older as Made);
@@ -107,7 +107,7 @@ describe("a switch", () => {
     const [{ pool, call }] = scene.calls() as [Made];
     const verdict = { ok: false, stale: epoch(9) } as const;
     scene.core.replied(pool, call, { kind: "verdict", verdict }, scene.now);
-    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 10, model: B });
+    expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 10, model: B });
     expect(scene.callNames()).toEqual(["release a"]);
   });
 
@@ -136,7 +136,7 @@ describe("a switch", () => {
 
   it("[C18] to the model the machine holds changes nothing", () => {
     const scene = serving();
-    expect(scene.core.pin(MAC, B, scene.now)).toMatchObject({ epoch: 1 });
+    expect(scene.core.orders.pin(MAC, B, scene.now)).toMatchObject({ epoch: 1 });
     expect(scene.calls()).toEqual([]);
   });
 
@@ -158,9 +158,9 @@ describe("a machine that failed", () => {
     scene.observe(B, "failed", 1, { code: "load_failed", message: "no" });
     expect(scene.dial(A)).toMatchObject({ pool: B, stamp: { mode: "released", epoch: 1 } });
     scene.tick(119_000);
-    expect(scene.core.handover.epochOf(MAC)).toBe(1);
+    expect(scene.core.intents.epochOf(MAC)).toBe(1);
     scene.tick(2_000);
-    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 2, model: B, phase: "releasing" });
+    expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: B, phase: "releasing" });
   });
 
   it("[D7] stays failed for its epoch, whatever its pool says later", () => {
@@ -168,14 +168,14 @@ describe("a machine that failed", () => {
     scene.confirmAll();
     scene.observe(B, "failed", 1);
     scene.observe(B, "assigned", 1);
-    expect(scene.core.handover.intent(MAC)).toMatchObject({ outcome: "failed" });
+    expect(scene.core.intents.get(MAC)).toMatchObject({ outcome: "failed" });
   });
 
   it("[H13] is noticed by the tick if its report was lost", () => {
     const scene = serving();
     const record = { mode: "failed", epoch: 1, since: 0, progress: 0, error: null } as const;
     scene.tick(30_000, { b: [aMachineReport({ record })] });
-    expect(scene.core.handover.intent(MAC)).toMatchObject({ outcome: "failed" });
+    expect(scene.core.intents.get(MAC)).toMatchObject({ outcome: "failed" });
   });
 });
 
@@ -183,7 +183,7 @@ describe("a pool", () => {
   it("[D1] that has lost its record of a machine is told to expect it again, under a new epoch", () => {
     const scene = serving();
     scene.tick(30_000, { b: [aMachineReport()] });
-    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 2, model: B });
+    expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: B });
   });
 
   it("[H1] is asked about a machine until it has neither a socket nor a record of it", () => {
@@ -209,7 +209,7 @@ describe("a pool", () => {
 describe("a release", () => {
   it("[H17] [F2] frees the pool that may route first, then the others, then tells the machine", () => {
     const scene = serving();
-    scene.core.release(MAC, "by hand", scene.now);
+    scene.core.orders.release(MAC, "by hand", scene.now);
     const [first] = scene.calls();
     expect(first).toMatchObject({ pool: B, call: { kind: "unmanage", epoch: 2 } });
     scene.confirm(first as Made);
@@ -221,11 +221,11 @@ describe("a release", () => {
 
   it("is done when the machine says so", () => {
     const scene = serving();
-    scene.core.release(MAC, "by hand", scene.now);
+    scene.core.orders.release(MAC, "by hand", scene.now);
     scene.confirmAll();
     const held = { model_id: null, epoch: epoch(2) };
     scene.core.told(A, { kind: "holds", machineId: MAC, held }, scene.now);
-    expect(scene.core.handover.intent(MAC)).toMatchObject({ phase: "done", outcome: "succeeded" });
+    expect(scene.core.intents.get(MAC)).toMatchObject({ phase: "done", outcome: "succeeded" });
     expect(scene.dial(A)).toMatchObject({ pool: A, stamp: { mode: "unmanaged", epoch: 2 } });
   });
 
@@ -233,7 +233,7 @@ describe("a release", () => {
     const scene = new FleetScene();
     scene.join(A, B);
     scene.calls();
-    scene.core.release(MAC, "by hand", scene.now);
+    scene.core.orders.release(MAC, "by hand", scene.now);
     expect(scene.calls()).toEqual([]);
   });
 
@@ -241,8 +241,8 @@ describe("a release", () => {
     const scene = pinned();
     scene.calls();
     scene.core.flagBook.set("assignment_gate", "off");
-    scene.core.obeyFlags(scene.now);
-    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 2, model: null });
+    scene.core.orders.obeyFlags(scene.now);
+    expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: null });
     scene.confirmAll();
     expect(scene.dial(A)).toMatchObject({ stamp: { mode: "unmanaged", epoch: 2 } });
   });
@@ -251,7 +251,7 @@ describe("a release", () => {
     for (const fields of [{ private_only: true }, { version: "0.1.0" }]) {
       const scene = serving();
       scene.register(B, fields);
-      expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 2, model: null });
+      expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: null });
     }
   });
 });
@@ -268,7 +268,7 @@ it("[H14] [C16] the release of a machine that is too old is recorded and not sen
   }
   expect(kinds).toContain("unmanage");
   expect(kinds).not.toContain("order");
-  expect(scene.core.handover.intent(MAC)).toMatchObject({ model: null, phase: "done" });
+  expect(scene.core.intents.get(MAC)).toMatchObject({ model: null, phase: "done" });
   expect(scene.dial(A)).toMatchObject({ stamp: { mode: "unmanaged", epoch: 2 } });
 });
 
@@ -276,13 +276,13 @@ describe("a register", () => {
   it("[H9] [D1] [F6] with a higher epoch raises the fleet's above it", () => {
     const scene = serving();
     scene.register(B, { assignment: { model_id: A, epoch: epoch(50) } });
-    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 51, model: B });
+    expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 51, model: B });
   });
 
   it("[H9] with the same epoch for another model gets a higher one", () => {
     const scene = serving();
     scene.register(B, { assignment: { model_id: A, epoch: epoch(1) } });
-    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 2, model: B });
+    expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: B });
   });
 
   it("[H22] of another key, owner, token or of a quarantined machine is refused", () => {

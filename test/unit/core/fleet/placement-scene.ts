@@ -56,7 +56,7 @@ export class PlacementScene {
 
   set(flags: Partial<Record<FlagName, string>>): void {
     for (const [name, text] of Object.entries(flags)) this.core.flagBook.set(name as FlagName, text);
-    this.core.obeyFlags(this.now);
+    this.core.orders.obeyFlags(this.now);
     this.#run();
   }
 
@@ -110,7 +110,7 @@ export class PlacementScene {
 
   /** The machine's own word about the order it holds, to the pool it was ordered to. */
   report(machineId: string, mode: "loading" | "assigned" | "failed"): void {
-    const intent = this.core.handover.intent(machineIdSchema.parse(machineId));
+    const intent = this.core.intents.get(machineIdSchema.parse(machineId));
     if (intent?.model == null) throw new Error(`${machineId} has no order`);
     const row = { mode, epoch: intent.epoch, since: this.now };
     this.#rows(intent.model).set(machineId, row);
@@ -127,9 +127,7 @@ export class PlacementScene {
 
   /** Where each machine is held or wanted; null for one that is nobody's. */
   held(): Record<string, string | null> {
-    return Object.fromEntries(
-      [...this.core.handover.intents()].map(({ machineId, model }) => [machineId, model]),
-    );
+    return Object.fromEntries([...this.core.intents.all()].map(({ machineId, model }) => [machineId, model]));
   }
 
   #run(): void {

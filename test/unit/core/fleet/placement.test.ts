@@ -230,13 +230,13 @@ describe("placement on the live fleet", () => {
 
   it("leaves a pinned machine, and moves it once it is unpinned", () => {
     const scene = twoOnA();
-    scene.core.pin(machineIdSchema.parse("mac-1"), "a", scene.now);
-    scene.core.pin(machineIdSchema.parse("mac-2"), "a", scene.now);
+    scene.core.orders.pin(machineIdSchema.parse("mac-1"), "a", scene.now);
+    scene.core.orders.pin(machineIdSchema.parse("mac-2"), "a", scene.now);
     for (const id of ["mac-1", "mac-2"]) scene.report(id, "assigned");
     scene.ask(B, 2);
     scene.tick();
     expect(scene.core.placement.last?.stays).toEqual({ pinned: 2 });
-    scene.core.handover.unpin(machineIdSchema.parse("mac-2"));
+    scene.core.intents.unpin(machineIdSchema.parse("mac-2"));
     scene.ask(B, 2);
     scene.tick();
     expect(scene.held()).toEqual({ "mac-1": "a", "mac-2": "b" });

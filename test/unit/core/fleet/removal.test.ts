@@ -14,7 +14,7 @@ const offline = (fields: Partial<PoolMachineReport> = {}): PoolMachineReport =>
 function gone(): FleetScene {
   const scene = new FleetScene();
   scene.join(A, B);
-  scene.core.pin(MAC, B, scene.now);
+  scene.core.orders.pin(MAC, B, scene.now);
   scene.confirmAll();
   scene.observe(B, "assigned", 1);
   scene.now += 60_001;
@@ -58,7 +58,7 @@ describe("a machine that is gone", () => {
   it("[H17] [H3] is released like any other: its own pool first, and each until it has answered", () => {
     const scene = gone();
     expect(remove(scene)).toBeNull();
-    expect(scene.core.handover.intent(MAC)).toMatchObject({ epoch: 2, model: null, phase: "releasing" });
+    expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: null, phase: "releasing" });
     const [first, ...others] = scene.calls();
     expect(others).toEqual([]);
     expect(first).toMatchObject({ pool: B, call: { kind: "unmanage", epoch: 2 } });
@@ -95,7 +95,7 @@ describe("a machine that is gone", () => {
     scene.join(A);
     scene.now += 60_001;
     expect(remove(scene, { a: [] })).toBeNull();
-    expect(scene.core.handover.intent(MAC)).toBeNull();
+    expect(scene.core.intents.get(MAC)).toBeNull();
     const other = new FleetScene();
     other.join(A);
     other.core.memberships.remove(MAC, A);
@@ -132,7 +132,7 @@ describe("a machine that comes back after it was deleted", () => {
         assignment: { model_id: null, epoch: 2 },
         stamp: { mode: "unmanaged", epoch: 2 },
       });
-      expect(scene.core.pin(MAC, A, scene.now)).toMatchObject({ ok: true, epoch: 3 });
+      expect(scene.core.orders.pin(MAC, A, scene.now)).toMatchObject({ ok: true, epoch: 3 });
     }
   });
 
@@ -152,7 +152,7 @@ describe("a machine that comes back after it was deleted", () => {
     scene.now += 60_000;
     scene.core.retry(scene.now);
     expect(scene.calls().filter(({ call }) => call.kind === "order")).toEqual([]);
-    expect(scene.core.handover.intent(MAC)).toMatchObject({ model: null, phase: "done" });
+    expect(scene.core.intents.get(MAC)).toMatchObject({ model: null, phase: "done" });
   });
 
   it("[H9] has its epochs outdone if even its newest order was dropped", () => {
@@ -165,23 +165,23 @@ describe("a machine that comes back after it was deleted", () => {
       const machineId = machineIdSchema.parse(`other-${n}`);
       scene.core.handover.begin({ machineId, model: null, reason: "", isPinned: false }, scene.now);
     }
-    scene.core.handover.forgetOldest((id) => scene.core.directory.get(id) !== null);
-    expect([...scene.core.handover.intents()]).toHaveLength(DELETED_MACHINES_KEPT);
+    scene.core.intents.forgetOldest((id) => scene.core.directory.get(id) !== null);
+    expect([...scene.core.intents.all()]).toHaveLength(DELETED_MACHINES_KEPT);
     scene.restart();
-    expect(scene.core.handover.intent(MAC)).toBeNull();
+    expect(scene.core.intents.get(MAC)).toBeNull();
     scene.dial(A);
     scene.register(A, { assignment: { model_id: B, epoch: epoch(1) } });
-    expect(scene.core.handover.intent(MAC)).toMatchObject({ model: null, epoch: 2 });
+    expect(scene.core.intents.get(MAC)).toMatchObject({ model: null, epoch: 2 });
   });
 });
 
 describe("a machine is not deleted", () => {
   const refused = (scene: FleetScene, reports: Reports, code: string, word: string): void => {
-    const before = scene.core.handover.intent(MAC);
+    const before = scene.core.intents.get(MAC);
     const error = remove(scene, reports);
     expect(error).toMatchObject({ code, message: expect.stringContaining(word) });
     expect(scene.core.directory.get(MAC)).not.toBeNull();
-    expect(scene.core.handover.intent(MAC)).toEqual(before);
+    expect(scene.core.intents.get(MAC)).toEqual(before);
   };
 
   it("while any pool has a socket of it", () => {

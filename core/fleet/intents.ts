@@ -1,0 +1,105 @@
+import { NEVER_MANAGED, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
+import { DELETED_MACHINES_KEPT } from "../limits.ts";
+import type { Stamp } from "../pool/record.ts";
+import type { FleetStore, Intent, Switch } from "./machine.ts";
+
+/**
+ * The newest order about each machine, which says to whom it belongs, and the history of those that have ended. What
+ * an order goes through is the handover's business; whatever it decides is written down here first.
+ */
+export class Intents {
+  readonly #store: FleetStore;
+  readonly #byMachine = new Map<MachineId, Intent>();
+
+  constructor(store: FleetStore) {
+    this.#store = store;
+    for (const intent of store.intents()) this.#byMachine.set(intent.machineId, intent);
+  }
+
+  get(machineId: MachineId): Intent | null {
+    return this.#byMachine.get(machineId) ?? null;
+  }
+
+  all(): Iterable<Intent> {
+    return this.#byMachine.values();
+  }
+
+  epochOf(machineId: MachineId): Epoch {
+    return this.get(machineId)?.epoch ?? NEVER_MANAGED;
+  }
+
+  /** The machines that hold a model by order, or are on their way to it. */
+  assignedTo(model: string): MachineId[] {
+    return [...this.#byMachine.values()]
+      .filter((intent) => intent.model === model)
+      .map(({ machineId }) => machineId);
+  }
+
+  /** Where a dialing machine belongs, and the fleet's word for the pool there. Null: wherever it likes. */
+  destination(machineId: MachineId): { readonly pool: ModelId | null; readonly stamp: Stamp } {
+    const intent = this.get(machineId);
+    if (intent === null) return { pool: null, stamp: { mode: "unmanaged", epoch: NEVER_MANAGED } };
+    const { epoch, model, phase, outcome } = intent;
+    if (model === null) {
+      return { pool: null, stamp: { mode: phase === "releasing" ? "released" : "unmanaged", epoch } };
+    }
+    const isOut = phase === "releasing" || outcome === "failed";
+    return { pool: model, stamp: { mode: isOut ? "released" : "managed", epoch } };
+  }
+
+  /** The machine is on its way to where it belongs. */
+  isSwitching(machineId: MachineId): boolean {
+    const intent = this.get(machineId);
+    if (intent === null || intent.outcome !== null) return false;
+    return intent.model !== null || intent.phase === "releasing";
+  }
+
+  /** When the first of them has calls to repeat; null if none has. */
+  nextRetryAt(): number | null {
+    let next: number | null = null;
+    for (const { retryAt } of this.#byMachine.values()) {
+      if (retryAt !== null && (next === null || retryAt < next)) next = retryAt;
+    }
+    return next;
+  }
+
+  save(intent: Intent): void {
+    this.#byMachine.set(intent.machineId, intent);
+    this.#store.saveIntent(intent);
+  }
+
+  /** From now on placement may move the machine; what it holds stays. */
+  unpin(machineId: MachineId): void {
+    const intent = this.get(machineId);
+    if (intent?.isPinned === true) this.save({ ...intent, isPinned: false });
+  }
+
+  /** A line of history: an order has ended. */
+  note(intent: Intent, outcome: Switch["outcome"], now: number): void {
+    this.#store.addSwitch({
+      at: now,
+      machineId: intent.machineId,
+      from: intent.from,
+      to: intent.model,
+      epoch: intent.epoch,
+      reason: intent.reason,
+      outcome,
+      error: intent.error?.message ?? null,
+      tookMs: now - intent.startedAt,
+    });
+  }
+
+  /**
+   * Of machines that nobody knows any more the newest orders are kept, so that their epochs go on if they come back. One that
+   * is dropped does no harm: all pools have forgotten the machine, and an epoch that only it remembers is outdone (H9).
+   * @param isKnown whether the fleet still has to do with a machine.
+   */
+  forgetOldest(isKnown: (machineId: MachineId) => boolean): void {
+    const left = [...this.#byMachine.values()].filter(({ machineId }) => !isKnown(machineId));
+    left.sort((a, b) => b.phaseAt - a.phaseAt);
+    for (const { machineId } of left.slice(DELETED_MACHINES_KEPT)) {
+      this.#byMachine.delete(machineId);
+      this.#store.removeIntent(machineId);
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import { NEVER_MANAGED, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
+import type { ApiError } from "../api-error.ts";
+import { modelIds, unknownMachine, type Directory } from "./directory.ts";
+import type { Handover } from "./handover.ts";
+import type { Intents } from "./intents.ts";
+import { unmanageableBecause, type Intent } from "./machine.ts";
+import type { FlagBook } from "./settings.ts";
+
+/**
+ * Which orders are given: by an operator's hand, by a plan, because a flag says so or a model is offered no more. Whether
+ * one is allowed and whether it changes anything is decided here; how it is carried out is the handover's business.
+ */
+
+export type PinVerdict =
+  | { readonly ok: true; readonly machineId: string; readonly modelId: string; readonly epoch: number }
+  | { readonly ok: false; readonly error: ApiError };
+
+export class Orders {
+  readonly #flagBook: FlagBook;
+  readonly #directory: Directory;
+  readonly #intents: Intents;
+  readonly #handover: Handover;
+
+  constructor(flagBook: FlagBook, directory: Directory, intents: Intents, handover: Handover) {
+    this.#flagBook = flagBook;
+    this.#directory = directory;
+    this.#intents = intents;
+    this.#handover = handover;
+  }
+
+  /**
+   * An operator gives a machine a model by hand. It ignores dwell, cooldowns and budgets, and is a no-op if that is
+   * what the machine holds or is on its way to (C18).
+   */
+  pin(machineId: MachineId, modelId: string, now: number): PinVerdict {
+    const refuse = (error: ApiError): PinVerdict => ({ ok: false, error });
+    const { flags } = this.#flagBook;
+    if (flags.assignment_gate === "off") {
+      const message = 'machines are not assigned while the flag assignment_gate is "off"; switch it on first';
+      return refuse({ code: "gate_off", message });
+    }
+    const machine = this.#directory.get(machineId);
+    if (machine === null) return refuse(unknownMachine(machineId));
+    const model = this.#directory.entry(modelId);
+    if (model === undefined) {
+      const message = `the model "${modelId}" is not in the catalog`;
+      return refuse({ code: "model_not_found", message, param: "model_id" });
+    }
+    const obstacle = unmanageableBecause(machine, flags);
+    if (obstacle !== null) return refuse({ code: "machine_not_assignable", message: obstacle.message });
+    if (!modelIds(machine).includes(model.id)) {
+      const message = `machine "${machineId}" does not have "${model.id}" on its disk`;
+      return refuse({ code: "machine_not_assignable", message, param: "model_id" });
+    }
+    const intent = this.assign(machineId, model.id, "pinned", true, now);
+    return { ok: true, machineId, modelId: model.id, epoch: intent.epoch };
+  }
+
+  /** Gives a machine a model, unless that is what it has already (C18). */
+  assign(machineId: MachineId, model: ModelId, reason: string, isPinned: boolean, now: number): Intent {
+    const current = this.#intents.get(machineId);
+    if (current !== null && current.model === model && current.outcome !== "failed") return current;
+    return this.#handover.begin({ machineId, model, reason, isPinned }, now);
+  }
+
+  /** Makes a machine nobody's; without effect on one that is (C7). @returns the epoch of the release, if there is one. */
+  release(machineId: MachineId, reason: string, now: number): Epoch {
+    const current = this.#intents.get(machineId);
+    if (current === null || current.model === null) return current?.epoch ?? NEVER_MANAGED;
+    return this.#handover.begin({ machineId, model: null, reason, isPinned: false }, now).epoch;
+  }
+
+  /** Releases the machines of models that have left the catalog. */
+  releaseFrom(models: readonly ModelId[], now: number): void {
+    for (const model of models) {
+      for (const machineId of this.#intents.assignedTo(model)) {
+        this.release(machineId, "its model has left the catalog", now);
+      }
+    }
+  }
+
+  /** Brings what is ordered in line with the flags: the gate, the least provider version, private machines (H14, H17). */
+  obeyFlags(now: number): void {
+    for (const { machineId } of this.#directory.all()) this.obeyFlagsFor(machineId, now);
+  }
+
+  obeyFlagsFor(machineId: MachineId, now: number): void {
+    const machine = this.#directory.get(machineId);
+    if (machine === null || (this.#intents.get(machineId)?.model ?? null) === null) return;
+    const { flags } = this.#flagBook;
+    if (flags.assignment_gate === "off") this.release(machineId, "the flag assignment_gate is off", now);
+    const obstacle = unmanageableBecause(machine, flags);
+    if (obstacle !== null) this.release(machineId, obstacle.message, now);
+  }
+}

@@ -1,0 +1,131 @@
+import { capacity, type Capacity } from "../core/fleet/capacity.ts";
+import type { ControlPlane } from "../core/fleet/control-plane.ts";
+import { viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
+import type { IdlePools } from "../core/fleet/idle-pools.ts";
+import { machineDetails, type MachineDetails } from "../core/fleet/machine-details.ts";
+import {
+  placementReport,
+  previewReport,
+  type PlacementPreview,
+  type PlacementReport,
+  type Simulation,
+} from "../core/fleet/placement-report.ts";
+import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
+import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS, SCRAPE_POOLS_MS } from "../core/limits.ts";
+import type { FleetScrape } from "../core/metrics.ts";
+import { machineIdSchema } from "../protocol/ids.ts";
+import type { Operators } from "./operators.ts";
+import type { Pools, Totals } from "./pools.ts";
+import type { SqlFleetStore } from "./storage/fleet-store.ts";
+
+/** What the fleet shows of itself. Nothing here orders anything; pools are read as seldom as the answer allows. */
+
+/** Plans in a report. */
+const REPORTED_PLANS = 50;
+
+export interface FleetParts {
+  readonly core: ControlPlane;
+  readonly pools: Pools;
+  readonly idlePools: IdlePools;
+  readonly operators: Operators;
+  readonly store: SqlFleetStore;
+}
+
+export class FleetReports {
+  readonly #core: ControlPlane;
+  readonly #pools: Pools;
+  readonly #idlePools: IdlePools;
+  readonly #operators: Operators;
+  readonly #store: SqlFleetStore;
+  #capacity: { readonly at: number; readonly read: Promise<Capacity> } | null = null;
+
+  constructor({ core, pools, idlePools, operators, store }: FleetParts) {
+    this.#core = core;
+    this.#pools = pools;
+    this.#idlePools = idlePools;
+    this.#operators = operators;
+    this.#store = store;
+  }
+
+  /** The report of all pools, read from them now (C20). */
+  async utilization(): Promise<Utilization> {
+    return this.#utilizationIn(await this.#pools.view());
+  }
+
+  /** The newest plan and those before it that moved something. */
+  placement(): PlacementReport {
+    const { placement, flagBook } = this.#core;
+    return placementReport(placement.last, placement.history(REPORTED_PLANS), flagBook.flags);
+  }
+
+  /** What placement would do now under other circumstances. */
+  async simulatePlacement(asked: Simulation): Promise<PlacementPreview | null> {
+    const view = await this.#pools.view();
+    const { directory, placement, flagBook } = this.#core;
+    const { catalog } = directory;
+    if (catalog === null) return null;
+    const { plan, input } = placement.preview(view, catalog, flagBook.flags, asked);
+    return previewReport(plan, input);
+  }
+
+  /** What each pool can take, read from them at most every two seconds however many ask. */
+  async capacity(): Promise<Capacity> {
+    const now = Date.now();
+    if (this.#capacity === null || now - this.#capacity.at >= CAPACITY_TTL_MS) {
+      this.#capacity = { at: now, read: this.#readCapacity() };
+    }
+    return this.#capacity.read;
+  }
+
+  /** What `GET /metrics` shows. Pools without machines are not woken for counts that have not changed. */
+  async metrics(): Promise<FleetScrape> {
+    await this.#operators.needCatalog();
+    const { models } = this.#core.ownView(Date.now());
+    const withMachines = this.#core.pools();
+    const without = models.filter((model) => !withMachines.has(model));
+    const totals: Totals = this.#idlePools.totalsOf(without, Date.now());
+    const read = new Set<string>([...without.filter((model) => !totals.has(model)), ...withMachines]);
+    const view = await this.#pools.view([...read], SCRAPE_POOLS_MS, totals);
+    const { model_pools } = this.#utilizationIn(view);
+    return {
+      totals: new Map(models.map((model) => [model, totals.get(model) ?? null])),
+      pools: model_pools.pools,
+      demand: (this.#core.placement.last?.models ?? []).map(({ modelId, demandMachines }) => ({
+        model: modelId,
+        machines: demandMachines,
+      })),
+      coResidentMachines: model_pools.co_resident_machines,
+      switches: this.#store.switchTotals(),
+    };
+  }
+
+  async machines(): Promise<MachineRow[]> {
+    const view = await this.#pools.view();
+    return view.machines.map((machine) => machineRow(viewMachine(view, machine), view.now));
+  }
+
+  /** One machine and why it is idle; null for one that is not known. */
+  async machine(machineId: string): Promise<MachineDetails | null> {
+    const machine = this.#core.directory.get(machineIdSchema.parse(machineId));
+    if (machine === null) return null;
+    // Only these can know it, and many machines may ask.
+    const view = await this.#pools.view(this.#core.memberships.of(machine.machineId));
+    const stay = this.#core.placement.last?.machines.find((each) => each.machineId === machine.machineId);
+    return machineDetails(view, machine, this.#core.flagBook.flags, stay?.reason ?? null);
+  }
+
+  /** Pools without machines are not woken for it. */
+  async #readCapacity(): Promise<Capacity> {
+    await this.#operators.needCatalog();
+    const pools = this.#core.pools();
+    return capacity(await this.#pools.view([...pools], CAPACITY_ANSWER_MS), pools);
+  }
+
+  #utilizationIn(view: FleetView): Utilization {
+    const { flags } = this.#core.flagBook;
+    const { last } = this.#core.placement;
+    const isDeciding = flags.placement !== "off" && last !== null && last.mode !== "off";
+    const desired = isDeciding ? new Map(last.models.map((model) => [model.modelId, model.desired])) : null;
+    return utilization(view, flags, desired);
+  }
+}

@@ -1,0 +1,117 @@
+import type { InferenceRequest } from "../../../protocol/downstream.ts";
+import type { ErrorClass, InferenceComplete, InferenceError } from "../../../protocol/upstream.ts";
+import type { ChatResult, EngineError } from "../engine.ts";
+
+/**
+ * The last word on a request, which frees its slot at the pool: how it went, or why there is no answer. A refusal sends
+ * the request to another machine and blames nobody, a fault blames this one, so the same mishap is worded by how far the
+ * request had come.
+ */
+
+/** Why a request is ended before its time. */
+export type Ending = "cancelled" | "deadline" | "socket_lost" | "switching";
+
+export interface Failure {
+  readonly class: ErrorClass;
+  readonly code: string;
+  readonly message: string;
+}
+
+const MAX_MESSAGE_LENGTH = 2000;
+
+const CANCELLED: Failure = { class: "cancelled", code: "cancelled", message: "cancelled" };
+
+/** A request that was not accepted yet has been ended. Null if nobody is left to tell. */
+export function failureOfWaiting(ending: Ending): Failure | null {
+  switch (ending) {
+    case "cancelled":
+      return CANCELLED;
+    case "deadline":
+      return switchingModel("the model was not loaded before the deadline");
+    case "switching":
+      return switchingModel("this machine switches to another model");
+    case "socket_lost":
+      return null;
+  }
+}
+
+/** An accepted request has been ended, or has ended without an answer by itself (null). Null if nobody is left to tell. */
+export function failureOfRunning(ending: Ending | null): Failure | null {
+  switch (ending) {
+    case "cancelled":
+      return CANCELLED;
+    case "deadline":
+      return { class: "fault", code: "deadline_exceeded", message: "the request's deadline has passed" };
+    case "switching":
+      // The one refusal that may follow an acceptance (H16).
+      return switchingModel("the machine was ordered to hold another model");
+    case "socket_lost":
+      return null;
+    case null:
+      return { class: "fault", code: "engine_stopped", message: "the engine stopped the request" };
+  }
+}
+
+/** A request has been ended that was generated, and whose paused reader never took it: nobody's fault on this machine. */
+export function failureOfUnread(ending: Ending): Failure | null {
+  if (ending === "socket_lost") return null;
+  const code = ending === "deadline" ? "deadline_exceeded" : "cancelled";
+  return { class: "cancelled", code, message: "the answer was not read in time" };
+}
+
+/** The model that a request waits for could not be loaded. */
+export function failureOfLoad({ class: errorClass, code, message }: EngineError): Failure {
+  if (code === "insufficient_memory") return { class: "capacity", code, message };
+  return errorClass === "capacity" ? switchingModel(message) : { class: "fault", code, message };
+}
+
+/** The engine has failed an accepted request, and after that nothing is a refusal any more (D3, H16). */
+export function failureOfRun({ class: errorClass, code, message }: EngineError): Failure {
+  return { class: errorClass === "client" ? "client" : "fault", code, message };
+}
+
+export function failed(
+  { request_id, stream }: InferenceRequest,
+  { class: errorClass, code, message }: Failure,
+): InferenceError {
+  return {
+    type: "inference_error",
+    request_id,
+    stream,
+    class: errorClass,
+    code,
+    message: message.slice(0, MAX_MESSAGE_LENGTH),
+  };
+}
+
+export function completed(
+  { request_id, stream }: InferenceRequest,
+  { usage, finishReason, prefillMs, decodeMs }: ChatResult,
+  queueMs: number,
+): InferenceComplete {
+  return {
+    type: "inference_complete",
+    request_id,
+    stream,
+    usage: {
+      prompt_tokens: count(usage.promptTokens),
+      completion_tokens: count(usage.completionTokens),
+      cached_tokens: count(usage.cachedTokens),
+    },
+    finish_reason: finishReason,
+    timings: { queue_ms: duration(queueMs), prefill_ms: duration(prefillMs), decode_ms: duration(decodeMs) },
+  };
+}
+
+function switchingModel(message: string): Failure {
+  return { class: "capacity", code: "switching_model", message };
+}
+
+/** An engine's figures are not worth a socket: one that does not parse would close it. */
+function duration(ms: number): number {
+  return Number.isFinite(ms) ? Math.max(0, Math.round(ms * 10) / 10) : 0;
+}
+
+function count(n: number): number {
+  return Math.round(duration(n));
+}
