@@ -11,6 +11,9 @@ import type { ModelEstimate, PlacementConfig, TickDemand } from "./types.ts";
 /** Below one request per hour a model has no demand. */
 const LEAST_RATE = 1 / 3600;
 
+/** Of what a rise is expected to lose again, this share is planned for all the same: a lack costs more than a surplus. */
+const RISE_SHARE = 0.5;
+
 /**
  * Sigmas by which a run of errors must be off. Demand that is rougher than Poisson needs more of them, and beyond `maxRoughness` it
  * never jumps. Each tick counts with at most `maxBend` towards roughness, so that one step does not look rough.
@@ -96,7 +99,9 @@ export function estimate(
 /** Requests/s to plan for; 0 without live demand. */
 export function planningRate(known: ModelEstimate): number {
   const { fast } = known;
-  const rate = fast === null ? 0 : forecastOf(fast, known);
+  if (fast === null) return 0;
+  const forecast = forecastOf(fast, known);
+  const rate = fast > forecast ? towards(forecast, fast, RISE_SHARE) : forecast;
   return rate < LEAST_RATE ? 0 : rate;
 }
 

@@ -34,6 +34,12 @@ describe("the estimate of demand", () => {
     expect(perTick(after([20], calm))).toBeLessThan(30);
   });
 
+  it("plans for half of what a rise should lose again, and for nothing of what a fall should win back", () => {
+    const known = { ...after(steady(100, 100)), slow: 1, persistence: 0.4 };
+    expect(planningRate({ ...known, fast: 2 })).toBeCloseTo(1.7);
+    expect(planningRate({ ...known, fast: 0.5 })).toBeCloseTo(0.8);
+  });
+
   it("believes a run of errors that are each within chance", () => {
     const calm = after(steady(100, 100));
     const higher = after([128, 130, 129, 131], calm);
