@@ -7,6 +7,8 @@ import { z } from "zod";
 import { ROOT } from "../scripts/root.ts";
 import { reportOf } from "./report.ts";
 import type { Row, RowSpec } from "./row.ts";
+import { affinityEngine } from "./rows/affinity-engine.ts";
+import { affinity } from "./rows/affinity.ts";
 import { burst } from "./rows/burst.ts";
 import { capacity } from "./rows/capacity.ts";
 import { BLAST_ROW, CHAT_ROW, compare, PACED_ROW } from "./rows/compare.ts";
@@ -34,7 +36,7 @@ const TIME_LIMIT_MS = 900_000;
 let started: Promise<Targets> | undefined;
 const targets = (): Promise<Targets> => (started ??= startTargets());
 
-/** The first five share their servers, and the pool's machines become more from row to row. */
+/** The pool of the first ones, which share their servers, gets more machines from row to row. */
 const ROWS: Readonly<Record<string, RowSpec>> = {
   "first-byte": firstByte(targets),
   chat: compare(CHAT_ROW, targets),
@@ -47,10 +49,13 @@ const ROWS: Readonly<Record<string, RowSpec>> = {
   overload,
   burst,
   faults,
+  affinity,
+  "affinity-engine": affinityEngine,
   writes,
   idle,
 };
-const ALONE = new Set(["plan", "messages", "refusals", "overload", "burst", "faults", "writes", "idle"]);
+/** The first ones share their servers, which must not take part in what runs after them. */
+const SHARING = new Set(["first-byte", "chat", "blast", "paced", "capacity"]);
 
 const quick = process.argv.includes("--quick");
 const only = optionValue("--only");
@@ -74,8 +79,7 @@ async function main(): Promise<void> {
   const rows: Row[] = [];
   for (const [name, spec] of Object.entries(ROWS)) {
     if (only !== null && only !== name) continue;
-    // The shared servers must not take part in what runs alone.
-    if (ALONE.has(name) && started !== undefined) await cleanUp();
+    if (!SHARING.has(name) && started !== undefined) await cleanUp();
     rows.push(await measured(name, spec));
   }
   const command = ["npm run bench", ...(quick || only !== null ? ["--", ...process.argv.slice(2)] : [])].join(
