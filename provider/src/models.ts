@@ -21,6 +21,11 @@ export interface FoundModels {
   readonly skipped: string[];
 }
 
+const HEADER_BYTES = 24;
+/** Far above what any file has: versions up to 3, some thousand tensors. */
+const MAX_VERSION = 100;
+const MAX_ENTRIES = 1_000_000n;
+
 const PART = /-(\d{5})-of-(\d{5})$/;
 
 /** @throws UserError if a file is missing or no GGUF, an id is malformed or used twice, or there is no model at all. */
@@ -31,11 +36,14 @@ export function findModels({ models, directories, needsFiles }: ModelSources): F
   const seen = new Map<ModelId, string>();
   for (const { id, path } of found) {
     const other = seen.get(id);
-    if (other !== undefined) throw new UserError(`Two files are to be model ${id}: ${other} and ${path}.`);
+    if (other !== undefined) {
+      const files = path === "" && other === "" ? "" : `: ${other} and ${path}`;
+      throw new UserError(`Two files are to be model ${id}${files}. Give each model an id of its own.`);
+    }
     seen.set(id, path);
   }
   if (found.length === 0) {
-    throw new UserError("No model to serve. Name one with --model id=path/to/file.gguf, or a --models-dir.");
+    throw new UserError(noModel(directories, skipped));
   }
   if (found.length > MAX_MODELS_PER_MACHINE) {
     throw new UserError(
@@ -43,6 +51,13 @@ export function findModels({ models, directories, needsFiles }: ModelSources): F
     );
   }
   return { models: found, skipped };
+}
+
+/** A directory that was named but offers nothing is the likely mistake, so it is named, and what was passed over. */
+function noModel(directories: readonly string[], skipped: readonly string[]): string {
+  const looked = directories.length === 0 ? "" : ` in ${directories.join(", ")}`;
+  const reasons = skipped.length === 0 ? "" : ` (skipped ${skipped.join("; ")})`;
+  return `No model to serve${looked}${reasons}. Name one with --model id=path/to/file.gguf, or a --models-dir with *.gguf files.`;
 }
 
 function fromSource(source: string, needsFiles: boolean): OfferedModel {
@@ -102,9 +117,9 @@ function checkedSize(path: string): number {
     file = openSync(path, "r");
     const stat = statSync(path);
     if (stat.isDirectory()) throw new UserError(`${path} is a directory. Use --models-dir for it.`);
-    const magic = Buffer.alloc(4);
-    readSync(file, magic, 0, 4, 0);
-    if (magic.toString("latin1") !== "GGUF") throw new UserError(`${path} is not a GGUF file.`);
+    const header = Buffer.alloc(HEADER_BYTES);
+    const problem = headerProblem(header.subarray(0, readSync(file, header, 0, HEADER_BYTES, 0)));
+    if (problem !== null) throw new UserError(`${path} ${problem}`);
     return stat.size;
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
@@ -112,6 +127,20 @@ function checkedSize(path: string): number {
   } finally {
     if (file !== null) closeSync(file);
   }
+}
+
+/**
+ * What keeps a file with this beginning from being a model: magic, version, number of tensors, number of keys. An engine
+ * that believes a damaged number reads on for minutes and fills the memory.
+ */
+function headerProblem(header: Buffer): string | null {
+  if (header.subarray(0, 4).toString("latin1") !== "GGUF") return "is not a GGUF file.";
+  const isWhole =
+    header.length === HEADER_BYTES &&
+    header.readUInt32LE(4) <= MAX_VERSION &&
+    header.readBigUInt64LE(8) <= MAX_ENTRIES &&
+    header.readBigUInt64LE(16) <= MAX_ENTRIES;
+  return isWhole ? null : "is damaged: its first bytes make no sense. Download it again.";
 }
 
 /** The quantization as file names spell it by custom, lower case; null if the name has none. */

@@ -10,33 +10,58 @@ import { play } from "./world.ts";
  * who also delete machines.
  */
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "200" },
-    from: { type: "string", default: "1" },
-    seed: { type: "string" },
-    mutation: { type: "string" },
-    deletions: { type: "boolean", default: false },
-    all: { type: "boolean", default: false },
-  },
-});
+const OPTIONS = {
+  seeds: { type: "string", default: "200" },
+  from: { type: "string", default: "1" },
+  seed: { type: "string" },
+  mutation: { type: "string" },
+  deletions: { type: "boolean", default: false },
+  all: { type: "boolean", default: false },
+} as const;
+
+/** An option that cannot be used; the message is a whole sentence. */
+class BadOption extends Error {
+  override readonly name = "BadOption";
+}
 
 const print = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
-process.exitCode = await main();
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (!(error instanceof BadOption)) throw error;
+  console.error(error.message);
+  process.exitCode = 2;
+}
+
+function optionsOf(args: string[]): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>["values"] {
+  try {
+    return parseArgs({ args, options: OPTIONS }).values;
+  } catch (error) {
+    const known = Object.keys(OPTIONS).map((name) => `--${name}`);
+    throw new BadOption(`${error instanceof Error ? error.message : "?"}. Options: ${known.join(", ")}.`);
+  }
+}
+
+/** A misspelt number must not pass for a run in which nothing failed. */
+function wholeNumber(text: string, option: string, least: number): number {
+  if (/^\d{1,15}$/.test(text) && Number(text) >= least) return Number(text);
+  throw new BadOption(`${option} ${text} is not a whole number of ${least} or more.`);
+}
 
 async function main(): Promise<number> {
+  const values = optionsOf(process.argv.slice(2));
   const plain = () => (values.deletions ? new WithDeletions() : new Hooks());
   const mutate = values.mutation === undefined ? plain : MUTATIONS[values.mutation];
   if (mutate === undefined) {
     print(`--mutation takes one of ${Object.keys(MUTATIONS).join(", ")}`);
     return 2;
   }
-  if (values.seed !== undefined) return (await show(Number(values.seed), mutate)) ? 0 : 1;
-  const from = Number(values.from);
-  const count = Number(values.seeds);
+  if (values.seed !== undefined) return (await show(wholeNumber(values.seed, "--seed", 0), mutate)) ? 0 : 1;
+  const from = wholeNumber(values.from, "--from", 0);
+  const count = wholeNumber(values.seeds, "--seeds", 1);
   const startedAt = performance.now();
   let failures = 0;
   let steps = 0;

@@ -1,4 +1,5 @@
-import { writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 
 import { BadInput } from "./bad-input.ts";
@@ -15,7 +16,9 @@ const USAGE = `npm run simulate -- --trace FILE --fleet FILE
   [--days A-B]      only these days of the trace, counted from 0; demand is scaled over the whole trace
   [--seed N]        for churn, load failures and mass disconnects (1)
   [--requests A-B]  route every request by itself in these minutes of the replay (a few are picked)
-  [--json FILE] [--html FILE]`;
+  [--json FILE] [--html FILE]
+
+docs/simulate.md describes the files and the metrics.`;
 
 interface Options {
   readonly trace: string;
@@ -50,7 +53,7 @@ function optionsOf(args: readonly string[]): Options {
   if (trace === undefined || fleet === undefined)
     throw new BadInput(`--trace and --fleet are needed.\n\n${USAGE}`);
   const seed = Number(values.seed ?? "1");
-  if (!Number.isSafeInteger(seed) || seed < 0)
+  if (!Number.isSafeInteger(seed) || seed < 0 || values.seed === "")
     throw new BadInput(`--seed ${values.seed} is not a whole number.`);
   return {
     trace,
@@ -82,6 +85,16 @@ function rangeOf(range: string | undefined, option: string): Days | undefined {
   return { first: Number(first), last: Number(last) };
 }
 
+/** Before the work is done, since it may take minutes. */
+function checkWritable(path: string): void {
+  try {
+    if (existsSync(path) && statSync(path).isDirectory()) throw new Error("it is a directory");
+    accessSync(existsSync(path) ? path : dirname(path), constants.W_OK);
+  } catch (error) {
+    throw new BadInput(`${path} cannot be written: ${error instanceof Error ? error.message : "?"}.`);
+  }
+}
+
 function write(path: string, text: string): void {
   try {
     writeFileSync(path, text);
@@ -91,9 +104,18 @@ function write(path: string, text: string): void {
 }
 
 async function main(): Promise<void> {
-  const { trace, fleet, policies, days, seed, requests, json, html } = optionsOf(process.argv.slice(2));
+  const args = process.argv.slice(2);
+  if (args.includes("--help") || args.includes("-h")) {
+    console.log(USAGE);
+    return;
+  }
+  const { trace, fleet, policies, days, seed, requests, json, html } = optionsOf(args);
+  for (const path of [json, html]) if (path !== undefined) checkWritable(path);
   const started = performance.now();
   const scenario = scenarioOf(readTrace(trace), readFleetFile(fleet), seed, days);
+  const last = scenario.demand.length - 1;
+  if (requests !== undefined && requests.first > last)
+    throw new BadInput(`--requests: the replay has only the minutes 0 to ${last}.`);
   const result = await simulate(scenario, policies, requests);
   console.log(
     `${scenario.machines.length} machines, ${scenario.models.length} models, ${scenario.demand.length} minutes, ` +

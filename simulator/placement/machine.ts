@@ -38,7 +38,10 @@ export interface MachineSocket extends PoolSocket {
 interface Wire extends MachineSocket {
   pool: Pool | null;
   connection: Connection | null;
+  isRegistered: boolean;
 }
+
+type Status = "draining" | "loading" | "succeeded" | "failed";
 
 export class SimMachine {
   readonly id: MachineId;
@@ -50,8 +53,8 @@ export class SimMachine {
   /** What it holds or is to hold, as it would say. */
   #held: { model_id: ModelId | null; epoch: Epoch } = { model_id: null, epoch: NEVER_MANAGED };
   #loaded: ModelId | null;
-  /** How far the present switch is; null if there is none. */
-  #phase: "draining" | "loading" | null = null;
+  /** How far the switch is, if the pool it goes to has not let the machine in yet and would not hear it. */
+  #unsaid: Status | null = null;
   #loads = 0;
   #running = 0;
   #session = 0;
@@ -60,12 +63,14 @@ export class SimMachine {
   /** Before the replay begins, switches take no time and no load fails. */
   isPreparing = true;
 
-  constructor(coordinator: Coordinator, scenario: Scenario, index: number, model: number) {
+  constructor(coordinator: Coordinator, scenario: Scenario, index: number, model: number | null) {
     this.#coordinator = coordinator;
     this.#scenario = scenario;
     this.#index = index;
     this.id = machineIdSchema.parse(`mac-${String(index).padStart(5, "0")}`);
-    this.#loaded = idOf(model);
+    // Without a place it never joins.
+    this.isAway = model === null;
+    this.#loaded = model === null ? null : idOf(model);
   }
 
   /** Joins the fleet, or comes back to it with nothing in memory. */
@@ -82,7 +87,7 @@ export class SimMachine {
   leave(): void {
     this.isAway = true;
     this.#cancel();
-    this.#phase = null;
+    this.#unsaid = null;
     this.#running = 0;
     for (const { pool, connection } of this.#wires.values()) {
       if (pool !== null && connection !== null) pool.disconnected(connection, this.#now());
@@ -104,6 +109,7 @@ export class SimMachine {
     const wire: Wire = {
       pool: null,
       connection: null,
+      isRegistered: false,
       send: (text) => this.#coordinator.later(() => this.#receive(wire, text)),
       close: () => {
         if (wire.pool !== null && this.#wires.get(wire.pool.model) === wire)
@@ -175,8 +181,8 @@ export class SimMachine {
     switch (message.type) {
       case "registered":
         this.#obey(message.assignment);
-        // What it said before the pool had let it in was not heard.
-        if (this.#phase !== null) this.#status(this.#phase);
+        wire.isRegistered = true;
+        if (this.#unsaid !== null) this.#status(this.#unsaid);
         return;
       case "assign_model":
         this.#obey(message);
@@ -233,11 +239,11 @@ export class SimMachine {
     this.#status("succeeded");
   }
 
-  #status(status: "draining" | "loading" | "succeeded" | "failed"): void {
-    this.#phase = status === "draining" || status === "loading" ? status : null;
+  #status(status: Status): void {
     const { model_id, epoch } = this.#held;
     const wire = model_id === null ? undefined : this.#wires.get(model_id);
-    if (model_id === null || wire === undefined) return;
+    this.#unsaid = wire?.isRegistered === true ? null : status;
+    if (model_id === null || wire?.isRegistered !== true) return;
     const error = { code: "load_failed" as const, message: "drawn to fail" };
     const failure = status === "failed" ? { error } : {};
     this.#say(wire, { type: "assign_model_status", model_id, epoch, status, ...failure });

@@ -68,7 +68,8 @@ export function scenarioOf(trace: Trace, fleet: FleetFile, seed: number, days?: 
     const mean = trace.counts.reduce((sum, row) => sum + (row[column] ?? 0), 0) / trace.counts.length;
     if (mean === 0) {
       throw new BadInput(
-        `The trace has no request for the model "${model.id}" (it has: ${trace.models.join(", ")}).`,
+        `The trace has no request for the model "${model.id}" (it has: ${trace.models.join(", ")}). ` +
+          "Take the model out of the fleet file, or correct its id.",
       );
     }
     return { column, factor: (model.share * fleet.load * capacityOf(machines)) / mean };

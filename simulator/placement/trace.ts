@@ -46,7 +46,7 @@ export function readTrace(path: string): Trace {
 
 export function parseTrace(text: string, name: string): Trace {
   const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);
-  const header = (lines[0] ?? "").split(",").map((cell) => cell.trim());
+  const header = cellsOf(lines[0] ?? "");
   for (const column of COLUMNS) {
     if (!header.includes(column)) {
       throw new BadInput(`${name}, line 1: the column "${column}" is missing (found: ${header.join(", ")}).`);
@@ -55,17 +55,22 @@ export function parseTrace(text: string, name: string): Trace {
   const rows: Row[] = [];
   for (let index = 1; index < lines.length; index += 1) {
     const line = lines[index] ?? "";
-    if (line.trim() !== "") rows.push(rowOf(line.split(","), header, `${name}, line ${index + 1}`));
+    if (line.trim() !== "") rows.push(rowOf(cellsOf(line), header, `${name}, line ${index + 1}`));
   }
   if (rows.length === 0) throw new BadInput(`${name} has no rows under its header.`);
   return intoMinutes(rows, name);
+}
+
+/** Some tools put text in quotes. No name of a model has a comma. */
+function cellsOf(line: string): string[] {
+  return line.split(",").map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
 }
 
 function rowOf(cells: readonly string[], header: readonly string[], where: string): Row {
   if (cells.length !== header.length) {
     throw new BadInput(`${where}: ${cells.length} cells, but the header has ${header.length} columns.`);
   }
-  const cell = (column: string) => (cells[header.indexOf(column)] ?? "").trim();
+  const cell = (column: string) => cells[header.indexOf(column)] ?? "";
   const number = (column: string): number => {
     const value = Number(cell(column));
     if (cell(column) === "" || !Number.isFinite(value) || value < 0) {
@@ -74,7 +79,7 @@ function rowOf(cells: readonly string[], header: readonly string[], where: strin
     return value;
   };
   for (const column of OPTIONAL_COLUMNS) {
-    if (header.includes(column)) number(column);
+    if (header.includes(column) && cell(column) !== "") number(column);
   }
   const model = cell("model");
   if (model === "") throw new BadInput(`${where}, column "model": the name is empty.`);

@@ -41,7 +41,7 @@ const SETTLED_MS = 60 * MINUTE_MS;
 /** @param policy null for the coordinator's own placement. */
 export function replay(
   scenario: Scenario,
-  placement: readonly number[],
+  placement: readonly (number | null)[],
   policy: Policy | null,
   window: Window | null = null,
 ): Replay {
@@ -58,18 +58,21 @@ class World {
   readonly #moves: DoneMove[] = [];
   readonly #requests: RequestWindow | null;
   readonly #startsAt: number;
+  /** The first model of each machine; one that has none stays out. */
+  readonly #placement: readonly (number | null)[];
   /** Of each model, the part of a served request that is not counted yet. */
   readonly #rest: number[];
   #minute = 0;
 
   constructor(
     scenario: Scenario,
-    placement: readonly number[],
+    placement: readonly (number | null)[],
     policy: Policy | null,
     window: Window | null,
   ) {
     this.#scenario = scenario;
     this.#policy = policy;
+    this.#placement = placement;
     this.#coordinator = new Coordinator(scenario, this.#clock, {
       ...FLAGS,
       placement: policy === null ? "enforce" : "off",
@@ -80,7 +83,7 @@ class World {
     );
     this.#startsAt = this.#clock.now() + SETTLED_MS;
     this.#requests = window === null ? null : new RequestWindow(this.#coordinator, scenario, window);
-    this.#settle(placement);
+    this.#settle();
   }
 
   run(): Replay {
@@ -109,15 +112,16 @@ class World {
     return { ready, moves: this.#moves, requests: this.#requests?.outcomes ?? null };
   }
 
-  /** All machines join, and each is given the model that it holds. */
-  #settle(placement: readonly number[]): void {
+  /** All machines that have a place join, and each is given the model that it holds. */
+  #settle(): void {
     const { control } = this.#coordinator;
     this.#coordinator.onOrder = (intent, before) => this.#ordered(intent, before);
     for (const [index, machine] of this.#machines.entries()) {
+      const first = this.#placement[index] ?? null;
+      if (first === null) continue;
       this.#coordinator.act(() => machine.join());
-      const { pools } = this.#coordinator;
-      const model = pools[placement[index] ?? 0]?.model;
-      if (model === undefined) throw new RangeError(`machine ${index} has no first model`);
+      const model = this.#coordinator.pools[first]?.model;
+      if (model === undefined) throw new RangeError(`there is no model ${first} for machine ${index}`);
       this.#coordinator.act(() =>
         control.orders.assign(machine.id, model, "first placement", false, this.#clock.now()),
       );
@@ -134,6 +138,7 @@ class World {
     if (minute === 0) return;
     this.#runUntil(this.#startsAt + minute * MINUTE_MS - 1);
     for (const { machine, from, until } of this.#scenario.outages) {
+      if ((this.#placement[machine] ?? null) === null) continue;
       if (from === minute) this.#coordinator.act(() => this.#machines[machine]?.leave());
       if (until === minute) this.#coordinator.act(() => this.#machines[machine]?.join());
     }

@@ -12,7 +12,10 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-function file(name: string, contents = "GGUF...."): string {
+/** Version 3, one tensor, one key, and what follows. */
+const gguf = (rest = ""): string => `GGUF\x03\0\0\0\x01${"\0".repeat(7)}\x01${"\0".repeat(7)}${rest}`;
+
+function file(name: string, contents = gguf()): string {
   const path = join(directory, name);
   writeFileSync(path, contents);
   return path;
@@ -23,10 +26,10 @@ const find = (models: string[], directories: string[] = []): ReturnType<typeof f
 
 it("offers files under the ids they were given, in that order", () => {
   const b = file("b-Q4_K_M.gguf");
-  const a = file("a.gguf", "GGUF12");
+  const a = file("a.gguf", gguf("12"));
   expect(find([`org/beta=${b}`, `alpha=${a}`]).models).toEqual([
-    { id: "org/beta", path: b, sizeBytes: 8, quantization: "q4_k_m" },
-    { id: "alpha", path: a, sizeBytes: 6 },
+    { id: "org/beta", path: b, sizeBytes: 24, quantization: "q4_k_m" },
+    { id: "alpha", path: a, sizeBytes: 26 },
   ]);
 });
 
@@ -49,8 +52,8 @@ it("passes over files that are no model or have no usable name, and says so", ()
 
 it("takes the parts of a split model for one", () => {
   const path = file("big-00001-of-00002.gguf");
-  file("big-00002-of-00002.gguf", "GGUF0123456789");
-  expect(find([], [directory]).models).toEqual([{ id: "big", path, sizeBytes: 22 }]);
+  file("big-00002-of-00002.gguf", gguf("0123456789"));
+  expect(find([], [directory]).models).toEqual([{ id: "big", path, sizeBytes: 58 }]);
   rmSync(join(directory, "big-00002-of-00002.gguf"));
   expect(() => find([], [directory])).toThrow(/big-00002-of-00002/);
 });
@@ -68,6 +71,15 @@ describe("a mistake is answered with what to do", () => {
 
   it("for a file that is no GGUF", () => {
     expect(() => find([`a=${file("a.gguf", "<html>")}`])).toThrow(/is not a GGUF file/);
+  });
+
+  it.each([
+    ["a cut header", "GGUF\x03"],
+    ["a version that there is not", gguf().replace("\x03", "x")],
+    ["more tensors than there can be", gguf().replace("\x01\0", "\x01\0\0\0\x01")],
+    ["more keys than there can be", gguf().slice(0, 16) + "garbage!"],
+  ])("for %s, which an engine might read on and on", (_, contents) => {
+    expect(() => find([`a=${file("a.gguf", contents)}`])).toThrow(/is damaged.*Download it again/);
   });
 
   it("for a directory", () => {
@@ -90,7 +102,12 @@ describe("a mistake is answered with what to do", () => {
 
   it("for no models at all", () => {
     expect(() => find([])).toThrow(/No model to serve/);
-    expect(() => find([], [directory])).toThrow(/No model to serve/);
+    expect(() => find([], [directory])).toThrow(`No model to serve in ${directory}. Name one`);
+  });
+
+  it("for a directory in which every file is passed over, with the reasons", () => {
+    file("my model.gguf");
+    expect(() => find([], [directory])).toThrow(/\(skipped my model\.gguf: its name is no model id/);
   });
 
   it("for too many", () => {

@@ -205,6 +205,16 @@ describe("stopping", () => {
     expect(program.stdout).toContain("revoked or this machine is quarantined");
   });
 
+  it("says what to check if nobody, or another server, is at the coordinator's address", async () => {
+    coordinator.refusal = { status: 404, body: "<html>Not found</html>" };
+    const misled = serve();
+    await misled.logged("the coordinator refused the connection (check its address)");
+    await coordinator.stop();
+    const alone = serve();
+    await alone.logged("cannot reach the coordinator (check its address and the network)");
+    coordinator = await FakeCoordinator.start();
+  });
+
   it("exits while it has no connection", async () => {
     coordinator.refusal = { status: 503, headers: { "retry-after": "60" } };
     const program = serve();

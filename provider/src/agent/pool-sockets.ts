@@ -1,3 +1,4 @@
+import { CLOSE } from "../../../protocol/close-codes.ts";
 import type { Registered } from "../../../protocol/downstream.ts";
 import type { ModelId } from "../../../protocol/ids.ts";
 import type { Log, Random, SocketEnd } from "./ports.ts";
@@ -227,7 +228,7 @@ export class PoolSockets {
     if (session.registeredForMs() >= HELD_MS) this.#failures.delete(pool);
     const failures = this.#countFailure(pool) - 1;
     const redial = redialAfter(end, failures, this.#ports.random);
-    this.#logEnd(pool, end, redial);
+    this.#logEnd(pool, end, redial, session.registeredForMs() > 0);
     const isListed = this.#listed.length === 0 || this.#listed.includes(pool);
     switch (redial.next) {
       case "dial":
@@ -264,12 +265,11 @@ export class PoolSockets {
     return failures;
   }
 
-  #logEnd(pool: ModelId, end: SocketEnd, redial: Redial): void {
+  #logEnd(pool: ModelId, end: SocketEnd, redial: Redial, wasConnected: boolean): void {
     const redialMs = redial.next === "stop" ? null : redial.afterMs;
     if (end.kind === "refused") {
       const { status, code, message } = end;
-      const hint = status === 401 ? " (check the provider token)" : "";
-      this.#log.warn(`the coordinator refused the connection${hint}`, {
+      this.#log.warn(`the coordinator refused the connection${hintFor(status, code)}`, {
         pool,
         status,
         code,
@@ -278,6 +278,18 @@ export class PoolSockets {
       });
       return;
     }
-    this.#log.warn("connection ended", { pool, code: end.code, reason: end.reason, redialMs });
+    const isUnreachable = !wasConnected && end.code === CLOSE.lost.code;
+    const what = isUnreachable
+      ? "cannot reach the coordinator (check its address and the network)"
+      : "connection ended";
+    this.#log.warn(what, { pool, code: end.code, reason: end.reason, redialMs });
   }
+}
+
+/** What the owner of the machine can do about a refusal. */
+function hintFor(status: number, code: string | null): string {
+  if (status === 401) return " (check the provider token)";
+  // A coordinator that has the route names what it did not find; another server knows no such code.
+  if (status === 404 && (code === null || code === "not_found")) return " (check its address)";
+  return "";
 }

@@ -37,6 +37,11 @@ describe("a trace", () => {
     ]);
   });
 
+  it("reads quoted cells, and does without token counts", () => {
+    const text = '"t_s","model","n","prompt_tokens","output_tokens"\n0,"a",3,,\n';
+    expect(parseTrace(text, "t")).toEqual({ models: ["a"], start_s: 0, counts: [[3]] });
+  });
+
   it("reads gzip", () => {
     const path = join(tmpdir(), `poolkeeper-trace-${process.pid}.csv.gz`);
     writeFileSync(path, gzipSync(`${HEAD}\r\n0,a,1,0,0\r\n`));

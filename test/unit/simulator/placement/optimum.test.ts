@@ -117,7 +117,7 @@ describe("the optimum", () => {
 it("the best static placement is the best of all", () => {
   const demand = randomDemand(11, 20, 3, 4);
   const scenario = scenarioWith(demand, 5);
-  const counts = (placement: readonly number[]) =>
+  const counts = (placement: readonly (number | null)[]) =>
     [0, 1, 2].map((one) => placement.filter((m) => m === one).length);
   const value = (row: readonly number[]) =>
     sum(

@@ -102,6 +102,30 @@ describe("the world of the real control plane and pools", () => {
     expect(readyOf(run, 1)).toEqual([0, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
   });
 
+  it("has a switch that takes no time at all", () => {
+    const run = replay(
+      scenarioWith(IDLE, 2, { switchMinutes: 0 }),
+      [0, 0],
+      ordering({ 2: [{ machine: 0, model: 1 }] }),
+    );
+    expect(readyOf(run, 0)).toEqual([2, 2, 1, 1, 1, 1, 1, 1, 1, 1]);
+    expect(readyOf(run, 1)).toEqual([0, 0, 1, 1, 1, 1, 1, 1, 1, 1]);
+  });
+
+  it("keeps the caps from the first placement on, with machines left over", async () => {
+    const demand = Array.from({ length: 20 }, () => [3, 3]);
+    const outages = [0, 1, 2, 3, 4, 5].map((machine) => ({ machine, from: 5, until: 8 }));
+    const capped = scenarioWith(demand, 6, { outages });
+    const models = capped.models.map((model) => ({ ...model, cap: 2 }));
+    const result = await simulate({ ...capped, models }, POLICY_NAMES);
+    for (const [name, { metrics, series }] of Object.entries(result.policies)) {
+      for (const row of series.ready) expect(Math.max(...row)).toBeLessThanOrEqual(2);
+      const placed = new Set(series.moves.map(([, machine]) => machine)).size;
+      expect(placed).toBeLessThanOrEqual(name === "optimum" ? 6 : 4);
+      expect(metrics.m1).toBeLessThanOrEqual(1 + 1e-9);
+    }
+  });
+
   it("sees a machine go and come back with the model it had, after loading it", () => {
     const outages = [{ machine: 0, from: 1, until: 3 }];
     const policy = ordering({});
