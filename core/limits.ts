@@ -45,6 +45,9 @@ export const CANCEL_TIMEOUT_MS = 5_000;
 /** A machine that refused for lack of room is left alone this long unless it says sooner that it has some. */
 export const REFUSAL_PAUSE_MS = 500;
 
+/** After as many refusals in a row its word that it has room ends no pause any more. */
+export const REFUSALS_BELIEVED = 8;
+
 /** A stream without a byte gets a comment line after this long and then as often. */
 export const COMMENT_INTERVAL_MS = 3_000;
 

@@ -98,8 +98,10 @@ export class ModelPool extends DurableObject<Env> {
     }
   }
 
-  override webSocketClose(socket: WebSocket): void {
+  override webSocketClose(socket: WebSocket, code: number): void {
     this.#lost(socket);
+    // The platform does not answer for a socket that may hibernate, and its provider waits for the answer.
+    socket.close(isEchoable(code) ? code : 1000);
   }
 
   override webSocketError(socket: WebSocket): void {
@@ -311,4 +313,9 @@ export class ModelPool extends DurableObject<Env> {
     this.#flushAt = null;
     if (!this.#pool.ledger.isWritten) this.#store.addEntries(this.#pool.ledger.drain(), now);
   }
+}
+
+/** Whether a close frame may carry the code: the others say that there was none, or are nobody's to send. */
+function isEchoable(code: number): boolean {
+  return code === 1000 || code === 1001 || (code >= 3000 && code < 5000);
 }

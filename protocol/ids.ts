@@ -26,6 +26,12 @@ export const requestIdSchema = z.string().regex(REQUEST_ID);
 /** Highest epoch that parses (H9); far below 2^53, so arithmetic on epochs stays exact (F6). */
 export const MAX_EPOCH = 2 ** 48;
 
+/**
+ * Highest epoch that a machine may bring to a fleet that has not given it. What is above is left to the orders that must
+ * outdo it (H9): more than will ever be given.
+ */
+export const MAX_FOREIGN_EPOCH = 2 ** 48 - 2 ** 32;
+
 /** Fencing number of an assignment: per machine, strictly increasing, 0 means "never managed". */
 export const epochSchema = z.int().min(0).max(MAX_EPOCH).brand<"Epoch">();
 export type Epoch = z.infer<typeof epochSchema>;

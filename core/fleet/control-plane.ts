@@ -72,6 +72,7 @@ export class ControlPlane {
     this.#doorway = new Doorway(this.directory, {
       isRevoked: ports.isRevoked,
       flags: () => this.flagBook.flags,
+      epochOf: (machineId) => this.intents.epochOf(machineId),
     });
     this.intents = new Intents(ports.store);
     this.handover = new Handover(this.intents, this.memberships, {

@@ -1,4 +1,10 @@
-import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import {
+  MAX_FOREIGN_EPOCH,
+  NEVER_MANAGED,
+  type Epoch,
+  type MachineId,
+  type ModelId,
+} from "../../protocol/ids.ts";
 import type { Register } from "../../protocol/upstream.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import type { ApiError } from "../api-error.ts";
@@ -16,6 +22,8 @@ export type Dialer = Pick<Identity, "machineId" | "owner" | "tokenId">;
 export interface DoorwayPorts {
   isRevoked(tokenId: string): boolean;
   flags(): Flags;
+  /** Of the machine's newest order. */
+  epochOf(machineId: MachineId): Epoch;
 }
 
 export class Doorway {
@@ -54,10 +62,17 @@ export class Doorway {
     if (known !== null && known.publicKey !== register.public_key) return "foreignKey";
     if (register.protocol < PROTOCOL_VERSION) return "tooOld";
     if (register.protocol > PROTOCOL_VERSION) return "badMessage";
+    if (this.#isOutOfRange(identity.machineId, register)) return "badMessage";
     const least = this.#ports.flags().min_provider_version;
     if (least !== "none" && compareVersions(register.version ?? null, least) < 0) return "tooOld";
     // Word of a process that has ended since, on a socket that has: it must not overwrite what the next one said.
     return this.#isOutdated(identity, register) ? "restart" : null;
+  }
+
+  /** No order could outdo what it says it holds, so it would be deaf to the fleet for ever. */
+  #isOutOfRange(machineId: MachineId, { assignment }: Register): boolean {
+    const held = assignment?.epoch ?? NEVER_MANAGED;
+    return held > MAX_FOREIGN_EPOCH && held > this.#ports.epochOf(machineId);
   }
 
   #isOutdated({ machineId, acceptedAt }: Identity, register: Register): boolean {

@@ -1,5 +1,12 @@
 import type { AssignModel } from "../../protocol/downstream.ts";
-import { epochSchema, NEVER_MANAGED, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
+import {
+  epochSchema,
+  MAX_FOREIGN_EPOCH,
+  NEVER_MANAGED,
+  type Epoch,
+  type MachineId,
+  type ModelId,
+} from "../../protocol/ids.ts";
 import {
   DRAIN_TIMEOUT_MS,
   HANDOVER_RETRY_MAX_MS,
@@ -179,6 +186,8 @@ export class Handover {
   holds(machineId: MachineId, model: ModelId | null, epoch: Epoch, now: number): void {
     const intent = this.#intents.get(machineId);
     const known = intent?.epoch ?? NEVER_MANAGED;
+    // No order could outdo it; its next register is refused.
+    if (epoch > known && epoch > MAX_FOREIGN_EPOCH) return;
     const clashes = epoch === known && epoch > 0 && model !== (intent?.model ?? null);
     if (epoch > known || clashes) this.repair(machineId, epoch, now);
     else if (intent?.phase === "ordered" && epoch === known) {

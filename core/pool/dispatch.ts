@@ -148,6 +148,7 @@ export class Dispatch {
     }
     attempt.phase = "accepted";
     attempt.since = now;
+    connection.refusalsInARow = 0;
   }
 
   /** Bytes of one stream, forwarded untouched. Bytes of a stream that is not open are counted and dropped. */
@@ -210,6 +211,7 @@ export class Dispatch {
     this.#attempts.free(attempt);
     if (message.class === "capacity") {
       connection.refusedUntil = now + REFUSAL_PAUSE_MS;
+      connection.refusalsInARow += 1;
       // It has not left its model for the owner, so it says nothing of a return.
       if (attempt.phase === "sent" && connection.registration?.accepting === true) connection.endVisit();
     }

@@ -1,6 +1,7 @@
 import { decodeUpstream } from "../../protocol/codec.ts";
 import { decodeRecords } from "../../protocol/records.ts";
 import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
+import { REFUSALS_BELIEVED } from "../limits.ts";
 import type { Assignments, AssignModelStatus, HeldAssignment } from "./assignments.ts";
 import type { Connection } from "./connection.ts";
 import type { Dispatch } from "./dispatch.ts";
@@ -108,7 +109,8 @@ export class Inbox {
     }
     if (registration === null) return;
     connection.registration = withHeartbeat(registration, heartbeat);
-    connection.refusedUntil = 0;
+    // Else one that says so after each refusal would be asked as fast as it can answer.
+    if (connection.refusalsInARow < REFUSALS_BELIEVED) connection.refusedUntil = 0;
     connection.save();
     if (heartbeat.accepting) {
       connection.endVisit();

@@ -18,6 +18,20 @@ import {
   type Scene,
 } from "./scene.ts";
 
+describe("a provider that closes its socket", () => {
+  it.each([1000, 1001, 3001, 4999])("with %d gets its close frame answered with the same", async (code) => {
+    const machine = await join(await scene());
+    machine.close(code);
+    expect((await machine.closed).code).toBe(code);
+  });
+
+  it("gets an answer before it has registered, too", async () => {
+    const machine = await connect(await scene());
+    machine.close();
+    expect((await machine.closed).code).toBe(1000);
+  });
+});
+
 describe("a register", () => {
   it.each<[string, (at: Scene, machineId: string) => string | Uint8Array<ArrayBuffer>]>([
     ["that is no JSON", () => "register me"],

@@ -285,6 +285,26 @@ describe("a register", () => {
     expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: B });
   });
 
+  it("[H9] [D1] with an epoch that no order could outdo is closed, and a heartbeat with it changes nothing", () => {
+    const scene = serving();
+    const held = { model_id: A, epoch: epoch(2 ** 48 - 2 ** 32 + 1) };
+    expect(scene.register(B, { assignment: held })).toEqual({ admitted: false, close: "badMessage" });
+    scene.core.told(B, { kind: "holds", machineId: MAC, held }, scene.now);
+    expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 1, model: B });
+  });
+
+  it("[H9] [F6] with the highest epoch that it may bring is ordered above it, and may say so when it is back", () => {
+    const scene = serving();
+    const highest = 2 ** 48 - 2 ** 32;
+    expect(scene.register(B, { assignment: { model_id: B, epoch: epoch(highest) } })).toMatchObject({
+      admitted: true,
+    });
+    expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: highest + 1, model: B });
+    const held = { model_id: B, epoch: epoch(highest + 1) };
+    expect(scene.register(B, { assignment: held })).toMatchObject({ admitted: true });
+    expect(scene.core.orders.release(MAC, "by hand", scene.now)).toBe(highest + 2);
+  });
+
   it("[H22] of another key, owner, token or of a quarantined machine is refused", () => {
     const scene = serving();
     expect(scene.register(B, { public_key: "other" })).toEqual({ admitted: false, close: "foreignKey" });

@@ -174,6 +174,23 @@ describe("the machines tried", () => {
     expect([client.ended, other.ended]).toEqual(["finished", "finished"]);
   });
 
+  it("[F15] are not asked for as fast as a machine can say that it has room and refuse", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const client = scene.ask();
+    let refusals = 0;
+    for (let sent = scene.requestsOf(mac)[0]; sent !== undefined; sent = scene.requestsOf(mac)[0]) {
+      scene.error(sent, "capacity", "no_free_slot");
+      scene.heartbeat(mac);
+      refusals += 1;
+      if (refusals > 20) break;
+    }
+    expect(refusals).toBe(8);
+    scene.advance(500, mac);
+    scene.serve(scene.requestOf(mac), "ok");
+    expect(client.ended).toBe("finished");
+  });
+
   it("[F15] of another request include the one at fault: a fault costs a machine nothing else", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
