@@ -27,15 +27,32 @@ export class ModelPool extends Pool {
 /** Workers KV: the few calls the product makes, in memory, in the protocol that workerd speaks to a namespace. */
 const KV = `
 const values = new Map();
+const METADATA = "CF-KV-Metadata";
 export default {
   async fetch(request) {
     const key = decodeURIComponent(new URL(request.url).pathname.slice(1));
-    if (request.method === "PUT") values.set(key, await request.text());
+    if (request.method === "POST") return bulk(await request.json());
+    if (request.method === "PUT") values.set(key, await entryOf(request));
     else if (request.method === "DELETE") values.delete(key);
-    else return values.has(key) ? new Response(values.get(key)) : new Response(null, { status: 404 });
+    else return answer(values.get(key));
     return new Response();
   },
 };
+async function entryOf(request) {
+  const metadata = request.headers.get(METADATA);
+  return { value: await request.text(), metadata: metadata === null ? null : JSON.parse(metadata) };
+}
+function bulk({ keys, withMetadata }) {
+  const found = keys.map((key) => {
+    const entry = values.get(key) ?? null;
+    return [key, withMetadata || entry === null ? entry : entry.value];
+  });
+  return Response.json(Object.fromEntries(found));
+}
+function answer(entry) {
+  if (entry === undefined) return new Response(null, { status: 404 });
+  return new Response(entry.value, { headers: entry.metadata === null ? {} : { [METADATA]: JSON.stringify(entry.metadata) } });
+}
 `;
 
 /**
