@@ -17,7 +17,7 @@ import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import type { PoolNews } from "../core/pool/ports.ts";
 import type { PoolSettings } from "../core/pool/settings.ts";
 import rootPackage from "../package.json" with { type: "json" };
-import { machineIdSchema, modelIdSchema, type ModelId } from "../protocol/ids.ts";
+import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "../protocol/ids.ts";
 import type { Dialer } from "./dial.ts";
 import type { Env } from "./env.ts";
 import { FleetReports } from "./fleet-reports.ts";
@@ -243,10 +243,7 @@ export class Fleet extends DurableObject<Env> {
     return result;
   }
 
-  #order(
-    machineId: string,
-    act: (id: ReturnType<typeof machineIdSchema.parse>, now: number) => ApiError | null,
-  ): MachineVerdict {
+  #order(machineId: string, act: (id: MachineId, now: number) => ApiError | null): MachineVerdict {
     const id = machineIdSchema.parse(machineId);
     if (this.#core.directory.get(id) === null) return { ok: false, error: unknownMachine(id) };
     const error = this.#then((now) => act(id, now));

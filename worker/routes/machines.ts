@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { z } from "zod";
 
+import { unknownMachine } from "../../core/fleet/directory.ts";
 import type { MachineDetails } from "../../core/fleet/machine-details.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
@@ -47,7 +48,7 @@ export const machines = new Hono<AppEnv>()
 export async function readMachine(env: Env, id: string): Promise<MachineDetails> {
   const machine = await fleetStub(env).machine(id);
   if (machine !== null) return machine;
-  throw new HttpError({ code: "not_found", message: `no machine with the id "${id}" has registered` });
+  throw new HttpError(unknownMachine(id));
 }
 
 async function answer(context: AppContext, asked: Promise<MachineVerdict>): Promise<Response> {
