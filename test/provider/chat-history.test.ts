@@ -4,7 +4,7 @@ import { EngineError } from "../../provider/src/engine.ts";
 import { parseMessages } from "../../provider/src/engines/chat-messages.ts";
 import { type AnswerForm, parseAnswerForm } from "../../provider/src/engines/chat-tools.ts";
 import { toHistory } from "../../provider/src/engines/llama-history.ts";
-import { tool } from "./engine-contract.ts";
+import { tool } from "./engine-questions.ts";
 
 const TEXT: AnswerForm = { type: "text" };
 const historyOf = (messages: unknown) => toHistory(parseMessages(messages), TEXT);

@@ -1,17 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import {
-  type ChatEvent,
-  type ChatResult,
-  type Engine,
-  EngineError,
-  type LoadedModel,
-  type LocalModel,
-} from "../../provider/src/engine.ts";
+import type { Engine, LoadedModel, LocalModel } from "../../provider/src/engine.ts";
+import { ask, failure, hello, strictNumber, tool, type Body } from "./engine-questions.ts";
 
 /** What the agent relies on in every engine. Both the real one and the fake run through it. */
-
-export type Body = Record<string, unknown>;
 
 export interface EngineContract {
   readonly model: LocalModel;
@@ -20,13 +12,6 @@ export interface EngineContract {
   readonly longRequest: () => Body;
   /** A text that takes about this many tokens. */
   readonly textOfTokens: (tokens: number) => string;
-}
-
-export interface Answer {
-  readonly events: readonly ChatEvent[];
-  readonly result: ChatResult;
-  readonly content: string;
-  readonly args: string;
 }
 
 const SLOTS = 4;
@@ -442,48 +427,4 @@ export function describeEngineContract(
       });
     });
   });
-}
-
-export function hello(): Body {
-  return { messages: [{ role: "user", content: "Hello, who are you?" }] };
-}
-
-export function tool(name: string, parameters: unknown) {
-  return { type: "function", function: { name, description: `does ${name}`, parameters } };
-}
-
-function strictNumber(keywords: Body): Body {
-  const schema = { type: "object", properties: { x: { type: "number", ...keywords } }, required: ["x"] };
-  return {
-    ...hello(),
-    response_format: { type: "json_schema", json_schema: { name: "x", strict: true, schema } },
-  };
-}
-
-interface AskOptions {
-  readonly signal?: AbortSignal;
-  readonly onEvent?: (event: ChatEvent, index: number) => void | Promise<void>;
-}
-
-/** Runs one request to its end and keeps what it emitted. */
-export async function ask(loaded: LoadedModel, body: Body, options: AskOptions = {}): Promise<Answer> {
-  const events: ChatEvent[] = [];
-  const emit = (event: ChatEvent): void | Promise<void> => {
-    events.push(event);
-    return options.onEvent?.(event, events.length - 1);
-  };
-  const result = await loaded.run({ body }, emit, options.signal ?? new AbortController().signal);
-  const textOf = (type: ChatEvent["type"]): string =>
-    events.map((event) => (event.type === type && "text" in event ? event.text : "")).join("");
-  return { events, result, content: textOf("content"), args: textOf("tool_arguments") };
-}
-
-/** The error a promise rejects with; any other outcome fails the test. */
-export async function failure(promise: Promise<unknown>): Promise<EngineError> {
-  const error = await promise.then(
-    () => new Error("resolved where it should have rejected"),
-    (reason: unknown) => reason,
-  );
-  if (error instanceof EngineError) return error;
-  throw error;
 }

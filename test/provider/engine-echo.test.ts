@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 
 import { EngineError, type LoadedModel } from "../../provider/src/engine.ts";
 import { createEchoEngine, type EchoEngineOptions } from "../../provider/src/engines/echo.ts";
-import { ask, describeEngineContract, failure, hello } from "./engine-contract.ts";
+import { describeEngineContract } from "./engine-contract.ts";
+import { ask, failure, hello } from "./engine-questions.ts";
 
 const model = { id: "echo", path: "/nowhere/echo.gguf", sizeBytes: 0 };
 const text = (count: number): string => Array.from({ length: count }, (_, index) => `word${index}`).join(" ");

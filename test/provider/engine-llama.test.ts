@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { LoadedModel, LocalModel } from "../../provider/src/engine.ts";
 import { createLlamaEngine, type LlamaEngineOptions } from "../../provider/src/engines/llama.ts";
-import { type Answer, ask, type Body, describeEngineContract, failure, hello } from "./engine-contract.ts";
+import { describeEngineContract } from "./engine-contract.ts";
+import { type Answer, ask, type Body, failure, hello } from "./engine-questions.ts";
 
 const BARD = modelAt("bard", new URL("../../models/tiny-bard.gguf", import.meta.url).pathname);
 const VERSE = modelAt("verse", new URL("../../models/tiny-verse.gguf", import.meta.url).pathname);

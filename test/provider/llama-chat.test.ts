@@ -19,7 +19,7 @@ import {
 } from "../../provider/src/engines/llama-functions.ts";
 import { type LlamaHost, loadLlama } from "../../provider/src/engines/llama-loader.ts";
 import { withReasoningEffort } from "../../provider/src/engines/reasoning-effort.ts";
-import { tool } from "./engine-contract.ts";
+import { tool } from "./engine-questions.ts";
 
 /**
  * What larger models do of their own accord: call tools, and think. The tiny ones never do, so the beginning is put into
