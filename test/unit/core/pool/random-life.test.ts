@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 
-import { RandomLife, type LifeEvent } from "./random-life.ts";
+import type { LifeEvent } from "./life-event.ts";
+import { RandomLife } from "./random-life.ts";
 
 /**
  * Any order of events, right and wrong ones, must keep what a pool promises. After each event everything that holds

@@ -3,54 +3,17 @@ import { expect } from "vitest";
 import type { ApiError } from "../../../../core/api-error.ts";
 import { failsOpen } from "../../../../core/pool/gate.ts";
 import type { Priority } from "../../../../core/pool/priority.ts";
-import type { PoolRequest } from "../../../../core/pool/request.ts";
 import { INITIAL_SETTINGS, type PoolSettings } from "../../../../core/pool/settings.ts";
-import type { CloseReason } from "../../../../protocol/close-codes.ts";
 import { FakeClient } from "./fake-client.ts";
-import { FakeSocket, type Message } from "./fake-socket.ts";
-import { anAdmission, MODEL, PoolScene, type Machine } from "./pool-scene.ts";
+import type { Message } from "./fake-socket.ts";
+import type { LifeEvent } from "./life-event.ts";
+import { anAdmission, MODEL, PoolScene } from "./pool-scene.ts";
+import { Link, settle, type Job, type LinkHost, type Submission } from "./random-link.ts";
 
 /**
  * A pool to which anything may happen, and a second bookkeeping of what must follow from it: told only what machines
  * and clients see, it knows of each request where it may be and of each machine what it may still be sent.
  */
-
-export type LifeEvent =
-  | { kind: "ask"; key: number; stream: boolean; again: boolean; deadlineMs: number }
-  | { kind: "dial"; machine: number }
-  | {
-      kind: "register";
-      which: number;
-      own: boolean;
-      again: boolean;
-      admitted: boolean;
-      limit: number;
-      loaded: boolean;
-      offers: boolean;
-    }
-  | { kind: "join"; machine: number; limit: number; loaded: boolean; offers: boolean }
-  /** A machine does what it should do next. */
-  | { kind: "go on"; which: number }
-  /** A machine says what it likes. */
-  | {
-      kind: "say";
-      what: string;
-      errorClass: string;
-      which: number;
-      late: boolean;
-      wrongId: boolean;
-      wrongSocket: boolean;
-    }
-  | { kind: "heartbeat"; which: number; running: number; limit: number; accepting: boolean; loaded: boolean }
-  /** From now on a machine fails all that it has not begun to answer, or no longer does. */
-  | { kind: "spoil"; machine: number }
-  | { kind: "leave"; which: number }
-  | { kind: "read"; which: number; undelivered: number }
-  | { kind: "lose"; which: number }
-  | { kind: "garbage"; which: number; binary: boolean }
-  | { kind: "sleep" }
-  /** Unless they are mute, the machines go on pinging. */
-  | { kind: "wait"; ms: number; mute: boolean };
 
 type Say = Extract<LifeEvent, { kind: "say" }>;
 type Register = Extract<LifeEvent, { kind: "register" }>;
@@ -65,97 +28,10 @@ const PRIORITIES: readonly Priority[] = ["normal", "high", "low"];
 const MAX_ATTEMPTS = 3;
 const CANCEL_TIMEOUT_MS = 5000;
 const REFUSAL_PAUSE_MS = 500;
-const LIVENESS_TIMEOUT_MS = 60_000;
+/** After so many in a row a heartbeat no longer ends the pause. */
+const REFUSALS_BELIEVED = 8;
 
-/** One call of `submit`, as its client and the machines see it. */
-interface Submission {
-  readonly requestId: string;
-  readonly stream: boolean;
-  readonly client: FakeClient;
-  request: PoolRequest | null;
-  /** The client has gone, or the request was sent again. */
-  gone: boolean;
-  live: Job | null;
-  attempts: number;
-  /** Attempts that ended because the machine had no room. */
-  noRoom: number;
-  /** Machines that have failed it. */
-  readonly failedOn: Set<string>;
-  /** What the client must have, or get in the end if it wants no stream. */
-  expected: string;
-}
-
-/** One `inference_request`. */
-interface Job {
-  readonly submission: Submission;
-  readonly link: Link;
-  readonly stream: number;
-  accepted: boolean;
-  /** The machine has said its last word on it, or cannot any more. */
-  over: boolean;
-  cancelledAt: number | null;
-  paused: boolean;
-}
-
-/** One socket, as its machine sees it. */
-class Link extends FakeSocket {
-  readonly life: RandomLife;
-  readonly machineId: string;
-  machine!: Machine;
-  readonly jobs = new Map<number, Job>();
-  lastStream = -1;
-  registered = false;
-  admitted = false;
-  limit = 0;
-  running = 0;
-  accepting = true;
-  loaded = true;
-  offers = true;
-  refusedAt = -Infinity;
-  lastSignAt: number;
-  /** Whether it had been heard of in time at the last tick. */
-  wasAlive = true;
-
-  constructor(life: RandomLife, machineId: string) {
-    super();
-    this.life = life;
-    this.machineId = machineId;
-    this.lastSignAt = life.scene.now;
-  }
-
-  get isAlive(): boolean {
-    return this.life.scene.now - Math.max(this.lastSignAt, this.pongAt) <= LIVENESS_TIMEOUT_MS;
-  }
-
-  get isOpen(): boolean {
-    return this.closed === null && !this.isGone;
-  }
-
-  override send(text: string): void {
-    super.send(text);
-    const message = this.sent.pop();
-    if (message !== undefined) this.life.onSent(this, message);
-  }
-
-  override close(reason: CloseReason, detail?: string): void {
-    super.close(reason, detail);
-    const running = [...this.jobs.values()].some(({ over }) => !over) ? " while running" : "";
-    this.life.reached.push(`${reason}${running}`);
-    this.end();
-  }
-
-  end(): void {
-    for (const job of this.jobs.values()) settle(job);
-  }
-}
-
-/** The machine has said its last word on a job. */
-function settle(job: Job): void {
-  job.over = true;
-  if (job.submission.live === job) job.submission.live = null;
-}
-
-export class RandomLife {
+export class RandomLife implements LinkHost {
   scene = new PoolScene([], undefined, undefined, SETTINGS);
   /** Outcomes as the pool counted them. */
   readonly outcomes: string[] = [];
@@ -254,7 +130,14 @@ export class RandomLife {
     expect(this.#arrivals.counted, "demand").toBe(this.#arrivals.made);
   }
 
-  /** Something went down a socket. */
+  now(): number {
+    return this.scene.now;
+  }
+
+  onClosed(how: string): void {
+    this.reached.push(how);
+  }
+
   onSent(link: Link, message: Message): void {
     const stream = Number(message["stream"]);
     if (message.type === "inference_request") this.#onRequest(link, message);
@@ -406,9 +289,9 @@ export class RandomLife {
       limit,
       accepting,
       loaded,
-      refusedAt: -Infinity,
       lastSignAt: this.scene.now,
     });
+    if (link.refusalsInARow < REFUSALS_BELIEVED) link.refusedAt = -Infinity;
     this.scene.heartbeat(link.machine, {
       running,
       max_concurrency: limit,
@@ -438,7 +321,10 @@ export class RandomLife {
         !wrongId && target !== undefined && this.#isHeld(target) && target.submission.requestId === requestId;
       const before = isMeant ? target.submission.live : null;
       if (what === "accept") {
-        if (isMeant && target.cancelledAt === null) target.accepted = true;
+        if (isMeant && target.cancelledAt === null) {
+          if (!target.accepted) link.refusalsInARow = 0;
+          target.accepted = true;
+        }
         this.scene.accept(sent);
       } else {
         const whole = before?.submission.expected ?? "";
@@ -455,7 +341,10 @@ export class RandomLife {
   #lastWord(job: Job, what: string, errorClass: string): void {
     const { submission, link } = job;
     const isLive = submission.live === job;
-    if (what === "error" && errorClass === "capacity") link.refusedAt = this.scene.now;
+    if (what === "error" && errorClass === "capacity") {
+      link.refusedAt = this.scene.now;
+      link.refusalsInARow += 1;
+    }
     const isFault = what === "complete" ? submission.expected === "" : errorClass !== "capacity";
     if (isLive && isFault) submission.failedOn.add(link.machineId);
     if (isLive && what === "error" && errorClass === "capacity") submission.noRoom += 1;
@@ -482,6 +371,7 @@ export class RandomLife {
       // Only what the platform keeps is known of signs of life before.
       link.lastSignAt = link.machine.connection.identity.acceptedAt;
       link.refusedAt = -Infinity;
+      link.refusalsInARow = 0;
     });
     this.#links = links;
   }

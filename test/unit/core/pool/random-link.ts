@@ -1,0 +1,106 @@
+import type { PoolRequest } from "../../../../core/pool/request.ts";
+import type { CloseReason } from "../../../../protocol/close-codes.ts";
+import type { FakeClient } from "./fake-client.ts";
+import { FakeSocket, type Message } from "./fake-socket.ts";
+import type { Machine } from "./pool-scene.ts";
+
+/** What clients and machines know of a random life: their requests, their sockets, and what was sent down them. */
+
+const LIVENESS_TIMEOUT_MS = 60_000;
+
+export interface LinkHost {
+  now(): number;
+  /** Something went down a socket. */
+  onSent(link: Link, message: Message): void;
+  /** The pool has closed one. */
+  onClosed(how: string): void;
+}
+
+/** One call of `submit`, as its client and the machines see it. */
+export interface Submission {
+  readonly requestId: string;
+  readonly stream: boolean;
+  readonly client: FakeClient;
+  request: PoolRequest | null;
+  /** The client has gone, or the request was sent again. */
+  gone: boolean;
+  live: Job | null;
+  attempts: number;
+  /** Attempts that ended because the machine had no room. */
+  noRoom: number;
+  /** Machines that have failed it. */
+  readonly failedOn: Set<string>;
+  /** What the client must have, or get in the end if it wants no stream. */
+  expected: string;
+}
+
+/** One `inference_request`. */
+export interface Job {
+  readonly submission: Submission;
+  readonly link: Link;
+  readonly stream: number;
+  accepted: boolean;
+  /** The machine has said its last word on it, or cannot any more. */
+  over: boolean;
+  cancelledAt: number | null;
+  paused: boolean;
+}
+
+/** One socket, as its machine sees it. */
+export class Link extends FakeSocket {
+  readonly #host: LinkHost;
+  readonly machineId: string;
+  machine!: Machine;
+  readonly jobs = new Map<number, Job>();
+  lastStream = -1;
+  registered = false;
+  admitted = false;
+  limit = 0;
+  running = 0;
+  accepting = true;
+  loaded = true;
+  offers = true;
+  refusedAt = -Infinity;
+  refusalsInARow = 0;
+  lastSignAt: number;
+  /** Whether it had been heard of in time at the last tick. */
+  wasAlive = true;
+
+  constructor(host: LinkHost, machineId: string) {
+    super();
+    this.#host = host;
+    this.machineId = machineId;
+    this.lastSignAt = host.now();
+  }
+
+  get isAlive(): boolean {
+    return this.#host.now() - Math.max(this.lastSignAt, this.pongAt) <= LIVENESS_TIMEOUT_MS;
+  }
+
+  get isOpen(): boolean {
+    return this.closed === null && !this.isGone;
+  }
+
+  override send(text: string): void {
+    super.send(text);
+    const message = this.sent.pop();
+    if (message !== undefined) this.#host.onSent(this, message);
+  }
+
+  override close(reason: CloseReason, detail?: string): void {
+    super.close(reason, detail);
+    const running = [...this.jobs.values()].some(({ over }) => !over) ? " while running" : "";
+    this.#host.onClosed(`${reason}${running}`);
+    this.end();
+  }
+
+  end(): void {
+    for (const job of this.jobs.values()) settle(job);
+  }
+}
+
+/** The machine has said its last word on a job. */
+export function settle(job: Job): void {
+  job.over = true;
+  if (job.submission.live === job) job.submission.live = null;
+}
