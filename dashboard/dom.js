@@ -86,3 +86,19 @@ export function setHidden(element, isHidden, heir) {
   element.hidden = isHidden;
   if (hadFocus) heir.focus();
 }
+
+/**
+ * Marks what was typed wrong. The first of them gets the focus.
+ * @template {string} Name
+ * @param {Iterable<readonly [Name, HTMLInputElement]>} inputs
+ * @param {(name: Name) => boolean} isWrong
+ */
+export function markWrong(inputs, isWrong) {
+  /** @type {HTMLInputElement | null} */
+  let first = null;
+  for (const [name, input] of inputs) {
+    input.setAttribute("aria-invalid", String(isWrong(name)));
+    if (isWrong(name)) first ??= input;
+  }
+  first?.focus();
+}

@@ -5,7 +5,7 @@ import { act } from "./action.js";
 import { ApiError, sentenceOf } from "./api-error.js";
 import { confirmed } from "./confirm.js";
 import { closeBeside } from "./dialogs.js";
-import { byId, elementOf, make, report, setText } from "./dom.js";
+import { byId, elementOf, make, markWrong, report, setText } from "./dom.js";
 import { entryOf, FIELDS, isAbout, obstacleTo, refusalOf, removal, textOf } from "./model-entry.js";
 
 /**
@@ -94,14 +94,14 @@ async function read(id) {
 function fill(entry) {
   before = entry;
   for (const [name, input] of inputs) input.value = textOf(name, entry);
-  markWrong(() => false);
+  mark(() => false);
 }
 
 async function save() {
   const id = shown ?? idInput.value.trim();
   const obstacle = shown === null && known !== null ? obstacleTo(id, known) : "";
   const { entry, wrong } = entryOf(before, typed);
-  markWrong((name) => (name === "id" ? obstacle !== "" : wrong.includes(name)));
+  mark((name) => (name === "id" ? obstacle !== "" : wrong.includes(name)));
   const [first] = wrong;
   const problem = obstacle !== "" || first === undefined ? obstacle : `"${typed(first)}" is no number.`;
   if (problem !== "") {
@@ -134,7 +134,7 @@ async function send(call, done) {
   if (outcome.ok) {
     report(toldAfter, done, false);
     if (isShown) leave();
-  } else if (isShown) markWrong((name) => isAbout(name, outcome.error));
+  } else if (isShown) mark((name) => isAbout(name, outcome.error));
 }
 
 function leave() {
@@ -146,15 +146,9 @@ function leave() {
 /** @param {FieldName} name */
 const typed = (name) => inputs.get(name)?.value ?? "";
 
-/** @param {(name: FieldName | "id") => boolean} isWrong the first one that is gets the focus */
-function markWrong(isWrong) {
-  /** @type {HTMLInputElement | null} */
-  let first = null;
-  for (const [name, input] of /** @type {const} */ ([["id", idInput], ...inputs])) {
-    input.setAttribute("aria-invalid", String(isWrong(name)));
-    if (isWrong(name)) first ??= input;
-  }
-  first?.focus();
+/** @param {(name: FieldName | "id") => boolean} isWrong */
+function mark(isWrong) {
+  markWrong(/** @type {const} */ ([["id", idInput], ...inputs]), isWrong);
 }
 
 /** @param {Field} field */

@@ -4,7 +4,7 @@
 /** @import { Column } from "./table.js" */
 /** @import { DemandField, Field } from "./what-if.js" */
 import { act } from "./action.js";
-import { byId, elementOf, make, report } from "./dom.js";
+import { byId, elementOf, make, markWrong, report } from "./dom.js";
 import { MOVES, STAYS } from "./placement-columns.js";
 import { demandLines, moveLines, stayLines } from "./placement.js";
 import { Table, text } from "./table.js";
@@ -54,7 +54,7 @@ form.addEventListener("submit", (event) => {
 // The answer is one to what was in the form.
 form.addEventListener("reset", () => {
   report(told, "", false);
-  markWrong(() => false);
+  mark(() => false);
   showAnswer(null);
 });
 
@@ -72,7 +72,7 @@ export function showWhatIf(snapshot) {
 
 async function ask() {
   const { asked, wrong } = questionOf(typedIn(knobInputs), typedIn(demandInputs));
-  markWrong((name) => wrong.some((field) => field.name === name));
+  mark((name) => wrong.some((field) => field.name === name));
   const [first] = wrong;
   if (first !== undefined) {
     report(told, `"${first.text}" is no number.`, true);
@@ -83,7 +83,7 @@ async function ask() {
     failed: refusalOf,
   });
   if (outcome.ok) showAnswer(outcome.answer);
-  else markWrong((name) => isAbout(name, outcome.error));
+  else mark((name) => isAbout(name, outcome.error));
 }
 
 /**
@@ -94,15 +94,9 @@ function typedIn(inputs) {
   return [...inputs].map(([name, { value }]) => ({ name, text: value }));
 }
 
-/** @param {(name: string) => boolean} isWrong the first one that is gets the focus */
-function markWrong(isWrong) {
-  /** @type {HTMLInputElement | null} */
-  let first = null;
-  for (const [name, input] of [...knobInputs, ...demandInputs]) {
-    input.setAttribute("aria-invalid", String(isWrong(name)));
-    if (isWrong(name)) first ??= input;
-  }
-  first?.focus();
+/** @param {(name: string) => boolean} isWrong */
+function mark(isWrong) {
+  markWrong([...knobInputs, ...demandInputs], isWrong);
 }
 
 /** @param {Preview | null} preview null for no answer */
