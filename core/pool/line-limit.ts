@@ -6,7 +6,7 @@
  * are empty for SHORTER of the time that requests hold them: each that is wanted at once makes it that much smaller, and
  * each that stays empty makes it larger, by the factor e for the time of one request.
  */
-const SHORTER = 0.002;
+const SHORTER = 0.004;
 
 /** In times that a request holds its slot. Bursts that come less often than this count as an overload each. */
 const WATCH_HOLDS = 4;
