@@ -120,6 +120,12 @@ export function encodeErrorEvent(error: ApiError): string {
 }
 
 function envelope(error: ApiError): object {
-  const { type } = CODES[error.code];
-  return { error: { message: error.message, type, code: error.code, param: error.param ?? null } };
+  const { code, param = null } = error;
+  const message = code === "unsupported" ? unsupportedMessage(error) : error.message;
+  return { error: { message, type: CODES[code].type, code, param } };
+}
+
+/** In OpenAI's words, by which clients and public test suites tell a missing feature from a fault. */
+function unsupportedMessage({ message, param }: ApiError): string {
+  return `${param === undefined ? "Unsupported" : "Unsupported parameter"}: ${message}`;
 }

@@ -6,7 +6,6 @@ describe("an error", () => {
   it.each<[ApiErrorCode, number, string]>([
     ["invalid_request", 400, "invalid_request_error"],
     ["context_length_exceeded", 400, "invalid_request_error"],
-    ["unsupported", 400, "invalid_request_error"],
     ["unsupported_protocol", 400, "invalid_request_error"],
     ["invalid_api_key", 401, "invalid_request_error"],
     ["invalid_provider_token", 401, "invalid_request_error"],
@@ -49,6 +48,21 @@ describe("an error", () => {
     });
     expect(JSON.parse(body)).toMatchObject({ error: { param: "messages[0].role" } });
     expect(headers).not.toHaveProperty("retry-after");
+  });
+
+  it.each([
+    ["seed", "Unsupported parameter: seed: why"],
+    [undefined, "Unsupported: why"],
+  ])("says in OpenAI's words that something is not supported: %s", (param, message) => {
+    const { status, body } = encodeError({
+      code: "unsupported",
+      param,
+      message: param ? `${param}: why` : "why",
+    });
+    expect(status).toBe(400);
+    expect(JSON.parse(body)).toEqual({
+      error: { message, type: "invalid_request_error", code: "unsupported", param: param ?? null },
+    });
   });
 
   it.each([
