@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { HttpError } from "../http-error.ts";
+import { CUSTOM_TOOL_PARAMETERS, inputToArguments } from "./custom-tool.ts";
 
 /**
  * A request of the Responses API, and the chat request that asks the same of a machine. Nothing is kept between
@@ -17,6 +18,7 @@ const itemSchema = z.looseObject({
   call_id: z.string().optional(),
   name: z.string().optional(),
   arguments: z.string().optional(),
+  input: z.string().optional(),
   output: z.union([z.string(), z.array(partSchema)]).optional(),
 });
 
@@ -26,6 +28,7 @@ const toolSchema = z.looseObject({
   description: z.string().nullish(),
   parameters: z.unknown().optional(),
   strict: z.boolean().nullish(),
+  format: z.looseObject({ type: z.string() }).nullish(),
 });
 
 const formatSchema = z.looseObject({ type: z.enum(["text", "json_object", "json_schema"]) });
@@ -66,6 +69,7 @@ export const responsesRequestSchema = z.looseObject({
 export type ResponsesRequest = z.infer<typeof responsesRequestSchema>;
 type Item = z.infer<typeof itemSchema>;
 type Part = z.infer<typeof partSchema>;
+type RequestedTool = z.infer<typeof toolSchema>;
 
 interface ChatMessage {
   readonly role: string;
@@ -126,9 +130,11 @@ function addItem(messages: ChatMessage[], item: Item, param: string): void {
       if (item.role === undefined) throw invalid(`${param}.role`, "a message needs a role");
       messages.push({ role: item.role, content: textOf(item.content, `${param}.content`) });
       return;
-    case "function_call": {
-      if (item.call_id === undefined) throw invalid(`${param}.call_id`, "a function call needs its id");
-      const { name = "", arguments: args = "" } = item;
+    case "function_call":
+    case "custom_tool_call": {
+      if (item.call_id === undefined) throw invalid(`${param}.call_id`, "a call needs its id");
+      const { name = "", input = "" } = item;
+      const args = item.type === "function_call" ? (item.arguments ?? "") : inputToArguments(input);
       const call = { id: item.call_id, type: "function", function: { name, arguments: args } };
       const last = messages.at(-1);
       // Chat wants the calls that were made together, and the text before them, in one message.
@@ -138,9 +144,10 @@ function addItem(messages: ChatMessage[], item: Item, param: string): void {
       return;
     }
     case "function_call_output":
+    case "custom_tool_call_output":
       if (item.call_id === undefined) throw invalid(`${param}.call_id`, "an output needs its call's id");
       if (!hasCall(messages, item.call_id)) {
-        throw invalid(`${param}.call_id`, "no function call before it has this id");
+        throw invalid(`${param}.call_id`, "no call before it has this id");
       }
       messages.push({
         role: "tool",
@@ -178,20 +185,28 @@ function toTools({ tools, tool_choice: choice, parallel_tool_calls: parallel }: 
       throw invalid("tool_choice", "there are no tools");
     return {};
   }
-  const functions = tools.map(({ type, name, description, parameters, strict }, index) => {
-    if (type !== "function") throw unsupported(`tools[${index}].type`, `${type} is not supported`);
-    if (name === undefined) throw invalid(`tools[${index}].name`, "a function needs a name");
-    return {
-      type,
-      function: {
-        name,
-        description: description ?? undefined,
-        parameters: parameters ?? undefined,
-        strict: strict ?? undefined,
-      },
-    };
-  });
+  const functions = tools.map((tool, index) => toFunction(tool, `tools[${index}]`));
   return { tools: functions, ...toToolChoice(choice, functions), parallel_tool_calls: parallel ?? undefined };
+}
+
+function toFunction({ type, name, description, parameters, strict, format }: RequestedTool, param: string) {
+  if (type !== "function" && type !== "custom")
+    throw unsupported(`${param}.type`, `${type} is not supported`);
+  if (name === undefined) throw invalid(`${param}.name`, "a tool needs a name");
+  if (type === "custom" && format != null && format.type !== "text") {
+    throw unsupported(`${param}.format`, "the text of a custom tool cannot be held to a grammar");
+  }
+  const takes =
+    type === "custom" ? { parameters: CUSTOM_TOOL_PARAMETERS, strict: true } : { parameters, strict };
+  return {
+    type: "function",
+    function: {
+      name,
+      description: description ?? undefined,
+      parameters: takes.parameters ?? undefined,
+      strict: takes.strict ?? undefined,
+    },
+  };
 }
 
 /** @returns `tool_choice`, and `tools` if only some of them are allowed: chat models see no others then. */
@@ -202,6 +217,7 @@ function toToolChoice<Tool extends { function: { name: string } }>(
   if (typeof choice !== "object" || choice === null) return { tool_choice: choice ?? undefined };
   switch (choice.type) {
     case "function":
+    case "custom":
       return { tool_choice: { type: "function", function: { name: choice.name } } };
     case "allowed_tools": {
       const allowed = new Set(choice.tools?.map(({ name }) => name));

@@ -6,28 +6,32 @@ import type {
   ChatToolCall,
   ChatUsage,
 } from "./chat-answer.ts";
+import { InputReader } from "./custom-tool.ts";
 import type { ResponsesRequest } from "./responses-request.ts";
 import type { Translator } from "./translate-answer.ts";
 
-type Kind = "reasoning" | "message" | "function_call";
+type Kind = "reasoning" | "message" | "function_call" | "custom_tool_call";
 
-/** An output item that grows. Its text is what was said, what was thought or a call's arguments. */
+/** An output item that grows. Its text is what was said, what was thought, or a call's arguments or input. */
 interface OutputItem {
   readonly kind: Kind;
   readonly id: string;
   readonly index: number;
   readonly callId: string;
   readonly name: string;
+  /** Of a call of a custom tool. */
+  readonly reader: InputReader | null;
   text: string;
   /** What it came to, once it grows no more. */
   done: object | null;
 }
 
-const PREFIX = { reasoning: "rs", message: "msg", function_call: "fc" } as const;
+const PREFIX = { reasoning: "rs", message: "msg", function_call: "fc", custom_tool_call: "ctc" } as const;
 const DELTA = {
   reasoning: "response.reasoning_text",
   message: "response.output_text",
   function_call: "response.function_call_arguments",
+  custom_tool_call: "response.custom_tool_call_input",
 } as const;
 
 /**
@@ -37,6 +41,7 @@ const DELTA = {
 export class ResponsesTranslator implements Translator {
   readonly #id: string;
   readonly #base: object;
+  readonly #customTools: ReadonlySet<string | undefined>;
   readonly #nowS: () => number;
   readonly #items: OutputItem[] = [];
   /** The open calls by their index in chat. */
@@ -51,6 +56,8 @@ export class ResponsesTranslator implements Translator {
   constructor(id: string, request: ResponsesRequest, nowS: () => number) {
     this.#id = id;
     this.#base = describe(`resp_${id}`, nowS(), request);
+    const custom = request.tools?.filter(({ type }) => type === "custom") ?? [];
+    this.#customTools = new Set(custom.map(({ name }) => name));
     this.#nowS = nowS;
   }
 
@@ -123,11 +130,16 @@ export class ResponsesTranslator implements Translator {
   #call(index: number, { id = "", function: called }: ChatToolCall): string {
     const delta = called?.arguments ?? "";
     const known = this.#calls.get(index);
-    if (known !== undefined && (id === "" || id === known.callId)) return this.#grow(known, delta);
+    if (known !== undefined && (id === "" || id === known.callId)) return this.#write(known, delta);
     const closed = this.#closeText();
-    const item = this.#add("function_call", id, called?.name);
+    const kind = this.#customTools.has(called?.name) ? "custom_tool_call" : "function_call";
+    const item = this.#add(kind, id, called?.name);
     this.#calls.set(index, item);
-    return closed + this.#added(item) + this.#grow(item, delta);
+    return closed + this.#added(item) + this.#write(item, delta);
+  }
+
+  #write(item: OutputItem, args: string): string {
+    return this.#grow(item, item.reader === null ? args : item.reader.feed(args));
   }
 
   #add(kind: Kind, callId = "", name = ""): OutputItem {
@@ -139,6 +151,7 @@ export class ResponsesTranslator implements Translator {
       index,
       callId: callId === "" ? `call_${key}` : callId,
       name,
+      reader: kind === "custom_tool_call" ? new InputReader() : null,
       text: "",
       done: null,
     };
@@ -170,12 +183,11 @@ export class ResponsesTranslator implements Translator {
   }
 
   #close(item: OutputItem): string {
+    let events = this.#grow(item, item.reader?.end() ?? "");
     const done = encodeItem(item, this.#outcome());
     item.done = done;
-    const call = item.kind === "function_call";
-    const said = call ? { name: item.name, arguments: item.text } : { text: item.text };
-    let events = this.#event(`${DELTA[item.kind]}.done`, { ...place(item), ...said, ...logprobs(item) });
-    if (!call)
+    events += this.#event(`${DELTA[item.kind]}.done`, { ...place(item), ...said(item), ...logprobs(item) });
+    if (!isCall(item))
       events += this.#event("response.content_part.done", { ...place(item), part: encodePart(item) });
     return events + this.#event("response.output_item.done", { output_index: item.index, item: done });
   }
@@ -230,8 +242,7 @@ function describe(id: string, createdAt: number, request: ResponsesRequest): obj
     tool_choice: request.tool_choice ?? "auto",
     tools: (request.tools ?? []).map((tool) => ({
       description: null,
-      parameters: null,
-      strict: null,
+      ...(tool.type === "custom" ? { format: { type: "text" } } : { parameters: null, strict: null }),
       ...tool,
     })),
     top_logprobs: 0,
@@ -245,9 +256,18 @@ function describeFormat(format: NonNullable<ResponsesRequest["text"]>["format"])
   return format.type === "json_schema" ? { description: null, strict: false, ...format } : format;
 }
 
-function place({ kind, id, index }: OutputItem): object {
-  const where = { item_id: id, output_index: index };
-  return kind === "function_call" ? where : { ...where, content_index: 0 };
+function isCall({ kind }: OutputItem): boolean {
+  return kind === "function_call" || kind === "custom_tool_call";
+}
+
+function place(item: OutputItem): object {
+  const where = { item_id: item.id, output_index: item.index };
+  return isCall(item) ? where : { ...where, content_index: 0 };
+}
+
+function said({ kind, name, text }: OutputItem): object {
+  if (kind === "function_call") return { name, arguments: text };
+  return kind === "custom_tool_call" ? { input: text } : { text };
 }
 
 function logprobs({ kind }: OutputItem): object {
@@ -262,6 +282,7 @@ function encodePart({ kind, text }: OutputItem): object {
 function encodeItem(item: OutputItem, status: string): object {
   const { kind: type, id, callId, name, text } = item;
   if (type === "function_call") return { id, type, status, call_id: callId, name, arguments: text };
+  if (type === "custom_tool_call") return { id, type, status, call_id: callId, name, input: text };
   const content = status === "in_progress" ? [] : [encodePart(item)];
   if (type === "reasoning") return { id, type, status, summary: [], content };
   return { id, type, status, role: "assistant", content };
