@@ -165,6 +165,22 @@ describe("the grammar of a JSON Schema", () => {
     expect(follows(`[1,${" ".repeat(2)}2]`)).toBe(false);
     expect(follows(`[1,\n${" ".repeat(16)}2]`)).toBe(true);
     expect(follows(`[1,\n${" ".repeat(17)}2]`)).toBe(false);
+    expect(follows("[1 ,2]")).toBe(false);
+  });
+
+  it("lets blanks be where JSON printers write them, and nowhere else", async () => {
+    const schemas = [
+      thing,
+      { type: "object", additionalProperties: { type: "boolean" } },
+      { type: "object" },
+    ];
+    for (const schema of schemas) {
+      const follows = await compile(schemaGrammar(read(schema)));
+      for (const text of ['{"b":true}', '{"b": true}', '{ "b": true }', '{\n  "b": true\n}']) {
+        expect(follows(text)).toBe(true);
+      }
+      for (const text of ['{"b":\ntrue}', '{"b":  true}', '{"b" :true}']) expect(follows(text)).toBe(false);
+    }
   });
 
   it("compiles at the limits it sets itself", async () => {

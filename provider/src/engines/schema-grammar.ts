@@ -6,19 +6,21 @@ import type { ArrayNode, JsonSchema, ObjectNode, SchemaNode, StringFormat } from
  * optional properties to the model, which for the arguments of tools is the difference between "no limit" and an
  * invented one.
  *
- * Properties come in the order of the schema. Between tokens of JSON there may be one space, or a line break with some
- * indentation, as models write it; no more, so that a weak model cannot fill its answer with blanks.
+ * Properties come in the order of the schema. There are blanks where JSON printers write them: a space after a colon,
+ * and a space, or a line break with some indentation, after a comma and beside brackets. Nowhere else, so that a weak
+ * model does not fill the tokens that it may write with blanks.
  */
 
-const COMMON_RULES = String.raw`ws ::= | " " | "\n" [ \t]{0,16}
+const COMMON_RULES = String.raw`blank ::= " "?
+ws ::= | " " | "\n" [ \t]{0,16}
 char ::= [^"\\\x7F\x00-\x1F] | "\\" (["\\/bfnrt] | "u" [0-9a-fA-F]{4})
 string ::= "\"" char* "\""
 number ::= "-"? natural fraction
 natural ::= "0" | [1-9] [0-9]{0,14}
 fraction ::= ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?
 value ::= object | array | string | number | "true" | "false" | "null"
-object ::= "{" ws (string ":" ws value (ws "," ws string ":" ws value)*)? ws "}"
-array ::= "[" ws (value (ws "," ws value)*)? ws "]"
+object ::= "{" ws (string ":" blank value ("," ws string ":" blank value)*)? ws "}"
+array ::= "[" ws (value ("," ws value)*)? ws "]"
 year-day ::= [0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [1-2] [0-9] | "3" [0-1])
 day-time ::= ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{3})? ("Z" | [-+] ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9])
 uuid ::= [0-9a-f]{8} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{12}`;
@@ -102,14 +104,14 @@ class GrammarRules {
    * has two rules, one for the rest of the object after something was written and one for before.
    */
   #object(node: ObjectNode, refs: ReadonlyMap<string, string>): string {
-    const extra = node.additional === null ? null : `string ":" ws ${this.#node(node.additional, refs)}`;
-    let afterFirst = extra === null ? '""' : this.#rule(`(ws "," ws ${extra})*`);
+    const extra = node.additional === null ? null : `string ":" blank ${this.#node(node.additional, refs)}`;
+    let afterFirst = extra === null ? '""' : this.#rule(`("," ws ${extra})*`);
     let beforeFirst = extra === null ? '""' : this.#rule(`(${extra} ${afterFirst})?`);
     for (const property of node.properties.toReversed()) {
       const value = this.#rule(this.#node(property.schema, refs));
-      const pair = `${literal(JSON.stringify(property.name))} ":" ws ${value}`;
+      const pair = `${literal(JSON.stringify(property.name))} ":" blank ${value}`;
       beforeFirst = this.#rule(`${pair} ${afterFirst}${property.required ? "" : ` | ${beforeFirst}`}`);
-      afterFirst = this.#rule(`(ws "," ws ${pair})${property.required ? "" : "?"} ${afterFirst}`);
+      afterFirst = this.#rule(`("," ws ${pair})${property.required ? "" : "?"} ${afterFirst}`);
     }
     return `"{" ws ${beforeFirst} ws "}"`;
   }
@@ -120,13 +122,13 @@ class GrammarRules {
     const least = Math.max(0, node.minItems - prefix.length);
     const most = node.maxItems === null ? null : Math.max(0, node.maxItems - prefix.length);
     const items = [...prefix];
-    if (more !== null && prefix.length > 0) items.push(`(ws "," ws ${more}){${least},${most ?? ""}}`);
+    if (more !== null && prefix.length > 0) items.push(`("," ws ${more}){${least},${most ?? ""}}`);
     if (more !== null && prefix.length === 0 && most !== 0) {
-      const list = `${more} (ws "," ws ${more}){${Math.max(0, least - 1)},${most === null ? "" : most - 1}}`;
+      const list = `${more} ("," ws ${more}){${Math.max(0, least - 1)},${most === null ? "" : most - 1}}`;
       return `"[" ws ${least === 0 ? `(${list})?` : list} ws "]"`;
     }
     const [first = '""', ...rest] = items;
-    const tail = rest.map((item) => (item.startsWith("(") ? item : `ws "," ws ${item}`));
+    const tail = rest.map((item) => (item.startsWith("(") ? item : `"," ws ${item}`));
     return `"[" ws ${[first, ...tail].join(" ")} ws "]"`;
   }
 
