@@ -118,6 +118,35 @@ describe("the official client's responses", () => {
     expect(next.status).toBe("completed");
   });
 
+  it("call a custom tool with plain text, and take what came of it", async () => {
+    const { responses } = stack.client();
+    const body = {
+      ...introduce,
+      tools: [{ type: "custom" as const, name: "shell", description: "Runs a command." }],
+      tool_choice: { type: "custom" as const, name: "shell" },
+    };
+    const whole = await responses.create(body);
+    const call = whole.output.find((item) => item.type === "custom_tool_call");
+    if (call === undefined) throw new Error("the tool was not called");
+    expect(call).toMatchObject({ name: "shell", input: expect.stringMatching(/^[^{]/) });
+    let input = "";
+    for await (const event of await responses.create({ ...body, stream: true })) {
+      if (event.type === "response.custom_tool_call_input.delta") input += event.delta;
+    }
+    expect(input).toBe(call.input);
+    const next = await responses.create({
+      ...sampled,
+      input: [
+        { role: "user", content: "Who are you?" },
+        call,
+        { type: "custom_tool_call_output", call_id: call.call_id, output: "a bard" },
+      ],
+      tools: body.tools,
+      tool_choice: "none",
+    });
+    expect(next.status).toBe("completed");
+  });
+
   it("[F7] free the slot when the client goes away half way", async () => {
     const abort = new AbortController();
     const body = { model: "tiny-bard", input: "Who are you?", stream: true as const, grammar: LONG_GRAMMAR };
