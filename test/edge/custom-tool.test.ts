@@ -155,6 +155,17 @@ describe("the text in a call's arguments", () => {
     const reader = new InputReader();
     expect([reader.feed(args), reader.end()]).toEqual(["", args]);
   });
+
+  it("of another shape is given as it is written, once it is long enough to tell", () => {
+    const reader = new InputReader();
+    const long = `{"command":"${"x".repeat(60)}`;
+    expect([reader.feed(long), reader.feed('"'), reader.feed("}"), reader.end()]).toEqual([
+      long,
+      '"',
+      "}",
+      "",
+    ]);
+  });
 });
 
 /** With every character as an escape. */

@@ -15,13 +15,18 @@ export function inputToArguments(input: string): string {
 }
 
 const OPENING = /^\s*\{\s*"input"\s*:\s*"/;
+/** Arguments of which so much has no opening have none. */
+const OPENING_CHARS_MAX = 64;
 const PLAIN_OR_ESCAPE = /[^"\\]+|\\(?:u[\da-fA-F]{4}|[^u])/y;
 const CONTROLS: Readonly<Record<string, string>> = { b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };
 
-/** Takes the text out of a call's arguments, which come in pieces. Sans IO; one of these reads one call. */
+/**
+ * Takes the text out of a call's arguments, which come in pieces. Arguments of another shape, from a machine that does
+ * not keep to schemas, are given as they are. Sans IO; one of these reads one call.
+ */
 export class InputReader {
   #unread = "";
-  #at: "before" | "inside" | "after" = "before";
+  #at: "before" | "inside" | "after" | "without" = "before";
   /** Half of a character beyond 16 bits. Not all clients can put one together from two events. */
   #half = "";
 
@@ -29,18 +34,25 @@ export class InputReader {
   feed(piece: string): string {
     if (this.#at === "after") return "";
     this.#unread += piece;
+    if (this.#at === "without") return this.end();
     if (this.#at === "before") {
       const opening = OPENING.exec(this.#unread);
-      if (opening === null) return "";
+      if (opening === null) {
+        if (this.#unread.length <= OPENING_CHARS_MAX) return "";
+        this.#at = "without";
+        return this.end();
+      }
       this.#unread = this.#unread.slice(opening[0].length);
       this.#at = "inside";
     }
     return this.#read();
   }
 
-  /** @returns what is still to come: arguments of another shape, from a machine that does not keep to schemas */
+  /** @returns what was held back for an opening that has not come */
   end(): string {
-    return this.#at === "before" ? this.#unread : "";
+    const held = this.#at === "before" || this.#at === "without" ? this.#unread : "";
+    this.#unread = "";
+    return held;
   }
 
   #read(): string {
