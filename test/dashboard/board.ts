@@ -18,7 +18,6 @@ const PATIENCE_MS = 60_000;
 export interface BoardOptions {
   /** What the browser logs of what the test itself brings about, such as an answer 401. */
   readonly logs?: RegExp;
-  readonly width?: number;
 }
 
 /** The browser and the machines of one file of tests. */
@@ -68,10 +67,10 @@ export class Room {
   }
 
   /** The login, in a tab that knows nothing of others. */
-  async open({ logs = /(?!)/, width = 1280 }: BoardOptions = {}): Promise<Board> {
+  async open({ logs = /(?!)/ }: BoardOptions = {}): Promise<Board> {
     this.#browser ??= chromium.connect(this.#endpoint);
     const browser = await this.#browser;
-    const context = await browser.newContext({ viewport: { width, height: 900 } });
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
     context.setDefaultTimeout(PATIENCE_MS);
     const board = new Board(context, await context.newPage(), logs);
     this.#boards.push(board);

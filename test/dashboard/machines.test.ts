@@ -32,6 +32,8 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
     const line = board.row("Machines", id);
     await line.getByText("holds tiny-bard").waitFor();
     const dialog = await board.openMachine(id);
+    // It says so of busy machines as well as of idle ones.
+    await dialog.getByRole("term").filter({ hasText: "What it does" }).waitFor();
     const report = dialog.getByRole("status");
 
     await dialog.getByLabel("Assign to").selectOption("tiny-verse");
