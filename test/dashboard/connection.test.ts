@@ -25,6 +25,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     const board = await room.enter({ logs: /ERR_INTERNET_DISCONNECTED/ });
     const problem = board.page.getByRole("alert");
     await board.context.setOffline(true);
+    await board.button("Refresh").click();
     await problem
       .filter({ hasText: /^The coordinator does not answer\. What is shown is as of \d\d:\d\d:\d\d\.$/ })
       .waitFor();
@@ -52,6 +53,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     const dialog = await board.openMachine("mac-gone");
 
     await stack.killCoordinator();
+    await board.button("Refresh").dispatchEvent("click");
     await page.getByRole("alert").filter({ hasText: "The coordinator does not answer" }).first().waitFor();
     changeToken();
     forgetThatItHasJustRegistered("mac-gone");

@@ -34,4 +34,20 @@ describe.skipIf(!hasBrowser)("the dashboard's login", () => {
     await page.getByLabel("Admin token").waitFor();
     expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
   });
+
+  it("shows that it is at work, and says when nobody answers", async () => {
+    const board = await room.open({ logs: /ERR_CONNECTION_REFUSED/ });
+    const { page } = board;
+    const asked = Promise.withResolvers<() => Promise<void>>();
+    await page.route("**/v1/admin/flags", (route) => asked.resolve(() => route.abort("connectionrefused")));
+    await page.getByLabel("Admin token").fill(room.adminToken);
+    await page.keyboard.press("Enter");
+    const fail = await asked.promise;
+    expect(await board.button("Logging in …").isDisabled()).toBe(true);
+    await fail();
+    await page.getByRole("alert").filter({ hasText: "The coordinator does not answer." }).waitFor();
+    await page.unrouteAll();
+    await board.button("Log in").click();
+    await board.status.filter({ hasText: /^Updated/ }).waitFor();
+  });
 });

@@ -115,10 +115,10 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
     await page.getByRole("searchbox", { name: "Filter" }).fill("north M3");
     await board.row("Machines", "mac-south").waitFor({ state: "detached" });
     await board.row("Machines", "mac-north").waitFor();
-    await page.getByLabel("Show").selectOption("offline");
+    await page.locator("#machines-show").selectOption("offline");
     await page.getByText("No machine matches the filter.").waitFor();
     await page.getByRole("searchbox", { name: "Filter" }).fill("");
-    await page.getByLabel("Show").selectOption("all");
+    await page.locator("#machines-show").selectOption("all");
     await board.button("Memory", page.locator("#machines")).click();
     await page.locator("#machines th[aria-sort=descending]", { hasText: "Memory" }).waitFor();
   });

@@ -1,13 +1,17 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
+import { Stack } from "../end-to-end/stack.ts";
 import { hasBrowser, Room } from "./board.ts";
 
 /** The planner on the page: what it would do if things were otherwise. */
 
 describe.skipIf(!hasBrowser)("what if, on the dashboard", () => {
+  // Its own coordinator: when the machines of other files leave one, that planner moves nothing for a while.
+  const stack = new Stack();
   let room: Room;
   beforeAll(async () => {
-    room = new Room();
+    await stack.startCoordinator();
+    room = new Room(stack);
     await room.addModels("plan-a", "plan-b");
     for (const id of ["mac-plan-one", "mac-plan-two"]) await room.addPuppet(id, ["plan-a", "plan-b"]);
   });
