@@ -161,12 +161,12 @@ export class Board {
   }
 
   /** Goes on with the Tab key until this has the focus. */
-  async tabTo(target: Locator, key: "Tab" | "Shift+Tab" = "Tab"): Promise<void> {
+  async tabTo(target: Locator): Promise<void> {
     for (let presses = 0; presses < 300; presses += 1) {
       if (await target.evaluate((element) => element === document.activeElement)) return;
-      await this.page.keyboard.press(key);
+      await this.page.keyboard.press("Tab");
     }
-    throw new Error(`the ${key} key never comes to ${String(target)}`);
+    throw new Error(`the Tab key never comes to ${String(target)}`);
   }
 
   async close(): Promise<void> {

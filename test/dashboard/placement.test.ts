@@ -6,10 +6,10 @@ import { hasBrowser, Room } from "./board.ts";
 /** The planner on the page: what it would do if things were otherwise. */
 
 describe.skipIf(!hasBrowser)("what if, on the dashboard", () => {
-  // Its own coordinator: when the machines of other files leave one, that planner moves nothing for a while.
-  const stack = new Stack();
   let room: Room;
   beforeAll(async () => {
+    // Its own coordinator: when the machines of other files leave one, its planner moves nothing for a while.
+    const stack = new Stack();
     await stack.startCoordinator();
     room = new Room(stack);
     await room.addModels("plan-a", "plan-b");
