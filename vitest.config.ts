@@ -25,7 +25,7 @@ const dashboardTexts = {
   },
 };
 
-/** Five kinds of tests, the fast ones first; `npm test -- --project unit` runs one kind. */
+/** Six kinds of tests, the fast ones first; `npm test -- --project unit` runs one kind. */
 export default defineConfig({
   test: {
     projects: [
@@ -65,6 +65,18 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "dashboard",
+          expect: patient,
+          include: ["test/dashboard/**/*.test.ts"],
+          globalSetup: "test/dashboard/stage.ts",
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+          isolate: false,
         },
       },
     ],

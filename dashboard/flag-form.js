@@ -50,7 +50,8 @@ function formOf(cell, { name, initialValue, takes }) {
   told.id = `flag-${name}-report`;
   control.setAttribute("aria-describedby", `${range.id} ${told.id}`);
 
-  let inForce = "";
+  // A list of choices begins with its first one, which nobody has chosen.
+  let inForce = control.value;
   const change = async (/** @type {string} */ value) => {
     if (value === inForce) {
       report(told, "This is the value in force.", false);

@@ -13,7 +13,7 @@ export function detailLines(machine) {
   const { explanation, order } = machine;
   const lines = [
     { name: "State", value: `${machine.state} for ${duration(machine.state_age_ms)}` },
-    { name: "Why it is idle", value: sentence(explanation.why) },
+    { name: "What it does", value: sentence(explanation.why) },
     { name: "What would help", value: explanation.fix === null ? "" : sentence(explanation.fix) },
     {
       name: "Takes no orders",

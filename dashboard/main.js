@@ -24,6 +24,7 @@ const REFRESH_MS = 5_000;
 const login = byId("login");
 const board = byId("board");
 const input = elementOf(HTMLInputElement, "token");
+const submit = elementOf(HTMLButtonElement, "login-submit");
 const pause = elementOf(HTMLButtonElement, "pause");
 
 /** @type {Refresher | null} */
@@ -58,6 +59,8 @@ else start(kept);
  */
 async function logIn(token) {
   setText(byId("login-problem"), "");
+  submit.disabled = true;
+  setText(submit, "Logging in …");
   try {
     await new Api(token).flags();
   } catch (error) {
@@ -65,6 +68,9 @@ async function logIn(token) {
     setText(byId("login-problem"), sentenceOf(error));
     input.select();
     return;
+  } finally {
+    submit.disabled = false;
+    setText(submit, "Log in");
   }
   keepToken(token);
   input.value = "";

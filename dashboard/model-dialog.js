@@ -73,6 +73,7 @@ function open(id) {
   report(told, "", false);
   report(toldAfter, "", false);
   dialog.showModal();
+  if (isNew) idInput.focus();
 }
 
 /** @param {string} id */

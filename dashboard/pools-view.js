@@ -126,6 +126,7 @@ function shown({ isAnswering }, value) {
 function bar(cell) {
   const picture = document.createElementNS(SVG, "svg");
   picture.setAttribute("viewBox", `0 0 ${BAR.width} ${BAR.height}`);
+  picture.setAttribute("preserveAspectRatio", "xMinYMid");
   // The numbers beside it say the same.
   picture.setAttribute("aria-hidden", "true");
   picture.classList.add("picture");

@@ -11,7 +11,7 @@ import { ROOT } from "../../scripts/root.ts";
 
 /** The whole product as processes: `npm start -- --no-demo` and provider programs, for tests that kill them. */
 
-interface DevFile {
+export interface DevFile {
   readonly base_url: string;
   readonly api_key: string;
   readonly admin_token: string;
@@ -85,7 +85,12 @@ export class Stack {
   readonly #children = new Set<ChildProcess>();
   #coordinator: ChildProcess | null = null;
   #port = 0;
-  #dev: DevFile | null = null;
+  #dev: DevFile | null;
+
+  /** @param running a coordinator that somebody else has started, and will end */
+  constructor(running: DevFile | null = null) {
+    this.#dev = running;
+  }
 
   get dev(): DevFile {
     if (this.#dev === null) throw new Error("the coordinator was not started");

@@ -1,0 +1,103 @@
+import type { Locator } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+
+import { hasBrowser, Room } from "./board.ts";
+
+/** Models of the catalog, added, changed and taken out on the page. */
+
+const entry = { context_length: 1024, size_gb: 0.003, min_ram_gb: 1 };
+
+describe.skipIf(!hasBrowser)("a model on the dashboard", () => {
+  let room: Room;
+  beforeAll(() => {
+    room = new Room();
+  });
+  afterEach(() => room.closeBoards());
+  afterAll(() => room.leave());
+
+  const isMarked = (field: Locator) => field.getAttribute("aria-invalid");
+
+  it("is added once all about it is right, and what is wrong is marked and said", async () => {
+    const board = await room.enter({ logs: /status of 400/ });
+    await board.button("Add a model").click();
+    const dialog = board.dialog("Add a model");
+    const report = dialog.getByRole("status");
+    const field = (label: string | RegExp) => dialog.getByLabel(label);
+    await board.button("Add", dialog).click();
+    await report.filter({ hasText: "It needs an id" }).waitFor();
+    expect(await isMarked(field(/^Id,/))).toBe("true");
+
+    await field(/^Id,/).fill("added");
+    await field("Context, tokens").fill("many");
+    await board.button("Add", dialog).click();
+    await report.filter({ hasText: '"many" is no number.' }).waitFor();
+    expect([await isMarked(field(/^Id,/)), await isMarked(field("Context, tokens"))]).toEqual([
+      "false",
+      "true",
+    ]);
+
+    await field("Context, tokens").fill("1024");
+    await field("Size of the weights, GB").fill("-1");
+    await field("Memory it needs, GB").fill("1");
+    await board.button("Add", dialog).click();
+    await report.filter({ hasText: /^Size of the weights, GB: / }).waitFor();
+    expect(await isMarked(field("Size of the weights, GB"))).toBe("true");
+
+    await field("Size of the weights, GB").fill("0.003");
+    await board.button("Add", dialog).click();
+    await board.page.locator("#pools-report").filter({ hasText: "added is in the catalog." }).waitFor();
+    await dialog.waitFor({ state: "hidden" });
+    await board.row("Pools", "added").waitFor();
+    expect(await room.read("catalog/added")).toMatchObject(entry);
+
+    await board.button("Add a model").click();
+    await field(/^Id,/).fill("added");
+    await board.button("Add", dialog).click();
+    await report.filter({ hasText: "added is in the catalog already" }).waitFor();
+  });
+
+  it("is changed, and a field that was emptied has its default again", async () => {
+    await room.admin.addToCatalog([{ id: "changed", ...entry, floor: 2 }]);
+    const board = await room.enter();
+    await board.button("changed", board.page.locator("#pools")).click();
+    const dialog = board.dialog("changed");
+    await dialog.getByLabel("Machines at least").fill("");
+    await dialog.getByLabel("Priority").fill("2.5");
+    await dialog.getByLabel(/^Other names/).fill("small, tiny");
+    await board.button("Save", dialog).click();
+    await board.page.locator("#pools-report").filter({ hasText: "changed is changed." }).waitFor();
+    const changed = { ...entry, floor: 0, priority: 2.5, aliases: ["small", "tiny"] };
+    expect(await room.read("catalog/changed")).toMatchObject(changed);
+  });
+
+  it("is removed after a question, which names the machines that it releases", async () => {
+    await room.addModels("removed");
+    await room.admin.setFlag("assignment_gate", "on");
+    await room.addPuppet("mac-removed", ["removed"]);
+    const board = await room.enter({ logs: /status of 409/ });
+    await board.button("removed", board.page.locator("#pools")).click();
+    const dialog = board.dialog("removed");
+    await board.button("Remove", dialog).click();
+    await board.question.getByText("Remove removed from the catalog?").waitFor();
+    expect(await board.question.textContent()).not.toContain("released");
+    await board.page.keyboard.press("Escape");
+    expect(await room.read("catalog/removed")).toMatchObject(entry);
+
+    // Of an order that was given elsewhere a page that is paused does not know.
+    await board.button("Pause").dispatchEvent("click");
+    await room.admin.pin("mac-removed", "removed");
+    await board.button("Remove", dialog).click();
+    await board.button("Remove", board.question).click();
+    await dialog.getByRole("status").filter({ hasText: "machines are assigned to it" }).waitFor();
+    expect(await room.read("catalog/removed")).toMatchObject(entry);
+
+    await board.shows(board.row("Machines", "mac-removed").getByText(/^(expected|draining|loading)$/));
+    await board.button("Remove", dialog).click();
+    await board.question.getByText("1 machine assigned to it will be released: mac-removed.").waitFor();
+    await board.button("Release and remove", board.question).click();
+    await board.page.locator("#pools-report").filter({ hasText: "removed is removed." }).waitFor();
+    await board.row("Pools", "removed").waitFor({ state: "detached" });
+    expect(await room.read("catalog/removed")).toMatchObject({ error: { code: "model_not_found" } });
+    expect(await room.read("machines/mac-removed")).toMatchObject({ assigned_model: null });
+  });
+});

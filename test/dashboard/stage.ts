@@ -1,0 +1,64 @@
+import { type BrowserServer, chromium } from "playwright-core";
+import type { TestProject } from "vitest/node";
+
+import { type DevFile, Stack } from "../end-to-end/stack.ts";
+import { BROWSER_VARIABLE, findBrowser } from "./find-browser.ts";
+
+/**
+ * One coordinator and one browser for all tests of the dashboard. A machine without a browser skips them: it is no
+ * reason for the other tests to fail.
+ */
+
+export interface Stage {
+  readonly dev: DevFile;
+  /** By which the browser is reached. */
+  readonly browser: string;
+}
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    readonly stage: Stage | null;
+  }
+}
+
+/** Without the sandbox it also runs as root, as in a container; it sees nothing but this coordinator's page. */
+const SWITCHES = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"];
+
+export default async function prepare(project: TestProject): Promise<() => Promise<void>> {
+  const opened = await openBrowser();
+  if (typeof opened === "string") {
+    project.provide("stage", null);
+    return () => Promise.resolve(project.vitest.logger.log(opened));
+  }
+  const stack = new Stack();
+  const end = async (): Promise<void> => {
+    await Promise.all([opened.close(), stack.stop()]);
+  };
+  try {
+    await stack.startCoordinator();
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  project.provide("stage", { dev: stack.dev, browser: opened.wsEndpoint() });
+  return end;
+}
+
+/** @returns why there is none, if there is none */
+async function openBrowser(): Promise<BrowserServer | string> {
+  const found = findBrowser(process.env);
+  if (found === null) return skipped("no browser was found");
+  try {
+    return await chromium.launchServer({ executablePath: found.path, args: SWITCHES });
+  } catch (error) {
+    if (found.isNamed) throw error;
+    return skipped(`${found.path} does not start`);
+  }
+}
+
+function skipped(why: string): string {
+  return (
+    `The dashboard's tests were skipped, since ${why}. Install Chromium, or name a browser: ` +
+    `${BROWSER_VARIABLE}=/path/to/chrome npm test -- --project dashboard`
+  );
+}
