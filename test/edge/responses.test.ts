@@ -53,6 +53,12 @@ describe("POST /v1/responses", () => {
     }
   });
 
+  it("with the line ends of Windows gives the same events", async () => {
+    const utf8 = new TextEncoder();
+    const windows = utf8.encode(CHAT.replaceAll("\n", "\r\n"));
+    expect(await translated([windows])).toBe(await translated([utf8.encode(CHAT)]));
+  });
+
   it("a stream that is cut off fails, so that SDKs throw", async () => {
     const text = await translated([new TextEncoder().encode(CHAT.replace("data: [DONE]\n\n", ""))]);
     expect(typesOf(text).slice(-2)).toEqual(["response.failed", "error"]);

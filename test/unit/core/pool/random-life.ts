@@ -8,7 +8,16 @@ import { FakeClient } from "./fake-client.ts";
 import type { Message } from "./fake-socket.ts";
 import type { LifeEvent } from "./life-event.ts";
 import { anAdmission, MODEL, PoolScene } from "./pool-scene.ts";
-import { Link, settle, type Job, type LinkHost, type Submission } from "./random-link.ts";
+import {
+  isAnswered,
+  isBytes,
+  Link,
+  settle,
+  type Bytes,
+  type Job,
+  type LinkHost,
+  type Submission,
+} from "./random-link.ts";
 
 /**
  * A pool to which anything may happen, and a second bookkeeping of what must follow from it: told only what machines
@@ -184,6 +193,8 @@ export class RandomLife implements LinkHost {
       over: false,
       cancelledAt: null,
       paused: false,
+      half: "",
+      isDone: false,
     };
     link.jobs.set(stream, job);
     submission.live = job;
@@ -315,7 +326,7 @@ export class RandomLife implements LinkHost {
     const request = { type: "", request_id: wrongId ? "req_wrong" : requestId, stream: job.stream };
     const sent = { machine: link.machine, request };
     link.lastSignAt = this.scene.now;
-    if (what === "bytes") this.#bytesOf(link, target);
+    if (isBytes(what)) this.#bytesOf(link, target, what);
     else {
       const isMeant =
         !wrongId && target !== undefined && this.#isHeld(target) && target.submission.requestId === requestId;
@@ -327,11 +338,11 @@ export class RandomLife implements LinkHost {
         }
         this.scene.accept(sent);
       } else {
-        const whole = before?.submission.expected ?? "";
+        const isWhole = before !== null && isAnswered(before);
         if (isMeant) this.#lastWord(target, what, errorClass);
         if (what === "complete") this.scene.complete(sent);
         else this.scene.error(sent, errorClass, "told");
-        if (before !== null && before === target && what === "complete" && whole !== "") {
+        if (before !== null && before === target && what === "complete" && isWhole) {
           expect(before.submission.client.ended).toBe(before.submission.stream ? "finished" : "complete");
         }
       }
@@ -345,17 +356,25 @@ export class RandomLife implements LinkHost {
       link.refusedAt = this.scene.now;
       link.refusalsInARow += 1;
     }
-    const isFault = what === "complete" ? submission.expected === "" : errorClass !== "capacity";
+    const isFault = what === "complete" ? !isAnswered(job) : errorClass !== "capacity";
     if (isLive && isFault) submission.failedOn.add(link.machineId);
     if (isLive && what === "error" && errorClass === "capacity") submission.noRoom += 1;
     settle(job);
   }
 
-  #bytesOf(link: Link, job: Job | undefined): void {
-    const text = `<${link.machineId} ${++this.#bytes}>`;
+  #bytesOf(link: Link, job: Job | undefined, what: Bytes): void {
+    const isStream = job?.submission.stream === true;
+    const isHalf = isStream && what === "half";
+    const piece = isStream && what === "end" ? "[DONE]" : `<${link.machineId} ${++this.#bytes}>`;
+    const line = (job?.half ?? "") + piece;
+    if (job !== undefined && job.submission.live === job && job.accepted && !job.isDone) {
+      if (line === "[DONE]") job.isDone = true;
+      else if (!isHalf) job.submission.expected += line;
+      job.half = isHalf ? line : "";
+    }
+    const text = `${line === piece ? "data: " : ""}${piece}${isHalf ? "" : "\n\n"}`;
     const stream = job?.stream ?? 99_999;
-    if (job !== undefined && job.submission.live === job && job.accepted) job.submission.expected += text;
-    this.scene.bytes({ machine: link.machine, request: { type: "", stream } }, text);
+    this.scene.rawBytes({ machine: link.machine, request: { type: "", stream } }, text);
   }
 
   #sleep(): void {
@@ -386,7 +405,9 @@ export class RandomLife implements LinkHost {
     const says = { kind: "say", which: 0, late: false, wrongId: false, wrongSocket: false } as const;
     let what = "bytes";
     if (!job.accepted) what = "accept";
-    else if (job.submission.expected !== "" && which % 2 === 0) what = "complete";
+    else if (isAnswered(job) && which % 2 === 0) what = "complete";
+    else if (job.submission.expected !== "" && which % 2 === 0) what = "end";
+    else if (which % 5 === 0) what = "half";
     if (what === "bytes" && this.#spoilt.has(job.link.machineId)) what = "error";
     if (job.cancelledAt === null) this.#speak(job, { ...says, what, errorClass: "fault" });
     else this.#speak(job, { ...says, what: "error", errorClass: "cancelled" });

@@ -44,6 +44,22 @@ export interface Job {
   over: boolean;
   cancelledAt: number | null;
   paused: boolean;
+  /** What has come of an event that has not ended. */
+  half: string;
+  /** The answer has come to its end. */
+  isDone: boolean;
+}
+
+/** Bytes that a machine sends: an event or half of one, or the event that ends an answer. */
+export type Bytes = "bytes" | "half" | "end";
+
+export function isBytes(what: string): what is Bytes {
+  return what === "bytes" || what === "half" || what === "end";
+}
+
+/** Whether its machine may say that the answer is complete. */
+export function isAnswered({ submission, isDone }: Job): boolean {
+  return submission.stream ? isDone : submission.expected !== "";
 }
 
 /** One socket, as its machine sees it. */
