@@ -265,6 +265,7 @@ describe("KV, which shows the catalog,", () => {
       const core = new ControlPlane({
         callPool: () => undefined,
         isRevoked: () => false,
+        onEpochsUsedUp: () => undefined,
         store,
         plans,
         newestProvider: "0.7.0",
