@@ -7,13 +7,7 @@ import { z } from "zod";
 
 const onOff = z.enum(["off", "on"], { error: 'must be "on" or "off"' });
 
-const semver = z
-  .string()
-  .regex(
-    /^\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/,
-    "must be a version such as 0.6.18",
-  )
-  .describe("a version such as 0.6.18");
+const VERSION = /\d{1,9}\.\d{1,9}\.\d{1,9}(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?/.source;
 
 function whole(min: number, max: number) {
   const message = `must be a whole number from ${min} to ${max}`;
@@ -53,10 +47,14 @@ const flagsSchema = z.object({
   }),
   /** Providers below it are told to update and stop (4006). */
   min_provider_version: z
-    .union([z.literal("none"), semver], { error: 'must be a version or "none"' })
+    .string()
+    .regex(new RegExp(`^(?:none|${VERSION})$`), 'must be a version such as 0.6.18, or "none"')
     .describe("a version such as 0.6.18, or none"),
   /** Providers below it stay unmanaged. */
-  assign_min_provider_version: semver,
+  assign_min_provider_version: z
+    .string()
+    .regex(new RegExp(`^${VERSION}$`), "must be a version such as 0.6.18")
+    .describe("a version such as 0.6.18"),
   /** Models refused with `model_shed`, separated by commas. */
   shed_models: z
     .string()
