@@ -81,6 +81,7 @@ it.each<[string, string, Json, "client" | "admin"]>([
   ["POST", "/admin/provider-tokens", { owner: "acme", name: "test" }, "admin"],
   ["PUT", "/admin/flags/queue_max", { value: "32" }, "admin"],
   ["PUT", "/admin/flags/min_provider_version", { value: "none" }, "admin"],
+  ["PUT", "/admin/flags/shed_models", { value: "gpt-oss" }, "admin"],
   ["POST", "/admin/machines/mac-1/pin", { model_id: "none" }, "admin"],
   ["POST", "/admin/placement/simulate", simulation, "admin"],
 ])("%s %s", async (method, path, right, who) => {
