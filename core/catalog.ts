@@ -1,8 +1,8 @@
 import { z } from "zod";
 
+import { fieldProblems, firstProblem } from "../protocol/field-problems.ts";
 import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
 import type { ApiError } from "./api-error.ts";
-import { fieldProblems, pathOf } from "./field-problems.ts";
 
 /** The model catalog: what clients may ask for and what a machine needs to hold it. Kept in KV as one JSON array. */
 
@@ -75,16 +75,13 @@ export type ParsedCatalog =
 export function parseCatalog(json: unknown): ParsedCatalog {
   const parsed = entriesSchema.safeParse(json, { error: fieldProblems });
   if (parsed.success) return { ok: true, catalog: catalogOf(parsed.data) };
-  const issue = parsed.error.issues[0];
-  const path = issue === undefined ? [] : pathOf(issue);
-  const param = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
-  const id = typeof path[0] === "number" ? idOf(json, path[0]) : undefined;
-  const entry = id === undefined ? "the catalog" : `entry "${id}"`;
-  const field = path.slice(1).join(".");
+  const { param, message } = firstProblem(parsed.error);
+  const [, index, field = ""] = /^\[(\d+)\]\.?(.*)$/.exec(param) ?? [];
+  const place = index === undefined ? "the catalog" : `entry "${idOf(json, Number(index))}"`;
   return {
     ok: false,
     param: param === "" ? "catalog" : param,
-    message: `${entry}: ${field === "" ? "" : `${field}: `}${issue?.message ?? "not valid"}`,
+    message: `${place}: ${field === "" ? "" : `${field}: `}${message}`,
   };
 }
 
@@ -94,7 +91,7 @@ function catalogOf(entries: readonly CatalogEntry[]): Catalog {
   return { entries, find: (name) => byName.get(name) };
 }
 
-function idOf(json: unknown, index: number): string | undefined {
+function idOf(json: unknown, index: number): string {
   const entry: unknown = Array.isArray(json) ? json[index] : undefined;
   return typeof entry === "object" && entry !== null && "id" in entry && typeof entry.id === "string"
     ? entry.id

@@ -1,5 +1,8 @@
 import { z } from "zod";
 
+import { fieldProblems } from "../protocol/field-problems.ts";
+import { modelIdSchema } from "../protocol/ids.ts";
+
 /**
  * Everything an operator can switch while the fleet runs, one text value each. A flag that does not parse keeps its
  * last good value, so a slip of the pen in the store never takes a machine out of service.
@@ -7,13 +10,7 @@ import { z } from "zod";
 
 const onOff = z.enum(["off", "on"], { error: 'must be "on" or "off"' });
 
-const semver = z
-  .string()
-  .regex(
-    /^\d{1,9}\.\d{1,9}\.\d{1,9}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/,
-    "must be a version such as 0.6.18",
-  )
-  .describe("a version such as 0.6.18");
+const VERSION = /\d{1,9}\.\d{1,9}\.\d{1,9}(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?/.source;
 
 function whole(min: number, max: number) {
   const message = `must be a whole number from ${min} to ${max}`;
@@ -53,10 +50,14 @@ const flagsSchema = z.object({
   }),
   /** Providers below it are told to update and stop (4006). */
   min_provider_version: z
-    .union([z.literal("none"), semver], { error: 'must be a version or "none"' })
+    .string()
+    .regex(new RegExp(`^(?:none|${VERSION})$`), 'must be a version such as 0.6.18, or "none"')
     .describe("a version such as 0.6.18, or none"),
   /** Providers below it stay unmanaged. */
-  assign_min_provider_version: semver,
+  assign_min_provider_version: z
+    .string()
+    .regex(new RegExp(`^${VERSION}$`), "must be a version such as 0.6.18")
+    .describe("a version such as 0.6.18"),
   /** Models refused with `model_shed`, separated by commas. */
   shed_models: z
     .string()
@@ -118,8 +119,24 @@ export function takenBy(name: FlagName): FlagTakes {
 
 /** Null if `text` is a value of this flag, else a sentence about what is wrong. */
 export function flagProblem(name: FlagName, text: string): string | null {
-  const parsed = flagsSchema.shape[name].safeParse(text);
-  return parsed.success ? null : `${name} ${parsed.error.issues[0]?.message ?? "is not valid"}`;
+  const parsed = flagsSchema.shape[name].safeParse(text, { error: fieldProblems });
+  if (!parsed.success) return `${name} ${parsed.error.issues[0]?.message ?? "is not valid"}`;
+  return name === "shed_models" ? impossibleModel(flagsSchema.shape.shed_models.parse(text)) : null;
+}
+
+/**
+ * A model need not be in the catalog to be shed, but what can be no id is a slip of the pen. It is no matter of the schema,
+ * since values that were in force before have to go on.
+ */
+function impossibleModel(ids: readonly string[]): string | null {
+  for (const id of ids) {
+    const parsed = modelIdSchema.safeParse(id);
+    if (!parsed.success) {
+      const must = parsed.error.issues[0]?.message ?? "must be an id of a model";
+      return `shed_models must be ids of models, separated by commas; "${id.slice(0, 64)}" is none: an id ${must}`;
+    }
+  }
+  return null;
 }
 
 /** Every flag's value: the text given, or the initial one. @throws if a text was not checked by `flagProblem` */

@@ -21,6 +21,7 @@ import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "..
 import type { Dialer } from "./dial.ts";
 import type { Env } from "./env.ts";
 import { FleetReports } from "./fleet-reports.ts";
+import { logError } from "./log.ts";
 import { Operators, type AskedChange, type CatalogInForce, type CatalogVerdict } from "./operators.ts";
 import { Pools, SETTLE_LIMIT_MS } from "./pools.ts";
 import { SqlFleetStore } from "./storage/fleet-store.ts";
@@ -56,6 +57,7 @@ export class Fleet extends DurableObject<Env> {
     this.#core = new ControlPlane({
       callPool: (pool, call) => this.#pools.call(pool, call),
       isRevoked: (tokenId) => this.#store.isRevoked(tokenId),
+      onEpochsUsedUp: (machineId, reason) => logError("epochs_used_up", { machineId, order: reason }),
       store: this.#store,
       plans: new SqlPlacementStore(context.storage.sql),
       newestProvider: rootPackage.version,
@@ -136,10 +138,7 @@ export class Fleet extends DurableObject<Env> {
   }
 
   release(machineId: string): MachineVerdict {
-    return this.#order(machineId, (id, now) => {
-      this.#core.orders.release(id, "released by an operator", now);
-      return null;
-    });
+    return this.#order(machineId, (id, now) => this.#core.orders.release(id, "released by an operator", now));
   }
 
   unpin(machineId: string): MachineVerdict {

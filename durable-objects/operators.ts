@@ -1,5 +1,6 @@
 import type { ApiError } from "../core/api-error.ts";
 import { changeCatalog, type CatalogChange } from "../core/catalog-change.ts";
+import { whyOutdated, type Precondition } from "../core/catalog-tags.ts";
 import {
   CATALOG_UNREADABLE,
   EMPTY_CATALOG,
@@ -30,8 +31,7 @@ export interface AskedChange {
   readonly change: CatalogChange;
   /** Said twice, also if it leaves something broken. */
   readonly isForced: boolean;
-  /** Only if one of these versions is in force; null for whatever is. */
-  readonly onlyOver: readonly number[] | null;
+  readonly onlyOver: Precondition;
 }
 
 export type CatalogVerdict =
@@ -85,10 +85,8 @@ export class Operators {
     const before = known ?? (change.kind === "replace" ? EMPTY_CATALOG : null);
     if (before === null) return { ok: false, error: CATALOG_UNREADABLE };
     const version = this.#catalogVersion();
-    if (onlyOver?.includes(version) === false) {
-      const message = `the catalog has changed since you read it (it is "${version}" now); read it again`;
-      return { ok: false, error: { code: "precondition_failed", message } };
-    }
+    const outdated = whyOutdated(change, onlyOver, before, version);
+    if (outdated !== null) return { ok: false, error: outdated };
     const changed = changeCatalog(before, change, isForced, (model) => this.#core.intents.assignedTo(model));
     if (!changed.ok) return changed;
     const { entries } = changed.catalog;

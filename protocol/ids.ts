@@ -8,14 +8,20 @@ import { z } from "zod";
 /** Chosen by a provider at its first start and kept; global in the fleet (H22). */
 export const machineIdSchema = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9-]{2,63}$/, "3 to 64 characters: a-z, 0-9 and -, beginning with a letter or digit")
+  .regex(
+    /^[a-z0-9][a-z0-9-]{2,63}$/,
+    "must have 3 to 64 characters: a-z, 0-9 and -, beginning with a letter or digit",
+  )
   .brand<"MachineId">();
 export type MachineId = z.infer<typeof machineIdSchema>;
 
 /** A catalog id such as `gpt-oss-20b` or `org/name`. `#` is left out: it separates a pool's shard number. */
 export const modelIdSchema = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}$/, "1 to 128 characters: letters, digits and . _ : @ / -")
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}$/,
+    "must have 1 to 128 characters: letters, digits and . _ : @ / -, beginning with a letter or digit",
+  )
   .brand<"ModelId">();
 export type ModelId = z.infer<typeof modelIdSchema>;
 

@@ -14,7 +14,8 @@ import { SimulatedMac, type Speeds, type Words } from "./machine.ts";
 const MODEL = modelIdSchema.parse("m");
 const TICK_MS = 250;
 const COLON = ":".charCodeAt(0);
-const TOKENS = new TextEncoder().encode("data: x");
+const TOKENS = new TextEncoder().encode("data: x\n\n");
+const END = new TextEncoder().encode("data: [DONE]\n\n");
 
 export interface Served {
   readonly turn: Turn;
@@ -108,12 +109,15 @@ class Life {
   #ask(turn: Turn, requestId: string): void {
     const content = textOf(turn);
     const arrivedAt = this.#now;
+    let isServed = false;
     const answer: Answer = {
       complete: () => {},
       refuse: () => (this.#refused += 1),
       write: (bytes) => {
-        // All tokens come in one record here; what begins with a colon is a comment.
-        if (bytes[0] !== COLON) this.#served.push({ turn, firstTokenMs: this.#now - arrivedAt });
+        // All tokens come in one record here, and the end in another; what begins with a colon is a comment.
+        if (bytes[0] === COLON || isServed) return 0;
+        isServed = true;
+        this.#served.push({ turn, firstTokenMs: this.#now - arrivedAt });
         return 0;
       },
       finish: () => {},
@@ -143,16 +147,18 @@ class Life {
     const said = (message: object): void => {
       if (mac.connection !== null) this.#pool.receive(mac.connection, JSON.stringify(message), this.#now);
     };
+    const write = (stream: number, bytes: Uint8Array): void => {
+      const { buffer } = encodeRecords([{ stream, chunks: [bytes] }]);
+      if (mac.connection !== null) this.#pool.receiveFrame(mac.connection, buffer, this.#now);
+    };
     const words: Words = {
       accepted: (request_id, stream) => said({ type: "inference_accepted", request_id, stream }),
-      firstToken: (stream) => {
-        const { buffer } = encodeRecords([{ stream, chunks: [TOKENS] }]);
-        if (mac.connection !== null) this.#pool.receiveFrame(mac.connection, buffer, this.#now);
-      },
+      firstToken: (stream) => write(stream, TOKENS),
       done: (request_id, stream, { turn, cachedTokens, prefillMs, decodeMs }) => {
         const { promptTokens, outputTokens } = turn;
         this.#cachedTokens += cachedTokens;
         this.#promptTokens += promptTokens;
+        write(stream, END);
         said({
           type: "inference_complete",
           request_id,

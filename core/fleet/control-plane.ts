@@ -43,6 +43,8 @@ export interface ControlPlanePorts {
   /** Calls a pool; the answer comes to `replied`, or nothing comes. */
   callPool(pool: string, call: PoolCall): void;
   isRevoked(tokenId: string): boolean;
+  /** Somebody has to look at this machine: it can be given no order any more. */
+  onEpochsUsedUp(machineId: MachineId, reason: string): void;
   readonly store: FleetStore & FlagStore;
   readonly plans: PlacementStore;
   /** The provider version that belongs to this coordinator. */
@@ -80,6 +82,7 @@ export class ControlPlane {
       poolsOf: (machineId) => this.directory.poolsOf(machineId),
       publicKeyOf: (machineId) => this.directory.get(machineId)?.publicKey ?? "",
       knowsOrders: (machineId) => !this.#isTooOld(machineId),
+      onEpochsUsedUp: (machineId, reason) => ports.onEpochsUsedUp(machineId, reason),
       onFailed: (intent, now) => {
         const cooldownMs = this.flagBook.flags.load_cooldown_seconds * 1000;
         this.#reconciler.onFailed(intent, cooldownMs, now);
@@ -90,7 +93,7 @@ export class ControlPlane {
     this.#survey = new Survey(ports.plans.schedule(), ports.plans.poolsInDemand().length > 0);
     this.placement = new Placement(ports.plans, {
       assign: (machineId, model, reason, now) =>
-        this.orders.assign(machineIdSchema.parse(machineId), model, reason, false, now).epoch,
+        this.orders.assign(machineIdSchema.parse(machineId), model, reason, false, now)?.epoch ?? null,
     });
   }
 
@@ -180,6 +183,7 @@ export class ControlPlane {
     const machine = this.directory.get(machineId);
     if (machine === null) return unknownMachine(machineId);
     this.directory.save({ ...machine, isQuarantined: true });
+    // One that cannot be released is shut out all the same.
     this.orders.release(machineId, "quarantined", now);
     this.#expel(machineId);
     return null;
@@ -205,7 +209,8 @@ export class ControlPlane {
     const reports = new Map(pools.map((pool) => [pool, this.#survey.reportOf(pool, askedAt)]));
     const obstacle = whyNotRemovable(machine, reports, now);
     if (obstacle !== null) return obstacle;
-    this.orders.release(machineId, "deleted by an operator", now);
+    const notReleased = this.orders.release(machineId, "deleted by an operator", now);
+    if (notReleased !== null) return notReleased;
     this.directory.remove(machineId);
     this.placement.loadTimes.forget(machineId);
     this.#reconciler.forgetCooldowns(machineId);

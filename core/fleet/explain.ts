@@ -2,7 +2,7 @@ import type { Flags } from "../flags.ts";
 import { RELEASING_TOO_LONG_MS } from "../limits.ts";
 import type { GateReason } from "../pool/gate.ts";
 import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
-import { unmanageableBecause, type Machine } from "./machine.ts";
+import { EPOCHS_USED_UP, hasEpochLeft, unmanageableBecause, type Machine } from "./machine.ts";
 
 /**
  * "Why is my machine idle?" The first thing that keeps requests away from a machine, in words its owner understands,
@@ -27,7 +27,9 @@ export function explain(view: FleetView, machine: Machine, flags: Flags): Explan
 
 /** The same for who has looked at the machine already. */
 export function explainView(view: FleetView, seen: MachineView, flags: Flags): Explanation {
-  const obstacle = unmanageableBecause(seen.machine, flags);
+  const obstacle = hasEpochLeft(seen.intent)
+    ? unmanageableBecause(seen.machine, flags)
+    : { message: EPOCHS_USED_UP };
   return {
     ...(outOfReach(view, seen) ?? onTheWay(view, seen) ?? atTheGate(seen) ?? open(seen)),
     unmanaged_because: obstacle?.message ?? null,

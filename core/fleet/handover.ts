@@ -1,6 +1,7 @@
 import type { AssignModel } from "../../protocol/downstream.ts";
 import {
   epochSchema,
+  MAX_EPOCH,
   MAX_FOREIGN_EPOCH,
   NEVER_MANAGED,
   type Epoch,
@@ -37,6 +38,8 @@ export interface HandoverPorts {
   /** Whether the machine's provider knows orders at all; one that is too old is never sent any (C16). */
   knowsOrders(machineId: MachineId): boolean;
   onFailed(intent: Intent, now: number): void;
+  /** There is no epoch left for an order, so the machine stays as it is; for others everything goes on. */
+  onEpochsUsedUp(machineId: MachineId, reason: string): void;
 }
 
 export interface Wish {
@@ -61,9 +64,19 @@ export class Handover {
   /**
    * Begins a switch under a new epoch; an unfinished one is superseded and its open releases are taken over (H4).
    * @param above an epoch seen elsewhere that the new one must exceed (H9).
+   * @returns null, and changes nothing, if the machine's epochs are used up.
    */
-  begin({ machineId, model, reason, isPinned }: Wish, now: number, above: Epoch = NEVER_MANAGED): Intent {
+  begin(
+    { machineId, model, reason, isPinned }: Wish,
+    now: number,
+    above: Epoch = NEVER_MANAGED,
+  ): Intent | null {
     const before = this.#intents.get(machineId);
+    const highest = Math.max(before?.epoch ?? NEVER_MANAGED, above);
+    if (highest >= MAX_EPOCH) {
+      this.#ports.onEpochsUsedUp(machineId, reason);
+      return null;
+    }
     if (before !== null && before.outcome === null) this.#intents.note(before, "superseded", now);
     const holder = before === null ? null : holderOf(before);
     const pending = new Set([...this.#memberships.of(machineId), ...(before?.pending ?? [])]);
@@ -73,7 +86,7 @@ export class Handover {
     }
     const intent: Intent = {
       machineId,
-      epoch: epochSchema.parse(Math.max(before?.epoch ?? NEVER_MANAGED, above) + 1),
+      epoch: epochSchema.parse(highest + 1),
       model,
       from: holder,
       reason,

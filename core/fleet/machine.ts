@@ -1,4 +1,4 @@
-import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
+import { MAX_EPOCH, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import type { Hardware, Register } from "../../protocol/upstream.ts";
 import type { Flags } from "../flags.ts";
 import { compareVersions } from "../semver.ts";
@@ -158,4 +158,12 @@ export function unmanageableBecause(
     return { code: "provider_too_old", message: `provider version ${has} is older than ${least}; update it` };
   }
   return null;
+}
+
+/** Why the newest order about a machine is its last one, and what helps. */
+export const EPOCHS_USED_UP =
+  "its epochs are used up, so it keeps what it holds; quarantine it and start its provider with another --machine-id";
+
+export function hasEpochLeft(intent: Intent | null): boolean {
+  return intent === null || intent.epoch < MAX_EPOCH;
 }

@@ -1,9 +1,9 @@
-import { NEVER_MANAGED, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
 import { modelIds, unknownMachine, type Directory } from "./directory.ts";
 import type { Handover } from "./handover.ts";
 import type { Intents } from "./intents.ts";
-import { unmanageableBecause, type Intent } from "./machine.ts";
+import { EPOCHS_USED_UP, unmanageableBecause, type Intent } from "./machine.ts";
 import type { FlagBook } from "./settings.ts";
 
 /**
@@ -53,21 +53,28 @@ export class Orders {
       return refuse({ code: "machine_not_assignable", message, param: "model_id" });
     }
     const intent = this.assign(machineId, model.id, "pinned", true, now);
+    if (intent === null) return refuse(epochsUsedUp(machineId));
     return { ok: true, machineId, modelId: model.id, epoch: intent.epoch };
   }
 
-  /** Gives a machine a model, unless that is what it has already (C18). */
-  assign(machineId: MachineId, model: ModelId, reason: string, isPinned: boolean, now: number): Intent {
+  /** Gives a machine a model, unless that is what it has already (C18). @returns null if there is no epoch left for it. */
+  assign(
+    machineId: MachineId,
+    model: ModelId,
+    reason: string,
+    isPinned: boolean,
+    now: number,
+  ): Intent | null {
     const current = this.#intents.get(machineId);
     if (current !== null && current.model === model && current.outcome !== "failed") return current;
     return this.#handover.begin({ machineId, model, reason, isPinned }, now);
   }
 
-  /** Makes a machine nobody's; without effect on one that is (C7). @returns the epoch of the release, if there is one. */
-  release(machineId: MachineId, reason: string, now: number): Epoch {
-    const current = this.#intents.get(machineId);
-    if (current === null || current.model === null) return current?.epoch ?? NEVER_MANAGED;
-    return this.#handover.begin({ machineId, model: null, reason, isPinned: false }, now).epoch;
+  /** Makes a machine nobody's; without effect on one that is (C7). @returns why it cannot be, or null. */
+  release(machineId: MachineId, reason: string, now: number): ApiError | null {
+    if ((this.#intents.get(machineId)?.model ?? null) === null) return null;
+    const intent = this.#handover.begin({ machineId, model: null, reason, isPinned: false }, now);
+    return intent === null ? epochsUsedUp(machineId) : null;
   }
 
   /** Releases the machines of models that have left the catalog. */
@@ -88,8 +95,13 @@ export class Orders {
     const machine = this.#directory.get(machineId);
     if (machine === null || (this.#intents.get(machineId)?.model ?? null) === null) return;
     const { flags } = this.#flagBook;
-    if (flags.assignment_gate === "off") this.release(machineId, "the flag assignment_gate is off", now);
-    const obstacle = unmanageableBecause(machine, flags);
-    if (obstacle !== null) this.release(machineId, obstacle.message, now);
+    const isOff = flags.assignment_gate === "off";
+    const reason = isOff ? "the flag assignment_gate is off" : unmanageableBecause(machine, flags)?.message;
+    if (reason !== undefined) this.release(machineId, reason, now);
   }
+}
+
+function epochsUsedUp(machineId: MachineId): ApiError {
+  const message = `machine "${machineId}" can be given no order: ${EPOCHS_USED_UP}`;
+  return { code: "machine_not_assignable", message };
 }

@@ -7,7 +7,7 @@ import { fitnessOf } from "../placement/fitness.ts";
 import type { Fitness, PlacementConfig, PlacementMachine, PlacementModel } from "../placement/types.ts";
 import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
 import type { LoadTimes } from "./load-times.ts";
-import { unmanageableBecause, type Intent } from "./machine.ts";
+import { hasEpochLeft, unmanageableBecause, type Intent } from "./machine.ts";
 import { isAdoption } from "./move-reasons.ts";
 
 /**
@@ -48,7 +48,7 @@ export function placementMachines(
       ...placeOf(seen, catalog, view.now),
       assignedAt: seen.intent === null ? 0 : cameAt(seen.intent),
       isPinned: seen.intent !== null && seen.intent.model !== null && seen.intent.isPinned,
-      isManageable: unmanageableBecause(machine, flags) === null,
+      isManageable: unmanageableBecause(machine, flags) === null && hasEpochLeft(seen.intent),
       fits: fitsOf(seen, catalog, flags, loadTimes),
       cooldownUntil: cooldowns.get(machine.machineId) ?? {},
       inFlight: seen.inFlight,

@@ -31,8 +31,8 @@ import type {
  */
 
 export interface PlacementPorts {
-  /** Orders a machine to hold a model. @returns the epoch of the order. */
-  assign(machineId: string, model: ModelId, reason: string, now: number): number;
+  /** Orders a machine to hold a model. @returns the epoch of the order; null if it can be given none. */
+  assign(machineId: string, model: ModelId, reason: string, now: number): number | null;
 }
 
 const NOTHING_LEARNED: PlacementMemory = {
@@ -208,7 +208,7 @@ export class Placement {
     }));
   }
 
-  #order(move: Move, now: number): number {
+  #order(move: Move, now: number): number | null {
     return this.#ports.assign(move.machineId, move.to, reasonText(move), now);
   }
 

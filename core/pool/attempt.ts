@@ -1,6 +1,7 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import type { Connection } from "./connection.ts";
 import type { PoolRequest } from "./request.ts";
+import type { WholeEvents } from "./whole-events.ts";
 
 /**
  * One try of a request on one machine. It holds one slot from the moment the request is sent until the machine
@@ -25,6 +26,8 @@ export interface Attempt {
   /** From the first byte on: when it came, and how many streams the machine then had from this pool. */
   firstByteAt: number;
   streamsAtFirstByte: number;
+  /** Its bytes on their way out, if its request is streamed. */
+  readonly events: WholeEvents;
   /** The machine was told to hold back bytes because the client reads slowly. */
   paused: boolean;
 }

@@ -5,6 +5,7 @@ import type { Connection } from "./connection.ts";
 import { acceptTimeoutMs } from "./deadlines.ts";
 import { isVisit } from "./gate.ts";
 import type { PoolRequest } from "./request.ts";
+import { WholeEvents } from "./whole-events.ts";
 
 /** The tries that run on machines now, by stream and by key. Each holds one slot of its machine until it is freed. */
 export class Attempts {
@@ -54,6 +55,7 @@ export class Attempts {
       sentAt: now,
       firstByteAt: now,
       streamsAtFirstByte: 1,
+      events: new WholeEvents(),
       paused: false,
     };
     // Before the machine hears of it, so that no public request follows it there (H21).

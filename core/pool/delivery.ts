@@ -5,28 +5,52 @@ import type { Attempt } from "./attempt.ts";
 import { CLIENT_TOO_SLOW, providerFault, type Failure } from "./failure.ts";
 import type { PoolRequest } from "./request.ts";
 
-/** What a machine writes on its way to the client: copied if it is a stream, else kept until it is whole. */
+/** What a machine writes on its way to the client: passed on if it is a stream, else kept until it is whole. */
 
 const COMMENT = Uint8Array.from(": keep-alive\n\n", (character) => character.charCodeAt(0));
 
-/** @returns what ends the request, if the client does not keep up. */
+/** @returns what ends the request, if the client does not keep up or an event has no end. */
 export function forward(
   request: PoolRequest,
   attempt: Attempt,
   bytes: Uint8Array,
   now: number,
 ): Failure | null {
-  request.streamed = true;
-  request.firstTokenAt ??= now;
-  request.committed = true;
-  request.nextCommentAt = now + COMMENT_INTERVAL_MS;
-  const undelivered = request.answer.write(bytes);
+  const { events } = attempt;
+  const whole = events.take(bytes);
+  if (events.keptBytes > MAX_UNDELIVERED_BYTES) {
+    return providerFault("the machine sent an event larger than 1 MiB");
+  }
+  if (whole === null) return null;
+  const undelivered = write(request, whole, now);
   if (undelivered > MAX_UNDELIVERED_BYTES) return CLIENT_TOO_SLOW;
   if (undelivered > PAUSE_ABOVE_BYTES && !attempt.paused) {
     attempt.paused = true;
     attempt.connection.socket.send(encodeDownstream({ type: "pause", stream: attempt.stream }));
   }
   return null;
+}
+
+/** The machine says that it has answered. @returns what is wrong, if it has not. */
+export function deliverEnd(request: PoolRequest, attempt: Attempt, now: number): Failure | null {
+  if (attempt.phase !== "streaming") return providerFault("the machine completed without an answer");
+  if (!request.spec.stream) {
+    request.answer.complete(request.collected);
+    return null;
+  }
+  const { isDone, kept } = attempt.events;
+  if (!isDone) return providerFault("the machine completed before its answer had come to its end, [DONE]");
+  write(request, kept, now);
+  request.answer.finish();
+  return null;
+}
+
+function write(request: PoolRequest, bytes: Uint8Array, now: number): number {
+  request.streamed = true;
+  request.firstTokenAt ??= now;
+  request.committed = true;
+  request.nextCommentAt = now + COMMENT_INTERVAL_MS;
+  return request.answer.write(bytes);
 }
 
 /** The client has caught up with what was written to it. */
@@ -55,8 +79,7 @@ export function comment(request: PoolRequest, now: number): void {
 
 /**
  * A comment commits status 200, so a request that waits in line gets none, nor one that a machine was sent a moment ago
- * and may refuse: its refusal must be a 429. Nor does one whose client is behind: it has bytes to read, and the machine may have
- * stopped in the middle of an event.
+ * and may refuse: its refusal must be a 429. Nor does one whose client is behind: it has bytes to read.
  */
 export function mayComment({ attempt, committed }: PoolRequest, now: number): boolean {
   if (attempt === null) return committed;

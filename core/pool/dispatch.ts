@@ -10,7 +10,7 @@ import { Breakers, type Breaker } from "./breakers.ts";
 import { Candidates, type CandidatesView } from "./candidates.ts";
 import type { Connection } from "./connection.ts";
 import { attemptDeadline } from "./deadlines.ts";
-import { collect, comment, forward, goOn, mayComment } from "./delivery.ts";
+import { collect, comment, deliverEnd, forward, goOn, mayComment } from "./delivery.ts";
 import { shed, SupplyQuestion } from "./exhaustion.ts";
 import {
   classifyProviderError,
@@ -187,13 +187,11 @@ export class Dispatch {
     this.#attempts.free(attempt);
     const { request } = attempt;
     if (request !== null) {
-      if (attempt.phase !== "streaming") {
-        this.#retryOrFail(request, providerFault("the machine completed without an answer"), connection, now);
-      } else {
-        if (request.spec.stream) request.answer.finish();
-        else request.answer.complete(request.collected);
-        if (attempt.model === this.#pool.model) this.#breakers.succeeded(connection);
+      const failure = deliverEnd(request, attempt, now);
+      if (failure !== null) this.#retryOrFail(request, failure, connection, now);
+      else {
         const isOwnModel = attempt.model === this.#pool.model;
+        if (isOwnModel) this.#breakers.succeeded(connection);
         const { flags } = this.#pool.settings();
         this.#accounts.answered(request, attempt, message, isOwnModel, flags, now);
         this.#settle(request, "ok", tokensOf(message), now);

@@ -152,7 +152,7 @@ export function quantizationOf(name: string): string | null {
 function parseId(id: string): ModelId {
   const parsed = modelIdSchema.safeParse(id);
   if (parsed.success) return parsed.data;
-  throw new UserError(`"${id}" is no model id: ${parsed.error.issues[0]?.message ?? ""}.`);
+  throw new UserError(`"${id}" is no model id: it ${parsed.error.issues[0]?.message ?? ""}.`);
 }
 
 function reason(cause: unknown): string {

@@ -214,7 +214,7 @@ function readMachineId(text: string | undefined): MachineId | null {
   if (text === undefined) return null;
   const parsed = machineIdSchema.safeParse(text);
   if (parsed.success) return parsed.data;
-  throw new UserError(`--machine-id ${text} will not do: ${parsed.error.issues[0]?.message ?? ""}.`);
+  throw new UserError(`--machine-id ${text} will not do: it ${parsed.error.issues[0]?.message ?? ""}.`);
 }
 
 function readEngine(text = "llama"): EngineName {

@@ -117,6 +117,9 @@ export class FleetHost {
         if (life === this.#life) this.#callPool(pool, call);
       },
       isRevoked: () => false,
+      onEpochsUsedUp: (machineId) => {
+        throw new Error(`the epochs of ${machineId} are used up`);
+      },
       newestProvider: "0.7.0",
       store: this.disk,
       plans: this.#plans,

@@ -77,7 +77,7 @@ export class MachineHost {
         random: () => dice.next(),
         dial: (pool, listener) => this.#dial(pool, listener),
         engine,
-        createAnswerEncoder: () => ({ encode: () => BYTES, finish: () => BYTES }),
+        createAnswerEncoder: () => ({ encode: () => EVENT, finish: () => END }),
         vitals: () => ({ memoryFreeGb: 100, memoryPressure: 0.1, thermalState: "nominal" }),
         saveAssignment: (held) => {
           if (!process.isAlive) return;
@@ -131,7 +131,8 @@ export class MachineHost {
   }
 }
 
-const BYTES = Uint8Array.from([100]);
+const EVENT = new TextEncoder().encode("data: a\n\n");
+const END = new TextEncoder().encode("data: [DONE]\n\n");
 
 const nothing = (): void => {};
 const QUIET: Log = { info: nothing, warn: nothing, error: nothing };

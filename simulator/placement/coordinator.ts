@@ -50,6 +50,9 @@ export class Coordinator {
     this.control = new ControlPlane({
       callPool: (name, call) => this.#callPool(name, call),
       isRevoked: () => false,
+      onEpochsUsedUp: (machineId) => {
+        throw new Error(`the epochs of ${machineId} are used up`);
+      },
       newestProvider: "0.7.0",
       store,
       plans: new MemoryPlacementStore(),

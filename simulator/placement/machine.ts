@@ -249,7 +249,7 @@ export class SimMachine {
     this.#say(wire, { type: "assign_model_status", model_id, epoch, status, ...failure });
   }
 
-  /** Answers a request after the time it takes, with bytes that mean nothing. */
+  /** Answers a request after the time it takes, with a word that means nothing. */
   #serve(wire: Wire, { request_id, stream, model_id }: InferenceRequest): void {
     if (this.#loaded !== model_id || this.#running >= SLOTS) {
       const code = this.#loaded === model_id ? "no_free_slot" : "switching_model";
@@ -275,7 +275,7 @@ export class SimMachine {
       this.#running -= 1;
       if (pool === null || connection === null) return;
       this.#coordinator.act(() => {
-        const frame = encodeRecords([{ stream, chunks: [WORD] }]);
+        const frame = encodeRecords([{ stream, chunks: [ANSWER] }]);
         pool.receiveFrame(connection, frame.buffer, this.#now());
         this.#say(wire, {
           type: "inference_complete",
@@ -290,4 +290,4 @@ export class SimMachine {
   }
 }
 
-const WORD = new TextEncoder().encode("word");
+const ANSWER = new TextEncoder().encode("data: word\n\ndata: [DONE]\n\n");

@@ -27,8 +27,8 @@ const fields = (more: object = {}): object => ({ context_length: 4096, size_gb: 
 const ids = async (): Promise<string[]> =>
   (await adminCall<{ id: string }[]>("GET", "/catalog")).map(({ id }) => id);
 
-function callCatalog(method: string, ifMatch: string | null, body?: unknown): Promise<Response> {
-  return fetchEdge("/v1/admin/catalog", {
+function callCatalog(method: string, ifMatch: string | null, body?: unknown, path = ""): Promise<Response> {
+  return fetchEdge(`/v1/admin/catalog${path}`, {
     method,
     headers: { authorization: `Bearer ${ADMIN}`, ...(ifMatch === null ? {} : { "if-match": ifMatch }) },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -109,6 +109,38 @@ describe("a model of the catalog", () => {
     });
     const taken = await callAdmin("PUT", `/catalog/${unique("model")}`, fields({ aliases: [model] }));
     expect(await errorOf(taken)).toMatchObject({ status: 400, param: "aliases" });
+  });
+
+  it("is changed only over the entry that was read, if the operator says so", async () => {
+    const path = `/${unique("org")}/model`;
+    const call = (method: string, ifMatch: string | null, body?: object) =>
+      callCatalog(method, ifMatch, body, path);
+    expect(await errorOf(await call("PUT", "*", fields()))).toMatchObject({
+      status: 412,
+      code: "precondition_failed",
+    });
+    const made = await call("PUT", null, fields());
+    expect(made.status).toBe(201);
+    const tag = made.headers.get("etag") ?? "";
+    expect(tag).toMatch(/^"[^"]+"$/);
+    // Another model is another matter.
+    await adminCall("PUT", `/catalog/${unique("other")}`, fields());
+    const read = await call("GET", null);
+    expect(read.headers.get("etag")).toBe(tag);
+
+    const mine = await call("PUT", `"0", W/${tag}`, fields({ floor: 1 }));
+    expect(mine.status).toBe(200);
+    for (const theirs of [await call("PUT", tag, fields({ floor: 2 })), await call("DELETE", tag)]) {
+      expect(await errorOf(theirs)).toMatchObject({ status: 412, code: "precondition_failed" });
+    }
+    expect((await call("PUT", "nonsense", fields())).status).toBe(412);
+    const newest = await call("GET", null);
+    expect(await newest.json()).toMatchObject({ floor: 1 });
+    expect(newest.headers.get("etag")).toBe(mine.headers.get("etag"));
+    expect((await call("PUT", "*", fields({ floor: 3 }))).status).toBe(200);
+    expect((await call("PUT", null, fields())).headers.get("etag")).toBe(tag);
+    expect((await call("DELETE", tag)).status).toBe(200);
+    expect(await errorOf(await call("DELETE", tag))).toMatchObject({ status: 404, code: "model_not_found" });
   });
 
   it("is added beside others that are added at the same moment", async () => {
@@ -253,7 +285,7 @@ describe("KV, which shows the catalog,", () => {
     operators.changeCatalog({
       change: { kind: "put", entry: catalogEntry(id, fields({ aliases: [], floor: 0 })) as never },
       isForced: false,
-      onlyOver: null,
+      onlyOver: "anything",
     });
 
   /** Operators of a fleet that nobody else uses. */
@@ -265,6 +297,7 @@ describe("KV, which shows the catalog,", () => {
       const core = new ControlPlane({
         callPool: () => undefined,
         isRevoked: () => false,
+        onEpochsUsedUp: () => undefined,
         store,
         plans,
         newestProvider: "0.7.0",

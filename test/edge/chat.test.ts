@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { join, type FakeProvider, type Message } from "./fake-provider.ts";
+import { type FakeProvider, HELLO, join, type Message } from "./fake-provider.ts";
 import {
   advanceClock,
   chat,
@@ -41,9 +41,10 @@ describe("a streamed answer", () => {
     });
     const reader = response.body?.getReader();
     expect(await readText(reader)).toBe("data: one\n\n");
-    machine.bytes(request, "data: é", "\n\ndata: [DONE]\n\n");
-    expect(await readText(reader)).toBe("data: é\n\ndata: [DONE]\n\n");
-    machine.complete(request);
+    machine.bytes(request, "data: é", "\n\n");
+    expect(await readText(reader)).toBe("data: é\n\n");
+    machine.finish(request);
+    expect(await readText(reader)).toBe("data: [DONE]\n\n");
     expect(await reader?.read()).toMatchObject({ done: true });
   });
 
@@ -53,12 +54,10 @@ describe("a streamed answer", () => {
     await stopClock();
     const pending = chat(at, { stream: true });
     const request = await machine.next("inference_request");
-    machine.accept(request);
     await advanceClock(poolOf(at), 3250);
     const response = await pending;
-    machine.bytes(request, "data: one\n\n");
-    machine.complete(request);
-    expect(await response.text()).toBe(": keep-alive\n\ndata: one\n\n");
+    machine.answer(request);
+    expect(await response.text()).toBe(`: keep-alive\n\n${HELLO}`);
   });
 
   it("that fails after its first byte ends with an error event and no [DONE]", async () => {
@@ -202,7 +201,7 @@ describe("trouble before the first byte moves a request to another machine:", ()
     const again = await second?.next("inference_request");
     expect(again?.["request_id"]).toBe(request["request_id"]);
     if (again !== undefined) second?.answer(again);
-    expect(await (await pending).text()).toBe("data: hello\n\n");
+    expect(await (await pending).text()).toBe(HELLO);
   });
 });
 

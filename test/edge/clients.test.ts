@@ -51,28 +51,30 @@ describe("a client that reads slowly", () => {
     const at = await scene();
     const machine = await join(at);
     const [response, request] = await openStream(at, machine);
-    for (let i = 0; i < 20; i++) machine.bytes(request, `${i % 10}`.repeat(16 * KIB));
+    for (let i = 0; i < 20; i++) machine.bytes(request, `data: ${`${i % 10}`.repeat(16 * KIB)}\n\n`);
     expect(await machine.next("pause")).toEqual({ type: "pause", stream: request["stream"] });
     await machine.hasHeardAll(at);
     expect(machine.unread).toEqual([]);
     const reader = response.body?.getReader();
     let text = "";
-    while (text.length < 20 * 16 * KIB + 5) text += await readText(reader);
+    while (!text.endsWith(`${"9".repeat(16 * KIB)}\n\n`) || text.length < 20 * 16 * KIB)
+      text += await readText(reader);
     expect(await machine.next("resume")).toEqual({ type: "resume", stream: request["stream"] });
-    machine.bytes(request, "last");
-    machine.complete(request);
+    machine.finish(request);
     text += await readText(reader);
-    const all = Array.from({ length: 20 }, (_, i) => `${i % 10}`.repeat(16 * KIB));
-    expect(text === `first${all.join("")}last`).toBe(true);
+    const all = Array.from({ length: 20 }, (_, i) => `data: ${`${i % 10}`.repeat(16 * KIB)}\n\n`);
+    expect(text === `data: first\n\n${all.join("")}data: [DONE]\n\n`).toBe(true);
   });
 
   it("and whose machine does not pause is cut off above 1 MiB, with an error event", async () => {
     const at = await scene();
     const machine = await join(at);
     const [response, request] = await openStream(at, machine);
-    for (let i = 0; i < 48; i++) machine.bytes(request, "x".repeat(32 * KIB));
+    for (let i = 0; i < 48; i++) machine.bytes(request, `data: ${"x".repeat(32 * KIB)}\n\n`);
     expect(await machine.next("cancel")).toMatchObject({ stream: request["stream"] });
-    expect(await response.text()).toMatch(/^firstx+data: \{"error":\{.*"code":"client_too_slow".*\}\n\n$/);
+    expect(await response.text()).toMatch(
+      /^data: first\n\n(data: x+\n\n)+data: \{"error":\{.*"code":"client_too_slow".*\}\n\n$/,
+    );
   });
 });
 
@@ -80,7 +82,7 @@ async function openStream(at: Scene, machine: FakeProvider): Promise<[Response, 
   const pending = chat(at, { stream: true });
   const request = await machine.next("inference_request");
   machine.accept(request);
-  machine.bytes(request, "first");
+  machine.bytes(request, "data: first\n\n");
   return [await pending, request];
 }
 

@@ -8,6 +8,9 @@ import { chat, fetchEdge, poolOf, type Scene, unique } from "./scene.ts";
 
 /** A provider under the test's full control: it says exactly what it is told to, right or wrong. */
 
+/** A streamed answer as short as one can be. */
+export const HELLO = "data: hello\n\ndata: [DONE]\n\n";
+
 export type Message = Record<string, unknown> & { type: string };
 
 export class FakeProvider {
@@ -97,12 +100,18 @@ export class FakeProvider {
     });
   }
 
+  /** Ends a stream. */
+  finish(request: Message): void {
+    this.bytes(request, "data: [DONE]\n\n");
+    this.complete(request);
+  }
+
   error({ request_id, stream }: Message, errorClass: string, code: string, message = "told to fail"): void {
     this.send({ type: "inference_error", request_id, stream, class: errorClass, code, message });
   }
 
   /** Accepts, answers and completes. */
-  answer(request: Message, text = "data: hello\n\n"): void {
+  answer(request: Message, text = HELLO): void {
     this.accept(request);
     this.bytes(request, text);
     this.complete(request);
@@ -199,6 +208,6 @@ export async function expectAnswer(at: Scene, machine: FakeProvider): Promise<Me
   const pending = chat(at, { stream: true });
   const request = await machine.next("inference_request");
   machine.answer(request);
-  expect(await (await pending).text()).toBe("data: hello\n\n");
+  expect(await (await pending).text()).toBe(HELLO);
   return request;
 }

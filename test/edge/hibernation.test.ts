@@ -2,7 +2,7 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
 import { FLEET_MIGRATIONS } from "../../durable-objects/storage/migrations.ts";
-import { connect, expectAnswer, join, registerMessage } from "./fake-provider.ts";
+import { connect, expectAnswer, HELLO, join, registerMessage } from "./fake-provider.ts";
 import {
   addToCatalog,
   adminCall,
@@ -79,8 +79,8 @@ describe("a pool that sleeps", () => {
     machine.bytes(before, "data: ghost\n\n");
     machine.complete(before);
     machine.bytes(request, "data: real\n\n");
-    machine.complete(request);
-    expect(await (await pending).text()).toBe("data: real\n\n");
+    machine.finish(request);
+    expect(await (await pending).text()).toBe("data: real\n\ndata: [DONE]\n\n");
     expect((await poolOf(at).report(4)).ignored).toMatchObject({ records: 1, messages: 1 });
   });
 
@@ -115,7 +115,7 @@ describe("a pool that sleeps", () => {
     await until(async () => (await poolOf(at).report(4)).queued === 1);
     const back = await join(at, {}, machine.machineId);
     back.answer(await back.next("inference_request"));
-    expect(await (await pending).text()).toBe("data: hello\n\n");
+    expect(await (await pending).text()).toBe(HELLO);
   });
 
   it("[H11] still replaces the older socket of a machine by the newer", async () => {
@@ -155,7 +155,7 @@ describe("a pool that sleeps", () => {
     const request = await machine.next("inference_request");
     const asleep = evictDurableObject(poolOf(at));
     machine.answer(request);
-    expect(await (await pending).text()).toBe("data: hello\n\n");
+    expect(await (await pending).text()).toBe(HELLO);
     await asleep;
     await expectAnswer(at, machine);
   });

@@ -2,7 +2,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it } from "vitest";
 
 import type { Fleet } from "../../durable-objects/fleet.ts";
-import { connect, join, registerMessage, type FakeProvider } from "./fake-provider.ts";
+import { connect, type FakeProvider, HELLO, join, registerMessage } from "./fake-provider.ts";
 import {
   addToCatalog,
   adminCall,
@@ -45,7 +45,7 @@ async function expectServed(machine: FakeProvider, pending: Promise<Response>, b
   const request = await machine.next("inference_request");
   expect(request["owner_bypass"]).toBe(bypass);
   machine.answer(request);
-  expect(await (await pending).text()).toBe("data: hello\n\n");
+  expect(await (await pending).text()).toBe(HELLO);
   return request;
 }
 

@@ -2,7 +2,7 @@ import { listDurableObjectIds, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
 import { KeyLimits } from "../../durable-objects/key-limits.ts";
-import { expectAnswer, join, type FakeProvider } from "./fake-provider.ts";
+import { expectAnswer, type FakeProvider, HELLO, join } from "./fake-provider.ts";
 import {
   adminCall,
   breakDown,
@@ -99,7 +99,7 @@ describe("a key with requests_per_minute", () => {
     const stream = await pending;
     expect(stream.headers.get("content-type")).toBe("text/event-stream");
     expect(header(stream, "remaining-requests")).toBe("3");
-    expect(await stream.text()).toBe("data: hello\n\n");
+    expect(await stream.text()).toBe(HELLO);
   });
 
   it("does not use them up by requests that make no sense", async () => {

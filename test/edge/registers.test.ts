@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { connect, expectAnswer, join, registerMessage } from "./fake-provider.ts";
+import { connect, expectAnswer, HELLO, join, registerMessage } from "./fake-provider.ts";
 import {
   addToCatalog,
   adminCall,
@@ -171,7 +171,7 @@ describe("[H11] a newer socket of the same machine", () => {
     const again = await newer.next("inference_request");
     expect(again["request_id"]).toBe(request["request_id"]);
     newer.answer(again);
-    expect(await (await pending).text()).toBe("data: hello\n\n");
+    expect(await (await pending).text()).toBe(HELLO);
   });
 });
 

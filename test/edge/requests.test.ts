@@ -80,16 +80,16 @@ describe("a request that is wrong is 400 and names the field:", () => {
   });
 
   it.each([
-    ["a forgotten field", { model: "m" }, "messages: is required"],
+    ["a forgotten field", { model: "m" }, "messages: is required and must be a list"],
     [
       "a forgotten field deep inside",
       { model: "m", messages: [{ content: "x" }] },
-      "messages[0].role: is required",
+      'messages[0].role: is required and must be "system", "developer", "user", "assistant", "tool" or "function"',
     ],
     [
       "a part without a type",
       { model: "m", messages: [{ role: "user", content: [{}] }] },
-      "messages[0].content[0].type: is required",
+      "messages[0].content[0].type: is required and must be text",
     ],
   ])("and says so in words: %s", async (_, body, said) => {
     const response = await chat(await scene(), {}, { body: JSON.stringify(body) });

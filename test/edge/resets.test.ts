@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { expectAnswer, join } from "./fake-provider.ts";
+import { expectAnswer, HELLO, join } from "./fake-provider.ts";
 import {
   advanceClock,
   chat,
@@ -29,7 +29,7 @@ describe("a pool that is reset", () => {
     expect(again["body"]).toEqual(request["body"]);
     back.answer(again);
     const response = await pending;
-    expect(await response.text()).toBe("data: hello\n\n");
+    expect(await response.text()).toBe(HELLO);
     expect((await poolOf(at).report(4)).inFlight).toBe(0);
   });
 
@@ -88,7 +88,7 @@ describe("a pool that is reset", () => {
     await until(async () => (await poolOf(at).report(4)).queued === 1);
     const back = await join(at, {}, machine.machineId);
     back.answer(await back.next("inference_request"));
-    expect(await (await pending).text()).toBe("data: hello\n\n");
+    expect(await (await pending).text()).toBe(HELLO);
   });
 
   it("[H19] makes them wait for nobody else, and not for ever", async () => {

@@ -159,8 +159,7 @@ describe("the Responses API over a WebSocket", () => {
     machine.bytes(one, chunk({ content: "1" }));
     await client.event();
     expect(machine.unread).not.toContain("inference_request");
-    machine.bytes(one, "data: [DONE]\n\n");
-    machine.complete(one);
+    machine.finish(one);
     expect((await client.turn()).map(({ stream_id }) => stream_id)).toEqual(
       expect.not.arrayContaining(["b", undefined]),
     );
@@ -246,8 +245,7 @@ describe("a connection ends", () => {
     const limitReached = { type: "error", status: 400, error: { code: LIMIT_REACHED } };
     expect(await idle.turn()).toMatchObject([limitReached]);
     expect(await idle.closed).toEqual({ code: 1001, reason: LIMIT_REACHED });
-    machine.bytes(request, "data: [DONE]\n\n");
-    machine.complete(request);
+    machine.finish(request);
     expect((await busy.turn()).at(-1)).toMatchObject({ type: "response.completed" });
     expect(await busy.turn()).toMatchObject([limitReached]);
     expect(await busy.closed).toEqual({ code: 1001, reason: LIMIT_REACHED });

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { Engine, LoadedModel, LocalModel } from "../../provider/src/engine.ts";
-import { ask, failure, hello, strictNumber, tool, type Body } from "./engine-questions.ts";
+import { ask, failure, hello, tool, type Body } from "./engine-questions.ts";
+import { UNSUPPORTED, WRONG } from "./engine-refusals.ts";
 
 /** What the agent relies on in every engine. Both the real one and the fake run through it. */
 
@@ -346,62 +347,13 @@ export function describeEngineContract(
         expect(result.usage.promptTokens + result.usage.completionTokens).toBeLessThanOrEqual(contextTokens);
       });
 
-      it.each<[string, Body]>([
-        ["messages", {}],
-        ["messages", { messages: [] }],
-        ["messages[0]", { messages: [{ role: "wizard", content: "x" }] }],
-        [
-          "messages[1]",
-          {
-            messages: [
-              { role: "user", content: "x" },
-              { role: "tool", tool_call_id: "c", content: "y" },
-            ],
-          },
-        ],
-        [
-          "tool_calls",
-          {
-            messages: [
-              { role: "user", content: "x" },
-              { role: "assistant", tool_calls: [{ id: "c", function: { name: "look", arguments: "{}" } }] },
-              { role: "user", content: "y" },
-            ],
-          },
-        ],
-        ["temperature", { ...hello(), temperature: 3 }],
-        ["max_tokens", { ...hello(), max_tokens: 0 }],
-        ["stop", { ...hello(), stop: ["a", "b", "c", "d", "e"] }],
-        ["tool_choice", { ...hello(), tool_choice: "required" }],
-        [
-          "tool_choice",
-          { ...hello(), tools: [tool("f", {})], tool_choice: { type: "function", function: { name: "g" } } },
-        ],
-        [
-          "tools[0]",
-          { ...hello(), tools: [tool("f", { type: "object", properties: { a: { type: "wat" } } })] },
-        ],
-        ["response_format", { ...hello(), response_format: { type: "yaml" } }],
-      ])("says that %s is not valid (%#)", async (field, body) => {
+      it.each(WRONG)("says that %s is not valid (%#)", async (field, body) => {
         const error = await failure(ask(loaded, body));
         expect(error).toMatchObject({ class: "client", code: "invalid_request" });
         expect(error.message).toContain(field);
       });
 
-      it.each<[string, Body]>([
-        ["n", { ...hello(), n: 2 }],
-        ["logprobs", { ...hello(), logprobs: true }],
-        ["top_logprobs", { ...hello(), top_logprobs: 2 }],
-        ["logit_bias", { ...hello(), logit_bias: { "5": 1 } }],
-        ["modalities", { ...hello(), modalities: ["text", "audio"] }],
-        ["functions", { ...hello(), functions: [{ name: "look" }] }],
-        [
-          "image_url",
-          { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }] },
-        ],
-        ["minimum", strictNumber({ minimum: 0.5 })],
-        ["pattern", strictNumber({ type: "string", pattern: "^a+$" })],
-      ])("says that %s is not supported", async (field, body) => {
+      it.each(UNSUPPORTED)("says that %s is not supported", async (field, body) => {
         const error = await failure(ask(loaded, body));
         expect(error).toMatchObject({ class: "client", code: "unsupported" });
         expect(error.message).toContain(field);

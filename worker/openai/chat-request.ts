@@ -19,7 +19,9 @@ const toolSchema = z.looseObject({
   type: z.string(),
   function: z
     .looseObject({
-      name: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "1 to 64 characters: letters, digits, _ and -"),
+      name: z
+        .string()
+        .regex(/^[A-Za-z0-9_-]{1,64}$/, "must have 1 to 64 characters: letters, digits, _ and -"),
     })
     .optional(),
 });

@@ -8,7 +8,7 @@ const nothing = (what: string) =>
 export const completionRequestSchema = z.looseObject({
   model: z.string().min(1),
   prompt: z.union([z.string(), z.tuple([z.string()])], {
-    error: "must be one string; lists of prompts and token ids are not supported",
+    error: "must be one text; lists of prompts and token ids are not supported",
   }),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),

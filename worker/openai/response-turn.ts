@@ -15,7 +15,7 @@ const createSchema = z.looseObject({
   type: z.literal("response.create", { error: "the only event that is taken is response.create" }),
   stream_id: z
     .string()
-    .regex(/^[A-Za-z0-9_.-]{1,256}$/, "1 to 256 characters: letters, digits, _, - and .")
+    .regex(/^[A-Za-z0-9_.-]{1,256}$/, "must have 1 to 256 characters: letters, digits, _, - and .")
     .optional(),
   previous_response_id: z.string().nullish(),
 });

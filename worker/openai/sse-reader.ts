@@ -10,7 +10,7 @@ export class SseReader {
   #rest = "";
 
   feed(bytes: Uint8Array): SseItem[] {
-    const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split("\n");
+    const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split(/\r?\n/);
     this.#rest = lines.pop() ?? "";
     const items: SseItem[] = [];
     for (const line of lines) {

@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 
 import { unknownModel, type CatalogChange } from "../../core/catalog-change.ts";
+import { tagOfCatalog, tagOfEntry, type Precondition } from "../../core/catalog-tags.ts";
 import {
   CATALOG_UNREADABLE,
   catalogEntrySchema,
@@ -23,24 +24,27 @@ import { validate } from "../openai/validate.ts";
 export const catalog = new Hono<AppEnv>()
   .get("/", async (context) => {
     const { version, entries } = await readNewest(context);
-    context.header("etag", etagOf(version));
+    context.header("etag", `"${tagOfCatalog(version)}"`);
     return context.json(entries);
   })
   .put("/", async (context) => {
     const { json } = await readJsonBody(context.req.raw);
     const { entries } = checked(json);
     const verdict = await change(context, { kind: "replace", entries });
-    context.header("etag", etagOf(verdict.version));
+    context.header("etag", `"${tagOfCatalog(verdict.version)}"`);
     return context.json(verdict.entries);
   })
   .get("/:id{.+}", async (context) => {
     const id = context.req.param("id");
-    return context.json(requireEntry(checked((await readNewest(context)).entries), id));
+    const entry = requireEntry(checked((await readNewest(context)).entries), id);
+    context.header("etag", `"${tagOfEntry(entry)}"`);
+    return context.json(entry);
   })
   .put("/:id{.+}", async (context) => {
     const { json } = await readJsonBody(context.req.raw);
     const entry = entryFor(context.req.param("id"), json);
     const { isAddition } = await change(context, { kind: "put", entry });
+    context.header("etag", `"${tagOfEntry(entry)}"`);
     return context.json(entry, isAddition ? 201 : 200);
   })
   .delete("/:id{.+}", async (context) => {
@@ -63,7 +67,7 @@ async function change(
   asked: CatalogChange,
 ): Promise<Extract<CatalogVerdict, { ok: true }>> {
   const isForced = isTrue(context, "force");
-  const onlyOver = asked.kind === "replace" ? versionsIn(context.req.header("if-match")) : null;
+  const onlyOver = preconditionOf(context.req.header("if-match"));
   const verdict = await fleetStub(context.env).changeCatalog({ change: asked, isForced, onlyOver });
   if (!verdict.ok) throw new HttpError(verdict.error);
   catalogStore.adopt(checked(verdict.entries), verdict.version, Date.now());
@@ -99,15 +103,9 @@ function isTrue({ req }: AppContext, name: string): boolean {
   throw new HttpError({ code: "invalid_request", param: name, message: `${name}: true or false` });
 }
 
-function etagOf(version: number): string {
-  return `"${version}"`;
-}
-
-/** The versions that `If-Match` names; null if any will do. A proxy that compresses makes tags weak. */
-function versionsIn(ifMatch: string | undefined): number[] | null {
-  if (ifMatch === undefined || ifMatch.trim() === "*") return null;
-  return ifMatch.split(",").flatMap((tag) => {
-    const version = /^(?:W\/)?"(\d+)"$/.exec(tag.trim())?.[1];
-    return version === undefined ? [] : [Number(version)];
-  });
+/** A proxy that compresses makes tags weak. */
+function preconditionOf(ifMatch: string | undefined): Precondition {
+  if (ifMatch === undefined) return "anything";
+  if (ifMatch.trim() === "*") return "exists";
+  return ifMatch.split(",").flatMap((tag) => /^(?:W\/)?"([^"]*)"$/.exec(tag.trim())?.[1] ?? []);
 }

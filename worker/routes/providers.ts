@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { z } from "zod";
 
 import type { DialVerdict } from "../../core/fleet/control-plane.ts";
 import { FLEET_ANSWER_TIMEOUT_MS } from "../../core/limits.ts";
@@ -13,6 +14,7 @@ import { bearer } from "../auth.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
+import { validate } from "../openai/validate.ts";
 import { verifySecret, type KeyRecord } from "../secrets.ts";
 
 /**
@@ -67,11 +69,10 @@ async function requireToken(context: AppContext): Promise<KeyRecord> {
   });
 }
 
+const addressSchema = z.object({ machine: machineIdSchema });
+
 function requireMachineId({ req }: AppContext): MachineId {
-  const machine = machineIdSchema.safeParse(req.query("machine"));
-  if (machine.success) return machine.data;
-  const message = `machine: ${machine.error.issues[0]?.message ?? "missing"}`;
-  throw new HttpError({ code: "invalid_request", param: "machine", message });
+  return validate(addressSchema, { machine: req.query("machine") }).machine;
 }
 
 /**

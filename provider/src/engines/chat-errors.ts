@@ -1,3 +1,6 @@
+import type { z } from "zod";
+
+import { fieldProblems, firstProblem } from "../../../protocol/field-problems.ts";
 import { EngineError } from "../engine.ts";
 
 /**
@@ -8,6 +11,14 @@ import { EngineError } from "../engine.ts";
 /** The request cannot be understood: a wrong type, a value out of range, messages in an impossible order. */
 export function invalidRequest(message: string): EngineError {
   return new EngineError("client", "invalid_request", message);
+}
+
+/** @throws EngineError `invalid_request` that names the first field at fault, as in `messages[2].content: why` */
+export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value, { error: fieldProblems });
+  if (parsed.success) return parsed.data;
+  const { param, message } = firstProblem(parsed.error);
+  throw invalidRequest(`${param}: ${message}`);
 }
 
 /** The request is well formed but asks for something this engine does not do. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-import { invalidRequest, unsupported } from "./chat-errors.ts";
+import { invalidRequest, parse, unsupported } from "./chat-errors.ts";
 
 /**
  * The `messages` of a request, checked and put into the shape engines want: plain text per turn, and each tool call
@@ -55,11 +55,10 @@ type Message = z.infer<typeof messageSchema>;
 
 /** @throws EngineError `invalid_request` or `unsupported`, naming the message at fault. */
 export function parseMessages(messages: unknown): ChatTurn[] {
-  const parsed = messagesSchema.safeParse(messages);
-  if (!parsed.success) throw invalidRequest(describeIssue("messages", parsed.error));
+  const { messages: parsed } = parse(z.object({ messages: messagesSchema }), { messages });
   const turns: ChatTurn[] = [];
-  for (let at = 0; at < parsed.data.length; at += 1) {
-    const message = parsed.data[at];
+  for (let at = 0; at < parsed.length; at += 1) {
+    const message = parsed[at];
     if (message === undefined) break;
     switch (message.role) {
       case "system":
@@ -70,7 +69,7 @@ export function parseMessages(messages: unknown): ChatTurn[] {
         turns.push({ role: "user", text: textOf(message.content, at) });
         break;
       case "assistant": {
-        const calls = answeredCalls(parsed.data, at);
+        const calls = answeredCalls(parsed, at);
         turns.push({ role: "assistant", text: textOf(message.content ?? "", at), calls });
         at += calls.length;
         break;
@@ -136,11 +135,4 @@ function jsonOrText(text: string): JsonValue {
   } catch {
     return text;
   }
-}
-
-/** The first thing that zod found wrong, as `field[2].content: what`. */
-export function describeIssue(field: string, error: z.ZodError): string {
-  const issue = error.issues[0];
-  const path = (issue?.path ?? []).map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`));
-  return `${field}${path.join("")}: ${issue?.message ?? "is not valid"}`;
 }

@@ -1,7 +1,6 @@
 import { z } from "zod";
 
-import { invalidRequest, unsupported } from "./chat-errors.ts";
-import { describeIssue } from "./chat-messages.ts";
+import { invalidRequest, parse, unsupported } from "./chat-errors.ts";
 
 /**
  * How to sample and when to stop: the fields of a request that say nothing about its meaning. Fields that are unknown
@@ -60,9 +59,7 @@ const paramsSchema = z.object({
 
 /** @throws EngineError `invalid_request` or `unsupported`, naming the field. */
 export function parseParams(body: Readonly<Record<string, unknown>>): ChatParams {
-  const parsed = paramsSchema.safeParse(body);
-  if (!parsed.success) throw invalidRequest(describeIssue("", parsed.error).replace(/^\./, ""));
-  const fields = parsed.data;
+  const fields = parse(paramsSchema, body);
   if ((fields.n ?? 1) !== 1) throw unsupported("n: only one choice per request is supported");
   if (fields.logprobs === true) throw unsupported("logprobs: log probabilities are not supported");
   if ((fields.top_logprobs ?? 0) > 0) throw unsupported("top_logprobs: log probabilities are not supported");

@@ -1,7 +1,6 @@
 import { z } from "zod";
 
-import { invalidRequest, unsupported } from "./chat-errors.ts";
-import { describeIssue } from "./chat-messages.ts";
+import { invalidRequest, parse, unsupported } from "./chat-errors.ts";
 import { type JsonSchema, parseJsonSchema } from "./json-schema.ts";
 
 /** What form the answer must have: tools that may or must be called, or JSON of a schema. */
@@ -68,9 +67,7 @@ const EMPTY_OBJECT: JsonSchema = parseJsonSchema(
 
 /** @throws EngineError `invalid_request` or `unsupported`, naming the field or the keyword of a schema. */
 export function parseAnswerForm(body: Readonly<Record<string, unknown>>): AnswerForm {
-  const parsed = formSchema.safeParse(body);
-  if (!parsed.success) throw invalidRequest(describeIssue("", parsed.error).replace(/^\./, ""));
-  const form = parsed.data;
+  const form = parse(formSchema, body);
   if ((form.functions ?? []).length > 0)
     throw unsupported("functions: are not supported any more; send tools");
   const json = jsonForm(form);

@@ -21,8 +21,24 @@ describe("a flag", () => {
     ["queue_max", "4.5"],
     ["assign_min_provider_version", "0.6"],
     ["min_provider_version", ""],
+    ["shed_models", "gpt-oss gemma"],
+    ["shed_models", "gpt-oss, -gemma"],
+    ["shed_models", "gpt-oss#1"],
+    ["shed_models", `gpt-oss,${"x".repeat(129)}`],
+    ["shed_models", '["gpt-oss"]'],
   ])("%s takes no %j, and says what it takes", (name, text) => {
     expect(flagProblem(name, text)).toMatch(new RegExp(`^${name} must be `));
+  });
+
+  it.each(["", " gpt-oss , org/gemma:q4,, ", "not-in-the-catalog"])("shed_models takes %j", (text) => {
+    expect(flagProblem("shed_models", text)).toBeNull();
+  });
+
+  it("keeps models that were shed before their ids were looked at", () => {
+    const store = new MemoryFleetStore();
+    const state = { name: "shed_models", text: "a b, c", lastRead: null, invalid: null } as const;
+    store.saveFlag(state, 1);
+    expect(new FlagBook(store, "1.0.0").flags.shed_models).toEqual(["a b", "c"]);
   });
 
   it.each(FLAG_NAMES)("%s takes what it says that it takes, from end to end", (name) => {

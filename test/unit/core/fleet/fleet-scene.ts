@@ -27,6 +27,8 @@ export class FleetScene {
   readonly store = new MemoryFleetStore();
   readonly plans = new MemoryPlacementStore();
   readonly revoked = new Set<string>();
+  /** Orders for which there was no epoch left. */
+  readonly usedUp: string[] = [];
   /** Calls that nobody has looked at yet. */
   readonly #calls: Made[] = [];
   core: ControlPlane;
@@ -131,6 +133,7 @@ export class FleetScene {
     const core = new ControlPlane({
       callPool: (pool, call) => this.#calls.push({ pool, call }),
       isRevoked: (tokenId) => this.revoked.has(tokenId),
+      onEpochsUsedUp: (machineId, reason) => this.usedUp.push(`${machineId}: ${reason}`),
       store: this.store,
       plans: this.plans,
       newestProvider: "0.10.0",

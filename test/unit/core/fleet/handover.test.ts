@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { MAX_EPOCH } from "../../../../protocol/ids.ts";
 import { A, aMachineReport, B, epoch, FleetScene, MAC, type Made } from "./fleet-scene.ts";
 
 const orders = (calls: readonly Made[]) => calls.filter(({ call }) => call.kind === "order");
@@ -272,6 +273,53 @@ it("[H14] [C16] the release of a machine that is too old is recorded and not sen
   expect(scene.dial(A)).toMatchObject({ stamp: { mode: "unmanaged", epoch: 2 } });
 });
 
+describe("[H9] a machine whose epochs are used up", () => {
+  const usedUp = () => {
+    const scene = serving();
+    const intent = scene.core.intents.get(MAC);
+    if (intent === null) throw new Error("it serves without an order");
+    scene.core.intents.save({ ...intent, epoch: epoch(MAX_EPOCH) });
+    scene.restart();
+    return scene;
+  };
+
+  it("keeps what it holds, whoever wants to order something else, and each order is reported", () => {
+    const scene = usedUp();
+    const before = scene.core.intents.get(MAC);
+    scene.core.flagBook.set("assignment_gate", "off");
+    scene.core.orders.obeyFlags(scene.now);
+    scene.core.orders.releaseFrom([B], scene.now);
+    expect(scene.usedUp).toEqual([
+      "mac-1: the flag assignment_gate is off",
+      "mac-1: its model has left the catalog",
+    ]);
+    expect(scene.core.intents.get(MAC)).toBe(before);
+    expect(scene.store.switches(9)).toHaveLength(1);
+    expect(scene.callNames()).toEqual([]);
+  });
+
+  it("refuses the orders of operators in words that help, but can be shut out", () => {
+    const scene = usedUp();
+    const error = {
+      code: "machine_not_assignable",
+      message: expect.stringContaining("another --machine-id") as string,
+    };
+    expect(scene.core.orders.pin(MAC, A, scene.now)).toEqual({ ok: false, error });
+    expect(scene.core.orders.release(MAC, "by hand", scene.now)).toEqual(error);
+    expect(scene.core.quarantine(MAC, scene.now)).toBeNull();
+    expect(scene.callNames()).toContain("expel b");
+    expect(scene.dial(B)).toMatchObject({ ok: false, error: { code: "machine_not_allowed" } });
+  });
+
+  it("may come back, with the highest epoch or after its pool has lost its record", () => {
+    const scene = usedUp();
+    const held = { model_id: B, epoch: epoch(MAX_EPOCH) };
+    expect(scene.register(B, { assignment: held })).toMatchObject({ admitted: true });
+    scene.tick(30_000, { b: [aMachineReport()] });
+    expect(scene.usedUp).toEqual(["mac-1: the pool had lost its record"]);
+  });
+});
+
 describe("a register", () => {
   it("[H9] [D1] [F6] with a higher epoch raises the fleet's above it", () => {
     const scene = serving();
@@ -302,7 +350,8 @@ describe("a register", () => {
     expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: highest + 1, model: B });
     const held = { model_id: B, epoch: epoch(highest + 1) };
     expect(scene.register(B, { assignment: held })).toMatchObject({ admitted: true });
-    expect(scene.core.orders.release(MAC, "by hand", scene.now)).toBe(highest + 2);
+    expect(scene.core.orders.release(MAC, "by hand", scene.now)).toBeNull();
+    expect(scene.core.intents.epochOf(MAC)).toBe(highest + 2);
   });
 
   it("[H22] of another key, owner, token or of a quarantined machine is refused", () => {

@@ -42,6 +42,9 @@ export class PlacementScene {
     this.core = new ControlPlane({
       callPool: (pool, call) => this.#calls.push({ pool, call }),
       isRevoked: () => false,
+      onEpochsUsedUp: (machineId) => {
+        throw new Error(`the epochs of ${machineId} are used up`);
+      },
       store: new MemoryFleetStore(),
       plans: this.plans,
       newestProvider: "0.10.0",

@@ -51,7 +51,7 @@ describe("before the first byte", () => {
     scene.ask();
     const sent = scene.requestOf(first);
     scene.accept(sent);
-    scene.bytes(sent, "");
+    scene.rawBytes(sent, "");
     scene.error(sent, "fault", "broken");
     expect(scene.requestsOf(second)).toHaveLength(1);
   });

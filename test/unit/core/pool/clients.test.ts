@@ -128,7 +128,7 @@ describe("a client that reads slowly", () => {
     scene.accept(sent);
     client.undelivered = 64 * KIB + 1;
     scene.bytes(sent, "a");
-    scene.complete(sent);
+    scene.finish(sent);
     scene.pool.resume(client.request, scene.now);
     expect(mac.socket.take("resume")).toEqual([]);
   });

@@ -106,7 +106,7 @@ describe("a paused stream", () => {
     expect(client.ended).toBeNull();
     scene.pool.resume(client.request, scene.now);
     scene.bytes(sent, " more");
-    scene.complete(sent);
+    scene.finish(sent);
     expect(client.text).toBe("much more");
   });
 

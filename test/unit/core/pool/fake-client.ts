@@ -1,14 +1,17 @@
 import type { ApiError } from "../../../../core/api-error.ts";
 import type { Answer } from "../../../../core/pool/request.ts";
 
+const DONE = "data: [DONE]\n\n";
 const COMMENT = ": keep-alive\n\n";
 
 /** What became of a request, as its client saw it. Fails the test if the answer is used in a way it must not be. */
 export class FakeClient implements Answer {
+  /** What it was sent: of events what they say, without `[DONE]`. */
   text = "";
   ended: "complete" | "finished" | { refused: ApiError } | { broken: ApiError } | null = null;
   /** What `write` answers: bytes that wait undelivered. */
   undelivered = 0;
+  #isDone = false;
   readonly #onRefused: (error: ApiError) => void;
 
   /** @param onRefused called at the moment of a refusal. */
@@ -18,7 +21,7 @@ export class FakeClient implements Answer {
 
   complete(chunks: readonly Uint8Array[]): void {
     if (this.text !== "") throw new Error("a stream was answered whole");
-    for (const chunk of chunks) this.text += new TextDecoder().decode(chunk);
+    this.#read(new Uint8Array(chunks.flatMap((chunk) => [...chunk])));
     this.#end("complete");
   }
 
@@ -30,16 +33,18 @@ export class FakeClient implements Answer {
 
   write(bytes: Uint8Array): number {
     if (this.ended !== null) throw new Error("written after the end");
-    this.text += new TextDecoder().decode(bytes);
+    this.#read(bytes);
     return this.undelivered;
   }
 
   finish(): void {
+    if (!this.#isDone) throw new Error("a stream was closed before its end");
     this.#end("finished");
   }
 
   breakOff(broken: ApiError): void {
     if (this.text === "") throw new Error("an error that could have been a status came as an event");
+    if (this.#isDone) throw new Error("an error came after the end");
     this.#end({ broken });
   }
 
@@ -66,6 +71,13 @@ export class FakeClient implements Answer {
 
   get comments(): number {
     return this.text.split(COMMENT).length - 1;
+  }
+
+  #read(bytes: Uint8Array): void {
+    const text = new TextDecoder().decode(bytes);
+    if (!text.endsWith("\n\n")) throw new Error(`half an event: ${text}`);
+    if (text.includes(DONE)) this.#isDone = true;
+    this.text += text.replace(DONE, "").replaceAll(/data: (.*)\n\n/g, "$1");
   }
 
   #end(how: NonNullable<FakeClient["ended"]>): void {

@@ -124,7 +124,7 @@ describe("how fast a machine reads", () => {
       scene.accept(sent);
       scene.bytes(sent, "x");
     }
-    for (const sent of all) scene.complete(sent, { tokens: 4000, cached: 0, ms: 23_000 });
+    for (const sent of all) scene.finish(sent, { tokens: 4000, cached: 0, ms: 23_000 });
     expect(outcome(scene.ask(promptOf(4000)))).toBe("admitted");
   });
 

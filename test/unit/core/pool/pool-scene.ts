@@ -238,10 +238,21 @@ export class PoolScene {
     this.say(machine, { type: "inference_accepted", request_id, stream });
   }
 
-  bytes({ machine, request }: Sent, text: string): void {
+  /** An event of an answer, which its client shows without the frame. */
+  bytes(sent: Sent, text: string): void {
+    this.rawBytes(sent, `data: ${text}\n\n`);
+  }
+
+  rawBytes({ machine, request }: Sent, text: string): void {
     const chunks = [new TextEncoder().encode(text)];
     const frame = encodeRecords([{ stream: Number(request["stream"]), chunks }]);
     this.pool.receiveFrame(machine.connection, frame.buffer, this.now);
+  }
+
+  /** The end of a stream that has begun. */
+  finish(sent: Sent, read: Partial<Read> = {}): void {
+    this.bytes(sent, "[DONE]");
+    this.complete(sent, read);
   }
 
   /** @param read tokens of the prompt and the time that it took to read them, if they matter. */
@@ -267,7 +278,7 @@ export class PoolScene {
   serve(sent: Sent, text: string, read: Partial<Read> = {}): void {
     this.accept(sent);
     this.bytes(sent, text);
-    this.complete(sent, read);
+    this.finish(sent, read);
   }
 
   /** The network takes a socket away. */

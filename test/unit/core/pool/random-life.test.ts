@@ -49,7 +49,7 @@ const events = [
     6,
     {
       kind: "say",
-      what: fc.constantFrom("accept", "bytes", "complete", "error", "error"),
+      what: fc.constantFrom("accept", "bytes", "half", "end", "complete", "error", "error"),
       errorClass: fc.constantFrom("capacity", "client", "fault", "cancelled"),
       which,
       late: rarely,

@@ -1,14 +1,27 @@
 import { expect } from "vitest";
 
 import type { ApiError } from "../../../../core/api-error.ts";
-import { failsOpen } from "../../../../core/pool/gate.ts";
-import type { Priority } from "../../../../core/pool/priority.ts";
-import { INITIAL_SETTINGS, type PoolSettings } from "../../../../core/pool/settings.ts";
 import { FakeClient } from "./fake-client.ts";
 import type { Message } from "./fake-socket.ts";
 import type { LifeEvent } from "./life-event.ts";
 import { anAdmission, MODEL, PoolScene } from "./pool-scene.ts";
-import { Link, settle, type Job, type LinkHost, type Submission } from "./random-link.ts";
+import { checkClients, checkPool } from "./random-checks.ts";
+import {
+  isAnswered,
+  isBytes,
+  Link,
+  newJob,
+  newSubmission,
+  pickOf,
+  settle,
+  specOf,
+  written,
+  type Bytes,
+  type Job,
+  type LinkHost,
+  type Submission,
+} from "./random-link.ts";
+import { isHeld, MAX_ATTEMPTS, REFUSALS_BELIEVED, roomOf, SETTINGS, SLOTS } from "./random-room.ts";
 
 /**
  * A pool to which anything may happen, and a second bookkeeping of what must follow from it: told only what machines
@@ -17,19 +30,6 @@ import { Link, settle, type Job, type LinkHost, type Submission } from "./random
 
 type Say = Extract<LifeEvent, { kind: "say" }>;
 type Register = Extract<LifeEvent, { kind: "register" }>;
-
-/** From the catalog. */
-const SLOTS = 3;
-const SETTINGS: PoolSettings = {
-  ...INITIAL_SETTINGS,
-  flags: { ...INITIAL_SETTINGS.flags, pool_exhausted_429: "on", queue_max: 6 },
-};
-const PRIORITIES: readonly Priority[] = ["normal", "high", "low"];
-const MAX_ATTEMPTS = 3;
-const CANCEL_TIMEOUT_MS = 5000;
-const REFUSAL_PAUSE_MS = 500;
-/** After so many in a row a heartbeat no longer ends the pause. */
-const REFUSALS_BELIEVED = 8;
 
 export class RandomLife implements LinkHost {
   scene = new PoolScene([], undefined, undefined, SETTINGS);
@@ -176,15 +176,7 @@ export class RandomLife implements LinkHost {
     expect(submission.attempts - submission.noRoom).toBeLessThanOrEqual(MAX_ATTEMPTS);
     submission.expected = "";
     link.lastStream = stream;
-    const job: Job = {
-      submission,
-      link,
-      stream,
-      accepted: false,
-      over: false,
-      cancelledAt: null,
-      paused: false,
-    };
+    const job = newJob(submission, link, stream);
     link.jobs.set(stream, job);
     submission.live = job;
   }
@@ -209,36 +201,10 @@ export class RandomLife implements LinkHost {
       this.#arrivals.made += 1;
     }
     const client = new FakeClient((error) => this.#onRefused(submission, error));
-    const submission: Submission = {
-      requestId,
-      stream,
-      client,
-      request: null,
-      gone: false,
-      live: null,
-      attempts: 0,
-      noRoom: 0,
-      failedOn: new Set(),
-      expected: "",
-    };
+    const submission = newSubmission(requestId, stream, client);
     // An earlier one under the same id is cancelled before this one is sent.
     this.#submissions.push(submission);
-    const spec = {
-      requestId,
-      endpoint: "/v1/chat/completions",
-      prefix: [],
-      body: "{}",
-      stream,
-      keyId: `key-${key}`,
-      priority: PRIORITIES[key] ?? "normal",
-      slotsPerMachine: SLOTS,
-      reservation: null,
-      contextLength: 8192,
-      model: MODEL,
-      owner: null,
-      arrivedAt: this.scene.now,
-      deadlineAt: this.scene.now + deadlineMs,
-    };
+    const spec = specOf(submission, key, this.scene.now, deadlineMs);
     submission.request = this.scene.pool.submit(spec, client, this.scene.now);
   }
 
@@ -315,10 +281,13 @@ export class RandomLife implements LinkHost {
     const request = { type: "", request_id: wrongId ? "req_wrong" : requestId, stream: job.stream };
     const sent = { machine: link.machine, request };
     link.lastSignAt = this.scene.now;
-    if (what === "bytes") this.#bytesOf(link, target);
+    if (isBytes(what)) this.#bytesOf(link, target, what);
     else {
       const isMeant =
-        !wrongId && target !== undefined && this.#isHeld(target) && target.submission.requestId === requestId;
+        !wrongId &&
+        target !== undefined &&
+        isHeld(target, this.scene.now) &&
+        target.submission.requestId === requestId;
       const before = isMeant ? target.submission.live : null;
       if (what === "accept") {
         if (isMeant && target.cancelledAt === null) {
@@ -327,11 +296,11 @@ export class RandomLife implements LinkHost {
         }
         this.scene.accept(sent);
       } else {
-        const whole = before?.submission.expected ?? "";
+        const isWhole = before !== null && isAnswered(before);
         if (isMeant) this.#lastWord(target, what, errorClass);
         if (what === "complete") this.scene.complete(sent);
         else this.scene.error(sent, errorClass, "told");
-        if (before !== null && before === target && what === "complete" && whole !== "") {
+        if (before !== null && before === target && what === "complete" && isWhole) {
           expect(before.submission.client.ended).toBe(before.submission.stream ? "finished" : "complete");
         }
       }
@@ -345,17 +314,16 @@ export class RandomLife implements LinkHost {
       link.refusedAt = this.scene.now;
       link.refusalsInARow += 1;
     }
-    const isFault = what === "complete" ? submission.expected === "" : errorClass !== "capacity";
+    const isFault = what === "complete" ? !isAnswered(job) : errorClass !== "capacity";
     if (isLive && isFault) submission.failedOn.add(link.machineId);
     if (isLive && what === "error" && errorClass === "capacity") submission.noRoom += 1;
     settle(job);
   }
 
-  #bytesOf(link: Link, job: Job | undefined): void {
-    const text = `<${link.machineId} ${++this.#bytes}>`;
+  #bytesOf(link: Link, job: Job | undefined, what: Bytes): void {
+    const text = written(job, what, `<${link.machineId} ${++this.#bytes}>`);
     const stream = job?.stream ?? 99_999;
-    if (job !== undefined && job.submission.live === job && job.accepted) job.submission.expected += text;
-    this.scene.bytes({ machine: link.machine, request: { type: "", stream } }, text);
+    this.scene.rawBytes({ machine: link.machine, request: { type: "", stream } }, text);
   }
 
   #sleep(): void {
@@ -386,7 +354,9 @@ export class RandomLife implements LinkHost {
     const says = { kind: "say", which: 0, late: false, wrongId: false, wrongSocket: false } as const;
     let what = "bytes";
     if (!job.accepted) what = "accept";
-    else if (job.submission.expected !== "" && which % 2 === 0) what = "complete";
+    else if (isAnswered(job) && which % 2 === 0) what = "complete";
+    else if (job.submission.expected !== "" && which % 2 === 0) what = "end";
+    else if (which % 5 === 0) what = "half";
     if (what === "bytes" && this.#spoilt.has(job.link.machineId)) what = "error";
     if (job.cancelledAt === null) this.#speak(job, { ...says, what, errorClass: "fault" });
     else this.#speak(job, { ...says, what: "error", errorClass: "cancelled" });
@@ -406,59 +376,15 @@ export class RandomLife implements LinkHost {
   }
 
   #check(): void {
-    for (const { client, expected, stream, gone } of this.#submissions) {
-      if (gone) expect(client.ended).toBeNull();
-      else if (stream) expect(client.content).toBe(expected);
-      else if (client.ended === "complete") expect(client.text).toBe(expected);
-      else expect(client.text).toBe("");
-    }
-    const open = this.#open();
-    const { inFlight, queued, machines } = this.scene.pool.report(this.scene.now, SLOTS);
-    expect(inFlight + queued).toBe(open.length);
-    expect(inFlight).toBe(open.filter(({ live }) => live !== null).length);
-    for (const { machineId, inFlight: running } of machines) {
-      const link = this.#openLinks().find((other) => other.admitted && other.machineId === machineId);
-      expect(running).toBe(link === undefined ? 0 : this.#committed(link));
-    }
-    // Nobody waits while a machine has room for him.
-    for (const submission of open) {
-      if (submission.live !== null) continue;
-      for (const link of this.#openLinks()) {
-        // One that is heard of again is noticed at the next tick.
-        if (submission.failedOn.has(link.machineId) || !link.wasAlive) continue;
-        expect(this.#room(link), `${link.machineId} has room while ${submission.requestId} waits`).toBe(0);
-      }
-    }
+    checkClients(this.#submissions);
+    const links = this.#openLinks();
+    const room = (link: Link): number => this.#room(link);
+    checkPool(this.scene.pool.report(this.scene.now, SLOTS), this.#open(), links, room, this.scene.now);
   }
 
   /** Requests a machine may be sent now. */
   #room(link: Link): number {
-    if (!link.isOpen || !link.admitted || !link.accepting || !link.offers || !link.isAlive) return 0;
-    if (this.scene.now - link.refusedAt < REFUSAL_PAUSE_MS) return 0;
-    const taken = Math.max(link.running, this.#committed(link));
-    if (!link.loaded && taken > 0) return 0;
-    return Math.max(0, this.#slots(link) - taken);
-  }
-
-  /** A machine that has failed too often gets nothing, then one request at a time, unless all others are as bad. */
-  #slots({ machine, limit }: Link): number {
-    const { breaker } = machine.connection;
-    const slots = Math.min(limit, SLOTS);
-    if (breaker === null || breaker.openUntil === 0) return slots;
-    const admitted = this.#openLinks().filter((open) => open.admitted);
-    const connections = admitted.map((open) => open.machine.connection);
-    if (failsOpen(connections, MODEL, this.scene.now)) return slots;
-    this.reached.push("breaker");
-    return this.scene.now < breaker.openUntil ? 0 : 1;
-  }
-
-  #committed(link: Link): number {
-    return [...link.jobs.values()].filter((job) => this.#isHeld(job)).length;
-  }
-
-  /** Whether the pool still waits for the machine's last word on it. */
-  #isHeld({ over, cancelledAt }: Job): boolean {
-    return !over && (cancelledAt === null || this.scene.now - cancelledAt < CANCEL_TIMEOUT_MS);
+    return roomOf(link, this.#openLinks(), this.scene.now, () => this.reached.push("breaker"));
   }
 
   #open(): Submission[] {
@@ -468,8 +394,4 @@ export class RandomLife implements LinkHost {
   #openLinks(): Link[] {
     return this.#links.filter(({ isOpen }) => isOpen);
   }
-}
-
-function pickOf<T>(choices: readonly T[], which: number): T | undefined {
-  return choices.length === 0 ? undefined : choices[which % choices.length];
 }

@@ -1,8 +1,10 @@
-import type { PoolRequest } from "../../../../core/pool/request.ts";
+import type { Priority } from "../../../../core/pool/priority.ts";
+import type { PoolRequest, RequestSpec } from "../../../../core/pool/request.ts";
 import type { CloseReason } from "../../../../protocol/close-codes.ts";
 import type { FakeClient } from "./fake-client.ts";
 import { FakeSocket, type Message } from "./fake-socket.ts";
-import type { Machine } from "./pool-scene.ts";
+import { MODEL, type Machine } from "./pool-scene.ts";
+import { SLOTS } from "./random-room.ts";
 
 /** What clients and machines know of a random life: their requests, their sockets, and what was sent down them. */
 
@@ -44,6 +46,92 @@ export interface Job {
   over: boolean;
   cancelledAt: number | null;
   paused: boolean;
+  /** What has come of an event that has not ended. */
+  half: string;
+  /** The answer has come to its end. */
+  isDone: boolean;
+}
+
+/** Bytes that a machine sends: an event or half of one, or the event that ends an answer. */
+export type Bytes = "bytes" | "half" | "end";
+
+export function isBytes(what: string): what is Bytes {
+  return what === "bytes" || what === "half" || what === "end";
+}
+
+/** Whether its machine may say that the answer is complete. */
+export function isAnswered({ submission, isDone }: Job): boolean {
+  return submission.stream ? isDone : submission.expected !== "";
+}
+
+export function newSubmission(requestId: string, stream: boolean, client: FakeClient): Submission {
+  return {
+    requestId,
+    stream,
+    client,
+    request: null,
+    gone: false,
+    live: null,
+    attempts: 0,
+    noRoom: 0,
+    failedOn: new Set(),
+    expected: "",
+  };
+}
+
+const PRIORITIES: readonly Priority[] = ["normal", "high", "low"];
+
+/** @param key number of the API key, each of which has its priority. */
+export function specOf(
+  { requestId, stream }: Submission,
+  key: number,
+  now: number,
+  deadlineMs: number,
+): RequestSpec {
+  return {
+    requestId,
+    endpoint: "/v1/chat/completions",
+    prefix: [],
+    body: "{}",
+    stream,
+    keyId: `key-${key}`,
+    priority: PRIORITIES[key] ?? "normal",
+    slotsPerMachine: SLOTS,
+    reservation: null,
+    contextLength: 8192,
+    model: MODEL,
+    owner: null,
+    arrivedAt: now,
+    deadlineAt: now + deadlineMs,
+  };
+}
+
+export function newJob(submission: Submission, link: Link, stream: number): Job {
+  return {
+    submission,
+    link,
+    stream,
+    accepted: false,
+    over: false,
+    cancelledAt: null,
+    paused: false,
+    half: "",
+    isDone: false,
+  };
+}
+
+/** What the machine writes, noted as the client must see it. @param text what an event says. */
+export function written(job: Job | undefined, what: Bytes, text: string): string {
+  const isStream = job?.submission.stream === true;
+  const isHalf = isStream && what === "half";
+  const piece = isStream && what === "end" ? "[DONE]" : text;
+  const line = (job?.half ?? "") + piece;
+  if (job !== undefined && job.submission.live === job && job.accepted && !job.isDone) {
+    if (line === "[DONE]") job.isDone = true;
+    else if (!isHalf) job.submission.expected += line;
+    job.half = isHalf ? line : "";
+  }
+  return `${line === piece ? "data: " : ""}${piece}${isHalf ? "" : "\n\n"}`;
 }
 
 /** One socket, as its machine sees it. */
@@ -103,4 +191,8 @@ export class Link extends FakeSocket {
 export function settle(job: Job): void {
   job.over = true;
   if (job.submission.live === job) job.submission.live = null;
+}
+
+export function pickOf<T>(choices: readonly T[], which: number): T | undefined {
+  return choices.length === 0 ? undefined : choices[which % choices.length];
 }

@@ -16,7 +16,7 @@ describe("a request", () => {
     scene.bytes(sent, "two");
     expect(client.text).toBe("one two");
     expect(client.ended).toBeNull();
-    scene.complete(sent);
+    scene.finish(sent);
     expect(client.ended).toBe("finished");
     expect(scene.pool.report(scene.now, 4)).toMatchObject({ inFlight: 0, machines: [{ inFlight: 0 }] });
     expect(scene.pool.nextTickAt(scene.now)).toBeNull();
@@ -68,9 +68,9 @@ describe("a request", () => {
     const client = scene.ask({ stream: false });
     const sent = scene.requestOf(mac);
     scene.accept(sent);
-    for (let i = 0; i < 16; i++) scene.bytes(sent, "x".repeat(MIB));
+    for (let i = 0; i < 16; i++) scene.rawBytes(sent, "x".repeat(MIB));
     expect(client.ended).toBeNull();
-    scene.bytes(sent, "x");
+    scene.rawBytes(sent, "x");
     expect(client.refusedWith).toBe("provider_error");
     expect(mac.socket.take("cancel")).toHaveLength(1);
   });

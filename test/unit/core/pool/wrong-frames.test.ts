@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { encodeRecords } from "../../../../protocol/records.ts";
 import { PoolScene, type Sent } from "./pool-scene.ts";
 
 describe("a provider's wrong frame closes its socket and no other:", () => {
@@ -90,7 +91,7 @@ describe("a frame that belongs to nothing is counted and dropped:", () => {
     expect(scene.pool.report(scene.now, 4).ignored).toMatchObject(ignored);
     expect(other.socket.closed).toBeNull();
     scene.bytes(sent, "good");
-    scene.complete(sent);
+    scene.finish(sent);
     expect(client.text).toBe("good");
     expect(scene.outcomes()).toEqual({ ok: 1 });
   });
@@ -114,14 +115,14 @@ describe("a frame that belongs to nothing is counted and dropped:", () => {
     scene.accept(sent);
     expect(scene.pool.report(scene.now, 4).ignored.messages).toBe(1);
     scene.bytes(sent, "two");
-    scene.complete(sent);
+    scene.finish(sent);
     expect(client.text).toBe("one two");
   });
 
   it("a completion that comes twice", () => {
     const { scene, client, sent } = running();
     scene.bytes(sent, "once");
-    scene.complete(sent);
+    scene.finish(sent);
     scene.complete(sent);
     expect(client.ended).toBe("finished");
     expect(scene.outcomes()).toEqual({ ok: 1 });
@@ -138,26 +139,10 @@ describe("a frame that belongs to nothing is counted and dropped:", () => {
 
   it("records of closed streams do not keep the others in their frame from arriving", () => {
     const { scene, client, sent } = running();
-    const frame = new Uint8Array([
-      0,
-      0,
-      0,
-      99,
-      0,
-      0,
-      0,
-      1,
-      33,
-      0,
-      0,
-      0,
-      Number(sent.request["stream"]),
-      0,
-      0,
-      0,
-      2,
-      111,
-      107,
+    const utf8 = new TextEncoder();
+    const frame = encodeRecords([
+      { stream: 99, chunks: [utf8.encode("!")] },
+      { stream: Number(sent.request["stream"]), chunks: [utf8.encode("data: ok\n\n")] },
     ]);
     scene.pool.receiveFrame(sent.machine.connection, frame.buffer, scene.now);
     expect(client.text).toBe("ok");

@@ -1,0 +1,150 @@
+import type { z } from "zod";
+
+/**
+ * What is wrong with a field, in words for the person who wrote it: what it must be, and what it is instead. Given to every
+ * parse of what operators and clients send, since the schema library speaks to programmers. A schema that has words of
+ * its own is not asked. What was sent is never repeated: it may be a prompt.
+ */
+export const fieldProblems: z.core.$ZodErrorMap = function fieldProblems(issue) {
+  const demand = demandOf(issue);
+  if (demand === null || issue.code === "unrecognized_keys") return demand;
+  return issue.input === undefined ? `is required and ${demand}` : demand + insteadOf(issue);
+};
+
+type Issue = z.core.$ZodIssue | z.core.$ZodRawIssue;
+
+/** Null if the schema says it. */
+function demandOf(issue: Issue): string | null {
+  switch (issue.code) {
+    case "unrecognized_keys":
+      return "there is no such field; leave it out";
+    case "invalid_type":
+    case "invalid_value":
+      return `must be ${either(namesOf(issue))}`;
+    case "invalid_union":
+      return issue.errors.length === 0
+        ? "is none of those that there are"
+        : `must be ${either(issue.errors.flatMap(([first]) => (first === undefined ? [] : namesOf(first))))}`;
+    case "too_small":
+      return sizeDemand(issue.origin, "at least", "above", issue.minimum, issue.inclusive);
+    case "too_big":
+      return sizeDemand(issue.origin, "at most", "below", issue.maximum, issue.inclusive);
+    case "not_multiple_of":
+      return `must be a multiple of ${issue.divisor}`;
+    case "invalid_key":
+    case "invalid_element":
+      return issue.issues[0]?.message ?? "must have another name";
+    case "invalid_format":
+      return "must have another form";
+    case "custom":
+      return null;
+  }
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  string: "text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  tuple: "a list",
+  object: "an object",
+  record: "an object",
+  null: "null",
+};
+
+/** What would have been right, one name for each. */
+function namesOf(issue: Issue): string[] {
+  if (issue.code === "invalid_type") return [TYPES[issue.expected] ?? issue.expected];
+  if (issue.code !== "invalid_value") return [];
+  return issue.values.map((value) => (typeof value === "bigint" ? String(value) : JSON.stringify(value)));
+}
+
+function either(names: readonly string[]): string {
+  const [last = "something else", ...before] = [...new Set(names)].toReversed();
+  return before.length === 0 ? last : `${before.toReversed().join(", ")} or ${last}`;
+}
+
+/** Of things that have a size. */
+const PARTS: Readonly<Record<string, { readonly one: string; readonly many: string }>> = {
+  string: { one: "character", many: "characters" },
+  array: { one: "entry", many: "entries" },
+  object: { one: "field", many: "fields" },
+};
+
+function sizeDemand(
+  origin: string,
+  inclusively: string,
+  exclusively: string,
+  limit: number | bigint,
+  isInclusive = true,
+): string {
+  const bound = isInclusive ? inclusively : exclusively;
+  const parts = PARTS[origin];
+  if (parts === undefined) return `must be ${bound} ${limit}`;
+  if (limit === 1 && bound === "at least") return "must not be empty";
+  return `must have ${bound} ${limit} ${limit === 1 ? parts.one : parts.many}`;
+}
+
+/** What was sent, if it is of the wrong kind. */
+function insteadOf(issue: Issue): string {
+  const { code, input } = issue;
+  const isText = typeof input === "string";
+  const isOneOfSeveral =
+    code === "invalid_value" && issue.values.some((value) => typeof value === typeof input);
+  const isAboutKind =
+    code === "invalid_type" || code === "invalid_value" || (code === "invalid_union" && !isText);
+  if (!isAboutKind || isOneOfSeveral) return "";
+  if (input === null) return ", not null";
+  if (isText) return ", not text";
+  if (Array.isArray(input)) return ", not a list";
+  if (typeof input === "object") return ", not an object";
+  if (typeof input === "boolean") return `, not ${input}`;
+  const wantsNumber = code === "invalid_type" && (issue.expected === "number" || issue.expected === "int");
+  return wantsNumber ? "" : ", not a number";
+}
+
+/** The first thing that is wrong. */
+export interface Problem {
+  /** Where, such as `messages[0].role`; empty for all of it. */
+  readonly param: string;
+  readonly message: string;
+}
+
+export function firstProblem(error: z.core.$ZodError): Problem {
+  const { path, message } = firstIssue(error.issues);
+  return { param: placeOf(path), message };
+}
+
+interface Found {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
+/** Of a union's branches the one that got furthest says best what was meant. */
+function firstIssue(issues: readonly z.core.$ZodIssue[]): Found {
+  const [issue] = issues;
+  if (issue === undefined) return { path: [], message: "is not valid" };
+  let deepest: Found = { path: pathOf(issue), message: issue.message };
+  if (issue.code !== "invalid_union") return deepest;
+  for (const branch of issue.errors) {
+    const inner = firstIssue(branch);
+    if (inner.path.length > 0 && issue.path.length + inner.path.length > deepest.path.length) {
+      deepest = { path: [...issue.path, ...inner.path], message: inner.message };
+    }
+  }
+  return deepest;
+}
+
+/** Of a field that does not exist it is the field, and not the object around it. */
+function pathOf(issue: z.core.$ZodIssue): readonly PropertyKey[] {
+  return issue.code === "unrecognized_keys" ? [...issue.path, ...issue.keys.slice(0, 1)] : issue.path;
+}
+
+function placeOf(path: readonly PropertyKey[]): string {
+  return path
+    .map((part, index) =>
+      typeof part === "number" ? `[${part}]` : `${index === 0 ? "" : "."}${String(part)}`,
+    )
+    .join("");
+}
