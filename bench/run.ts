@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 
 import { z } from "zod";
 
@@ -27,7 +28,6 @@ import { startTargets, type Targets } from "./targets.ts";
 
 /**
  * `npm run bench`: measures Poolkeeper beside nginx and Portkey's gateway, and writes docs/benchmarks.md.
- * `--quick` shortens every row, `--only NAME` runs one; with either the page is only printed.
  */
 
 /** A whole run takes some ten minutes on a quiet machine. */
@@ -57,8 +57,15 @@ const ROWS: Readonly<Record<string, RowSpec>> = {
 /** The first ones share their servers, which must not take part in what runs after them. */
 const SHARING = new Set(["first-byte", "chat", "blast", "paced", "capacity"]);
 
-const quick = process.argv.includes("--quick");
-const only = optionValue("--only");
+const USAGE = `npm run bench -- [--quick] [--only NAME,NAME...]
+
+Measures each row and writes docs/benchmarks.md; some ten minutes on a quiet machine.
+
+  --quick   shorter rows; the page is only printed
+  --only    these rows; the page is only printed. They are:
+            ${Object.keys(ROWS).join(", ")}`;
+
+const { quick, only } = optionsOf(process.argv.slice(2));
 
 const failures: string[] = [];
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void exit(130));
@@ -68,9 +75,6 @@ clearTimeout(timer);
 await exit(failures.length === 0 ? 0 : 1, failures.join("\n"));
 
 async function main(): Promise<void> {
-  if (only !== null && ROWS[only] === undefined) {
-    throw new Error(`--only takes one of ${Object.keys(ROWS).join(", ")}`);
-  }
   spawnSync("taskset", ["-a", "-c", "-p", String(LOAD_CORE), String(process.pid)]);
   if (nginxVersion() === null) {
     print("NOTE: nginx is not installed (apt-get install nginx-light); nothing is compared with it.");
@@ -78,7 +82,7 @@ async function main(): Promise<void> {
   const bystanders = new Bystanders();
   const rows: Row[] = [];
   for (const [name, spec] of Object.entries(ROWS)) {
-    if (only !== null && only !== name) continue;
+    if (only !== null && !only.has(name)) continue;
     if (!SHARING.has(name) && started !== undefined) await cleanUp();
     rows.push(await measured(name, spec));
   }
@@ -117,9 +121,27 @@ function versions(): Record<string, string> {
   };
 }
 
-function optionValue(name: string): string | null {
-  const at = process.argv.indexOf(name);
-  return at < 0 ? null : (process.argv[at + 1] ?? "");
+/** Prints how it is used and ends the process if the arguments are wrong, or ask for it. */
+function optionsOf(args: string[]): { quick: boolean; only: ReadonlySet<string> | null } {
+  const options = {
+    quick: { type: "boolean", default: false },
+    only: { type: "string" },
+    help: { type: "boolean", short: "h", default: false },
+  } as const;
+  try {
+    const given = parseArgs({ args, options }).values;
+    if (given.help) {
+      print(USAGE);
+      process.exit(0);
+    }
+    const names = given.only?.split(",") ?? null;
+    const unknown = names?.find((name) => !Object.hasOwn(ROWS, name));
+    if (unknown !== undefined) throw new Error(`there is no row "${unknown}"`);
+    return { quick: given.quick, only: names === null ? null : new Set(names) };
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}\n`);
+    process.exit(2);
+  }
 }
 
 function print(text: string): void {
