@@ -121,6 +121,9 @@ export const RELEASING_TOO_LONG_MS = 120_000;
 /** A membership younger than this may be ahead of its socket: the dial was answered, the upgrade is on its way. */
 export const MEMBERSHIP_GRACE_MS = 60_000;
 
+/** A record younger than this outlives its machine: only its epoch tells a call of an older order, still on its way, from a new one. */
+export const RECORD_GRACE_MS = 60_000;
+
 /** Deleted machines whose newest order is kept, so that their epochs go on should they ever come back. */
 export const DELETED_MACHINES_KEPT = 1_000;
 

@@ -1,6 +1,6 @@
 import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
 import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
-import { DRAIN_TIMEOUT_MS, EXPECT_TIMEOUT_MS, LOAD_TIMEOUT_MS } from "../limits.ts";
+import { DRAIN_TIMEOUT_MS, EXPECT_TIMEOUT_MS, LOAD_TIMEOUT_MS, RECORD_GRACE_MS } from "../limits.ts";
 import {
   isManaged,
   type PoolRecord,
@@ -161,11 +161,11 @@ export class Assignments {
     return next;
   }
 
-  /** Drops what only says that the machine is not here. @returns whether no record is left. */
-  forget(machineId: MachineId): boolean {
+  /** Drops what only says that the machine is not here, and has said so for a while (H4). @returns whether no record is left. */
+  forget(machineId: MachineId, now: number): boolean {
     const record = this.get(machineId);
     if (record === null) return true;
-    if (isManaged(record.mode)) return false;
+    if (isManaged(record.mode) || now - record.since <= RECORD_GRACE_MS) return false;
     this.#records.delete(machineId);
     this.#store.remove(machineId);
     return true;

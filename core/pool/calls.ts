@@ -65,7 +65,7 @@ export function perform(pool: Pool, call: PoolCall, now: number): PoolReply {
       pool.dismiss(call.machineId, call.epoch, now);
       return told(true);
     case "forget":
-      return told(pool.forget(call.machineId));
+      return told(pool.forget(call.machineId, now));
     case "announce":
       pool.announcePools(call.machineId, call.pools, call.assignment);
       return told(true);

@@ -178,9 +178,9 @@ export class Pool {
    * Drops what is left of a machine that has gone.
    * @returns whether the pool has neither a socket nor a record of it (H1).
    */
-  forget(machineId: MachineId): boolean {
+  forget(machineId: MachineId, now: number): boolean {
     for (const _ of this.#members.socketsOf(machineId)) return false;
-    const isGone = this.#assignments.forget(machineId);
+    const isGone = this.#assignments.forget(machineId, now);
     if (isGone) this.ledger.speeds.forget(machineId);
     return isGone;
   }

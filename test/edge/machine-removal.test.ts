@@ -9,6 +9,7 @@ import {
   fleet,
   newToken,
   poolOf,
+  resetObject,
   rowsOf,
   scene,
   unique,
@@ -20,8 +21,12 @@ import {
 
 const remove = (machineId: string): Promise<Response> => callAdmin("DELETE", `/machines/${machineId}`);
 
-/** Lets the fleet believe that whatever has registered or dialed did so long ago. */
-async function passTime(): Promise<void> {
+/** Lets the fleet believe that whatever has registered or dialed did so long ago, and the pools that their records are old. */
+async function passTime(...pools: readonly Scene[]): Promise<void> {
+  for (const pool of pools.map(poolOf)) {
+    await rowsOf(pool, "UPDATE records SET since = 0");
+    await resetObject(pool);
+  }
   await rowsOf(fleet(), "UPDATE machines SET registered_at = 0");
   await rowsOf(fleet(), "UPDATE memberships SET dialed_at = 0");
   await rowsOf(fleet(), "UPDATE intents SET phase_at = 0");
@@ -167,7 +172,7 @@ describe("a machine that was assigned", () => {
     expect((await remove(machineId)).status).toBe(200);
     expect(await recordsIn(at)).toEqual([{ mode: "unmanaged", epoch: Number(epoch) + 1 }]);
     expect(await tablesWith(machineId)).toEqual(["memberships", "intents"]);
-    await passTime();
+    await passTime(at);
     await until(async () => {
       await runDurableObjectAlarm(fleet());
       return !(await tablesWith(machineId)).includes("memberships");

@@ -56,6 +56,10 @@ it.each([
     20522,
   ],
   ["[H10] a late 4002 kept a machine from a pool that a newer list named", 608_674_354],
+  [
+    "[H4] a pool forgot a machine a second after its release, and took an older order for a new one",
+    71_000_562,
+  ],
   ["[H14] a machine stayed out of use because it had set the model aside when it registered", 400],
 ])("%s (seed %i)", async (_what, seed) => {
   const { breach } = await play(seed);

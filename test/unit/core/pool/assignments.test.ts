@@ -122,6 +122,18 @@ describe("an order of the fleet", () => {
     expect(scene.pool.unmanage(machineId, e(5), scene.now)).toEqual({ ok: false, stale: 6 });
   });
 
+  it("[H4] of an older epoch is known for what it is even if it comes after the pool was asked to forget the machine", () => {
+    const { scene, mac } = expected();
+    const { machineId } = mac.connection.identity;
+    scene.lose(mac);
+    scene.pool.unmanage(machineId, e(6), scene.now);
+    expect(scene.pool.forget(machineId, scene.now)).toBe(false);
+    expect(scene.pool.expect(machineId, e(5), TERMS, scene.now)).toEqual({ ok: false, stale: 6 });
+    scene.advance(61_000);
+    expect(scene.pool.forget(machineId, scene.now)).toBe(true);
+    expect(scene.records.size).toBe(0);
+  });
+
   it("[H5] takes a machine out of use that served here unmanaged; what runs there may finish", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
