@@ -6,14 +6,15 @@
  * The end of an answer, `[DONE]`, is kept until the machine says that the answer is complete, so that a client which
  * sees it has all of it.
  *
- * Nothing is decoded. An event ends with a blank line, and nearly every record with an event: then its last bytes are looked
- * at and nothing is copied.
+ * Nothing is decoded. An event ends with a blank line, and nearly every record with an event: then nothing is copied.
  */
 
 const LF = 10;
 const CR = 13;
 const DONE = Array.from("data: [DONE]", (character) => character.charCodeAt(0));
-const LAST_OF_DONE = DONE.at(-1);
+/** By which it is looked for: an answer has few of these. */
+const BRACKET = 91;
+const BRACKET_AT = DONE.indexOf(BRACKET);
 const NOTHING: Uint8Array = new Uint8Array();
 
 export class WholeEvents {
@@ -40,21 +41,21 @@ export class WholeEvents {
   take(bytes: Uint8Array): Uint8Array | null {
     // Clients read nothing beyond the end.
     if (this.#isDone) return null;
-    if (this.#length === 0 && isEventEnd(bytes, bytes.length) && !endsWithDone(bytes)) return bytes;
+    if (this.#length === 0 && isEventEnd(bytes, bytes.length) && endOfDone(bytes, 0) === 0) return bytes;
     const before = this.#length;
     this.#keep(bytes);
     const all = this.kept;
-    const end = lastEventEnd(all, before);
-    if (end === 0) return null;
-    const whole = all.subarray(0, end);
-    if (endsWithDone(whole)) {
+    const done = endOfDone(all, before);
+    if (done > 0) {
       this.#isDone = true;
-      this.#length = end;
+      this.#length = done;
       return null;
     }
+    const end = lastEventEnd(all, before);
+    if (end === 0) return null;
     this.#buffer = all.slice(end);
     this.#length = this.#buffer.length;
-    return whole;
+    return all.subarray(0, end);
   }
 
   /** The buffer doubles, so that an event in a thousand pieces is not copied a thousand times. */
@@ -84,14 +85,19 @@ function lastEventEnd(bytes: Uint8Array, from: number): number {
   return 0;
 }
 
-/** Whether the last line that is not blank is the one that ends an answer. */
-function endsWithDone(bytes: Uint8Array): boolean {
-  let end = bytes.length;
-  while (isLineEnd(bytes[end - 1])) end -= 1;
-  if (bytes[end - 1] !== LAST_OF_DONE) return false;
-  const start = end - DONE.length;
-  if (start < 0 || (start > 0 && !isLineEnd(bytes[start - 1]))) return false;
-  return DONE.every((byte, index) => bytes[start + index] === byte);
+/** Where the event ends that ends an answer, if it is whole and does so behind `from`; else 0. */
+function endOfDone(bytes: Uint8Array, from: number): number {
+  // It may have begun before, and lack but the last byte of its blank line.
+  const first = Math.max(0, from - DONE.length - 3);
+  for (let at = bytes.indexOf(BRACKET, first); at >= 0; at = bytes.indexOf(BRACKET, at + 1)) {
+    const start = at - BRACKET_AT;
+    const isAtLineStart = start === 0 || isLineEnd(bytes[start - 1]);
+    if (!isAtLineStart || !DONE.every((byte, index) => bytes[start + index] === byte)) continue;
+    for (let end = start + DONE.length; isLineEnd(bytes[end]); end++) {
+      if (isEventEnd(bytes, end + 1)) return end + 1;
+    }
+  }
+  return 0;
 }
 
 function isLineEnd(byte: number | undefined): boolean {

@@ -78,6 +78,13 @@ describe("the end of a stream", () => {
     ["in the words of Windows", ["data: [DONE]\r\n\r\n"], "data: [DONE]\r\n\r\n"],
     ["with more behind it", [DONE, EVENT, "data: "], DONE],
     ["with half an event behind it", [`${DONE}data: {`], DONE],
+    ["with more behind it in the same piece", [EVENT + DONE + EVENT], EVENT + DONE],
+    ["cut in the middle, with more behind it", [`${EVENT}data: [`, `DONE]\n\n${EVENT}`], DONE],
+    [
+      "cut in its blank line, with more behind it",
+      ["data: [DONE]\r\n\r", `\n${EVENT}da`],
+      "data: [DONE]\r\n\r\n",
+    ],
   ])("is kept: %s", (_, pieces, kept) => {
     const events = new WholeEvents();
     taken(events, ...pieces);
