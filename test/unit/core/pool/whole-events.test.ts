@@ -152,6 +152,13 @@ describe("a machine that completes a stream", () => {
     expect(scene.outcomes()).toEqual({ provider_error: 1 });
   });
 
+  it("has it passed on also if more than 1 MiB of events came with its end", () => {
+    const { scene, client, sent } = streaming();
+    scene.rawBytes(sent, EVENT.repeat(MIB / EVENT.length + 1) + DONE);
+    scene.complete(sent);
+    expect(client.ended).toBe("finished");
+  });
+
   it("without an event is followed by another machine", () => {
     const { scene, client, sent } = streaming();
     const other = scene.join("mac-2");
