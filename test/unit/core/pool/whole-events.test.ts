@@ -33,9 +33,9 @@ describe("the events of a stream", () => {
     const event = fc.constantFrom(EVENT, ": sign of life\n\n", "event: a\ndata: 1\n\n", "data: é\r\n\r\n");
     const cuts = fc.array(fc.nat(400), { maxLength: 30 });
     fc.assert(
-      fc.property(fc.array(event, { maxLength: 8 }), cuts, (list, at) => {
+      fc.property(fc.array(event, { maxLength: 8 }), cuts, fc.array(event), (list, at, behind) => {
         const events = new WholeEvents();
-        const all = bytesOf(list.join("") + DONE);
+        const all = bytesOf(list.join("") + DONE + behind.join(""));
         const ends = [0, ...at.filter((n) => n < all.length).sort((a, b) => a - b), all.length];
         let text = "";
         for (let i = 1; i < ends.length; i++) {
