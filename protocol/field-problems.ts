@@ -8,10 +8,19 @@ import type { z } from "zod";
 export const fieldProblems: z.core.$ZodErrorMap = function fieldProblems(issue) {
   const demand = demandOf(issue);
   if (demand === null || issue.code === "unrecognized_keys") return demand;
-  return issue.input === undefined ? `is required and ${demand}` : demand + insteadOf(issue);
+  const sent = sentTo(issue);
+  return sent === undefined ? `is required and ${demand}` : demand + insteadOf(issue, sent);
 };
 
 type Issue = z.core.$ZodIssue | z.core.$ZodRawIssue;
+
+/** What was sent. The field by which an object is told from others is shown with the object around it. */
+function sentTo(issue: Issue): unknown {
+  const { input } = issue;
+  if (issue.code !== "invalid_union" || issue.discriminator === undefined) return input;
+  const fields = new Map(Object.entries(input ?? {}));
+  return fields.get(issue.discriminator);
+}
 
 /** Null if the schema says it. */
 function demandOf(issue: Issue): string | null {
@@ -20,11 +29,8 @@ function demandOf(issue: Issue): string | null {
       return "there is no such field; leave it out";
     case "invalid_type":
     case "invalid_value":
-      return `must be ${either(namesOf(issue))}`;
     case "invalid_union":
-      return issue.errors.length === 0
-        ? "is none of those that there are"
-        : `must be ${either(issue.errors.flatMap(([first]) => (first === undefined ? [] : namesOf(first))))}`;
+      return `must be ${either(namesOf(issue))}`;
     case "too_small":
       return sizeDemand(issue.origin, "at least", "above", issue.minimum, issue.inclusive);
     case "too_big":
@@ -56,8 +62,14 @@ const TYPES: Readonly<Record<string, string>> = {
 /** What would have been right, one name for each. */
 function namesOf(issue: Issue): string[] {
   if (issue.code === "invalid_type") return [TYPES[issue.expected] ?? issue.expected];
-  if (issue.code !== "invalid_value") return [];
-  return issue.values.map((value) => (typeof value === "bigint" ? String(value) : JSON.stringify(value)));
+  if (issue.code === "invalid_value") return issue.values.map(nameOf);
+  if (issue.code !== "invalid_union") return [];
+  if ("options" in issue && Array.isArray(issue.options)) return issue.options.map(nameOf);
+  return issue.errors.flatMap(([first]) => (first === undefined ? [] : namesOf(first)));
+}
+
+function nameOf(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
 }
 
 function either(names: readonly string[]): string {
@@ -87,8 +99,8 @@ function sizeDemand(
 }
 
 /** What was sent, if it is of the wrong kind. */
-function insteadOf(issue: Issue): string {
-  const { code, input } = issue;
+function insteadOf(issue: Issue, input: unknown): string {
+  const { code } = issue;
   const isText = typeof input === "string";
   const isOneOfSeveral =
     code === "invalid_value" && issue.values.some((value) => typeof value === typeof input);

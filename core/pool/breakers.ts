@@ -46,7 +46,7 @@ export class Breakers {
     return this.#breakers.get(machineId) ?? null;
   }
 
-  /** Of a machine that had begun to answer the fault is its own; else another must first do better. */
+  /** Of a machine whose answer had reached the client in part the fault is its own; else another must first do better. */
   blame(request: PoolRequest, connection: Connection, now: number): void {
     if (request.streamed) {
       this.#failed({ connection, at: now }, now);
@@ -58,8 +58,9 @@ export class Breakers {
     if (breaker !== null && breaker.openUntil > 0) breaker.openUntil = now + breaker.backOffMs;
   }
 
-  /** Another machine answers the request, so it was not the request that made these fail. */
+  /** Of another machine's answer something has reached the client, so it was not the request that made these fail. */
   convict(request: PoolRequest, now: number): void {
+    if (request.suspicions.length === 0) return;
     for (const suspicion of request.suspicions) this.#failed(suspicion, now);
     request.suspicions = [];
   }

@@ -18,7 +18,7 @@ export function forward(
 ): Failure | null {
   const { events } = attempt;
   const whole = events.take(bytes);
-  if (events.keptBytes > MAX_UNDELIVERED_BYTES) {
+  if (!events.isDone && events.keptBytes > MAX_UNDELIVERED_BYTES) {
     return providerFault("the machine sent an event larger than 1 MiB");
   }
   if (whole === null) return null;

@@ -169,13 +169,13 @@ export class Dispatch {
       attempt.phase = "streaming";
       attempt.firstByteAt = now;
       attempt.streamsAtFirstByte = connection.attempts.size;
-      this.#breakers.convict(request, now);
     }
     attempt.since = now;
     const failure = request.spec.stream ? forward(request, attempt, bytes, now) : collect(request, bytes);
+    if (request.streamed) this.#breakers.convict(request, now);
     if (failure === null) return;
     this.#cancelAttempt(request, now);
-    this.#fail(request, failure.error, now);
+    this.#retryOrFail(request, failure, connection, now);
   }
 
   complete(connection: Connection, message: InferenceComplete, now: number): void {
@@ -190,6 +190,7 @@ export class Dispatch {
       const failure = deliverEnd(request, attempt, now);
       if (failure !== null) this.#retryOrFail(request, failure, connection, now);
       else {
+        this.#breakers.convict(request, now);
         const isOwnModel = attempt.model === this.#pool.model;
         if (isOwnModel) this.#breakers.succeeded(connection);
         const { flags } = this.#pool.settings();

@@ -16,6 +16,9 @@ const schema = z.strictObject({
   only: z.literal(1).optional(),
   own: z.literal(1, { error: "only 1 is supported" }).optional(),
   content: content.optional(),
+  kind: z
+    .discriminatedUnion("type", [z.object({ type: z.literal("a") }), z.object({ type: z.literal("b") })])
+    .optional(),
   choice: z.union([z.enum(["auto", "none"]), z.object({ type: z.string() })]).optional(),
 });
 
@@ -45,6 +48,10 @@ it.each<[unknown, string, string]>([
   [{ own: 2 }, "own", "only 1 is supported"],
   [{ content: 7 }, "content", "must be text, a list or null, not a number"],
   [{ content: [{}] }, "content[0].type", "is required and must be text"],
+  [{ kind: 7 }, "kind", "must be an object, not a number"],
+  [{ kind: {} }, "kind.type", 'is required and must be "a" or "b"'],
+  [{ kind: { type: "c" } }, "kind.type", 'must be "a" or "b"'],
+  [{ kind: { type: 7 } }, "kind.type", 'must be "a" or "b", not a number'],
   [{ choice: "other" }, "choice", 'must be "auto", "none" or an object'],
   [{ choice: true }, "choice", 'must be "auto", "none" or an object, not true'],
 ])("%j is told what is wrong with %j: %s", (json, param, message) => {

@@ -22,6 +22,13 @@ function trip({ scene, bad, good }: ReturnType<typeof pair>, trouble: Trouble = 
   for (const sent of scene.requestsOf(good)) scene.serve(sent, "x");
 }
 
+/** It accepts, and then sends more than may go out. */
+const endless: Trouble = (scene, sent) => {
+  scene.accept(sent);
+  for (let i = 0; i < 17; i++) scene.rawBytes(sent, "x".repeat(64 * 1024));
+  scene.error(sent, "cancelled", "cancelled");
+};
+
 function blockedBy(scene: PoolScene, machine: Machine): string | null | undefined {
   const { machineId } = machine.connection.identity;
   return scene.pool.report(scene.now, 4).machines.find((report) => report.machineId === machineId)?.blockedBy;
@@ -55,6 +62,13 @@ describe("[F15] the breaker of a machine", () => {
     for (let i = 0; i < 2; i++) at.scene.ask();
     expect(at.scene.requestsOf(at.bad)).toHaveLength(1);
     expect(at.scene.requestsOf(at.good)).toHaveLength(1);
+  });
+
+  it("opens also after events without an end, and the request goes elsewhere", () => {
+    const at = pair();
+    for (let i = 0; i < 3; i++) trip(at, endless);
+    expect(blockedBy(at.scene, at.bad)).toBe("breaker_open");
+    expect(at.scene.outcomes()).toEqual({ ok: 3 });
   });
 
   it("is closed by a success", () => {
@@ -198,6 +212,24 @@ describe("[F15] no breaker opens because of", () => {
       const poison = at.scene.ask();
       at.scene.error(at.scene.requestOf(at.bad), "fault", "crash");
       at.scene.error(at.scene.requestOf(at.good), "fault", "crash");
+      expect(poison.refusedWith).toBe("provider_error");
+    }
+    expect([at.bad.connection.breaker, at.good.connection.breaker]).toEqual([null, null]);
+  });
+
+  it.each([
+    ["a stream that breaks wherever it is sent, before an event of it is whole", true],
+    ["an answer that breaks wherever it is sent, before it is whole", false],
+  ])("%s", (_, stream) => {
+    const at = pair();
+    for (let i = 0; i < 10; i++) {
+      const poison = at.scene.ask({ stream });
+      for (const machine of [at.bad, at.good]) {
+        const sent = at.scene.requestOf(machine);
+        at.scene.accept(sent);
+        at.scene.rawBytes(sent, 'data: {"choi');
+        at.scene.error(sent, "fault", "crash");
+      }
       expect(poison.refusedWith).toBe("provider_error");
     }
     expect([at.bad.connection.breaker, at.good.connection.breaker]).toEqual([null, null]);

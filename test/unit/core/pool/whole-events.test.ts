@@ -33,9 +33,9 @@ describe("the events of a stream", () => {
     const event = fc.constantFrom(EVENT, ": sign of life\n\n", "event: a\ndata: 1\n\n", "data: é\r\n\r\n");
     const cuts = fc.array(fc.nat(400), { maxLength: 30 });
     fc.assert(
-      fc.property(fc.array(event, { maxLength: 8 }), cuts, (list, at) => {
+      fc.property(fc.array(event, { maxLength: 8 }), cuts, fc.array(event), (list, at, behind) => {
         const events = new WholeEvents();
-        const all = bytesOf(list.join("") + DONE);
+        const all = bytesOf(list.join("") + DONE + behind.join(""));
         const ends = [0, ...at.filter((n) => n < all.length).sort((a, b) => a - b), all.length];
         let text = "";
         for (let i = 1; i < ends.length; i++) {
@@ -78,6 +78,13 @@ describe("the end of a stream", () => {
     ["in the words of Windows", ["data: [DONE]\r\n\r\n"], "data: [DONE]\r\n\r\n"],
     ["with more behind it", [DONE, EVENT, "data: "], DONE],
     ["with half an event behind it", [`${DONE}data: {`], DONE],
+    ["with more behind it in the same piece", [EVENT + DONE + EVENT], EVENT + DONE],
+    ["cut in the middle, with more behind it", [`${EVENT}data: [`, `DONE]\n\n${EVENT}`], DONE],
+    [
+      "cut in its blank line, with more behind it",
+      ["data: [DONE]\r\n\r", `\n${EVENT}da`],
+      "data: [DONE]\r\n\r\n",
+    ],
   ])("is kept: %s", (_, pieces, kept) => {
     const events = new WholeEvents();
     taken(events, ...pieces);
@@ -143,6 +150,13 @@ describe("a machine that completes a stream", () => {
     expect(client.text).toBe("half");
     expect(client.brokenWith).toBe("provider_error");
     expect(scene.outcomes()).toEqual({ provider_error: 1 });
+  });
+
+  it("has it passed on also if more than 1 MiB of events came with its end", () => {
+    const { scene, client, sent } = streaming();
+    scene.rawBytes(sent, EVENT.repeat(MIB / EVENT.length + 1) + DONE);
+    scene.complete(sent);
+    expect(client.ended).toBe("finished");
   });
 
   it("without an event is followed by another machine", () => {
