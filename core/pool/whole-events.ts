@@ -14,9 +14,10 @@ const CR = 13;
 const DONE = Array.from("data: [DONE]", (character) => character.charCodeAt(0));
 /** Its word, `[DONE]`: no byte is in it twice, and few others of an answer are between its least and its greatest. */
 const WORD_AT = 6;
-const WORD_LENGTH = DONE.length - WORD_AT;
-const WORD_LEAST = 68;
-const WORD_GREATEST = 93;
+const WORD = DONE.slice(WORD_AT);
+const WORD_LENGTH = WORD.length;
+const WORD_LEAST = Math.min(...WORD);
+const WORD_GREATEST = Math.max(...WORD);
 const NOTHING: Uint8Array = new Uint8Array();
 
 export class WholeEvents {

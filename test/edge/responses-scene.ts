@@ -1,6 +1,7 @@
 import type { ChatChunk } from "../../worker/openai/chat-answer.ts";
 import { ResponsesTranslator } from "../../worker/openai/responses-translator.ts";
 import { translateAnswer } from "../../worker/openai/translate-answer.ts";
+import type { FakeProvider } from "./fake-provider.ts";
 import { fetchEdge, type Scene } from "./scene.ts";
 
 /** Chats that become responses, and how to read what came of them. */
@@ -52,4 +53,13 @@ export function post(at: Scene, fields: object, path = "/v1/responses"): Promise
     headers: { authorization: `Bearer ${at.apiKey}`, "content-type": "application/json" },
     body: JSON.stringify({ model: at.model, ...fields }),
   });
+}
+
+/** A stream of which a machine has written the beginning, and goes on running. */
+export async function begun(at: Scene, machine: FakeProvider) {
+  const pending = post(at, { input: "hi", stream: true });
+  const request = await machine.next("inference_request");
+  machine.accept(request);
+  machine.bytes(request, `data: ${JSON.stringify(CHUNKS[1])}\n\n`);
+  return { request, response: await pending };
 }

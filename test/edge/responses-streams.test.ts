@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { join } from "./fake-provider.ts";
-import { CHAT, CHUNKS, eventsOf, post, sse, translated, typesOf } from "./responses-scene.ts";
+import { begun, CHAT, CHUNKS, eventsOf, post, sse, translated, typesOf } from "./responses-scene.ts";
 import { errorOf, poolOf, readText, resetObject, scene } from "./scene.ts";
 
 describe("a stream of POST /v1/responses", () => {
@@ -120,11 +120,7 @@ describe("a stream of POST /v1/responses", () => {
   it("[H18] a pool that is reset in the middle fails the stream and never ends it cleanly", async () => {
     const at = await scene();
     const machine = await join(at);
-    const pending = post(at, { input: "hi", stream: true });
-    const request = await machine.next("inference_request");
-    machine.accept(request);
-    machine.bytes(request, `data: ${JSON.stringify(CHUNKS[1])}\n\n`);
-    const response = await pending;
+    const { request, response } = await begun(at, machine);
     expect(Object.fromEntries(response.headers)).toMatchObject({
       "content-type": "text/event-stream",
       "cache-control": "no-cache",

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { ResponsesRequest } from "../../worker/openai/responses-request.ts";
 import { ResponsesTranslator } from "../../worker/openai/responses-translator.ts";
 import { join } from "./fake-provider.ts";
-import { CHUNKS, eventsOf, post, sse, translated, USAGE } from "./responses-scene.ts";
+import { begun, CHUNKS, eventsOf, post, sse, translated, USAGE } from "./responses-scene.ts";
 import { errorOf, fetchEdge, scene } from "./scene.ts";
 
 describe("POST /v1/responses", () => {
@@ -205,11 +205,8 @@ describe("POST /v1/responses", () => {
   it("cancels the machine when the client leaves", async () => {
     const at = await scene();
     const machine = await join(at);
-    const pending = post(at, { input: "hi", stream: true });
-    const request = await machine.next("inference_request");
-    machine.accept(request);
-    machine.bytes(request, `data: ${JSON.stringify(CHUNKS[1])}\n\n`);
-    await (await pending).body?.cancel();
+    const { request, response } = await begun(at, machine);
+    await response.body?.cancel();
     expect(await machine.next("cancel")).toMatchObject({ request_id: request["request_id"] });
   });
 

@@ -1,5 +1,5 @@
 import { APIError } from "openai";
-import type { Response } from "openai/resources/responses/responses";
+import type { Response, ResponseInputItem, Tool } from "openai/resources/responses/responses";
 import { ResponsesWS } from "openai/resources/responses/ws";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -28,6 +28,13 @@ beforeAll(async () => {
 });
 
 afterAll(() => stack.stop());
+
+/** How the next turn ends, in which the model hears what it called and what came of it. */
+async function statusAfter(callAndOutput: readonly ResponseInputItem[], tools: Tool[]) {
+  const question = { role: "user" as const, content: "Who are you?" };
+  const input = [question, ...callAndOutput];
+  return (await stack.client().responses.create({ ...sampled, input, tools, tool_choice: "none" })).status;
+}
 
 describe("the official client's responses", () => {
   it("are the same whole, streamed and through the stream helper", async () => {
@@ -105,17 +112,8 @@ describe("the official client's responses", () => {
     expect(Object.keys(JSON.parse(call.arguments) as object).toSorted()).toEqual(["name", "old"]);
     const streamed = await responses.stream(body).finalResponse();
     expect(streamed.output).toMatchObject([{ type: "function_call", arguments: call.arguments }]);
-    const next = await responses.create({
-      ...sampled,
-      input: [
-        { role: "user", content: "Who are you?" },
-        call,
-        { type: "function_call_output", call_id: call.call_id, output: "a bard" },
-      ],
-      tools: body.tools,
-      tool_choice: "none",
-    });
-    expect(next.status).toBe("completed");
+    const output = { type: "function_call_output" as const, call_id: call.call_id, output: "a bard" };
+    expect(await statusAfter([call, output], body.tools)).toBe("completed");
   });
 
   it("call a custom tool with plain text, and take what came of it", async () => {
@@ -134,17 +132,8 @@ describe("the official client's responses", () => {
       if (event.type === "response.custom_tool_call_input.delta") input += event.delta;
     }
     expect(input).toBe(call.input);
-    const next = await responses.create({
-      ...sampled,
-      input: [
-        { role: "user", content: "Who are you?" },
-        call,
-        { type: "custom_tool_call_output", call_id: call.call_id, output: "a bard" },
-      ],
-      tools: body.tools,
-      tool_choice: "none",
-    });
-    expect(next.status).toBe("completed");
+    const output = { type: "custom_tool_call_output" as const, call_id: call.call_id, output: "a bard" };
+    expect(await statusAfter([call, output], body.tools)).toBe("completed");
   });
 
   it("[F7] free the slot when the client goes away half way", async () => {

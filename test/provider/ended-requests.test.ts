@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { AgentHarness } from "../support/agent-harness.ts";
+import { AgentHarness, inTwoPools } from "../support/agent-harness.ts";
 import { settle } from "../support/virtual-clock.ts";
 
 /** Requests that do not run straight to their end: stopped, overdue, or with a reader who makes them wait. */
@@ -68,10 +68,7 @@ describe("ending early", () => {
   });
 
   it("[H11] aborts the requests of a socket that has ended, and only those", async () => {
-    const harness = new AgentHarness({ models: ["alpha", "beta"] });
-    const alpha = await harness.connected(["alpha", "beta"]);
-    const beta = harness.socket();
-    beta.register({ pool: "beta", pools: ["alpha", "beta"] });
+    const { harness, alpha, beta } = await inTwoPools();
     alpha.request(1);
     beta.request(1);
     alpha.end(1006);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { AgentHarness } from "../support/agent-harness.ts";
+import { AgentHarness, inTwoPools } from "../support/agent-harness.ts";
 import { assign, openPools } from "./socket-scene.ts";
 
 /** What follows when a socket has ended or an upgrade was refused. How one begins and lives is in sockets.test.ts. */
@@ -78,10 +78,7 @@ describe("redialing", () => {
   });
 
   it("[H7] stays away after 4002 while another socket is registered", async () => {
-    const harness = new AgentHarness({ models: ["alpha", "beta"] });
-    const alpha = await harness.connected(["alpha", "beta"]);
-    const beta = harness.socket();
-    beta.register({ pool: "beta", pools: ["alpha", "beta"] });
+    const { harness, alpha } = await inTwoPools();
     alpha.end(4002);
     await harness.clock.advance(50_000);
     expect(openPools(harness)).toEqual(["beta"]);
@@ -99,10 +96,7 @@ describe("redialing", () => {
   });
 
   it("[H7] dials a pool again after 4002 when a new list names it", async () => {
-    const harness = new AgentHarness({ models: ["alpha", "beta"] });
-    const alpha = await harness.connected(["alpha", "beta"]);
-    const beta = harness.socket();
-    beta.register({ pool: "beta", pools: ["alpha", "beta"] });
+    const { harness, alpha, beta } = await inTwoPools();
     alpha.end(4002);
     await harness.clock.advance(5000);
     beta.receive(assign(["alpha", "beta"], 3));
@@ -110,10 +104,7 @@ describe("redialing", () => {
   });
 
   it("[H10] dials a pool again after a 4002 that was sent before the newest list", async () => {
-    const harness = new AgentHarness({ models: ["alpha", "beta"] });
-    const alpha = await harness.connected(["alpha", "beta"]);
-    const beta = harness.socket();
-    beta.register({ pool: "beta", pools: ["alpha", "beta"] });
+    const { harness, alpha, beta } = await inTwoPools();
     alpha.receive(assign(["alpha", "beta"], 15));
     beta.receive(assign(["alpha"], 14));
     beta.end(4002);

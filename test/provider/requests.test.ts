@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { EngineError } from "../../provider/src/engine.ts";
-import { AgentHarness } from "../support/agent-harness.ts";
+import { AgentHarness, inTwoPools } from "../support/agent-harness.ts";
 import { settle } from "../support/virtual-clock.ts";
 
 describe("a request for the loaded model", () => {
@@ -52,10 +52,7 @@ describe("a request for the loaded model", () => {
   });
 
   it("keeps stream numbers of two sockets apart", async () => {
-    const harness = new AgentHarness({ models: ["alpha", "beta"] });
-    const alpha = await harness.connected(["alpha", "beta"]);
-    const beta = harness.socket();
-    beta.register({ pool: "beta", pools: ["alpha", "beta"] });
+    const { harness, alpha, beta } = await inTwoPools();
     alpha.request(1);
     beta.request(1);
     const { runs } = harness.engine.lastLoad().loaded;

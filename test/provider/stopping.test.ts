@@ -1,14 +1,11 @@
 import { describe, expect, it } from "vitest";
 
-import { AgentHarness } from "../support/agent-harness.ts";
+import { AgentHarness, inTwoPools } from "../support/agent-harness.ts";
 import { settle } from "../support/virtual-clock.ts";
 
 describe("a graceful stop", () => {
   it("announces it to all pools, finishes what runs, closes with 1000 and unloads", async () => {
-    const harness = new AgentHarness({ models: ["alpha", "beta"] });
-    const alpha = await harness.connected(["alpha", "beta"]);
-    const beta = harness.socket();
-    beta.register({ pool: "beta", pools: ["alpha", "beta"] });
+    const { harness, alpha, beta } = await inTwoPools();
     alpha.request(1);
     void harness.engine.lastRun().write("a");
     harness.agent.stop();

@@ -114,6 +114,16 @@ export class AgentHarness {
   }
 }
 
+/** A machine that serves two models, unmanaged, on a socket for each. */
+export async function inTwoPools(): Promise<{ harness: AgentHarness; alpha: FakeSocket; beta: FakeSocket }> {
+  const pools = ["alpha", "beta"];
+  const harness = new AgentHarness({ models: pools });
+  const alpha = await harness.connected(pools);
+  const beta = harness.socket();
+  beta.register({ pool: "beta", pools });
+  return { harness, alpha, beta };
+}
+
 function offeredModel(id: string, sizeBytes: number): OfferedModel {
   return { id: modelIdSchema.parse(id), path: `/models/${id}.gguf`, sizeBytes };
 }
