@@ -16,7 +16,11 @@ it.each<[string, string, (machine: FakeProvider, request: Message) => void]>([
     `${EVENT}data: {"choi`,
     (machine, request) => machine.error(request, "fault", "engine_crashed"),
   ],
-  ["completes without [DONE]", EVENT, (machine, request) => machine.complete(request)],
+  [
+    "completes in the middle of a line",
+    `${EVENT}data: {"ch`,
+    (machine, request) => machine.complete(request),
+  ],
   ["completes in the middle of [DONE]", `${EVENT}data: [DO`, (machine, request) => machine.complete(request)],
 ])("[D12] of a machine that %s the client gets an error", async (_, bytes, happen) => {
   const at = await scene();
@@ -42,6 +46,17 @@ it("a stream that is whole, however it was cut, has no error", async () => {
     machine.bytes(request, piece);
   machine.complete(request);
   expect(await pending).toEqual({ text: "oneone", error: null });
+});
+
+it("a machine's word that its answer is complete holds, also without [DONE]", async () => {
+  const at = await scene();
+  const machine = await join(at);
+  const pending = read(at);
+  const request = await machine.next("inference_request");
+  machine.accept(request);
+  machine.bytes(request, EVENT);
+  machine.complete(request);
+  expect(await pending).toEqual({ text: "one", error: null });
 });
 
 /** Reads a chat with the official client to its end. */

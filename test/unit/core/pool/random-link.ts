@@ -60,8 +60,8 @@ export function isBytes(what: string): what is Bytes {
 }
 
 /** Whether its machine may say that the answer is complete. */
-export function isAnswered({ submission, isDone }: Job): boolean {
-  return submission.stream ? isDone : submission.expected !== "";
+export function isAnswered({ submission, isDone, half }: Job): boolean {
+  return isDone || (half === "" && submission.expected !== "");
 }
 
 export function newSubmission(requestId: string, stream: boolean, client: FakeClient): Submission {

@@ -143,9 +143,19 @@ describe("a machine that stops in the middle of an event", () => {
 });
 
 describe("a machine that completes a stream", () => {
-  it("[D12] without its end is at fault, and the client is told", () => {
+  it("without [DONE] has it ended as it is", () => {
+    const { scene, client, sent } = streaming();
+    scene.bytes(sent, "whole");
+    scene.complete(sent);
+    expect(client.text).toBe("whole");
+    expect(client.ended).toBe("finished");
+    expect(scene.outcomes()).toEqual({ ok: 1 });
+  });
+
+  it("[D12] in the middle of an event is at fault, and the client is told", () => {
     const { scene, client, sent } = streaming();
     scene.bytes(sent, "half");
+    scene.rawBytes(sent, 'data: {"choi');
     scene.complete(sent);
     expect(client.text).toBe("half");
     expect(client.brokenWith).toBe("provider_error");
