@@ -4,6 +4,7 @@ import type { MachineView, Move, Policy } from "../../../../simulator/placement/
 import { poisson, randomFrom } from "../../../../simulator/placement/random.ts";
 import { reportHtml } from "../../../../simulator/placement/report-html.ts";
 import { reportText } from "../../../../simulator/placement/report-text.ts";
+import type { Scenario } from "../../../../simulator/placement/scenario.ts";
 import { POLICY_NAMES, simulate } from "../../../../simulator/placement/simulate.ts";
 import { replay } from "../../../../simulator/placement/world.ts";
 import { scenarioWith } from "./scenarios.ts";
@@ -13,6 +14,10 @@ const DEMAND = Array.from({ length: 90 }, (_, minute) => {
   const wave = Math.sin(minute / 15);
   return [3 + 2 * wave, 3 - 2 * wave].map((mean) => poisson(mean * 40, random) / 40);
 });
+
+function withFloors(scenario: Scenario): Scenario {
+  return { ...scenario, models: scenario.models.map((model) => ({ ...model, floor: 1 })) };
+}
 
 /** The linear programs take their time. */
 const TIME_MS = 120_000;
@@ -46,6 +51,21 @@ describe("a simulation", { timeout: TIME_MS }, () => {
   it("another seed fails other loads", async () => {
     const other = await simulate({ ...rough, seed: 2 }, ["proportional"]);
     expect(other).not.toEqual(await simulate(rough, ["proportional"]));
+  });
+
+  it("bounds by an optimum with floors what a policy that keeps them can reach", async () => {
+    const demand = Array.from({ length: 60 }, (_, minute) => (minute < 30 ? [6, 0.1] : [0.1, 6]));
+    const floored = withFloors(scenarioWith(demand, 4));
+    const { policies, notes } = await simulate(floored, ["optimum", "optimum-floors"]);
+    expect(policies.optimum?.metrics.m1).toBe(1);
+    // A machine stays with the model that needs a tenth of it: of four busy ones it serves 3.1 where the optimum serves 4.
+    expect(policies["optimum-floors"]?.metrics.m1).toBeCloseTo(3.1 / 4, 1);
+    expect(policies["optimum-floors"]?.metrics.m5_worst).toBe(1);
+    expect(notes.join()).not.toContain("not measured");
+    const outages = [{ machine: 0, from: 10, until: 20 }];
+    const without = await simulate(withFloors(scenarioWith(demand, 2, { outages })), ["optimum-floors"]);
+    expect(without.policies).toEqual({});
+    expect(without.notes.join()).toContain("optimum-floors are not measured");
   });
 
   it("reports as text and as a page that needs nothing else", async () => {
