@@ -4,11 +4,15 @@ import type { PlacementStore } from "./plan-record.ts";
 
 /**
  * How long each machine takes to load each model, learned from the pools' records: from the moment it reports `loading` to the
- * moment it serves. A load whose beginning the fleet has slept through teaches nothing.
+ * moment it serves. A load whose beginning the fleet has slept through teaches nothing. What a machine has never loaded is
+ * guessed from the size, times how much longer than guessed its other loads took; before its first load, those of all machines.
  */
 
 /** Share of a new measurement in an average: loads are rare, so each counts much. */
 const WEIGHT = 0.5;
+
+/** @param guess seconds by the model's size. */
+export type ExpectedSeconds = (machineId: MachineId, model: ModelId, guess: number) => number;
 
 export class LoadTimes {
   readonly #store: PlacementStore;
@@ -21,9 +25,26 @@ export class LoadTimes {
     for (const { machineId, model, seconds } of store.loadTimes()) this.#set(machineId, model, seconds);
   }
 
-  /** Null if it was never measured. */
-  seconds(machineId: MachineId, model: ModelId): number | null {
-    return this.#seconds.get(machineId)?.get(model) ?? null;
+  /** @param guessOf seconds by the model's size; null for one that is not in the catalog. */
+  expected(guessOf: (model: ModelId) => number | null): ExpectedSeconds {
+    const whole = { took: 0, guessed: 0 };
+    const paces = new Map<MachineId, number>();
+    for (const [machineId, models] of this.#seconds) {
+      const own = { took: 0, guessed: 0 };
+      for (const [model, seconds] of models) {
+        const guess = guessOf(model);
+        if (guess === null) continue;
+        own.took += seconds;
+        own.guessed += guess;
+      }
+      if (own.guessed === 0) continue;
+      paces.set(machineId, own.took / own.guessed);
+      whole.took += own.took;
+      whole.guessed += own.guessed;
+    }
+    const usual = whole.guessed === 0 ? 1 : whole.took / whole.guessed;
+    return (machineId, model, guess) =>
+      this.#seconds.get(machineId)?.get(model) ?? guess * (paces.get(machineId) ?? usual);
   }
 
   /** A pool's record of the machine, newest word. */
@@ -33,7 +54,7 @@ export class LoadTimes {
     if (mode !== "assigned" || began?.epoch !== epoch) return;
     this.#began.delete(machineId);
     const took = Math.max(0, since - began.at) / 1000;
-    const before = this.seconds(machineId, model);
+    const before = this.#seconds.get(machineId)?.get(model) ?? null;
     const seconds = before === null ? took : before + WEIGHT * (took - before);
     this.#set(machineId, model, seconds);
     this.#store.saveLoadTime({ machineId, model, seconds });

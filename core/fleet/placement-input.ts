@@ -3,10 +3,10 @@ import type { Catalog, CatalogEntry } from "../catalog.ts";
 import type { Flags } from "../flags.ts";
 import { DRAIN_TIMEOUT_MS, EXPECT_TIMEOUT_MS, LOAD_TIMEOUT_MS, RELEASING_TOO_LONG_MS } from "../limits.ts";
 import { DEFAULT_PLACEMENT_CONFIG } from "../placement/config.ts";
-import { fitnessOf } from "../placement/fitness.ts";
+import { fitnessOf, guessedLoadSeconds } from "../placement/fitness.ts";
 import type { Fitness, PlacementConfig, PlacementMachine, PlacementModel } from "../placement/types.ts";
 import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
-import type { LoadTimes } from "./load-times.ts";
+import type { ExpectedSeconds, LoadTimes } from "./load-times.ts";
 import { hasEpochLeft, unmanageableBecause, type Intent } from "./machine.ts";
 import { isAdoption } from "./move-reasons.ts";
 
@@ -41,6 +41,10 @@ export function placementMachines(
   for (const { machineId, model, until } of view.cooldowns) {
     cooldowns.set(machineId, { ...cooldowns.get(machineId), [model]: until });
   }
+  const loadSeconds = loadTimes.expected((model) => {
+    const entry = catalog.find(model);
+    return entry === undefined ? null : guessedLoadSeconds(entry.size_gb);
+  });
   return view.machines.map((machine) => {
     const seen = viewMachine(view, machine);
     return {
@@ -49,7 +53,7 @@ export function placementMachines(
       assignedAt: seen.intent === null ? 0 : cameAt(seen.intent),
       isPinned: seen.intent !== null && seen.intent.model !== null && seen.intent.isPinned,
       isManageable: unmanageableBecause(machine, flags) === null && hasEpochLeft(seen.intent),
-      fits: fitsOf(seen, catalog, flags, loadTimes),
+      fits: fitsOf(seen, catalog, flags, loadSeconds),
       cooldownUntil: cooldowns.get(machine.machineId) ?? {},
       inFlight: seen.inFlight,
     };
@@ -123,7 +127,7 @@ function fitsOf(
   { machine, sockets }: MachineView,
   catalog: Catalog,
   flags: Flags,
-  loadTimes: LoadTimes,
+  loadSeconds: ExpectedSeconds,
 ): Record<ModelId, Fitness> {
   const fits: Record<ModelId, Fitness> = {};
   for (const model of machine.models) {
@@ -137,7 +141,7 @@ function fitsOf(
         memoryBandwidthGbs: machine.hardware.memory_bandwidth_gbs,
         sizeGb: entry.size_gb,
         slots: Math.min(machine.maxConcurrency, entry.max_concurrency),
-        loadSeconds: loadTimes.seconds(machine.machineId, model.id),
+        loadSeconds: loadSeconds(machine.machineId, model.id, guessedLoadSeconds(entry.size_gb)),
       },
       floorOf(entry, flags),
     );

@@ -15,7 +15,7 @@ export interface Known {
   readonly sizeGb: number;
   /** Streams it may decode at once. */
   readonly slots: number;
-  readonly loadSeconds: number | null;
+  readonly loadSeconds: number;
 }
 
 /** Decoding reads the weights once per token, at this share of the memory's bandwidth. */
@@ -30,6 +30,10 @@ const PREFILL_PER_DECODE = 10;
 /** Seconds to load weights: to start, and for each GB from disk; measured over Macs of all sizes. */
 const LOAD_START_S = 15;
 const LOAD_PER_GB_S = 1.6;
+
+export function guessedLoadSeconds(sizeGb: number): number {
+  return LOAD_START_S + LOAD_PER_GB_S * sizeGb;
+}
 
 /** Null if even one stream alone is slower than the floor: such a machine does not serve the model at all. */
 export function fitnessOf(known: Known, floorTps: number): Fitness | null {
@@ -46,7 +50,7 @@ export function fitnessOf(known: Known, floorTps: number): Fitness | null {
       slots,
       decodeTps,
       prefillTps: known.speed?.prefillTps ?? known.claimedPrefillTps ?? PREFILL_PER_DECODE * tpsAt(1),
-      loadSeconds: known.loadSeconds ?? LOAD_START_S + LOAD_PER_GB_S * known.sizeGb,
+      loadSeconds: known.loadSeconds,
       onDisk: true,
     };
   }
