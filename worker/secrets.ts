@@ -133,13 +133,23 @@ async function readPage(
   }
 }
 
-/** Deletes a record; true if there was one. */
+/** Deletes a record; true if there was one. Of a token the hash stays, so that who dials with it learns why it is refused. */
 export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string): Promise<boolean> {
   const name = `${kind}:${id}`;
   cache.delete(name);
-  const existed = (await kv.get(name)) !== null;
-  if (existed) await kv.delete(name);
-  return existed;
+  const json: unknown = await kv.get(name, "json");
+  if (json === null) return false;
+  if (kind === "token") await kv.put(`revoked:${id}`, recordSchema.parse(json).sha256);
+  await kv.delete(name);
+  return true;
+}
+
+/** Whether this was a provider token until it was deleted. */
+export async function isRevokedToken(kv: KVNamespace, secret: string): Promise<boolean> {
+  const match = SHAPE.exec(secret);
+  if (match === null || match[1] !== PREFIX.token) return false;
+  const hash = await kv.get(`revoked:${match[2]}`);
+  return hash !== null && crypto.subtle.timingSafeEqual(await sha256(secret), bytesOfHex(hash));
 }
 
 /** The record of a secret, or null if it is not a valid one. */

@@ -26,6 +26,9 @@ export interface DoorwayPorts {
   epochOf(machineId: MachineId): Epoch;
 }
 
+/** What a dial with a revoked token is told. */
+export const REVOKED_TOKEN = "this provider token was revoked; ask for a new one";
+
 export class Doorway {
   readonly #directory: Directory;
   readonly #ports: DoorwayPorts;
@@ -40,7 +43,7 @@ export class Doorway {
 
   mayNotDial({ machineId, owner, tokenId }: Dialer): ApiError | null {
     const refuse = (message: string): ApiError => ({ code: "machine_not_allowed", message });
-    if (this.#ports.isRevoked(tokenId)) return refuse("this provider token was revoked; ask for a new one");
+    if (this.#ports.isRevoked(tokenId)) return refuse(REVOKED_TOKEN);
     const known = this.#directory.get(machineId);
     if (known === null) return null;
     if (known.owner !== owner) {

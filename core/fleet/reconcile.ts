@@ -1,5 +1,5 @@
 import type { Epoch, MachineId } from "../../protocol/ids.ts";
-import { MEMBERSHIP_GRACE_MS } from "../limits.ts";
+import { HANDOVER_RETRY_MIN_MS, MEMBERSHIP_GRACE_MS } from "../limits.ts";
 import type { PoolCall } from "../pool/calls.ts";
 import { isManaged } from "../pool/record.ts";
 import type { PoolReport, RecordReport } from "../pool/report.ts";
@@ -64,9 +64,15 @@ export class Reconciler {
     this.#memberships.remove(machineId, pool);
   }
 
-  /** @param cooldownMs how long the machine is left alone with this model. */
-  onFailed({ machineId, model }: Intent, cooldownMs: number, now: number): void {
-    if (model !== null) this.#ports.store.saveCooldown({ machineId, model, until: now + cooldownMs });
+  /**
+   * @param cooldownMs how long the machine is left alone with this model. One that holds another order of this epoch has
+   *   not tried to load anything: it only needs a higher one (H9).
+   */
+  onFailed({ machineId, model, error }: Intent, cooldownMs: number, now: number): void {
+    if (model === null) return;
+    const waitMs =
+      error?.code === "epoch_conflict" ? Math.min(cooldownMs, HANDOVER_RETRY_MIN_MS) : cooldownMs;
+    this.#ports.store.saveCooldown({ machineId, model, until: now + waitMs });
   }
 
   forgetCooldowns(machineId: MachineId): void {

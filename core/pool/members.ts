@@ -2,6 +2,7 @@ import type { CloseReason } from "../../protocol/close-codes.ts";
 import type { MachineId } from "../../protocol/ids.ts";
 import { LIVENESS_TIMEOUT_MS, REGISTER_TIMEOUT_MS } from "../../protocol/limits.ts";
 import { RECONNECT_GRACE_MS, RELEASED_SOCKET_MS, SILENCE_CHECK_INTERVAL_MS } from "../limits.ts";
+import { compareVersions } from "../semver.ts";
 import type { Connection, ConnectionState } from "./connection.ts";
 import type { PoolRecord } from "./record.ts";
 
@@ -109,6 +110,18 @@ export class Members {
   /** Whether any machine has ever been here, as far as this life knows. */
   get isEmpty(): boolean {
     return this.#machines.size === 0 && this.#missing.size === 0;
+  }
+
+  /** Closes the sockets of providers that may not serve any more. What they ran goes to none of the others that go. */
+  closeOlderThan(version: string, now: number): void {
+    const leaving: Connection[] = [];
+    for (const connection of this.#machines.values()) {
+      const { registration } = connection;
+      if (registration === null || compareVersions(registration.version, version) >= 0) continue;
+      connection.registration = { ...registration, accepting: false };
+      leaving.push(connection);
+    }
+    for (const connection of leaving) this.close(connection, "tooOld", now);
   }
 
   /** Closes what has to go, if the last look is long enough ago (H20). */

@@ -197,6 +197,8 @@ export class Pool {
     const isNew = settings.version > this.#settings.version;
     this.#settings = settings;
     if (isNew) this.#ports.saveSettings(settings);
+    const { min_provider_version: least } = settings.flags;
+    if (isNew && least !== "none") this.#members.closeOlderThan(least, now);
     this.#dispatch.reconsider(now);
   }
 

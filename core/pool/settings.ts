@@ -13,6 +13,8 @@ const poolFlagsSchema = z.object({
   /** The model's own, or the fleet's. Absent in settings written before pools knew it. */
   decode_floor_tps: z.number().default(15),
   shed_models: z.array(z.string()),
+  /** Absent in settings written before pools knew it. */
+  min_provider_version: z.string().default("none"),
 });
 
 /** Machines of the whole fleet that could ever serve a pool's model (H23). */
@@ -38,9 +40,15 @@ export type PoolSettings = z.infer<typeof poolSettingsSchema>;
 
 /** @param decodeFloorTps the model's own floor from the catalog; null for the fleet's. */
 export function poolFlags(flags: Flags, decodeFloorTps: number | null): PoolFlags {
-  const { pool_exhausted_429, queue_max, queue_wait_ms, ttft_limit_ms, shed_models } = flags;
-  const decode_floor_tps = decodeFloorTps ?? flags.decode_floor_tps;
-  return { pool_exhausted_429, queue_max, queue_wait_ms, ttft_limit_ms, decode_floor_tps, shed_models };
+  return {
+    pool_exhausted_429: flags.pool_exhausted_429,
+    queue_max: flags.queue_max,
+    queue_wait_ms: flags.queue_wait_ms,
+    ttft_limit_ms: flags.ttft_limit_ms,
+    decode_floor_tps: decodeFloorTps ?? flags.decode_floor_tps,
+    shed_models: flags.shed_models,
+    min_provider_version: flags.min_provider_version,
+  };
 }
 
 export const INITIAL_SETTINGS: PoolSettings = {

@@ -17,6 +17,15 @@ it("a legacy completion is a chat with one message, there and back", async () =>
   expect(text).toMatch(/\n\ndata: \[DONE\]\n\n$/);
 });
 
+it("a stream whose machine leaves [DONE] out ends like any other", async () => {
+  const at = await scene();
+  const machine = await join(at);
+  const pending = post(at, { prompt: "hi", stream: true });
+  const chunk = { choices: [{ index: 0, delta: { content: "a" }, finish_reason: "stop" }] };
+  machine.answer(await machine.next("inference_request"), `data:${JSON.stringify(chunk)}\n\n`);
+  expect(await (await pending).text()).toMatch(/"text":"a".*\n\ndata: \[DONE\]\n\n$/);
+});
+
 it("one that is not streamed comes whole", async () => {
   const at = await scene();
   const machine = await join(at);

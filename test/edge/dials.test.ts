@@ -52,9 +52,16 @@ describe("a dial is refused", () => {
       id: at.tokenId,
       deleted: true,
     });
-    const response = await dial(at.token, `machine=mac-1&pool=${at.model}`);
-    expect((await errorOf(response)).code).toBe("invalid_provider_token");
+    const address = `machine=mac-1&pool=${at.model}`;
+    const response = await dial(at.token, address);
+    expect(await errorOf(response)).toMatchObject({ status: 403, code: "machine_not_allowed" });
     expect((await callAdmin("DELETE", `/provider-tokens/${at.tokenId}`)).status).toBe(404);
+    // Its id alone, which is no secret, is an unknown token.
+    const guessed = `${at.token.slice(0, -64)}${"0".repeat(64)}`;
+    expect(await errorOf(await dial(guessed, address))).toMatchObject({
+      status: 401,
+      code: "invalid_provider_token",
+    });
   });
 
   it("[H22] with a revoked token that KV still hands out", async () => {

@@ -208,6 +208,22 @@ describe("a revoked token", () => {
   });
 });
 
+it("a provider that has become too old is closed with 4006 at once, and no other", async () => {
+  const at = await scene();
+  const [old, nameless, other] = [
+    await join(at, { version: "0.6.19" }),
+    await join(at, { version: undefined }),
+    await join(at, { version: "0.6.20" }),
+  ];
+  await adminCall("PUT", "/flags/min_provider_version", { value: "0.6.20" });
+  try {
+    for (const machine of [old, nameless]) expect((await machine.closed).code).toBe(4006);
+    await expectAnswer(at, other);
+  } finally {
+    await adminCall("PUT", "/flags/min_provider_version", { value: "none" });
+  }
+});
+
 describe("a machine's list of pools", () => {
   it("[H10] is sent anew when the catalog gains a model of the machine's", async () => {
     const at = await scene();

@@ -20,11 +20,15 @@ export const CHUNKS: ChatChunk[] = [
 ];
 export const CHAT = `: keep-alive\n\n${CHUNKS.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("")}data: [DONE]\n\n`;
 
-export async function translated(pieces: readonly Uint8Array[]): Promise<string> {
+/** @param broken what the pool's stream ends with, if not cleanly. */
+export async function translated(pieces: readonly Uint8Array[], broken?: Error): Promise<string> {
+  const rest = [...pieces];
   const body = new ReadableStream<Uint8Array>({
-    start(controller) {
-      for (const piece of pieces) controller.enqueue(piece);
-      controller.close();
+    pull(controller) {
+      const piece = rest.shift();
+      if (piece !== undefined) controller.enqueue(piece);
+      else if (broken === undefined) controller.close();
+      else controller.error(broken);
     },
   });
   const chat = new Response(body, { headers: { "content-type": "text/event-stream" } });

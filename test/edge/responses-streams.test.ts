@@ -43,8 +43,24 @@ describe("a stream of POST /v1/responses", () => {
   });
 
   it("a stream that is cut off fails, so that SDKs throw", async () => {
-    const text = await translated([new TextEncoder().encode(CHAT.replace("data: [DONE]\n\n", ""))]);
+    const [cutOff = ""] = CHAT.split('data: {"choices":[{"delta":{},"finish_reason"');
+    expect(cutOff.length).toBeLessThan(CHAT.length);
+    const text = await translated([new TextEncoder().encode(cutOff)]);
     expect(typesOf(text).slice(-2)).toEqual(["response.failed", "error"]);
+  });
+
+  it("a machine that leaves [DONE] out has still answered, if it has said why it ended and nothing broke", async () => {
+    const bytes = new TextEncoder().encode(CHAT.replace("data: [DONE]\n\n", ""));
+    expect(await translated([bytes])).toBe(await translated([new TextEncoder().encode(CHAT)]));
+    const broken = await translated([bytes], new Error("reset"));
+    expect(typesOf(broken).slice(-2)).toEqual(["response.failed", "error"]);
+  });
+
+  it("events without a blank behind the colon, or with data of several lines, are read as such", async () => {
+    const utf8 = new TextEncoder();
+    const free = CHAT.replaceAll("data: ", "data:").replaceAll('"choices":', '"choices":\ndata:');
+    expect(free).not.toBe(CHAT);
+    expect(await translated([utf8.encode(free)])).toBe(await translated([utf8.encode(CHAT)]));
   });
 
   it("calls that are written at the same time are open at the same time", async () => {

@@ -1,6 +1,7 @@
 /**
  * Server-sent events out of bytes that may be cut anywhere, inside a character too. Sans IO: bytes in, what has
- * become complete out. Only what pools send is known: one `data:` line per event, and comments.
+ * become complete out. Known are data and comments, with the freedoms that machines of others may take: no blank behind
+ * the colon, and data of several lines.
  */
 
 export type SseItem = { readonly type: "data" | "comment"; readonly text: string };
@@ -8,14 +9,20 @@ export type SseItem = { readonly type: "data" | "comment"; readonly text: string
 export class SseReader {
   readonly #decoder = new TextDecoder();
   #rest = "";
+  /** The data lines of an event whose blank line has not come. */
+  #data: string[] = [];
 
   feed(bytes: Uint8Array): SseItem[] {
     const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split(/\r?\n/);
     this.#rest = lines.pop() ?? "";
     const items: SseItem[] = [];
     for (const line of lines) {
-      if (line.startsWith("data: ")) items.push({ type: "data", text: line.slice(6) });
+      if (line.startsWith("data:")) this.#data.push(line.slice(line[5] === " " ? 6 : 5));
       else if (line.startsWith(":")) items.push({ type: "comment", text: line });
+      else if (line === "" && this.#data.length > 0) {
+        items.push({ type: "data", text: this.#data.join("\n") });
+        this.#data = [];
+      }
     }
     return items;
   }

@@ -9,7 +9,7 @@ export interface Translator {
   whole(completion: ChatCompletion): object;
   /** The events that a chunk becomes. */
   chunk(chunk: ChatChunk): string;
-  /** The last events of a stream that came to its `[DONE]`. */
+  /** The last events of a stream that came to its end. */
   end(): string;
   /** The last events of a stream that did not. */
   fail(error: ChatError): string;
@@ -44,7 +44,10 @@ function translateStream(
   const reader = body.getReader();
   const sse = new SseReader();
   const utf8 = new TextEncoder();
-  let isComplete = false;
+  let isDone = false;
+  /** The machine has said why it ended. One that leaves `[DONE]` out says no more. */
+  let isFinished = false;
+  let isCutOff = false;
   let hasFailed = false;
 
   function fail(error: ChatError): string {
@@ -57,7 +60,7 @@ function translateStream(
     for (const item of sse.feed(bytes)) {
       if (hasFailed) break;
       if (item.type === "comment") text += `${item.text}\n\n`;
-      else if (item.text === "[DONE]") isComplete = true;
+      else if (item.text === "[DONE]") isDone = true;
       else text += translateChunk(item.text);
     }
     return text;
@@ -67,7 +70,9 @@ function translateStream(
     try {
       const chunk: unknown = JSON.parse(json);
       if (!isChunk(chunk)) throw new TypeError("no chunk");
-      return chunk.error === undefined ? translator.chunk(chunk) : fail(chunk.error);
+      if (chunk.error !== undefined) return fail(chunk.error);
+      isFinished ||= chunk.choices?.some(({ finish_reason }) => typeof finish_reason === "string") === true;
+      return translator.chunk(chunk);
     } catch (error) {
       logMalformed(error);
       return fail(providerError(MALFORMED));
@@ -79,6 +84,7 @@ function translateStream(
     try {
       return (await reader.read()).value ?? null;
     } catch {
+      isCutOff = true;
       return null;
     }
   }
@@ -91,7 +97,8 @@ function translateStream(
         while (text === "" && !isOver) {
           const bytes = await next();
           if (bytes !== null) text = translate(bytes);
-          else if (!hasFailed) text = isComplete ? translator.end() : fail(providerError(CUT_OFF));
+          else if (!hasFailed)
+            text = isDone || (isFinished && !isCutOff) ? translator.end() : fail(providerError(CUT_OFF));
           isOver = bytes === null || hasFailed;
         }
         if (text !== "") controller.enqueue(utf8.encode(text));

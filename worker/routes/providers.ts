@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 
 import type { DialVerdict } from "../../core/fleet/control-plane.ts";
+import { REVOKED_TOKEN } from "../../core/fleet/doorway.ts";
 import { FLEET_ANSWER_TIMEOUT_MS } from "../../core/limits.ts";
 import { poolName } from "../../core/pool-name.ts";
 import { encodeDial, type Dialer } from "../../durable-objects/dial.ts";
@@ -15,7 +16,7 @@ import { requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
 import { validate } from "../openai/validate.ts";
-import { verifySecret, type KeyRecord } from "../secrets.ts";
+import { isRevokedToken, verifySecret, type KeyRecord } from "../secrets.ts";
 
 /**
  * `GET /v1/providers/connect` checks a dial, asks the fleet where it belongs, and hands the upgrade to that pool.
@@ -60,9 +61,13 @@ async function explain(context: AppContext): Promise<Response> {
 }
 
 async function requireToken(context: AppContext): Promise<KeyRecord> {
+  const { KEYS } = context.env;
   const token = bearer(context);
-  const record = token === null ? null : await verifySecret(context.env.KEYS, "token", token, Date.now());
+  const record = token === null ? null : await verifySecret(KEYS, "token", token, Date.now());
   if (record !== null) return record;
+  if (token !== null && (await isRevokedToken(KEYS, token))) {
+    throw new HttpError({ code: "machine_not_allowed", message: REVOKED_TOKEN });
+  }
   throw new HttpError({
     code: "invalid_provider_token",
     message: "no valid provider token in Authorization",

@@ -164,6 +164,18 @@ describe("a machine that failed", () => {
     expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: B, phase: "releasing" });
   });
 
+  it("[H9] because it holds another order of this epoch is ordered a higher one within a second, and no sooner", () => {
+    const scene = pinned();
+    scene.confirmAll();
+    scene.observe(B, "failed", 1, { code: "epoch_conflict", message: "a is held under epoch 1" });
+    scene.core.retry(scene.now);
+    expect(scene.core.intents.epochOf(MAC)).toBe(1);
+    expect(scene.core.nextWakeAt()).toBe(scene.now + 1_000);
+    scene.now += 1_000;
+    scene.core.retry(scene.now);
+    expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: B, phase: "releasing" });
+  });
+
   it("[D7] stays failed for its epoch, whatever its pool says later", () => {
     const scene = pinned();
     scene.confirmAll();
