@@ -301,6 +301,15 @@ describe("the process of a model", () => {
     await loaded.unload();
   });
 
+  it("is not held by a request that could not be sent to it, nor is its end anybody's surprise", async () => {
+    const loaded = await load(BARD);
+    const deep: unknown = JSON.parse(`${"[".repeat(20_000)}${"]".repeat(20_000)}`);
+    await expect(ask(loaded, { ...hello(), deep })).rejects.toThrow(RangeError);
+    // Whatever still stood open would be rejected here, with nobody to hear it.
+    await loaded.unload();
+    await delay(0);
+  });
+
   it("finishes its answers when it gets the signals that are meant for its parent", async () => {
     const loaded = await load(BARD, { slots: 1 });
     const [pid = 0] = childPids();
