@@ -220,9 +220,10 @@ describe("stopping", () => {
   });
 
   it("says what to check if nobody, or another server, is at the coordinator's address", async () => {
-    coordinator.refusal = { status: 404, body: "<html>Not found</html>" };
-    const misled = serve();
-    await misled.logged("the coordinator refused the connection (check its address)");
+    for (const status of [403, 404]) {
+      coordinator.refusal = { status, body: "<html>Not here</html>" };
+      await serve().logged("the coordinator refused the connection (check its address)");
+    }
     await coordinator.stop();
     const alone = serve();
     await alone.logged("cannot reach the coordinator (check its address and the network)");
