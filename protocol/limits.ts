@@ -6,6 +6,9 @@ export const MAX_UPSTREAM_TEXT_BYTES = 256 * 1024;
 /** Largest request body, in bytes, that is sent to a provider; also the limit at the edge. */
 export const MAX_REQUEST_BODY_BYTES = 16 * 1024 * 1024;
 
+/** Lists and objects inside each other in a request body: ten times what people write, a tenth of what fills a stack. */
+export const MAX_JSON_DEPTH = 256;
+
 /** How much of one stream may wait undelivered before the stream is ended with an error event. */
 export const MAX_UNDELIVERED_BYTES = 1024 * 1024;
 

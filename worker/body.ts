@@ -1,4 +1,5 @@
-import { MAX_REQUEST_BODY_BYTES } from "../protocol/limits.ts";
+import { isTooDeep } from "../protocol/json-depth.ts";
+import { MAX_JSON_DEPTH, MAX_REQUEST_BODY_BYTES } from "../protocol/limits.ts";
 import { HttpError } from "./http-error.ts";
 
 /**
@@ -16,8 +17,23 @@ export async function readJsonBody(
     if (whenEmpty !== undefined) return { text, json: whenEmpty };
     throw new HttpError({ code: "invalid_request", message: "the body is empty; send JSON" });
   }
+  const json = parseJson(text);
+  checkDepth(json);
+  return { text, json };
+}
+
+/** @throws HttpError 400 for what would fail wherever it is written anew, at a machine in the worst case */
+export function checkDepth(json: unknown): void {
+  if (!isTooDeep(json)) return;
+  throw new HttpError({
+    code: "invalid_request",
+    message: `lists and objects are nested more than ${MAX_JSON_DEPTH} levels deep`,
+  });
+}
+
+function parseJson(text: string): unknown {
   try {
-    return { text, json: JSON.parse(text) };
+    return JSON.parse(text);
   } catch (error) {
     const why = error instanceof SyntaxError ? error.message : "not JSON";
     throw new HttpError({

@@ -5,6 +5,7 @@ import type { Env } from "../durable-objects/env.ts";
 import { fleetStub } from "../durable-objects/fleet-stub.ts";
 import { logWarning } from "../durable-objects/log.ts";
 import type { PoolCall } from "../durable-objects/pool-call.ts";
+import { answerWithin } from "./answer-within.ts";
 import { HttpError } from "./http-error.ts";
 import { callPool } from "./pool-client.ts";
 
@@ -131,14 +132,11 @@ async function readMachines(env: Env, owner: string, now: number): Promise<reado
 }
 
 async function askFleet(env: Env, owner: string): Promise<readonly OwnedMachine[] | null> {
-  const late = new Promise<null>((resolve) => {
-    setTimeout(() => resolve(null), FLEET_ANSWER_TIMEOUT_MS);
-  });
-  const asked: Promise<readonly OwnedMachine[] | null> = Promise.resolve(
-    fleetStub(env).machinesOf(owner),
-  ).catch((error: unknown) => {
+  try {
+    const asked = fleetStub(env).machinesOf(owner);
+    return await answerWithin<readonly OwnedMachine[]>(FLEET_ANSWER_TIMEOUT_MS, asked);
+  } catch (error) {
     logWarning("fleet_unreachable", { owner, error: String(error) });
     return null;
-  });
-  return Promise.race([asked, late]);
+  }
 }

@@ -17,7 +17,7 @@ export function createLog({ json, write, now }: LogOptions): Log {
     write(
       json
         ? JSON.stringify({ at, level, message, ...fields })
-        : `${at.slice(0, 19)}Z ${level.padEnd(5)} ${message}${asText(fields)}`,
+        : withoutControls(`${at.slice(0, 19)}Z ${level.padEnd(5)} ${message}${asText(fields)}`),
     );
   };
   return {
@@ -27,12 +27,17 @@ export function createLog({ json, write, now }: LogOptions): Log {
   };
 }
 
+/** It may quote another server, and a terminal takes control characters for commands. */
+function withoutControls(line: string): string {
+  return line.replaceAll(/\p{Cc}+/gu, " ");
+}
+
 function asText(fields: LogFields): string {
   let text = "";
   for (const [name, value] of Object.entries(fields)) {
     if (value === null || value === "") continue;
     const shown = String(value);
-    text += ` ${name}=${/[\s"=]/.test(shown) ? JSON.stringify(shown) : shown}`;
+    text += ` ${name}=${/[\s"=\p{Cc}]/u.test(shown) ? JSON.stringify(shown) : shown}`;
   }
   return text;
 }

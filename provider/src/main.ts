@@ -171,6 +171,8 @@ function listenToSignals(agent: Agent): { stop: () => void; wereRepeated: () => 
 }
 
 function showStatus(agent: Agent): StatusLine {
+  // A terminal that is closed sends SIGHUP and fails every write: running requests are finished all the same.
+  process.stdout.on("error", () => {});
   const terminal = {
     write: (text: string) => process.stdout.write(text),
     // Some terminals do not know their width.

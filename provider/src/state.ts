@@ -9,7 +9,7 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import { hostname, uptime } from "node:os";
 import { join } from "node:path";
@@ -143,7 +143,8 @@ export function writeFileAtomically(path: string, text: string, mode = 0o644): v
   try {
     const file = openSync(temporary, "w", mode);
     try {
-      writeSync(file, text);
+      // Not `writeSync`, which on a disk that is nearly full writes a part and says so only by a number.
+      writeFileSync(file, text);
       fsyncSync(file);
     } finally {
       closeSync(file);

@@ -79,6 +79,20 @@ describe("a request that is wrong is 400 and names the field:", () => {
     expect(error.message).toContain("JSON");
   });
 
+  it.each(["/v1/chat/completions", "/v1/completions", "/v1/responses"])(
+    "one that is nested deeper than a machine can write it, at %s",
+    async (path) => {
+      const { model, apiKey } = await scene();
+      const deep = `${"[".repeat(5000)}${"]".repeat(5000)}`;
+      const asked = `"messages":[${JSON.stringify(message)}],"prompt":"x","input":"x"`;
+      const body = `{"model":"${model}",${asked},"odd":${deep}}`;
+      const headers = { authorization: `Bearer ${apiKey}` };
+      const error = await errorOf(await fetchEdge(path, { method: "POST", headers, body }));
+      expect(error).toMatchObject({ status: 400, code: "invalid_request" });
+      expect(error.message).toContain("levels deep");
+    },
+  );
+
   it.each([
     ["a forgotten field", { model: "m" }, "messages: is required and must be a list"],
     [

@@ -1,10 +1,36 @@
 import { describe, expect, it } from "vitest";
 
-import type { ResponsesRequest } from "../../worker/openai/responses-request.ts";
+import { responsesToChat, type ResponsesRequest } from "../../worker/openai/responses-request.ts";
 import { ResponsesTranslator } from "../../worker/openai/responses-translator.ts";
 import { join } from "./fake-provider.ts";
 import { begun, CHUNKS, eventsOf, post, sse, translated, USAGE } from "./responses-scene.ts";
 import { errorOf, fetchEdge, scene } from "./scene.ts";
+
+describe("a turn of very many calls", () => {
+  const CALLS = 100_000;
+  const calls = Array.from({ length: CALLS }, (_, index) => ({
+    type: "function_call",
+    call_id: `call_${index}`,
+    name: "look",
+    arguments: "{}",
+  }));
+  const outputOf = (index: number) => ({
+    type: "function_call_output",
+    call_id: `call_${index}`,
+    output: "a tree",
+  });
+
+  it("is read once, not once for each of them: an isolate has other clients", () => {
+    const outputs = calls.map((_, index) => outputOf(index));
+    expect(responsesToChat({ model: "m", input: [...calls, ...outputs] })).toMatchObject({
+      messages: { length: CALLS + 1, 0: { tool_calls: { length: CALLS } } },
+    });
+    const repeated = outputs.map(() => outputOf(0));
+    expect(responsesToChat({ model: "m", input: [...calls.slice(0, 1), ...repeated] })).toMatchObject({
+      messages: { length: CALLS + 1 },
+    });
+  });
+});
 
 describe("POST /v1/responses", () => {
   it("passes on calls, what came of them, tools and formats in chat's words", async () => {

@@ -1,19 +1,16 @@
 import { execFileSync, fork } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { LoadedModel, LocalModel } from "../../provider/src/engine.ts";
-import { createLlamaEngine, type LlamaEngineOptions } from "../../provider/src/engines/llama.ts";
+import { createLlamaEngine } from "../../provider/src/engines/llama.ts";
 import { describeEngineContract } from "./engine-contract.ts";
-import { type Answer, ask, type Body, failure, hello } from "./engine-questions.ts";
-
-const BARD = modelAt("bard", new URL("../../models/tiny-bard.gguf", import.meta.url).pathname);
-const VERSE = modelAt("verse", new URL("../../models/tiny-verse.gguf", import.meta.url).pathname);
-const CONTEXT_TOKENS = 1024;
+import { type Answer, ask, type Body, failure, hello, tool } from "./engine-questions.ts";
+import { BARD, CONTEXT_TOKENS, load, modelAt, VERSE } from "./llama-models.ts";
 
 /** Twelve times a hundred letters: some 400 tokens, where these models would say good-bye after 30. */
 const LONG_GRAMMAR = String.raw`root ::= part part part part part part part part part part part part
@@ -80,6 +77,33 @@ describe("a model in llama.cpp", () => {
   ])("survives a grammar with %s", async (_, grammar) => {
     expect(await failure(ask(loaded, { ...hello(), grammar }))).toMatchObject({ code: "invalid_request" });
     expect((await ask(loaded, hello())).result.finishReason).toBe("stop");
+  });
+
+  it.each<[string, (text: string) => Body]>([
+    ["a message", (content) => ({ messages: [{ role: "user", content }] })],
+    [
+      "the result of a call",
+      (content) => {
+        const call = { id: "c", type: "function", function: { name: "look", arguments: "{}" } };
+        const called = { role: "assistant", tool_calls: [call] };
+        return { messages: [called, { role: "tool", tool_call_id: "c", content }] };
+      },
+    ],
+    ["a tool", (text) => ({ ...hello(), tools: [tool("look", { type: "object", description: text })] })],
+    [
+      "a tool that must be called",
+      (text) => ({
+        ...hello(),
+        tools: [tool("look", { type: "object", description: text })],
+        tool_choice: "required",
+      }),
+    ],
+  ])("refuses far too much text in %s without cutting it into tokens first", async (_, body) => {
+    const text = textOfTokens(200_000);
+    const { code, message } = await failure(ask(loaded, body(text)));
+    expect(code).toBe("context_length_exceeded");
+    // Nobody has counted them: the other streams would have stood still meanwhile.
+    expect(Number(/messages take (\d+)/.exec(message)?.[1])).toBeLessThan(20_000);
   });
 
   it("keeps special tokens that a user writes as plain text", async () => {
@@ -301,6 +325,15 @@ describe("the process of a model", () => {
     await loaded.unload();
   });
 
+  it("is not held by a request that could not be sent to it, nor is its end anybody's surprise", async () => {
+    const loaded = await load(BARD);
+    const deep: unknown = JSON.parse(`${"[".repeat(20_000)}${"]".repeat(20_000)}`);
+    await expect(ask(loaded, { ...hello(), deep })).rejects.toThrow(RangeError);
+    // Whatever still stood open would be rejected here, with nobody to hear it.
+    await loaded.unload();
+    await delay(0);
+  });
+
   it("finishes its answers when it gets the signals that are meant for its parent", async () => {
     const loaded = await load(BARD, { slots: 1 });
     const [pid = 0] = childPids();
@@ -326,27 +359,6 @@ describe("the process of a model", () => {
     expect(isAlive(child)).toBe(false);
   });
 });
-
-function modelAt(id: string, path: string): LocalModel {
-  return { id: basename(id), path, sizeBytes: statSync(path).size };
-}
-
-interface LoadSettings {
-  readonly slots?: number;
-  readonly contextTokens?: number;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: number) => void;
-}
-
-function load(
-  model: LocalModel,
-  settings: LoadSettings = {},
-  options: LlamaEngineOptions = {},
-): Promise<LoadedModel> {
-  const engine = createLlamaEngine({ gpu: false, ...options });
-  const signal = new AbortController().signal;
-  return engine.load(model, { slots: 2, contextTokens: CONTEXT_TOKENS, signal, ...settings });
-}
 
 /** Of macOS and Linux alike. */
 const PROCESS_FINDER = "pgrep";

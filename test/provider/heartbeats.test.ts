@@ -79,6 +79,14 @@ describe("[H12] what is worth routing on goes to all sockets", () => {
     }
   });
 
+  it("also after the clock was set back", async () => {
+    const { harness, alpha, beta } = await inTwoPools();
+    harness.clock.set(-3_600_000);
+    alpha.request(1);
+    await harness.clock.advance(250);
+    expect(beta.heartbeat().running).toBe(1);
+  });
+
   it("such as that the machine gets hot or short of memory", async () => {
     const { harness, alpha, beta } = await inTwoPools();
     harness.vitals = { memoryFreeGb: 1, memoryPressure: 0.95, thermalState: "serious" };

@@ -58,6 +58,16 @@ describe("flushing", () => {
     for (const stream of streams) expect(socket.streamText(stream)).toHaveLength(500);
   });
 
+  it("goes on when the clock is set back", async () => {
+    const { clock, socket, outbox } = setUp();
+    outbox.open(1);
+    void outbox.write(1, bytes("a"));
+    clock.set(-3_600_000);
+    void outbox.write(1, bytes("b"));
+    await clock.advance(40);
+    expect(socket.streamText(1)).toBe("ab");
+  });
+
   it("leaves no timer behind when nothing is pending", async () => {
     const { clock, outbox } = setUp();
     outbox.open(1);

@@ -184,6 +184,20 @@ describe("stopping", () => {
     expect(await program.exited).toEqual({ code: 0, signal: null });
   });
 
+  it("finishes its streams also when its terminal was closed", async () => {
+    const fixture = new URL("fixtures/in-a-terminal.ts", import.meta.url).href;
+    const program = run(["--coordinator", coordinator.url, "--engine", "echo", "--model", "alpha"], {
+      POOLKEEPER_PROVIDER_TOKEN: "t",
+      NODE_OPTIONS: `--import ${fixture}`,
+    });
+    const socket = await coordinator.nextSocket();
+    await expect.poll(() => program.stdout).toContain("serving alpha");
+    await startStream(socket, 1);
+    program.hangUp();
+    expect(await socket.next("inference_complete")).toMatchObject({ stream: 1, finish_reason: "stop" });
+    expect(await program.exited).toEqual({ code: 0, signal: null });
+  });
+
   it("stops at once on a second signal and exits with 130", async () => {
     const program = serve();
     const socket = await coordinator.nextSocket();
@@ -206,9 +220,10 @@ describe("stopping", () => {
   });
 
   it("says what to check if nobody, or another server, is at the coordinator's address", async () => {
-    coordinator.refusal = { status: 404, body: "<html>Not found</html>" };
-    const misled = serve();
-    await misled.logged("the coordinator refused the connection (check its address)");
+    for (const status of [403, 404]) {
+      coordinator.refusal = { status, body: "<html>Not here</html>" };
+      await serve().logged("the coordinator refused the connection (check its address)");
+    }
     await coordinator.stop();
     const alone = serve();
     await alone.logged("cannot reach the coordinator (check its address and the network)");

@@ -7,10 +7,14 @@ const least = (): number => 0;
 const most = (): number => 1 - Number.EPSILON;
 
 const closed = (code: number): SocketEnd => ({ kind: "closed", code, reason: "" });
-const refused = (status: number, retryAfterMs: number | null = null): SocketEnd => ({
+const refused = (
+  status: number,
+  retryAfterMs: number | null = null,
+  code: string | null = "the_code",
+): SocketEnd => ({
   kind: "refused",
   status,
-  code: null,
+  code,
   message: "because",
   retryAfterMs,
 });
@@ -68,6 +72,13 @@ describe("after a refused upgrade", () => {
   ])("[H22] on %i does: %s", (status, expected) => {
     expect(plan(refused(status))).toBe(expected);
   });
+
+  it.each([400, 403, 426])(
+    "goes on after a %i that is not the coordinator's, such as a firewall's",
+    (status) => {
+      expect(plan(refused(status, null, null))).toBe("dial 500..1000");
+    },
+  );
 
   it.each([429, 503])("honours the Retry-After of a %i and spreads who was told the same", (status) => {
     expect(plan(refused(status, 7000))).toBe("dial 7500..8000");

@@ -78,6 +78,11 @@ describe("[D3] a refusal comes before the request is accepted", () => {
   it.each([
     ["an endpoint it does not serve", { endpoint: "/v1/completions" }, "client/unsupported"],
     ["messages that are no array", { body: { messages: "hello" } }, "client/invalid_request"],
+    [
+      "a body nested so deeply that an engine's process may not take it",
+      { body: { messages: [], metadata: JSON.parse(`${"[".repeat(300)}${"]".repeat(300)}`) as unknown } },
+      "client/invalid_request",
+    ],
     ["a model it does not have", { model_id: "omega" }, "capacity/not_assigned_model"],
   ])("for %s", async (_, fields, expected) => {
     const harness = new AgentHarness();

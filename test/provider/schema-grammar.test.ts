@@ -283,6 +283,7 @@ describe("a schema that a grammar cannot hold", () => {
     ["is no object", "string"],
     ["has an unknown type", { type: "text" }],
     ["refers to nothing", { $ref: "#/$defs/nothing" }],
+    ["refers to nothing, in an odd spelling", { $defs: {}, $ref: "#/$defs/100%" }],
     ["refers to another document", { $ref: "https://example.com/schema.json" }],
     [
       "is nested too deeply",

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { createPublicKey } from "node:crypto";
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,6 +15,8 @@ import {
   writeAssignment,
   writeFileAtomically,
 } from "../../provider/src/state.ts";
+
+const STATE = new URL("../../provider/src/state.ts", import.meta.url).href;
 
 let directory: string;
 beforeEach(() => {
@@ -165,4 +168,25 @@ it("writes a file whole or not at all", () => {
   expect(readFileSync(path, "utf8")).toBe("two");
   expect(() => writeFileAtomically(join(directory, "missing", "x"), "text")).toThrow(/Cannot write/);
   expect(readdirSync(directory).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+});
+
+it("keeps what was there if the disk takes only a part of a file", () => {
+  const path = join(directory, "..", "file");
+  writeFileAtomically(path, "old");
+  const script = `
+    process.on("SIGXFSZ", () => {});
+    const { writeFileAtomically } = await import(${JSON.stringify(STATE)});
+    writeFileAtomically(${JSON.stringify(path)}, "new".repeat(5000));`;
+  const limited = [
+    "-c",
+    'ulimit -f 2 && exec "$0" "$@"',
+    process.execPath,
+    "--input-type=module",
+    "-e",
+    script,
+  ];
+  const { stderr, status } = spawnSync("/bin/sh", limited, { encoding: "utf8" });
+  expect(stderr).toContain("Cannot write");
+  expect(status).not.toBe(0);
+  expect(readFileSync(path, "utf8")).toBe("old");
 });

@@ -92,6 +92,15 @@ describe("a log line", () => {
     ]);
   });
 
+  it("gives a terminal no commands, whoever is quoted", () => {
+    const lines: string[] = [];
+    const log = createLog({ json: false, write: (line) => lines.push(line), now });
+    log.error("It said: \u001b[2Jgone", { detail: "a\u001b]0;b\u0007", reason: "c\u009bd\u007f" });
+    expect(lines).toEqual([
+      '2026-11-24T01:02:03Z error It said:  [2Jgone detail="a\\u001b]0;b\\u0007" reason="c d "',
+    ]);
+  });
+
   it("is JSON for programs", () => {
     const lines: string[] = [];
     createLog({ json: true, write: (line) => lines.push(line), now }).error("load failed", {

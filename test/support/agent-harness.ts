@@ -219,7 +219,7 @@ export class FakeSocket implements Socket {
 
   refuse(status: number, retryAfterMs: number | null = null, message = ""): void {
     this.hasEnded = true;
-    this.#listener.onEnd({ kind: "refused", status, code: null, message, retryAfterMs });
+    this.#listener.onEnd({ kind: "refused", status, code: "some_code", message, retryAfterMs });
   }
 
   /** Opens and answers `register`. */

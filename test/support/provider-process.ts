@@ -54,6 +54,12 @@ export class ProviderProcess {
     this.#child.kill(signal);
   }
 
+  /** Closes its output and tells it so, as a terminal does that is closed. */
+  hangUp(): void {
+    this.#child.stdout?.destroy();
+    this.#child.kill("SIGHUP");
+  }
+
   /** Ends the process if it is still there, and removes what it left on disk. */
   async dispose(): Promise<void> {
     this.#child.kill("SIGKILL");

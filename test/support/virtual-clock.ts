@@ -9,11 +9,18 @@ interface Timer {
 
 /** Time that passes only when a test says so. Between two timers everything that promises had to do is done. */
 export class VirtualClock implements Clock {
+  /** Timers go by this and by nothing else. */
   #now = Date.UTC(2026, 0, 1);
+  #offMs = 0;
   readonly #timers = new Set<Timer>();
 
   now(): number {
-    return this.#now;
+    return this.#now + this.#offMs;
+  }
+
+  /** Sets the clock forward or back, as a Mac does that has found out what time it is. */
+  set(byMs: number): void {
+    this.#offMs += byMs;
   }
 
   after(delayMs: number, run: () => void): () => void {

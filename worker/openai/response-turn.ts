@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import type { EncodedError } from "../../core/api-error.ts";
+import { checkDepth } from "../body.ts";
 import { HttpError } from "../http-error.ts";
 import type { Conversation, Conversations } from "./conversations.ts";
 import { validate } from "./validate.ts";
@@ -30,6 +31,7 @@ export function readCreate(text: string): ResponseCreate {
   } catch {
     throw new HttpError({ code: "invalid_request", message: "an event is a text frame of valid JSON" });
   }
+  checkDepth(json);
   return validate(createSchema, json);
 }
 

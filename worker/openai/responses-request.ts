@@ -74,8 +74,14 @@ type RequestedTool = z.infer<typeof toolSchema>;
 interface ChatMessage {
   readonly role: string;
   readonly content: string | null;
-  readonly tool_call_id?: string | undefined;
-  readonly tool_calls?: { readonly id: string }[];
+  readonly tool_call_id?: string;
+  tool_calls?: ChatCall[];
+}
+
+interface ChatCall {
+  readonly id: string;
+  readonly type: "function";
+  readonly function: { readonly name: string; readonly arguments: string };
 }
 
 /** @throws HttpError 400 that names what cannot be done in `param` */
@@ -117,54 +123,59 @@ const SAMPLING = [
 ] as const;
 
 function toMessages({ input, instructions }: ResponsesRequest): ChatMessage[] {
-  const messages: ChatMessage[] = [];
-  if (instructions != null) messages.push({ role: "system", content: instructions });
-  if (typeof input === "string") return [...messages, { role: "user", content: input }];
-  for (const [index, item] of input.entries()) addItem(messages, item, `input[${index}]`);
-  return messages;
+  const chat = new ChatWriter();
+  if (instructions != null) chat.messages.push({ role: "system", content: instructions });
+  if (typeof input === "string") chat.messages.push({ role: "user", content: input });
+  else for (const [index, item] of input.entries()) chat.add(item, `input[${index}]`);
+  return chat.messages;
 }
 
-function addItem(messages: ChatMessage[], item: Item, param: string): void {
-  switch (item.type ?? "message") {
-    case "message":
-      if (item.role === undefined) throw invalid(`${param}.role`, "a message needs a role");
-      messages.push({ role: item.role, content: textOf(item.content, `${param}.content`) });
-      return;
-    case "function_call":
-    case "custom_tool_call": {
-      if (item.call_id === undefined) throw invalid(`${param}.call_id`, "a call needs its id");
-      const { name = "", input = "" } = item;
-      const args = item.type === "function_call" ? (item.arguments ?? "") : inputToArguments(input);
-      const call = { id: item.call_id, type: "function", function: { name, arguments: args } };
-      const last = messages.at(-1);
-      // Chat wants the calls that were made together, and the text before them, in one message.
-      if (last?.role === "assistant") {
-        messages[messages.length - 1] = { ...last, tool_calls: [...(last.tool_calls ?? []), call] };
-      } else messages.push({ role: "assistant", content: null, tool_calls: [call] });
-      return;
+/** Makes messages of items, one after the other. A turn may have very many calls, so nothing is searched or copied. */
+class ChatWriter {
+  readonly messages: ChatMessage[] = [];
+  readonly #callIds = new Set<string>();
+
+  add(item: Item, param: string): void {
+    switch (item.type ?? "message") {
+      case "message":
+        if (item.role === undefined) throw invalid(`${param}.role`, "a message needs a role");
+        this.messages.push({ role: item.role, content: textOf(item.content, `${param}.content`) });
+        return;
+      case "function_call":
+      case "custom_tool_call":
+        this.#addCall(item, param);
+        return;
+      case "function_call_output":
+      case "custom_tool_call_output":
+        if (item.call_id === undefined) throw invalid(`${param}.call_id`, "an output needs its call's id");
+        if (!this.#callIds.has(item.call_id)) {
+          throw invalid(`${param}.call_id`, "no call before it has this id");
+        }
+        this.messages.push({
+          role: "tool",
+          tool_call_id: item.call_id,
+          content: textOf(item.output, `${param}.output`),
+        });
+        return;
+      case "reasoning":
+        return;
+      default:
+        throw unsupported(`${param}.type`, `items of type ${item.type} are not supported`);
     }
-    case "function_call_output":
-    case "custom_tool_call_output":
-      if (item.call_id === undefined) throw invalid(`${param}.call_id`, "an output needs its call's id");
-      if (!hasCall(messages, item.call_id)) {
-        throw invalid(`${param}.call_id`, "no call before it has this id");
-      }
-      messages.push({
-        role: "tool",
-        tool_call_id: item.call_id,
-        content: textOf(item.output, `${param}.output`),
-      });
-      return;
-    case "reasoning":
-      return;
-    default:
-      throw unsupported(`${param}.type`, `items of type ${item.type} are not supported`);
   }
-}
 
-/** Outputs follow their calls closely, so the search from the end is short. */
-function hasCall(messages: readonly ChatMessage[], id: string): boolean {
-  return messages.findLast(({ tool_calls: calls }) => calls?.some((call) => call.id === id)) !== undefined;
+  #addCall({ type, call_id: id, name = "", arguments: args = "", input = "" }: Item, param: string): void {
+    if (id === undefined) throw invalid(`${param}.call_id`, "a call needs its id");
+    this.#callIds.add(id);
+    const text = type === "function_call" ? args : inputToArguments(input);
+    const call = { id, type: "function", function: { name, arguments: text } } as const;
+    const last = this.messages.at(-1);
+    // Chat wants the calls that were made together, and the text before them, in one message.
+    if (last?.role !== "assistant")
+      this.messages.push({ role: "assistant", content: null, tool_calls: [call] });
+    else if (last.tool_calls === undefined) last.tool_calls = [call];
+    else last.tool_calls.push(call);
+  }
 }
 
 function textOf(content: string | Part[] | null | undefined, param: string): string {

@@ -11,6 +11,7 @@ import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { logWarning } from "../../durable-objects/log.ts";
 import { machineIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import { SUBPROTOCOL } from "../../protocol/version.ts";
+import { answerWithin } from "../answer-within.ts";
 import { bearer } from "../auth.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
@@ -85,21 +86,12 @@ function requireMachineId({ req }: AppContext): MachineId {
  * names its own pool, which knows by its own record whether it may serve (H19).
  */
 async function askFleet(env: Env, dialer: Dialer, pool: ModelId | null): Promise<DialVerdict> {
-  const unanswered: DialVerdict =
-    pool === null
-      ? {
-          ok: false,
-          error: { code: "try_again", message: "the fleet does not answer; dial again", retryAfterS: 1 },
-        }
-      : { ok: true, pool, stamp: { mode: "unknown" } };
-  const late = new Promise<DialVerdict>((resolve) => {
-    setTimeout(() => resolve(unanswered), FLEET_ANSWER_TIMEOUT_MS);
-  });
-  const asked: Promise<DialVerdict> = Promise.resolve(fleetStub(env).dial(dialer, pool)).catch(
-    (error: unknown) => {
-      logWarning("fleet_unreachable", { machineId: dialer.machineId, error: String(error) });
-      return unanswered;
-    },
-  );
-  return Promise.race([asked, late]);
+  try {
+    return await answerWithin<DialVerdict>(FLEET_ANSWER_TIMEOUT_MS, fleetStub(env).dial(dialer, pool));
+  } catch (error) {
+    logWarning("fleet_unreachable", { machineId: dialer.machineId, error: String(error) });
+  }
+  if (pool !== null) return { ok: true, pool, stamp: { mode: "unknown" } };
+  const message = "the fleet does not answer; dial again";
+  return { ok: false, error: { code: "try_again", message, retryAfterS: 1 } };
 }

@@ -1,4 +1,5 @@
 import type { InferenceRequest } from "../../../protocol/downstream.ts";
+import { isTooDeep } from "../../../protocol/json-depth.ts";
 import type { CAPACITY_CODES } from "../../../protocol/upstream.ts";
 import type { LoadedModel } from "../engine.ts";
 import type { DutyView } from "./duty.ts";
@@ -56,6 +57,9 @@ export function admit(request: InferenceRequest, view: AdmissionView): Admission
   }
   if (!Array.isArray(request.body["messages"])) {
     return byClient("invalid_request", "messages must be an array");
+  }
+  if (isTooDeep(request.body)) {
+    return byClient("invalid_request", "lists and objects are nested too deeply");
   }
   const { model } = view;
   if (model === undefined) return atCapacity("not_assigned_model", "this machine does not offer that model");

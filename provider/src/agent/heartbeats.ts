@@ -1,4 +1,5 @@
 import type { Heartbeat } from "../../../protocol/upstream.ts";
+import { restOfGap } from "./gap.ts";
 import type { Clock } from "./ports.ts";
 import type { Session } from "./session.ts";
 
@@ -92,8 +93,8 @@ export class Heartbeats {
       isUrgent ||= this.#mustNotWait(session, told, heartbeat);
     }
     if (!isDue) return;
-    const waitMs = this.#sentAt + MIN_GAP_MS - this.#clock.now();
-    if (isUrgent || waitMs <= 0) {
+    const waitMs = restOfGap(MIN_GAP_MS, this.#sentAt, this.#clock.now());
+    if (isUrgent || waitMs === 0) {
       this.#tellAll();
       return;
     }

@@ -1,5 +1,6 @@
 import { FLUSH_INTERVAL_MS, MAX_UNDELIVERED_BYTES } from "../../../protocol/limits.ts";
 import { encodeRecords } from "../../../protocol/records.ts";
+import { restOfGap } from "./gap.ts";
 import type { Clock, Socket } from "./ports.ts";
 
 /**
@@ -126,7 +127,7 @@ export class Outbox {
 
   #schedule(): void {
     if (this.#cancelTimer !== null || !this.#hasSendable()) return;
-    const waitMs = Math.max(0, this.#flushedAt + this.#flushMs - this.#clock.now());
+    const waitMs = restOfGap(this.#flushMs, this.#flushedAt, this.#clock.now());
     this.#cancelTimer = this.#clock.after(waitMs, () => {
       this.#cancelTimer = null;
       this.#flush();

@@ -286,10 +286,13 @@ export class PoolSockets {
   }
 }
 
+/** By which another server, or a proxy on the way, shows that it is not the coordinator. */
+const MISLED_STATUSES: readonly number[] = [400, 403, 404, 426];
+
 /** What the owner of the machine can do about a refusal. */
 function hintFor(status: number, code: string | null): string {
   if (status === 401) return " (check the provider token)";
   // A coordinator that has the route names what it did not find; another server knows no such code.
-  if (status === 404 && (code === null || code === "not_found")) return " (check its address)";
+  if (code === null ? MISLED_STATUSES.includes(status) : code === "not_found") return " (check its address)";
   return "";
 }

@@ -60,32 +60,37 @@ function afterClose(end: SocketEnd & { kind: "closed" }, failures: number, rando
 }
 
 function afterRefusal(end: SocketEnd & { kind: "refused" }, failures: number, random: Random): Redial {
-  const said = end.message === "" ? "" : ` It said: ${end.message}`;
+  const sentence = refusalForGood(end);
+  if (sentence !== null) return { next: "stop", sentence };
   switch (end.status) {
-    case 400:
-      return {
-        next: "stop",
-        sentence: `The coordinator does not speak this provider's protocol (400). Update the provider.${said}`,
-      };
     case 401:
       return { next: "dial", afterMs: BAD_TOKEN_WAIT_MS };
-    case 403:
-      return {
-        next: "stop",
-        sentence: `The coordinator does not allow this machine (403): its id belongs to another owner, it is quarantined, or the token was revoked. Ask the operator.${said}`,
-      };
     case 404:
       return { next: "dial_another_pool", afterMs: NOT_FOUND_WAIT_MS };
-    case 426:
-      return {
-        next: "stop",
-        sentence: `The coordinator saw no WebSocket upgrade (426): a proxy on the way removes it, or the URL is wrong.${said}`,
-      };
     default: {
       // What the coordinator asks for is the least; the backoff spreads those who were told the same.
       const asked = Math.min(end.retryAfterMs ?? 0, RETRY_AFTER_MAX_MS);
       return { next: "dial", afterMs: asked + backoffMs(failures, random) };
     }
+  }
+}
+
+/**
+ * Why dialing again is of no use; null if it may be. Only the coordinator knows, and it names a code: a firewall on the
+ * way that says 403 to a whole fleet will be mended, and nobody wants to start each Mac again then.
+ */
+function refusalForGood({ status, code, message }: SocketEnd & { kind: "refused" }): string | null {
+  if (code === null) return null;
+  const said = message === "" ? "" : ` It said: ${message}`;
+  switch (status) {
+    case 400:
+      return `The coordinator does not speak this provider's protocol (400). Update the provider.${said}`;
+    case 403:
+      return `The coordinator does not allow this machine (403): its id belongs to another owner, it is quarantined, or the token was revoked. Ask the operator.${said}`;
+    case 426:
+      return `The coordinator saw no WebSocket upgrade (426): a proxy on the way removes it, or the URL is wrong.${said}`;
+    default:
+      return null;
   }
 }
 

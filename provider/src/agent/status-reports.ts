@@ -1,5 +1,6 @@
 import type { Epoch, ModelId } from "../../../protocol/ids.ts";
 import type { Upstream } from "../../../protocol/upstream.ts";
+import { restOfGap } from "./gap.ts";
 import type { Clock } from "./ports.ts";
 import type { Session } from "./session.ts";
 
@@ -45,8 +46,8 @@ export class StatusReports {
     const progress = Math.round(Math.min(1, Math.max(0, fraction)) * 100) / 100;
     if (progress === this.#newest.progress) return;
     this.#newest = { ...this.#newest, progress };
-    const waitMs = this.#sentAt + MIN_PROGRESS_GAP_MS - this.#clock.now();
-    if (waitMs <= 0) this.repeat();
+    const waitMs = restOfGap(MIN_PROGRESS_GAP_MS, this.#sentAt, this.#clock.now());
+    if (waitMs === 0) this.repeat();
     else this.#cancelHeldBack ??= this.#clock.after(waitMs, () => this.repeat());
   }
 

@@ -59,9 +59,9 @@ async function untilMemoryIsBack(
   signal: AbortSignal,
 ): Promise<void> {
   const freeBytes = (): number => vitals().memoryFreeGb * BYTES_PER_GB;
-  const giveUpAt = clock.now() + MEMORY_WAIT_MS;
-  while (!signal.aborted && freeBytes() < sizeBytes) {
-    if (clock.now() >= giveUpAt) {
+  let pauses = MEMORY_WAIT_MS / MEMORY_POLL_MS;
+  for (; !signal.aborted && freeBytes() < sizeBytes; pauses -= 1) {
+    if (pauses === 0) {
       const neededGb = Math.round(sizeBytes / 1e8) / 10;
       const freeGb = Math.round(freeBytes() / 1e8) / 10;
       log.warn("there seems to be too little memory: trying to load anyway", { model: id, neededGb, freeGb });

@@ -275,7 +275,7 @@ class SchemaReader {
     let at: unknown = this.#schema;
     for (const key of ref.slice(1).split("/").slice(1)) {
       if (!isRecord(at)) return undefined;
-      at = at[decodeURIComponent(key).replaceAll("~1", "/").replaceAll("~0", "~")];
+      at = at[decoded(key).replaceAll("~1", "/").replaceAll("~0", "~")];
     }
     return at;
   }
@@ -326,6 +326,15 @@ function impliedType(schema: RawSchema): string | undefined {
   if (uses("minLength", "maxLength", "pattern", "format")) return "string";
   if (uses("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")) return "number";
   return undefined;
+}
+
+/** A key of a reference. One that is no valid URI is taken as it is: people write it so. */
+function decoded(key: string): string {
+  try {
+    return decodeURIComponent(key);
+  } catch {
+    return key;
+  }
 }
 
 function isRecord(value: unknown): value is RawSchema {

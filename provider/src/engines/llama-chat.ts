@@ -14,7 +14,7 @@ import {
 import { type ChatEvent, type ChatResult, EngineError } from "../engine.ts";
 import { type AnswerWriter, createAnswerWriter } from "./answer-writer.ts";
 import { contextLengthExceeded, invalidRequest } from "./chat-errors.ts";
-import { parseMessages } from "./chat-messages.ts";
+import { type ChatTurn, parseMessages } from "./chat-messages.ts";
 import { type ChatParams, parseParams } from "./chat-params.ts";
 import { type AnswerForm, parseAnswerForm } from "./chat-tools.ts";
 import { toFunctions } from "./llama-functions.ts";
@@ -81,7 +81,7 @@ async function prepare(host: LlamaHost, body: Readonly<Record<string, unknown>>)
   const params = parseParams(body);
   const form = parseAnswerForm(body);
   const turns = parseMessages(body["messages"]);
-  const chars = turns.reduce((sum, turn) => sum + turn.text.length, 0);
+  const chars = charsToRead(turns, form);
   if (chars > host.contextTokens * MAX_CHARS_PER_TOKEN) {
     throw contextLengthExceeded(Math.ceil(chars / MAX_CHARS_PER_TOKEN), host.contextTokens);
   }
@@ -107,6 +107,13 @@ async function prepare(host: LlamaHost, body: Readonly<Record<string, unknown>>)
     prompt,
     maxTokens: Math.min(params.maxTokens ?? room, room),
   };
+}
+
+/** About as many as the model is shown: besides what was said, calls with their results, and the tools. */
+function charsToRead(turns: readonly ChatTurn[], form: AnswerForm): number {
+  const tools = "tools" in form ? form.tools : [];
+  const shown = tools.map(({ description, rawParameters }) => [description, rawParameters]);
+  return JSON.stringify([turns, shown]).length;
 }
 
 async function compileGrammar(

@@ -135,14 +135,16 @@ class LoadedLlama implements LoadedModel {
       cancel();
     };
     this.#runs.set(id, { pipe, finish: done.resolve, fail: done.reject });
-    this.#process.send({ type: "run", id, body: request.body });
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true });
     try {
+      this.#process.send({ type: "run", id, body: request.body });
+      if (signal.aborted) onAbort();
+      else signal.addEventListener("abort", onAbort, { once: true });
       const result = await done.promise;
       await settledOrAborted(pipe.settled(), signal);
       return signal.aborted ? { ...result, finishReason: "cancelled" } : result;
     } finally {
+      // Also of one that could not be sent: whoever fails the runs that are open would reject what nobody waits for.
+      this.#runs.delete(id);
       pipe.close();
       signal.removeEventListener("abort", onAbort);
     }
