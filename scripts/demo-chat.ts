@@ -6,7 +6,7 @@ export interface ChatFigures {
   readonly completionTokens: number;
   /** From sending the request to the first token, in ms. */
   readonly firstTokenMs: number;
-  /** From sending the request to the last one, in ms. A speed between the two would be that of the last flush. */
+  /** From sending the request to the last token, in ms. A speed between the two would be that of the last flush. */
   readonly lastTokenMs: number;
 }
 
