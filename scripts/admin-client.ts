@@ -103,6 +103,10 @@ export class AdminClient {
     return z.object({ token: z.string() }).parse(answer).token;
   }
 
+  async flag(name: FlagName): Promise<string> {
+    return z.object({ value: z.string() }).parse(await this.#call("GET", `/flags/${name}`)).value;
+  }
+
   async setFlag(name: FlagName, value: string): Promise<void> {
     await this.#call("PUT", `/flags/${name}`, { value });
   }

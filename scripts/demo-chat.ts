@@ -6,8 +6,8 @@ export interface ChatFigures {
   readonly completionTokens: number;
   /** From sending the request to the first token, in ms. */
   readonly firstTokenMs: number;
-  /** From the first token to the last, tokens per second. */
-  readonly tokensPerSecond: number;
+  /** From sending the request to the last token, in ms. A speed between the two would be that of the last flush. */
+  readonly lastTokenMs: number;
 }
 
 /** Streams one chat with the official client and prints the answer as it arrives. */
@@ -44,6 +44,5 @@ export async function demoChat(
     completionTokens = chunk.usage?.completion_tokens ?? completionTokens;
   }
   const firstTokenMs = (firstAt ?? lastAt) - startedAt;
-  const decodeMs = Math.max(1, lastAt - (firstAt ?? lastAt));
-  return { text, completionTokens, firstTokenMs, tokensPerSecond: (completionTokens * 1000) / decodeMs };
+  return { text, completionTokens, firstTokenMs, lastTokenMs: lastAt - startedAt };
 }

@@ -1,12 +1,13 @@
 import type { AdminClient, PlacementAnswer } from "./admin-client.ts";
 import { ChatLoop, sleep } from "./demo-chats.ts";
+import type { DemoFlags } from "./demo-flags.ts";
 import { describe, watch, watchReleased } from "./demo-switch.ts";
 import { UserError } from "./user-error.ts";
 
 /**
  * The demo of placement: all machines hold one model, clients turn to the other, and nobody gives an order. What is refused
  * counts as demand; shadow mode shows the plan that follows from it, and enforce carries it out. Afterwards the flags are
- * switched off, which gives the machine back without a restart.
+ * as they were before the demo: with the gate off, that gives the machine back without a restart.
  */
 
 export interface Shift {
@@ -22,25 +23,25 @@ const POLL_MS = 50;
 const PAUSE_MS = 250;
 const PLAN_LIMIT_MS = 60_000;
 
-/** As the demo wants them, and as they are by default. */
 const FLAGS = [
-  ["pool_exhausted_429", "on", "off"],
-  ["assignment_gate", "on", "off"],
-  ["tick_seconds", "5", "30"],
-  ["min_dwell_seconds", "0", "300"],
-  ["placement", "shadow", "off"],
+  ["pool_exhausted_429", "on"],
+  ["assignment_gate", "on"],
+  ["tick_seconds", "5"],
+  ["min_dwell_seconds", "0"],
+  ["placement", "shadow"],
 ] as const;
 
 /** @throws UserError if the machine is not moved, or an answer came from the wrong model. */
 export async function demoPlacement(
   admin: AdminClient,
+  flags: DemoFlags,
   baseUrl: string,
   apiKey: string,
   { machineId, from, to }: Shift,
   print: (line: string) => void,
 ): Promise<void> {
   print(`\nDemand moves from ${from} to ${to}, and nobody gives an order:`);
-  for (const [name, value] of FLAGS) await admin.setFlag(name, value);
+  for (const [name, value] of FLAGS) await flags.set(name, value);
   const startedAt = performance.now();
   const say = (line: string): void => {
     print(`${((performance.now() - startedAt) / 1000).toFixed(2).padStart(6)} s  ${line}`);
@@ -53,7 +54,7 @@ export async function demoPlacement(
   const planned = await plannedMove(admin, machineId, to, false);
   say(`shadow      would move ${moveText(planned)}`);
   for (const line of await reasons(admin, machineId)) print(`            ${line}`);
-  await admin.setFlag("placement", "enforce");
+  await flags.set("placement", "enforce");
   const { epoch } = await plannedMove(admin, machineId, to, true);
   say(`enforce     moves it: order of epoch ${epoch}`);
   await watch(admin, machineId, to, (machine) => say(describe(machine)));
@@ -62,7 +63,11 @@ export async function demoPlacement(
   await clients.stop();
   print(`  meanwhile ${clients.summary()}`);
   if (clients.hasWrongAnswer()) throw new UserError("An answer came from the wrong model.");
-  for (const [name, , value] of FLAGS.toReversed()) await admin.setFlag(name, value);
+  await flags.giveBack();
+  if ((await admin.flag("assignment_gate")) === "on") {
+    print(`  flags as before: the gate stays on, and ${machineId} keeps ${to}`);
+    return;
+  }
   await watchReleased(admin, machineId);
   print(`  flags off ${machineId} is nobody's again and serves both models`);
 }

@@ -2,6 +2,7 @@ import OpenAI from "openai";
 
 import type { AdminClient, MachineAnswer } from "./admin-client.ts";
 import { ChatLoop, sleep } from "./demo-chats.ts";
+import type { DemoFlags } from "./demo-flags.ts";
 import { UserError } from "./user-error.ts";
 
 /**
@@ -21,13 +22,14 @@ const SWITCH_LIMIT_MS = 60_000;
 /** @throws UserError if the switch fails, or an answer came from the wrong model. */
 export async function demoSwitch(
   admin: AdminClient,
+  flags: DemoFlags,
   baseUrl: string,
   apiKey: string,
   { machineId, from, to }: Switch,
   print: (line: string) => void,
 ): Promise<void> {
-  await admin.setFlag("assignment_gate", "on");
-  await admin.setFlag("pool_exhausted_429", "on");
+  await flags.set("assignment_gate", "on");
+  await flags.set("pool_exhausted_429", "on");
   await admin.pin(machineId, from);
   await watch(admin, machineId, from, () => {});
   print(`\nSwitching ${machineId} from ${from} to ${to}, while chats to both go on:`);

@@ -96,7 +96,7 @@ function readIfPresent(path: string): LocalSecrets | null {
 }
 
 /** Readers see the old file or the new one, never half of it. */
-function writePrivately(path: string, value: object): void {
+export function writePrivately(path: string, value: object): void {
   const temporary = `${path}.${process.pid}.tmp`;
   writeFileSync(temporary, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 });
   renameSync(temporary, path);

@@ -1,12 +1,19 @@
 import { mkdirSync } from "node:fs";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 
 import { AdminClient } from "./admin-client.ts";
 import { demoChat } from "./demo-chat.ts";
+import { DemoFlags } from "./demo-flags.ts";
 import { DEMO_MODELS, startDemoMachine, type DemoMachine } from "./demo-machine.ts";
 import { demoPlacement } from "./demo-placement.ts";
 import { demoSwitch } from "./demo-switch.ts";
-import { assertNotRunning, ensureKeys, openLocalSecrets, publishDevFile } from "./local-secrets.ts";
+import {
+  assertNotRunning,
+  ensureKeys,
+  openLocalSecrets,
+  publishDevFile,
+  type LocalSecrets,
+} from "./local-secrets.ts";
 import { HELP, readOptions, type StartOptions } from "./options.ts";
 import { usageOf } from "./usage.ts";
 import { UserError } from "./user-error.ts";
@@ -63,10 +70,12 @@ async function run(options: StartOptions): Promise<void> {
   console.log(
     `Coordinator   ${url}   (workerd; state in ${relative(process.cwd(), options.stateDir) || "."})`,
   );
-  if (options.demo)
-    await demo(url, options.stateDir, secrets.admin_token, secrets.api_key, secrets.provider_token);
+  const admin = new AdminClient(url, secrets.admin_token);
+  const flags = new DemoFlags(admin, join(options.stateDir, "demo-flags.json"));
+  await flags.giveBack();
+  if (options.demo) await demo(url, options.stateDir, admin, flags, secrets);
   if (options.once) return;
-  const models = await new AdminClient(url, secrets.admin_token).catalog();
+  const models = await admin.catalog();
   console.log(usageOf(url, secrets.api_key, options, models.length > 0));
   await stopped;
   console.log("\nStopping ...");
@@ -75,11 +84,11 @@ async function run(options: StartOptions): Promise<void> {
 async function demo(
   url: string,
   stateDir: string,
-  adminToken: string,
-  apiKey: string,
-  providerToken: string,
+  admin: AdminClient,
+  flags: DemoFlags,
+  secrets: LocalSecrets,
 ): Promise<void> {
-  const admin = new AdminClient(url, adminToken);
+  const { api_key: apiKey, provider_token: providerToken } = secrets;
   await admin.addToCatalog(
     DEMO_MODELS.map((id) => ({ id, context_length: 1024, size_gb: 0.003, min_ram_gb: 1 })),
   );
@@ -100,14 +109,14 @@ async function demo(
       process.stdout.write(text),
     );
     if (figures.text === "") throw new Error(`${model} on ${name} answered with nothing`);
-    const { completionTokens, tokensPerSecond, firstTokenMs } = figures;
-    const rate = tokensPerSecond.toFixed(0);
+    const { completionTokens, firstTokenMs, lastTokenMs } = figures;
     console.log(
-      `\n  ${completionTokens} tokens, ${rate} tokens/s, first token after ${firstTokenMs.toFixed(0)} ms`,
+      `\n  ${completionTokens} tokens, the first after ${firstTokenMs.toFixed(0)} ms, the last after ${lastTokenMs.toFixed(0)} ms`,
     );
   }
   await demoSwitch(
     admin,
+    flags,
     `${url}/v1`,
     apiKey,
     { machineId: `demo-${bard}`, from: bard, to: verse },
@@ -115,6 +124,7 @@ async function demo(
   );
   await demoPlacement(
     admin,
+    flags,
     `${url}/v1`,
     apiKey,
     { machineId: `demo-${bard}`, from: verse, to: bard },

@@ -75,11 +75,14 @@ app.onError((error, context) => {
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
-/** Base URLs without `/v1`, or with two of them, are the commonest slip in a client's settings. */
+/** Base URLs without `/v1`, or with two of them, are the commonest slip in a client's settings; people begin at `/`. */
 function suggestion(path: string): string {
-  const meant = `/v1${path.replace(/^(\/v1)+/, "")}`;
-  const isMeant = meant !== path && METHODS.some((method) => isRouted(method, meant));
-  return isMeant ? `; did you mean ${meant}?` : "";
+  const rest = path.replace(/^(\/v1)+/, "").replace(/\/$/, "");
+  if (rest === "") return "; the API for clients begins with /v1, the operator's page is /dashboard";
+  const meant = [`/v1${rest}`, rest].find(
+    (candidate) => candidate !== path && METHODS.some((method) => isRouted(method, candidate)),
+  );
+  return meant === undefined ? "" : `; did you mean ${meant}?`;
 }
 
 /** Whether a route is there for the method; middleware is there for all. */

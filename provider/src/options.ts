@@ -156,6 +156,8 @@ function readCoordinator(text: string | undefined, warnings: string[]): URL {
   if (url.protocol === "wss:" || url.protocol === "ws:") {
     url = new URL(text.replace(/^ws/i, "http"));
   }
+  // Clients are given the base URL, which has it; the program appends its own.
+  url.pathname = url.pathname.replace(/\/v1\/?$/, "");
   if (url.protocol !== "https:" && url.protocol !== "http:") {
     throw new UserError(`--coordinator ${text} must begin with https:// (or http:// on this machine).`);
   }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 
 import { z } from "zod";
 
+import { fieldProblems, firstProblem } from "../../protocol/field-problems.ts";
 import { BadInput } from "./bad-input.ts";
 import { SWITCH_MAX_S } from "./machine.ts";
 
@@ -91,12 +92,10 @@ export function readFleetFile(path: string): FleetFile {
 }
 
 export function parseFleetFile(json: unknown, name: string): FleetFile {
-  const parsed = fleetFileSchema.safeParse(json);
+  const parsed = fleetFileSchema.safeParse(json, { error: fieldProblems });
   if (!parsed.success) {
-    const problems = parsed.error.issues.map(
-      (issue) => `${issue.path.join(".") || "the file"}: ${issue.message}`,
-    );
-    throw new BadInput(`${name}: ${problems.join("; ")}.`);
+    const { param, message } = firstProblem(parsed.error);
+    throw new BadInput(`${name}: ${param || "the file"}: ${message}.`);
   }
   const fleet = parsed.data;
   const ids = fleet.models.map((model) => model.id);

@@ -264,6 +264,11 @@ describe("the admin API", () => {
       expect(await errorOf(await callAdmin("POST", path, body))).toMatchObject({ status: 400, param });
     }
   });
+
+  it("says which characters an owner may have", async () => {
+    const response = await callAdmin("POST", "/keys", { owner: "Käthe", name: "laptop" });
+    expect((await errorOf(response)).message).toContain("ASCII");
+  });
 });
 
 it("a key that is deleted in the middle of a request does not end it", async () => {

@@ -115,13 +115,22 @@ describe("a path that is none", () => {
   it.each([
     ["/chat/completions", "/v1/chat/completions"],
     ["/v1/v1/models", "/v1/models"],
+    ["/v1/models/", "/v1/models"],
+    ["/dashboard/", "/dashboard"],
+    ["/v1/metrics", "/metrics"],
   ])("is 404 and names the one that was meant: %s", async (path, meant) => {
     const error = await errorOf(await fetchEdge(path, { method: "POST", body: "{}" }));
     expect(error).toMatchObject({ status: 404, code: "not_found" });
     expect(error.message).toContain(`did you mean ${meant}?`);
   });
 
-  it.each(["/", "/v1", "/v1/embeddings", "/v1/v1/embeddings"])(
+  it.each(["/", "/v1", "/v1/"])("says where to begin to whoever has only the address: %s", async (path) => {
+    const error = await errorOf(await fetchEdge(path));
+    expect(error).toMatchObject({ status: 404, code: "not_found" });
+    expect(error.message).toContain("begins with /v1, the operator's page is /dashboard");
+  });
+
+  it.each(["/v1/embeddings", "/v1/v1/embeddings", "/embeddings/"])(
     "and suggests none that is not there: %s",
     async (path) => {
       const error = await errorOf(await fetchEdge(path, { method: "POST", body: "{}" }));

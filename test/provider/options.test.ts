@@ -110,6 +110,14 @@ it("reads the address of a WebSocket as what it stands for", () => {
   );
 });
 
+it("takes the base URL of clients for the coordinator's address", () => {
+  const argv = ["--token", "t", "--model", "a=b", "--coordinator"];
+  expect(read([...argv, "https://pool.example.com/v1"]).coordinator.href).toBe("https://pool.example.com/");
+  expect(read([...argv, "https://pool.example.com/base/v1/"]).coordinator.href).toBe(
+    "https://pool.example.com/base",
+  );
+});
+
 describe("a mistake is answered with what to write instead", () => {
   it.each([
     [[], /--coordinator https/],

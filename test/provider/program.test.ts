@@ -224,6 +224,12 @@ describe("stopping", () => {
       coordinator.refusal = { status, body: "<html>Not here</html>" };
       await serve().logged("the coordinator refused the connection (check its address)");
     }
+    const error = { message: "the model does not exist", code: "model_not_found" };
+    coordinator.refusal = { status: 404, body: JSON.stringify({ error }) };
+    const unknown = serve();
+    await unknown.logged(
+      "the coordinator refused the connection (the operator has to add the model to the catalog)",
+    );
     await coordinator.stop();
     const alone = serve();
     await alone.logged("cannot reach the coordinator (check its address and the network)");

@@ -294,4 +294,8 @@ describe("a schema that a grammar cannot hold", () => {
     expect(() => read(schema)).toThrow(EngineError);
     expect(() => read(schema)).toThrow(expect.objectContaining({ class: "client", code: "invalid_request" }));
   });
+
+  it("is told which types there are if it has another", () => {
+    expect(() => read({ type: "text" })).toThrow('there are "string", "number"');
+  });
 });

@@ -24,7 +24,7 @@ export const label = z
   .string()
   .regex(
     /^[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?$/,
-    "must have 1 to 128 printable characters, without blanks at either end",
+    "must have 1 to 128 printable ASCII characters, without blanks at either end",
   );
 
 const perMinute = z.int().min(1).max(1_000_000_000).nullable();

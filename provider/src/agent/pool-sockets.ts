@@ -294,5 +294,6 @@ function hintFor(status: number, code: string | null): string {
   if (status === 401) return " (check the provider token)";
   // A coordinator that has the route names what it did not find; another server knows no such code.
   if (code === null ? MISLED_STATUSES.includes(status) : code === "not_found") return " (check its address)";
+  if (code === "model_not_found") return " (the operator has to add the model to the catalog)";
   return "";
 }

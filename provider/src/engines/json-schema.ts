@@ -153,7 +153,9 @@ class SchemaReader {
       case "array":
         return this.#array(schema, path, depth);
       default:
-        throw invalidRequest(`${this.#options.where}${path}: there is no such "type"`);
+        throw invalidRequest(
+          `${this.#options.where}${path}: there is no such "type"; there are "string", "number", "integer", "boolean", "object", "array" and "null"`,
+        );
     }
   }
 

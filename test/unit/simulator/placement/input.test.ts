@@ -70,10 +70,12 @@ describe("a trace", () => {
 
 describe("a fleet file", () => {
   it.each([
-    [{ load: "much" }, /load: /],
-    [{ machines: [] }, /machines: /],
-    [{ observe: "guess" }, /observe: /],
-    [{ colour: "red" }, /colour/],
+    [{ load: "much" }, "fleet.json: load: must be a number, not text."],
+    [{ load: undefined }, "fleet.json: load: is required and must be a number."],
+    [{ machines: [] }, "fleet.json: machines: must not be empty."],
+    [{ machines: [{ count: 0, memory_gb: 64, chip: "M1" }] }, "machines[0].count: must be at least 1."],
+    [{ observe: "guess" }, 'observe: must be "perfect" or "refusals".'],
+    [{ colour: "red" }, "colour: there is no such field; leave it out."],
     [{ machines: [{ count: 4, memory_gb: 16, chip: "M1" }] }, /"a" fits on no machine/],
     [{ machines: [{ count: 1, memory_gb: 64, chip: "M1" }] }, /floors add up to more/],
     [{ machines: [{ count: 4, memory_gb: 64, chip: "M1", speed: { c: 1 } }] }, /"c", which is no model/],
