@@ -49,7 +49,7 @@ describe("a machine that is gone", () => {
     expect([...scene.core.view(scene.now).machines]).toEqual([]);
     expect(scene.store.cooldowns()).toEqual([]);
     expect(scene.plans.loadTimes()).toEqual([]);
-    expect(scene.core.placement.loadTimes.seconds(MAC, B)).toBeNull();
+    expect(scene.core.placement.loadTimes.expected(() => 30)(MAC, B, 30)).toBe(30);
     scene.restart();
     expect(scene.core.directory.get(MAC)).toBeNull();
     expect(remove(scene)).toMatchObject({ code: "not_found" });
