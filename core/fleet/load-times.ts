@@ -11,6 +11,9 @@ import type { PlacementStore } from "./plan-record.ts";
 /** Share of a new measurement in an average: loads are rare, so each counts much. */
 const WEIGHT = 0.5;
 
+/** What is ready sooner was in memory already, which says nothing of a load. */
+const LEAST_SECONDS = 1;
+
 /** @param guess seconds by the model's size. */
 export type ExpectedSeconds = (machineId: MachineId, model: ModelId, guess: number) => number;
 
@@ -53,7 +56,8 @@ export class LoadTimes {
     const began = this.#began.get(machineId);
     if (mode !== "assigned" || began?.epoch !== epoch) return;
     this.#began.delete(machineId);
-    const took = Math.max(0, since - began.at) / 1000;
+    const took = (since - began.at) / 1000;
+    if (took < LEAST_SECONDS) return;
     const before = this.#seconds.get(machineId)?.get(model) ?? null;
     const seconds = before === null ? took : before + WEIGHT * (took - before);
     this.#set(machineId, model, seconds);

@@ -21,6 +21,8 @@ export interface Pool {
   readonly model: PlacementModel;
   readonly mean: number;
   readonly deviation: number;
+  /** Of the demand's counts: near 1 if they come at random, far above it if in bursts. */
+  readonly roughness: number;
   readonly weight: number;
   /** Machines the pool keeps: the operator's floor, and one while there is demand. */
   readonly keeps: number;
@@ -192,6 +194,7 @@ function emptyPool(known: KnownModel, index: number, kinds: readonly Kind[], con
     mean,
     // Square-root staffing: requests in service vary like dispersion * mean * seconds; small pools get more headroom.
     deviation: Math.sqrt((estimate.dispersion * mean) / medianSeconds(known, index, kinds) + 1e-9),
+    roughness: estimate.roughness,
     weight: model.priority * (1 + config.fairness * estimate.missShare),
     keeps: Math.max(model.floor, mean > 0 ? 1 : 0),
     perMachine: fitting === 0 ? 0 : sum / fitting,

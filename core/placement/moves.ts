@@ -53,6 +53,12 @@ const UNMANAGED_GATE = 0.5;
  */
 const GATE_MOST = 0.3;
 
+/** What a load adds to the gate at most, as a share of the machine's best capacity: more would hold back what pays. */
+const LOAD_SHARE_MOST = 0.125;
+
+/** From this roughness on demand comes in bursts that are over before a load is, and each more adds so much to the gate. */
+const ROUGH = { from: 6, surcharge: 0.25 } as const;
+
 export function chooseMoves(
   fleet: Fleet,
   budget: number,
@@ -173,7 +179,7 @@ function bestOf(
     if ((cap !== null && to.held >= cap) || cooling.has(modelId)) continue;
     const fit = fits[modelId];
     if (fit === undefined) continue;
-    const share = config.kappa + (config.reloadRisk * fit.loadSeconds) / config.horizonSeconds;
+    const share = shareFor(fit.loadSeconds, Math.max(to.roughness, from?.roughness ?? 0), config);
     const gateOnDisk = Math.min(share * stake, gateAtMost);
     const useful = Math.max(0, 1 - (fit.loadSeconds + drain) / config.horizonSeconds);
     const won = (poolValue(to, to.capacity + own) - to.value) * useful;
@@ -184,6 +190,13 @@ function bestOf(
     enough = enoughFor(from, lost, best);
   }
   return best;
+}
+
+/** The gate of a move as a share of the machine's best capacity; never below `kappa`. */
+function shareFor(loadSeconds: number, roughness: number, config: PlacementConfig): number {
+  const { kappa, reloadRisk, horizonSeconds } = config;
+  const share = kappa + Math.min(LOAD_SHARE_MOST, (reloadRisk * loadSeconds) / horizonSeconds);
+  return share * (1 + ROUGH.surcharge * Math.max(0, roughness - ROUGH.from));
 }
 
 /** What a pool above its floor must win beside the gate to be considered. Any pool will do for a machine that holds nothing. */

@@ -70,10 +70,13 @@ export interface PlacementConfig {
   readonly horizonSeconds: number;
   /**
    * The gain a move must exceed, as a share of the machine's best capacity, without what loading takes (all of the gate is at
-   * most 0.3 of the machine's capacity in the target). Safe: 0.07 to 0.15.
+   * most 0.3 of the machine's capacity in the target). Safe: 0.05 to 0.15.
    */
   readonly kappa: number;
-  /** How likely a move is taken to be for nothing, so that the machine must be loaded back: the gate has as much of a load. Safe: 0 to 1. */
+  /**
+   * How likely a move is taken to be for nothing, so that the machine must be loaded back: the gate has as much of a load,
+   * but no more than 0.125 of the capacity. Safe: 0 to 1.
+   */
   readonly reloadRisk: number;
   /** Time constants of the two averages of demand. Safe: 60 to 150 and 600 to 1800. */
   readonly fastSeconds: number;

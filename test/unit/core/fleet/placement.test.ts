@@ -253,6 +253,17 @@ describe("placement on the live fleet", () => {
     expect(scene.plans.loadTimes()).toEqual([{ machineId: loader, model: "b", seconds: 42 }]);
   });
 
+  it("learns nothing from a load of what was in memory already", () => {
+    const scene = twoOnA();
+    scene.ask(B, 20);
+    scene.tick();
+    const [loader = ""] = Object.entries(scene.held()).find(([, model]) => model === "b") ?? [];
+    scene.report(loader, "loading");
+    scene.now += 400;
+    scene.report(loader, "assigned");
+    expect(scene.plans.loadTimes()).toEqual([]);
+  });
+
   it("goes on after a restart where it was", () => {
     const scene = twoOnA();
     scene.ask(A, 30, 30);

@@ -85,6 +85,35 @@ describe("the planner", () => {
     for (const { won, gate } of moves) expect(gate).toBeLessThan(won);
   });
 
+  it("asks more of a move the longer its load takes, up to a point", () => {
+    const gates = [30, 90, 300, 600].map((loadSeconds) => {
+      const fit = { ...FIT, loadSeconds };
+      const { moves } = planned(anInput(aFleet(8, { fits: { [A]: fit, [B]: fit } }), 1, 60));
+      return moves[0]?.gate ?? Number.NaN;
+    });
+    const [short = 0, longer = 0, long, longest] = gates;
+    expect(longer).toBeGreaterThan(short);
+    expect(long).toBeGreaterThan(longer);
+    expect(longest).toBe(long);
+  });
+
+  it("asks more of a move if the demand of its target or donor comes in bursts", () => {
+    const input = anInput(aFleet(8), 1, 60);
+    const { estimates } = planned(input).state;
+    const gateAt = (roughness: Partial<Record<typeof A, number>>): number => {
+      const rough = Object.entries(estimates).map(([id, estimate]) => [
+        id,
+        { ...estimate, roughness: Reflect.get(roughness, id) ?? 1 },
+      ]);
+      const state = { ...EMPTY_PLACEMENT_STATE, estimates: Object.fromEntries(rough) };
+      return plan(state, input, config).moves[0]?.gate ?? Number.NaN;
+    };
+    const calm = gateAt({});
+    expect(gateAt({ [A]: 4, [B]: 4 })).toBe(calm);
+    expect(gateAt({ [B]: 12 })).toBeGreaterThan(1.5 * calm);
+    expect(gateAt({ [A]: 12 })).toBe(gateAt({ [B]: 12 }));
+  });
+
   it("[D9] never takes the last serving machine of a pool with demand or a floor", () => {
     expect(planned(anInput(aFleet(1), 1, 100)).moves).toEqual([]);
     const result = planned(anInput(aFleet(1), 0, 100, 1));
