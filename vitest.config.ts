@@ -36,7 +36,7 @@ export default defineConfig({
           name: "simulation",
           expect: patient,
           include: ["test/simulation/**/*.test.ts"],
-          testTimeout: 120_000,
+          testTimeout: 600_000,
         },
       },
       {
