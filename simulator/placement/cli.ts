@@ -12,7 +12,8 @@ import { readTrace } from "./trace.ts";
 
 /** `npm run simulate`: replays a demand trace and judges placement policies. docs/simulate.md tells the rest. */
 const USAGE = `npm run simulate -- --trace FILE --fleet FILE
-  [--policies a,b]  some of ${POLICY_NAMES.join(", ")} (all)
+  [--policies a,b]  some of ${POLICY_NAMES.join(", ")} (all of these),
+                    ${EXTRA_POLICY_NAMES.join(", ")}
   [--days A-B]      only these days of the trace, counted from 0; demand is scaled over the whole trace
   [--seed N]        for churn, load failures and mass disconnects (1)
   [--requests A-B]  route every request by itself in these minutes of the replay (a few are picked)
@@ -70,8 +71,9 @@ function optionsOf(args: readonly string[]): Options {
 function policiesOf(list: string | undefined): readonly PolicyName[] {
   if (list === undefined) return POLICY_NAMES;
   return list.split(",").map((given) => {
-    const name = [...POLICY_NAMES, ...EXTRA_POLICY_NAMES].find((one) => one === given.trim());
-    if (!name) throw new BadInput(`--policies: "${given.trim()}" is none of ${POLICY_NAMES.join(", ")}.`);
+    const names = [...POLICY_NAMES, ...EXTRA_POLICY_NAMES];
+    const name = names.find((one) => one === given.trim());
+    if (!name) throw new BadInput(`--policies: "${given.trim()}" is none of ${names.join(", ")}.`);
     return name;
   });
 }

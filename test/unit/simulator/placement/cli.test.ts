@@ -41,7 +41,7 @@ describe("npm run simulate", { timeout: 120_000 }, () => {
   });
 
   it.each([
-    [["--policies", "foo"], /"foo" is none of ours/],
+    [["--policies", "foo"], /"foo" is none of ours, .*, gain, optimum-floors\./],
     [["--seed", "x"], /--seed x is not a whole number/],
     [["--seed", ""], /is not a whole number/],
     [["--requests", "2-9"], /only the minutes 0 to 1/],
