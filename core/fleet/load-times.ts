@@ -25,7 +25,10 @@ export class LoadTimes {
 
   constructor(store: PlacementStore) {
     this.#store = store;
-    for (const { machineId, model, seconds } of store.loadTimes()) this.#set(machineId, model, seconds);
+    for (const { machineId, model, seconds } of store.loadTimes()) {
+      // Earlier versions kept those, too.
+      if (seconds >= LEAST_SECONDS) this.#set(machineId, model, seconds);
+    }
   }
 
   /** @param guessOf seconds by the model's size; null for one that is not in the catalog. */

@@ -33,6 +33,12 @@ describe("how long a load is expected to take", () => {
     expect(expected(NEW, LARGE, 100)).toBe(200);
   });
 
+  it("is not what an earlier version kept of a load of what was in memory already", () => {
+    store.saveLoadTime({ machineId: NEW, model: LARGE, seconds: 0 });
+    expect(expectedOf()(NEW, LARGE, 100)).toBe(200);
+    expect(expectedOf()(NEW, SMALL, 20)).toBe(40);
+  });
+
   it("learns nothing from a model that is in the catalog no more", () => {
     store.saveLoadTime({ machineId: NEW, model: GONE, seconds: 900 });
     expect(expectedOf()(NEW, SMALL, 20)).toBe(40);
