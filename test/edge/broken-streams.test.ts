@@ -23,11 +23,7 @@ it.each<[string, string, (machine: FakeProvider, request: Message) => void]>([
   ],
   ["completes in the middle of [DONE]", `${EVENT}data: [DO`, (machine, request) => machine.complete(request)],
 ])("[D12] of a machine that %s the client gets an error", async (_, bytes, happen) => {
-  const at = await scene();
-  const machine = await join(at);
-  const pending = read(at);
-  const request = await machine.next("inference_request");
-  machine.accept(request);
+  const { machine, request, pending } = await answering();
   machine.bytes(request, bytes);
   happen(machine, request);
   const { text, error } = await pending;
@@ -37,11 +33,7 @@ it.each<[string, string, (machine: FakeProvider, request: Message) => void]>([
 });
 
 it("a stream that is whole, however it was cut, has no error", async () => {
-  const at = await scene();
-  const machine = await join(at);
-  const pending = read(at);
-  const request = await machine.next("inference_request");
-  machine.accept(request);
+  const { machine, request, pending } = await answering();
   for (const piece of `${EVENT}${EVENT}data: [DONE]\n\n`.match(/[^]{1,7}/g) ?? [])
     machine.bytes(request, piece);
   machine.complete(request);
@@ -49,15 +41,21 @@ it("a stream that is whole, however it was cut, has no error", async () => {
 });
 
 it("a machine's word that its answer is complete holds, also without [DONE]", async () => {
+  const { machine, request, pending } = await answering();
+  machine.bytes(request, EVENT);
+  machine.complete(request);
+  expect(await pending).toEqual({ text: "one", error: null });
+});
+
+/** A machine that has accepted the chat of a client, which reads it to its end. */
+async function answering() {
   const at = await scene();
   const machine = await join(at);
   const pending = read(at);
   const request = await machine.next("inference_request");
   machine.accept(request);
-  machine.bytes(request, EVENT);
-  machine.complete(request);
-  expect(await pending).toEqual({ text: "one", error: null });
-});
+  return { machine, request, pending };
+}
 
 /** Reads a chat with the official client to its end. */
 async function read(at: Scene): Promise<{ text: string; error: unknown }> {

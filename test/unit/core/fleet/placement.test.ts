@@ -15,6 +15,18 @@ function twoOnA(flags: ConstructorParameters<typeof PlacementScene>[0] = {}): Pl
   return scene;
 }
 
+/** One of the two is moved to B, and takes so long to load it. */
+function loadedIn(ms: number): { scene: PlacementScene; loader: string } {
+  const scene = twoOnA();
+  scene.ask(B, 20);
+  scene.tick();
+  const [loader = ""] = Object.entries(scene.held()).find(([, model]) => model === "b") ?? [];
+  scene.report(loader, "loading");
+  scene.now += ms;
+  scene.report(loader, "assigned");
+  return { scene, loader };
+}
+
 /** A machine that has both models on its disk and is connected to the pool of `a` alone. */
 function oneOnlyInA(flags: ConstructorParameters<typeof PlacementScene>[0] = {}): PlacementScene {
   const scene = new PlacementScene({ min_dwell_seconds: "0", ...flags });
@@ -243,25 +255,12 @@ describe("placement on the live fleet", () => {
   });
 
   it("learns how long a machine takes to load", () => {
-    const scene = twoOnA();
-    scene.ask(B, 20);
-    scene.tick();
-    const [loader = ""] = Object.entries(scene.held()).find(([, model]) => model === "b") ?? [];
-    scene.report(loader, "loading");
-    scene.now += 42_000;
-    scene.report(loader, "assigned");
+    const { scene, loader } = loadedIn(42_000);
     expect(scene.plans.loadTimes()).toEqual([{ machineId: loader, model: "b", seconds: 42 }]);
   });
 
   it("learns nothing from a load of what was in memory already", () => {
-    const scene = twoOnA();
-    scene.ask(B, 20);
-    scene.tick();
-    const [loader = ""] = Object.entries(scene.held()).find(([, model]) => model === "b") ?? [];
-    scene.report(loader, "loading");
-    scene.now += 400;
-    scene.report(loader, "assigned");
-    expect(scene.plans.loadTimes()).toEqual([]);
+    expect(loadedIn(400).scene.plans.loadTimes()).toEqual([]);
   });
 
   it("goes on after a restart where it was", () => {
