@@ -61,7 +61,7 @@ async function untilMemoryIsBack(
   const freeBytes = (): number => vitals().memoryFreeGb * BYTES_PER_GB;
   let pauses = MEMORY_WAIT_MS / MEMORY_POLL_MS;
   for (; !signal.aborted && freeBytes() < sizeBytes; pauses -= 1) {
-    if (pauses === 0) {
+    if (pauses <= 0) {
       const neededGb = Math.round(sizeBytes / 1e8) / 10;
       const freeGb = Math.round(freeBytes() / 1e8) / 10;
       log.warn("there seems to be too little memory: trying to load anyway", { model: id, neededGb, freeGb });
