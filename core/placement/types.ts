@@ -70,7 +70,7 @@ export interface PlacementConfig {
   readonly horizonSeconds: number;
   /**
    * The gain a move must exceed, as a share of the machine's best capacity, without what loading takes (all of the gate is at
-   * most 0.3 of the machine's capacity in the target). Safe: 0.05 to 0.15.
+   * most 0.3 of the machine's capacity in the target, and more where demand is rough). Safe: 0.05 to 0.15.
    */
   readonly kappa: number;
   /**
