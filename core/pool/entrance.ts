@@ -102,7 +102,7 @@ export class Entrance {
     this.#host.askFleet(connection, { identity: connection.identity, register, pool: this.#model });
   }
 
-  /** The machine's older socket makes way (H11). */
+  /** The machine's older sockets make way (H11). */
   #enter(
     connection: Connection,
     pools: readonly ModelId[],
@@ -116,12 +116,12 @@ export class Entrance {
     const registration = connection.registration ?? admitting.registration;
     connection.registration = registration;
     connection.save();
-    const older = this.#members.admit(connection);
+    const replaced = this.#members.admit(connection);
     this.#host.onEntered(connection, pools, assignment, now);
     const { machineId } = connection.identity;
     this.#assignments.reloadAfterRegister(machineId, registration.loadedModels, now);
     this.#assignments.observe(machineId, registration.held, registration.loadedModels, now);
     // Only now, so that what ran on the older socket without a byte can go to this one.
-    if (older !== undefined) this.#members.close(older, "superseded", now);
+    for (const older of replaced) this.#members.close(older, "superseded", now);
   }
 }

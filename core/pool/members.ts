@@ -64,14 +64,24 @@ export class Members {
     this.#missing.delete(machineId);
   }
 
-  /** From now on this is the machine's socket. @returns the one it replaces; the caller closes it. */
-  admit(connection: Connection): Connection | undefined {
+  /**
+   * From now on this is the machine's socket.
+   * @returns those it replaces, which the caller closes: the one before it, and older ones that the fleet has not answered
+   *   yet, since a late answer would put the machine back on a socket that it has left.
+   */
+  admit(connection: Connection): Connection[] {
     const { machineId } = connection.identity;
-    const older = this.#machines.get(machineId);
+    const admitted = this.#machines.get(machineId);
+    const replaced = admitted === undefined || admitted === connection ? [] : [admitted];
+    for (const other of this.socketsOf(machineId)) {
+      // Those behind it were dialed after it.
+      if (other === connection) break;
+      if (other !== admitted && other.admitting !== null) replaced.push(other);
+    }
     this.#machines.set(machineId, connection);
     this.#missing.delete(machineId);
     this.#host.remember(machineId);
-    return older === connection ? undefined : older;
+    return replaced;
   }
 
   close(connection: Connection, reason: CloseReason, now: number, detail?: string): void {

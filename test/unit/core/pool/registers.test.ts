@@ -167,6 +167,31 @@ describe("[H11] a second register of the same machine", () => {
     expect(scene.requestsOf(newer)).toHaveLength(1);
     expect([...scene.remembered]).toEqual(["mac-1"]);
   });
+
+  it("is not undone by an older one that the fleet answers later", () => {
+    const scene = new PoolScene();
+    const older = scene.dial("mac-1");
+    scene.register(older);
+    scene.pool.fleetSilent(older.connection, scene.now);
+    const newer = scene.join("mac-1");
+    expect(older.socket.closed?.reason).toBe("superseded");
+    scene.admit(older);
+    expect(newer.socket.closed).toBeNull();
+    scene.ask();
+    expect(scene.requestsOf(newer)).toHaveLength(1);
+  });
+
+  it("leaves one that was dialed after it to the fleet", () => {
+    const scene = new PoolScene();
+    const older = scene.dial("mac-1");
+    const newer = scene.dial("mac-1");
+    scene.register(newer);
+    scene.register(older);
+    scene.admit(older);
+    expect(newer.socket.closed).toBeNull();
+    scene.admit(newer);
+    expect(older.socket.closed?.reason).toBe("superseded");
+  });
 });
 
 describe("a list of pools", () => {
