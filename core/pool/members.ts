@@ -89,6 +89,15 @@ export class Members {
     this.#drop(connection, now);
   }
 
+  /** Closes several at once. What they ran goes to none of the others that go. */
+  closeTogether(leaving: readonly Connection[], reason: CloseReason, now: number, detail?: string): void {
+    for (const connection of leaving) {
+      const { registration } = connection;
+      if (registration !== null) connection.registration = { ...registration, accepting: false };
+    }
+    for (const connection of leaving) this.close(connection, reason, now, detail);
+  }
+
   /** The socket has closed by the machine's doing or the network's. */
   disconnected(connection: Connection, now: number): void {
     if (connection.closed) return;

@@ -226,10 +226,8 @@ export class Pool {
 
   /** Closes every socket that was dialed with a revoked token. */
   revoke(tokenId: string, now: number): void {
-    for (const connection of this.#members.sockets()) {
-      if (connection.identity.tokenId !== tokenId) continue;
-      this.#members.close(connection, "notAllowed", now, "token revoked");
-    }
+    const leaving = [...this.#members.sockets()].filter(({ identity }) => identity.tokenId === tokenId);
+    this.#members.closeTogether(leaving, "notAllowed", now, "token revoked");
   }
 
   /** Closes every socket of a machine that is not wanted any more. */

@@ -219,6 +219,17 @@ it("a revoked token closes every socket that was dialed with it, and no other", 
   expect(scene.ask().refusedWith).toBe("model_unavailable");
 });
 
+it("what the machines of a revoked token run without a byte goes to none of the others that go", () => {
+  const scene = new PoolScene();
+  const leaving = [1, 2, 3, 4].map((n) => scene.join(`mac-${n}`, { max_concurrency: 1 }, "revoked"));
+  const client = scene.ask();
+  const good = scene.join("mac-5");
+  scene.pool.revoke("revoked", scene.now);
+  for (const { socket } of leaving) expect(socket.closed?.reason).toBe("notAllowed");
+  expect(scene.requestsOf(good)).toHaveLength(1);
+  expect(client.refusedWith).toBeNull();
+});
+
 it("a raised least version closes older providers, and what they run without a byte goes to none of them", () => {
   const scene = new PoolScene();
   const old = [1, 2, 3, 4].map((n) => scene.join(`mac-${n}`, { version: "0.6.19", max_concurrency: 1 }));

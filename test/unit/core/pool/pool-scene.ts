@@ -125,11 +125,16 @@ export class PoolScene {
     );
   }
 
-  dial(machineId: string, socket = new FakeSocket(), restored: ConnectionState | null = null): Machine {
+  dial(
+    machineId: string,
+    socket = new FakeSocket(),
+    restored: ConnectionState | null = null,
+    tokenId = "t",
+  ): Machine {
     const identity = {
       machineId: machineIdSchema.parse(machineId),
       owner: "o",
-      tokenId: "t",
+      tokenId,
       acceptedAt: this.now,
     };
     return { socket, connection: this.pool.connect(socket, restored?.identity ?? identity, restored) };
@@ -173,8 +178,8 @@ export class PoolScene {
   }
 
   /** A machine that is here, registered and idle. */
-  join(machineId: string, fields: object = {}): Machine {
-    const machine = this.dial(machineId);
+  join(machineId: string, fields: object = {}, tokenId = "t"): Machine {
+    const machine = this.dial(machineId, new FakeSocket(), null, tokenId);
     this.register(machine, fields);
     this.admit(machine);
     machine.socket.take("registered");
