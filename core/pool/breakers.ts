@@ -25,7 +25,8 @@ export interface Breaker {
 
 /** A fault of which it is not known yet whether the machine or the request is to blame. */
 export interface Suspicion {
-  readonly connection: Connection;
+  readonly machineId: MachineId;
+  /** When it failed, ms since the epoch. */
   readonly at: number;
 }
 
@@ -35,7 +36,13 @@ const CLOSED: Breaker = { faults: 0, openUntil: 0, openedAt: 0, backOffMs: 0 };
 const BREAKERS_MAX = 1_000;
 
 export class Breakers {
+  readonly #connections: () => Iterable<Connection>;
   readonly #breakers = new Map<MachineId, Breaker>();
+
+  /** @param connections the present socket of each machine. */
+  constructor(connections: () => Iterable<Connection>) {
+    this.#connections = connections;
+  }
 
   get isEmpty(): boolean {
     return this.#breakers.size === 0;
@@ -48,12 +55,13 @@ export class Breakers {
 
   /** Of a machine whose answer had reached the client in part the fault is its own; else another must first do better. */
   blame(request: PoolRequest, connection: Connection, now: number): void {
+    const { breaker, identity } = connection;
+    const suspicion = { machineId: identity.machineId, at: now };
     if (request.streamed) {
-      this.#failed({ connection, at: now }, now);
+      this.#failed(suspicion, now);
       return;
     }
-    request.suspicions.push({ connection, at: now });
-    const { breaker } = connection;
+    request.suspicions.push(suspicion);
     // The trial of a breaker that was open: no other until this one is decided.
     if (breaker !== null && breaker.openUntil > 0) breaker.openUntil = now + breaker.backOffMs;
   }
@@ -74,10 +82,12 @@ export class Breakers {
     this.#breakers.delete(identity.machineId);
   }
 
-  #failed({ connection, at }: Suspicion, now: number): void {
-    const { machineId } = connection.identity;
+  #failed({ machineId, at }: Suspicion, now: number): void {
     const breaker = this.of(machineId) ?? this.#add(machineId);
-    connection.breaker = breaker;
+    // The machine may have dialed anew since.
+    for (const present of this.#connections()) {
+      if (present.identity.machineId === machineId) present.breaker = breaker;
+    }
     // An engine that dies takes all its requests with it: those that failed before the breaker opened have opened it.
     if (at <= breaker.openedAt) return;
     breaker.faults += 1;

@@ -55,7 +55,7 @@ export class Dispatch {
   readonly #candidates: Candidates;
   readonly #supplyQuestion = new SupplyQuestion();
   readonly #pressure = new Pressure();
-  readonly #breakers = new Breakers();
+  readonly #breakers: Breakers;
   readonly #refusals: Refusals;
   /** Frames and messages that belonged to nothing here, by kind. */
   readonly ignored = { records: 0, messages: 0 };
@@ -63,6 +63,7 @@ export class Dispatch {
   constructor(pool: PoolView, ledger: Ledger) {
     this.#pool = pool;
     this.#attempts = new Attempts(pool.model);
+    this.#breakers = new Breakers(() => pool.connections());
     this.#line = new Line((keyId) => this.#attempts.slotsOf(keyId));
     this.#candidates = new Candidates(pool, this.#breakers);
     this.#accounts = new Accounts(ledger, this.#pressure, (outcome) => pool.ended(outcome));

@@ -98,7 +98,6 @@ export class Pool {
   connect(socket: PoolSocket, identity: Identity, restored: ConnectionState | null): Connection {
     const connection = new Connection(socket, identity, restored);
     connection.record = this.#assignments.get(identity.machineId);
-    connection.breaker = this.#dispatch.breakerOf(identity.machineId);
     this.#members.add(connection);
     if (restored === null) connection.save();
     return connection;
@@ -292,6 +291,7 @@ export class Pool {
   }
 
   #onEntered(connection: Connection, pools: readonly ModelId[], assignment: Registered["assignment"]): void {
+    connection.breaker = this.#dispatch.breakerOf(connection.identity.machineId);
     if (connection.registration?.advertises === true) this.#settings = withSupply(this.#settings);
     this.#sendRegistered(connection, pools, assignment);
   }

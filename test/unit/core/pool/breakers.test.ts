@@ -138,6 +138,19 @@ describe("[F15] the breaker of a machine", () => {
     expect(machines.map((machine) => blockedBy(scene, machine))).toEqual([null, null]);
   });
 
+  it("opens on the socket that the machine has dialed before it was known whose fault it was", () => {
+    const at = pair();
+    const retried = [1, 2, 3].map(() => {
+      at.scene.ask();
+      fault(at.scene, at.scene.requestOf(at.bad));
+      return at.scene.requestOf(at.good);
+    });
+    at.scene.lose(at.bad);
+    const back = at.scene.join("mac-1");
+    for (const sent of retried) at.scene.serve(sent, "x");
+    expect(blockedBy(at.scene, back)).toBe("breaker_open");
+  });
+
   it("never closes a whole pool", () => {
     const at = pair();
     for (let i = 0; i < 3; i++) trip(at);
