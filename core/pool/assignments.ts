@@ -142,14 +142,17 @@ export class Assignments {
     this.#move(record, "loading", now, null);
   }
 
-  /** Ends what has taken too long, connected or not (H13). */
-  expire(now: number): void {
+  /** Ends what has taken too long, connected or not (H13). @returns whether there was any. */
+  expire(now: number): boolean {
+    let hasExpired = false;
     for (const record of this.#records.values()) {
       if (record.deadlineAt === null || now < record.deadlineAt) continue;
       const took = Math.round((now - record.since) / 1000);
       const message = `still ${record.mode} after ${took} s`;
       this.#move(record, "failed", now, { code: "deadline", message });
+      hasExpired = true;
     }
+    return hasExpired;
   }
 
   /** When `expire` has something to do next; null if never. */

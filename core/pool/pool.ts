@@ -142,7 +142,9 @@ export class Pool {
 
   /** The machine belongs elsewhere: no public request goes to it from this call on; what runs there may finish. */
   release(machineId: MachineId, epoch: Epoch, now: number): Verdict {
-    return this.#assignments.release(machineId, epoch, now);
+    const verdict = this.#assignments.release(machineId, epoch, now);
+    this.#dispatch.reconsider(now);
+    return verdict;
   }
 
   /** The machine may serve here as an unmanaged one. */
@@ -243,7 +245,7 @@ export class Pool {
 
   /** Looks at every deadline. */
   tick(now: number): void {
-    this.#assignments.expire(now);
+    if (this.#assignments.expire(now)) this.#dispatch.reconsider(now);
     this.#dispatch.tick(now);
     this.#entrance.tick(now);
     this.#members.sweepIfDue(now);

@@ -192,7 +192,7 @@ class UpgradeSupersedes extends Hooks {
 
 class DeadlinesNeverEnd extends Hooks {
   override install(): () => void {
-    const undo = replace(Assignments.prototype, "expire", () => {});
+    const undo = replace(Assignments.prototype, "expire", () => false);
     const undoNext = replace(Assignments.prototype, "nextDeadlineAt", () => null);
     return () => {
       undo();

@@ -9,7 +9,7 @@ import { play } from "../../simulator/handover/world.ts";
  */
 const CAUGHT: readonly (readonly [rule: string, seed: number, invariant: string])[] = [
   ["F3", 47, "2"],
-  ["F14", 38, "F14"],
+  ["F14", 150, "F14"],
   ["D1", 11, "1"],
   ["D2", 1, "1"],
   ["H1", 9, "1"],

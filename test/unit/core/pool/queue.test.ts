@@ -279,6 +279,23 @@ describe("a request for a pool whose machine loads", () => {
     status({ status: "failed", error: { code: "load_failed", message: "no" } });
     expect(client.refusedWith).toBe("pool_exhausted");
   });
+
+  it.each<[string, (scene: PoolScene) => void]>([
+    ["takes too long", (scene) => scene.advance(1000)],
+    [
+      "is of a machine that is called away",
+      (scene) => scene.pool.release(MAC, epochSchema.parse(2), scene.now),
+    ],
+  ])("is told at once if the load %s", (_, end) => {
+    const { scene, status } = loadingScene();
+    status({ status: "loading", progress: 0 });
+    scene.now += LOAD_TIMEOUT_MS - 1000;
+    status({ status: "loading", progress: 0.5 });
+    const client = scene.ask();
+    expect(client.ended).toBeNull();
+    end(scene);
+    expect(client.refusedWith).toBe("pool_exhausted");
+  });
 });
 
 const OWN = { machines: new Set(["mac-9"]), otherwise: "wait", isSwitching: false } as const;
