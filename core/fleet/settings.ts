@@ -107,7 +107,7 @@ export class FlagBook {
     if (lastRead === state.lastRead) return false;
     const before = this.#version;
     // A key that somebody deleted leaves in force what was: the way back to the initial value is to write it.
-    if (lastRead === null) this.#save({ ...state, lastRead });
+    if (lastRead === null) this.#save({ ...state, lastRead, invalid: null });
     else if (this.#problem(name, lastRead) === null) {
       this.#save({ ...state, lastRead, text: lastRead, invalid: null });
     } else this.#save({ ...state, lastRead, invalid: lastRead });

@@ -105,6 +105,13 @@ describe("[H17] the flags in force", () => {
     expect(book.flags.assignment_gate).toBe("off");
   });
 
+  it("are shown as valid again once somebody has deleted from KV what does not parse", () => {
+    const book = new FlagBook(new MemoryFleetStore(), "1.0.0");
+    book.readKv("queue_max", "lots", false);
+    expect(book.readKv("queue_max", null, false)).toBe(false);
+    expect(book.view("queue_max")).toMatchObject({ value: "32", valid: true });
+  });
+
   it("keep the last good value when KV holds one that does not parse, and show both", () => {
     const book = new FlagBook(new MemoryFleetStore(), "1.0.0");
     book.set("queue_max", "7");
