@@ -5,7 +5,15 @@
 import { act } from "./action.js";
 import { confirmed } from "./confirm.js";
 import { byId, elementOf, make, report, say, setHidden } from "./dom.js";
-import { choicesFor, ORDER_NAMES, ORDERS, orderWarning, progressOf, refusalOf } from "./machine-orders.js";
+import {
+  choicesFor,
+  ORDER_NAMES,
+  ORDERS,
+  orderWarning,
+  pinnedSentence,
+  progressOf,
+  refusalOf,
+} from "./machine-orders.js";
 
 /** The orders in a machine's dialog. The line under them follows the order that was given, refresh by refresh. */
 
@@ -96,11 +104,11 @@ function offer(models, assigned) {
 /** @param {string} model */
 async function pin(model) {
   if (shown === null) return;
-  const { machine_id: id, epoch: before } = shown;
+  const machine = shown;
+  const { machine_id: id, epoch: before } = machine;
   await send(id, {
     call: (api) => api.pin(id, model),
-    done: ({ epoch }) =>
-      epoch === before ? `Nothing to do: it is assigned to ${model} already.` : "The order is accepted.",
+    done: ({ epoch }) => pinnedSentence(machine, model, epoch),
     follows: ({ epoch }) => (epoch === before ? null : epoch),
   });
 }

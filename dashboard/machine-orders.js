@@ -139,6 +139,19 @@ function forgets({ machine_id: id, owner, assigned_model, order, quarantined }) 
 }
 
 /**
+ * What came of assigning a model.
+ * @param {MachineDetails} before as the machine was then
+ * @param {string} model
+ * @param {number} epoch of the order, or of an older one for the same
+ */
+export function pinnedSentence(before, model, epoch) {
+  if (epoch !== before.epoch) return "The order is accepted.";
+  return before.order?.pinned === true
+    ? `Nothing to do: it is assigned to ${model} already.`
+    : `It is assigned to ${model} already. It is pinned now, so that placement leaves it there.`;
+}
+
+/**
  * How the order of an epoch is getting on, anew at each refresh.
  * @param {MachineDetails} machine
  * @param {number} epoch

@@ -68,10 +68,14 @@ export class Intents {
     this.#store.saveIntent(intent);
   }
 
+  /** From now on placement leaves the machine alone; what it holds or is on its way to stays. */
+  pin(machineId: MachineId): void {
+    this.#setPinned(machineId, true);
+  }
+
   /** From now on placement may move the machine; what it holds stays. */
   unpin(machineId: MachineId): void {
-    const intent = this.get(machineId);
-    if (intent?.isPinned === true) this.save({ ...intent, isPinned: false });
+    this.#setPinned(machineId, false);
   }
 
   /** A line of history: an order has ended. */
@@ -101,5 +105,10 @@ export class Intents {
       this.#byMachine.delete(machineId);
       this.#store.removeIntent(machineId);
     }
+  }
+
+  #setPinned(machineId: MachineId, isPinned: boolean): void {
+    const intent = this.get(machineId);
+    if (intent !== null && intent.isPinned !== isPinned) this.save({ ...intent, isPinned });
   }
 }

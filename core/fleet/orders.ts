@@ -29,8 +29,8 @@ export class Orders {
   }
 
   /**
-   * An operator gives a machine a model by hand. It ignores dwell, cooldowns and budgets, and is a no-op if that is
-   * what the machine holds or is on its way to (C18).
+   * An operator gives a machine a model by hand. It ignores dwell, cooldowns and budgets. If that is what the machine holds
+   * or is on its way to, nothing is ordered (C18), but placement leaves it there from now on.
    */
   pin(machineId: MachineId, modelId: string, now: number): PinVerdict {
     const refuse = (error: ApiError): PinVerdict => ({ ok: false, error });
@@ -66,7 +66,10 @@ export class Orders {
     now: number,
   ): Intent | null {
     const current = this.#intents.get(machineId);
-    if (current !== null && current.model === model && current.outcome !== "failed") return current;
+    if (current !== null && current.model === model && current.outcome !== "failed") {
+      if (isPinned) this.#intents.pin(machineId);
+      return current;
+    }
     return this.#handover.begin({ machineId, model, reason, isPinned }, now);
   }
 

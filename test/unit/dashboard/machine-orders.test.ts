@@ -1,7 +1,13 @@
 import { describe, expect, it } from "vitest";
 
 import { ApiError } from "../../../dashboard/api-error.js";
-import { choicesFor, orderWarning, progressOf, refusalOf } from "../../../dashboard/machine-orders.js";
+import {
+  choicesFor,
+  orderWarning,
+  pinnedSentence,
+  progressOf,
+  refusalOf,
+} from "../../../dashboard/machine-orders.js";
 import type { MachineDetails } from "../../../dashboard/snapshot.js";
 import { aMachine } from "./snapshot-scene.ts";
 
@@ -130,4 +136,12 @@ describe("how an order is getting on", () => {
       "It is too old.",
     );
   });
+});
+
+it("says what came of assigning a model: an order, a pin, or nothing", () => {
+  const before = details({ epoch: 7 });
+  expect(pinnedSentence(before, "a", 8)).toBe("The order is accepted.");
+  expect(pinnedSentence(before, "a", 7)).toBe("Nothing to do: it is assigned to a already.");
+  const placed = details({ epoch: 7, order: anOrder({ reason: "demand", pinned: false }) });
+  expect(pinnedSentence(placed, "a", 7)).toContain("It is pinned now");
 });

@@ -254,6 +254,18 @@ describe("placement on the live fleet", () => {
     expect(scene.held()).toEqual({ "mac-1": "a", "mac-2": "b" });
   });
 
+  it("[C18] leaves a machine that it has placed itself once an operator pins it there, under the same epoch", () => {
+    const scene = twoOnA();
+    scene.ask(B, 2);
+    scene.tick();
+    const [moved = ""] = Object.keys(scene.held()).filter((id) => scene.held()[id] === "b");
+    const machineId = machineIdSchema.parse(moved);
+    const epoch = scene.core.intents.epochOf(machineId);
+    expect(scene.core.intents.get(machineId)).toMatchObject({ isPinned: false });
+    expect(scene.core.orders.pin(machineId, "b", scene.now)).toMatchObject({ ok: true, epoch });
+    expect(scene.core.intents.get(machineId)).toMatchObject({ epoch, isPinned: true });
+  });
+
   it("learns how long a machine takes to load", () => {
     const { scene, loader } = loadedIn(42_000);
     expect(scene.plans.loadTimes()).toEqual([{ machineId: loader, model: "b", seconds: 42 }]);
