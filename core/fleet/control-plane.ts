@@ -166,11 +166,11 @@ export class ControlPlane {
   replied(pool: string, call: PoolCall, reply: PoolReply, now: number): void {
     if (call.kind === "read" && reply.kind === "report") {
       this.#settings.confirmed(pool, reply.report.settingsVersion);
-      const readAt = this.#survey.answered(pool, reply.report, now);
+      this.#survey.answered(pool, reply.report, call.askedAt);
       for (const { machineId, record } of reply.report.machines) {
         if (record !== null) this.#learnLoadTime(machineId, pool, record);
       }
-      this.#reconciler.onReport(pool, reply.report, readAt, now);
+      this.#reconciler.onReport(pool, reply.report, call.askedAt, now);
     } else if (call.kind === "settings") this.#settings.confirmed(pool, call.settings.version);
     else if (call.kind === "announce") this.#announced(call);
     else if (call.kind === "forget" && reply.kind === "told" && reply.reached)
@@ -287,10 +287,10 @@ export class ControlPlane {
    * @param withTotals also for all that it has counted: then a pool that nobody looks at will tell of its next request.
    */
   readCall(pool: string, now: number, withTotals = false): ReadCall {
-    this.#survey.asked(pool, now);
     const watch = withTotals ? this.#watchOf(pool) : null;
     return {
       kind: "read",
+      askedAt: now,
       slotsPerMachine: this.#settings.slotsOf(pool),
       settings: this.settingsFor(pool, now),
       watch: watch?.isLooking === true ? null : watch,

@@ -5,7 +5,7 @@ import type { Intent, Machine } from "./machine.ts";
 import { TickSchedule, type ScheduleMemory } from "./tick-schedule.ts";
 
 /**
- * The regular look at all pools: who was asked, what they said, and when to ask again. A report counts as of the moment it was
+ * The regular look at all pools: what they said, and when to ask again. A report counts as of the moment it was
  * asked for, since it says nothing about what came after.
  */
 
@@ -17,7 +17,6 @@ interface Answer {
 
 export class Survey {
   readonly schedule: TickSchedule;
-  readonly #askedAt = new Map<string, number>();
   readonly #answers = new Map<string, Answer>();
   /** Pools of the present round, and when it began. */
   #round: ReadonlySet<string> = new Set();
@@ -37,16 +36,10 @@ export class Survey {
     for (const pool of this.#answers.keys()) if (!pools.has(pool)) this.#answers.delete(pool);
   }
 
-  /** Notes that a pool is asked now. */
-  asked(pool: string, now: number): void {
-    this.#askedAt.set(pool, now);
-  }
-
-  /** @returns when the report was asked for. */
-  answered(pool: string, report: PoolReport, now: number): number {
-    const askedAt = this.#askedAt.get(pool) ?? now;
-    this.#answers.set(pool, { report, askedAt });
-    return askedAt;
+  /** Takes a report, unless one is known that was asked for later: answers may come in any order. */
+  answered(pool: string, report: PoolReport, askedAt: number): void {
+    const known = this.#answers.get(pool);
+    if (known === undefined || known.askedAt <= askedAt) this.#answers.set(pool, { report, askedAt });
   }
 
   /** A pool's report, if it was asked for at `since` or later. */

@@ -31,6 +31,8 @@ export type PoolCall =
   /** Closes dead sockets, takes the settings over, then reports. The watch is null unless the fleet looks at all pools. */
   | {
       readonly kind: "read";
+      /** When the fleet asked, ms since the epoch: the report counts as of then. */
+      readonly askedAt: number;
       readonly slotsPerMachine: number;
       readonly settings: PoolSettings;
       readonly watch: Watch | null;

@@ -31,7 +31,14 @@ class MemoryIdlePoolStore implements IdlePoolStore {
 
 function reading({ isLooking = false, withTotals = true } = {}): ReadCall {
   const watch = { isLooking, surprisingArrivals: null };
-  return { kind: "read", slotsPerMachine: 4, settings: INITIAL_SETTINGS, watch, withTotals };
+  return {
+    kind: "read",
+    askedAt: NOW,
+    slotsPerMachine: 4,
+    settings: INITIAL_SETTINGS,
+    watch,
+    withTotals,
+  };
 }
 
 const TOTALS: ReadonlyMap<string, number> = new Map([["requests.ok", 3]]);

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 
 import { DELETED_MACHINES_KEPT } from "../../../../core/limits.ts";
-import type { PoolMachineReport } from "../../../../core/pool/report.ts";
+import type { PoolCall } from "../../../../core/pool/calls.ts";
+import type { PoolMachineReport, PoolReport } from "../../../../core/pool/report.ts";
 import { machineIdSchema } from "../../../../protocol/ids.ts";
-import { A, aMachineReport, B, epoch, FleetScene, MAC, type Made } from "./fleet-scene.ts";
+import { A, aMachineReport, aReport, B, epoch, FleetScene, MAC, type Made } from "./fleet-scene.ts";
 
 const record = (mode: "assigned" | "unmanaged" | "released", at: number) =>
   ({ mode, epoch: at, since: 0, progress: 0, error: null }) as const;
@@ -32,6 +33,10 @@ function remove(scene: FleetScene, reports: Reports = AWAY): ReturnType<FleetSce
   scene.tick(0, reports);
   scene.calls();
   return scene.core.remove(MAC, askedAt, scene.now);
+}
+
+function answer(scene: FleetScene, call: PoolCall, report: PoolReport): void {
+  scene.core.replied(report.model, call, { kind: "report", report, totals: null }, scene.now);
 }
 
 describe("a machine that is gone", () => {
@@ -101,6 +106,28 @@ describe("a machine that is gone", () => {
     other.core.memberships.remove(MAC, A);
     other.now += 60_001;
     expect(other.core.remove(MAC, other.now, other.now)).toBeNull();
+  });
+});
+
+describe("a report that comes late", () => {
+  it("[H22] counts as of its own question, although its pool has been asked again since", () => {
+    const scene = gone();
+    const early = scene.core.readCall(B, scene.now);
+    scene.now += 1;
+    const askedAt = scene.now;
+    answer(scene, scene.core.readCall(A, scene.now), aReport(A, []));
+    scene.core.readCall(B, scene.now);
+    answer(scene, early, aReport(B, []));
+    expect(scene.core.remove(MAC, askedAt, scene.now)).toMatchObject({ code: "try_again" });
+  });
+
+  it("does not stand for a newer one", () => {
+    const scene = gone();
+    const early = scene.core.readCall(B, scene.now);
+    scene.now += 1;
+    answer(scene, scene.core.readCall(B, scene.now), aReport(B, [aMachineReport()]));
+    answer(scene, early, aReport(B, []));
+    expect(scene.core.view(scene.now).reports.get(B)?.machines).toHaveLength(1);
   });
 });
 

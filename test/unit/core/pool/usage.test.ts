@@ -74,7 +74,13 @@ describe("[F8] demand", () => {
 
   it("that surprises is told, however many look at the pool in between", () => {
     const scene = new PoolScene();
-    const read = { kind: "read", slotsPerMachine: 4, settings: INITIAL_SETTINGS, withTotals: false } as const;
+    const read = {
+      kind: "read",
+      askedAt: 0,
+      slotsPerMachine: 4,
+      settings: INITIAL_SETTINGS,
+      withTotals: false,
+    } as const;
     perform(scene.pool, { ...read, watch: { isLooking: true, surprisingArrivals: 4 } }, scene.now);
     const isTold = (): boolean => scene.news.some(({ kind }) => kind === "demand");
     for (let arrivals = 1; arrivals <= 3; arrivals++) {
