@@ -78,3 +78,13 @@ describe("house rules", () => {
     expect(beforeExports).toContain("/**");
   });
 });
+
+describe("the documentation", () => {
+  it("lists each event that the coordinator logs, and no other", () => {
+    const sources = globSync("{core,durable-objects,worker}/**/*.ts", { cwd: root }).map(read).join("\n");
+    const logged = [...sources.matchAll(/\blog(?:Warning|Error)\(\s*"(\w+)"/g)].map(([, event]) => event);
+    const [, table = ""] = read("docs/storage.md").split("\n## Logs\n");
+    const listed = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, event]) => event);
+    expect(listed.toSorted()).toEqual([...new Set(logged)].toSorted());
+  });
+});
