@@ -152,9 +152,6 @@ const GATES: Record<GateReason, { readonly why: string; readonly fix: string | n
     why: "it has failed several requests in a row and gets none for a moment",
     fix: "look at the provider's log",
   },
-  refused_just_now: { why: "it has just refused a request for lack of room", fix: null },
-  no_free_slot: { why: "all its slots are taken", fix: null },
-  busy_with_other_model: { why: "it is busy with another model", fix: null },
 };
 
 function fixOf(code: string): string {

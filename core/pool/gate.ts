@@ -7,12 +7,13 @@ import type { RecordMode } from "./record.ts";
  * The one gate: may a request be sent to this machine, and if not, why? Selection, the queue and the report all
  * ask here, so a machine that is counted is always a machine that could be used.
  *
- * The gates before `refused_just_now` say whether a machine is routable at all; the others whether it has room now.
+ * The gates of `GateReason` say whether a machine is routable at all; those of `RoomReason` whether it has room now.
  *
  * `asOwner` asks for a request of the machine's owner (H21). It may use a private machine, and take a managed one away
  * from its model: then `model`, which the fleet knows to be on its disk, is not the pool's.
  */
 
+/** Why a machine is not routable. */
 export type GateReason =
   | "not_registered"
   | Exclude<RecordMode, "unmanaged" | "assigned">
@@ -23,10 +24,10 @@ export type GateReason =
   | "owner_private"
   | "silent"
   | "too_hot"
-  | "breaker_open"
-  | "refused_just_now"
-  | "no_free_slot"
-  | "busy_with_other_model";
+  | "breaker_open";
+
+/** Why there is no room on a routable machine now. */
+type RoomReason = "refused_just_now" | "no_free_slot" | "busy_with_other_model";
 
 /**
  * Why no such request may be routed to the machine, whether busy or not; null if it is routable.
@@ -95,7 +96,7 @@ export function gate(
   now: number,
   asOwner = false,
   heedsBreakers = !asOwner,
-): GateReason | null {
+): GateReason | RoomReason | null {
   const reason = routableGate(connection, model, now, asOwner, heedsBreakers);
   if (reason !== null) return reason;
   if (now < connection.refusedUntil) return "refused_just_now";
