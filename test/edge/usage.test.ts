@@ -1,10 +1,12 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 
+import { ModelPool } from "../../durable-objects/model-pool.ts";
 import { expectAnswer, join } from "./fake-provider.ts";
 import {
   adminCall,
   advanceClock,
+  breakDown,
   callAdmin,
   chat,
   errorOf,
@@ -160,6 +162,22 @@ describe("usage", () => {
       expect(attachments).toHaveLength(1);
       expect(attachments.join()).not.toContain(secret);
     });
+  });
+});
+
+describe("a report to which a pool does not answer", () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  it.each(["usage", "demand"] as const)("names the pool and says to try again: %s", async (report) => {
+    const at = await scene();
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    await runInDurableObject(poolOf(at), (_, state) => {
+      vi.spyOn(ModelPool.prototype, report).mockImplementation(() => breakDown(state));
+    });
+    const response = await callAdmin("GET", `/${report}`);
+    expect(response.headers.get("retry-after")).toBe("10");
+    expect(await errorOf(response)).toMatchObject({ status: 503, code: "try_again" });
+    expect(warned).toHaveBeenCalledWith(expect.objectContaining({ event: "pool_unreachable", call: report }));
   });
 });
 

@@ -1,12 +1,17 @@
 import { Hono } from "hono";
 import { z } from "zod";
 
+import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS } from "../../core/limits.ts";
 import { poolName } from "../../core/pool-name.ts";
+import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
+import { logWarning } from "../../durable-objects/log.ts";
+import type { ModelPool } from "../../durable-objects/model-pool.ts";
+import type { ModelId } from "../../protocol/ids.ts";
 import { requireAdmin } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import { readCatalog } from "../catalog.ts";
-import type { AppEnv } from "../context.ts";
+import type { AppContext, AppEnv } from "../context.ts";
 import { demandTrace } from "../demand-trace.ts";
 import { HttpError } from "../http-error.ts";
 import { validate } from "../openai/validate.ts";
@@ -19,13 +24,9 @@ import { placement } from "./placement.ts";
 
 /** The operators' API under `/v1/admin`: catalog, flags, machines, API keys, provider tokens, usage. */
 
+const DAY_MS = 86_400_000;
+
 const newSecretSchema = z.strictObject({ owner: label, name: label });
-
-/** Usage is asked for by the day: one to as many as are kept. */
-const usageDaysSchema = z.coerce.number().int().min(1).max(35);
-
-/** Demand is kept for eight days. */
-const demandDaysSchema = z.coerce.number().int().min(1).max(8);
 
 export const admin = new Hono<AppEnv>()
   .use(requireAdmin)
@@ -59,49 +60,61 @@ export const admin = new Hono<AppEnv>()
     return context.json({ id, deleted: true });
   })
   .get("/demand", async (context) => {
-    const days = demandDaysSchema.safeParse(context.req.query("days") ?? "1");
-    if (!days.success) {
-      throw new HttpError({
-        code: "invalid_request",
-        param: "days",
-        message: "days: a whole number from 1 to 8",
-      });
-    }
-    const since = Date.now() - days.data * 86_400_000;
-    const { entries } = await readCatalog(context.env);
-    const histories = await Promise.all(
-      entries.map(async ({ id }) => ({
-        model: id,
-        rows: await context.env.MODEL_POOL.getByName(poolName(id)).demand(since),
-      })),
-    );
+    const since = sinceOf(context, DEMAND_RETENTION_MS);
+    const histories = await askPools(context.env, "demand", async (pool) => await pool.demand(since));
     return context.body(demandTrace(histories), 200, { "content-type": "text/csv; charset=utf-8" });
   })
   .get("/usage", async (context) => {
-    const days = usageDaysSchema.safeParse(context.req.query("days") ?? "1");
-    if (!days.success) {
-      throw new HttpError({
-        code: "invalid_request",
-        param: "days",
-        message: "days: a whole number from 1 to 35",
-      });
-    }
-    const since = Date.now() - days.data * 86_400_000;
-    const { entries } = await readCatalog(context.env);
-    const usage = await Promise.all(
-      entries.map(async ({ id }) => {
-        const rows = await context.env.MODEL_POOL.getByName(poolName(id)).usage(since);
-        return rows.map((row) => ({
-          model_id: id,
-          hour_at: row.hourAt,
-          key_id: row.keyId,
-          outcome: row.outcome,
-          requests: row.requests,
-          prompt_tokens: row.promptTokens,
-          completion_tokens: row.completionTokens,
-          cached_tokens: row.cachedTokens,
-        }));
-      }),
+    const since = sinceOf(context, USAGE_RETENTION_MS);
+    const answers = await askPools(context.env, "usage", async (pool) => await pool.usage(since));
+    const usage = answers.flatMap(({ model, rows }) =>
+      rows.map((row) => ({
+        model_id: model,
+        hour_at: row.hourAt,
+        key_id: row.keyId,
+        outcome: row.outcome,
+        requests: row.requests,
+        prompt_tokens: row.promptTokens,
+        completion_tokens: row.completionTokens,
+        cached_tokens: row.cachedTokens,
+      })),
     );
-    return context.json({ usage: usage.flat() });
+    return context.json({ usage });
   });
+
+/** From when on rows are asked for: whole days back, one unless `days` says more, and no more than are kept. */
+function sinceOf(context: AppContext, keptMs: number): number {
+  const most = keptMs / DAY_MS;
+  const days = z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(most)
+    .safeParse(context.req.query("days") ?? "1");
+  if (days.success) return Date.now() - days.data * DAY_MS;
+  const message = `days: must be a whole number from 1 to ${most}`;
+  throw new HttpError({ code: "invalid_request", param: "days", message });
+}
+
+/**
+ * Asks the pools of all models. An answer without one of them would pass for the whole, so there is none then.
+ * @param call for the log.
+ */
+async function askPools<T>(
+  env: Env,
+  call: string,
+  ask: (pool: DurableObjectStub<ModelPool>) => Promise<T>,
+): Promise<{ readonly model: ModelId; readonly rows: T }[]> {
+  const { entries } = await readCatalog(env);
+  return Promise.all(
+    entries.map(async ({ id }) => {
+      try {
+        return { model: id, rows: await ask(env.MODEL_POOL.getByName(poolName(id))) };
+      } catch (error) {
+        logWarning("pool_unreachable", { pool: id, call, error: String(error) });
+        const message = `the pool "${id}" does not answer; try again`;
+        throw new HttpError({ code: "try_again", message, retryAfterS: 10 });
+      }
+    }),
+  );
+}
