@@ -1,13 +1,10 @@
-import type { InferenceComplete } from "../../protocol/upstream.ts";
 import type { PoolFlags } from "./settings.ts";
+import { decodeTpsOf, type TimedAnswer } from "./speeds.ts";
 
 /** Whether a request was served as well as the fleet promises: that share of demand is what placement works for. */
 
 /** Added to the limit of the first token for each token of the prompt, in ms. */
 const TTFT_PER_TOKEN_MS = 1;
-
-/** The speed of a shorter answer says nothing. */
-const LEAST_TOKENS = 8;
 
 /** How long the first token may take, in ms since the request arrived. */
 export function ttftLimitMs({ ttft_limit_ms }: PoolFlags, promptTokens: number): number {
@@ -15,12 +12,8 @@ export function ttftLimitMs({ ttft_limit_ms }: PoolFlags, promptTokens: number):
 }
 
 /** @param ttftMs from the arrival at the edge to the first token. */
-export function isServedInTime(
-  { usage, timings }: Pick<InferenceComplete, "usage" | "timings">,
-  ttftMs: number,
-  flags: PoolFlags,
-): boolean {
-  if (ttftMs > ttftLimitMs(flags, usage.prompt_tokens)) return false;
-  if (usage.completion_tokens < LEAST_TOKENS || timings.decode_ms <= 0) return true;
-  return (1000 * usage.completion_tokens) / timings.decode_ms >= flags.decode_floor_tps;
+export function isServedInTime(answer: TimedAnswer, ttftMs: number, flags: PoolFlags): boolean {
+  if (ttftMs > ttftLimitMs(flags, answer.usage.prompt_tokens)) return false;
+  const tps = decodeTpsOf(answer);
+  return tps === null || tps >= flags.decode_floor_tps;
 }

@@ -27,6 +27,9 @@ export const machineSpeedSchema = z.object({
   decodeTps: z.array(z.number().nullable()),
 });
 
+/** What an answer says of the machine that gave it. */
+export type TimedAnswer = Pick<InferenceComplete, "usage" | "timings">;
+
 /** Share of a new measurement in an average. */
 const WEIGHT = 0.2;
 
@@ -53,14 +56,11 @@ export class Speeds {
   }
 
   /** @param streams how many ran on the machine while it answered, this one included. */
-  learn(
-    machineId: MachineId,
-    { usage, timings }: Pick<InferenceComplete, "usage" | "timings">,
-    streams: number,
-  ): void {
+  learn(machineId: MachineId, answer: TimedAnswer, streams: number): void {
     const { prefillTps, decodeTps } = this.get(machineId) ?? UNMEASURED;
+    const { usage, timings } = answer;
     const prefill = rate(usage.prompt_tokens - (usage.cached_tokens ?? 0), timings.prefill_ms);
-    const decode = rate(usage.completion_tokens, timings.decode_ms);
+    const decode = decodeTpsOf(answer);
     if (prefill === null && decode === null) return;
     const index = Math.min(STREAMS_MAX, Math.max(1, Math.round(streams))) - 1;
     const length = decode === null ? decodeTps.length : Math.max(decodeTps.length, index + 1);
@@ -91,6 +91,12 @@ export class Speeds {
     this.#unwritten.clear();
     return changed;
   }
+}
+
+/** Tokens per second at which an answer was generated, from its first token to its last; null if it was too short to tell. */
+export function decodeTpsOf({ usage, timings }: TimedAnswer): number | null {
+  // The first token comes out of reading the prompt; the time runs from there.
+  return rate(usage.completion_tokens - 1, timings.decode_ms);
 }
 
 function rate(tokens: number, ms: number): number | null {

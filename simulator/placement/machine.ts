@@ -265,7 +265,8 @@ export class SimMachine {
     }
     const speed = this.#machine().speeds[modelOf(model_id)] ?? 1;
     const seconds = (SLOTS * 60) / this.#scenario.requestsPerMinute / speed;
-    const tokens = Math.round(seconds * TOKENS_PER_SECOND * speed);
+    const tokenSeconds = 1 / TOKENS_PER_SECOND / speed;
+    const tokens = Math.round(seconds / tokenSeconds);
     const session = this.#session;
     this.#running += 1;
     this.#say(wire, { type: "inference_accepted", request_id, stream });
@@ -283,7 +284,8 @@ export class SimMachine {
           stream,
           usage: { prompt_tokens: 0, completion_tokens: tokens },
           finish_reason: "stop",
-          timings: { queue_ms: 0, prefill_ms: 0, decode_ms: seconds * 1000 },
+          // From the first token to the last: without the time of one.
+          timings: { queue_ms: 0, prefill_ms: 0, decode_ms: Math.max(0, 1000 * (seconds - tokenSeconds)) },
         });
       });
     });

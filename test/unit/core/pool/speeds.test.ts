@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 
+import { isServedInTime } from "../../../../core/pool/service-level.ts";
+import { INITIAL_SETTINGS } from "../../../../core/pool/settings.ts";
 import { decodeTpsAt, Speeds } from "../../../../core/pool/speeds.ts";
 import { Totals } from "../../../../core/pool/totals.ts";
 import { machineIdSchema } from "../../../../protocol/ids.ts";
@@ -17,9 +19,9 @@ describe("measured speeds", () => {
   it("are unknown before the first answer, and averages after it", () => {
     const speeds = new Speeds([]);
     expect(speeds.get(MAC)).toBeNull();
-    speeds.learn(MAC, answer(500, 1000, 100, 2000), 1);
+    speeds.learn(MAC, answer(500, 1000, 101, 2000), 1);
     expect(speeds.get(MAC)).toEqual({ prefillTps: 500, decodeTps: [50] });
-    speeds.learn(MAC, answer(1000, 1000, 100, 1000), 1);
+    speeds.learn(MAC, answer(1000, 1000, 101, 1000), 1);
     expect(speeds.get(MAC)).toEqual({ prefillTps: 600, decodeTps: [60] });
   });
 
@@ -33,7 +35,7 @@ describe("measured speeds", () => {
 
   it("are kept by how many streams ran, and survive what is written", () => {
     const speeds = new Speeds([]);
-    speeds.learn(MAC, answer(0, 0, 100, 5000), 3);
+    speeds.learn(MAC, answer(0, 0, 101, 5000), 3);
     const later = new Speeds(speeds.drain());
     expect(later.get(MAC)?.decodeTps).toEqual([null, null, 20]);
     expect(speeds.isWritten).toBe(true);
@@ -47,6 +49,19 @@ describe("measured speeds", () => {
     expect(decodeTpsAt(speed, 100, 1)).toBeCloseTo(20 * 1.7);
     expect(decodeTpsAt(null, 54, 2)).toBeCloseTo(40);
     expect(decodeTpsAt(null, null, 1)).toBeNull();
+  });
+});
+
+describe("an answer at the least speed that counts", () => {
+  const flags = { ...INITIAL_SETTINGS.flags, decode_floor_tps: 10 };
+
+  it.each([
+    [11, 1000, true],
+    [10, 1000, false],
+    [9, 1000, false],
+    [8, 1000, true],
+  ])("of %i tokens, the last %i ms after the first, is in time: %s", (tokens, decodeMs, isInTime) => {
+    expect(isServedInTime(answer(10, 5, tokens, decodeMs), 5, flags)).toBe(isInTime);
   });
 });
 
