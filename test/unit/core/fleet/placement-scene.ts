@@ -191,3 +191,12 @@ export class PlacementScene {
     return rows;
   }
 }
+
+/** Two machines that hold `a`, known to the fleet, and a first tick gone by. */
+export function twoOnA(flags: ConstructorParameters<typeof PlacementScene>[0] = {}): PlacementScene {
+  const scene = new PlacementScene({ min_dwell_seconds: "0", ...flags });
+  scene.join("mac-1", A);
+  scene.join("mac-2", A);
+  scene.tick();
+  return scene;
+}

@@ -1,19 +1,8 @@
 import { describe, expect, it } from "vitest";
 
-import { placementReport, simulationSchema } from "../../../../core/fleet/placement-report.ts";
 import { Survey } from "../../../../core/fleet/survey.ts";
-import { TickSchedule } from "../../../../core/fleet/tick-schedule.ts";
 import { machineIdSchema } from "../../../../protocol/ids.ts";
-import { A, B, PlacementScene } from "./placement-scene.ts";
-
-/** Two machines that hold `a`, known to the fleet, and a first tick gone by. */
-function twoOnA(flags: ConstructorParameters<typeof PlacementScene>[0] = {}): PlacementScene {
-  const scene = new PlacementScene({ min_dwell_seconds: "0", ...flags });
-  scene.join("mac-1", A);
-  scene.join("mac-2", A);
-  scene.tick();
-  return scene;
-}
+import { A, B, PlacementScene, twoOnA } from "./placement-scene.ts";
 
 /** One of the two is moved to B, and takes so long to load it. */
 function loadedIn(ms: number): { scene: PlacementScene; loader: string } {
@@ -335,87 +324,5 @@ describe("[F8] demand that is told at a bad moment", () => {
     scene.tick(300);
     while (scene.core.tickDueAt(scene.now) === scene.now + 30_000) scene.tick();
     expect(scene.watches.get("a")).toMatchObject({ isLooking: false });
-  });
-});
-
-describe("the looks at the fleet", () => {
-  it("become rare when nothing happens, and regular with the first request", () => {
-    const scene = new PlacementScene();
-    scene.join("mac-1", A);
-    for (const seconds of [300, 30, 30]) scene.tick(seconds);
-    expect(scene.core.tickDueAt(scene.now)).toBe(scene.now + 240_000);
-    scene.now += 60_000;
-    scene.ask(A, 1, 1);
-    expect(scene.core.tickDueAt(scene.now)).toBe(scene.now + 1_000);
-    scene.tick(1);
-    expect(scene.core.tickDueAt(scene.now)).toBe(scene.now + 30_000);
-  });
-
-  it("stay rare when the fleet sleeps between them", () => {
-    const scene = new PlacementScene();
-    scene.join("mac-1", A);
-    for (const seconds of [300, 30, 30]) scene.tick(seconds);
-    const { memory } = new TickSchedule(scene.plans.schedule());
-    expect(memory).toEqual({ lastAt: scene.now, quietTicks: 3 });
-    expect(new TickSchedule(memory).dueAt(scene.now + 1, 30_000)).toBe(scene.now + 240_000);
-  });
-
-  it("stay regular while an operator changes things or a machine comes", () => {
-    const scene = new PlacementScene();
-    scene.join("mac-1", A);
-    for (const seconds of [300, 30, 30]) scene.tick(seconds);
-    scene.join("mac-2", A);
-    expect(scene.core.tickDueAt(scene.now)).toBe(scene.now + 30_000);
-  });
-
-  it("do not happen in a fleet without machines", () => {
-    expect(new PlacementScene().core.tickDueAt(0)).toBeNull();
-  });
-});
-
-describe("a simulation", () => {
-  it("[C15] plans with other demand, and changes nothing", () => {
-    const scene = twoOnA();
-    const asked = simulationSchema.parse({
-      demand: { b: { requests_per_second: 1 } },
-      machines: { "mac-2": { offline: true } },
-      min_dwell_seconds: 0,
-    });
-    const { flags } = scene.core.flagBook;
-    const { catalog } = scene.core.directory;
-    if (catalog === null) throw new Error("no catalog");
-    const before = scene.plans.placement();
-    const { plan } = scene.core.placement.preview(scene.core.view(scene.now), catalog, flags, asked);
-    expect(plan.moves).toMatchObject([{ machineId: "mac-1", to: "b" }]);
-    expect(plan.machines).toMatchObject([{ machineId: "mac-2", reason: "offline" }]);
-    expect(scene.plans.placement()).toEqual(before);
-    expect(scene.orders).toEqual([]);
-  });
-
-  it("refuses what it does not know", () => {
-    expect(simulationSchema.safeParse({ demnad: {} }).success).toBe(false);
-    expect(simulationSchema.safeParse({ demand: { b: { requests_per_second: -1 } } }).success).toBe(false);
-  });
-});
-
-describe("the placement report", () => {
-  it("says who moves and why, and who stays and why", () => {
-    const scene = twoOnA();
-    scene.ask(A, 2, 2);
-    scene.ask(B, 2);
-    scene.tick();
-    const { placement, flagBook } = scene.core;
-    const report = placementReport(placement.last, placement.history(5), flagBook.flags);
-    expect(report).toMatchObject({
-      placement: "enforce",
-      acts_as: "enforce",
-      halted: null,
-      moves: [
-        { to: "b", reason: "first_machine", epoch: 1 },
-        { to: "a", reason: "adopted" },
-      ],
-      history: [{ mode: "enforce" }, { halted: "no_demand_seen" }],
-    });
-    expect(report.models.find(({ model_id }) => model_id === "b")).toMatchObject({ offered: 2, desired: 1 });
   });
 });

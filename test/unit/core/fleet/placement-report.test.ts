@@ -1,0 +1,51 @@
+import { describe, expect, it } from "vitest";
+
+import { placementReport, simulationSchema } from "../../../../core/fleet/placement-report.ts";
+import { A, B, twoOnA } from "./placement-scene.ts";
+
+describe("a simulation", () => {
+  it("[C15] plans with other demand, and changes nothing", () => {
+    const scene = twoOnA();
+    const asked = simulationSchema.parse({
+      demand: { b: { requests_per_second: 1 } },
+      machines: { "mac-2": { offline: true } },
+      min_dwell_seconds: 0,
+    });
+    const { flags } = scene.core.flagBook;
+    const { catalog } = scene.core.directory;
+    if (catalog === null) throw new Error("no catalog");
+    const before = scene.plans.placement();
+    const { plan } = scene.core.placement.preview(scene.core.view(scene.now), catalog, flags, asked);
+    expect(plan.moves).toMatchObject([{ machineId: "mac-1", to: "b" }]);
+    expect(plan.machines).toMatchObject([{ machineId: "mac-2", reason: "offline" }]);
+    expect(scene.plans.placement()).toEqual(before);
+    expect(scene.orders).toEqual([]);
+  });
+
+  it("refuses what it does not know", () => {
+    expect(simulationSchema.safeParse({ demnad: {} }).success).toBe(false);
+    expect(simulationSchema.safeParse({ demand: { b: { requests_per_second: -1 } } }).success).toBe(false);
+  });
+});
+
+describe("the placement report", () => {
+  it("says who moves and why, and who stays and why", () => {
+    const scene = twoOnA();
+    scene.ask(A, 2, 2);
+    scene.ask(B, 2);
+    scene.tick();
+    const { placement, flagBook } = scene.core;
+    const report = placementReport(placement.last, placement.history(5), flagBook.flags);
+    expect(report).toMatchObject({
+      placement: "enforce",
+      acts_as: "enforce",
+      halted: null,
+      moves: [
+        { to: "b", reason: "first_machine", epoch: 1 },
+        { to: "a", reason: "adopted" },
+      ],
+      history: [{ mode: "enforce" }, { halted: "no_demand_seen" }],
+    });
+    expect(report.models.find(({ model_id }) => model_id === "b")).toMatchObject({ offered: 2, desired: 1 });
+  });
+});
