@@ -80,7 +80,7 @@ export class FleetReports {
   /** What `GET /metrics` shows. Pools without machines are not woken for counts that have not changed. */
   async metrics(): Promise<FleetScrape> {
     await this.#operators.needCatalog();
-    const { models } = this.#core.ownView(Date.now());
+    const models = this.#core.models();
     const withMachines = this.#core.pools();
     const without = models.filter((model) => !withMachines.has(model));
     const totals: Totals = this.#idlePools.totalsOf(without, Date.now());

@@ -68,7 +68,7 @@ export class Pools {
    */
   async view(pools?: readonly string[], withinMs = Infinity, totals?: Totals): Promise<FleetView> {
     const reports = new Map<string, PoolReport>();
-    const read = pools ?? new Set<string>([...this.#core.ownView(Date.now()).models, ...this.#core.pools()]);
+    const read = pools ?? new Set<string>([...this.#core.models(), ...this.#core.pools()]);
     const all = Promise.all([...read].map((pool) => this.#read(pool, reports, totals)));
     if (withinMs === Infinity) await all;
     else {

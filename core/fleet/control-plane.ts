@@ -261,8 +261,13 @@ export class ControlPlane {
       intents: new Map([...this.intents.all()].map((intent) => [intent.machineId, intent])),
       cooldowns: this.#ports.store.cooldowns(),
       switches: this.#ports.store.switches(REPORTED_SWITCHES),
-      models: (this.directory.catalog?.entries ?? []).map(({ id }) => id),
+      models: this.models(),
     };
+  }
+
+  /** Those of the catalog. */
+  models(): ModelId[] {
+    return (this.directory.catalog?.entries ?? []).map(({ id }) => id);
   }
 
   /** Regular looks at the fleet from now on: an operator has changed something. */
