@@ -92,7 +92,7 @@ export class Api {
   /**
    * @param {string} name
    * @param {string} value
-   * @returns {Promise<FlagView>} as it is from now on
+   * @returns {Promise<FlagView & { not_released?: readonly string[] }>} as it is from now on
    */
   setFlag(name, value) {
     return this.#change("PUT", `flags/${encodeURIComponent(name)}`, { value });
