@@ -10,6 +10,7 @@ import {
   fleet,
   newToken,
   poolOf,
+  resetObject,
   rowsOf,
   scene,
   stopClock,
@@ -173,6 +174,21 @@ describe("[H11] a newer socket of the same machine", () => {
     newer.answer(again);
     expect(await (await pending).text()).toBe(HELLO);
   });
+});
+
+it("a register of an earlier start of the program is closed with 1012, if the fleet remembers the later one", async () => {
+  const at = await scene();
+  const other = { ...(await scene()), token: at.token };
+  await stopClock();
+  const machineId = unique("mac");
+  const [earlier, forgotten] = [await connect(at, machineId), await connect(at, machineId)];
+  await advanceClock(poolOf(at), 10);
+  await join(other, { session_id: "later" }, machineId);
+  earlier.send(registerMessage(machineId, [at.model]));
+  expect((await earlier.closed).code).toBe(1012);
+  await resetObject(fleet());
+  forgotten.send(registerMessage(machineId, [at.model]));
+  await forgotten.next("registered");
 });
 
 describe("a revoked token", () => {
