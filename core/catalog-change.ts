@@ -1,6 +1,6 @@
 import type { MachineId, ModelId } from "../protocol/ids.ts";
 import type { ApiError } from "./api-error.ts";
-import { parseCatalog, type Catalog, type CatalogEntry } from "./catalog.ts";
+import { parseKeptCatalog, type Catalog, type CatalogEntry } from "./catalog.ts";
 
 /**
  * What operators do to the catalog: put a whole one in force, put one model in, take one out. Decided where the catalog
@@ -25,7 +25,8 @@ export type ChangedCatalog =
   | { readonly ok: false; readonly error: ApiError };
 
 /**
- * The catalog after a change.
+ * The catalog after a change. What the change brings has been checked; what is there stays as it is, so that an old
+ * mistake in one model does not keep others from being changed.
  * @param isForced whether it has been said twice.
  * @param assignedTo the machines that hold a model by order, or are on their way to it.
  */
@@ -37,7 +38,7 @@ export function changeCatalog(
 ): ChangedCatalog {
   const misnamed = whyMisnamed(catalog, change);
   if (misnamed !== null) return { ok: false, error: misnamed };
-  const parsed = parseCatalog(entriesAfter(catalog, change));
+  const parsed = parseKeptCatalog(entriesAfter(catalog, change));
   if (!parsed.ok) {
     // Of one entry that was good by itself, all that can be wrong beside others is a name.
     const param = change.kind === "put" && parsed.param !== "catalog" ? "aliases" : parsed.param;

@@ -6,7 +6,7 @@ import type { ApiError } from "./api-error.ts";
 
 /** The model catalog: what clients may ask for and what a machine needs to hold it. Kept in KV as one JSON array. */
 
-export const catalogEntrySchema = z.strictObject({
+const keptEntrySchema = z.strictObject({
   /** The model's id at the edge and on the wire; also the name of its pool. */
   id: modelIdSchema,
   /** Other names clients may use; answers echo the name that was asked for. */
@@ -29,23 +29,34 @@ export const catalogEntrySchema = z.strictObject({
   max_concurrency: z.int().min(1).max(1024).default(4),
 });
 
-export type CatalogEntry = z.infer<typeof catalogEntrySchema>;
+export type CatalogEntry = z.infer<typeof keptEntrySchema>;
 
-const entriesSchema = z
-  .array(catalogEntrySchema)
-  .max(1000)
-  .superRefine((entries, context) => {
-    const seen = new Set<string>();
-    entries.forEach((entry, index) => {
-      for (const [position, name] of [entry.id, ...entry.aliases].entries()) {
-        const field = position === 0 ? "id" : "aliases";
-        if (seen.has(name)) {
-          context.addIssue({ code: "custom", path: [index, field], message: `"${name}" is named twice` });
-        }
-        seen.add(name);
+/** An entry as an operator may write it. */
+export const catalogEntrySchema = keptEntrySchema.superRefine(({ floor, cap }, context) => {
+  const message = whyAboveCap(floor, cap);
+  if (message !== null) context.addIssue({ code: "custom", path: ["floor"], message });
+});
+
+/** Machines that a model keeps and may not have: which of the two was meant is the operator's to say. */
+export function whyAboveCap(floor: number, cap: number | null): string | null {
+  return cap === null || floor <= cap ? null : `must be at most the cap, which is ${cap}`;
+}
+
+const entriesSchema = z.array(catalogEntrySchema).max(1000).superRefine(checkNames);
+const keptEntriesSchema = z.array(keptEntrySchema).max(1000).superRefine(checkNames);
+
+function checkNames(entries: readonly CatalogEntry[], context: z.RefinementCtx): void {
+  const seen = new Set<string>();
+  entries.forEach((entry, index) => {
+    for (const [position, name] of [entry.id, ...entry.aliases].entries()) {
+      const field = position === 0 ? "id" : "aliases";
+      if (seen.has(name)) {
+        context.addIssue({ code: "custom", path: [index, field], message: `"${name}" is named twice` });
       }
-    });
+      seen.add(name);
+    }
   });
+}
 
 export interface Catalog {
   readonly entries: readonly CatalogEntry[];
@@ -71,9 +82,21 @@ export type ParsedCatalog =
       readonly message: string;
     };
 
-/** Checks a whole catalog; all or nothing. The error names the entry and the field. */
+/** Checks a whole catalog as an operator brings it; all or nothing. The error names the entry and the field. */
 export function parseCatalog(json: unknown): ParsedCatalog {
-  const parsed = entriesSchema.safeParse(json, { error: fieldProblems });
+  return parseWith(entriesSchema, json);
+}
+
+/**
+ * Reads a catalog that is in force. An earlier version took a floor above a cap: plans can bear it, and a fleet must not
+ * lose its models by an update. No new one is taken.
+ */
+export function parseKeptCatalog(json: unknown): ParsedCatalog {
+  return parseWith(keptEntriesSchema, json);
+}
+
+function parseWith(schema: z.ZodType<CatalogEntry[]>, json: unknown): ParsedCatalog {
+  const parsed = schema.safeParse(json, { error: fieldProblems });
   if (parsed.success) return { ok: true, catalog: catalogOf(parsed.data) };
   const { param, message } = firstProblem(parsed.error);
   const [, index, field = ""] = /^\[(\d+)\]\.?(.*)$/.exec(param) ?? [];

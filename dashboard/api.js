@@ -13,7 +13,13 @@ const TOKEN_KEY = "poolkeeper-admin-token";
 /** Longer than Fleet waits for its slowest pool. */
 const ANSWER_LIMIT_MS = 15_000;
 
+/** What to say if there is no answer. */
+const SILENCE = "the coordinator does not answer";
+const SILENCE_AFTER_CHANGE = "no answer: it may have been done all the same";
+
+/** @typedef {"GET" | "PUT" | "POST" | "DELETE"} Method */
 /** @typedef {"unpin" | "release" | "quarantine" | "readmit"} Order those that name nothing but the machine */
+/** By which a change is made only over the entry that was read; null if the answer had none. @typedef {string | null} Tag */
 /** @typedef {Pick<PlacementReport, "models" | "moves" | "machines">} Preview */
 
 export class Api {
@@ -54,35 +60,39 @@ export class Api {
 
   /**
    * @param {string} id
-   * @returns {Promise<Entry>}
+   * @returns {Promise<{ entry: Entry, tag: Tag }>}
    */
-  model(id) {
-    return this.#get(`catalog/${encodeURIComponent(id)}`);
+  async model(id) {
+    const response = await this.#send(`catalog/${encodeURIComponent(id)}`, SILENCE, "GET");
+    return { entry: await contentOf(response), tag: response.headers.get("etag") };
   }
 
   /**
    * Adds a model, or puts the entry in the place of the one that it has.
    * @param {string} id
    * @param {Entry} entry
+   * @param {Tag} over of the entry that was read; null if none was
    * @returns {Promise<Entry>} with what stands for the fields that were left out
    */
-  putModel(id, entry) {
-    return this.#change("PUT", `catalog/${encodeURIComponent(id)}`, entry);
+  putModel(id, entry, over) {
+    return this.#change("PUT", `catalog/${encodeURIComponent(id)}`, entry, over);
   }
 
   /**
    * @param {string} id
    * @param {boolean} isForced also if machines are assigned to it, which are released
+   * @param {Tag} over of the entry that was read
    * @returns {Promise<{ id: string }>}
    */
-  removeModel(id, isForced) {
-    return this.#change("DELETE", `catalog/${encodeURIComponent(id)}${isForced ? "?force=true" : ""}`);
+  removeModel(id, isForced, over) {
+    const force = isForced ? "?force=true" : "";
+    return this.#change("DELETE", `catalog/${encodeURIComponent(id)}${force}`, undefined, over);
   }
 
   /**
    * @param {string} name
    * @param {string} value
-   * @returns {Promise<FlagView>} as it is from now on
+   * @returns {Promise<FlagView & { not_released?: readonly string[] }>} as it is from now on
    */
   setFlag(name, value) {
     return this.#change("PUT", `flags/${encodeURIComponent(name)}`, { value });
@@ -121,7 +131,7 @@ export class Api {
    * @returns {Promise<Preview>}
    */
   simulate(asked) {
-    return this.#ask("placement/simulate", "the coordinator does not answer", "POST", asked);
+    return this.#ask("placement/simulate", SILENCE, "POST", asked);
   }
 
   /**
@@ -130,7 +140,7 @@ export class Api {
    * @returns {Promise<T>}
    */
   #get(path) {
-    return this.#ask(path, "the coordinator does not answer", "GET");
+    return this.#ask(path, SILENCE, "GET");
   }
 
   /**
@@ -138,30 +148,43 @@ export class Api {
    * @param {"PUT" | "POST" | "DELETE"} method
    * @param {string} path below `/v1/admin/`
    * @param {object} [body]
+   * @param {Tag} [over]
    * @returns {Promise<T>}
    */
-  #change(method, path, body) {
-    return this.#ask(path, "no answer: it may have been done all the same", method, body);
+  #change(method, path, body, over) {
+    return this.#ask(path, SILENCE_AFTER_CHANGE, method, body, over);
   }
 
   /**
-   * The page came from the same coordinator as the answer, so the shape is taken on trust; what does not fit after a
-   * deploy is noticed where it is shown.
    * @template T
    * @param {string} path
    * @param {string} silence what to say if there is no answer
-   * @param {"GET" | "PUT" | "POST" | "DELETE"} method
+   * @param {Method} method
    * @param {object} [body]
+   * @param {Tag} [over]
    * @returns {Promise<T>}
    * @throws {ApiError}
    */
-  async #ask(path, silence, method, body) {
+  async #ask(path, silence, method, body, over) {
+    return contentOf(await this.#send(path, silence, method, body, over));
+  }
+
+  /**
+   * @param {string} path
+   * @param {string} silence what to say if there is no answer
+   * @param {Method} method
+   * @param {object} [body]
+   * @param {Tag} [over]
+   * @returns {Promise<Response>} that is no refusal
+   * @throws {ApiError}
+   */
+  async #send(path, silence, method, body, over = null) {
     /** @type {Response} */
     let response;
     try {
       response = await fetch(`/v1/admin/${path}`, {
         method,
-        headers: { authorization: `Bearer ${this.#token}` },
+        headers: { authorization: `Bearer ${this.#token}`, ...(over !== null && { "if-match": over }) },
         ...(body !== undefined && { body: JSON.stringify(body) }),
         cache: "no-store",
         signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
@@ -170,12 +193,24 @@ export class Api {
       throw new ApiError(silence);
     }
     if (!response.ok) throw await refusal(response);
-    try {
-      // oxlint-disable-next-line typescript/no-unsafe-return -- the one place where answers get their types
-      return await response.json();
-    } catch {
-      throw new ApiError("the coordinator's answer broke off");
-    }
+    return response;
+  }
+}
+
+/**
+ * The page came from the same coordinator as the answer, so the shape is taken on trust; what does not fit after a
+ * deploy is noticed where it is shown.
+ * @template T
+ * @param {Response} response
+ * @returns {Promise<T>}
+ * @throws {ApiError}
+ */
+async function contentOf(response) {
+  try {
+    // oxlint-disable-next-line typescript/no-unsafe-return -- the one place where answers get their types
+    return await response.json();
+  } catch {
+    throw new ApiError("the coordinator's answer broke off");
   }
 }
 

@@ -7,7 +7,7 @@ import { confirmed } from "./confirm.js";
 import { make, report, setHidden } from "./dom.js";
 import { flagWarning } from "./flag-warnings.js";
 import { hintOf } from "./flag-words.js";
-import { draftOf, problemOf } from "./flags.js";
+import { draftOf, outcomeOf, problemOf } from "./flags.js";
 
 /** A flag's control: what it may be set to, the way back to the initial value, and what came of it. */
 
@@ -59,7 +59,7 @@ function formOf(cell, { name, initialValue, takes }) {
     }
     if (known !== null && !(await confirmed(flagWarning(name, value, known)))) return;
     const outcome = await act({ controls, report: told }, (api) => api.setFlag(name, value), {
-      done: (flag) => `Set to ${flag.value === "" ? "empty" : flag.value}.`,
+      done: outcomeOf,
       failed: (error) => problemOf(name, error),
     });
     control.setAttribute("aria-invalid", String(!outcome.ok && outcome.error.param === "value"));

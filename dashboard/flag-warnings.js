@@ -96,7 +96,8 @@ function providersStop(version) {
   return {
     title: `Stop providers older than ${version}?`,
     text:
-      "They are closed with the order to update, and end. Their machines come back when somebody on them has " +
+      "They get no new requests, finish what runs for at most 30 seconds, are told to update, and end. Their machines " +
+      "come back when somebody on them has " +
       "installed a newer provider.",
     verb: "Set",
   };

@@ -20,7 +20,7 @@ const FLAG_WORDS = {
   queue_max: { about: "Requests that may wait in one pool", unit: "requests" },
   queue_wait_ms: { about: "How long one may wait", unit: "ms" },
   min_trust_level: { about: "Without effect yet" },
-  min_provider_version: { about: "Older providers are told to update, and stop" },
+  min_provider_version: { about: "Older providers finish, are told to update, and stop" },
   assign_min_provider_version: { about: "Machines with an older provider take no orders" },
   shed_models: { about: "Requests for these models are refused" },
 };

@@ -48,6 +48,16 @@ export function draftOf(held, before, now) {
 }
 
 /**
+ * What came of setting a flag.
+ * @param {{ value: string, not_released?: readonly string[] }} flag
+ */
+export function outcomeOf({ value, not_released: left = [] }) {
+  const set = `Set to ${value === "" ? "empty" : value}.`;
+  if (left.length === 0) return set;
+  return `${set} Not released, since their epochs are used up: ${left.join(", ")}. Quarantine them, and start their providers with another --machine-id.`;
+}
+
+/**
  * A refusal as it stands beside the flag, whose name need not be said again.
  * @param {string} name
  * @param {ApiError} error

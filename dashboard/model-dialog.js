@@ -1,4 +1,4 @@
-/** @import { Api } from "./api.js" */
+/** @import { Api, Tag } from "./api.js" */
 /** @import { Entry, Field, FieldName } from "./model-entry.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { act } from "./action.js";
@@ -28,6 +28,8 @@ let known = null;
 let shown = null;
 /** @type {Entry} */
 let before = {};
+/** @type {Tag} */
+let tag = null;
 /** Counts how often it was opened: what comes of one time is no word about the next. */
 let opening = 0;
 
@@ -68,7 +70,7 @@ function open(id) {
   byId("model-id-label").hidden = !isNew;
   byId("model-remove").hidden = isNew;
   idInput.value = "";
-  fill({});
+  fill({}, null);
   controls.disabled = !isNew;
   report(told, "", false);
   report(toldAfter, "", false);
@@ -81,9 +83,9 @@ async function read(id) {
   if (api === null) return;
   const asked = opening;
   try {
-    const entry = await api.model(id);
+    const found = await api.model(id);
     if (asked !== opening) return;
-    fill(entry);
+    fill(found.entry, found.tag);
     controls.disabled = false;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
@@ -91,9 +93,13 @@ async function read(id) {
   }
 }
 
-/** @param {Entry} entry */
-function fill(entry) {
+/**
+ * @param {Entry} entry
+ * @param {Tag} tagRead
+ */
+function fill(entry, tagRead) {
   before = entry;
+  tag = tagRead;
   for (const [name, input] of inputs) input.value = textOf(name, entry);
   mark(() => false);
 }
@@ -110,7 +116,7 @@ async function save() {
     return;
   }
   await send(
-    (granted) => granted.putModel(id, entry),
+    (granted) => granted.putModel(id, entry, tag),
     `${id} is ${shown === null ? "in the catalog" : "changed"}.`,
   );
 }
@@ -120,7 +126,7 @@ async function remove() {
   if (id === null || known === null) return;
   const { warning, isForced } = removal(id, known);
   if (!(await confirmed(warning))) return;
-  await send((granted) => granted.removeModel(id, isForced), `${id} is removed.`);
+  await send((granted) => granted.removeModel(id, isForced, tag), `${id} is removed.`);
 }
 
 /**

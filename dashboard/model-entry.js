@@ -101,6 +101,9 @@ export function refusalOf(error) {
   if (error.code === "force_required") {
     return "It was not removed: machines are assigned to it that the page did not know of. Try again after it has read anew.";
   }
+  if (error.code === "precondition_failed") {
+    return "Somebody else has changed or removed it since it was opened here, so nothing was changed. Close it, open it again and try once more.";
+  }
   const field = FIELDS.find(({ name }) => isAbout(name, error));
   const { param, message } = error;
   if (field === undefined || !message.startsWith(`${param}: `)) return sentenceOf(error);

@@ -1,4 +1,4 @@
-import { parseCatalog, type Catalog } from "../core/catalog.ts";
+import { parseKeptCatalog, type Catalog } from "../core/catalog.ts";
 import { CATALOG_STALE_MS, CATALOG_TTL_MS } from "../core/limits.ts";
 import { logError } from "./log.ts";
 import { readOperatorValue } from "./operator-values.ts";
@@ -67,7 +67,7 @@ async function readCatalog(
   try {
     const read = await readOperatorValue(kv, KEY);
     const text = read.value ?? "[]";
-    const parsed = parseCatalog(JSON.parse(text));
+    const parsed = parseKeptCatalog(JSON.parse(text));
     if (parsed.ok) return { catalog: parsed.catalog, version: read.version, text };
     logError("catalog_invalid", { param: parsed.param, message: parsed.message });
   } catch (error) {

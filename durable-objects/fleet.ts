@@ -36,6 +36,14 @@ export type MachineVerdict =
   | { readonly ok: true; readonly machineId: string; readonly epoch: number }
   | { readonly ok: false; readonly error: ApiError };
 
+export type FlagVerdict =
+  | {
+      readonly ok: true;
+      /** Machines that should be released now, and cannot be. */
+      readonly notReleased: readonly MachineId[];
+    }
+  | { readonly ok: false; readonly problem: string };
+
 /**
  * The control plane as a Durable Object: a thin shell around `core/fleet`. It turns calls into calls on the core
  * and gives it a clock by the alarm; the pools are reached through `Pools`, and what is shown comes from `FleetReports`.
@@ -126,11 +134,13 @@ export class Fleet extends DurableObject<Env> {
     return this.#core.flagBook.views();
   }
 
-  /** Puts a flag's value in force, here and in the pools at once, then in KV. @returns what is wrong with it, or null. */
-  async setFlag(name: string, text: string): Promise<string | null> {
-    const problem = await this.#operators.setFlag(flagNameSchema.parse(name), text);
-    if (problem === null) await this.#pools.settled();
-    return problem;
+  /** Puts a flag's value in force, here and in the pools at once, then in KV. */
+  async setFlag(name: string, text: string): Promise<FlagVerdict> {
+    const flag = flagNameSchema.parse(name);
+    const problem = await this.#operators.setFlag(flag, text);
+    if (problem !== null) return { ok: false, problem };
+    await this.#pools.settled();
+    return { ok: true, notReleased: this.#core.orders.heldAgainst(flag) };
   }
 
   pin(machineId: string, modelId: string): PinVerdict {

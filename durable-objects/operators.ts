@@ -5,8 +5,10 @@ import {
   CATALOG_UNREADABLE,
   EMPTY_CATALOG,
   parseCatalog,
+  parseKeptCatalog,
   type Catalog,
   type CatalogEntry,
+  type ParsedCatalog,
 } from "../core/catalog.ts";
 import { FLAG_NAMES, type FlagName } from "../core/flags.ts";
 import type { ControlPlane } from "../core/fleet/control-plane.ts";
@@ -66,7 +68,7 @@ export class Operators {
     this.#core = core;
     this.#host = host;
     const catalog = store.catalog();
-    if (catalog !== null) this.#useCatalog(catalog.json);
+    if (catalog !== null) this.#useCatalog(parseKeptCatalog(tryParseJson(catalog.json)));
   }
 
   /** With what was written to KV by hand up to now; null if none is known and KV does not say. */
@@ -91,7 +93,7 @@ export class Operators {
     if (!changed.ok) return changed;
     const { entries } = changed.catalog;
     const json = JSON.stringify(entries);
-    const value = { value: json, version: this.#adoptCatalog(json) };
+    const value = { value: json, version: this.#adoptCatalog(json, changed) };
     this.#host.catalogChanged(changed.gone);
     await this.#write("catalog", value);
     return { ok: true, version: value.version, entries, isAddition: changed.isAddition };
@@ -156,20 +158,19 @@ export class Operators {
     }
     const lastRead = isOurs ? null : value;
     if (lastRead === this.#store.lastReadCatalog()) return;
-    if (lastRead !== null) this.#adoptCatalog(lastRead);
+    if (lastRead !== null) this.#adoptCatalog(lastRead, parseCatalog(tryParseJson(lastRead)));
     this.#store.saveLastReadCatalog(lastRead);
   }
 
   /** A catalog that does not parse changes nothing. @returns the version in force. */
-  #adoptCatalog(json: string): number {
+  #adoptCatalog(json: string, parsed: ParsedCatalog): number {
     const version = this.#catalogVersion();
-    if (!this.#useCatalog(json)) return version;
+    if (!this.#useCatalog(parsed)) return version;
     this.#store.saveCatalog(version + 1, json);
     return version + 1;
   }
 
-  #useCatalog(json: string): boolean {
-    const parsed = parseCatalog(tryParseJson(json));
+  #useCatalog(parsed: ParsedCatalog): boolean {
     if (parsed.ok) this.#core.directory.catalog = parsed.catalog;
     else logError("catalog_invalid", { param: parsed.param, message: parsed.message });
     return parsed.ok;

@@ -58,31 +58,6 @@ export function publishDevFile(stateDir: string, url: string, secrets: LocalSecr
   return () => rmSync(path, { force: true });
 }
 
-/**
- * Two coordinators must not share one folder of SQLite files.
- * @throws UserError if another one answers at the address in `dev.json`.
- */
-export async function assertNotRunning(stateDir: string): Promise<void> {
-  let text: string;
-  try {
-    text = readFileSync(join(stateDir, "dev.json"), "utf8");
-  } catch {
-    return;
-  }
-  const parsed = z.object({ base_url: z.string() }).safeParse(parseJson(text));
-  if (!parsed.success) return;
-  const health = new URL("/health", parsed.data.base_url);
-  const answers = await fetch(health, { signal: AbortSignal.timeout(2000) }).then(
-    (response) => response.ok,
-    () => false,
-  );
-  if (!answers) return;
-  throw new UserError(
-    `Poolkeeper runs already with the state in ${stateDir}, at ${parsed.data.base_url}. ` +
-      `Stop it, or choose another folder with "npm start -- --state DIR".`,
-  );
-}
-
 function readIfPresent(path: string): LocalSecrets | null {
   let text: string;
   try {

@@ -7,14 +7,9 @@ import { DemoFlags } from "./demo-flags.ts";
 import { DEMO_MODELS, startDemoMachine, type DemoMachine } from "./demo-machine.ts";
 import { demoPlacement } from "./demo-placement.ts";
 import { demoSwitch } from "./demo-switch.ts";
-import {
-  assertNotRunning,
-  ensureKeys,
-  openLocalSecrets,
-  publishDevFile,
-  type LocalSecrets,
-} from "./local-secrets.ts";
+import { ensureKeys, openLocalSecrets, publishDevFile, type LocalSecrets } from "./local-secrets.ts";
 import { HELP, readOptions, type StartOptions } from "./options.ts";
+import { lockState } from "./state-lock.ts";
 import { usageOf } from "./usage.ts";
 import { UserError } from "./user-error.ts";
 
@@ -52,7 +47,7 @@ async function main(): Promise<number> {
 
 async function run(options: StartOptions): Promise<void> {
   makeStateDir(options.stateDir);
-  await assertNotRunning(options.stateDir);
+  cleanups.push(await lockState(options.stateDir));
   const made = openLocalSecrets(options.stateDir);
   // Wrangler and Miniflare take seconds to load, which a look at --help or a slip in the options should not.
   const { startCoordinator } = await import("./coordinator.ts");

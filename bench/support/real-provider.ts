@@ -74,6 +74,7 @@ export async function startRealProvider(
       publicKey: publicKey.toString("base64"),
       hardware: M3_ULTRA,
       models: [{ id: modelIdSchema.parse(MODEL), path: "/none", sizeBytes: 1_000_000 }],
+      firstModel: modelIdSchema.parse(MODEL),
       slots,
       contextTokens: 4096,
       privateOnly: false,

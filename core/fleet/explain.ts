@@ -127,6 +127,10 @@ function open({ inFlight, sockets, loadedModels }: MachineView): Closed {
 
 const GATES: Record<GateReason, { readonly why: string; readonly fix: string | null }> = {
   not_registered: { why: "its connection has not been accepted yet", fix: null },
+  outdated: {
+    why: "its provider version has become too old to serve: it finishes its requests and is closed",
+    fix: "install a newer provider",
+  },
   released: { why: "it belongs to another pool now", fix: null },
   expected: { why: "it has not answered its order yet", fix: null },
   draining: { why: "it finishes its requests before it switches models", fix: null },

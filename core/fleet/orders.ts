@@ -1,5 +1,6 @@
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
+import type { FlagName } from "../flags.ts";
 import { modelIds, unknownMachine, type Directory } from "./directory.ts";
 import type { Handover } from "./handover.ts";
 import type { Intents } from "./intents.ts";
@@ -10,6 +11,9 @@ import type { FlagBook } from "./settings.ts";
  * Which orders are given: by an operator's hand, by a plan, because a flag says so or a model is offered no more. Whether
  * one is allowed and whether it changes anything is decided here; how it is carried out is the handover's business.
  */
+
+/** By which an operator may have machines released that hold a model by order. */
+const RELEASING_FLAGS: ReadonlySet<FlagName> = new Set(["assignment_gate", "assign_min_provider_version"]);
 
 export type PinVerdict =
   | { readonly ok: true; readonly machineId: string; readonly modelId: string; readonly epoch: number }
@@ -95,12 +99,28 @@ export class Orders {
   }
 
   obeyFlagsFor(machineId: MachineId, now: number): void {
+    const reason = this.#whyToRelease(machineId);
+    if (reason !== null) this.release(machineId, reason, now);
+  }
+
+  /**
+   * Machines that hold a model against this flag although it was obeyed, since no order is left by which to release them.
+   * Those that are shut out serve nobody as it is.
+   */
+  heldAgainst(flag: FlagName): MachineId[] {
+    if (!RELEASING_FLAGS.has(flag)) return [];
+    return [...this.#directory.all()]
+      .filter(({ machineId, isQuarantined }) => !isQuarantined && this.#whyToRelease(machineId) !== null)
+      .map(({ machineId }) => machineId);
+  }
+
+  /** Null if the flags let the machine keep its model, or it has none by order. */
+  #whyToRelease(machineId: MachineId): string | null {
     const machine = this.#directory.get(machineId);
-    if (machine === null || (this.#intents.get(machineId)?.model ?? null) === null) return;
+    if (machine === null || (this.#intents.get(machineId)?.model ?? null) === null) return null;
     const { flags } = this.#flagBook;
-    const isOff = flags.assignment_gate === "off";
-    const reason = isOff ? "the flag assignment_gate is off" : unmanageableBecause(machine, flags)?.message;
-    if (reason !== undefined) this.release(machineId, reason, now);
+    if (flags.assignment_gate === "off") return "the flag assignment_gate is off";
+    return unmanageableBecause(machine, flags)?.message ?? null;
   }
 }
 

@@ -59,6 +59,8 @@ export interface ConnectionState {
   readonly registration: Registration | null;
   /** Every stream number below this may have been used on the socket. */
   readonly streamsReserved: number;
+  /** When the socket closes at the latest, since the provider has become too old; null if it has not. */
+  readonly retiresAt: number | null;
 }
 
 /** The socket, as little of it as a pool needs. Calls on a socket that is gone do nothing. */
@@ -93,6 +95,8 @@ export class Connection {
   breaker: Breaker | null = null;
   /** The machine is known to have registered in the pool it belongs to now, so this socket may go (H6). */
   isDismissed = false;
+  /** The provider has become too old: it gets nothing new, and goes once it is idle, or then at the latest. */
+  retiresAt: number | null;
   lastMessageAt: number;
   /** When a request was last sent to it; the least recently used of equals is picked. */
   lastPickedAt = 0;
@@ -111,6 +115,7 @@ export class Connection {
     this.registration = restored?.registration ?? null;
     this.lastMessageAt = identity.acceptedAt;
     this.prefillSaidAt = identity.acceptedAt;
+    this.retiresAt = restored?.retiresAt ?? null;
     this.#nextStream = restored?.streamsReserved ?? 0;
     this.#streamsReserved = this.#nextStream;
   }
@@ -139,6 +144,7 @@ export class Connection {
       identity: this.identity,
       registration: this.registration,
       streamsReserved: this.#streamsReserved,
+      retiresAt: this.retiresAt,
     });
   }
 

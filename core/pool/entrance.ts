@@ -15,6 +15,8 @@ import { registrationOf } from "./registration.ts";
 
 export interface EntranceHost {
   askFleet(connection: Connection, question: AdmissionQuestion): void;
+  /** By the flags that this pool has, which may have overtaken the fleet's answer. */
+  isTooOld(version: string | null): boolean;
   /** The register counts from here on: what the machine hears, and what follows from its coming. */
   onEntered(
     connection: Connection,
@@ -52,7 +54,9 @@ export class Entrance {
     const { admitting } = connection;
     if (connection.closed || admitting === null) return;
     if (!admission.admitted) {
-      this.#members.close(connection, admission.close, now);
+      // Let in by its record and retired since: what runs there may end.
+      if (admission.close === "tooOld" && connection.retiresAt !== null) connection.admitting = null;
+      else this.#members.close(connection, admission.close, now);
       return;
     }
     if (!this.#assignments.stamp(connection.identity.machineId, admission.stamp, now)) {
@@ -111,6 +115,11 @@ export class Entrance {
   ): void {
     const { admitting } = connection;
     if (admitting === null) return;
+    // Before it replaces anything: an older socket of the same machine may still have requests to finish.
+    if (connection.registration === null && this.#host.isTooOld(admitting.registration.version)) {
+      this.#members.close(connection, "tooOld", now);
+      return;
+    }
     connection.admitting = null;
     // A machine admitted by its record before has sent heartbeats since: they are newer than its register.
     const registration = connection.registration ?? admitting.registration;

@@ -16,6 +16,7 @@ import type { RecordMode } from "./record.ts";
 /** Why a machine is not routable. */
 export type GateReason =
   | "not_registered"
+  | "outdated"
   | Exclude<RecordMode, "unmanaged" | "assigned">
   | "model_not_loaded"
   | "owner_busy"
@@ -42,6 +43,7 @@ export function routableGate(
 ): GateReason | null {
   const machine = connection.registration;
   if (machine === null || connection.closed) return "not_registered";
+  if (connection.retiresAt !== null) return "outdated";
   const { record } = connection;
   const joinsVisit = asOwner && connection.visitedModel === model;
   if (record !== null && record.mode !== "unmanaged") {

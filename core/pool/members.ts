@@ -1,7 +1,12 @@
 import type { CloseReason } from "../../protocol/close-codes.ts";
 import type { MachineId } from "../../protocol/ids.ts";
 import { LIVENESS_TIMEOUT_MS, REGISTER_TIMEOUT_MS } from "../../protocol/limits.ts";
-import { RECONNECT_GRACE_MS, RELEASED_SOCKET_MS, SILENCE_CHECK_INTERVAL_MS } from "../limits.ts";
+import {
+  DRAIN_TIMEOUT_MS,
+  RECONNECT_GRACE_MS,
+  RELEASED_SOCKET_MS,
+  SILENCE_CHECK_INTERVAL_MS,
+} from "../limits.ts";
 import { compareVersions } from "../semver.ts";
 import type { Connection, ConnectionState } from "./connection.ts";
 import type { PoolRecord } from "./record.ts";
@@ -103,18 +108,19 @@ export class Members {
     if (connection.closed) return;
     // A machine that served here and did not say goodbye is likely to be back in a moment. One that belongs to another
     // pool, or has yet to load, is nothing to wait for.
-    if (connection.registration?.accepting === true && mayServe(connection.record))
+    const { registration, record, retiresAt } = connection;
+    if (registration?.accepting === true && retiresAt === null && mayServe(record))
       this.#lostUntil = now + RECONNECT_GRACE_MS;
     this.#drop(connection, now);
   }
 
   /** A socket that had slept with the pool and was closed before it woke. */
-  lostAsleep({ identity, registration }: ConnectionState, now: number): void {
+  lostAsleep({ identity, registration, retiresAt }: ConnectionState, now: number): void {
     // If it is not missing, another socket of it is here, or it had left before.
     if (!this.#missing.delete(identity.machineId)) return;
     this.#host.forget(identity.machineId);
-    const mayReturn = registration?.accepting === true && mayServe(this.#host.recordOf(identity.machineId));
-    if (mayReturn) this.#lostUntil = now + RECONNECT_GRACE_MS;
+    const isWanted = retiresAt === null && mayServe(this.#host.recordOf(identity.machineId));
+    if (registration?.accepting === true && isWanted) this.#lostUntil = now + RECONNECT_GRACE_MS;
   }
 
   /** Until when a machine that was here a moment ago may come back (H19), ms since the epoch. */
@@ -131,16 +137,27 @@ export class Members {
     return this.#machines.size === 0 && this.#missing.size === 0;
   }
 
-  /** Closes the sockets of providers that may not serve any more. What they ran goes to none of the others that go. */
-  closeOlderThan(version: string, now: number): void {
-    const leaving: Connection[] = [];
+  /**
+   * Retires the providers that the least version leaves out, and takes back those it lets in again. Nothing new goes to them;
+   * what runs may end within the time of a drain.
+   */
+  heedLeastVersion(least: string, now: number): void {
     for (const connection of this.#machines.values()) {
-      const { registration } = connection;
-      if (registration === null || compareVersions(registration.version, version) >= 0) continue;
-      connection.registration = { ...registration, accepting: false };
-      leaving.push(connection);
+      const { registration, retiresAt } = connection;
+      const isOut = registration !== null && isOlder(registration.version, least);
+      if (isOut === (retiresAt !== null)) continue;
+      connection.retiresAt = isOut ? now + DRAIN_TIMEOUT_MS : null;
+      connection.save();
     }
-    for (const connection of leaving) this.close(connection, "tooOld", now);
+    this.closeRetired(now);
+  }
+
+  /** What ends with them goes to none of the others, which take nothing new. */
+  closeRetired(now: number): void {
+    for (const connection of this.#machines.values()) {
+      const at = retiredUntil(connection);
+      if (at !== null && now >= at) this.close(connection, "tooOld", now);
+    }
   }
 
   /** Closes what has to go, if the last look is long enough ago (H20). */
@@ -180,11 +197,16 @@ export class Members {
     return at === Infinity ? null : Math.max(at, this.#nextSweepAt);
   }
 
-  /** When a sweep is due even if the pool sleeps until then. */
-  nextReleaseAt(): number | null {
-    let at = Infinity;
-    for (const connection of this.#sockets) at = Math.min(at, releasedUntil(connection) ?? Infinity);
-    return at === Infinity ? null : Math.max(at, this.#nextSweepAt);
+  /** When a socket has to go even if the pool sleeps until then: of a released machine, at a sweep, or of a retired one. */
+  nextGoodbyeAt(): number | null {
+    let releaseAt = Infinity;
+    let retireAt = Infinity;
+    for (const connection of this.#sockets) {
+      releaseAt = Math.min(releaseAt, releasedUntil(connection) ?? Infinity);
+      retireAt = Math.min(retireAt, retiredUntil(connection) ?? Infinity);
+    }
+    const at = Math.min(Math.max(releaseAt, this.#nextSweepAt), retireAt);
+    return at === Infinity ? null : at;
   }
 
   #drop(connection: Connection, now: number): void {
@@ -207,6 +229,16 @@ export function isUnregistered({ registration, admitting }: Connection): boolean
 function releasedUntil({ record, registration, attempts, isDismissed }: Connection): number | null {
   if (record?.mode !== "released" || registration === null || attempts.size > 0) return null;
   return isDismissed ? 0 : record.since + RELEASED_SOCKET_MS;
+}
+
+/** When the socket of a provider that has become too old closes; null if it has not. */
+function retiredUntil({ retiresAt, attempts }: Connection): number | null {
+  return retiresAt === null || attempts.size > 0 ? retiresAt : 0;
+}
+
+/** Whether a provider of this version may not serve. */
+export function isOlder(version: string | null, least: string): boolean {
+  return least !== "none" && compareVersions(version, least) < 0;
 }
 
 /** Whether a machine that comes back will serve here, so that waiting for it makes sense. */

@@ -68,5 +68,5 @@ export function noOwnMachine(
 
 /** Waiting a moment does not help. */
 function isOutOfReach(reason: GateReason | null): boolean {
-  return reason === "not_registered" || reason === "silent" || reason === "failed";
+  return reason === "not_registered" || reason === "outdated" || reason === "silent" || reason === "failed";
 }

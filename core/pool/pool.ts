@@ -12,7 +12,7 @@ import { Entrance } from "./entrance.ts";
 import { Inbox } from "./inbox.ts";
 import { Ledger } from "./ledger.ts";
 import { Loads } from "./loads.ts";
-import { Members } from "./members.ts";
+import { isOlder, Members } from "./members.ts";
 import { mayBeDeclined } from "./owner-route.ts";
 import type { PoolMemory, PoolPorts } from "./ports.ts";
 import type { PoolRecord, Stamp, Terms, Verdict } from "./record.ts";
@@ -64,6 +64,7 @@ export class Pool {
     );
     this.#entrance = new Entrance(model, this.#members, this.#assignments, {
       askFleet: (connection, question) => ports.askFleet(connection, question),
+      isTooOld: (version) => isOlder(version, this.#settings.flags.min_provider_version),
       onEntered: (connection, pools, assignment) => this.#onEntered(connection, pools, assignment),
     });
     this.#dispatch = new Dispatch(
@@ -198,8 +199,7 @@ export class Pool {
     const isNew = settings.version > this.#settings.version;
     this.#settings = settings;
     if (isNew) this.#ports.saveSettings(settings);
-    const { min_provider_version: least } = settings.flags;
-    if (isNew && least !== "none") this.#members.closeOlderThan(least, now);
+    if (isNew) this.#members.heedLeastVersion(settings.flags.min_provider_version, now);
     this.#dispatch.reconsider(now);
   }
 
@@ -248,6 +248,7 @@ export class Pool {
     if (this.#assignments.expire(now)) this.#dispatch.reconsider(now);
     this.#dispatch.tick(now);
     this.#entrance.tick(now);
+    this.#members.closeRetired(now);
     this.#members.sweepIfDue(now);
   }
 
@@ -262,7 +263,7 @@ export class Pool {
   nextDeadlineAt(): number | null {
     const at = Math.min(
       this.#assignments.nextDeadlineAt() ?? Infinity,
-      this.#members.nextReleaseAt() ?? Infinity,
+      this.#members.nextGoodbyeAt() ?? Infinity,
     );
     return at === Infinity ? null : at;
   }

@@ -30,8 +30,10 @@ export interface AgentConfig {
   /** P-256 SPKI, base64. */
   readonly publicKey: string;
   readonly hardware: Hardware;
-  /** At least one; the first is loaded at the start. */
+  /** At least one. */
   readonly models: readonly OfferedModel[];
+  /** Held from the start, before the coordinator has said anything; null: the first one that it lists a pool for. */
+  readonly firstModel: ModelId | null;
   readonly slots: number;
   readonly contextTokens: number;
   /** Serve only the owner's own requests. */
@@ -107,11 +109,12 @@ export class Agent {
 
   #createStandby(): Standby {
     return new Standby(
-      this.#config.models,
+      this.#config,
       this.#holder,
       {
         mayLoad: () => this.#stopCause === null,
         isManaged: () => this.#duty.isManaged(),
+        listedPools: () => this.#sockets.listed(),
         reloadAssigned: () => this.#duty.reload(),
         onBenched: (modelId, error) => this.#duty.onBenched(modelId, error),
         onOfferChanged: () => this.#onOfferChanged(),
@@ -177,7 +180,7 @@ export class Agent {
     );
   }
 
-  /** Connects and meanwhile loads the assigned or the first model, so that the first request finds it warm. */
+  /** Connects and meanwhile loads the assigned model or its owner's choice, so that the first request finds it warm. */
   start(): void {
     this.#duty.resume();
     this.#standby.fill();
@@ -228,6 +231,7 @@ export class Agent {
   #onRegistered(session: Session, message: Registered): void {
     this.#ports.log.info("connected", { pool: message.pool, pools: message.pools.join(" ") });
     this.#duty.take(orderOf(message.assignment));
+    if (!this.#duty.isManaged()) this.#standby.fill();
     this.#heartbeats.greet(session, message.heartbeat_ms);
     this.#onChange();
   }

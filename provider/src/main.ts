@@ -67,7 +67,7 @@ async function serve(options: Options): Promise<number> {
   await refuseTranslation();
   // The engine's process inherits the environment and has no use for the token.
   delete process.env["POOLKEEPER_PROVIDER_TOKEN"];
-  const { models, skipped } = findModels(options.sources);
+  const { models, first, skipped } = findModels(options.sources);
   const identity = openIdentity(options.stateDirectory, options.machineId);
   const { assignment, warning } = readAssignment(options.stateDirectory);
   const version = readVersion();
@@ -99,6 +99,7 @@ async function serve(options: Options): Promise<number> {
       publicKey: identity.publicKey,
       hardware: await readHardware(process.platform),
       models,
+      firstModel: first,
       slots: options.slots,
       contextTokens: options.contextTokens,
       privateOnly: options.privateOnly,

@@ -17,6 +17,8 @@ export interface ModelSources {
 
 export interface FoundModels {
   readonly models: OfferedModel[];
+  /** The one to hold first by the owner's choice; null if only directories were named, which choose none. */
+  readonly first: ModelId | null;
   /** Files that were passed over, each with the reason. */
   readonly skipped: string[];
 }
@@ -28,9 +30,14 @@ const MAX_ENTRIES = 1_000_000n;
 
 const PART = /-(\d{5})-of-(\d{5})$/;
 
-/** @throws UserError if a file is missing or no GGUF, an id is malformed or used twice, or there is no model at all. */
+/**
+ * A file named by itself has to be right. What is wrong in a directory is passed over: one download that broke off must
+ * not keep the others from being served.
+ * @throws UserError if a named file is missing or no GGUF, an id is malformed or used twice, or there is no model at all.
+ */
 export function findModels({ models, directories, needsFiles }: ModelSources): FoundModels {
   const found = models.map((source) => fromSource(source, needsFiles));
+  const first = found[0]?.id ?? null;
   const skipped: string[] = [];
   for (const directory of directories) found.push(...fromDirectory(directory, skipped));
   const seen = new Map<ModelId, string>();
@@ -50,7 +57,7 @@ export function findModels({ models, directories, needsFiles }: ModelSources): F
       `${found.length} models are too many: a machine offers at most ${MAX_MODELS_PER_MACHINE}.`,
     );
   }
-  return { models: found, skipped };
+  return { models: found, first, skipped };
 }
 
 /** A directory that was named but offers nothing is the likely mistake, so it is named, and what was passed over. */
@@ -78,6 +85,14 @@ function fromDirectory(directory: string, skipped: string[]): OfferedModel[] {
     throw new UserError(`Cannot read the models directory ${directory}: ${reason(cause)}.`, { cause });
   }
   const models: OfferedModel[] = [];
+  const takeFile = (id: ModelId, path: string): void => {
+    try {
+      models.push(fromFile(id, path));
+    } catch (cause) {
+      if (!(cause instanceof UserError)) throw cause;
+      skipped.push(withoutStop(cause.message));
+    }
+  };
   for (const name of names) {
     if (!name.toLowerCase().endsWith(".gguf")) continue;
     const stem = name.slice(0, -".gguf".length);
@@ -86,9 +101,14 @@ function fromDirectory(directory: string, skipped: string[]): OfferedModel[] {
     const parsed = modelIdSchema.safeParse(stem.replace(PART, ""));
     if (/^mmproj/i.test(stem)) skipped.push(`${name}: a projector for images, not a model`);
     else if (!parsed.success) skipped.push(`${name}: its name is no model id; use --model id=path`);
-    else models.push(fromFile(parsed.data, resolve(directory, name)));
+    else takeFile(parsed.data, resolve(directory, name));
   }
   return models;
+}
+
+/** For a list of reasons. */
+function withoutStop(sentence: string): string {
+  return sentence.replace(/\.$/, "");
 }
 
 function fromFile(id: ModelId, path: string): OfferedModel {

@@ -58,7 +58,9 @@ Connection
 Models
   --model ID=FILE       offer a GGUF file under a catalog id; may be repeated,
                         the first one is loaded at the start
-  --models-dir DIR      offer every *.gguf in a directory under its file name
+  --models-dir DIR      offer every *.gguf in a directory under its file name;
+                        without --model the coordinator's catalog decides which
+                        one is loaded first
   --slots N             requests at once (default ${DEFAULT_SLOTS})
   --context N           tokens per slot (default ${DEFAULT_CONTEXT_TOKENS}; at most what the model was trained for)
   --threads N           CPU threads (default: the engine's choice)

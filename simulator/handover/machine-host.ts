@@ -67,6 +67,7 @@ export class MachineHost {
         publicKey: `key-${this.id}`,
         hardware: M3_ULTRA,
         models: this.models.map((id) => ({ id, path: `/models/${id}`, sizeBytes: 1000 })),
+        firstModel: this.models[0] ?? null,
         slots: 2,
         contextTokens: 4096,
         privateOnly: false,

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 
 import { z } from "zod";
 
+import { whyAboveCap } from "../../core/catalog.ts";
 import { fieldProblems, firstProblem } from "../../protocol/field-problems.ts";
 import { BadInput } from "./bad-input.ts";
 import { SWITCH_MAX_S } from "./machine.ts";
@@ -26,18 +27,23 @@ export const fleetFileSchema = z.strictObject({
     .min(1),
   models: z
     .array(
-      z.strictObject({
-        id: z.string().min(1),
-        /** Part of the mean demand; all are rescaled to add up to 1. */
-        share: positive,
-        size_gb: positive,
-        min_ram_gb: positive,
-        /** Machines the model should always keep, and may at most have. */
-        floor: z.int().min(0).default(0),
-        cap: z.int().min(1).nullable().optional(),
-        /** A weight: the greedy policy fills the largest first. */
-        priority: z.number().min(0).max(1000).default(1),
-      }),
+      z
+        .strictObject({
+          id: z.string().min(1),
+          /** Part of the mean demand; all are rescaled to add up to 1. */
+          share: positive,
+          size_gb: positive,
+          min_ram_gb: positive,
+          /** Machines the model should always keep, and may at most have. */
+          floor: z.int().min(0).default(0),
+          cap: z.int().min(1).nullable().optional(),
+          /** A weight: the greedy policy fills the largest first. */
+          priority: z.number().min(0).max(1000).default(1),
+        })
+        .superRefine(({ floor, cap = null }, context) => {
+          const message = whyAboveCap(floor, cap);
+          if (message !== null) context.addIssue({ code: "custom", path: ["floor"], message });
+        }),
     )
     .min(1),
   /** Mean demand over capacity. */
@@ -104,8 +110,8 @@ export function parseFleetFile(json: unknown, name: string): FleetFile {
     const fitting = fleet.machines.filter((machine) => machine.memory_gb >= model.min_ram_gb);
     const machines = fitting.reduce((sum, machine) => sum + machine.count, 0);
     if (machines === 0) throw new BadInput(`${name}: the model "${model.id}" fits on no machine.`);
-    if (model.floor > Math.min(machines, model.cap ?? machines)) {
-      throw new BadInput(`${name}: the floor of "${model.id}" is above its cap or the machines it fits on.`);
+    if (model.floor > machines) {
+      throw new BadInput(`${name}: the floor of "${model.id}" is above the ${machines} machines it fits on.`);
     }
   }
   const machineCount = fleet.machines.reduce((sum, machine) => sum + machine.count, 0);

@@ -50,6 +50,14 @@ export class Room {
     return (await response.json()) as T;
   }
 
+  /** What another operator does. */
+  async write(path: string, body: object): Promise<void> {
+    const headers = { authorization: `Bearer ${this.adminToken}` };
+    const url = `${this.machines.url}/v1/admin/${path}`;
+    const response = await fetch(url, { method: "PUT", headers, body: JSON.stringify(body) });
+    if (!response.ok) throw new Error(await response.text());
+  }
+
   /** Puts models that have room on each machine into the catalog. */
   async addModels(...models: readonly string[]): Promise<void> {
     await this.admin.addToCatalog(

@@ -70,6 +70,31 @@ describe.skipIf(!hasBrowser)("a model on the dashboard", () => {
     expect(await room.read("catalog/changed")).toMatchObject(changed);
   });
 
+  it("is not changed nor removed over what somebody else has made of it meanwhile", async () => {
+    await room.addModels("shared");
+    const board = await room.enter({ logs: /status of 412/ });
+    await board.button("shared", board.page.locator("#pools")).click();
+    const dialog = board.dialog("shared");
+    await dialog.getByLabel("Priority").fill("2");
+    await room.write("catalog/shared", { ...entry, floor: 1 });
+    await board.button("Save", dialog).click();
+    const report = dialog.getByRole("status");
+    await report.filter({ hasText: "Somebody else has changed or removed it" }).waitFor();
+    const refused = board.page.waitForResponse((response) => response.request().method() === "DELETE");
+    await board.button("Remove", dialog).click();
+    await board.button("Remove", board.question).click();
+    expect((await refused).status()).toBe(412);
+    await report.filter({ hasText: "Close it, open it again and try once more." }).waitFor();
+    expect(await room.read("catalog/shared")).toMatchObject({ ...entry, floor: 1, priority: 1 });
+
+    await board.button("Close", dialog).click();
+    await board.button("shared", board.page.locator("#pools")).click();
+    await dialog.getByLabel("Priority").fill("2");
+    await board.button("Save", dialog).click();
+    await board.page.locator("#pools-report").filter({ hasText: "shared is changed." }).waitFor();
+    expect(await room.read("catalog/shared")).toMatchObject({ ...entry, floor: 1, priority: 2 });
+  });
+
   it("is removed after a question, which names the machines that it releases", async () => {
     await room.addModels("removed");
     await room.admin.setFlag("assignment_gate", "on");

@@ -1,8 +1,15 @@
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 
 import { parseCatalog, type Catalog } from "../../core/catalog.ts";
 import { CatalogStore } from "../../durable-objects/catalog-store.ts";
-import { catalogEntry } from "./scene.ts";
+import { catalogEntry, testEnv } from "./scene.ts";
+
+/**
+ * Whether a read goes to KV is decided when it is asked for, so KV is given another catalog between two of them: which of
+ * the two comes back says what was read. Nothing is awaited between reads that are to overlap.
+ */
+
+const kv = testEnv.FLAGS;
 
 function catalogOf(...ids: string[]): Catalog {
   const parsed = parseCatalog(ids.map((id) => catalogEntry(id)));
@@ -10,120 +17,90 @@ function catalogOf(...ids: string[]): Catalog {
   return parsed.catalog;
 }
 
-/** A KV whose reads end when, and as, the test says. */
-class SlowKv {
-  readonly reads: PromiseWithResolvers<string | null>[] = [];
-  /** What the value carries that a read beginning now will find. */
-  metadata: unknown = null;
-
-  async getWithMetadata(): Promise<{ value: string | null; metadata: unknown }> {
-    const read = Promise.withResolvers<string | null>();
-    this.reads.push(read);
-    const { metadata } = this;
-    return { value: await read.promise, metadata };
-  }
-
-  asKv(): KVNamespace {
-    return this as unknown as KVNamespace;
-  }
+/** As somebody does by hand, or as the fleet does, which names the version. */
+async function write(ids: readonly string[], version?: number): Promise<void> {
+  const text = JSON.stringify(ids.map((id) => catalogEntry(id)));
+  await kv.put("catalog", text, version === undefined ? {} : { metadata: { version } });
 }
 
-const text = (...ids: string[]): string => JSON.stringify(ids.map((id) => catalogEntry(id)));
 const idsOf = (catalog: Catalog | null | undefined): string[] | undefined =>
   catalog?.entries.map(({ id }) => id);
 
 describe("the catalog an isolate knows", () => {
+  beforeEach(() => kv.delete("catalog"));
+
   it("is kept for half a second", async () => {
-    const kv = new SlowKv();
     const store = new CatalogStore();
-    const first = store.read(kv.asKv(), 1000);
-    kv.reads[0]?.resolve(text("a"));
-    expect(idsOf(await first)).toEqual(["a"]);
-    expect(idsOf(await store.read(kv.asKv(), 1499))).toEqual(["a"]);
-    expect(kv.reads).toHaveLength(1);
-    const later = store.read(kv.asKv(), 1500);
-    kv.reads[1]?.resolve(text("b"));
-    expect(idsOf(await later)).toEqual(["b"]);
+    await write(["a"]);
+    expect(idsOf(await store.read(kv, 1000))).toEqual(["a"]);
+    await write(["b"]);
+    expect(idsOf(await store.read(kv, 1499))).toEqual(["a"]);
+    expect(idsOf(await store.read(kv, 1500))).toEqual(["b"]);
   });
 
   it("makes nobody wait for what another request reads, and nobody use one that is older than a second", async () => {
-    const kv = new SlowKv();
     const store = new CatalogStore();
-    const first = store.read(kv.asKv(), 1000);
-    kv.reads[0]?.resolve(text("old"));
-    await first;
-    const reading = store.read(kv.asKv(), 1600);
+    await write(["old"]);
+    await store.read(kv, 1000);
+    await write(["new"]);
+    const reading = store.read(kv, 1600);
     // The read above has not ended, and may never: its request may be gone.
-    expect(idsOf(await store.read(kv.asKv(), 1700))).toEqual(["old"]);
-    expect(kv.reads).toHaveLength(2);
-    const own = store.read(kv.asKv(), 2050);
-    expect(kv.reads).toHaveLength(3);
-    kv.reads[2]?.resolve(text("new"));
+    const meanwhile = store.read(kv, 1700);
+    const own = store.read(kv, 2050);
+    expect(idsOf(await meanwhile)).toEqual(["old"]);
     expect(idsOf(await own)).toEqual(["new"]);
-    kv.reads[1]?.resolve(text("new"));
-    await reading;
+    expect(idsOf(await reading)).toEqual(["new"]);
   });
 
   it("is read by each of the first who ask, since there is nothing to go on with", async () => {
-    const kv = new SlowKv();
     const store = new CatalogStore();
-    const asked = [store.read(kv.asKv(), 1000), store.read(kv.asKv(), 1000)];
-    expect(kv.reads).toHaveLength(2);
-    kv.reads[1]?.resolve(text("a"));
-    expect(idsOf(await asked[1])).toEqual(["a"]);
-    kv.reads[0]?.resolve(text("a"));
-    await asked[0];
+    await write(["a"]);
+    const asked = await Promise.all([store.read(kv, 1000), store.read(kv, 1000)]);
+    expect(asked.map(idsOf)).toEqual([["a"], ["a"]]);
+    const unlucky = new CatalogStore();
+    await kv.put("catalog", "{");
+    await unlucky.read(kv, 1000);
+    await write(["a"]);
+    const again = await Promise.all([unlucky.read(kv, 1500), unlucky.read(kv, 1500)]);
+    expect(again.map(idsOf)).toEqual([["a"], ["a"]]);
   });
 
-  it.each<[string, (read: PromiseWithResolvers<string | null>) => void]>([
-    ["is no JSON", (read) => read.resolve("{")],
-    ["is no catalog", (read) => read.resolve('[{"id":"a"}]')],
-    ["cannot be read", (read) => read.reject(new Error("KV is down"))],
-  ])(
-    "stays the last good one while what is stored %s, and is unknown if there was none",
-    async (_, spoil) => {
-      const kv = new SlowKv();
-      const store = new CatalogStore();
-      const first = store.read(kv.asKv(), 1000);
-      kv.reads.forEach(spoil);
-      expect(await first).toBeNull();
-      const good = store.read(kv.asKv(), 2000);
-      kv.reads[1]?.resolve(text("a"));
-      expect(idsOf(await good)).toEqual(["a"]);
-      const later = store.read(kv.asKv(), 3000);
-      kv.reads.slice(2).forEach(spoil);
-      expect(idsOf(await later)).toEqual(["a"]);
-    },
-  );
+  it.each([
+    ["is no JSON", "{"],
+    ["is no catalog", '[{"id":"a"}]'],
+  ])("stays the last good one while what is stored %s, and is unknown if there was none", async (_, text) => {
+    const store = new CatalogStore();
+    await kv.put("catalog", text);
+    expect(await store.read(kv, 1000)).toBeNull();
+    await write(["a"]);
+    expect(idsOf(await store.read(kv, 2000))).toEqual(["a"]);
+    await kv.put("catalog", text);
+    expect(idsOf(await store.read(kv, 3000))).toEqual(["a"]);
+  });
 
   it("is empty, and known to be, if none was ever stored", async () => {
-    const kv = new SlowKv();
-    const read = new CatalogStore().read(kv.asKv(), 1000);
-    kv.reads[0]?.resolve(null);
-    expect(idsOf(await read)).toEqual([]);
+    expect(idsOf(await new CatalogStore().read(kv, 1000))).toEqual([]);
   });
 
   it("is the one just written, also when an older one is still being read", async () => {
-    const kv = new SlowKv();
     const store = new CatalogStore();
-    const reading = store.read(kv.asKv(), 1000);
+    await write(["old"]);
+    const reading = store.read(kv, 1000);
     store.adopt(catalogOf("new"), 7, 1000);
-    kv.reads[0]?.resolve(text("old"));
     expect(idsOf(await reading)).toEqual(["new"]);
-    expect(idsOf(await store.read(kv.asKv(), 1499))).toEqual(["new"]);
+    expect(idsOf(await store.read(kv, 1499))).toEqual(["new"]);
+    const unread = new CatalogStore();
+    unread.adopt(catalogOf("new"), 7, 1000);
+    expect(idsOf(await unread.read(kv, 1499))).toEqual(["new"]);
+    expect(idsOf(await unread.read(kv, 1500))).toEqual(["old"]);
   });
 
   it("is not replaced by an older version that KV still shows, but is by one written by hand", async () => {
-    const kv = new SlowKv();
     const store = new CatalogStore();
     store.adopt(catalogOf("new"), 7, 1000);
-    kv.metadata = { version: 6 };
-    const stale = store.read(kv.asKv(), 2000);
-    kv.reads[0]?.resolve(text("old"));
-    expect(idsOf(await stale)).toEqual(["new"]);
-    kv.metadata = null;
-    const byHand = store.read(kv.asKv(), 3000);
-    kv.reads[1]?.resolve(text("mine"));
-    expect(idsOf(await byHand)).toEqual(["mine"]);
+    await write(["old"], 6);
+    expect(idsOf(await store.read(kv, 2000))).toEqual(["new"]);
+    await write(["mine"]);
+    expect(idsOf(await store.read(kv, 3000))).toEqual(["mine"]);
   });
 });

@@ -90,6 +90,7 @@ describe("a model of the catalog", () => {
   it.each([
     ["another id", fields({ id: "other" }), "id"],
     ["a bad size", fields({ size_gb: -1 }), "size_gb"],
+    ["a floor above its cap", fields({ floor: 3, cap: 2 }), "floor"],
     ["a field missing", { context_length: 1, size_gb: 1 }, "min_ram_gb"],
     ["an unknown field", fields({ colour: "red" }), "colour"],
     ["a list", [fields()], null],
@@ -165,6 +166,27 @@ describe("a model of the catalog", () => {
     await adminCall("PUT", `/catalog/${last}`, fields());
     expect(await ids()).toEqual(expect.arrayContaining([made, byHand, last]));
   });
+});
+
+it("a floor above a cap is not taken from KV either, but is kept if an earlier version took it", async () => {
+  const [made, byHand, old] = [unique("model"), unique("model"), unique("model")];
+  await adminCall("PUT", `/catalog/${made}`, fields());
+  const entries = await adminCall<object[]>("GET", "/catalog");
+  const json = (id: string): string =>
+    JSON.stringify([...entries, { ...catalogEntry(id), floor: 3, cap: 2 }]);
+  await testEnv.FLAGS.put("catalog", json(byHand));
+  expect(await adminCall("GET", "/catalog")).toEqual(entries);
+  await runInDurableObject(fleet(), (_, state) => {
+    const store = new SqlFleetStore(state.storage);
+    store.saveCatalog((store.catalog()?.version ?? 0) + 1, json(old));
+  });
+  await resetObject(fleet());
+  expect(await adminCall("GET", `/catalog/${old}`)).toMatchObject({ floor: 3, cap: 2 });
+  // It stands in nobody's way, and is put right by whoever changes it next.
+  await adminCall("PUT", `/catalog/${made}`, fields({ floor: 1 }));
+  const change = await callAdmin("PUT", `/catalog/${old}`, fields({ floor: 3, cap: 2, priority: 2 }));
+  expect(await errorOf(change)).toMatchObject({ status: 400, param: "floor" });
+  await adminCall("PUT", `/catalog/${old}`, fields({ floor: 3, cap: 3 }));
 });
 
 it("[H17] the newest catalog is shown in KV after a reset that came before it could be", async () => {

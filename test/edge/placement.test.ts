@@ -152,5 +152,12 @@ describe("placement", () => {
       demand: { x: { requests_per_second: -1 } },
     });
     expect(await errorOf(wrong)).toMatchObject({ status: 400, param: "demand.x.requests_per_second" });
+    const { model } = await scene({ floor: 2 });
+    const capped = await callAdmin("POST", "/placement/simulate", { models: { [model]: { cap: 1 } } });
+    expect(await errorOf(capped)).toMatchObject({
+      status: 400,
+      param: `models.${model}.cap`,
+      message: `${model}: the floor must be at most the cap, which is 1`,
+    });
   });
 });

@@ -10,6 +10,7 @@ import {
   fleet,
   newToken,
   poolOf,
+  resetObject,
   rowsOf,
   scene,
   stopClock,
@@ -175,6 +176,21 @@ describe("[H11] a newer socket of the same machine", () => {
   });
 });
 
+it("a register of an earlier start of the program is closed with 1012, if the fleet remembers the later one", async () => {
+  const at = await scene();
+  const other = { ...(await scene()), token: at.token };
+  await stopClock();
+  const machineId = unique("mac");
+  const [earlier, forgotten] = [await connect(at, machineId), await connect(at, machineId)];
+  await advanceClock(poolOf(at), 10);
+  await join(other, { session_id: "later" }, machineId);
+  earlier.send(registerMessage(machineId, [at.model]));
+  expect((await earlier.closed).code).toBe(1012);
+  await resetObject(fleet());
+  forgotten.send(registerMessage(machineId, [at.model]));
+  await forgotten.next("registered");
+});
+
 describe("a revoked token", () => {
   it("closes its sockets with 4005 at once, registered or not, in every pool, and no others", async () => {
     const at = await scene();
@@ -208,17 +224,32 @@ describe("a revoked token", () => {
   });
 });
 
-it("a provider that has become too old is closed with 4006 at once, and no other", async () => {
+it("a provider that has become too old is closed with 4006 once it is idle, and no other", async () => {
   const at = await scene();
-  const [old, nameless, other] = [
-    await join(at, { version: "0.6.19" }),
-    await join(at, { version: undefined }),
-    await join(at, { version: "0.6.20" }),
-  ];
+  const old = await join(at, { version: "0.6.19" });
+  const pending = chat(at, { stream: true });
+  const running = await old.next("inference_request");
+  old.accept(running);
+  old.bytes(running, "data: begun\n\n");
+  const response = await pending;
+  const [nameless, other] = [await join(at, { version: undefined }), await join(at, { version: "0.6.20" })];
   await adminCall("PUT", "/flags/min_provider_version", { value: "0.6.20" });
   try {
-    for (const machine of [old, nameless]) expect((await machine.closed).code).toBe(4006);
-    await expectAnswer(at, other);
+    expect((await nameless.closed).code).toBe(4006);
+    old.heartbeat({ running: 1 });
+    for (let request = 0; request < 3; request++) await expectAnswer(at, other);
+    const { explanation } = await adminCall<{ explanation: { gate: string } }>(
+      "GET",
+      `/machines/${old.machineId}`,
+    );
+    expect(explanation.gate).toBe("outdated");
+    const again = await connect(at, old.machineId);
+    again.send(registerMessage(old.machineId, [at.model], { version: "0.6.19" }));
+    expect((await again.closed).code).toBe(4006);
+    old.bytes(running, "data: ended\n\n");
+    old.finish(running);
+    expect(await response.text()).toBe("data: begun\n\ndata: ended\n\ndata: [DONE]\n\n");
+    expect((await old.closed).code).toBe(4006);
   } finally {
     await adminCall("PUT", "/flags/min_provider_version", { value: "none" });
   }

@@ -27,7 +27,12 @@ it("[H9] one machine that can be given no order keeps no other from its own, and
   const logged = vi.spyOn(console, "error").mockImplementation(() => undefined);
 
   expect((await callAdmin("DELETE", `/catalog/${left.model}`)).status).toBe(200);
-  expect(await adminCall("PUT", "/flags/assignment_gate", { value: "off" })).toMatchObject({ value: "off" });
+  expect(await adminCall("PUT", "/flags/assignment_gate", { value: "off" })).toMatchObject({
+    value: "off",
+    not_released: [ids[0]],
+  });
+  // What another flag changes has nothing to do with it.
+  expect(await adminCall("PUT", "/flags/queue_max", { value: "32" })).not.toHaveProperty("not_released");
   const { machines } = (await adminCall<Utilization>("GET", "/utilization")).model_pools;
   expect(ids.map((id) => machines.find((row) => row.machine_id === id))).toMatchObject([
     {
@@ -50,6 +55,9 @@ it("[H9] one machine that can be given no order keeps no other from its own, and
   expect((await callAdmin("DELETE", `/catalog/${at.model}?force=true`)).status).toBe(200);
   expect((await callAdmin("POST", `/machines/${ids[0]}/quarantine`)).status).toBe(202);
   expect((await deaf.closed).code).toBe(4005);
+  expect(await adminCall("PUT", "/flags/assignment_gate", { value: "off" })).not.toHaveProperty(
+    "not_released",
+  );
   logged.mockRestore();
 });
 

@@ -83,6 +83,8 @@ export async function until<T>(
 export class Stack {
   readonly dir = mkdtempSync(join(tmpdir(), "poolkeeper-"));
   readonly #children = new Set<ChildProcess>();
+  /** Each with its workerd a group of its own. */
+  readonly #coordinators = new Set<ChildProcess>();
   #coordinator: ChildProcess | null = null;
   #port = 0;
   #dev: DevFile | null;
@@ -104,6 +106,18 @@ export class Stack {
   /** Starts the coordinator; a second time on the same port and state. */
   async startCoordinator(): Promise<void> {
     rmSync(join(this.dir, "dev.json"), { force: true });
+    const { child, output } = this.launchCoordinator();
+    this.#coordinator = child;
+    this.#dev = await until(() => {
+      if (child.exitCode !== null) throw new Error(`the coordinator ended:\n${output()}`);
+      const path = join(this.dir, "dev.json");
+      return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as DevFile) : null;
+    });
+    this.#port = Number(new URL(this.dev.base_url).port);
+  }
+
+  /** Runs `npm start` on this state, whatever comes of it. */
+  launchCoordinator(): { readonly child: ChildProcess; readonly output: () => string } {
     const args = ["scripts/start.ts", "--no-demo", "--port", String(this.#port), "--state", this.dir];
     const child = spawn(process.execPath, args, {
       cwd: ROOT,
@@ -111,21 +125,15 @@ export class Stack {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#children.add(child);
-    this.#coordinator = child;
+    this.#coordinators.add(child);
     let output = "";
     for (const stream of [child.stdout, child.stderr])
       stream.on("data", (chunk) => (output += String(chunk)));
-    this.#dev = await until(() => {
-      if (child.exitCode !== null) throw new Error(`the coordinator ended:\n${output}`);
-      const path = join(this.dir, "dev.json");
-      return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as DevFile) : null;
-    });
-    this.#port = Number(new URL(this.dev.base_url).port);
+    return { child, output: () => output };
   }
 
   /** Ends the coordinator and its workerd without a chance to say goodbye. */
-  async killCoordinator(): Promise<void> {
-    const child = this.#coordinator;
+  async killCoordinator(child: ChildProcess | null = this.#coordinator): Promise<void> {
     if (child?.pid === undefined) throw new Error("no coordinator to kill");
     const ended = once(child, "exit");
     process.kill(-child.pid, "SIGKILL");
@@ -185,7 +193,7 @@ export class Stack {
     for (const child of this.#children) {
       if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
       const ended = once(child, "exit");
-      if (child === this.#coordinator) process.kill(-child.pid, "SIGKILL");
+      if (this.#coordinators.has(child)) process.kill(-child.pid, "SIGKILL");
       else child.kill("SIGKILL");
       await ended;
     }

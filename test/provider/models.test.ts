@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -48,6 +48,38 @@ it("passes over files that are no model or have no usable name, and says so", ()
     expect.stringContaining("has space.gguf"),
     expect.stringContaining("mmproj-good.gguf"),
   ]);
+});
+
+it("passes over damaged and unreadable files of a directory, each named with what is wrong", () => {
+  file("a.gguf", "<html>");
+  file("b.gguf", gguf().slice(0, 10));
+  mkdirSync(join(directory, "c.gguf"));
+  symlinkSync("/no/such.gguf", join(directory, "d.gguf"));
+  file("e-00001-of-00002.gguf");
+  file("good.gguf");
+  const { models, skipped } = find([], [directory]);
+  expect(models.map(({ id }) => id)).toEqual(["good"]);
+  expect(skipped).toEqual([
+    expect.stringMatching(/a\.gguf is not a GGUF file$/),
+    expect.stringMatching(/b\.gguf is damaged: .* Download it again$/),
+    expect.stringMatching(/c\.gguf is a directory/),
+    expect.stringMatching(/Cannot open .*d\.gguf/),
+    expect.stringMatching(/Cannot open .*e-00002-of-00002\.gguf/),
+  ]);
+});
+
+it("refuses to start with a damaged file alone, and says which", () => {
+  file("a.gguf", "<html>");
+  expect(() => find([], [directory])).toThrow(
+    /No model to serve in .* \(skipped .*a\.gguf is not a GGUF file\)/,
+  );
+});
+
+it("takes the first model named by itself for the one to hold first, and none of a directory", () => {
+  const b = file("b.gguf");
+  file("a.gguf");
+  expect(find([`beta=${b}`], [directory]).first).toBe("beta");
+  expect(find([], [directory]).first).toBeNull();
 });
 
 it("takes the parts of a split model for one", () => {

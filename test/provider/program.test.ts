@@ -1,4 +1,6 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
@@ -122,6 +124,23 @@ describe("serving", () => {
     });
     expect(session_id).not.toBe(register.session_id);
     expect(again.stdout).toContain("process list");
+  });
+
+  it("serves of a directory what is whole, and loads first what the catalog has", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "provider-models-"));
+    const whole = `GGUF\x03\0\0\0\x01${"\0".repeat(7)}\x01${"\0".repeat(7)}`;
+    for (const name of ["alpha", "beta"]) writeFileSync(join(directory, `${name}.gguf`), whole);
+    writeFileSync(join(directory, "broken.gguf"), whole.slice(0, 9));
+    coordinator.registered = () => ({ pools: ["beta"] });
+    const options = ["--engine", "echo", "--models-dir", directory, "--json", "--token", "t"];
+    const program = run(["--coordinator", coordinator.url, ...options]);
+    expect(await program.logged("serving")).toMatchObject({ model: "beta" });
+    const loads = program.log.filter(({ message }) => message === "loading");
+    expect(loads.map(({ model }) => model)).toEqual(["beta"]);
+    const warnings = program.log.filter(({ message }) => message.startsWith("skipped"));
+    expect(warnings).toEqual([expect.objectContaining({ level: "warn" })]);
+    expect(warnings[0]?.message).toContain(join(directory, "broken.gguf is damaged"));
+    rmSync(directory, { recursive: true });
   });
 
   it("[H8] [D1] comes back with its assignment after it was killed, and loads that model", async () => {

@@ -16,6 +16,30 @@ describe("at the start", () => {
     expect(harness.engine.lastLoad().options).toMatchObject({ slots: 4, contextTokens: 4096 });
   });
 
+  it("waits for the list of pools where the owner has chosen none: nobody asks for a model of no catalog", async () => {
+    const models = ["alpha", "beta", "gamma"];
+    const harness = new AgentHarness({ models, firstModel: null, holdLoads: true });
+    harness.agent.start();
+    await settle();
+    expect(harness.engine.events).toEqual([]);
+    harness.socket().refuse(404);
+    await settle();
+    harness.socket().register({ pool: "beta", pools: ["beta", "gamma"] });
+    await settle();
+    expect(harness.engine.events).toEqual(["load beta"]);
+  });
+
+  it("holds a model of the catalog, and not the next of its disk, in place of one that keeps failing", async () => {
+    const models = ["alpha", "beta", "gamma"];
+    const harness = new AgentHarness({ models, holdLoads: true });
+    await harness.connected(["alpha", "gamma"]);
+    for (let failure = 0; failure < 2; failure++) {
+      harness.engine.lastLoad().fail();
+      await harness.clock.advance(5000);
+    }
+    expect(harness.engine.events).toEqual(["load alpha", "load alpha", "load gamma"]);
+  });
+
   it("says once that it serves when it is both connected and loaded", async () => {
     const harness = new AgentHarness({ holdLoads: true });
     await harness.connected();

@@ -11,6 +11,8 @@ import { settle, VirtualClock } from "./virtual-clock.ts";
 
 export interface HarnessOptions {
   readonly models?: readonly string[];
+  /** The owner's choice of what to hold first; null for none. The first of `models` by default. */
+  readonly firstModel?: string | null;
   readonly slots?: number;
   readonly privateOnly?: boolean;
   readonly holdLoads?: boolean;
@@ -37,6 +39,7 @@ export class AgentHarness {
 
   constructor({
     models = ["alpha"],
+    firstModel = models[0] ?? null,
     slots = 4,
     privateOnly = false,
     holdLoads = false,
@@ -59,6 +62,7 @@ export class AgentHarness {
         memory_bandwidth_gbs: 819,
       },
       models: models.map((id) => offeredModel(id, sizeBytes)),
+      firstModel: modelIdSchema.nullable().parse(firstModel),
       slots,
       contextTokens: 4096,
       privateOnly,

@@ -6,8 +6,10 @@ import {
   CATALOG_UNREADABLE,
   catalogEntrySchema,
   parseCatalog,
+  parseKeptCatalog,
   type Catalog,
   type CatalogEntry,
+  type ParsedCatalog,
 } from "../../core/catalog.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import type { CatalogVerdict } from "../../durable-objects/operators.ts";
@@ -29,14 +31,14 @@ export const catalog = new Hono<AppEnv>()
   })
   .put("/", async (context) => {
     const { json } = await readJsonBody(context.req.raw);
-    const { entries } = checked(json);
+    const { entries } = checked(parseCatalog(json));
     const verdict = await change(context, { kind: "replace", entries });
     context.header("etag", `"${tagOfCatalog(verdict.version)}"`);
     return context.json(verdict.entries);
   })
   .get("/:id{.+}", async (context) => {
     const id = context.req.param("id");
-    const entry = requireEntry(checked((await readNewest(context)).entries), id);
+    const entry = requireEntry(checked(parseKeptCatalog((await readNewest(context)).entries)), id);
     context.header("etag", `"${tagOfEntry(entry)}"`);
     return context.json(entry);
   })
@@ -70,13 +72,12 @@ async function change(
   const onlyOver = preconditionOf(context.req.header("if-match"));
   const verdict = await fleetStub(context.env).changeCatalog({ change: asked, isForced, onlyOver });
   if (!verdict.ok) throw new HttpError(verdict.error);
-  catalogStore.adopt(checked(verdict.entries), verdict.version, Date.now());
+  catalogStore.adopt(checked(parseKeptCatalog(verdict.entries)), verdict.version, Date.now());
   return verdict;
 }
 
 /** @throws HttpError 400 that names the entry and the field */
-function checked(json: unknown): Catalog {
-  const parsed = parseCatalog(json);
+function checked(parsed: ParsedCatalog): Catalog {
   if (parsed.ok) return parsed.catalog;
   throw new HttpError({ code: "invalid_request", param: parsed.param, message: parsed.message });
 }

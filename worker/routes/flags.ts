@@ -24,11 +24,13 @@ export const flags = new Hono<AppEnv>()
   .put("/:name", async (context) => {
     const name = flagName(context.req.param("name"));
     const { value } = validate(newValueSchema, (await readJsonBody(context.req.raw)).json);
-    const problem = await fleetStub(context.env).setFlag(name, value);
-    if (problem !== null) {
-      throw new HttpError({ code: "invalid_request", param: "value", message: problem });
+    const verdict = await fleetStub(context.env).setFlag(name, value);
+    if (!verdict.ok) {
+      throw new HttpError({ code: "invalid_request", param: "value", message: verdict.problem });
     }
-    return context.json(await viewFlag(context.env, name));
+    const { notReleased } = verdict;
+    const view = await viewFlag(context.env, name);
+    return context.json(notReleased.length === 0 ? view : { ...view, not_released: notReleased });
   });
 
 function flagName(name: string): FlagName {

@@ -1,7 +1,9 @@
 import { Hono } from "hono";
 
-import { simulationSchema } from "../../core/fleet/placement-report.ts";
+import { whyAboveCap, type Catalog } from "../../core/catalog.ts";
+import { simulationSchema, type Simulation } from "../../core/fleet/placement-report.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
+import type { ModelId } from "../../protocol/ids.ts";
 import { readJsonBody } from "../body.ts";
 import { readCatalog } from "../catalog.ts";
 import type { AppEnv } from "../context.ts";
@@ -19,7 +21,22 @@ export const placement = new Hono<AppEnv>()
       const message = `the model "${model}" is not in the catalog`;
       throw new HttpError({ code: "model_not_found", message, param: model });
     }
+    for (const [id, change] of Object.entries(asked.models)) refuseContradiction(id, change, catalog);
     const planned = await fleetStub(context.env).simulatePlacement(asked);
     if (planned !== null) return context.json(planned);
     throw new HttpError({ code: "try_again", message: "the fleet has no catalog yet", retryAfterS: 1 });
   });
+
+/** What the body leaves out is as in the catalog. @throws HttpError 400 */
+function refuseContradiction(
+  id: string,
+  { floor, cap }: Simulation["models"][ModelId],
+  catalog: Catalog,
+): void {
+  const entry = catalog.find(id);
+  if (entry === undefined || (floor === undefined && cap === undefined)) return;
+  const problem = whyAboveCap(floor ?? entry.floor, cap === undefined ? entry.cap : cap);
+  if (problem === null) return;
+  const param = `models.${id}.${floor === undefined ? "cap" : "floor"}`;
+  throw new HttpError({ code: "invalid_request", param, message: `${id}: the floor ${problem}` });
+}

@@ -66,6 +66,11 @@ export class PoolSockets {
     this.reconcile();
   }
 
+  /** The newest list of pools, without those withdrawn since; empty before the coordinator has sent one. */
+  listed(): readonly ModelId[] {
+    return this.#listed;
+  }
+
   registered(): Session[] {
     return [...this.#sessions].filter((session) => session.isRegistered());
   }

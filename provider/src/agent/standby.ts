@@ -1,22 +1,33 @@
+import type { ModelId } from "../../../protocol/ids.ts";
 import type { EngineError } from "../engine.ts";
 import { Bench } from "./bench.ts";
 import type { ModelHolder } from "./model-holder.ts";
 import type { Clock, Log, OfferedModel } from "./ports.ts";
 
 /**
- * Keeps a model loaded while nobody asks for one: the first at the start, so that the first request is fast, and the
- * last one again after its engine died. A model that keeps failing goes to the bench, and the next one is held instead.
- * A managed machine has no such choice: what it loads again is the assigned model, and nothing else (D4).
+ * Keeps a model loaded while nobody asks for one: the owner's choice at the start, so that the first request is fast, and
+ * the last one again after its engine died. A model that keeps failing goes to the bench, and the next one is held
+ * instead. Where the owner has chosen none, it is the first for which the coordinator lists a pool: of a folder of files
+ * some may be in no catalog, and nobody would ever ask for those. A managed machine has no such choice: what it loads
+ * again is the assigned model, and nothing else (D4).
  */
 
 const RETRY_BASE_MS = 1000;
 const RETRY_MAX_MS = 60_000;
+
+export interface StandbyModels {
+  readonly models: readonly OfferedModel[];
+  /** The owner's choice. */
+  readonly firstModel: ModelId | null;
+}
 
 export interface StandbyHost {
   /** Whether the machine may load models by itself now. */
   mayLoad(): boolean;
   /** Whether the coordinator has chosen the model. */
   isManaged(): boolean;
+  /** The machine's pools as the coordinator listed them last; empty before it has. */
+  listedPools(): readonly ModelId[];
   /** Loads the assigned model again if that is due. */
   reloadAssigned(): void;
   onBenched(modelId: string, error: EngineError): void;
@@ -35,12 +46,18 @@ export class Standby {
   readonly #host: StandbyHost;
   readonly #ports: StandbyPorts;
   readonly #bench = new Bench();
-  #preferred: OfferedModel | null = null;
+  #preferred: ModelId | null;
   #cancelRetry: (() => void) | null = null;
   #cancelReturn: (() => void) | null = null;
 
-  constructor(models: readonly OfferedModel[], holder: ModelHolder, host: StandbyHost, ports: StandbyPorts) {
+  constructor(
+    { models, firstModel }: StandbyModels,
+    holder: ModelHolder,
+    host: StandbyHost,
+    ports: StandbyPorts,
+  ) {
     this.#models = models;
+    this.#preferred = firstModel;
     this.#holder = holder;
     this.#host = host;
     this.#ports = ports;
@@ -52,7 +69,7 @@ export class Standby {
     return this.#models.filter((model) => !this.#bench.isBenched(model.id, now));
   }
 
-  /** Loads a model if none is held and none is about to be. */
+  /** Loads a model if none is held and none is about to be, and it is known which is wanted. */
   fill(): void {
     if (!this.#host.mayLoad() || this.#holder.holding().status !== "empty" || this.#cancelRetry !== null)
       return;
@@ -61,7 +78,9 @@ export class Standby {
       return;
     }
     const offered = this.offered();
-    const model = offered.find(({ id }) => id === this.#preferred?.id) ?? offered[0];
+    const listed = this.#host.listedPools();
+    const model =
+      offered.find(({ id }) => id === this.#preferred) ?? offered.find(({ id }) => listed.includes(id));
     if (model === undefined) return;
     // Its failure is reported to `onFailure`; nobody else waits for it.
     this.#holder.hold(model).catch(() => {});
@@ -76,7 +95,7 @@ export class Standby {
     const { clock, log } = this.#ports;
     const model = this.#models.find(({ id }) => id === modelId);
     if (model === undefined) return;
-    this.#preferred = model;
+    this.#preferred = model.id;
     const isBenched = this.#bench.noteFailure(model.id, clock.now());
     if (isBenched) {
       log.error("this model keeps failing and is not offered for 10 minutes: check its file", {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { parseCatalog, poolsFor, type Catalog } from "../../../core/catalog.ts";
+import { parseCatalog, parseKeptCatalog, poolsFor, type Catalog } from "../../../core/catalog.ts";
 import { modelIdSchema } from "../../../protocol/ids.ts";
 
 function entry(id: unknown, fields: object = {}): object {
@@ -66,6 +66,13 @@ describe("a mistake in a catalog names entry and field:", () => {
     ["a size of nothing", [entry("a", { size_gb: 0 })], "[0].size_gb", '"a"'],
     ["a context that is no whole number", [entry("a", { context_length: 1.5 })], "[0].context_length", '"a"'],
     ["no slots", [entry("a", { max_concurrency: 0 })], "[0].max_concurrency", '"a"'],
+    [
+      "a floor above the cap",
+      [entry("a", { floor: 3, cap: 2 })],
+      "[0].floor",
+      '"a": floor: must be at most the cap, which is 2',
+    ],
+    ["a floor where there is no room at all", [entry("a", { floor: 1, cap: 0 })], "[0].floor", '"a"'],
     ["a negative cap", [entry("a", { cap: -1 })], "[0].cap", '"a"'],
     ["a wrong alias", [entry("a", { aliases: ["ok", ""] })], "[0].aliases[1]", '"a"'],
     ["an unknown field", [entry("a", { colour: "red" })], "[0].colour", "there is no such field"],
@@ -89,6 +96,12 @@ describe("a mistake in a catalog names entry and field:", () => {
     expect(parsed).toMatchObject({ ok: false, param });
     expect(parsed.ok ? "" : parsed.message).toContain(named);
   });
+});
+
+it("bears a floor above the cap where an earlier version has taken it, and nothing worse", () => {
+  const kept = parseKeptCatalog([entry("a", { floor: 3, cap: 2 })]);
+  expect(kept).toMatchObject({ ok: true, catalog: { entries: [{ floor: 3, cap: 2 }] } });
+  expect(parseKeptCatalog([entry("a", { floor: -1 })])).toMatchObject({ ok: false });
 });
 
 describe("the pools of a machine", () => {

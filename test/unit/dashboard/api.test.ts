@@ -11,13 +11,20 @@ afterEach(() => {
 
 /** A coordinator that gives one answer, and the requests that it got. */
 function coordinator(answer: () => Response | Error) {
-  const requests: { method: string; path: string; token: string | null; body: string }[] = [];
+  const requests: {
+    method: string;
+    path: string;
+    token: string | null;
+    over: string | null;
+    body: string;
+  }[] = [];
   vi.stubGlobal("fetch", async (path: string, init: RequestInit) => {
     const request = new Request(`http://edge${path}`, init);
     requests.push({
       method: request.method,
       path,
       token: request.headers.get("authorization"),
+      over: request.headers.get("if-match"),
       body: await request.text(),
     });
     const given = answer();
@@ -39,9 +46,10 @@ it("sends each change as the admin API wants it, with the token", async () => {
   await api.pin("mac/1", "a");
   await api.order("mac-1", "release");
   await api.removeMachine("mac-1");
-  await api.putModel("org/a", { size_gb: 1 });
-  await api.removeModel("org/a", false);
-  await api.removeModel("b", true);
+  await api.putModel("new", { size_gb: 1 }, null);
+  await api.putModel("org/a", { size_gb: 1 }, '"tag"');
+  await api.removeModel("org/a", false, '"tag"');
+  await api.removeModel("b", true, null);
   await api.simulate({ max_loads_per_tick: 8, demand: {} });
   expect(requests).toEqual(
     [
@@ -49,12 +57,20 @@ it("sends each change as the admin API wants it, with the token", async () => {
       { method: "POST", path: "/v1/admin/machines/mac%2F1/pin", body: '{"model_id":"a"}' },
       { method: "POST", path: "/v1/admin/machines/mac-1/release", body: "" },
       { method: "DELETE", path: "/v1/admin/machines/mac-1", body: "" },
-      { method: "PUT", path: "/v1/admin/catalog/org%2Fa", body: '{"size_gb":1}' },
-      { method: "DELETE", path: "/v1/admin/catalog/org%2Fa", body: "" },
+      { method: "PUT", path: "/v1/admin/catalog/new", body: '{"size_gb":1}' },
+      { method: "PUT", path: "/v1/admin/catalog/org%2Fa", body: '{"size_gb":1}', over: '"tag"' },
+      { method: "DELETE", path: "/v1/admin/catalog/org%2Fa", body: "", over: '"tag"' },
       { method: "DELETE", path: "/v1/admin/catalog/b?force=true", body: "" },
       { method: "POST", path: "/v1/admin/placement/simulate", body: '{"max_loads_per_tick":8,"demand":{}}' },
-    ].map((request) => ({ ...request, token: "Bearer secret" })),
+    ].map((request) => ({ over: null, ...request, token: "Bearer secret" })),
   );
+});
+
+it("reads a model with the tag by which it is changed, if there is one", async () => {
+  const { api } = coordinator(() => Response.json({ id: "a" }, { headers: { etag: '"tag"' } }));
+  expect(await api.model("a")).toEqual({ entry: { id: "a" }, tag: '"tag"' });
+  const without = coordinator(() => Response.json({ id: "a" }));
+  expect(await without.api.model("a")).toEqual({ entry: { id: "a" }, tag: null });
 });
 
 it("keeps what a refusal says: its words, its code and the field", async () => {

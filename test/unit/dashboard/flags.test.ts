@@ -4,7 +4,7 @@ import { FLAG_NAMES, takenBy } from "../../../core/flags.ts";
 import { ApiError } from "../../../dashboard/api-error.js";
 import { flagWarning } from "../../../dashboard/flag-warnings.js";
 import { wordsOf, hintOf } from "../../../dashboard/flag-words.js";
-import { draftOf, flagLines, problemOf } from "../../../dashboard/flags.js";
+import { draftOf, flagLines, outcomeOf, problemOf } from "../../../dashboard/flags.js";
 import { aMachine, aMove, aSnapshot, type Changes } from "./snapshot-scene.ts";
 
 /** How the page offers and explains the flags. The coordinator decides what a flag may be. */
@@ -69,6 +69,12 @@ describe("a flag's line", () => {
       "Must be a whole number from 0 to 9.",
     );
     expect(problemOf("queue_max", new ApiError("no answer"))).toBe("No answer.");
+  });
+
+  it("says what came of it, and which machines did not follow", () => {
+    expect(outcomeOf({ value: "off" })).toBe("Set to off.");
+    expect(outcomeOf({ value: "" })).toBe("Set to empty.");
+    expect(outcomeOf({ value: "off", not_released: ["mac-1", "mac-2"] })).toContain("used up: mac-1, mac-2.");
   });
 });
 

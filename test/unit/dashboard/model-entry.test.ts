@@ -79,6 +79,8 @@ describe("a refusal", () => {
     expect(refusalOf(new ApiError("add ?force=true", { code: "force_required" }))).toContain(
       "was not removed",
     );
+    const outdated = new ApiError("the model has changed", { code: "precondition_failed" });
+    expect(refusalOf(outdated)).toContain("open it again");
   });
 });
 

@@ -103,6 +103,7 @@ describe("why a machine is idle", () => {
   });
 
   it.each<[GateReason, string]>([
+    ["outdated", "newer provider"],
     ["owner_private", "--private"],
     ["too_hot", "cool"],
     ["silent", "network"],

@@ -25,5 +25,6 @@ export function aConnection(fields: Partial<Registration> | null = {}, machineId
     identity,
     registration: fields === null ? null : { ...registration, ...fields },
     streamsReserved: 0,
+    retiresAt: null,
   });
 }

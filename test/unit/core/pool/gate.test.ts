@@ -23,6 +23,11 @@ describe("[F9] a machine is not routable, busy or not, when it", () => {
   it.each([
     ["has not been admitted", aConnection(null), "not_registered"],
     ["is closed", with_(aConnection(), (machine) => (machine.closed = true)), "not_registered"],
+    [
+      "has a provider that has become too old",
+      with_(aConnection(), (machine) => (machine.retiresAt = NOW + 1)),
+      "outdated",
+    ],
     ["does not offer the model", aConnection({ advertises: false }), "model_not_on_machine"],
     ["is stopping", aConnection({ accepting: false }), "not_accepting"],
     ["serves only its owner", aConnection({ privateOnly: true }), "owner_private"],

@@ -230,18 +230,6 @@ it("what the machines of a revoked token run without a byte goes to none of the 
   expect(client.refusedWith).toBeNull();
 });
 
-it("a raised least version closes older providers, and what they run without a byte goes to none of them", () => {
-  const scene = new PoolScene();
-  const old = [1, 2, 3, 4].map((n) => scene.join(`mac-${n}`, { version: "0.6.19", max_concurrency: 1 }));
-  const client = scene.ask();
-  const good = scene.join("mac-5", { version: "0.7.0" });
-  scene.flags({ min_provider_version: "0.6.20" });
-  for (const { socket } of old) expect(socket.closed?.reason).toBe("tooOld");
-  expect(good.socket.closed).toBeNull();
-  expect(scene.requestsOf(good)).toHaveLength(1);
-  expect(client.refusedWith).toBeNull();
-});
-
 describe("a pool that has slept", () => {
   it("routes at once to the machines whose sockets slept with it", () => {
     const scene = new PoolScene();

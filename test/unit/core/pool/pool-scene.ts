@@ -92,6 +92,7 @@ export class PoolScene {
   /** What the pool draws when it leaves something to chance. */
   chance = 0;
   #requests = 0;
+  #settingsVersion = INITIAL_SETTINGS.version;
 
   constructor(
     remembered: readonly string[] = [],
@@ -304,10 +305,10 @@ export class PoolScene {
 
   /** Sets flags as the fleet would; what is not given is as at the start, but that an exhausted pool says so. */
   flags(flags: Partial<PoolSettings["flags"]>): void {
-    const { version, supply } = INITIAL_SETTINGS;
+    const { supply } = INITIAL_SETTINGS;
     this.pool.configure(
       {
-        version: version + 1,
+        version: ++this.#settingsVersion,
         flags: { ...INITIAL_SETTINGS.flags, pool_exhausted_429: "on", ...flags },
         supply: { ...supply, have: 1, couldHold: 1, at: this.now },
       },

@@ -75,8 +75,16 @@ describe("a fleet file", () => {
     [{ machines: [] }, "fleet.json: machines: must not be empty."],
     [{ machines: [{ count: 0, memory_gb: 64, chip: "M1" }] }, "machines[0].count: must be at least 1."],
     [{ observe: "guess" }, 'observe: must be "perfect" or "refusals".'],
+    [
+      { models: [{ id: "a", share: 1, size_gb: 1, min_ram_gb: 1, floor: 3, cap: 2 }] },
+      "fleet.json: models[0].floor: must be at most the cap, which is 2.",
+    ],
     [{ colour: "red" }, "colour: there is no such field; leave it out."],
     [{ machines: [{ count: 4, memory_gb: 16, chip: "M1" }] }, /"a" fits on no machine/],
+    [
+      { models: [{ id: "a", share: 1, size_gb: 1, min_ram_gb: 1, floor: 5 }] },
+      'the floor of "a" is above the 4 machines it fits on.',
+    ],
     [{ machines: [{ count: 1, memory_gb: 64, chip: "M1" }] }, /floors add up to more/],
     [{ machines: [{ count: 4, memory_gb: 64, chip: "M1", speed: { c: 1 } }] }, /"c", which is no model/],
   ])("refuses %j", (more, message) => {

@@ -1,0 +1,34 @@
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
+import { afterAll, expect, it } from "vitest";
+
+import { Stack, until } from "./stack.ts";
+
+/** `npm start` beside another one. */
+
+const stack = new Stack();
+
+afterAll(() => stack.stop());
+
+it("runs once in a folder, also if it is started twice at one moment, and again after it was killed", async () => {
+  const both = [stack.launchCoordinator(), stack.launchCoordinator()];
+  const refused = await until(() => both.find(({ child }) => child.exitCode !== null));
+  const serving = both.find((run) => run !== refused);
+  if (serving === undefined) throw new Error("nobody serves");
+  await until(() => existsSync(join(stack.dir, "dev.json")) || null);
+  expect(refused.child.exitCode).toBe(1);
+  expect(refused.output()).toContain(`Poolkeeper runs already with the state in ${stack.dir}`);
+
+  const late = stack.launchCoordinator();
+  await once(late.child, "close");
+  expect(late.child.exitCode).toBe(1);
+  expect(late.output()).toContain(`(process ${serving.child.pid}), at http://127.0.0.1:`);
+  expect(late.output()).toContain(`"kill ${serving.child.pid}"`);
+  expect(serving.child.exitCode).toBeNull();
+
+  await stack.killCoordinator(serving.child);
+  await stack.startCoordinator();
+  expect((await fetch(`${stack.url}/health`)).status).toBe(200);
+});
