@@ -2,17 +2,20 @@ import { FIRST_LOOK, lookedBack, restarted } from "./persistence.ts";
 import type { ModelEstimate, PlacementConfig, TickDemand } from "./types.ts";
 
 /**
- * What a model's demand is, from counts per tick: a fast and a slow average, how much of their difference lasts (`persistence.ts`),
- * and the dispersion of the counts, which widens the forecast. Demand near to Poisson whose errors are too large for chance, in one
- * tick or added up over a run, is believed at once (a cumulative sum test); bursty demand is not, because a load takes longer than
- * its bursts.
+ * What a model's demand is, from counts per tick: a fast and a slow average and a usual one of hours, how much of their differences
+ * lasts (`persistence.ts`), and the dispersion of the counts, which widens the forecast. Demand near to Poisson whose errors are too
+ * large for chance, in one tick or added up over a run, is believed at once (a cumulative sum test); bursty demand is not, because
+ * a load takes longer than its bursts.
  */
 
 /** Below one request per hour a model has no demand. */
 const LEAST_RATE = 1 / 3600;
 
-/** Of what a rise is expected to lose again, this share is planned for all the same: a lack costs more than a surplus. */
-const RISE_SHARE = 0.5;
+/**
+ * Of what a rise is expected to lose again this share is planned for all the same, since a lack costs more than a surplus; less of it
+ * from the calm roughness on, and nothing where demand is rough: such a rise is over before a load is.
+ */
+const RISE = { share: 0.5, calmRoughness: 3, roughRoughness: 6 } as const;
 
 /**
  * Sigmas by which a run of errors must be off. Demand that is rougher than Poisson needs more of them, and beyond `maxRoughness` it
@@ -28,6 +31,8 @@ const SPREAD_PRIOR_TICKS = 5;
 export const UNSEEN: ModelEstimate = {
   fast: null,
   slow: 0,
+  usual: 0,
+  averagedSeconds: 0,
   dispersion: 2,
   surprises: 0,
   surpriseRate: 0,
@@ -38,7 +43,7 @@ export const UNSEEN: ModelEstimate = {
   outputTokens: 256,
   missShare: 0,
   ticks: 0,
-  persistence: 1,
+  persistence: { ofFast: 1, ofSlow: 1 },
   look: FIRST_LOOK,
 };
 
@@ -56,14 +61,7 @@ export function estimate(
   const before = last ?? UNSEEN;
   if (tick === undefined || !hasStarted) return before;
   const rate = tick.offered / seconds;
-  if (before.fast === null)
-    return {
-      ...withMeans(before, tick, 1),
-      fast: rate,
-      slow: rate,
-      recent: [rate, rate],
-      look: restarted(before.look, rate, rate),
-    };
+  if (before.fast === null) return startedWith(before, tick, seconds, rate);
   const expected = before.fast * seconds;
   const scale = Math.max(expected, 1);
   const error = tick.offered - expected;
@@ -72,27 +70,59 @@ export function estimate(
   const dispersion = before.dispersion + share * (squared - before.dispersion);
   const roughness = before.roughness + share * (bendOf(before, rate, seconds) - before.roughness);
   const run = surprise({ ...before, dispersion, roughness }, rate, forecastOf(before.fast, before), seconds);
-  const { jumpTo } = run;
-  const fast = towards(jumpTo ?? before.fast, rate, weight(seconds, config.fastSeconds));
-  const slow = towards(jumpTo ?? before.slow, rate, weight(seconds, config.slowSeconds));
+  const averages = run.isJump ? begunAt(rate, seconds) : averaged(before, before.fast, rate, seconds, config);
   // What was forecast before a jump says nothing of the demand after it.
-  const looked =
-    jumpTo === null
-      ? lookedBack(before, tick.offered, seconds, fast, slow)
-      : { persistence: before.persistence, look: restarted(before.look, fast, slow) };
+  const looked = run.isJump
+    ? { persistence: before.persistence, look: restarted(before.look, averages) }
+    : lookedBack(before, tick.offered, seconds, averages);
   return {
     ...withMeans(before, tick, 0.1),
+    ...averages,
     ...looked,
-    fast,
-    slow,
     ticks: Math.min(before.ticks + 1, 1 / SPREAD_WEIGHT),
     dispersion,
     roughness,
     recent: [before.recent[1], rate],
     // After a jump the next run begins.
-    surprises: jumpTo === null ? run.ticks : 0,
-    surpriseRate: jumpTo === null ? run.rate : 0,
-    surpriseExpected: jumpTo === null ? run.expected : 0,
+    surprises: run.isJump ? 0 : run.ticks,
+    surpriseRate: run.isJump ? 0 : run.rate,
+    surpriseExpected: run.isJump ? 0 : run.expected,
+  };
+}
+
+type Averages = Pick<ModelEstimate, "slow" | "usual" | "averagedSeconds"> & { readonly fast: number };
+
+function startedWith(before: ModelEstimate, tick: TickDemand, seconds: number, rate: number): ModelEstimate {
+  const averages = begunAt(rate, seconds);
+  return {
+    ...withMeans(before, tick, 1),
+    ...averages,
+    recent: [rate, rate],
+    look: restarted(before.look, averages),
+  };
+}
+
+/** Averages that know one tick and nothing before. */
+function begunAt(rate: number, seconds: number): Averages {
+  return { fast: rate, slow: rate, usual: rate, averagedSeconds: seconds };
+}
+
+/** Exponential averages; as long as they stand for less than their time constant, plain means of all that there was. */
+function averaged(
+  before: ModelEstimate,
+  fast: number,
+  rate: number,
+  seconds: number,
+  config: PlacementConfig,
+): Averages {
+  const averagedSeconds = before.averagedSeconds + seconds;
+  const next = (last: number, constant: number): number =>
+    towards(last, rate, Math.max(1 - Math.exp(-seconds / constant), seconds / averagedSeconds));
+  return {
+    fast: next(fast, config.fastSeconds),
+    slow: next(before.slow, config.slowSeconds),
+    usual: next(before.usual, config.usualSeconds),
+    averagedSeconds,
   };
 }
 
@@ -101,16 +131,17 @@ export function planningRate(known: ModelEstimate): number {
   const { fast } = known;
   if (fast === null) return 0;
   const forecast = forecastOf(fast, known);
-  const rate = fast > forecast ? towards(forecast, fast, RISE_SHARE) : forecast;
+  const rate = fast > forecast ? towards(forecast, fast, riseShare(known.roughness)) : forecast;
   return rate < LEAST_RATE ? 0 : rate;
 }
 
-function forecastOf(fast: number, { slow, persistence }: ModelEstimate): number {
-  return towards(slow, fast, persistence);
+function riseShare(roughness: number): number {
+  const { share, calmRoughness, roughRoughness } = RISE;
+  return share * Math.min(1, Math.max(0, (roughRoughness - roughness) / (roughRoughness - calmRoughness)));
 }
 
-function weight(seconds: number, constant: number): number {
-  return 1 - Math.exp(-seconds / constant);
+function forecastOf(fast: number, { slow, usual, persistence }: ModelEstimate): number {
+  return Math.max(0, usual + persistence.ofSlow * (slow - usual) + persistence.ofFast * (fast - slow));
 }
 
 function towards(from: number, to: number, share: number): number {
@@ -131,15 +162,15 @@ function bendOf({ fast, recent: [older, old] }: ModelEstimate, rate: number, sec
 }
 
 /**
- * Adds up what a run of errors on one side is off by. Once it is too much for chance, the rate jumps to that of this tick, if it
- * alone says so, or to the mean of the run.
+ * Adds up what a run of errors on one side is off by. Once it is too much for chance, or this tick's error alone is, demand has
+ * jumped: what was before says nothing any more, and the averages begin anew.
  */
 function surprise(
   before: ModelEstimate,
   rate: number,
   expected: number,
   seconds: number,
-): { ticks: number; rate: number; expected: number; jumpTo: number | null } {
+): { ticks: number; rate: number; expected: number; isJump: boolean } {
   const sign = Math.sign(rate - expected);
   const goesOn = before.surprises * sign > 0;
   const run = {
@@ -148,14 +179,13 @@ function surprise(
     expected: goesOn ? before.surpriseExpected + expected : expected,
   };
   const { dispersion, roughness } = before;
-  if (roughness >= JUMP.maxRoughness) return { ...run, jumpTo: null };
+  if (roughness >= JUMP.maxRoughness) return { ...run, isJump: false };
   const isCalm = roughness < JUMP.calmRoughness;
   const sigmas = isCalm ? JUMP.sigmas : JUMP.roughSigmas;
   const spread = Math.max(1, roughness, isCalm ? Math.sqrt(dispersion * roughness) : dispersion);
   const isTooMuch = (got: number, due: number): boolean =>
     Math.abs(got - due) * seconds > sigmas * Math.sqrt(spread * Math.max(1, due * seconds));
-  if (isTooMuch(rate, expected)) return { ...run, jumpTo: rate };
-  return { ...run, jumpTo: isTooMuch(run.rate, run.expected) ? run.rate / Math.abs(run.ticks) : null };
+  return { ...run, isJump: isTooMuch(rate, expected) || isTooMuch(run.rate, run.expected) };
 }
 
 function withMeans(before: ModelEstimate, tick: TickDemand, share: number): ModelEstimate {

@@ -157,6 +157,19 @@ function secondsOf({ prefillTps, decodeTps }: Fitness, estimate: ModelEstimate):
   return estimate.promptTokens / prefillTps + estimate.outputTokens / decodeTps;
 }
 
+/** Counts are means over a tick: within it, demand that does not come at random swings the more. */
+const SWING_WITHIN_TICK = 3;
+
+/**
+ * Of the demand, requests/s. Requests in service vary by chance like their number (square-root staffing: small pools get more
+ * headroom); what the counts vary beyond chance comes on top, as it was measured, for a tick.
+ */
+function deviationOf(dispersion: number, mean: number, serviceSeconds: number, tickSeconds: number): number {
+  const byChance = mean / serviceSeconds;
+  const beyond = (Math.max(0, dispersion - 1) * mean) / tickSeconds;
+  return Math.sqrt(byChance + SWING_WITHIN_TICK * beyond + 1e-9);
+}
+
 /** Of more kinds than this, evenly spaced ones are taken for a median. */
 const MEDIAN_SAMPLE = 256;
 
@@ -192,8 +205,7 @@ function emptyPool(known: KnownModel, index: number, kinds: readonly Kind[], con
     index,
     model,
     mean,
-    // Square-root staffing: requests in service vary like dispersion * mean * seconds; small pools get more headroom.
-    deviation: Math.sqrt((estimate.dispersion * mean) / medianSeconds(known, index, kinds) + 1e-9),
+    deviation: deviationOf(estimate.dispersion, mean, medianSeconds(known, index, kinds), config.tickSeconds),
     roughness: estimate.roughness,
     weight: model.priority * (1 + config.fairness * estimate.missShare),
     keeps: Math.max(model.floor, mean > 0 ? 1 : 0),

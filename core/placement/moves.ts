@@ -54,7 +54,7 @@ const UNMANAGED_GATE = 0.5;
 const GATE_MOST = 0.3;
 
 /** What a load adds to the gate at most, as a share of the machine's best capacity: more would hold back what pays. */
-const LOAD_SHARE_MOST = 0.125;
+const LOAD_SHARE_MOST = 0.14;
 
 /** From this roughness on demand comes in bursts that are over before a load is, and each more adds so much to the gate. */
 const ROUGH = { from: 6, surcharge: 0.25 } as const;

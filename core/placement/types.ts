@@ -75,12 +75,13 @@ export interface PlacementConfig {
   readonly kappa: number;
   /**
    * How likely a move is taken to be for nothing, so that the machine must be loaded back: the gate has as much of a load,
-   * but no more than 0.125 of the capacity. Safe: 0 to 1.
+   * but no more than 0.14 of the capacity. Safe: 0 to 1.
    */
   readonly reloadRisk: number;
-  /** Time constants of the two averages of demand. Safe: 60 to 150 and 600 to 1800. */
+  /** Time constants of the three averages of demand. Safe: 60 to 150, 600 to 1800 and 7200 to 14400. */
   readonly fastSeconds: number;
   readonly slowSeconds: number;
+  readonly usualSeconds: number;
   /** Extra weight of a pool whose requests miss their deadline; 0 serves the most requests. Safe: 0 to 3. */
   readonly fairness: number;
   /** What draining a serving machine costs beside the load. */
@@ -93,9 +94,12 @@ export interface PlacementConfig {
 
 /** What is remembered of one model between ticks. */
 export interface ModelEstimate {
-  /** Requests/s, averaged over `fastSeconds` and `slowSeconds`; null before the first arrival. */
+  /** Requests/s, averaged over `fastSeconds`, `slowSeconds` and `usualSeconds`; `fast` is null before the first arrival. */
   readonly fast: number | null;
   readonly slow: number;
+  readonly usual: number;
+  /** How much time the averages stand for: all since the first arrival, or since demand last jumped. */
+  readonly averagedSeconds: number;
   /** Variance of a tick's count by its mean: 1 for Poisson arrivals. */
   readonly dispersion: number;
   /** As the dispersion, but blind to level and trend: whether demand is near enough to Poisson to believe a jump. */
@@ -113,20 +117,35 @@ export interface ModelEstimate {
   readonly missShare: number;
   /** Ticks learned from, as far as they matter. */
   readonly ticks: number;
-  /** Share of the difference between the averages that is expected to last, 0 to 1. */
-  readonly persistence: number;
+  readonly persistence: Persistence;
   readonly look: LookBack;
+}
+
+/** Which share of a difference between two averages is expected to last, 0 to 1. */
+export interface Persistence {
+  /** Of how far the fast average is off the slow one. */
+  readonly ofFast: number;
+  /** Of how far the slow average is off the usual one. */
+  readonly ofSlow: number;
 }
 
 /** What the averages were at the last look back, what has come since, and what all looks have shown. */
 export interface LookBack {
   readonly fast: number;
   readonly slow: number;
+  readonly usual: number;
   readonly seconds: number;
   readonly offered: number;
-  /** Averages over the looks of the squared difference between the averages, and of its product with what came of it. */
-  readonly square: number;
-  readonly product: number;
+  readonly moments: Moments;
+}
+
+/** Averages over the looks of products: of the two differences with each other, and with how far off the usual was what came. */
+export interface Moments {
+  readonly fastFast: number;
+  readonly fastSlow: number;
+  readonly slowSlow: number;
+  readonly fastCame: number;
+  readonly slowCame: number;
 }
 
 export interface PlacementState {

@@ -89,6 +89,8 @@ const lastPlanSchema = planSchema.extend({
 const estimateSchema = z.object({
   fast: z.number().nullable(),
   slow: z.number(),
+  usual: z.number(),
+  averagedSeconds: z.number(),
   dispersion: z.number(),
   surprises: z.number(),
   surpriseRate: z.number(),
@@ -99,14 +101,20 @@ const estimateSchema = z.object({
   outputTokens: z.number(),
   missShare: z.number(),
   ticks: z.number(),
-  persistence: z.number(),
+  persistence: z.object({ ofFast: z.number(), ofSlow: z.number() }),
   look: z.object({
     fast: z.number(),
     slow: z.number(),
+    usual: z.number(),
     seconds: z.number(),
     offered: z.number(),
-    square: z.number(),
-    product: z.number(),
+    moments: z.object({
+      fastFast: z.number(),
+      fastSlow: z.number(),
+      slowSlow: z.number(),
+      fastCame: z.number(),
+      slowCame: z.number(),
+    }),
   }),
 });
 

@@ -35,9 +35,42 @@ describe("the estimate of demand", () => {
   });
 
   it("plans for half of what a rise should lose again, and for nothing of what a fall should win back", () => {
-    const known = { ...after(steady(100, 100)), slow: 1, persistence: 0.4 };
+    const known = { ...after(steady(100, 100)), slow: 1, usual: 1, persistence: { ofFast: 0.4, ofSlow: 1 } };
     expect(planningRate({ ...known, fast: 2 })).toBeCloseTo(1.7);
     expect(planningRate({ ...known, fast: 0.5 })).toBeCloseTo(0.8);
+  });
+
+  it("plans for nothing of what a rough rise should lose again", () => {
+    const rising = { ...after(steady(100, 100)), fast: 2, slow: 1, usual: 1 };
+    const known = { ...rising, persistence: { ofFast: 0.4, ofSlow: 1 } };
+    expect(planningRate({ ...known, roughness: 4.5 })).toBeCloseTo(1.55);
+    expect(planningRate({ ...known, roughness: 6 })).toBeCloseTo(1.4);
+    expect(planningRate({ ...known, roughness: 16 })).toBeCloseTo(1.4);
+  });
+
+  it("goes back towards what is usual by the shares of both differences that do not last, and never below nothing", () => {
+    const calm = { ...after(steady(100, 100)), slow: 2, usual: 4 };
+    const known = { ...calm, persistence: { ofFast: 0.5, ofSlow: 0.25 } };
+    expect(planningRate({ ...known, fast: 1 })).toBeCloseTo(4 - 0.25 * 2 - 0.5 * 1);
+    expect(planningRate({ ...known, fast: 0, slow: 5, usual: 0.5 })).toBe(0);
+  });
+
+  it("averages all that there was while that is less than an average's time", () => {
+    const young = after([0, 90, 30]);
+    expect([young.fast, young.slow, young.usual].map((rate) => (rate ?? 0) * TICK_SECONDS)).toEqual([
+      expect.closeTo(40),
+      expect.closeTo(40),
+      expect.closeTo(40),
+    ]);
+  });
+
+  it("begins its averages anew with the tick in which demand has jumped", () => {
+    const jumped = after([200], after(steady(100, 100)));
+    expect(jumped.averagedSeconds).toBe(TICK_SECONDS);
+    const next = after([170], jumped);
+    expect([next.fast, next.usual].map((rate) => (rate ?? 0) * TICK_SECONDS)).toEqual(
+      [185, 185].map((count) => expect.closeTo(count)),
+    );
   });
 
   it("believes a run of errors that are each within chance", () => {
@@ -55,19 +88,19 @@ describe("the estimate of demand", () => {
 
   it("plans for a change where changes have lasted, and for little of one where they have not", () => {
     const levels = after(Array.from({ length: 1200 }, (_, at) => (at % 120 < 60 ? 100 : 124)));
-    expect(levels.persistence).toBeGreaterThan(0.8);
+    expect(levels.persistence.ofFast).toBeGreaterThan(0.8);
     const bursts = after(Array.from({ length: 1200 }, (_, at) => (at % 16 < 4 ? 180 : 20)));
-    expect(bursts.persistence).toBeLessThan(0.4);
+    expect(bursts.persistence.ofFast).toBeLessThan(0.4);
     const burst = after([180, 180], bursts);
     expect(perTick(burst)).toBeLessThan(90);
-    expect(perTick({ ...burst, persistence: 1 })).toBeGreaterThan(95);
+    expect(perTick({ ...burst, persistence: { ofFast: 1, ofSlow: 1 } })).toBeGreaterThan(95);
   });
 
   it("starts with the belief that a change lasts, and a jump does not shake it", () => {
-    expect(after([100, 100, 140]).persistence).toBe(1);
+    expect(after([100, 100, 140]).persistence).toEqual({ ofFast: 1, ofSlow: 1 });
     const calm = after(steady(100, 100));
     const jumped = after([200], calm);
-    expect(jumped.persistence).toBe(calm.persistence);
+    expect(jumped.persistence).toEqual(calm.persistence);
     expect(jumped.look).toMatchObject({ seconds: 0, offered: 0 });
   });
 
