@@ -216,6 +216,25 @@ describe("the planner", () => {
     expect(reasons(plan(before.state, anInput(after, 1, 60), config))).toEqual(new Set(["frozen"]));
   });
 
+  it("takes chance to vary demand over a request's service time, and what is beyond chance over a tick", () => {
+    const input = anInput(aFleet(4), 30, 0);
+    const { state } = planned(input);
+    const varianceAt = (dispersion: number): number => {
+      const known = state.estimates[A];
+      if (known === undefined) throw new Error("a tick was learned from");
+      // Without a new count the estimate stays.
+      const later = { ...input, demand: [] };
+      return (
+        (plan({ ...state, estimates: { [A]: { ...known, dispersion } } }, later, config).models[0]
+          ?.deviation ?? 0) ** 2
+      );
+    };
+    // 1 request/s, and 500 / 1,000 + 200 / 20 seconds each.
+    expect(varianceAt(0.5)).toBeCloseTo(1 / 10.5);
+    expect(varianceAt(1)).toBeCloseTo(1 / 10.5);
+    expect(varianceAt(5)).toBeCloseTo(1 / 10.5 + (3 * 4) / 30);
+  });
+
   it("lets the demand of a model that comes later rise from 0", () => {
     const first = planned(anInput(aFleet(4), 30, 0));
     const later = plan(first.state, anInput(aFleet(4), 30, 30), config);
