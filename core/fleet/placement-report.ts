@@ -204,6 +204,7 @@ export function simulatedEstimates(
       ...known,
       fast: given.requests_per_second,
       slow: given.requests_per_second,
+      usual: given.requests_per_second,
       dispersion: given.dispersion ?? known?.dispersion ?? 1,
       promptTokens: given.prompt_tokens ?? known?.promptTokens ?? UNSEEN.promptTokens,
       outputTokens: given.output_tokens ?? known?.outputTokens ?? UNSEEN.outputTokens,

@@ -126,10 +126,10 @@ function averaged(
   };
 }
 
-/** Requests/s to plan for; 0 without live demand. */
+/** Requests/s to plan for; 0 without live demand. What was usual hours ago is none by itself. */
 export function planningRate(known: ModelEstimate): number {
-  const { fast } = known;
-  if (fast === null) return 0;
+  const { fast, slow } = known;
+  if (fast === null || Math.max(fast, slow) < LEAST_RATE) return 0;
   const forecast = forecastOf(fast, known);
   const rate = fast > forecast ? towards(forecast, fast, riseShare(known.roughness)) : forecast;
   return rate < LEAST_RATE ? 0 : rate;

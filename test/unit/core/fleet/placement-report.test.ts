@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
 
-import { placementReport, simulationSchema } from "../../../../core/fleet/placement-report.ts";
+import {
+  placementReport,
+  simulatedEstimates,
+  simulationSchema,
+} from "../../../../core/fleet/placement-report.ts";
+import { planningRate, UNSEEN } from "../../../../core/placement/demand.ts";
 import { A, B, twoOnA } from "./placement-scene.ts";
 
 describe("a simulation", () => {
@@ -20,6 +25,13 @@ describe("a simulation", () => {
     expect(plan.machines).toMatchObject([{ machineId: "mac-2", reason: "offline" }]);
     expect(scene.plans.placement()).toEqual(before);
     expect(scene.orders).toEqual([]);
+  });
+
+  it("plans for the demand that was given, whatever was usual before", () => {
+    const known = { ...UNSEEN, fast: 5, slow: 5, usual: 9, persistence: { ofFast: 0.2, ofSlow: 0.2 } };
+    const asked = simulationSchema.parse({ demand: { a: { requests_per_second: 1 } } });
+    const { a } = simulatedEstimates({ a: known }, asked);
+    expect(planningRate(a ?? UNSEEN)).toBeCloseTo(1);
   });
 
   it("refuses what it does not know", () => {

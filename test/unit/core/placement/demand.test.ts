@@ -55,6 +55,12 @@ describe("the estimate of demand", () => {
     expect(planningRate({ ...known, fast: 0, slow: 5, usual: 0.5 })).toBe(0);
   });
 
+  it("plans for nothing where nobody has asked for a while, however usual that was hours ago", () => {
+    const busy = { ...after(steady(100, 100)), usual: 2, persistence: { ofFast: 0.1, ofSlow: 0.1 } };
+    expect(planningRate({ ...busy, fast: 0, slow: 1 / 3000 })).toBeGreaterThan(1);
+    expect(planningRate({ ...busy, fast: 0, slow: 1 / 4000 })).toBe(0);
+  });
+
   it("averages all that there was while that is less than an average's time", () => {
     const young = after([0, 90, 30]);
     for (const rate of [young.fast, young.slow, young.usual])
