@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { z } from "zod";
 
 import { AdminClient } from "./admin-client.ts";
+import { parseJson, readIfPresent } from "./state-files.ts";
 import { UserError } from "./user-error.ts";
 
 /**
@@ -26,7 +27,7 @@ const OWNER = "local";
 /** The admin token of this state folder, made at the first start. */
 export function openLocalSecrets(stateDir: string): LocalSecrets {
   const path = join(stateDir, "local.json");
-  const known = readIfPresent(path);
+  const known = readSecrets(path);
   if (known !== null) return known;
   const fresh = { admin_token: randomBytes(24).toString("hex"), api_key: "", provider_token: "" };
   writePrivately(path, fresh);
@@ -58,13 +59,9 @@ export function publishDevFile(stateDir: string, url: string, secrets: LocalSecr
   return () => rmSync(path, { force: true });
 }
 
-function readIfPresent(path: string): LocalSecrets | null {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch {
-    return null;
-  }
+function readSecrets(path: string): LocalSecrets | null {
+  const text = readIfPresent(path);
+  if (text === null) return null;
   const parsed = secretsSchema.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
   throw new UserError(`${path} is damaged. Delete it to get a new admin token and new keys.`);
@@ -75,12 +72,4 @@ export function writePrivately(path: string, value: object): void {
   const temporary = `${path}.${process.pid}.tmp`;
   writeFileSync(temporary, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 });
   renameSync(temporary, path);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

@@ -1,9 +1,10 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
 import { z } from "zod";
 
+import { parseJson, readIfPresent } from "./state-files.ts";
 import { UserError } from "./user-error.ts";
 
 /**
@@ -73,20 +74,4 @@ async function answers(address: string): Promise<boolean> {
     (response) => response.ok,
     () => false,
   );
-}
-
-function readIfPresent(path: string): string | null {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return null;
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
