@@ -60,7 +60,7 @@ export function encodeInferenceRequest(
   head: Omit<InferenceRequest, "body" | "type">,
   bodyText: string,
 ): string {
-  const { request_id, stream, endpoint, model_id, deadline_ms, owner_bypass } = head;
+  const { request_id, stream, endpoint, model_id, deadline_ms, owner_bypass, flush_ms } = head;
   const fields = JSON.stringify({
     type: "inference_request",
     request_id,
@@ -69,6 +69,7 @@ export function encodeInferenceRequest(
     model_id,
     deadline_ms,
     owner_bypass,
+    flush_ms,
   });
   return `${fields.slice(0, -1)},"body":${bodyText}}`;
 }

@@ -44,6 +44,8 @@ export const inferenceRequestSchema = z.object({
   body: z.record(z.string(), z.unknown()),
   deadline_ms: durationMs,
   owner_bypass: z.boolean(),
+  /** How long to collect bytes for one frame from now on, on this socket; as before, if left out. */
+  flush_ms: durationMs.optional(),
 });
 
 /** Stop generating within one token; answered by `inference_complete` or an `inference_error` of class cancelled. */

@@ -24,7 +24,7 @@ export const REGISTER_TIMEOUT_MS = 10_000;
 /** A provider sends a heartbeat at least this often. */
 export const HEARTBEAT_INTERVAL_MS = 60_000;
 
-/** How long a provider collects the bytes of its streams before it sends one frame. */
+/** How long a provider collects the bytes of its streams before it sends one frame, unless its pool asks for more. */
 export const FLUSH_INTERVAL_MS = 40;
 
 /** Models one machine may advertise; bounds the size of what a pool keeps per socket. */

@@ -10,7 +10,7 @@ import type { Targets } from "../targets.ts";
 
 /** How many paced streams one pool keeps up with. */
 
-const TRIED = [800, 1000];
+const TRIED = [800, 1200, 1600];
 const ENOUGH = 800;
 /** Clients do not come all at once. */
 const SPREAD_MS = 2000;

@@ -12,6 +12,7 @@ const messageSchema = z.looseObject({ type: z.string() });
 const requestSchema = z.object({
   request_id: z.string(),
   stream: z.int(),
+  flush_ms: z.int(),
   body: z.object({
     model: z.string(),
     stream: z.boolean().optional(),
@@ -113,8 +114,9 @@ export class MockProvider {
     if (type === "inference_request") this.#run(requestSchema.parse(json));
   }
 
-  #run({ request_id, stream, body }: z.infer<typeof requestSchema>): void {
+  #run({ request_id, stream, body, flush_ms }: z.infer<typeof requestSchema>): void {
     this.#send({ type: "inference_accepted", request_id, stream });
+    this.#outbox.setFlushInterval(flush_ms);
     this.#outbox.open(stream);
     const work = parseWork(body.model);
     const job = this.#take(stream, body.messages.at(-1)?.content ?? "");

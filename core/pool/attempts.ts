@@ -3,6 +3,7 @@ import type { ModelId } from "../../protocol/ids.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Connection } from "./connection.ts";
 import { acceptTimeoutMs } from "./deadlines.ts";
+import { flushIntervalMs } from "./flush-interval.ts";
 import { isVisit } from "./gate.ts";
 import type { PoolRequest } from "./request.ts";
 import { WholeEvents } from "./whole-events.ts";
@@ -20,6 +21,11 @@ export class Attempts {
 
   get size(): number {
     return this.#open.size;
+  }
+
+  /** How long machines should collect bytes while so many run, in milliseconds. */
+  get flushMs(): number {
+    return flushIntervalMs(this.#open.size);
   }
 
   all(): Iterable<Attempt> {
@@ -78,6 +84,7 @@ export class Attempts {
       model_id: model,
       deadline_ms: Math.max(1, Math.floor(spec.deadlineAt - now)),
       owner_bypass: isOwn,
+      flush_ms: this.flushMs,
     };
     connection.socket.send(encodeInferenceRequest(head, spec.body));
   }

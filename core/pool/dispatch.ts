@@ -82,6 +82,10 @@ export class Dispatch {
     return this.#line.length;
   }
 
+  get flushMs(): number {
+    return this.#attempts.flushMs;
+  }
+
   get #crowd(): { readonly slotsTaken: number; readonly waiting: number } {
     return { slotsTaken: this.#attempts.size, waiting: this.#line.length };
   }

@@ -325,6 +325,7 @@ export class Pool {
     assignment: Registered["assignment"],
   ): void {
     const { machineId } = connection.identity;
-    connection.socket.send(encodeDownstream(registered(machineId, this.model, pools, assignment)));
+    const { flushMs } = this.#dispatch;
+    connection.socket.send(encodeDownstream(registered(machineId, this.model, pools, assignment, flushMs)));
   }
 }

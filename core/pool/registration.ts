@@ -1,6 +1,6 @@
 import type { Registered } from "../../protocol/downstream.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
-import { FLUSH_INTERVAL_MS, HEARTBEAT_INTERVAL_MS } from "../../protocol/limits.ts";
+import { HEARTBEAT_INTERVAL_MS } from "../../protocol/limits.ts";
 import type { Heartbeat, Register } from "../../protocol/upstream.ts";
 import type { Registration } from "./connection.ts";
 
@@ -43,6 +43,7 @@ export function registered(
   pool: ModelId,
   pools: readonly ModelId[],
   assignment: Registered["assignment"],
+  flushMs: number,
 ): Registered {
   return {
     type: "registered",
@@ -51,6 +52,6 @@ export function registered(
     pools: [...pools],
     assignment,
     heartbeat_ms: HEARTBEAT_INTERVAL_MS,
-    flush_ms: FLUSH_INTERVAL_MS,
+    flush_ms: flushMs,
   };
 }

@@ -243,6 +243,7 @@ export class Agent {
         if (this.#duty.take(orderOf(message))) this.#heartbeats.remind(session);
         return;
       case "inference_request":
+        if (message.flush_ms !== undefined) session.outbox.setFlushInterval(message.flush_ms);
         this.#jobs.take(session, message);
         return;
       case "cancel":

@@ -116,6 +116,7 @@ export const DOWNSTREAM: Samples<Downstream> = {
     body: { model: "alias", messages: [{ role: "user", content: "é" }], odd: { deep: [null] } },
     deadline_ms: 120_000,
     owner_bypass: false,
+    flush_ms: 40,
   },
   cancel: { type: "cancel", ...attempt },
   pause: { type: "pause", stream: 17 },

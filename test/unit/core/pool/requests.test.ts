@@ -53,6 +53,7 @@ describe("a request", () => {
       body: { model: "alias", x: [1.5, null] },
       deadline_ms: 596_000,
       owner_bypass: false,
+      flush_ms: 40,
     });
   });
 
