@@ -90,10 +90,10 @@ export const SILENCE_CHECK_INTERVAL_MS = 10_000;
 /** More than this waiting in a client's stream makes the pool ask the machine to pause it. */
 export const PAUSE_ABOVE_BYTES = 64 * 1024;
 
-/** Pieces of streams that a pool lets through in a second: with more streams, providers are asked to collect for longer. */
+/** Pieces of streams that a pool wants to get in a second: with more requests, providers are asked to collect for longer. */
 export const PIECES_PER_SECOND = 8_000;
 
-/** The longest that a pool asks providers to collect bytes for one frame: readers still see ten pieces a second. */
+/** The longest that a pool asks providers to collect bytes for one frame, whatever it gets then: readers still see ten pieces a second. */
 export const MAX_FLUSH_INTERVAL_MS = 100;
 
 /** A non-streamed answer is collected whole before it is sent; one larger than this is a fault. */

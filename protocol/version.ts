@@ -7,8 +7,9 @@ export const PROTOCOL_VERSION = 1;
 export const SUBPROTOCOL = "poolkeeper.v1";
 
 /**
- * One line per version. A change to any message needs a new hash in `test/unit/protocol/version.test.ts`, and a new
- * version and line here, unless it is an optional field that older programs ignore and need not send.
+ * One line per version. Any change to a message needs a new hash in `test/unit/protocol/version.test.ts`, and a new
+ * version with its line here. An optional field that older programs ignore and need not send goes into the line of
+ * the version that it came to.
  */
 export const PROTOCOL_HISTORY: Readonly<Record<number, string>> = {
   1: "register, heartbeat, assignments by epoch, inference with binary records, pause and resume; later: `flush_ms` of a request",

@@ -23,7 +23,7 @@ export class Attempts {
     return this.#open.size;
   }
 
-  /** How long machines should collect bytes while so many run, in milliseconds. */
+  /** How long machines should collect bytes for one frame while so many run, in milliseconds. */
   get flushMs(): number {
     return flushIntervalMs(this.#open.size);
   }

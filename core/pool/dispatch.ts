@@ -82,6 +82,7 @@ export class Dispatch {
     return this.#line.length;
   }
 
+  /** How long machines should collect bytes for one frame now, in milliseconds. */
   get flushMs(): number {
     return this.#attempts.flushMs;
   }

@@ -10,8 +10,8 @@ it.each([
   [640, 80],
   [800, 100],
   [10_000, 100],
-])("while a pool has %d streams, bytes are collected for %d ms", (streams, ms) => {
-  expect(flushIntervalMs(streams)).toBe(ms);
+])("while a pool has %d requests on machines, bytes are collected for %d ms", (requests, ms) => {
+  expect(flushIntervalMs(requests)).toBe(ms);
 });
 
 it("machines hear with each request, and when they register, how long to collect", () => {
