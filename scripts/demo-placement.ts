@@ -91,7 +91,7 @@ async function plannedMove(
 }
 
 function moveText({ machine_id, from, to, reason, won_rps, lost_rps, gate_rps }: Move): string {
-  const gain = `wins ${won_rps.toFixed(2)} requests/s there, loses ${lost_rps.toFixed(2)} here, gate ${gate_rps.toFixed(2)}`;
+  const gain = `wins ${won_rps.toFixed(2)} weighted requests/s there, loses ${lost_rps.toFixed(2)} here, gate ${gate_rps.toFixed(2)}`;
   return `${machine_id}: ${from ?? "nothing"} -> ${to}, ${reason}: ${gain}`;
 }
 
