@@ -55,7 +55,12 @@ export interface Seat {
   readonly pool: Pool | null;
   /** Why it cannot move whatever the gain; null if it may. */
   readonly stays: StayReason | null;
+  /** 1 for a machine that was just assigned, falling to 0 over the hours after; 0 as long as nobody has placed it. */
+  readonly recency: number;
 }
+
+/** In so many seconds the recency of a move falls to 1/e. */
+const RECENCY_SECONDS = 3600;
 
 export interface Fleet {
   readonly pools: readonly Pool[];
@@ -80,7 +85,15 @@ export function fleetOf(
     const pool =
       machine.model === null || !counts(machine, now) ? null : (byModel.get(machine.model) ?? null);
     if (pool !== null) addTo(pool, capacityIn(kind, pool), isMoving(machine));
-    return [{ machine, kind, pool, stays: immovable(machine, kind.best, now, config) }];
+    return [
+      {
+        machine,
+        kind,
+        pool,
+        stays: immovable(machine, kind.best, now, config),
+        recency: recencyOf(machine, now),
+      },
+    ];
   });
   for (const pool of pools) revalue(pool);
   const pending = machines.filter((machine) => isMoving(machine) && counts(machine, now)).length;
@@ -221,6 +234,10 @@ function emptyPool(known: KnownModel, index: number, kinds: readonly Kind[], con
 
 function isMoving({ state }: PlacementMachine): boolean {
   return state === "draining" || state === "loading";
+}
+
+function recencyOf({ state, assignedAt }: PlacementMachine, now: number): number {
+  return state === "unmanaged" ? 0 : Math.exp(-Math.max(0, now - assignedAt) / 1000 / RECENCY_SECONDS);
 }
 
 /** Failed, offline and empty machines are no supply; a load in flight is one until its deadline. */

@@ -56,6 +56,12 @@ const GATE_MOST = 0.3;
 /** What a load adds to the gate at most, as a share of the machine's best capacity: more would hold back what pays. */
 const LOAD_SHARE_MOST = 0.14;
 
+/**
+ * What a move that was just made adds to the stake of the next, as a share of the smaller of what the machine serves now and would
+ * serve. Else the few that serve most pay first for every change, and go back and forth.
+ */
+const RECENCY_SURCHARGE = 0.3;
+
 /** From this roughness on demand comes in bursts that are over before a load is, and each more adds so much to the gate. */
 const ROUGH = { from: 6, surcharge: 0.25 } as const;
 
@@ -166,21 +172,24 @@ function bestOf(
   const { capacities, fits } = kind;
   const drain = group.drains ? config.drainSeconds : 0;
   const stake = kind.best * (group.isUnmanaged ? UNMANAGED_GATE : 1);
+  const held = from === null ? 0 : capacityIn(kind, from);
+  const recent = RECENCY_SURCHARGE * (nextSeat(group)?.recency ?? 0);
   let best = start;
   let enough = enoughFor(from, lost, best);
   for (const to of targets) {
     const own = capacities[to.index] ?? 0;
     if (own === 0 || to === from) continue;
+    const atStake = stake + recent * Math.min(own, held);
     const gateAtMost = from === null ? GAIN_OF_EMPTY : GATE_MOST * own;
     // The value is concave: no more than its slope can be won, and no gate is lower than without a load.
-    const isPoor = to.slope * own <= enough + Math.min(config.kappa * stake, gateAtMost);
+    const isPoor = to.slope * own <= enough + Math.min(config.kappa * atStake, gateAtMost);
     if (isPoor && to.held >= to.keeps) continue;
     const { modelId, cap } = to.model;
     if ((cap !== null && to.held >= cap) || cooling.has(modelId)) continue;
     const fit = fits[modelId];
     if (fit === undefined) continue;
     const share = shareFor(fit.loadSeconds, Math.max(to.roughness, from?.roughness ?? 0), config);
-    const gateOnDisk = Math.min(share * stake, gateAtMost);
+    const gateOnDisk = Math.min(share * atStake, gateAtMost);
     const useful = Math.max(0, 1 - (fit.loadSeconds + drain) / config.horizonSeconds);
     const won = (poolValue(to, to.capacity + own) - to.value) * useful;
     const gate = from === null || fit.onDisk ? gateOnDisk : gateOnDisk * (1 + DOWNLOAD_SURCHARGE);

@@ -97,6 +97,17 @@ describe("the planner", () => {
     expect(longest).toBe(long);
   });
 
+  it("asks more of a machine that has just moved, and the less the longer ago that was", () => {
+    const gateAfter = (minutes: number): number => {
+      const machines = aFleet(8, { assignedAt: NOW - minutes * 60_000 });
+      return planned(anInput(machines, 1, 60)).moves[0]?.gate ?? Number.NaN;
+    };
+    const [soon, anHour, rested] = [gateAfter(6), gateAfter(60), gateAfter(2 * 24 * 60)];
+    expect(soon).toBeGreaterThan(anHour * 1.1);
+    expect(anHour).toBeGreaterThan(rested * 1.05);
+    expect(soon).toBeLessThan(rested * 1.3);
+  });
+
   it("asks more of a move if the demand of its target or donor comes in bursts", () => {
     const input = anInput(aFleet(8), 1, 60);
     const { estimates } = planned(input).state;
@@ -251,7 +262,8 @@ describe("the planner", () => {
     const moves = (isShared: boolean) => {
       const machines = aFleet(24).map((machine, at) => {
         const fits = (isShared ? shared[at % 3] : undefined) ?? fitsAt(1 + (at % 3));
-        return { ...machine, fits, model: at % 4 === 0 ? B : A, inFlight: at % 2 };
+        const assignedAt = NOW - (6 + 7 * (at % 5)) * 60_000;
+        return { ...machine, fits, assignedAt, model: at % 4 === 0 ? B : A, inFlight: at % 2 };
       });
       return planned(anInput(machines, 50, 300)).moves;
     };
