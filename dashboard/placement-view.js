@@ -1,4 +1,4 @@
-/** @import { DemandLine, HistoryLine } from "./placement.js" */
+/** @import { DemandLine, HistoryLine, ScoreLine } from "./placement.js" */
 /** @import { Column } from "./table.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { byId, say, setText } from "./dom.js";
@@ -10,6 +10,7 @@ import {
   moveLines,
   noMovesSentence,
   planSentence,
+  scoreLines,
   stayLines,
 } from "./placement.js";
 import { Table, text } from "./table.js";
@@ -47,6 +48,38 @@ const DEMAND = [
   { label: "Machines desired", kind: "number", fill: text(({ desired }) => desired) },
 ];
 
+/** @type {readonly Column<ScoreLine>[]} */
+const SCORE = [
+  { label: "Day (UTC)", kind: "head", fill: text(({ day }) => day) },
+  { label: "Mode", fill: text(({ mode }) => mode) },
+  {
+    label: "Asked",
+    hint: "Requests, refused ones included",
+    kind: "number",
+    fill: text(({ asked }) => asked),
+  },
+  { label: "In time", kind: "number", fill: text(({ inTime }) => inTime) },
+  {
+    label: "Room for",
+    hint: "Requests that the machines had room for, by what they can serve",
+    kind: "number",
+    fill: text(({ asPlaced }) => asPlaced),
+  },
+  {
+    label: "Otherwise",
+    hint: "Requests that there would have been room for: in shadow had the plans been carried out, in enforce had nothing been moved",
+    kind: "number",
+    fill: text(({ otherwise }) => otherwise),
+  },
+  {
+    label: "Gain, points",
+    hint: "What the planner's moves win, or would",
+    kind: "number",
+    fill: text(({ gain }) => gain),
+  },
+  { label: "Moves per machine and day", kind: "number", fill: text(({ moves: each }) => each) },
+];
+
 /** @type {readonly Column<HistoryLine>[]} */
 const HISTORY = [
   { label: "At", kind: "head", fill: text(({ at }) => at) },
@@ -77,6 +110,7 @@ const moves = new Table(
 );
 const stays = new Table(byId("stays-table"), STAYS, ({ reason }) => reason);
 const demand = new Table(byId("demand-table"), DEMAND, ({ model }) => model);
+const score = new Table(byId("score-table"), SCORE, ({ key }) => key);
 const history = new Table(byId("history-table"), HISTORY, ({ key }) => key);
 
 /** @param {Snapshot} snapshot */
@@ -93,6 +127,9 @@ export function showPlacement(snapshot) {
   const asked = demandLines(placement);
   demand.show(asked);
   byId("demand-none").hidden = asked.length > 0;
+  const scored = scoreLines(placement);
+  score.show(scored);
+  byId("score-none").hidden = scored.length > 0;
   const moved = historyLines(snapshot);
   history.show(moved);
   byId("history-none").hidden = moved.length > 0;

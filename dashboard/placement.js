@@ -158,6 +158,53 @@ export function demandLines({ models, placement }) {
 }
 
 /**
+ * @typedef {object} ScoreLine
+ * @property {string} key
+ * @property {string} day
+ * @property {string} mode
+ * @property {string} asked
+ * @property {string} inTime
+ * @property {string} asPlaced
+ * @property {string} otherwise
+ * @property {string} gain of the planner's moves, in points
+ * @property {string} moves per machine and day
+ */
+
+/**
+ * What the planner was worth, the newest day first.
+ * @param {Pick<Placement, "score">} plan
+ * @returns {ScoreLine[]}
+ */
+export function scoreLines({ score }) {
+  return score.map((row) => {
+    const { day_at, mode, offered, room_as_placed, room_otherwise } = row;
+    const [moved, unmoved] =
+      mode === "shadow" ? [room_otherwise, room_as_placed] : [room_as_placed, room_otherwise];
+    return {
+      key: `${day_at} ${mode}`,
+      day: UTC_DAY.format(day_at),
+      mode,
+      asked: count(offered),
+      inTime: shareOf(row.served_in_time, offered),
+      asPlaced: shareOf(room_as_placed, offered),
+      otherwise: shareOf(room_otherwise, offered),
+      gain: offered === 0 ? "–" : signed((100 * (moved - unmoved)) / offered),
+      moves: decimal(row.switches_per_machine_day),
+    };
+  });
+}
+
+const UTC_DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+
+/**
+ * @param {number} part
+ * @param {number} all
+ */
+function shareOf(part, all) {
+  return all === 0 ? "–" : `${((100 * part) / all).toFixed(1)} %`;
+}
+
+/**
  * @typedef {object} HistoryLine
  * @property {string} key
  * @property {string} at

@@ -55,7 +55,12 @@ export class FleetReports {
   /** The newest plan and those before it that moved something. */
   placement(): PlacementReport {
     const { placement, flagBook } = this.#core;
-    return placementReport(placement.last, placement.history(REPORTED_PLANS), flagBook.flags);
+    return placementReport(
+      placement.last,
+      placement.history(REPORTED_PLANS),
+      placement.scoredDays,
+      flagBook.flags,
+    );
   }
 
   /** What placement would do now under other circumstances. */

@@ -79,7 +79,7 @@ function placeOf(seen: MachineView, catalog: Catalog, now: number): Place {
   }
   if (intent.outcome === null) return underWay(seen, intent);
   if (intent.outcome === "failed") {
-    return seen.sockets.length === 0 ? OFFLINE : { ...OFFLINE, state: "failed" };
+    return seen.sockets.length === 0 ? OFFLINE : { ...OFFLINE, model: intent.model, state: "failed" };
   }
   const { home } = seen;
   if (home?.record?.mode === "loading") return underWay(seen, intent);

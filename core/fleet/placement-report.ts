@@ -3,6 +3,7 @@ import { z } from "zod";
 import { modelIdSchema } from "../../protocol/ids.ts";
 import type { Flags } from "../flags.ts";
 import { UNSEEN } from "../placement/demand.ts";
+import type { ScoredDay } from "../placement/score.ts";
 import type { ModelEstimate, ModelPlan, PlacementInput, Plan, Stay } from "../placement/types.ts";
 import type { LastPlan, PlanRecord, PlannedMove } from "./plan-record.ts";
 
@@ -20,6 +21,8 @@ export interface PlacementReport {
   readonly models: readonly ModelRow[];
   readonly moves: readonly MoveRow[];
   readonly machines: readonly StayRow[];
+  /** What the planner was worth, by day and mode, the newest first. */
+  readonly score: readonly ScoreRow[];
   readonly history: readonly HistoryRow[];
 }
 
@@ -57,6 +60,19 @@ interface StayRow {
   readonly best_gain_rps: number | null;
 }
 
+interface ScoreRow {
+  /** When the UTC day began. */
+  readonly day_at: number;
+  readonly mode: string;
+  readonly offered: number;
+  readonly served_in_time: number;
+  /** Requests that the machines had room for, by what they can serve: as they were, and in the other fleet. */
+  readonly room_as_placed: number;
+  readonly room_otherwise: number;
+  readonly switches: number;
+  readonly switches_per_machine_day: number;
+}
+
 interface HistoryRow {
   readonly at: number;
   readonly mode: string;
@@ -68,6 +84,7 @@ interface HistoryRow {
 export function placementReport(
   last: LastPlan | null,
   history: readonly PlanRecord[],
+  days: readonly ScoredDay[],
   { placement, assignment_gate }: Flags,
 ): PlacementReport {
   const [newest] = history;
@@ -81,6 +98,7 @@ export function placementReport(
     models: (last?.models ?? []).map((model) => modelRow(model, last?.demand ?? [])),
     moves: (last?.moves ?? []).map(moveRow),
     machines: (last?.machines ?? []).map(stayRow),
+    score: days.toReversed().map(scoreRow),
     history: history.map(({ at, mode, halted, moves, stays }) => ({
       at,
       mode,
@@ -124,6 +142,21 @@ function moveRow({ machineId, from, to, reason, won, lost, gate, epoch }: Planne
 
 function stayRow({ machineId, reason, bestTarget, bestGain }: Stay): StayRow {
   return { machine_id: machineId, reason, best_target: bestTarget, best_gain_rps: bestGain };
+}
+
+const DAY_SECONDS = 86_400;
+
+function scoreRow({ dayAt, mode, machineSeconds, offered, good, ...day }: ScoredDay): ScoreRow {
+  return {
+    day_at: dayAt,
+    mode,
+    offered,
+    served_in_time: good,
+    room_as_placed: day.asPlaced,
+    room_otherwise: day.otherwise,
+    switches: day.switches,
+    switches_per_machine_day: machineSeconds === 0 ? 0 : (day.switches * DAY_SECONDS) / machineSeconds,
+  };
 }
 
 const positive = z.number().positive().max(1e9);

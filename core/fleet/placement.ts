@@ -6,7 +6,15 @@ import { adoptions } from "../placement/adopt.ts";
 import { EMPTY_PLACEMENT_STATE } from "../placement/config.ts";
 import { planningRate } from "../placement/demand.ts";
 import { plan } from "../placement/plan.ts";
-import type { Move, PlacementInput, Plan, StayReason, TickDemand } from "../placement/types.ts";
+import { NO_SCORE, scored, type Score, type ScoredDay, type ScoredTick } from "../placement/score.ts";
+import type {
+  Move,
+  PlacementConfig,
+  PlacementInput,
+  Plan,
+  StayReason,
+  TickDemand,
+} from "../placement/types.ts";
 import type { Watch } from "../pool/demand-watch.ts";
 import type { DemandTotals } from "../pool/demand.ts";
 import type { FleetView } from "./fleet-view.ts";
@@ -49,6 +57,7 @@ export class Placement {
   readonly #store: PlacementStore;
   readonly #ports: PlacementPorts;
   #memory: PlacementMemory;
+  #score: Score;
   /** Pools that have said that they are in demand, so that they are read although no machine is in them. */
   readonly #inDemand: Set<string>;
   /** Those of them that have said so since the present tick began: its reports may be older than their demand. */
@@ -60,12 +69,18 @@ export class Placement {
     this.#store = store;
     this.#ports = ports;
     this.#memory = store.placement() ?? NOTHING_LEARNED;
+    this.#score = store.score() ?? NO_SCORE;
     this.#inDemand = new Set(store.poolsInDemand());
     this.loadTimes = new LoadTimes(store);
   }
 
   get last(): LastPlan | null {
     return this.#memory.last;
+  }
+
+  /** What the planner was worth, by day; the newest last. */
+  get scoredDays(): readonly ScoredDay[] {
+    return this.#score.days;
   }
 
   history(limit: number): PlanRecord[] {
@@ -129,6 +144,8 @@ export class Placement {
       budget: planned.budget,
       machines: planned.machines.slice(0, PLANNED_MACHINES_KEPT),
     };
+    const ordered = moves.filter(({ epoch }) => epoch !== null);
+    this.#rate(mode, { before: this.#memory.state, after: planned.state, input, moves: ordered }, config);
     const counted = Object.fromEntries([...view.reports].map(([pool, { demand }]) => [pool, demand]));
     this.#memory = {
       learnedAt: now,
@@ -139,7 +156,13 @@ export class Placement {
     this.#store.savePlacement(this.#memory);
     this.#forgetDemandRead();
     // What is only shown moves nobody, so it is no reason to look again soon.
-    return input.demand.some(({ offered }) => offered > 0) || moves.some(({ epoch }) => epoch !== null);
+    return input.demand.some(({ offered }) => offered > 0) || ordered.length > 0;
+  }
+
+  #rate(mode: PlacementMode, tick: ScoredTick, config: PlacementConfig): void {
+    if (mode === "off" && this.#score.mode === null) return;
+    this.#score = scored(this.#score, mode === "off" ? null : mode, tick, config);
+    this.#store.saveScore(this.#score);
   }
 
   #forgetDemandRead(): void {

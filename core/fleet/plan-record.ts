@@ -1,4 +1,5 @@
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import type { Score } from "../placement/score.ts";
 import type { ModelPlan, Move, PlacementState, Stay, StayReason, TickDemand } from "../placement/types.ts";
 import type { DemandTotals } from "../pool/demand.ts";
 import type { ScheduleMemory } from "./tick-schedule.ts";
@@ -57,6 +58,8 @@ export interface LoadTime {
 export interface PlacementStore {
   placement(): PlacementMemory | null;
   savePlacement(memory: PlacementMemory): void;
+  score(): Score | null;
+  saveScore(score: Score): void;
   addPlan(plan: PlanRecord): void;
   /** The newest first. */
   plans(limit: number): PlanRecord[];

@@ -148,7 +148,7 @@ function kindsOf(
       let [index, best] = [0, 0];
       for (const { model, estimate } of models) {
         const fit = fits[model.modelId];
-        const capacity = fit === undefined ? 0 : capacityOf(fit, estimate, config);
+        const capacity = fit === undefined ? 0 : requestsPerSecond(fit, estimate, config);
         if (capacity > best) best = capacity;
         capacities[index] = capacity;
         index += 1;
@@ -161,7 +161,12 @@ function kindsOf(
   return kinds;
 }
 
-function capacityOf(fit: Fitness, estimate: ModelEstimate, { decodeFloorTps }: PlacementConfig): number {
+/** What a machine can serve of a model; 0 if it would be too slow. */
+export function requestsPerSecond(
+  fit: Fitness,
+  estimate: ModelEstimate,
+  { decodeFloorTps }: PlacementConfig,
+): number {
   return fit.decodeTps < decodeFloorTps ? 0 : fit.slots / secondsOf(fit, estimate);
 }
 

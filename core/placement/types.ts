@@ -39,7 +39,7 @@ export type MachineState = "serving" | "draining" | "loading" | "failed" | "offl
 
 export interface PlacementMachine {
   readonly machineId: string;
-  /** Held, or being loaded towards while draining or loading. */
+  /** Held, or being loaded towards while draining or loading, or not to be loaded while failed. */
   readonly model: ModelId | null;
   /** `unmanaged`: serves what its owner chose, never assigned by the planner. */
   readonly state: MachineState;

@@ -83,6 +83,8 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   "CREATE TABLE idle_pools (pool TEXT PRIMARY KEY, read_at INTEGER NOT NULL, totals TEXT NOT NULL) WITHOUT ROWID",
   // Which of the fleet's settings each pool has confirmed.
   "CREATE TABLE configured_pools (pool TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID",
+  // One row: what placement was worth, by day.
+  "CREATE TABLE placement_score (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL)",
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

@@ -9,6 +9,7 @@ import type {
 } from "../../core/fleet/plan-record.ts";
 import type { ScheduleMemory } from "../../core/fleet/tick-schedule.ts";
 import { PLAN_HISTORY } from "../../core/limits.ts";
+import type { Score } from "../../core/placement/score.ts";
 import { machineIdSchema, modelIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { logWarning } from "../log.ts";
 
@@ -137,6 +138,32 @@ const memorySchema = z.object({
   last: lastPlanSchema.nullable(),
 }) satisfies z.ZodType<PlacementMemory>;
 
+const scoredModeSchema = z.enum(["shadow", "enforce"]);
+
+const scoreSchema = z.object({
+  mode: scoredModeSchema.nullable(),
+  elsewhere: z.array(
+    z.object({
+      machineId: z.string(),
+      model: modelIdSchema,
+      since: z.number(),
+      readyAt: z.number(),
+    }),
+  ),
+  days: z.array(
+    z.object({
+      dayAt: z.number(),
+      mode: scoredModeSchema,
+      machineSeconds: z.number(),
+      offered: z.number(),
+      good: z.number(),
+      asPlaced: z.number(),
+      otherwise: z.number(),
+      switches: z.number(),
+    }),
+  ),
+}) satisfies z.ZodType<Score>;
+
 export class SqlPlacementStore implements PlacementStore {
   readonly #sql: SqlStorage;
 
@@ -146,16 +173,19 @@ export class SqlPlacementStore implements PlacementStore {
   }
 
   placement(): PlacementMemory | null {
-    const [row] = this.#sql.exec<{ json: string }>("SELECT json FROM placement").toArray();
-    if (row === undefined) return null;
-    const parsed = memorySchema.safeParse(JSON.parse(row.json));
-    if (parsed.success) return parsed.data;
-    logWarning("placement_forgotten", { error: parsed.error.message.slice(0, 200) });
-    return null;
+    return this.#onlyRow("SELECT json FROM placement", memorySchema);
   }
 
   savePlacement(memory: PlacementMemory): void {
     this.#sql.exec("INSERT OR REPLACE INTO placement VALUES (1, ?)", JSON.stringify(memory));
+  }
+
+  score(): Score | null {
+    return this.#onlyRow("SELECT json FROM placement_score", scoreSchema);
+  }
+
+  saveScore(score: Score): void {
+    this.#sql.exec("INSERT OR REPLACE INTO placement_score VALUES (1, ?)", JSON.stringify(score));
   }
 
   addPlan(plan: PlanRecord): void {
@@ -216,5 +246,14 @@ export class SqlPlacementStore implements PlacementStore {
 
   removeLoadTimes(machineId: MachineId): void {
     this.#sql.exec("DELETE FROM load_times WHERE machine_id = ?", machineId);
+  }
+
+  #onlyRow<T>(select: string, schema: z.ZodType<T>): T | null {
+    const [row] = this.#sql.exec<{ json: string }>(select).toArray();
+    if (row === undefined) return null;
+    const parsed = schema.safeParse(JSON.parse(row.json));
+    if (parsed.success) return parsed.data;
+    logWarning("placement_forgotten", { error: parsed.error.message.slice(0, 200) });
+    return null;
   }
 }

@@ -2,6 +2,7 @@ import type { Cooldown, FleetStore, Intent, Machine, Membership, Switch } from "
 import type { LoadTime, PlacementMemory, PlacementStore, PlanRecord } from "../../core/fleet/plan-record.ts";
 import type { FlagState, FlagStore } from "../../core/fleet/settings.ts";
 import type { ScheduleMemory } from "../../core/fleet/tick-schedule.ts";
+import type { Score } from "../../core/placement/score.ts";
 import type { PoolRecord, RecordStore } from "../../core/pool/record.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 
@@ -114,6 +115,7 @@ export class MemoryFleetStore implements FleetStore, FlagStore {
 
 export class MemoryPlacementStore implements PlacementStore {
   #memory: PlacementMemory | null = null;
+  #score: Score | null = null;
   #schedule: ScheduleMemory | null = null;
   readonly #inDemand = new Set<string>();
   readonly #plans: PlanRecord[] = [];
@@ -125,6 +127,14 @@ export class MemoryPlacementStore implements PlacementStore {
 
   savePlacement(memory: PlacementMemory): void {
     this.#memory = structuredClone(memory);
+  }
+
+  score(): Score | null {
+    return this.#score;
+  }
+
+  saveScore(score: Score): void {
+    this.#score = structuredClone(score);
   }
 
   addPlan(plan: PlanRecord): void {

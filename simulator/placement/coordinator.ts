@@ -35,15 +35,15 @@ export class Coordinator {
   readonly #byModel = new Map<string, Pool>();
   readonly #line: (() => void)[] = [];
   readonly #alarms = new Map<object, { readonly at: number; readonly cancel: () => void }>();
+  /** Whether the coordinator itself plans. */
   readonly #places: boolean;
   readonly #random: Random;
   #isRunning = false;
 
-  /** @param places whether the coordinator itself places machines. */
   constructor(scenario: Scenario, clock: SimClock, flags: Readonly<Partial<Record<FlagName, string>>>) {
     this.clock = clock;
     this.#random = randomFrom(scenario.seed);
-    this.#places = flags.placement === "enforce";
+    this.#places = flags.placement !== undefined && flags.placement !== "off";
     this.pools = scenario.models.map((_, model) => this.#pool(idOf(model)));
     for (const pool of this.pools) this.#byModel.set(pool.model, pool);
     const store = new ObservedStore((intent, before) => this.onOrder(intent, before));

@@ -1,4 +1,5 @@
 import type { Intent } from "../../core/fleet/machine.ts";
+import type { ScoredDay } from "../../core/placement/score.ts";
 import { SimClock } from "../handover/clock.ts";
 import { Coordinator, modelOf, SLOTS } from "./coordinator.ts";
 import { SimMachine, TOKENS_PER_SECOND } from "./machine.ts";
@@ -16,6 +17,8 @@ export interface Replay {
   readonly moves: readonly DoneMove[];
   /** What became of the requests of the window; null without one. */
   readonly requests: Outcomes | null;
+  /** What the coordinator takes its own placement to be worth; the newest day last. */
+  readonly score: readonly ScoredDay[];
 }
 
 const MINUTE_MS = 60_000;
@@ -38,11 +41,11 @@ const COUNTED_MS = 2_000;
 /** Machines have been where they are for this long when the replay begins. */
 const SETTLED_MS = 60 * MINUTE_MS;
 
-/** @param policy null for the coordinator's own placement. */
+/** @param policy null for the coordinator's own placement, or `shadow` for that in its shadow mode. */
 export function replay(
   scenario: Scenario,
   placement: readonly (number | null)[],
-  policy: Policy | null,
+  policy: Policy | "shadow" | null,
   window: Window | null = null,
 ): Replay {
   const world = new World(scenario, placement, policy, window);
@@ -67,15 +70,15 @@ class World {
   constructor(
     scenario: Scenario,
     placement: readonly (number | null)[],
-    policy: Policy | null,
+    policy: Policy | "shadow" | null,
     window: Window | null,
   ) {
     this.#scenario = scenario;
-    this.#policy = policy;
+    this.#policy = policy === "shadow" ? null : policy;
     this.#placement = placement;
     this.#coordinator = new Coordinator(scenario, this.#clock, {
       ...FLAGS,
-      placement: policy === null ? "enforce" : "off",
+      placement: policy === null ? "enforce" : policy === "shadow" ? policy : "off",
     });
     this.#rest = scenario.models.map(() => 0);
     this.#machines = placement.map(
@@ -109,7 +112,8 @@ class World {
         this.#count(observed, serving);
       }
     }
-    return { ready, moves: this.#moves, requests: this.#requests?.outcomes ?? null };
+    const { scoredDays: score } = this.#coordinator.control.placement;
+    return { ready, moves: this.#moves, requests: this.#requests?.outcomes ?? null, score };
   }
 
   /** All machines that have a place join, and each is given the model that it holds. */

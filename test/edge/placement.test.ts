@@ -13,6 +13,7 @@ import {
   fetchEdge,
   fleet,
   poolOf,
+  resetObject,
   rowsOf,
   scene,
   unique,
@@ -97,6 +98,12 @@ describe("placement", () => {
     expect(model_pools.machines.every(({ managed }) => !managed)).toBe(true);
     const metrics = await fetchEdge("/metrics", { headers: { authorization: `Bearer ${ADMIN}` } });
     expect(await metrics.text()).toContain(`poolkeeper_demand_machines{model="${two.b.model}"} 1\n`);
+    const today = (await report()).score[0];
+    expect(today).toMatchObject({ mode: "shadow", served_in_time: 0, room_as_placed: 0, room_otherwise: 0 });
+    expect(today?.offered).toBeGreaterThan(0);
+    expect(today?.switches).toBeGreaterThan(0);
+    await resetObject(fleet());
+    expect((await report()).score[0]).toEqual(today);
   });
 
   it("[F8] [D11] moves a machine in enforce, also if the fleet slept before its tick", async () => {

@@ -8,6 +8,7 @@ import {
   moveLines,
   noMovesSentence,
   planSentence,
+  scoreLines,
   stayLines,
 } from "../../../dashboard/placement.js";
 import { aMachine, aMove, aSnapshot, aSwitch, NOW, type Changes } from "./snapshot-scene.ts";
@@ -137,6 +138,40 @@ describe("the moves of the past", () => {
     ]);
     expect(lines[1]).toMatchObject({ why: "an operator has pinned it", terms: "", isFailed: true });
     expect(new Set(lines.map(({ key }) => key)).size).toBe(4);
+  });
+});
+
+describe("what the planner is worth", () => {
+  const row = {
+    day_at: Date.UTC(2026, 10, 29),
+    mode: "shadow",
+    offered: 1_000,
+    served_in_time: 812,
+    room_as_placed: 830.4,
+    room_otherwise: 951,
+    switches: 9,
+    switches_per_machine_day: 2.25,
+  };
+
+  it("is what its moves win, or would", () => {
+    expect(scoreLines(placementOf({ score: [row, { ...row, mode: "enforce" }] }))).toMatchObject([
+      {
+        day: "29 Nov",
+        asked: "1,000",
+        inTime: "81.2 %",
+        asPlaced: "83.0 %",
+        otherwise: "95.1 %",
+        gain: "+12",
+        moves: "2.3",
+      },
+      { mode: "enforce", gain: "−12" },
+    ]);
+  });
+
+  it("is nothing to be said while nothing is asked for", () => {
+    expect(scoreLines(placementOf({ score: [{ ...row, offered: 0 }] }))).toMatchObject([
+      { inTime: "–", otherwise: "–", gain: "–" },
+    ]);
   });
 });
 

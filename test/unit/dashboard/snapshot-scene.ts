@@ -125,6 +125,7 @@ export function aSnapshot({ fleet, placement, usage, flags }: Changes = {}): Sna
       placement: "enforce",
       acts_as: "enforce",
       halted: null,
+      score: [],
       elapsed_seconds: 30,
       budget: 4,
       models: [aPlanned()],

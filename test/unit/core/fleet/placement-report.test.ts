@@ -5,6 +5,7 @@ import {
   simulatedEstimates,
   simulationSchema,
 } from "../../../../core/fleet/placement-report.ts";
+import { Placement } from "../../../../core/fleet/placement.ts";
 import { planningRate, UNSEEN } from "../../../../core/placement/demand.ts";
 import { A, B, twoOnA } from "./placement-scene.ts";
 
@@ -41,13 +42,40 @@ describe("a simulation", () => {
 });
 
 describe("the placement report", () => {
+  it("says by day what the planner was worth, the newest first, also after a restart", () => {
+    const scene = twoOnA({ placement: "shadow" });
+    for (let tick = 0; tick < 8; tick++) {
+      scene.ask(B, 20);
+      scene.tick();
+    }
+    scene.set({ placement: "enforce" });
+    scene.ask(B, 5);
+    scene.tick();
+    const again = new Placement(scene.plans, { assign: () => null });
+    for (const { last, scoredDays } of [scene.core.placement, again]) {
+      const { score } = placementReport(last, [], scoredDays, scene.core.flagBook.flags);
+      expect(score).toMatchObject([
+        { mode: "enforce", offered: 5, room_as_placed: 0 },
+        { mode: "shadow", offered: 160, served_in_time: 0, room_as_placed: 0, switches: 2 },
+      ]);
+      expect(score[1]?.room_otherwise).toBeGreaterThan(0);
+      // Nine ticks of half a minute with two machines, the first of them without demand.
+      expect(score[1]?.switches_per_machine_day).toBeCloseTo(2 / ((9 * 30 * 2) / 86_400));
+    }
+  });
+
   it("says who moves and why, and who stays and why", () => {
     const scene = twoOnA();
     scene.ask(A, 2, 2);
     scene.ask(B, 2);
     scene.tick();
     const { placement, flagBook } = scene.core;
-    const report = placementReport(placement.last, placement.history(5), flagBook.flags);
+    const report = placementReport(
+      placement.last,
+      placement.history(5),
+      placement.scoredDays,
+      flagBook.flags,
+    );
     expect(report).toMatchObject({
       placement: "enforce",
       acts_as: "enforce",

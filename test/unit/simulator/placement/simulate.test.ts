@@ -177,6 +177,23 @@ describe("the world of the real control plane and pools", () => {
     expect(run.ready.at(-1)).toEqual([1, 3]);
   });
 
+  it("[C15] says in shadow what enforce then reaches, and in enforce what there would have been without it", () => {
+    const demand = Array.from({ length: 240 }, (_, minute) => (minute % 120 < 60 ? [6, 1.5] : [1.5, 6]));
+    const scenario = scenarioWith(demand, 8, { switchMinutes: 1 });
+    const first = [0, 0, 0, 0, 1, 1, 1, 1];
+    const [shadow] = replay(scenario, first, "shadow").score;
+    const [enforced] = replay(scenario, first, null).score;
+    if (shadow === undefined || enforced === undefined) throw new Error("nothing was scored");
+    const shareOf = (room: number): number => room / shadow.offered;
+    expect(enforced.offered).toBe(shadow.offered);
+    expect(shareOf(shadow.asPlaced)).toBeLessThan(0.8);
+    expect(shareOf(enforced.asPlaced)).toBeGreaterThan(0.9);
+    expect(Math.abs(shareOf(shadow.otherwise) - shareOf(enforced.asPlaced))).toBeLessThan(0.02);
+    expect(shareOf(enforced.otherwise)).toBeCloseTo(shareOf(shadow.asPlaced), 6);
+    expect(enforced.good / enforced.offered).toBeCloseTo(shareOf(enforced.asPlaced), 1);
+    expect(enforced.switches).toBeGreaterThan(0);
+  });
+
   it("[F9] routes single requests, and refuses none that a machine had room for", () => {
     const demand = Array.from({ length: 6 }, () => [2.5, 0.2]);
     const run = replay(scenarioWith(demand, 3), [0, 0, 1], null, { first: 2, last: 5 });

@@ -1,0 +1,190 @@
+import type { ModelId } from "../../protocol/ids.ts";
+import { requestsPerSecond } from "./fleet.ts";
+import { plan } from "./plan.ts";
+import type { Move, PlacementConfig, PlacementInput, PlacementMachine, PlacementState } from "./types.ts";
+
+/**
+ * What placement is worth, in requests. Beside the fleet as it is, an imagined one is kept: in `shadow` the one that there would
+ * be had the plans been carried out, in `enforce` the one that there would be had no machine been moved. At every tick both are
+ * held against the same measured demand.
+ */
+
+export type ScoredMode = "shadow" | "enforce";
+
+/** Where a machine is in the imagined fleet. One that is not named is where it really is. */
+export interface Elsewhere {
+  readonly machineId: string;
+  readonly model: ModelId;
+  /** When it was sent there, and when it serves there. */
+  readonly since: number;
+  readonly readyAt: number;
+}
+
+/** Sums over the ticks of one UTC day in one mode. */
+export interface ScoredDay {
+  /** When the day began. */
+  readonly dayAt: number;
+  readonly mode: ScoredMode;
+  /** Of the machines that were online. */
+  readonly machineSeconds: number;
+  /** Requests asked for, refused ones included, and how many of them were served in time. */
+  readonly offered: number;
+  readonly good: number;
+  /** Requests that the machines had room for, as they were and in the imagined fleet. */
+  readonly asPlaced: number;
+  readonly otherwise: number;
+  /** Machines sent from one model to another: in `shadow` in the imagined fleet, in `enforce` in the real one. */
+  readonly switches: number;
+}
+
+export interface Score {
+  /** In which the imagined fleet began; null while nothing is planned. */
+  readonly mode: ScoredMode | null;
+  readonly elsewhere: readonly Elsewhere[];
+  /** The newest last. */
+  readonly days: readonly ScoredDay[];
+}
+
+export const NO_SCORE: Score = { mode: null, elsewhere: [], days: [] };
+
+/** Rows that are kept. */
+const DAYS_KEPT = 30;
+
+const DAY_MS = 86_400_000;
+
+export interface ScoredTick {
+  /** Before the tick and after it. */
+  readonly before: PlacementState;
+  readonly after: PlacementState;
+  readonly input: PlacementInput;
+  /** Those that were ordered. */
+  readonly moves: readonly Move[];
+}
+
+/** The score after one more tick; null for a mode in which nothing is planned. */
+export function scored(
+  last: Score,
+  mode: ScoredMode | null,
+  tick: ScoredTick,
+  config: PlacementConfig,
+): Score {
+  if (mode === null) return { ...NO_SCORE, days: last.days };
+  const { input, before, after } = tick;
+  const machines = new Map(input.machines.map((machine) => [machine.machineId, machine]));
+  const known = last.mode === mode ? last.elsewhere : [];
+  const elsewhere = known.filter((place) =>
+    isStillElsewhere(place, machines.get(place.machineId), input.now),
+  );
+  const imagined = { ...input, machines: imaginedMachines(input, elsewhere) };
+  const moves = mode === "enforce" ? tick.moves : plan(before, imagined, config).moves;
+  const switches = moves.filter(({ from, to }) => from !== null && from !== to);
+  const places =
+    mode === "enforce"
+      ? moves.flatMap((move) => leftBehind(move, machines.get(move.machineId), elsewhere))
+      : moves.map((move) => sentTo(move, machines.get(move.machineId), input.now, config));
+  const moved = new Set(places.map(({ machineId }) => machineId));
+  const online = input.machines.filter(({ state }) => state !== "offline").length;
+  const row = {
+    dayAt: input.now - (input.now % DAY_MS),
+    mode,
+    machineSeconds: online * input.elapsedSeconds,
+    offered: sum(input.demand.map(({ offered }) => offered)),
+    good: sum(input.demand.map(({ good }) => good)),
+    asPlaced: roomFor(input, after, config),
+    otherwise: roomFor(imagined, after, config),
+    switches: switches.length,
+  };
+  return {
+    mode,
+    elsewhere: [...elsewhere.filter(({ machineId }) => !moved.has(machineId)), ...places],
+    days: withRow(last.days, row),
+  };
+}
+
+/** False once the machine really is there, or can be nowhere else any more. */
+function isStillElsewhere(
+  { model, readyAt }: Elsewhere,
+  machine: PlacementMachine | undefined,
+  now: number,
+): boolean {
+  if (machine === undefined || machine.isPinned || machine.fits[model] === undefined) return false;
+  const isThere = machine.model === model && (machine.state === "serving" || machine.state === "unmanaged");
+  return !isThere || now < readyAt;
+}
+
+function imaginedMachines({ machines, now }: PlacementInput, elsewhere: readonly Elsewhere[]) {
+  const places = new Map(elsewhere.map((place) => [place.machineId, place]));
+  return machines.map((machine): PlacementMachine => {
+    const place = places.get(machine.machineId);
+    if (machine.state === "offline") return machine;
+    if (place === undefined) {
+      // It would have been given what it holds long ago.
+      const isAdopted = machine.state === "unmanaged" && machine.isManageable;
+      return isAdopted ? { ...machine, state: "serving" } : machine;
+    }
+    const { model, since: assignedAt, readyAt } = place;
+    return now < readyAt
+      ? { ...machine, model, assignedAt, state: "loading", loadDeadlineAt: readyAt }
+      : { ...machine, model, assignedAt, state: "serving", loadDeadlineAt: null };
+  });
+}
+
+/** In `enforce` the first move of a machine says where it would still be; one that failed, where it had been or would have gone. */
+function leftBehind(
+  { machineId, from, to }: Move,
+  machine: PlacementMachine | undefined,
+  elsewhere: readonly Elsewhere[],
+): Elsewhere[] {
+  const model = from ?? (machine?.state === "failed" ? machine.model : null);
+  if (model === null || model === to || elsewhere.some((place) => place.machineId === machineId)) return [];
+  return [{ machineId, model, since: 0, readyAt: 0 }];
+}
+
+function sentTo(
+  { machineId, to, from }: Move,
+  machine: PlacementMachine | undefined,
+  now: number,
+  { drainSeconds }: PlacementConfig,
+): Elsewhere {
+  const load = machine?.fits[to]?.loadSeconds ?? 0;
+  const drain = from !== null && (machine?.inFlight ?? 0) > 0 ? drainSeconds : 0;
+  return { machineId, model: to, since: now, readyAt: now + (load + drain) * 1000 };
+}
+
+/** Of a tick's requests for each model, as many as its machines answer in that time. */
+function roomFor(
+  { machines, demand, elapsedSeconds }: PlacementInput,
+  { estimates }: PlacementState,
+  config: PlacementConfig,
+): number {
+  const rates = new Map<ModelId, number>();
+  for (const { model, state, fits } of machines) {
+    if (model === null || (state !== "serving" && state !== "unmanaged")) continue;
+    const [fit, estimate] = [fits[model], estimates[model]];
+    if (fit === undefined || estimate === undefined) continue;
+    rates.set(model, (rates.get(model) ?? 0) + requestsPerSecond(fit, estimate, config));
+  }
+  return sum(
+    demand.map(({ modelId, offered }) => Math.min(offered, (rates.get(modelId) ?? 0) * elapsedSeconds)),
+  );
+}
+
+function withRow(days: readonly ScoredDay[], row: ScoredDay): ScoredDay[] {
+  const isSame = ({ dayAt, mode }: ScoredDay): boolean => dayAt === row.dayAt && mode === row.mode;
+  const day = days.find(isSame);
+  if (day === undefined) return [...days, row].slice(-DAYS_KEPT);
+  const added = {
+    ...row,
+    machineSeconds: day.machineSeconds + row.machineSeconds,
+    offered: day.offered + row.offered,
+    good: day.good + row.good,
+    asPlaced: day.asPlaced + row.asPlaced,
+    otherwise: day.otherwise + row.otherwise,
+    switches: day.switches + row.switches,
+  };
+  return days.map((other) => (isSame(other) ? added : other));
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,142 @@
+import { describe, expect, it } from "vitest";
+
+import { DEFAULT_PLACEMENT_CONFIG, EMPTY_PLACEMENT_STATE } from "../../../../core/placement/config.ts";
+import { plan } from "../../../../core/placement/plan.ts";
+import { NO_SCORE, scored, type Score, type ScoredMode } from "../../../../core/placement/score.ts";
+import type { Move, PlacementMachine, PlacementState } from "../../../../core/placement/types.ts";
+import { modelIdSchema } from "../../../../protocol/ids.ts";
+
+const [A, B] = [modelIdSchema.parse("acme/a"), modelIdSchema.parse("acme/b")];
+const DAY_MS = 86_400_000;
+const NOON = 20_000 * DAY_MS + DAY_MS / 2;
+/** Four requests at once, of 200 tokens each: one machine answers 12 requests in a tick of 30 s. */
+const FIT = { slots: 4, decodeTps: 20, prefillTps: 1e12, loadSeconds: 60, onDisk: true };
+const config = { ...DEFAULT_PLACEMENT_CONFIG, minDwellSeconds: 0 };
+
+/** Four machines that hold A, and ticks in which 40 requests want B and 10 want A. */
+class Fleet {
+  now = NOON;
+  score: Score = NO_SCORE;
+  machines: PlacementMachine[] = ["m0", "m1", "m2", "m3"].map((machineId) => ({
+    machineId,
+    model: A,
+    state: "serving",
+    loadDeadlineAt: null,
+    assignedAt: 0,
+    isPinned: false,
+    isManageable: true,
+    fits: { [A]: FIT, [B]: FIT },
+    cooldownUntil: {},
+    inFlight: 0,
+  }));
+  #state: PlacementState = EMPTY_PLACEMENT_STATE;
+
+  tick(mode: ScoredMode | null, moves: readonly Move[] = []): void {
+    this.now += 30_000;
+    const input = {
+      now: this.now,
+      elapsedSeconds: 30,
+      machines: this.machines,
+      demand: [
+        { modelId: A, offered: 10, good: 9, promptTokensMean: 1, outputTokensMean: 200 },
+        { modelId: B, offered: 40, good: 0, promptTokensMean: 1, outputTokensMean: 200 },
+      ],
+      models: [A, B].map((modelId) => ({ modelId, floor: 0, cap: null, priority: 1 })),
+    };
+    const after = plan(this.#state, input, config).state;
+    this.score = scored(this.score, mode, { before: this.#state, after, input, moves }, config);
+    this.#state = after;
+  }
+
+  change(machineId: string, change: Partial<PlacementMachine>): void {
+    this.machines = this.machines.map((each) =>
+      each.machineId === machineId ? { ...each, ...change } : each,
+    );
+  }
+
+  get day() {
+    const day = this.score.days.at(-1);
+    if (day === undefined) throw new Error("nothing was scored");
+    return { ...day, asPlaced: rounded(day.asPlaced), otherwise: rounded(day.otherwise) };
+  }
+}
+
+function rounded(requests: number): number {
+  return Math.round(requests * 1e6) / 1e6;
+}
+
+function aMove(machineId: string, from: Move["from"], to: Move["to"]): Move {
+  return { machineId, from, to, reason: "demand_gain", won: 1, lost: 0, gate: 0 };
+}
+
+describe("the score", () => {
+  it("[C15] in shadow counts what the plans would have had room for, after their loads", () => {
+    const fleet = new Fleet();
+    fleet.tick("shadow");
+    expect(fleet.day).toMatchObject({ offered: 50, good: 9, asPlaced: 10, otherwise: 10, switches: 3 });
+    fleet.tick("shadow");
+    // The machine that is left has room for all that want A; the others are loading.
+    expect(fleet.day).toMatchObject({ asPlaced: 20, otherwise: 20, switches: 3 });
+    fleet.tick("shadow");
+    expect(fleet.day).toMatchObject({ asPlaced: 30, otherwise: 20 + 10 + 36, switches: 3 });
+    expect(fleet.day.machineSeconds).toBe(3 * 4 * 30);
+  });
+
+  it("in enforce counts what there would have been room for had nothing been moved", () => {
+    const fleet = new Fleet();
+    fleet.tick("enforce", [aMove("m1", A, B), aMove("m2", A, A)]);
+    fleet.change("m1", { model: B });
+    fleet.tick("enforce");
+    expect(fleet.day).toMatchObject({ asPlaced: 10 + 10 + 12, otherwise: 20, switches: 1 });
+    fleet.change("m1", { model: A });
+    fleet.tick("enforce", [aMove("m1", A, B)]);
+    expect(fleet.score.elsewhere).toMatchObject([{ machineId: "m1", model: A }]);
+    expect(fleet.day.switches).toBe(2);
+  });
+
+  it("in enforce knows where a machine was that failed and was given another model", () => {
+    const fleet = new Fleet();
+    fleet.change("m1", { state: "failed" });
+    fleet.change("m2", { state: "empty", model: null });
+    fleet.tick("enforce", [aMove("m1", null, B), aMove("m2", null, B)]);
+    expect(fleet.score.elsewhere).toMatchObject([{ machineId: "m1", model: A }]);
+    expect(fleet.day.switches).toBe(0);
+  });
+
+  it("follows the real fleet where operators decide, and where machines go", () => {
+    const fleet = new Fleet();
+    fleet.tick("shadow");
+    expect(fleet.score.elsewhere).toHaveLength(3);
+    const [first, second, third] = fleet.score.elsewhere.map(({ machineId }) => machineId);
+    fleet.change(first ?? "", { isPinned: true });
+    fleet.change(second ?? "", { fits: { [A]: FIT } });
+    fleet.machines = fleet.machines.filter(({ machineId }) => machineId !== third);
+    fleet.tick("shadow", []);
+    const left = fleet.score.elsewhere.map(({ machineId }) => machineId);
+    for (const gone of [first, second, third]) expect(left).not.toContain(gone);
+    fleet.machines = fleet.machines.map((machine) => ({ ...machine, state: "offline" }));
+    const before = fleet.day;
+    fleet.tick("shadow");
+    expect(fleet.day.otherwise).toBe(before.otherwise);
+  });
+
+  it("begins a row with each day and mode and an imagined fleet with each mode, and keeps 30 rows", () => {
+    const fleet = new Fleet();
+    fleet.tick("shadow");
+    fleet.tick(null);
+    expect(fleet.score).toMatchObject({ mode: null, elsewhere: [], days: [{ mode: "shadow" }] });
+    fleet.tick("shadow");
+    fleet.tick("enforce");
+    expect(fleet.score.elsewhere).toEqual([]);
+    expect(fleet.score.days).toMatchObject([
+      { mode: "shadow", offered: 100, dayAt: NOON - DAY_MS / 2 },
+      { mode: "enforce", offered: 50 },
+    ]);
+    for (let day = 1; day < 40; day++) {
+      fleet.now += DAY_MS - 30_000;
+      fleet.tick("enforce");
+    }
+    expect(fleet.score.days).toHaveLength(30);
+    expect(fleet.day).toMatchObject({ offered: 50, dayAt: NOON + 38.5 * DAY_MS });
+  });
+});
