@@ -1,5 +1,5 @@
 import type { ApiError } from "../core/api-error.ts";
-import { changeCatalog, type CatalogChange } from "../core/catalog-change.ts";
+import { changeCatalog, modelsGone, type CatalogChange } from "../core/catalog-change.ts";
 import { whyOutdated, type Precondition } from "../core/catalog-tags.ts";
 import {
   CATALOG_UNREADABLE,
@@ -158,8 +158,17 @@ export class Operators {
     }
     const lastRead = isOurs ? null : value;
     if (lastRead === this.#store.lastReadCatalog()) return;
-    if (lastRead !== null) this.#adoptCatalog(lastRead, parseCatalog(tryParseJson(lastRead)));
+    if (lastRead !== null) this.#adoptByHand(lastRead);
     this.#store.saveLastReadCatalog(lastRead);
+  }
+
+  /** Nobody was asked whether machines hold what it leaves out, so they are released as by force. */
+  #adoptByHand(json: string): void {
+    const before = this.#core.directory.catalog ?? EMPTY_CATALOG;
+    const parsed = parseCatalog(tryParseJson(json));
+    this.#adoptCatalog(json, parsed);
+    const gone = parsed.ok ? modelsGone(before, parsed.catalog) : [];
+    if (gone.length > 0) this.#host.catalogChanged(gone);
   }
 
   /** A catalog that does not parse changes nothing. @returns the version in force. */
