@@ -89,7 +89,11 @@ export class ControlPlane {
       },
     });
     this.orders = new Orders(this.flagBook, this.directory, this.intents, this.handover);
-    this.#reconciler = new Reconciler(this.handover, this.intents, this.memberships, ports);
+    this.#reconciler = new Reconciler(this.handover, this.intents, this.memberships, {
+      callPool: ports.callPool,
+      askPool: (pool, now) => ports.callPool(pool, this.readCall(pool, now)),
+      store: ports.store,
+    });
     this.#survey = new Survey(ports.plans.schedule(), ports.plans.poolsInDemand().length > 0);
     this.placement = new Placement(ports.plans, {
       assign: (machineId, model, reason, now) =>
@@ -132,6 +136,7 @@ export class ControlPlane {
     if (held !== null) this.handover.holds(machineId, held.model_id, held.epoch, now);
     this.handover.dialed(machineId, pool, now);
     this.handover.woken(machineId, now);
+    this.#reconciler.connected(machineId, now);
     const { pool: assigned, stamp } = this.intents.destination(machineId);
     const pools = assigned === null ? this.directory.poolsOf(machineId) : [assigned];
     this.directory.save(machineOf(register, identity.owner, this.directory.get(machineId), pools, now));
