@@ -303,6 +303,17 @@ describe("the flags", () => {
     await setFlag("tick_seconds", "30");
   });
 
+  it("of a later version do not stand in the way of this one, to which an operator has gone back", async () => {
+    await rowsOf(fleet(), "INSERT INTO flags VALUES ('of_a_later_version', 'on', NULL, NULL, 1)");
+    try {
+      await resetObject(fleet());
+      expect(await adminCall("GET", "/flags/tick_seconds")).toMatchObject({ value: "30" });
+      await join(await scene());
+    } finally {
+      await rowsOf(fleet(), "DELETE FROM flags WHERE name = 'of_a_later_version'");
+    }
+  });
+
   it("[H17] written to KV by hand count at the next tick, and one that does not parse changes nothing", async () => {
     await testEnv.FLAGS.put("queue_max", "9");
     await join(await scene());
