@@ -15,6 +15,7 @@ import {
   errorOf,
   fetchEdge,
   fleet,
+  isShownAfterTick,
   resetObject,
   scene,
   testEnv,
@@ -197,10 +198,7 @@ it("[H17] the newest catalog is shown in KV after a reset that came before it co
   const after = await testEnv.FLAGS.get("catalog");
   await testEnv.FLAGS.put("catalog", before.value ?? "", { metadata: before.metadata });
   await resetObject(fleet());
-  await until(async () => {
-    await runDurableObjectAlarm(fleet());
-    return (await testEnv.FLAGS.get("catalog")) === after;
-  });
+  await until(() => isShownAfterTick("catalog", after));
   expect(after).toContain(made);
   expect(await ids()).toContain(made);
 });

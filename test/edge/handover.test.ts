@@ -10,6 +10,7 @@ import {
   chat,
   errorOf,
   fleet,
+  isShownAfterTick,
   poolOf,
   resetObject,
   rowsOf,
@@ -301,6 +302,17 @@ describe("the flags", () => {
     await worker.scheduled(createScheduledController({ cron: "* * * * *" }), testEnv);
     expect(await adminCall("GET", "/flags/tick_seconds")).toMatchObject({ value: "17" });
     await setFlag("tick_seconds", "30");
+  });
+
+  it("[H17] are shown in KV after a reset that came before they could be, also by a fleet that sleeps between ticks", async () => {
+    await setFlag("min_provider_version", "0.1.0");
+    const before = await testEnv.FLAGS.getWithMetadata("min_provider_version");
+    await setFlag("min_provider_version", "none");
+    await join(await scene());
+    await testEnv.FLAGS.put("min_provider_version", "0.1.0", { metadata: before.metadata });
+    await resetObject(fleet());
+    await until(() => isShownAfterTick("min_provider_version", "none"));
+    expect(await adminCall("GET", "/flags/min_provider_version")).toMatchObject({ value: "none" });
   });
 
   it("of a later version do not stand in the way of this one, to which an operator has gone back", async () => {
