@@ -107,6 +107,25 @@ describe("a pinned machine", () => {
     });
   });
 
+  it("is known by how long its load took, although fleet and pool slept while it loaded", async () => {
+    const scene2 = await two();
+    const { b, machineId } = scene2;
+    const { epoch } = await pin(machineId, b);
+    const inB = await enterB(scene2, epoch);
+    inB.send(status(b, epoch, "loading"));
+    await until(async () => (await stateOf(machineId)) === "loading");
+    await rowsOf(poolOf(b), "UPDATE records SET since = since - 42000 WHERE machine_id = ?", machineId);
+    await evictDurableObject(poolOf(b));
+    await evictDurableObject(fleet());
+    inB.send(status(b, epoch, "succeeded"));
+    await until(async () => (await stateOf(machineId)) === "assigned");
+    const learned = () => rowsOf(fleet(), "SELECT * FROM load_times WHERE machine_id = ?", machineId);
+    await until(async () => (await learned()).length > 0);
+    const [row] = await learned();
+    expect(row).toMatchObject({ model: b.model });
+    expect(Math.floor(Number(row?.["seconds"]))).toBeGreaterThanOrEqual(42);
+  });
+
   it("[F3] [D7] is brought into service by no status of another epoch, and not after it has failed", async () => {
     const scene2 = await two();
     const { b, machineId } = scene2;
