@@ -199,8 +199,10 @@ export class Pool {
   configure(settings: PoolSettings, now: number): void {
     if (settings.version < this.#settings.version) return;
     const isNew = settings.version > this.#settings.version;
+    // The model's own least speed comes from the catalog, whose changes no version counts.
+    const isOther = settings.flags.decode_floor_tps !== this.#settings.flags.decode_floor_tps;
     this.#settings = settings;
-    if (isNew) this.#ports.saveSettings(settings);
+    if (isNew || isOther) this.#ports.saveSettings(settings);
     if (isNew) this.#members.heedLeastVersion(settings.flags.min_provider_version, now);
     this.#dispatch.reconsider(now);
   }
