@@ -45,12 +45,17 @@ export function changeCatalog(
     return { ok: false, error: { code: "invalid_request", param, message: parsed.message } };
   }
   const after = parsed.catalog;
-  const gone = catalog.entries.map(({ id }) => id).filter((id) => after.find(id)?.id !== id);
+  const gone = modelsGone(catalog, after);
   const isEmptied = change.kind === "replace" && after.entries.length === 0 && gone.length > 0;
   const doubt = isForced ? null : whyDoubtful(gone, isEmptied, assignedTo);
   if (doubt !== null) return { ok: false, error: { code: "force_required", message: doubt } };
   const isAddition = change.kind === "put" && catalog.find(change.entry.id) === undefined;
   return { ok: true, catalog: after, isAddition, gone };
+}
+
+/** Models of the one catalog that are not in the other. */
+export function modelsGone(before: Catalog, after: Catalog): ModelId[] {
+  return before.entries.map(({ id }) => id).filter((id) => after.find(id)?.id !== id);
 }
 
 /** An alias is no name to change a model by. */

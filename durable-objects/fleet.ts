@@ -52,7 +52,7 @@ export type FlagVerdict =
 export class Fleet extends DurableObject<Env> {
   readonly #store: SqlFleetStore;
   readonly #core: ControlPlane;
-  /** When the alarm rings; null if this life of the object has not set it yet. */
+  /** When the alarm rings; null if it is not set. */
   #alarmAt: number | null = null;
   readonly #idlePools: IdlePools;
   readonly #pools: Pools;
@@ -86,6 +86,8 @@ export class Fleet extends DurableObject<Env> {
       operators: this.#operators,
       store: this.#store,
     });
+    // An earlier life may have set it for what this one does not know: a look that comes sooner than its own would.
+    void context.blockConcurrencyWhile(() => this.#readAlarm());
   }
 
   /** Decides one dial. @param pool the catalog id the provider named; null for wherever it belongs. */
@@ -213,7 +215,7 @@ export class Fleet extends DurableObject<Env> {
    * operators have written to KV is read here.
    */
   async ensureAlarm(): Promise<void> {
-    if ((await this.ctx.storage.getAlarm()) === null) this.#alarmAt = null;
+    await this.#readAlarm();
     if (this.#core.pools().size === 0) await this.#operators.read();
     this.#arm(Date.now());
   }
@@ -259,6 +261,10 @@ export class Fleet extends DurableObject<Env> {
     return error === null
       ? { ok: true, machineId: id, epoch: this.#core.intents.epochOf(id) }
       : { ok: false, error };
+  }
+
+  async #readAlarm(): Promise<void> {
+    this.#alarmAt = await this.ctx.storage.getAlarm();
   }
 
   #arm(now: number): void {

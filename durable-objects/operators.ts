@@ -1,5 +1,5 @@
 import type { ApiError } from "../core/api-error.ts";
-import { changeCatalog, type CatalogChange } from "../core/catalog-change.ts";
+import { changeCatalog, modelsGone, type CatalogChange } from "../core/catalog-change.ts";
 import { whyOutdated, type Precondition } from "../core/catalog-tags.ts";
 import {
   CATALOG_UNREADABLE,
@@ -116,8 +116,11 @@ export class Operators {
 
   /** What was written to KV since the last look counts now; what could not be written there yet is. */
   async read(): Promise<void> {
-    for (const key of this.#unwritten.keys()) await this.#show(key);
+    const tried = new Set(this.#unwritten.keys());
+    for (const key of tried) await this.#show(key);
     await this.#look();
+    // What an earlier life left unwritten: this one may sleep before the next tick, and forget it again.
+    for (const key of this.#unwritten.keys()) if (!tried.has(key)) await this.#show(key);
   }
 
   /** @returns whether KV could be read. */
@@ -126,8 +129,9 @@ export class Operators {
       const values = await readOperatorValues(this.#kv, [...FLAG_NAMES, "catalog"]);
       let isChanged = false;
       for (const name of FLAG_NAMES) {
-        const { value, isOurs } = values.get(name) ?? { value: null, isOurs: false };
-        isChanged = this.#core.flagBook.readKv(name, value, isOurs) || isChanged;
+        const read = values.get(name) ?? { value: null, version: null, isOurs: false };
+        isChanged = this.#core.flagBook.readKv(name, read.value, read.isOurs) || isChanged;
+        this.#compareFlag(name, read);
       }
       if (isChanged) this.#host.flagsChanged();
       const catalog = values.get("catalog");
@@ -149,6 +153,13 @@ export class Operators {
     return this.#store.catalog()?.version ?? 0;
   }
 
+  /** What the fleet wrote there is not what is in force: late, or an earlier life has ended before it could show the newest. */
+  #compareFlag(name: FlagName, { value, isOurs }: ReadValue): void {
+    const { flagBook } = this.#core;
+    const newest = flagBook.view(name).value;
+    if (isOurs && value !== newest) this.#unwritten.set(name, { value: newest, version: flagBook.version });
+  }
+
   /** One written by hand counts once: KV may show it again for a minute after a newer one was put in force here. */
   #readCatalog({ value, version, isOurs }: ReadValue): void {
     const newest = this.#store.catalog();
@@ -158,8 +169,17 @@ export class Operators {
     }
     const lastRead = isOurs ? null : value;
     if (lastRead === this.#store.lastReadCatalog()) return;
-    if (lastRead !== null) this.#adoptCatalog(lastRead, parseCatalog(tryParseJson(lastRead)));
+    if (lastRead !== null) this.#adoptByHand(lastRead);
     this.#store.saveLastReadCatalog(lastRead);
+  }
+
+  /** Nobody was asked whether machines hold what it leaves out, so they are released as by force. */
+  #adoptByHand(json: string): void {
+    const before = this.#core.directory.catalog ?? EMPTY_CATALOG;
+    const parsed = parseCatalog(tryParseJson(json));
+    this.#adoptCatalog(json, parsed);
+    const gone = parsed.ok ? modelsGone(before, parsed.catalog) : [];
+    if (gone.length > 0) this.#host.catalogChanged(gone);
   }
 
   /** A catalog that does not parse changes nothing. @returns the version in force. */

@@ -34,7 +34,7 @@ export async function lockState(stateDir: string): Promise<() => void> {
   }
   // A coordinator that has outlived the process that started it holds no lock, but serves.
   const address = addressIn(stateDir);
-  if (address !== null && (await answers(address))) throw runsAlready(stateDir, address, null);
+  if (address !== null && (await answers(address))) throw outlived(stateDir, address);
   // Left by one that was killed: until this one serves there is no address to name.
   rmSync(join(stateDir, ADDRESS_FILE), { force: true });
   writeFileSync(join(stateDir, PID_FILE), String(process.pid));
@@ -57,6 +57,16 @@ function runsAlready(stateDir: string, address: string | null, pid: string | nul
   return new UserError(
     `Poolkeeper runs already with the state in ${stateDir}${process}${where}. ` +
       `${how}, or choose another folder with "npm start -- --state DIR".`,
+  );
+}
+
+/** Killed with no chance to end its workerd, which goes on; nobody has written down that one's process. */
+function outlived(stateDir: string, address: string): UserError {
+  const file = join(stateDir, ADDRESS_FILE);
+  return new UserError(
+    `An "npm start" with the state in ${stateDir} was killed, and its workerd may have outlived it: ` +
+      `something serves at ${address}. End it, for example with ` +
+      `"kill $(lsof -t -i tcp:${new URL(address).port} -s tcp:listen)". If it is something else, remove ${file}.`,
   );
 }
 

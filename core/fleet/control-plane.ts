@@ -7,7 +7,6 @@ import type { PoolCall, PoolReply, ReadCall } from "../pool/calls.ts";
 import type { Watch } from "../pool/demand-watch.ts";
 import type { PoolNews } from "../pool/ports.ts";
 import type { Stamp } from "../pool/record.ts";
-import type { RecordReport } from "../pool/report.ts";
 import type { PoolSettings } from "../pool/settings.ts";
 import { announcements } from "./announcements.ts";
 import { Directory, unknownMachine } from "./directory.ts";
@@ -89,7 +88,11 @@ export class ControlPlane {
       },
     });
     this.orders = new Orders(this.flagBook, this.directory, this.intents, this.handover);
-    this.#reconciler = new Reconciler(this.handover, this.intents, this.memberships, ports);
+    this.#reconciler = new Reconciler(this.handover, this.intents, this.memberships, {
+      callPool: ports.callPool,
+      askPool: (pool, now) => ports.callPool(pool, this.readCall(pool, now)),
+      store: ports.store,
+    });
     this.#survey = new Survey(ports.plans.schedule(), ports.plans.poolsInDemand().length > 0);
     this.placement = new Placement(ports.plans, {
       assign: (machineId, model, reason, now) =>
@@ -132,6 +135,7 @@ export class ControlPlane {
     if (held !== null) this.handover.holds(machineId, held.model_id, held.epoch, now);
     this.handover.dialed(machineId, pool, now);
     this.handover.woken(machineId, now);
+    this.#reconciler.connected(machineId, now);
     const { pool: assigned, stamp } = this.intents.destination(machineId);
     const pools = assigned === null ? this.directory.poolsOf(machineId) : [assigned];
     this.directory.save(machineOf(register, identity.owner, this.directory.get(machineId), pools, now));
@@ -150,7 +154,8 @@ export class ControlPlane {
   told(pool: string, news: PoolNews, now: number): void {
     switch (news.kind) {
       case "record":
-        this.#observed(news.machineId, pool, news.record, now);
+        if (news.loadMs !== null) this.#learnLoadTime(news.machineId, pool, news.loadMs);
+        this.handover.observed(news.machineId, pool, news.record, now);
         return;
       case "holds":
         if (news.held === null) return;
@@ -167,9 +172,6 @@ export class ControlPlane {
     if (call.kind === "read" && reply.kind === "report") {
       this.#settings.confirmed(pool, reply.report.settingsVersion);
       this.#survey.answered(pool, reply.report, call.askedAt);
-      for (const { machineId, record } of reply.report.machines) {
-        if (record !== null) this.#learnLoadTime(machineId, pool, record);
-      }
       this.#reconciler.onReport(pool, reply.report, call.askedAt, now);
     } else if (call.kind === "settings") this.#settings.confirmed(pool, call.settings.version);
     else if (call.kind === "announce") this.#announced(call);
@@ -334,17 +336,9 @@ export class ControlPlane {
     return this.placement.watchOf(pool, this.#survey.schedule.willLook, this.#tickMs);
   }
 
-  #observed(machineId: MachineId, pool: string, record: RecordReport, now: number): void {
-    this.#learnLoadTime(machineId, pool, record);
-    this.handover.observed(machineId, pool, record, now);
-  }
-
-  #learnLoadTime(machineId: string, pool: string, record: RecordReport): void {
-    const machine = this.directory.get(machineIdSchema.parse(machineId));
-    const model = machine?.models.find(({ id }) => id === pool)?.id;
-    if (machine !== null && model !== undefined) {
-      this.placement.loadTimes.observe(machine.machineId, model, record);
-    }
+  #learnLoadTime(machineId: MachineId, pool: string, loadMs: number): void {
+    const model = this.directory.get(machineId)?.models.find(({ id }) => id === pool)?.id;
+    if (model !== undefined) this.placement.loadTimes.learn(machineId, model, loadMs / 1000);
   }
 
   #isTooOld(machineId: MachineId): boolean {

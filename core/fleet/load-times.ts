@@ -1,11 +1,10 @@
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
-import type { RecordReport } from "../pool/report.ts";
 import type { PlacementStore } from "./plan-record.ts";
 
 /**
- * How long each machine takes to load each model, learned from the pools' records: from the moment it reports `loading` to the
- * moment it serves. A load whose beginning the fleet has slept through teaches nothing. What a machine has never loaded is
- * guessed from the size, times how much longer than guessed its other loads took; before its first load, those of all machines.
+ * How long each machine takes to load each model, learned from the pools' news: from the moment it reports `loading` to the
+ * moment it serves. What a machine has never loaded is guessed from the size, times how much longer than guessed its other
+ * loads took; before its first load, those of all machines.
  */
 
 /** Share of a new measurement in an average: loads are rare, so each counts much. */
@@ -20,8 +19,6 @@ export type ExpectedSeconds = (machineId: MachineId, model: ModelId, guess: numb
 export class LoadTimes {
   readonly #store: PlacementStore;
   readonly #seconds = new Map<MachineId, Map<ModelId, number>>();
-  /** When a load under way began, by machine and epoch. */
-  readonly #began = new Map<MachineId, { readonly epoch: number; readonly at: number }>();
 
   constructor(store: PlacementStore) {
     this.#store = store;
@@ -53,13 +50,8 @@ export class LoadTimes {
       this.#seconds.get(machineId)?.get(model) ?? guess * (paces.get(machineId) ?? usual);
   }
 
-  /** A pool's record of the machine, newest word. */
-  observe(machineId: MachineId, model: ModelId, { mode, epoch, since }: RecordReport): void {
-    if (mode === "loading") this.#began.set(machineId, { epoch, at: since });
-    const began = this.#began.get(machineId);
-    if (mode !== "assigned" || began?.epoch !== epoch) return;
-    this.#began.delete(machineId);
-    const took = (since - began.at) / 1000;
+  /** A load has ended well. */
+  learn(machineId: MachineId, model: ModelId, took: number): void {
     if (took < LEAST_SECONDS) return;
     const before = this.#seconds.get(machineId)?.get(model) ?? null;
     const seconds = before === null ? took : before + WEIGHT * (took - before);
@@ -69,7 +61,6 @@ export class LoadTimes {
 
   forget(machineId: MachineId): void {
     this.#seconds.delete(machineId);
-    this.#began.delete(machineId);
     this.#store.removeLoadTimes(machineId);
   }
 

@@ -1,11 +1,11 @@
-import type { Epoch, MachineId } from "../../protocol/ids.ts";
+import { machineIdSchema, type Epoch, type MachineId } from "../../protocol/ids.ts";
 import { HANDOVER_RETRY_MIN_MS, MEMBERSHIP_GRACE_MS } from "../limits.ts";
 import type { PoolCall } from "../pool/calls.ts";
 import { isManaged } from "../pool/record.ts";
 import type { PoolReport, RecordReport } from "../pool/report.ts";
 import type { Handover } from "./handover.ts";
 import type { Intents } from "./intents.ts";
-import type { FleetStore, Intent } from "./machine.ts";
+import { hasEpochLeft, type FleetStore, type Intent } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
 
 /**
@@ -16,6 +16,8 @@ import type { Memberships } from "./memberships.ts";
 
 export interface ReconcilePorts {
   callPool(pool: string, call: PoolCall): void;
+  /** Asks a pool for its report, which comes to `onReport`. */
+  askPool(pool: string, now: number): void;
   readonly store: FleetStore;
 }
 
@@ -48,6 +50,19 @@ export class Reconciler {
         this.#ports.callPool(pool, { kind: "forget", machineId });
       }
     }
+    for (const [machineId, { isConnected }] of present) {
+      if (isConnected) this.connected(machineIdSchema.parse(machineId), now);
+    }
+  }
+
+  /** The machine can be reached: it gets the order again that it let pass, unless it cools down. */
+  connected(machineId: MachineId, now: number): void {
+    const intent = this.#intents.get(machineId);
+    if (intent === null || !hasMissedOrder(intent) || !hasEpochLeft(intent)) return;
+    const isCoolingDown = this.#ports.store
+      .cooldowns()
+      .some((cooldown) => cooldown.machineId === machineId && cooldown.model === intent.model);
+    if (!isCoolingDown) this.#orderAgain(intent, now);
   }
 
   /** The pool has neither a socket nor a record of the machine: it need not be asked about it any more (H1). */
@@ -81,17 +96,29 @@ export class Reconciler {
     }
   }
 
-  /** A failed machine gets its model again, unless something else has been decided for it since (H13, C19). */
+  /**
+   * A failed machine gets its model again, unless something else has been decided for it since (H13, C19). One that has not
+   * said that it failed may be gone: order upon order would keep the whole fleet awake and fill the history.
+   */
   retryAfterCooldowns(now: number): void {
     for (const { machineId, model, until } of this.#ports.store.cooldowns()) {
       if (now < until) continue;
       this.#ports.store.removeCooldown(machineId, model);
       const intent = this.#intents.get(machineId);
       if (intent?.outcome !== "failed" || intent.model !== model) continue;
-      const { isPinned } = intent;
-      this.#handover.begin({ machineId, model, reason: "again after its cooldown", isPinned }, now);
+      if (!hasMissedOrder(intent)) this.#orderAgain(intent, now);
+      else for (const pool of this.#memberships.of(machineId)) this.#ports.askPool(pool, now);
     }
   }
+
+  #orderAgain({ machineId, model, isPinned }: Intent, now: number): void {
+    this.#handover.begin({ machineId, model, reason: "again after its cooldown", isPinned }, now);
+  }
+}
+
+/** It failed because its time ran out, and not by the machine's own word. */
+function hasMissedOrder({ outcome, error }: Intent): boolean {
+  return outcome === "failed" && error?.code === "deadline";
 }
 
 /** The pool was told to expect the machine before the report was asked for, so it must have a record. */

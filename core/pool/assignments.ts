@@ -32,13 +32,17 @@ const PHASES: readonly RecordMode[] = ["expected", "draining", "loading", "assig
 export class Assignments {
   readonly #model: ModelId;
   readonly #store: RecordStore;
-  readonly #onChange: (record: PoolRecord) => void;
+  readonly #onChange: (record: PoolRecord, before: PoolRecord | null) => void;
   readonly #records = new Map<MachineId, PoolRecord>();
   /** Statuses that changed nothing, since the pool woke. */
   ignored = 0;
 
   /** @param onChange a record has a new mode or epoch. */
-  constructor(model: ModelId, store: RecordStore, onChange: (record: PoolRecord) => void) {
+  constructor(
+    model: ModelId,
+    store: RecordStore,
+    onChange: (record: PoolRecord, before: PoolRecord | null) => void,
+  ) {
     this.#model = model;
     this.#store = store;
     this.#onChange = onChange;
@@ -208,9 +212,10 @@ export class Assignments {
   }
 
   #write(record: PoolRecord): void {
+    const before = this.get(record.machineId);
     this.#store.put(record);
     this.#records.set(record.machineId, record);
-    this.#onChange(record);
+    this.#onChange(record, before);
   }
 }
 

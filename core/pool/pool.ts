@@ -51,7 +51,9 @@ export class Pool {
     this.#ports = ports;
     this.#settings = memory.settings;
     this.ledger = new Ledger(memory.ledger);
-    this.#assignments = new Assignments(model, ports.records, (record) => this.#onRecord(record));
+    this.#assignments = new Assignments(model, ports.records, (record, before) =>
+      this.#onRecord(record, before),
+    );
     this.#members = new Members(
       {
         onDropped: (connection, at) => this.#dispatch.connectionLost(connection, at),
@@ -197,8 +199,10 @@ export class Pool {
   configure(settings: PoolSettings, now: number): void {
     if (settings.version < this.#settings.version) return;
     const isNew = settings.version > this.#settings.version;
+    // The model's own least speed comes from the catalog, whose changes no version counts.
+    const isOther = settings.flags.decode_floor_tps !== this.#settings.flags.decode_floor_tps;
     this.#settings = settings;
-    if (isNew) this.#ports.saveSettings(settings);
+    if (isNew || isOther) this.#ports.saveSettings(settings);
     if (isNew) this.#members.heedLeastVersion(settings.flags.min_provider_version, now);
     this.#dispatch.reconsider(now);
   }
@@ -299,8 +303,8 @@ export class Pool {
     this.#sendRegistered(connection, pools, assignment);
   }
 
-  #onRecord(record: PoolRecord): void {
-    const { machineId, mode } = record;
+  #onRecord(record: PoolRecord, before: PoolRecord | null): void {
+    const { machineId, mode, since } = record;
     this.#loads.observe(record);
     for (const connection of this.#members.socketsOf(machineId)) {
       connection.record = record;
@@ -316,7 +320,10 @@ export class Pool {
     }
     // The other modes are the fleet's own doing.
     const isNews = mode === "draining" || mode === "loading" || mode === "assigned" || mode === "failed";
-    if (isNews) this.#ports.tellFleet({ kind: "record", machineId, record: reportRecord(record) });
+    if (!isNews) return;
+    // The fleet may have slept through the beginning of the load.
+    const loadMs = mode === "assigned" && before?.mode === "loading" ? since - before.since : null;
+    this.#ports.tellFleet({ kind: "record", machineId, record: reportRecord(record), loadMs });
   }
 
   #sendRegistered(

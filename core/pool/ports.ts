@@ -12,7 +12,13 @@ import type { PoolSettings } from "./settings.ts";
 
 /** What a pool tells the fleet unasked. A lost one is made good by the fleet's next look at the records (H13). */
 export type PoolNews =
-  | { readonly kind: "record"; readonly machineId: MachineId; readonly record: RecordReport }
+  | {
+      readonly kind: "record";
+      readonly machineId: MachineId;
+      readonly record: RecordReport;
+      /** How long the load took that has just ended well; null if none has. */
+      readonly loadMs: number | null;
+    }
   /** The machine says that it holds this now. */
   | { readonly kind: "holds"; readonly machineId: MachineId; readonly held: HeldAssignment }
   /** More is asked of the pool than the fleet knows. */

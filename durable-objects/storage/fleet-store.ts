@@ -249,18 +249,18 @@ export class SqlFleetStore implements FleetStore, FlagStore {
       .map(switchOf);
   }
 
+  /** Those that this version knows: whoever goes back to an older one may have set a flag that it has not. */
   flags(): FlagState[] {
     return this.#sql
       .exec<{ name: string; text: string | null; last_read: string | null; invalid: string | null }>(
         "SELECT name, text, last_read, invalid FROM flags",
       )
       .toArray()
-      .map((row) => ({
-        name: flagNameSchema.parse(row.name),
-        text: row.text,
-        lastRead: row.last_read,
-        invalid: row.invalid,
-      }));
+      .flatMap((row) => {
+        const name = flagNameSchema.safeParse(row.name);
+        if (!name.success) return [];
+        return [{ name: name.data, text: row.text, lastRead: row.last_read, invalid: row.invalid }];
+      });
   }
 
   saveFlag({ name, text, lastRead, invalid }: FlagState, version: number): void {

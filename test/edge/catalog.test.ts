@@ -15,6 +15,7 @@ import {
   errorOf,
   fetchEdge,
   fleet,
+  isShownAfterTick,
   resetObject,
   scene,
   testEnv,
@@ -197,10 +198,7 @@ it("[H17] the newest catalog is shown in KV after a reset that came before it co
   const after = await testEnv.FLAGS.get("catalog");
   await testEnv.FLAGS.put("catalog", before.value ?? "", { metadata: before.metadata });
   await resetObject(fleet());
-  await until(async () => {
-    await runDurableObjectAlarm(fleet());
-    return (await testEnv.FLAGS.get("catalog")) === after;
-  });
+  await until(() => isShownAfterTick("catalog", after));
   expect(after).toContain(made);
   expect(await ids()).toContain(made);
 });
@@ -230,6 +228,28 @@ describe("a model that machines are assigned to", () => {
     expect(details).toMatchObject({ managed: false, order: { reason: "its model has left the catalog" } });
     await adminCall("PUT", "/flags/assignment_gate", { value: "off" });
   });
+});
+
+it("[H17] machines are released whose model somebody has taken out of the catalog in KV by hand", async () => {
+  await adminCall("PUT", "/flags/assignment_gate", { value: "on" });
+  const [gone, other] = [await scene(), await scene()];
+  const machine = await connect(gone);
+  machine.send(registerMessage(machine.machineId, [gone.model, other.model]));
+  await machine.next("registered");
+  await adminCall("POST", `/machines/${machine.machineId}/pin`, { model_id: gone.model });
+  await machine.next("assign_model");
+  const rest = (await adminCall<{ id: string }[]>("GET", "/catalog")).filter(({ id }) => id !== gone.model);
+  await testEnv.FLAGS.put("catalog", JSON.stringify(rest));
+  await until(async () => {
+    await runDurableObjectAlarm(fleet());
+    const { managed } = await adminCall<{ managed: boolean }>("GET", `/machines/${machine.machineId}`);
+    return !managed;
+  });
+  let order = await machine.next("assign_model");
+  // The pin may have been repeated meanwhile.
+  while (order["model_id"] !== null) order = await machine.next("assign_model");
+  expect(order).toMatchObject({ pools: [other.model], reason: "its model has left the catalog" });
+  await adminCall("PUT", "/flags/assignment_gate", { value: "off" });
 });
 
 describe("the whole catalog", () => {

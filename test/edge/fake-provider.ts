@@ -89,14 +89,17 @@ export class FakeProvider {
     this.send({ type: "inference_accepted", request_id, stream });
   }
 
-  complete({ request_id, stream }: Message): void {
+  complete(
+    { request_id, stream }: Message,
+    { completion_tokens, decode_ms } = { completion_tokens: 3, decode_ms: 9 },
+  ): void {
     this.send({
       type: "inference_complete",
       request_id,
       stream,
-      usage: { prompt_tokens: 7, completion_tokens: 3, cached_tokens: 1 },
+      usage: { prompt_tokens: 7, completion_tokens, cached_tokens: 1 },
       finish_reason: "stop",
-      timings: { queue_ms: 0, prefill_ms: 5, decode_ms: 9 },
+      timings: { queue_ms: 0, prefill_ms: 5, decode_ms },
     });
   }
 

@@ -176,6 +176,27 @@ describe("a list of pools", () => {
   });
 });
 
+it("looks at a machine that has dialed within a tick, although it sleeps and is woken meanwhile", async () => {
+  const at = await scene();
+  await join(at);
+  await stopClock();
+  const alarmIn = () =>
+    runInDurableObject(fleet(), async (_, { storage }) => (await storage.getAlarm()) ?? 0);
+  // Long quiet, so that the next look would come in minutes.
+  await rowsOf(fleet(), "INSERT OR REPLACE INTO schedule VALUES (1, ?, 9)", Date.now());
+  await evictDurableObject(fleet());
+  await connect(at);
+  const dueAt = await alarmIn();
+  expect(dueAt).toBe(Date.now() + 30_000);
+  await evictDurableObject(fleet());
+  vi.setSystemTime(Date.now() + 20_000);
+  await worker.scheduled(createScheduledController({ cron: "* * * * *" }), testEnv);
+  expect(await alarmIn()).toBe(dueAt);
+  await evictDurableObject(fleet());
+  await connect(at);
+  expect(await alarmIn()).toBe(dueAt);
+});
+
 describe("a catalog in KV that does not parse", () => {
   it.each(["{", "[{}]", '{"id":"a"}'])("takes no machine away from its pool: %s", async (garbage) => {
     const at = await scene();

@@ -10,6 +10,7 @@ import {
   chat,
   errorOf,
   fleet,
+  isShownAfterTick,
   poolOf,
   resetObject,
   rowsOf,
@@ -104,6 +105,25 @@ describe("a pinned machine", () => {
       reason: "pinned",
       outcome: "succeeded",
     });
+  });
+
+  it("is known by how long its load took, although fleet and pool slept while it loaded", async () => {
+    const scene2 = await two();
+    const { b, machineId } = scene2;
+    const { epoch } = await pin(machineId, b);
+    const inB = await enterB(scene2, epoch);
+    inB.send(status(b, epoch, "loading"));
+    await until(async () => (await stateOf(machineId)) === "loading");
+    await rowsOf(poolOf(b), "UPDATE records SET since = since - 42000 WHERE machine_id = ?", machineId);
+    await evictDurableObject(poolOf(b));
+    await evictDurableObject(fleet());
+    inB.send(status(b, epoch, "succeeded"));
+    await until(async () => (await stateOf(machineId)) === "assigned");
+    const learned = () => rowsOf(fleet(), "SELECT * FROM load_times WHERE machine_id = ?", machineId);
+    await until(async () => (await learned()).length > 0);
+    const [row] = await learned();
+    expect(row).toMatchObject({ model: b.model });
+    expect(Math.floor(Number(row?.["seconds"]))).toBeGreaterThanOrEqual(42);
   });
 
   it("[F3] [D7] is brought into service by no status of another epoch, and not after it has failed", async () => {
@@ -301,6 +321,28 @@ describe("the flags", () => {
     await worker.scheduled(createScheduledController({ cron: "* * * * *" }), testEnv);
     expect(await adminCall("GET", "/flags/tick_seconds")).toMatchObject({ value: "17" });
     await setFlag("tick_seconds", "30");
+  });
+
+  it("[H17] are shown in KV after a reset that came before they could be, also by a fleet that sleeps between ticks", async () => {
+    await setFlag("min_provider_version", "0.1.0");
+    const before = await testEnv.FLAGS.getWithMetadata("min_provider_version");
+    await setFlag("min_provider_version", "none");
+    await join(await scene());
+    await testEnv.FLAGS.put("min_provider_version", "0.1.0", { metadata: before.metadata });
+    await resetObject(fleet());
+    await until(() => isShownAfterTick("min_provider_version", "none"));
+    expect(await adminCall("GET", "/flags/min_provider_version")).toMatchObject({ value: "none" });
+  });
+
+  it("of a later version do not stand in the way of this one, to which an operator has gone back", async () => {
+    await rowsOf(fleet(), "INSERT INTO flags VALUES ('of_a_later_version', 'on', NULL, NULL, 1)");
+    try {
+      await resetObject(fleet());
+      expect(await adminCall("GET", "/flags/tick_seconds")).toMatchObject({ value: "30" });
+      await join(await scene());
+    } finally {
+      await rowsOf(fleet(), "DELETE FROM flags WHERE name = 'of_a_later_version'");
+    }
   });
 
   it("[H17] written to KV by hand count at the next tick, and one that does not parse changes nothing", async () => {

@@ -147,6 +147,21 @@ describe("a pool that sleeps", () => {
     expect(await machine.next("registered")).toMatchObject({ pools: [at.model, later] });
   });
 
+  it("goes on counting as served what is slower than usual, and fast enough for its model", async () => {
+    const at = await scene({ decode_floor_tps: 5 });
+    const machine = await join(at);
+    // Whoever looks at a pool tells it.
+    await adminCall("GET", "/utilization");
+    await sleep(at);
+    const pending = chat(at, { stream: true });
+    const request = await machine.next("inference_request");
+    machine.accept(request);
+    machine.bytes(request, HELLO);
+    machine.complete(request, { completion_tokens: 20, decode_ms: 1900 });
+    expect(await (await pending).text()).toBe(HELLO);
+    expect((await poolOf(at).report(4)).demand).toMatchObject({ answered: 1, good: 1 });
+  });
+
   it("stays awake while a request is open", async () => {
     const at = await scene();
     await stopClock();

@@ -1,4 +1,4 @@
-import { runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, vi } from "vitest";
 
@@ -145,6 +145,14 @@ export async function resetObject(
 export function breakDown(state: DurableObjectState): never {
   state.abort("reset by the test");
   throw new Error("an object that was reset runs on");
+}
+
+/** Whether KV shows this value after one more tick of a fleet that has nothing to do: it sleeps between two of them, and forgets. */
+export async function isShownAfterTick(key: string, value: string | null): Promise<boolean> {
+  await runDurableObjectAlarm(fleet());
+  const isShown = (await testEnv.FLAGS.get(key)) === value;
+  if (!isShown) await evictDurableObject(fleet());
+  return isShown;
 }
 
 /** Waits for something to become true; the test's own time limit bounds it. */

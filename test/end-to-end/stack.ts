@@ -141,6 +141,17 @@ export class Stack {
     this.#children.delete(child);
   }
 
+  /** Kills `npm start` and leaves its workerd, which the caller has to end. */
+  async orphanWorkerd(): Promise<{ end(): void }> {
+    const child = this.#coordinator;
+    const group = child?.pid;
+    if (child === null || group === undefined) throw new Error("no coordinator to kill");
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
+    return { end: () => process.kill(-group, "SIGKILL") };
+  }
+
   get admin(): AdminClient {
     return new AdminClient(this.url, this.dev.admin_token);
   }

@@ -32,3 +32,20 @@ it("runs once in a folder, also if it is started twice at one moment, and again 
   await stack.startCoordinator();
   expect((await fetch(`${stack.url}/health`)).status).toBe(200);
 });
+
+it("says how to end what still serves after npm start alone was killed", async () => {
+  const other = new Stack();
+  await other.startCoordinator();
+  const { port } = new URL(other.url);
+  const orphan = await other.orphanWorkerd();
+  try {
+    const next = other.launchCoordinator();
+    await once(next.child, "close");
+    expect(next.child.exitCode).toBe(1);
+    expect(next.output()).toContain(`-i tcp:${port} `);
+    expect(next.output()).toContain(join(other.dir, "dev.json"));
+  } finally {
+    orphan.end();
+    await other.stop();
+  }
+});

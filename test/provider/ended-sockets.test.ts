@@ -58,6 +58,7 @@ describe("redialing", () => {
     const harness = new AgentHarness();
     harness.random = 0;
     (await harness.connected()).end(4001);
+    expect(harness.logged.at(-1)).toContain("was the state directory copied");
     await harness.clock.advance(4999);
     expect(harness.sockets).toHaveLength(1);
     await harness.clock.advance(1);
@@ -72,6 +73,7 @@ describe("redialing", () => {
     expect(second).not.toBe(first);
     second.register({ pool: "beta", pools: ["beta"] });
     first.end(4001);
+    expect(harness.logged.at(-1)).not.toContain("copied");
     const dials = harness.sockets.length;
     await harness.clock.advance(50_000);
     expect(harness.sockets).toHaveLength(dials);

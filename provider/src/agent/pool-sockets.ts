@@ -283,11 +283,23 @@ export class PoolSockets {
       });
       return;
     }
-    const isUnreachable = !wasConnected && end.code === CLOSE.lost.code;
-    const what = isUnreachable
-      ? "cannot reach the coordinator (check its address and the network)"
-      : "connection ended";
-    this.#log.warn(what, { pool, code: end.code, reason: end.reason, redialMs });
+    this.#log.warn(this.#describeEnd(pool, end.code, wasConnected), {
+      pool,
+      code: end.code,
+      reason: end.reason,
+      redialMs,
+    });
+  }
+
+  #describeEnd(pool: ModelId, code: number, wasConnected: boolean): string {
+    if (!wasConnected && code === CLOSE.lost.code) {
+      return "cannot reach the coordinator (check its address and the network)";
+    }
+    // No socket of this program has taken its place, and nobody else has this machine's key but a copy of it.
+    if (code === CLOSE.superseded.code && !this.#liveIn(pool)) {
+      return "connection ended: another program serves under this machine's id and key (was the state directory copied to it?)";
+    }
+    return "connection ended";
   }
 }
 

@@ -105,7 +105,7 @@ export class FleetScene {
     error: { code: string; message: string } | null = null,
   ): void {
     const record = { mode, epoch: at, since: this.now, progress: 0, error };
-    this.core.told(pool, { kind: "record", machineId: MAC, record }, this.now);
+    this.core.told(pool, { kind: "record", machineId: MAC, record, loadMs: null }, this.now);
   }
 
   /** The regular tick; every pool it reads reports these machines. */

@@ -112,7 +112,7 @@ export class PlacementScene {
   }
 
   /** The machine's own word about the order it holds, to the pool it was ordered to. */
-  report(machineId: string, mode: "loading" | "assigned" | "failed"): void {
+  report(machineId: string, mode: "loading" | "assigned" | "failed", loadMs: number | null = null): void {
     const intent = this.core.intents.get(machineIdSchema.parse(machineId));
     if (intent?.model == null) throw new Error(`${machineId} has no order`);
     const row = { mode, epoch: intent.epoch, since: this.now };
@@ -122,7 +122,7 @@ export class PlacementScene {
     const record = { ...row, progress: 0, error };
     this.core.told(
       intent.model,
-      { kind: "record", machineId: machineIdSchema.parse(machineId), record },
+      { kind: "record", machineId: machineIdSchema.parse(machineId), record, loadMs },
       this.now,
     );
     this.#run();

@@ -12,7 +12,7 @@ function loadedIn(ms: number): { scene: PlacementScene; loader: string } {
   const [loader = ""] = Object.entries(scene.held()).find(([, model]) => model === "b") ?? [];
   scene.report(loader, "loading");
   scene.now += ms;
-  scene.report(loader, "assigned");
+  scene.report(loader, "assigned", ms);
   return { scene, loader };
 }
 
