@@ -51,6 +51,18 @@ describe("the history of a conversation", () => {
     ]);
   });
 
+  it("takes a part that names a field it does not have, as clients of OpenAI's give answers back", () => {
+    expect(
+      historyOf([
+        { role: "user", content: "Hello" },
+        { role: "assistant", content: [{ type: "text", text: "Hi.", refusal: null }] },
+        { role: "user", content: "Go" },
+        { role: "assistant", content: [{ type: "refusal", refusal: "No.", text: null }] },
+        { role: "user", content: "Why?" },
+      ]),
+    ).toMatchObject([{}, { response: ["Hi."] }, {}, { response: ["No."] }, {}, {}]);
+  });
+
   it("pairs calls with their results, in the order of the calls, and lets the same turn go on", () => {
     expect(
       historyOf([

@@ -9,7 +9,7 @@ import { CUSTOM_TOOL_PARAMETERS, inputToArguments } from "./custom-tool.ts";
  * by default and nothing can come of it: the routes that would read a stored answer say 404.
  */
 
-const partSchema = z.looseObject({ type: z.string(), text: z.string().optional() });
+const partSchema = z.looseObject({ type: z.string(), text: z.string().nullish() });
 
 const itemSchema = z.looseObject({
   type: z.string().optional(),
@@ -183,7 +183,7 @@ function textOf(content: string | Part[] | null | undefined, param: string): str
   if (typeof content === "string") return content;
   return content
     .map(({ type, text, refusal }, index) => {
-      if (["input_text", "output_text", "text"].includes(type) && text !== undefined) return text;
+      if (["input_text", "output_text", "text"].includes(type) && text != null) return text;
       if (type === "refusal" && typeof refusal === "string") return refusal;
       throw unsupported(`${param}[${index}]`, `parts of type ${type} are not supported, only text`);
     })
