@@ -190,6 +190,19 @@ export function describeEngineContract(
         expect(JSON.parse(args)).toBeTypeOf("object");
       });
 
+      it("answers with JSON or a call when there are tools and a format", async () => {
+        for (const seed of [1, 2, 3, 4]) {
+          const format = { type: "json_schema", json_schema: { name: "x", schema: { enum: ["yes", "no"] } } };
+          const body = { ...hello(), seed, tools: [time], response_format: format };
+          const { events, content, result } = await ask(loaded, body);
+          const called = events.some(({ type }) => type === "tool_call");
+          expect(result.finishReason).toBe(called ? "tool_calls" : "stop");
+          expect(called ? [""] : ['"yes"', '"no"']).toContain(content);
+          const forced = await ask(loaded, { ...body, tool_choice: "required" });
+          expect(forced.events[0]).toMatchObject({ type: "tool_call", name: "get_time" });
+        }
+      });
+
       it("answers with text when tools must not be called", async () => {
         const { events } = await ask(loaded, {
           ...hello(),

@@ -5,7 +5,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EngineError } from "../../provider/src/engine.ts";
 import { type JsonSchema, parseJsonSchema } from "../../provider/src/engines/json-schema.ts";
 import { exampleOf } from "../../provider/src/engines/schema-example.ts";
-import { forcedCallGrammar, schemaGrammar } from "../../provider/src/engines/schema-grammar.ts";
+import {
+  forcedCallGrammar,
+  jsonOrCallGrammar,
+  schemaGrammar,
+} from "../../provider/src/engines/schema-grammar.ts";
 
 /** llama.cpp itself says whether a grammar compiles and which texts follow it; no model is needed for that. */
 
@@ -250,6 +254,21 @@ describe("the grammar of a forced call", () => {
     expect(follows('{"name": "put_2", "arguments": {}}')).toBe(true);
     expect(follows('{"name": "put_2", "arguments": {"b":true}}')).toBe(false);
     expect(follows('{"name": "drop", "arguments": {}}')).toBe(false);
+  });
+});
+
+describe("the grammar of JSON or a call", () => {
+  it("takes what the schema takes, and behind the mark a call", async () => {
+    const call = '{"name": "get", "arguments": {"b":true}}';
+    const tools = [{ name: "get", parameters: read(thing) }];
+    const follows = await compile(jsonOrCallGrammar(read(tree), tools));
+    expect(follows(`call ${call}`)).toBe(true);
+    expect(follows('{"n":1,"next":{"n":2}}')).toBe(true);
+    expect(follows(call)).toBe(false);
+    expect(follows('call {"n":1}')).toBe(false);
+    const anything = await compile(jsonOrCallGrammar(read({}), tools));
+    expect(anything(call)).toBe(true);
+    expect(anything("call ")).toBe(false);
   });
 });
 
