@@ -150,6 +150,17 @@ export function describeEngineContract(
         const { content } = await ask(loaded, body);
         expect(JSON.parse(content)).toBeTypeOf("object");
       });
+
+      it("holds JSON mode to a schema, as llama-server does", async () => {
+        const schema = {
+          type: "object",
+          properties: { mood: { enum: ["glad", "sad"] } },
+          required: ["mood"],
+        };
+        const body = { ...hello(), seed: 7, response_format: { type: "json_object", schema } };
+        const { content } = await ask(loaded, body);
+        expect(Object.keys(JSON.parse(content) as object)).toStrictEqual(["mood"]);
+      });
     });
 
     describe("calling tools", () => {

@@ -49,7 +49,8 @@ const formSchema = z.object({
   response_format: z
     .discriminatedUnion("type", [
       z.object({ type: z.literal("text") }),
-      z.object({ type: z.literal("json_object") }),
+      /** The schema is llama-server's own, and there is no `strict` beside it. */
+      z.object({ type: z.literal("json_object"), schema: z.unknown().optional() }),
       z.object({
         type: z.literal("json_schema"),
         json_schema: z.object({ schema: z.unknown().optional(), strict: z.boolean().nullish() }),
@@ -126,8 +127,11 @@ function jsonForm(form: Form): Extract<AnswerForm, { type: "json" }> | null {
   switch (format.type) {
     case "text":
       return null;
-    case "json_object":
-      return { type: "json", schema: ANY_OBJECT };
+    case "json_object": {
+      if (format.schema == null) return { type: "json", schema: ANY_OBJECT };
+      const where = "response_format.schema";
+      return { type: "json", schema: parseJsonSchema(format.schema, { strict: false, where }) };
+    }
     case "json_schema": {
       const { schema, strict } = format.json_schema;
       const where = "response_format.json_schema.schema";
