@@ -82,9 +82,7 @@ async function prepare(host: LlamaHost, body: Readonly<Record<string, unknown>>)
   const form = parseAnswerForm(body);
   const turns = parseMessages(body["messages"]);
   const chars = charsToRead(turns, form);
-  if (chars > host.contextTokens * MAX_CHARS_PER_TOKEN) {
-    throw contextLengthExceeded(Math.ceil(chars / MAX_CHARS_PER_TOKEN), host.contextTokens);
-  }
+  if (chars > host.contextTokens * MAX_CHARS_PER_TOKEN) throw contextLengthExceeded(null, host.contextTokens);
   const history = toHistory(turns, form);
   const functions = form.type === "tools" ? toFunctions(form.tools) : null;
   const chatWrapper = withReasoningEffort(host.chatWrapper, params.reasoningEffort);
