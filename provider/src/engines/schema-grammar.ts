@@ -1,4 +1,5 @@
 import type { ArrayNode, JsonSchema, ObjectNode, SchemaNode, StringFormat } from "./json-schema.ts";
+import { numberRule } from "./number-grammar.ts";
 
 /**
  * GBNF, the grammar language of llama.cpp, for texts that follow a JSON Schema. The library's own translation writes
@@ -104,7 +105,7 @@ class GrammarRules {
       case "ref":
         return refs.get(node.name) ?? "value";
       case "number":
-        return numberRule(node.integer, node.atLeast);
+        return numberRule(node);
       case "string":
         if (node.format !== null) return FORMATS[node.format];
         if (node.minLength === 0 && node.maxLength === null) return "string";
@@ -159,11 +160,6 @@ class GrammarRules {
     this.#names += 1;
     return `r${this.#names}`;
   }
-}
-
-function numberRule(integer: boolean, atLeast: 0 | 1 | null): string {
-  if (integer && atLeast === 1) return "[1-9] [0-9]{0,14}";
-  return `${atLeast === null ? '"-"? ' : ""}natural${integer ? "" : " fraction"}`;
 }
 
 /** GBNF quotes as C does; other characters stand for themselves. */
