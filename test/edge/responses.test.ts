@@ -248,6 +248,24 @@ describe("POST /v1/responses", () => {
     },
   );
 
+  it("takes a part with a null for what it does not have, but not in place of its text", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const part = { type: "output_text", text: "ho", refusal: null };
+    const refusal = { type: "refusal", refusal: "no", text: null };
+    const input = [
+      { role: "assistant", content: [part, refusal] },
+      { role: "user", content: "hi" },
+    ];
+    const pending = post(at, { input });
+    const request = await machine.next("inference_request");
+    expect(request["body"]).toMatchObject({ messages: [{ content: "hono" }, { content: "hi" }] });
+    machine.answer(request, JSON.stringify({ choices: [{ message: {}, finish_reason: "stop" }] }));
+    await (await pending).text();
+    const empty = [{ role: "user", content: [{ type: "input_text", text: null }] }];
+    expect(await errorOf(await post(at, { input: empty }))).toMatchObject({ param: "input[0].content[0]" });
+  });
+
   it("refuses the output of a call that it is not told of", async () => {
     const output = { type: "function_call_output", call_id: "call_b", output: "wind" };
     const call = { type: "function_call", call_id: "call_a", name: "look", arguments: "{}" };

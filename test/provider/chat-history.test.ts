@@ -51,6 +51,18 @@ describe("the history of a conversation", () => {
     ]);
   });
 
+  it("takes a part that names a field it does not have, as clients of OpenAI's give answers back", () => {
+    expect(
+      historyOf([
+        { role: "user", content: "Hello" },
+        { role: "assistant", content: [{ type: "text", text: "Hi.", refusal: null }] },
+        { role: "user", content: "Go" },
+        { role: "assistant", content: [{ type: "refusal", refusal: "No.", text: null }] },
+        { role: "user", content: "Why?" },
+      ]),
+    ).toMatchObject([{}, { response: ["Hi."] }, {}, { response: ["No."] }, {}, {}]);
+  });
+
   it("pairs calls with their results, in the order of the calls, and lets the same turn go on", () => {
     expect(
       historyOf([
@@ -103,16 +115,19 @@ describe("the history of a conversation", () => {
     expect(history[1]).toMatchObject({ response: [{ params: '{"city":"Ro' }] });
   });
 
-  it("tells the model about the tools when it must call one", () => {
-    const form = parseAnswerForm({
-      tools: [tool("get_weather", { type: "object", properties: { city: { type: "string" } } })],
-      tool_choice: "required",
-    });
-    const [first] = toHistory(parseMessages([{ role: "user", content: "Weather?" }]), form);
-    expect(first?.type).toBe("system");
-    expect(JSON.stringify(first)).toContain("get_weather");
-    expect(JSON.stringify(first)).toContain("city");
-  });
+  it.each([{ tool_choice: "required" }, { response_format: { type: "json_object" } }])(
+    "tells the model about the tools where a grammar holds its answer: %o",
+    (fields) => {
+      const form = parseAnswerForm({
+        tools: [tool("get_weather", { type: "object", properties: { city: { type: "string" } } })],
+        ...fields,
+      });
+      const [first] = toHistory(parseMessages([{ role: "user", content: "Weather?" }]), form);
+      expect(first?.type).toBe("system");
+      expect(JSON.stringify(first)).toContain("get_weather");
+      expect(JSON.stringify(first)).toContain("city");
+    },
+  );
 
   it.each<[string, unknown[]]>([
     ["a call that nothing answers", [{ role: "assistant", tool_calls: [asked("a", "get", "{}")] }]],

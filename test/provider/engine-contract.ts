@@ -150,6 +150,17 @@ export function describeEngineContract(
         const { content } = await ask(loaded, body);
         expect(JSON.parse(content)).toBeTypeOf("object");
       });
+
+      it("holds JSON mode to a schema, as llama-server does", async () => {
+        const schema = {
+          type: "object",
+          properties: { mood: { enum: ["glad", "sad"] } },
+          required: ["mood"],
+        };
+        const body = { ...hello(), seed: 7, response_format: { type: "json_object", schema } };
+        const { content } = await ask(loaded, body);
+        expect(Object.keys(JSON.parse(content) as object)).toStrictEqual(["mood"]);
+      });
     });
 
     describe("calling tools", () => {
@@ -188,6 +199,19 @@ export function describeEngineContract(
         const [call] = events;
         expect(["get_time", "get_weather"]).toContain(call?.type === "tool_call" ? call.name : call?.type);
         expect(JSON.parse(args)).toBeTypeOf("object");
+      });
+
+      it("answers with JSON or a call when there are tools and a format", async () => {
+        for (const seed of [1, 2, 3, 4]) {
+          const format = { type: "json_schema", json_schema: { name: "x", schema: { enum: ["yes", "no"] } } };
+          const body = { ...hello(), seed, tools: [time], response_format: format };
+          const { events, content, result } = await ask(loaded, body);
+          const called = events.some(({ type }) => type === "tool_call");
+          expect(result.finishReason).toBe(called ? "tool_calls" : "stop");
+          expect(called ? [""] : ['"yes"', '"no"']).toContain(content);
+          const forced = await ask(loaded, { ...body, tool_choice: "required" });
+          expect(forced.events[0]).toMatchObject({ type: "tool_call", name: "get_time" });
+        }
       });
 
       it("answers with text when tools must not be called", async () => {

@@ -103,7 +103,7 @@ describe("a model in llama.cpp", () => {
     const { code, message } = await failure(ask(loaded, body(text)));
     expect(code).toBe("context_length_exceeded");
     // Nobody has counted them: the other streams would have stood still meanwhile.
-    expect(Number(/messages take (\d+)/.exec(message)?.[1])).toBeLessThan(20_000);
+    expect(message).toContain("the messages take far more and leave no room");
   });
 
   it("keeps special tokens that a user writes as plain text", async () => {

@@ -9,6 +9,7 @@ import {
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
 import type { ChatEvent } from "../../provider/src/engine.ts";
+import { createAnswerWriter } from "../../provider/src/engines/answer-writer.ts";
 import { parseAnswerForm } from "../../provider/src/engines/chat-tools.ts";
 import { parseJsonSchema } from "../../provider/src/engines/json-schema.ts";
 import { runChat } from "../../provider/src/engines/llama-chat.ts";
@@ -141,6 +142,69 @@ describe("a call that the model makes of its own accord", () => {
     const { events, result } = await answer("", { tools: [weather(["city"])] });
     expect(events.every(({ type }) => type === "content")).toBe(true);
     expect(result.finishReason).toBe("stop");
+  });
+});
+
+describe("an answer that is JSON or a call", () => {
+  const schema = { type: "object", properties: { name: { enum: ["look"] } }, required: ["name"] };
+  const body = {
+    tools: [tool("look", { type: "object", properties: { far: { type: "boolean" } }, required: ["far"] })],
+    response_format: { type: "json_schema", json_schema: { name: "x", schema } },
+    // Within the arguments it would only break the JSON.
+    stop: ['"'],
+  };
+
+  const chunkOf = (text: string) => ({ type: undefined, segmentType: undefined, text, tokens: [] });
+
+  it("is what the model begins", async () => {
+    const kinds = new Set<string>();
+    for (let seed = 1; seed <= 40 && kinds.size < 2; seed += 1) {
+      const { events, args, content, result } = await answer("", { ...body, seed, temperature: 2 });
+      const kind = result.finishReason;
+      kinds.add(kind);
+      expect(kind === "stop" ? args : content).toBe("");
+      expect(events[0]?.type).toBe(kind === "stop" ? "content" : "tool_call");
+      const said = JSON.parse(kind === "stop" ? content : args) as Record<string, unknown>;
+      expect(Object.keys(said)).toStrictEqual([kind === "stop" ? "name" : "far"]);
+    }
+    expect(kinds).toStrictEqual(new Set(["stop", "tool_calls"]));
+  });
+
+  it.each(['call {"name": "look", "arguments": {"far":true}}', '{"name": "look", "arguments": {}}', "[]"])(
+    "is told as such, whether whole or cut off, wherever the pieces break: %s",
+    (text) => {
+      const isCall = text.startsWith("call ");
+      for (let size = 1; size <= text.length; size += 1) {
+        for (const complete of [true, false]) {
+          const events: ChatEvent[] = [];
+          const form = parseAnswerForm(body);
+          const writer = createAnswerWriter(
+            form,
+            () => "call_1",
+            (event) => void events.push(event),
+          );
+          for (let at = 0; at < text.length; at += size) {
+            writer.text(chunkOf(text.slice(at, at + size)));
+          }
+          expect(writer.end(complete)).toBe(isCall);
+          const said = events.map((event) => ("text" in event ? event.text : event.name)).join("");
+          expect(said).toBe(isCall ? `look{"far":true}${complete ? "" : "}"}` : text);
+          expect(events.every(({ type }) => (type === "content") !== isCall)).toBe(true);
+        }
+      }
+    },
+  );
+
+  it("is nothing if it was cut off before it was either", () => {
+    const events: ChatEvent[] = [];
+    const writer = createAnswerWriter(
+      parseAnswerForm(body),
+      () => "call_1",
+      (event) => void events.push(event),
+    );
+    writer.text(chunkOf("cal"));
+    expect(writer.end(false)).toBe(false);
+    expect(events).toStrictEqual([]);
   });
 });
 

@@ -5,7 +5,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EngineError } from "../../provider/src/engine.ts";
 import { type JsonSchema, parseJsonSchema } from "../../provider/src/engines/json-schema.ts";
 import { exampleOf } from "../../provider/src/engines/schema-example.ts";
-import { forcedCallGrammar, schemaGrammar } from "../../provider/src/engines/schema-grammar.ts";
+import {
+  forcedCallGrammar,
+  jsonOrCallGrammar,
+  schemaGrammar,
+} from "../../provider/src/engines/schema-grammar.ts";
 
 /** llama.cpp itself says whether a grammar compiles and which texts follow it; no model is needed for that. */
 
@@ -66,6 +70,11 @@ describe("the grammar of a JSON Schema", () => {
     ["counts", { type: "integer", minimum: 0 }, ["0", "7"], ["-1"]],
     ["positive integers", { type: "integer", exclusiveMinimum: 0 }, ["1", "70"], ["0", "-1"]],
     ["stars", { type: "integer", minimum: 1, maximum: 5 }, ["1", "5"], ["0", "6", "15"]],
+    ["a share", { type: "number", minimum: 0, maximum: 1 }, ["0", "0.75", "1", "1.0"], ["1.01", "2", "-0.5"]],
+    ["above zero", { type: "number", exclusiveMinimum: 0 }, ["0.01", "1", "40.5"], ["0", "0.0", "-1"]],
+    ["below zero", { type: "number", exclusiveMaximum: 0 }, ["-0.01", "-12"], ["0", "-0", "0.5"]],
+    ["1000", { type: "integer", minimum: 0, maximum: 1000 }, ["0", "999", "1000"], ["1001", "-1", "00"]],
+    ["half an integer", { type: "integer", minimum: 0.5, maximum: 300.5 }, ["1", "300"], ["0", "301"]],
     ["booleans or null", { type: ["boolean", "null"] }, ["true", "null"], ["0", '"true"']],
     ["nullable strings", { type: "string", nullable: true }, ['"x"', "null"], ["0"]],
     [
@@ -238,6 +247,43 @@ const { schema: anySchema } = fc.letrec<{ schema: unknown }>((tie) => ({
   ),
 }));
 
+describe("numbers between two bounds", () => {
+  it("are those and no others", async () => {
+    const whole = fc.integer({ min: -1200, max: 1200 });
+    const written = fc.tuple(fc.constantFrom("", "-"), fc.nat(1300), fc.constantFrom("", ".0", ".5", ".001"));
+    const fields = fc.record({ low: whole, size: fc.nat(600), flags: fc.tuple(fc.boolean(), fc.boolean()) });
+    const texts = fc.array(written, { minLength: 30, maxLength: 30 });
+    await fc.assert(
+      fc.asyncProperty(fields, fc.boolean(), texts, async ({ low, size, flags }, integer, tries) => {
+        const high = low + size + 2;
+        const [afterLow, beforeHigh] = flags;
+        const schema = {
+          type: integer ? "integer" : "number",
+          [afterLow ? "exclusiveMinimum" : "minimum"]: low,
+          [beforeHigh ? "exclusiveMaximum" : "maximum"]: high,
+        };
+        const follows = await compile(schemaGrammar(read(schema, true)));
+        const near = [low, high].flatMap((bound) => [bound - 1, bound - 0.5, bound, bound + 0.5, bound + 1]);
+        for (const text of [...near.map(String), ...tries.map((parts) => parts.join(""))]) {
+          const value = Number(text);
+          const isIn = (afterLow ? value > low : value >= low) && (beforeHigh ? value < high : value <= high);
+          // An integer from a short list is written as it is.
+          const isPlain = integer ? /^-?\d+$/.test(text) && text !== "-0" : true;
+          if (text === "-0" || text === "-0.0") continue;
+          expect([text, follows(text)]).toStrictEqual([text, isIn && isPlain]);
+        }
+        expect(follows(JSON.stringify(exampleOf(read(schema, true), "x")))).toBe(true);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it("may not be none", () => {
+    expect(() => read({ type: "number", minimum: 2, maximum: 1 })).toThrow("no number between");
+    expect(() => read({ type: "number", minimum: 1, exclusiveMaximum: 1 })).toThrow("no number between");
+  });
+});
+
 describe("the grammar of a forced call", () => {
   it("takes a call of one of the tools with its own arguments", async () => {
     const follows = await compile(
@@ -253,6 +299,21 @@ describe("the grammar of a forced call", () => {
   });
 });
 
+describe("the grammar of JSON or a call", () => {
+  it("takes what the schema takes, and behind the mark a call", async () => {
+    const call = '{"name": "get", "arguments": {"b":true}}';
+    const tools = [{ name: "get", parameters: read(thing) }];
+    const follows = await compile(jsonOrCallGrammar(read(tree), tools));
+    expect(follows(`call ${call}`)).toBe(true);
+    expect(follows('{"n":1,"next":{"n":2}}')).toBe(true);
+    expect(follows(call)).toBe(false);
+    expect(follows('call {"n":1}')).toBe(false);
+    const anything = await compile(jsonOrCallGrammar(read({}), tools));
+    expect(anything(call)).toBe(true);
+    expect(anything("call ")).toBe(false);
+  });
+});
+
 describe("a schema that a grammar cannot hold", () => {
   const inObject = (keywords: object) => ({ type: "object", properties: { x: keywords }, required: ["x"] });
 
@@ -260,9 +321,9 @@ describe("a schema that a grammar cannot hold", () => {
     ["pattern", { type: "string", pattern: "^a" }],
     ["format", { type: "string", format: "email" }],
     ["minLength", { type: "string", minLength: 5000 }],
-    ["minimum", { type: "number", minimum: 3 }],
-    ["exclusiveMinimum", { type: "number", exclusiveMinimum: 0 }],
-    ["maximum", { type: "integer", minimum: 0, maximum: 100_000 }],
+    ["minimum", { type: "number", minimum: 3.5 }],
+    ["exclusiveMinimum", { type: "number", exclusiveMinimum: 0.5 }],
+    ["maximum", { type: "number", minimum: 0, maximum: 0.5 }],
     ["multipleOf", { type: "integer", multipleOf: 5 }],
     ["uniqueItems", list({ uniqueItems: true })],
     ["patternProperties", { type: "object", patternProperties: { "^a": {} } }],

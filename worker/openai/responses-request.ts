@@ -1,7 +1,8 @@
 import { z } from "zod";
 
-import { HttpError } from "../http-error.ts";
-import { CUSTOM_TOOL_PARAMETERS, inputToArguments } from "./custom-tool.ts";
+import { inputToArguments } from "./custom-tool.ts";
+import { invalid, unsupported } from "./field-refusals.ts";
+import { chatNameOf, toChatTools, toolChoiceSchema, toolSchema } from "./response-tools.ts";
 
 /**
  * A request of the Responses API, and the chat request that asks the same of a machine. Nothing is kept between
@@ -9,7 +10,7 @@ import { CUSTOM_TOOL_PARAMETERS, inputToArguments } from "./custom-tool.ts";
  * by default and nothing can come of it: the routes that would read a stored answer say 404.
  */
 
-const partSchema = z.looseObject({ type: z.string(), text: z.string().optional() });
+const partSchema = z.looseObject({ type: z.string(), text: z.string().nullish() });
 
 const itemSchema = z.looseObject({
   type: z.string().optional(),
@@ -17,18 +18,10 @@ const itemSchema = z.looseObject({
   content: z.union([z.string(), z.array(partSchema)]).nullish(),
   call_id: z.string().optional(),
   name: z.string().optional(),
+  namespace: z.string().nullish(),
   arguments: z.string().optional(),
   input: z.string().optional(),
   output: z.union([z.string(), z.array(partSchema)]).optional(),
-});
-
-const toolSchema = z.looseObject({
-  type: z.string(),
-  name: z.string().optional(),
-  description: z.string().nullish(),
-  parameters: z.unknown().optional(),
-  strict: z.boolean().nullish(),
-  format: z.looseObject({ type: z.string() }).nullish(),
 });
 
 const formatSchema = z.looseObject({ type: z.enum(["text", "json_object", "json_schema"]) });
@@ -39,17 +32,7 @@ export const responsesRequestSchema = z.looseObject({
   instructions: z.string().nullish(),
   stream: z.boolean().nullish(),
   tools: z.array(toolSchema).max(128).nullish(),
-  tool_choice: z
-    .union([
-      z.enum(["auto", "none", "required"]),
-      z.looseObject({
-        type: z.string(),
-        name: z.string().optional(),
-        mode: z.enum(["auto", "required"]).optional(),
-        tools: z.array(z.looseObject({ type: z.string(), name: z.string().optional() })).optional(),
-      }),
-    ])
-    .nullish(),
+  tool_choice: toolChoiceSchema.nullish(),
   text: z.looseObject({ format: formatSchema.nullish() }).nullish(),
   max_output_tokens: z.int().min(1).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
@@ -69,7 +52,6 @@ export const responsesRequestSchema = z.looseObject({
 export type ResponsesRequest = z.infer<typeof responsesRequestSchema>;
 type Item = z.infer<typeof itemSchema>;
 type Part = z.infer<typeof partSchema>;
-type RequestedTool = z.infer<typeof toolSchema>;
 
 interface ChatMessage {
   readonly role: string;
@@ -105,7 +87,7 @@ export function responsesToChat(request: ResponsesRequest): object {
     top_p: request.top_p ?? undefined,
     reasoning_effort: request.reasoning?.effort ?? undefined,
     response_format: format == null ? undefined : toResponseFormat(format),
-    ...toTools(request),
+    ...toChatTools(request),
     ...Object.fromEntries(SAMPLING.map((name) => [name, request[name] ?? undefined])),
   };
 }
@@ -164,11 +146,13 @@ class ChatWriter {
     }
   }
 
-  #addCall({ type, call_id: id, name = "", arguments: args = "", input = "" }: Item, param: string): void {
+  #addCall(item: Item, param: string): void {
+    const { type, call_id: id, namespace, name = "", arguments: args = "", input = "" } = item;
     if (id === undefined) throw invalid(`${param}.call_id`, "a call needs its id");
     this.#callIds.add(id);
     const text = type === "function_call" ? args : inputToArguments(input);
-    const call = { id, type: "function", function: { name, arguments: text } } as const;
+    const called = { name: chatNameOf(namespace, name), arguments: text };
+    const call = { id, type: "function", function: called } as const;
     const last = this.messages.at(-1);
     // Chat wants the calls that were made together, and the text before them, in one message.
     if (last?.role !== "assistant")
@@ -183,73 +167,13 @@ function textOf(content: string | Part[] | null | undefined, param: string): str
   if (typeof content === "string") return content;
   return content
     .map(({ type, text, refusal }, index) => {
-      if (["input_text", "output_text", "text"].includes(type) && text !== undefined) return text;
+      if (["input_text", "output_text", "text"].includes(type) && text != null) return text;
       if (type === "refusal" && typeof refusal === "string") return refusal;
       throw unsupported(`${param}[${index}]`, `parts of type ${type} are not supported, only text`);
     })
     .join("");
 }
 
-function toTools({ tools, tool_choice: choice, parallel_tool_calls: parallel }: ResponsesRequest): object {
-  if (tools == null || tools.length === 0) {
-    if (choice != null && choice !== "auto" && choice !== "none")
-      throw invalid("tool_choice", "there are no tools");
-    return {};
-  }
-  const functions = tools.map((tool, index) => toFunction(tool, `tools[${index}]`));
-  return { tools: functions, ...toToolChoice(choice, functions), parallel_tool_calls: parallel ?? undefined };
-}
-
-function toFunction({ type, name, description, parameters, strict, format }: RequestedTool, param: string) {
-  if (type !== "function" && type !== "custom")
-    throw unsupported(`${param}.type`, `${type} is not supported`);
-  if (name === undefined) throw invalid(`${param}.name`, "a tool needs a name");
-  if (type === "custom" && format != null && format.type !== "text") {
-    throw unsupported(`${param}.format`, "the text of a custom tool cannot be held to a grammar");
-  }
-  const takes =
-    type === "custom" ? { parameters: CUSTOM_TOOL_PARAMETERS, strict: true } : { parameters, strict };
-  return {
-    type: "function",
-    function: {
-      name,
-      description: description ?? undefined,
-      parameters: takes.parameters ?? undefined,
-      strict: takes.strict ?? undefined,
-    },
-  };
-}
-
-/** @returns `tool_choice`, and `tools` if only some of them are allowed: chat models see no others then. */
-function toToolChoice<Tool extends { function: { name: string } }>(
-  choice: ResponsesRequest["tool_choice"],
-  tools: readonly Tool[],
-): { tool_choice?: unknown; tools?: Tool[] } {
-  if (typeof choice !== "object" || choice === null) return { tool_choice: choice ?? undefined };
-  switch (choice.type) {
-    case "function":
-    case "custom":
-      return { tool_choice: { type: "function", function: { name: choice.name } } };
-    case "allowed_tools": {
-      const allowed = new Set(choice.tools?.map(({ name }) => name));
-      return {
-        tool_choice: choice.mode ?? "auto",
-        tools: tools.filter((tool) => allowed.has(tool.function.name)),
-      };
-    }
-    default:
-      throw unsupported("tool_choice", `a choice of type ${choice.type} is not supported`);
-  }
-}
-
 function toResponseFormat({ type, ...rest }: z.infer<typeof formatSchema>): object {
   return type === "json_schema" ? { type, json_schema: rest } : { type };
-}
-
-function unsupported(param: string, why: string): HttpError {
-  return new HttpError({ code: "unsupported", param, message: `${param}: ${why}` });
-}
-
-function invalid(param: string, why: string): HttpError {
-  return new HttpError({ code: "invalid_request", param, message: `${param}: ${why}` });
 }

@@ -7,6 +7,7 @@ import type {
   ChatUsage,
 } from "./chat-answer.ts";
 import { InputReader } from "./custom-tool.ts";
+import { callableTools, type CallableTool, offeredTools } from "./response-tools.ts";
 import type { ResponsesRequest } from "./responses-request.ts";
 import type { Translator } from "./translate-answer.ts";
 
@@ -19,6 +20,8 @@ interface OutputItem {
   readonly index: number;
   readonly callId: string;
   readonly name: string;
+  /** Where the tool of a call is, if it is in one. */
+  readonly namespace: string | null;
   /** Of a call of a custom tool. */
   readonly reader: InputReader | null;
   text: string;
@@ -34,6 +37,8 @@ const DELTA = {
   custom_tool_call: "response.custom_tool_call_input",
 } as const;
 
+const NO_CALL: Pick<OutputItem, "callId" | "name" | "namespace"> = { callId: "", name: "", namespace: null };
+
 /**
  * A chat answer as a `response`, whole or as its events. One text is open at a time: what is said closes what was
  * thought. Calls stay open until the end, since machines may write several at once.
@@ -41,7 +46,8 @@ const DELTA = {
 export class ResponsesTranslator implements Translator {
   readonly #id: string;
   readonly #base: object;
-  readonly #customTools: ReadonlySet<string | undefined>;
+  /** By the names that machines know. */
+  readonly #tools: ReadonlyMap<string, CallableTool>;
   readonly #nowS: () => number;
   readonly #items: OutputItem[] = [];
   /** The open calls by their index in chat. */
@@ -56,8 +62,7 @@ export class ResponsesTranslator implements Translator {
   constructor(id: string, request: ResponsesRequest, nowS: () => number) {
     this.#id = id;
     this.#base = describe(`resp_${id}`, nowS(), request);
-    const custom = request.tools?.filter(({ type }) => type === "custom") ?? [];
-    this.#customTools = new Set(custom.map(({ name }) => name));
+    this.#tools = new Map(callableTools(request).map((tool) => [tool.chatName, tool]));
     this.#nowS = nowS;
   }
 
@@ -132,8 +137,13 @@ export class ResponsesTranslator implements Translator {
     const known = this.#calls.get(index);
     if (known !== undefined && (id === "" || id === known.callId)) return this.#write(known, delta);
     const closed = this.#closeText();
-    const kind = this.#customTools.has(called?.name) ? "custom_tool_call" : "function_call";
-    const item = this.#add(kind, id, called?.name);
+    const { name = "" } = called ?? {};
+    const tool = this.#tools.get(name);
+    const item = this.#add(tool?.isCustom === true ? "custom_tool_call" : "function_call", {
+      callId: id,
+      name: tool?.name ?? name,
+      namespace: tool?.namespace ?? null,
+    });
     this.#calls.set(index, item);
     return closed + this.#added(item) + this.#write(item, delta);
   }
@@ -142,7 +152,7 @@ export class ResponsesTranslator implements Translator {
     return this.#grow(item, item.reader === null ? args : item.reader.feed(args));
   }
 
-  #add(kind: Kind, callId = "", name = ""): OutputItem {
+  #add(kind: Kind, { callId, name, namespace } = NO_CALL): OutputItem {
     const index = this.#items.length;
     const key = `${this.#id}_${index}`;
     const item: OutputItem = {
@@ -151,6 +161,7 @@ export class ResponsesTranslator implements Translator {
       index,
       callId: callId === "" ? `call_${key}` : callId,
       name,
+      namespace,
       reader: kind === "custom_tool_call" ? new InputReader() : null,
       text: "",
       done: null,
@@ -240,16 +251,17 @@ function describe(id: string, createdAt: number, request: ResponsesRequest): obj
     temperature: request.temperature ?? 1,
     text: { format: describeFormat(request.text?.format) },
     tool_choice: request.tool_choice ?? "auto",
-    tools: (request.tools ?? []).map((tool) => ({
-      description: null,
-      ...(tool.type === "custom" ? { format: { type: "text" } } : { parameters: null, strict: null }),
-      ...tool,
-    })),
+    tools: offeredTools(request).map((tool) => ({ description: null, ...TOOL_DEFAULTS[tool.type], ...tool })),
     top_logprobs: 0,
     top_p: request.top_p ?? 1,
     truncation: "disabled",
   };
 }
+
+const TOOL_DEFAULTS: Readonly<Record<string, object>> = {
+  custom: { format: { type: "text" } },
+  function: { parameters: null, strict: null },
+};
 
 function describeFormat(format: NonNullable<ResponsesRequest["text"]>["format"]): object {
   if (format == null) return { type: "text" };
@@ -281,8 +293,11 @@ function encodePart({ kind, text }: OutputItem): object {
 
 function encodeItem(item: OutputItem, status: string): object {
   const { kind: type, id, callId, name, text } = item;
-  if (type === "function_call") return { id, type, status, call_id: callId, name, arguments: text };
-  if (type === "custom_tool_call") return { id, type, status, call_id: callId, name, input: text };
+  if (isCall(item)) {
+    const where = item.namespace === null ? {} : { namespace: item.namespace };
+    const written = type === "function_call" ? { arguments: text } : { input: text };
+    return { id, type, status, call_id: callId, ...where, name, ...written };
+  }
   const content = status === "in_progress" ? [] : [encodePart(item)];
   if (type === "reasoning") return { id, type, status, summary: [], content };
   return { id, type, status, role: "assistant", content };

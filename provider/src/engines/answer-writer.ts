@@ -5,7 +5,7 @@ import type { ChatEvent } from "../engine.ts";
 import type { JsonValue } from "./chat-messages.ts";
 import type { AnswerForm, ChatTool } from "./chat-tools.ts";
 import { hasOptionalProperties, withoutAbsent } from "./llama-functions.ts";
-import { forcedCallPrefix } from "./schema-grammar.ts";
+import { CALL_MARK, forcedCallPrefix } from "./schema-grammar.ts";
 
 /** Turns what LlamaChat reports while it generates into the events of an answer. */
 
@@ -15,8 +15,11 @@ export interface AnswerWriter {
   callText(chunk: LlamaChatResponseFunctionCallParamsChunk): void;
   /** Such a call is finished. */
   call(name: string, args: unknown): void;
-  /** @param complete false if the answer was cut off. */
-  end(complete: boolean): void;
+  /**
+   * @param complete false if the answer was cut off.
+   * @returns whether the answer was a call that a grammar held in form
+   */
+  end(complete: boolean): boolean;
 }
 
 export type NewCallId = () => string;
@@ -28,8 +31,10 @@ export function createAnswerWriter(
 ): AnswerWriter {
   const content =
     form.type === "forced_tool"
-      ? new ForcedCallText(form.tools, newCallId, emit)
-      : { write: (text: string) => emit({ type: "content", text }), end: () => undefined };
+      ? new CallText(form.tools, newCallId, emit)
+      : form.type === "json_or_tool"
+        ? new JsonOrCallText(new CallText(form.tools, newCallId, emit), emit)
+        : { write: (text: string) => emit({ type: "content", text }), end: () => false };
   const calls = new FunctionCalls(form.type === "tools" ? form.tools : [], newCallId, emit);
   let thought = false;
   return {
@@ -51,8 +56,39 @@ export function createAnswerWriter(
   };
 }
 
+/** An answer that follows `jsonOrCallGrammar`: what comes behind the mark is a call. */
+class JsonOrCallText {
+  readonly #call: CallText;
+  readonly #emit: (event: ChatEvent) => void;
+  /** The beginning, until it says what the answer is. */
+  #waiting: string | null = "";
+  #isCall = false;
+
+  constructor(call: CallText, emit: (event: ChatEvent) => void) {
+    this.#call = call;
+    this.#emit = emit;
+  }
+
+  write(piece: string): void {
+    let text = piece;
+    if (this.#waiting !== null) {
+      text = this.#waiting + piece;
+      this.#waiting = CALL_MARK.startsWith(text) ? text : null;
+      if (this.#waiting !== null) return;
+      this.#isCall = text.startsWith(CALL_MARK);
+      if (this.#isCall) text = text.slice(CALL_MARK.length);
+    }
+    if (this.#isCall) this.#call.write(text);
+    else this.#emit({ type: "content", text });
+  }
+
+  end(complete: boolean): boolean {
+    return this.#isCall && this.#call.end(complete);
+  }
+}
+
 /** An answer that follows `forcedCallGrammar`: the arguments begin where the known prefix ends. */
-class ForcedCallText {
+class CallText {
   readonly #tools: readonly ChatTool[];
   readonly #newCallId: NewCallId;
   readonly #emit: (event: ChatEvent) => void;
@@ -80,9 +116,10 @@ class ForcedCallText {
     this.#waiting = this.#waiting.slice(ready);
   }
 
-  end(complete: boolean): void {
+  end(complete: boolean): boolean {
     if (this.#started && !complete) this.#emitArguments(this.#waiting);
     this.#waiting = "";
+    return true;
   }
 
   #emitArguments(text: string): void {

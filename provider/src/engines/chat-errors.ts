@@ -26,12 +26,15 @@ export function unsupported(message: string): EngineError {
   return new EngineError("client", "unsupported", message);
 }
 
-/** @param contextTokens what fits into a slot, prompt and answer together. */
-export function contextLengthExceeded(promptTokens: number, contextTokens: number): EngineError {
+/**
+ * @param promptTokens null if there are too many to count.
+ * @param contextTokens what fits into a slot, prompt and answer together.
+ */
+export function contextLengthExceeded(promptTokens: number | null, contextTokens: number): EngineError {
   return new EngineError(
     "client",
     "context_length_exceeded",
     `This model's maximum context length is ${contextTokens} tokens; ` +
-      `the messages take ${promptTokens} and leave no room for an answer.`,
+      `the messages take ${promptTokens ?? "far more"} and leave no room for an answer.`,
   );
 }

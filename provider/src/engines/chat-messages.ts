@@ -28,8 +28,9 @@ interface AnsweredCall {
 
 const partSchema = z.object({
   type: z.string(),
-  text: z.string().optional(),
-  refusal: z.string().optional(),
+  // Clients that give an answer's part back may name the field that it does not have.
+  text: z.string().nullish(),
+  refusal: z.string().nullish(),
 });
 const contentSchema = z.union(
   [z.string(), z.array(partSchema)],
@@ -113,8 +114,8 @@ function textOf(content: z.infer<typeof contentSchema>, at: number): string {
   if (typeof content === "string") return content;
   return content
     .map((part) => {
-      if (part.type === "text" && part.text !== undefined) return part.text;
-      if (part.type === "refusal" && part.refusal !== undefined) return part.refusal;
+      if (part.type === "text" && part.text != null) return part.text;
+      if (part.type === "refusal" && part.refusal != null) return part.refusal;
       throw unsupported(`messages[${at}].content: parts of type "${part.type}" are not supported, only text`);
     })
     .join("");

@@ -19,7 +19,9 @@ export type AnswerForm =
   /** The model decides whether it calls one of them. */
   | { readonly type: "tools"; readonly tools: readonly ChatTool[]; readonly parallel: boolean }
   /** The answer is one call of one of these. */
-  | { readonly type: "forced_tool"; readonly tools: readonly ChatTool[] };
+  | { readonly type: "forced_tool"; readonly tools: readonly ChatTool[] }
+  /** The model decides whether it calls one of these or answers with JSON. */
+  | { readonly type: "json_or_tool"; readonly schema: JsonSchema; readonly tools: readonly ChatTool[] };
 
 const functionName = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, _ or -");
 const toolSchema = z.object({
@@ -47,7 +49,8 @@ const formSchema = z.object({
   response_format: z
     .discriminatedUnion("type", [
       z.object({ type: z.literal("text") }),
-      z.object({ type: z.literal("json_object") }),
+      /** The schema is llama-server's own, and there is no `strict` beside it. */
+      z.object({ type: z.literal("json_object"), schema: z.unknown().optional() }),
       z.object({
         type: z.literal("json_schema"),
         json_schema: z.object({ schema: z.unknown().optional(), strict: z.boolean().nullish() }),
@@ -77,11 +80,11 @@ export function parseAnswerForm(body: Readonly<Record<string, unknown>>): Answer
       requireTool(form.tool_choice, tools);
     return json ?? { type: "text" };
   }
-  if (json !== null) throw unsupported("response_format: cannot be combined with tools");
   if (form.tool_choice === "required") return { type: "forced_tool", tools };
   if (form.tool_choice !== null && typeof form.tool_choice === "object") {
     return { type: "forced_tool", tools: [requireTool(form.tool_choice, tools)] };
   }
+  if (json !== null) return { type: "json_or_tool", schema: json.schema, tools };
   return { type: "tools", tools, parallel: form.parallel_tool_calls ?? true };
 }
 
@@ -118,14 +121,17 @@ function parseTools(form: Form): ChatTool[] {
   });
 }
 
-function jsonForm(form: Form): AnswerForm | null {
+function jsonForm(form: Form): Extract<AnswerForm, { type: "json" }> | null {
   const format = form.response_format ?? null;
   if (format === null) return null;
   switch (format.type) {
     case "text":
       return null;
-    case "json_object":
-      return { type: "json", schema: ANY_OBJECT };
+    case "json_object": {
+      if (format.schema == null) return { type: "json", schema: ANY_OBJECT };
+      const where = "response_format.schema";
+      return { type: "json", schema: parseJsonSchema(format.schema, { strict: false, where }) };
+    }
     case "json_schema": {
       const { schema, strict } = format.json_schema;
       const where = "response_format.json_schema.schema";

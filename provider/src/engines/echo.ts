@@ -165,7 +165,7 @@ class LoadedEcho implements LoadedModel {
     if (form.type === "text" || form.type === "tools") {
       return words(text).map((word) => ({ type: "content", text: word }));
     }
-    if (form.type === "json") {
+    if (form.type === "json" || form.type === "json_or_tool") {
       return words(JSON.stringify(exampleOf(form.schema, text))).map((word) => ({
         type: "content",
         text: word,

@@ -1,5 +1,6 @@
 import { invalidRequest, unsupported } from "./chat-errors.ts";
 import type { JsonValue } from "./chat-messages.ts";
+import { LARGEST_INTEGER, type NumberRange } from "./number-grammar.ts";
 
 /**
  * A client's JSON Schema, read once into the few shapes from which a grammar, a function's signature and an example are
@@ -19,7 +20,7 @@ export type SchemaNode =
   | { readonly kind: "literals"; readonly values: readonly JsonValue[] }
   | { readonly kind: "union"; readonly options: readonly SchemaNode[] }
   | { readonly kind: "ref"; readonly name: string }
-  | { readonly kind: "number"; readonly integer: boolean; readonly atLeast: 0 | 1 | null }
+  | ({ readonly kind: "number" } & NumberRange)
   | StringNode
   | ObjectNode
   | ArrayNode;
@@ -72,8 +73,6 @@ const MAX_NODES = 4096;
 const MAX_DEPTH = 64;
 /** An integer between two bounds this close is written as a choice of literals. */
 const MAX_LISTED_INTEGERS = 256;
-/** The grammar's integers have at most 15 digits, so wider bounds always hold. */
-const LARGEST_INTEGER = 999_999_999_999_999;
 
 /** @throws EngineError `invalid_request` for what is no schema, `unsupported` for what cannot be held. */
 export function parseJsonSchema(schema: unknown, options: ParseOptions): JsonSchema {
@@ -89,6 +88,11 @@ const KNOWN_KEYWORDS = new Set(
    minItems maxItems minLength maxLength format minimum maximum exclusiveMinimum exclusiveMaximum
    contentEncoding contentMediaType additionalItems`.split(/\s+/),
 );
+
+interface Bound {
+  readonly at: number | null;
+  readonly isExcluded: boolean;
+}
 
 class SchemaReader {
   readonly #schema: unknown;
@@ -170,28 +174,41 @@ class SchemaReader {
   }
 
   #number(integer: boolean, schema: RawSchema, path: string): SchemaNode {
-    const step = integer ? 1 : 0;
-    const from = numberOr(schema["minimum"], numberOr(schema["exclusiveMinimum"], -Infinity) + step);
-    const to = numberOr(schema["maximum"], numberOr(schema["exclusiveMaximum"], Infinity) - step);
-    if (
-      integer &&
-      to - from < MAX_LISTED_INTEGERS &&
-      Number.isInteger(from) &&
-      Number.isInteger(to) &&
-      to >= from
-    ) {
+    const low = this.#bound("minimum", "exclusiveMinimum", 1, integer, schema, path);
+    const high = this.#bound("maximum", "exclusiveMaximum", -1, integer, schema, path);
+    const range = { from: low.at, afterFrom: low.isExcluded, to: high.at, beforeTo: high.isExcluded };
+    const { from, to } = range;
+    if (from === null || to === null) return { kind: "number", integer, ...range };
+    if (from > to || (from === to && (range.afterFrom || range.beforeTo))) {
+      throw invalidRequest(`${this.#options.where}${path}: there is no number between its bounds`);
+    }
+    if (integer && to - from < MAX_LISTED_INTEGERS) {
       return { kind: "literals", values: Array.from({ length: to - from + 1 }, (_, index) => from + index) };
     }
-    const atLeast = from === 0 ? 0 : integer && from === 1 ? 1 : null;
-    const lowerHeld = atLeast !== null || from <= -LARGEST_INTEGER;
-    const exclusive = !integer && schema["exclusiveMinimum"] !== undefined;
-    if (!lowerHeld || exclusive) {
-      this.#notHeld(schema["minimum"] === undefined ? "exclusiveMinimum" : "minimum", path);
+    return { kind: "number", integer, ...range };
+  }
+
+  /** One end of a range, with a `sign` that makes it the lower one. */
+  #bound(
+    plain: string,
+    exclusive: string,
+    sign: 1 | -1,
+    integer: boolean,
+    schema: RawSchema,
+    path: string,
+  ): Bound {
+    const included = numberOr(schema[plain], -sign * Infinity);
+    const excluded = numberOr(schema[exclusive], -sign * Infinity);
+    const isExcluded = excluded * sign >= included * sign;
+    const given = (isExcluded ? excluded : included) * sign;
+    // What a grammar writes has no more digits.
+    if (given <= -LARGEST_INTEGER) return { at: null, isExcluded: false };
+    const next = integer ? (isExcluded ? Math.floor(given) + 1 : Math.ceil(given)) : given;
+    if (!Number.isInteger(next) || next > LARGEST_INTEGER) {
+      this.#notHeld(isExcluded ? exclusive : plain, path);
+      return { at: null, isExcluded: false };
     }
-    if (to < LARGEST_INTEGER) {
-      this.#notHeld(schema["maximum"] === undefined ? "exclusiveMaximum" : "maximum", path);
-    }
-    return { kind: "number", integer, atLeast };
+    return { at: next * sign, isExcluded: isExcluded && !integer };
   }
 
   #string(schema: RawSchema, path: string): SchemaNode {

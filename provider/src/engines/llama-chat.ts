@@ -22,7 +22,7 @@ import { toHistory } from "./llama-history.ts";
 import type { LlamaHost } from "./llama-loader.ts";
 import { type LlamaSlot, prefill } from "./llama-slots.ts";
 import { withReasoningEffort } from "./reasoning-effort.ts";
-import { forcedCallGrammar, schemaGrammar } from "./schema-grammar.ts";
+import { forcedCallGrammar, jsonOrCallGrammar, schemaGrammar } from "./schema-grammar.ts";
 
 /** One chat completion on a loaded model: read the request, evaluate the prompt, write the answer. */
 
@@ -82,9 +82,7 @@ async function prepare(host: LlamaHost, body: Readonly<Record<string, unknown>>)
   const form = parseAnswerForm(body);
   const turns = parseMessages(body["messages"]);
   const chars = charsToRead(turns, form);
-  if (chars > host.contextTokens * MAX_CHARS_PER_TOKEN) {
-    throw contextLengthExceeded(Math.ceil(chars / MAX_CHARS_PER_TOKEN), host.contextTokens);
-  }
+  if (chars > host.contextTokens * MAX_CHARS_PER_TOKEN) throw contextLengthExceeded(null, host.contextTokens);
   const history = toHistory(turns, form);
   const functions = form.type === "tools" ? toFunctions(form.tools) : null;
   const chatWrapper = withReasoningEffort(host.chatWrapper, params.reasoningEffort);
@@ -124,20 +122,35 @@ async function compileGrammar(
   if (params.grammar !== null && form.type !== "text") {
     throw invalidRequest("grammar: cannot be combined with tools or response_format");
   }
-  const text =
-    form.type === "json"
-      ? schemaGrammar(form.schema)
-      : form.type === "forced_tool"
-        ? forcedCallGrammar(form.tools)
-        : params.grammar;
+  const text = grammarOf(form) ?? params.grammar;
   if (text === null) return null;
   try {
     return await host.llama.createGrammar({ grammar: text });
   } catch {
-    const field = { json: "response_format", forced_tool: "tools", text: "grammar", tools: "tools" }[
-      form.type
-    ];
+    const field = FIELD_OF_GRAMMAR[form.type];
     throw invalidRequest(`${field}: cannot be made into a grammar; it is not valid or too complex`);
+  }
+}
+
+const FIELD_OF_GRAMMAR: Readonly<Record<AnswerForm["type"], string>> = {
+  json: "response_format",
+  json_or_tool: "response_format or tools",
+  forced_tool: "tools",
+  text: "grammar",
+  tools: "tools",
+};
+
+function grammarOf(form: AnswerForm): string | null {
+  switch (form.type) {
+    case "json":
+      return schemaGrammar(form.schema);
+    case "json_or_tool":
+      return jsonOrCallGrammar(form.schema, form.tools);
+    case "forced_tool":
+      return forcedCallGrammar(form.tools);
+    case "text":
+    case "tools":
+      return null;
   }
 }
 
@@ -153,11 +166,9 @@ async function generate(
   try {
     const { metadata } = await respond(chat, prepared, meter, writer, control.signal);
     const cut = metadata.stopReason === "maxTokens";
-    writer.end(!cut);
+    const called = writer.end(!cut);
     if (cut) return "length";
-    return metadata.stopReason === "functionCalls" || prepared.form.type === "forced_tool"
-      ? "tool_calls"
-      : "stop";
+    return metadata.stopReason === "functionCalls" || called ? "tool_calls" : "stop";
   } catch (error) {
     if (!(error instanceof ContextFull)) throw error;
     writer.end(false);
@@ -183,8 +194,10 @@ function respond(
       if (chunk.type === "segment") meter.reasoningTokens += chunk.tokens.length;
       writer.text(chunk);
     },
-    // Inside forced arguments a stop text would only break the JSON.
-    ...(params.stop.length === 0 || form.type === "forced_tool" ? {} : { customStopTriggers: params.stop }),
+    // Inside the arguments of a call a stop text would only break the JSON.
+    ...(params.stop.length === 0 || form.type === "forced_tool" || form.type === "json_or_tool"
+      ? {}
+      : { customStopTriggers: params.stop }),
   } satisfies LLamaChatGenerateResponseOptions;
   if (functions === null) {
     return chat.generateResponse(prepared.history, grammar === null ? sampling : { ...sampling, grammar });

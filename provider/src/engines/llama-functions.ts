@@ -6,7 +6,8 @@ import type { JsonSchema, PropertyNode, SchemaNode } from "./json-schema.ts";
 
 /**
  * Tools as the library takes them when the model may call them of its own accord. Its grammar for arguments writes
- * every property, so an optional one is offered as "or null", and the nulls are taken out of the finished call.
+ * every property, so an optional one is offered as "or null", and the nulls are taken out of the finished call. It
+ * knows no bounds of numbers.
  */
 export function toFunctions(tools: readonly ChatTool[]): ChatModelFunctions {
   return Object.fromEntries(

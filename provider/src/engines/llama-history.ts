@@ -1,8 +1,8 @@
 import type { ChatHistoryItem } from "node-llama-cpp";
 
 import type { ChatTurn } from "./chat-messages.ts";
-import type { AnswerForm, ChatTool } from "./chat-tools.ts";
-import { forcedCallPrefix } from "./schema-grammar.ts";
+import type { AnswerForm } from "./chat-tools.ts";
+import { CALL_MARK, forcedCallPrefix } from "./schema-grammar.ts";
 
 /**
  * A conversation as node-llama-cpp's chat wrappers render it. The last item is the answer to be written. It is a new,
@@ -10,7 +10,9 @@ import { forcedCallPrefix } from "./schema-grammar.ts";
  */
 export function toHistory(turns: readonly ChatTurn[], form: AnswerForm): ChatHistoryItem[] {
   const history: ChatHistoryItem[] = [];
-  if (form.type === "forced_tool") history.push({ type: "system", text: describeForcedTools(form.tools) });
+  if (form.type === "forced_tool" || form.type === "json_or_tool") {
+    history.push({ type: "system", text: describeTools(form) });
+  }
   let callsAreOpen = false;
   for (const turn of turns) {
     if (turn.role !== "assistant") {
@@ -36,13 +38,20 @@ export function toHistory(turns: readonly ChatTurn[], form: AnswerForm): ChatHis
 }
 
 /**
- * The library documents functions only where it also detects calls by itself, which excludes a grammar. A forced call
- * needs the grammar, so this text tells the model what it may call and in what form.
+ * The library documents functions only where it also detects calls by itself, which excludes a grammar. Where one is
+ * needed, this text tells the model what it may call and in what form.
  */
-function describeForcedTools(tools: readonly ChatTool[]): string {
-  const lines = tools.map((tool) =>
-    JSON.stringify({ name: tool.name, description: tool.description, parameters: tool.rawParameters }),
+function describeTools({
+  type,
+  tools,
+}: Extract<AnswerForm, { type: "forced_tool" | "json_or_tool" }>): string {
+  const call = `${forcedCallPrefix("function name")}{...}}`;
+  const how =
+    type === "forced_tool"
+      ? `Answer by calling one of these functions. The whole answer is one JSON object: ${call}`
+      : `You may call one of these functions. Then the whole answer is: ${CALL_MARK}${call} Otherwise it is JSON alone.`;
+  const lines = tools.map(({ name, description, rawParameters: parameters }) =>
+    JSON.stringify({ name, description, parameters }),
   );
-  const form = `${forcedCallPrefix("function name")}{...}}`;
-  return `Answer by calling one of these functions. The whole answer is one JSON object: ${form}\n${lines.join("\n")}`;
+  return [how, ...lines].join("\n");
 }

@@ -1,5 +1,6 @@
 import type { JsonValue } from "./chat-messages.ts";
 import type { JsonSchema, SchemaNode, StringNode } from "./json-schema.ts";
+import type { NumberRange } from "./number-grammar.ts";
 
 /** A small value that follows a JSON Schema, with `text` wherever it may stand: what an engine without a model answers. */
 export function exampleOf({ root, definitions }: JsonSchema, text: string): JsonValue {
@@ -21,7 +22,7 @@ export function exampleOf({ root, definitions }: JsonSchema, text: string): Json
       case "ref":
         return depth > 32 ? null : example(definitions.get(node.name) ?? { kind: "any" }, depth + 1);
       case "number":
-        return node.atLeast ?? 0;
+        return numberExample(node);
       case "string":
         return stringExample(node, text);
       case "object":
@@ -40,6 +41,12 @@ export function exampleOf({ root, definitions }: JsonSchema, text: string): Json
       }
     }
   }
+}
+
+function numberExample({ from, to, afterFrom, beforeTo }: NumberRange): number {
+  const nearest = Math.min(Math.max(0, from ?? -Infinity), to ?? Infinity);
+  if (afterFrom && nearest === from) return nearest + 0.5;
+  return beforeTo && nearest === to ? nearest - 0.5 : nearest;
 }
 
 const FORMAT_EXAMPLES = {

@@ -1,4 +1,5 @@
 import type { ArrayNode, JsonSchema, ObjectNode, SchemaNode, StringFormat } from "./json-schema.ts";
+import { numberRule } from "./number-grammar.ts";
 
 /**
  * GBNF, the grammar language of llama.cpp, for texts that follow a JSON Schema. The library's own translation writes
@@ -39,20 +40,37 @@ export function schemaGrammar(schema: JsonSchema): string {
   return rules.text(root);
 }
 
+interface CallableTool {
+  readonly name: string;
+  readonly parameters: JsonSchema;
+}
+
 /**
  * A grammar for one call of one of these functions, written as a JSON object. What stands before the arguments is
  * `forcedCallPrefix(name)`, letter for letter, and after them comes one `}`: the stream is cut there.
  */
-export function forcedCallGrammar(tools: readonly { name: string; parameters: JsonSchema }[]): string {
+export function forcedCallGrammar(tools: readonly CallableTool[]): string {
   const rules = new GrammarRules();
-  const calls = tools.map(
-    (tool) => `${literal(forcedCallPrefix(tool.name))} ${rules.schema(tool.parameters)} "}"`,
-  );
-  return rules.text(calls.join(" | "));
+  return rules.text(calls(rules, tools));
 }
 
 export function forcedCallPrefix(name: string): string {
   return `{"name": ${JSON.stringify(name)}, "arguments": `;
+}
+
+/** Before a call where the answer may be JSON instead. No JSON begins with it. */
+export const CALL_MARK = "call ";
+
+/** A grammar for either JSON that follows the schema, or such a call behind the mark. */
+export function jsonOrCallGrammar(schema: JsonSchema, tools: readonly CallableTool[]): string {
+  const rules = new GrammarRules();
+  return rules.text(`${literal(CALL_MARK)} (${calls(rules, tools)}) | ${rules.schema(schema)}`);
+}
+
+function calls(rules: GrammarRules, tools: readonly CallableTool[]): string {
+  return tools
+    .map(({ name, parameters }) => `${literal(forcedCallPrefix(name))} ${rules.schema(parameters)} "}"`)
+    .join(" | ");
 }
 
 class GrammarRules {
@@ -87,7 +105,7 @@ class GrammarRules {
       case "ref":
         return refs.get(node.name) ?? "value";
       case "number":
-        return numberRule(node.integer, node.atLeast);
+        return numberRule(node);
       case "string":
         if (node.format !== null) return FORMATS[node.format];
         if (node.minLength === 0 && node.maxLength === null) return "string";
@@ -142,11 +160,6 @@ class GrammarRules {
     this.#names += 1;
     return `r${this.#names}`;
   }
-}
-
-function numberRule(integer: boolean, atLeast: 0 | 1 | null): string {
-  if (integer && atLeast === 1) return "[1-9] [0-9]{0,14}";
-  return `${atLeast === null ? '"-"? ' : ""}natural${integer ? "" : " fraction"}`;
 }
 
 /** GBNF quotes as C does; other characters stand for themselves. */

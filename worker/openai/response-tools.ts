@@ -1,0 +1,160 @@
+import { z } from "zod";
+
+import { HASH_START, hashOn } from "../../core/text-hash.ts";
+import { CUSTOM_TOOL_PARAMETERS } from "./custom-tool.ts";
+import { invalid, unsupported } from "./field-refusals.ts";
+
+/**
+ * The tools of the Responses API as functions of a chat. A namespace holds tools of its own, whose calls name both: a
+ * machine sees them under one name. Hosted tools cannot be done here; those that coding agents offer whatever the server
+ * can do are left out where there are others, since a model need not use what it is offered.
+ */
+
+const plainToolSchema = z.looseObject({
+  type: z.string(),
+  name: z.string().optional(),
+  description: z.string().nullish(),
+  parameters: z.unknown().optional(),
+  strict: z.boolean().nullish(),
+  format: z.looseObject({ type: z.string() }).nullish(),
+});
+
+export const toolSchema = plainToolSchema.extend({ tools: z.array(plainToolSchema).optional() });
+
+/** A tool as a choice names it. */
+const toolNameSchema = z.looseObject({
+  type: z.string(),
+  name: z.string().optional(),
+  namespace: z.string().nullish(),
+});
+
+export const toolChoiceSchema = z.union([
+  z.enum(["auto", "none", "required"]),
+  toolNameSchema.extend({
+    mode: z.enum(["auto", "required"]).optional(),
+    tools: z.array(toolNameSchema).optional(),
+  }),
+]);
+
+type PlainTool = z.infer<typeof plainToolSchema>;
+type RequestedTool = z.infer<typeof toolSchema>;
+type ToolName = z.infer<typeof toolNameSchema>;
+
+interface ToolFields {
+  readonly tools?: readonly RequestedTool[] | null | undefined;
+  readonly tool_choice?: z.infer<typeof toolChoiceSchema> | null | undefined;
+  readonly parallel_tool_calls?: boolean | null | undefined;
+}
+
+/** A tool that a call can name. */
+export interface CallableTool {
+  readonly isCustom: boolean;
+  readonly namespace: string | null;
+  readonly name: string;
+  /** What a machine calls it. */
+  readonly chatName: string;
+  readonly takes: PlainTool;
+}
+
+/** Of a request's tools those that take effect. */
+export function offeredTools({ tools }: ToolFields): readonly RequestedTool[] {
+  const offered = (tools ?? []).filter(({ type }) => !/^(web_search|image_generation)/.test(type));
+  // With nothing else to call, the tool is what the request is about.
+  return offered.length === 0 ? (tools ?? []) : offered;
+}
+
+/** @throws HttpError 400 for a tool that cannot be called here */
+export function callableTools(request: ToolFields): CallableTool[] {
+  const offered = new Set(offeredTools(request));
+  return (request.tools ?? []).flatMap((tool, index) => {
+    const param = `tools[${index}]`;
+    if (!offered.has(tool)) return [];
+    if (tool.type !== "namespace") return [callable(tool, null, param)];
+    const namespace = tool.name;
+    if (namespace === undefined) throw invalid(`${param}.name`, "a namespace needs a name");
+    return (tool.tools ?? []).map((inner, at) => {
+      const { description: what } = inner;
+      // What is said about all of them stands before the first.
+      const about = at === 0 ? [tool.description, what].filter(Boolean).join("\n\n") : what;
+      return callable({ ...inner, description: about }, namespace, `${param}.tools[${at}]`);
+    });
+  });
+}
+
+function callable(takes: PlainTool, namespace: string | null, param: string): CallableTool {
+  const { type, name, format } = takes;
+  if (type !== "function" && type !== "custom")
+    throw unsupported(`${param}.type`, `${type} is not supported`);
+  if (name === undefined) throw invalid(`${param}.name`, "a tool needs a name");
+  if (type === "custom" && format != null && format.type !== "text") {
+    throw unsupported(`${param}.format`, "the text of a custom tool cannot be held to a grammar");
+  }
+  return { isCustom: type === "custom", namespace, name, chatName: chatNameOf(namespace, name), takes };
+}
+
+/** What chats allow; more is cut and told apart by a hash. */
+const MAX_NAME_CHARS = 64;
+
+/** The name of a tool for machines, which is the same in each request. */
+export function chatNameOf(namespace: string | null | undefined, name: string): string {
+  if (namespace == null) return name;
+  const full = `${namespace}${namespace.endsWith("__") ? "" : "__"}${name}`;
+  if (full.length <= MAX_NAME_CHARS) return full;
+  const hash = (hashOn(HASH_START, full) >>> 0).toString(16).padStart(8, "0");
+  return `${full.slice(0, MAX_NAME_CHARS - hash.length - 1)}_${hash}`;
+}
+
+/** The fields of a chat that are about tools. @throws HttpError 400 */
+export function toChatTools(request: ToolFields): object {
+  const { tool_choice: choice, parallel_tool_calls: parallel } = request;
+  const tools = callableTools(request);
+  if (tools.length === 0) {
+    if (choice != null && choice !== "auto" && choice !== "none")
+      throw invalid("tool_choice", "there are no tools");
+    return {};
+  }
+  const { tool_choice, allowed = tools } = toToolChoice(choice, tools);
+  return { tools: allowed.map(toFunction), tool_choice, parallel_tool_calls: parallel ?? undefined };
+}
+
+function toFunction({ isCustom, chatName, takes }: CallableTool): object {
+  const { description, parameters, strict } = isCustom
+    ? { ...takes, parameters: CUSTOM_TOOL_PARAMETERS, strict: true }
+    : takes;
+  return {
+    type: "function",
+    function: {
+      name: chatName,
+      description: description ?? undefined,
+      parameters: parameters ?? undefined,
+      strict: strict ?? undefined,
+    },
+  };
+}
+
+/** @returns `tool_choice`, and which tools are allowed if only some are: chat models see no others then. */
+function toToolChoice(
+  choice: ToolFields["tool_choice"],
+  tools: readonly CallableTool[],
+): { tool_choice: unknown; allowed?: readonly CallableTool[] } {
+  if (typeof choice !== "object" || choice === null) return { tool_choice: choice ?? undefined };
+  switch (choice.type) {
+    case "function":
+    case "custom": {
+      const name = tools.find((tool) => isNamed(tool, choice))?.chatName ?? choice.name;
+      return { tool_choice: { type: "function", function: { name } } };
+    }
+    case "allowed_tools":
+      return {
+        tool_choice: choice.mode ?? "auto",
+        allowed: tools.filter((tool) => choice.tools?.some((named) => isNamed(tool, named))),
+      };
+    default:
+      throw unsupported("tool_choice", `a choice of type ${choice.type} is not supported`);
+  }
+}
+
+function isNamed(tool: CallableTool, { type, name, namespace }: ToolName): boolean {
+  if (type === "namespace") return tool.namespace === name;
+  return tool.name === name && (namespace == null || tool.namespace === namespace);
+}
