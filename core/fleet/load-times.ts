@@ -52,7 +52,8 @@ export class LoadTimes {
 
   /** A load has ended well. */
   learn(machineId: MachineId, model: ModelId, took: number): void {
-    if (took < LEAST_SECONDS) return;
+    // No number at all comes from a pool that still runs an older version.
+    if (!(took >= LEAST_SECONDS)) return;
     const before = this.#seconds.get(machineId)?.get(model) ?? null;
     const seconds = before === null ? took : before + WEIGHT * (took - before);
     this.#set(machineId, model, seconds);
