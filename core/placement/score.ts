@@ -15,8 +15,7 @@ export type ScoredMode = "shadow" | "enforce";
 export interface Elsewhere {
   readonly machineId: string;
   readonly model: ModelId;
-  /** When it was sent there, and when it serves there. */
-  readonly since: number;
+  /** From when on it serves there. */
   readonly readyAt: number;
 }
 
@@ -122,10 +121,11 @@ function imaginedMachines({ machines, now }: PlacementInput, elsewhere: readonly
       const isAdopted = machine.state === "unmanaged" && machine.isManageable;
       return isAdopted ? { ...machine, state: "serving" } : machine;
     }
-    const { model, since: assignedAt, readyAt } = place;
+    const { model, readyAt } = place;
+    // As in the real fleet, its dwell begins once it serves.
     return now < readyAt
-      ? { ...machine, model, assignedAt, state: "loading", loadDeadlineAt: readyAt }
-      : { ...machine, model, assignedAt, state: "serving", loadDeadlineAt: null };
+      ? { ...machine, model, assignedAt: readyAt, state: "loading", loadDeadlineAt: readyAt }
+      : { ...machine, model, assignedAt: readyAt, state: "serving", loadDeadlineAt: null };
   });
 }
 
@@ -137,7 +137,7 @@ function leftBehind(
 ): Elsewhere[] {
   const model = from ?? (machine?.state === "failed" ? machine.model : null);
   if (model === null || model === to || elsewhere.some((place) => place.machineId === machineId)) return [];
-  return [{ machineId, model, since: 0, readyAt: 0 }];
+  return [{ machineId, model, readyAt: 0 }];
 }
 
 function sentTo(
@@ -148,7 +148,7 @@ function sentTo(
 ): Elsewhere {
   const load = machine?.fits[to]?.loadSeconds ?? 0;
   const drain = from !== null && (machine?.inFlight ?? 0) > 0 ? drainSeconds : 0;
-  return { machineId, model: to, since: now, readyAt: now + (load + drain) * 1000 };
+  return { machineId, model: to, readyAt: now + (load + drain) * 1000 };
 }
 
 /** Of a tick's requests for each model, as many as its machines answer in that time. */

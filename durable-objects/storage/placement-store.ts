@@ -146,7 +146,6 @@ const scoreSchema = z.object({
     z.object({
       machineId: z.string(),
       model: modelIdSchema,
-      since: z.number(),
       readyAt: z.number(),
     }),
   ),

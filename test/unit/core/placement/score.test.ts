@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { DEFAULT_PLACEMENT_CONFIG, EMPTY_PLACEMENT_STATE } from "../../../../core/placement/config.ts";
 import { plan } from "../../../../core/placement/plan.ts";
 import { NO_SCORE, scored, type Score, type ScoredMode } from "../../../../core/placement/score.ts";
-import type { Move, PlacementMachine, PlacementState } from "../../../../core/placement/types.ts";
+import type { Move, PlacementConfig, PlacementMachine, PlacementState } from "../../../../core/placement/types.ts";
 import { modelIdSchema } from "../../../../protocol/ids.ts";
 
 const [A, B] = [modelIdSchema.parse("acme/a"), modelIdSchema.parse("acme/b")];
@@ -11,7 +11,7 @@ const DAY_MS = 86_400_000;
 const NOON = 20_000 * DAY_MS + DAY_MS / 2;
 /** Four requests at once, of 200 tokens each: one machine answers 12 requests in a tick of 30 s. */
 const FIT = { slots: 4, decodeTps: 20, prefillTps: 1e12, loadSeconds: 60, onDisk: true };
-const config = { ...DEFAULT_PLACEMENT_CONFIG, minDwellSeconds: 0 };
+const NO_DWELL = { ...DEFAULT_PLACEMENT_CONFIG, minDwellSeconds: 0 };
 
 /** Four machines that hold A, and ticks in which 40 requests want B and 10 want A. */
 class Fleet {
@@ -30,21 +30,27 @@ class Fleet {
     inFlight: 0,
   }));
   #state: PlacementState = EMPTY_PLACEMENT_STATE;
+  readonly #config: PlacementConfig;
 
-  tick(mode: ScoredMode | null, moves: readonly Move[] = []): void {
+  constructor(config: PlacementConfig = NO_DWELL) {
+    this.#config = config;
+  }
+
+  /** @param wanted how many of the 50 requests want B. */
+  tick(mode: ScoredMode | null, moves: readonly Move[] = [], wanted = 40): void {
     this.now += 30_000;
     const input = {
       now: this.now,
       elapsedSeconds: 30,
       machines: this.machines,
       demand: [
-        { modelId: A, offered: 10, good: 9, promptTokensMean: 1, outputTokensMean: 200 },
-        { modelId: B, offered: 40, good: 0, promptTokensMean: 1, outputTokensMean: 200 },
+        { modelId: A, offered: 50 - wanted, good: 9, promptTokensMean: 1, outputTokensMean: 200 },
+        { modelId: B, offered: wanted, good: 0, promptTokensMean: 1, outputTokensMean: 200 },
       ],
       models: [A, B].map((modelId) => ({ modelId, floor: 0, cap: null, priority: 1 })),
     };
-    const after = plan(this.#state, input, config).state;
-    this.score = scored(this.score, mode, { before: this.#state, after, input, moves }, config);
+    const after = plan(this.#state, input, this.#config).state;
+    this.score = scored(this.score, mode, { before: this.#state, after, input, moves }, this.#config);
     this.#state = after;
   }
 
@@ -80,6 +86,16 @@ describe("the score", () => {
     fleet.tick("shadow");
     expect(fleet.day).toMatchObject({ asPlaced: 30, otherwise: 20 + 10 + 36, switches: 3 });
     expect(fleet.day.machineSeconds).toBe(3 * 4 * 30);
+  });
+
+  it("[C11] in shadow lets a machine stay for its dwell once it serves, as it would in enforce", () => {
+    const fleet = new Fleet({ ...NO_DWELL, minDwellSeconds: 300 });
+    fleet.tick("shadow");
+    const readyAt = fleet.now + 60_000;
+    while (fleet.now < readyAt + 270_000) fleet.tick("shadow", [], 0);
+    expect(fleet.day.switches).toBe(3);
+    fleet.tick("shadow", [], 0);
+    expect(fleet.day.switches).toBeGreaterThan(3);
   });
 
   it("in enforce counts what there would have been room for had nothing been moved", () => {
