@@ -1,4 +1,5 @@
 import type { ModelId } from "../../protocol/ids.ts";
+import { ELSEWHERE_KEPT } from "../limits.ts";
 import { requestsPerSecond } from "./fleet.ts";
 import { plan } from "./plan.ts";
 import type { Move, PlacementConfig, PlacementInput, PlacementMachine, PlacementState } from "./types.ts";
@@ -95,7 +96,9 @@ export function scored(
   };
   return {
     mode,
-    elsewhere: [...elsewhere.filter(({ machineId }) => !moved.has(machineId)), ...places],
+    elsewhere: [...elsewhere.filter(({ machineId }) => !moved.has(machineId)), ...places].slice(
+      -ELSEWHERE_KEPT,
+    ),
     days: withRow(last.days, row),
   };
 }

@@ -3,7 +3,12 @@ import { describe, expect, it } from "vitest";
 import { DEFAULT_PLACEMENT_CONFIG, EMPTY_PLACEMENT_STATE } from "../../../../core/placement/config.ts";
 import { plan } from "../../../../core/placement/plan.ts";
 import { NO_SCORE, scored, type Score, type ScoredMode } from "../../../../core/placement/score.ts";
-import type { Move, PlacementConfig, PlacementMachine, PlacementState } from "../../../../core/placement/types.ts";
+import type {
+  Move,
+  PlacementConfig,
+  PlacementMachine,
+  PlacementState,
+} from "../../../../core/placement/types.ts";
 import { modelIdSchema } from "../../../../protocol/ids.ts";
 
 const [A, B] = [modelIdSchema.parse("acme/a"), modelIdSchema.parse("acme/b")];
