@@ -109,7 +109,8 @@ function isStillElsewhere(
   machine: PlacementMachine | undefined,
   now: number,
 ): boolean {
-  if (machine === undefined || machine.isPinned || machine.fits[model] === undefined) return false;
+  if (machine === undefined || machine.isPinned || !machine.isManageable) return false;
+  if (machine.fits[model] === undefined) return false;
   const isThere = machine.model === model && (machine.state === "serving" || machine.state === "unmanaged");
   return !isThere || now < readyAt;
 }

@@ -141,6 +141,17 @@ describe("the score", () => {
     expect(fleet.day.otherwise).toBe(before.otherwise);
   });
 
+  it("leaves to its owner what its owner withholds", () => {
+    for (const mode of ["shadow", "enforce"] as const) {
+      const fleet = new Fleet();
+      fleet.tick(mode, [aMove("m1", A, B)]);
+      const [moved] = fleet.score.elsewhere.map(({ machineId }) => machineId);
+      fleet.change(moved ?? "", { model: B, state: "unmanaged", isManageable: false });
+      fleet.tick(mode);
+      expect(fleet.score.elsewhere.map(({ machineId }) => machineId)).not.toContain(moved);
+    }
+  });
+
   it("begins a row with each day and mode and an imagined fleet with each mode, and keeps 30 rows", () => {
     const fleet = new Fleet();
     fleet.tick("shadow");
