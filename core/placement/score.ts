@@ -12,7 +12,7 @@ import type { Move, PlacementConfig, PlacementInput, PlacementMachine, Placement
 
 export type ScoredMode = "shadow" | "enforce";
 
-/** Where a machine is in the imagined fleet. One that is not named is where it really is. */
+/** Where a machine is in the imagined fleet, whatever it really does. One that is not named is where it really is. */
 export interface Elsewhere {
   readonly machineId: string;
   readonly model: ModelId;
@@ -72,9 +72,8 @@ export function scored(
   const { input, before, after } = tick;
   const machines = new Map(input.machines.map((machine) => [machine.machineId, machine]));
   const known = last.mode === mode ? last.elsewhere : [];
-  const elsewhere = known.filter((place) =>
-    isStillElsewhere(place, machines.get(place.machineId), input.now),
-  );
+  const kept = known.filter((place) => isStillElsewhere(place, machines.get(place.machineId), input.now));
+  const elsewhere = mode === "enforce" ? kept : [...adopted(input.machines, kept), ...kept];
   const imagined = { ...input, machines: imaginedMachines(input, elsewhere) };
   const moves = mode === "enforce" ? tick.moves : plan(before, imagined, config).moves;
   const switches = moves.filter(({ from, to }) => from !== null && from !== to);
@@ -111,20 +110,25 @@ function isStillElsewhere(
 ): boolean {
   if (machine === undefined || machine.isPinned || !machine.isManageable) return false;
   if (machine.fits[model] === undefined) return false;
-  const isThere = machine.model === model && (machine.state === "serving" || machine.state === "unmanaged");
+  // One that nobody has placed may hold the model now and swap it for another by the next tick.
+  const isThere = machine.model === model && machine.state === "serving";
   return !isThere || now < readyAt;
+}
+
+/** Machines that nobody has placed are given what they hold, so from then on they swap models in the real fleet only. */
+function adopted(machines: readonly PlacementMachine[], known: readonly Elsewhere[]): Elsewhere[] {
+  const placed = new Set(known.map(({ machineId }) => machineId));
+  return machines.flatMap(({ machineId, model, state, isManageable, fits }): Elsewhere[] => {
+    const isFree = state === "unmanaged" && isManageable && !placed.has(machineId);
+    return isFree && model !== null && fits[model] !== undefined ? [{ machineId, model, readyAt: 0 }] : [];
+  });
 }
 
 function imaginedMachines({ machines, now }: PlacementInput, elsewhere: readonly Elsewhere[]) {
   const places = new Map(elsewhere.map((place) => [place.machineId, place]));
   return machines.map((machine): PlacementMachine => {
     const place = places.get(machine.machineId);
-    if (machine.state === "offline") return machine;
-    if (place === undefined) {
-      // It would have been given what it holds long ago.
-      const isAdopted = machine.state === "unmanaged" && machine.isManageable;
-      return isAdopted ? { ...machine, state: "serving" } : machine;
-    }
+    if (place === undefined || machine.state === "offline") return machine;
     const { model, readyAt } = place;
     // As in the real fleet, its dwell begins once it serves.
     return now < readyAt

@@ -103,6 +103,23 @@ describe("the score", () => {
     expect(fleet.day.switches).toBeGreaterThan(3);
   });
 
+  it("in shadow takes a machine that nobody has placed for one that swaps models no more", () => {
+    const fleet = new Fleet();
+    fleet.machines = fleet.machines.map((machine) => ({ ...machine, state: "unmanaged" }));
+    const inB = () => fleet.score.elsewhere.filter(({ model }) => model === B).length;
+    fleet.tick("shadow");
+    expect(fleet.score.elsewhere).toHaveLength(4);
+    expect(fleet.day).toMatchObject({ asPlaced: 10, otherwise: 10, switches: 3 });
+    for (const model of [B, A, B, A]) {
+      for (const machineId of ["m0", "m1", "m2", "m3"]) fleet.change(machineId, { model });
+      fleet.tick("shadow");
+      expect(inB()).toBe(3);
+    }
+    // All machines hold what more or fewer want in turn, so half of the time they have room for all that want B.
+    expect(fleet.day).toMatchObject({ asPlaced: 10 + 40 + 10 + 40 + 10, switches: 3 });
+    expect(fleet.day.otherwise).toBe(10 + 10 + 3 * (10 + 36));
+  });
+
   it("in enforce counts what there would have been room for had nothing been moved", () => {
     const fleet = new Fleet();
     fleet.tick("enforce", [aMove("m1", A, B), aMove("m2", A, A)]);
