@@ -171,11 +171,11 @@ export function demandLines({ models, placement }) {
  */
 
 /**
- * What the planner was worth, the newest day first.
- * @param {Pick<Placement, "score">} plan
+ * What the planner was worth, the newest day first. During a deploy the answer may come from a version that keeps no score.
+ * @param {Partial<Pick<Placement, "score">>} plan
  * @returns {ScoreLine[]}
  */
-export function scoreLines({ score }) {
+export function scoreLines({ score = [] }) {
   return score.map((row) => {
     const { day_at, mode, offered, room_as_placed, room_otherwise } = row;
     const [moved, unmoved] =

@@ -168,6 +168,10 @@ describe("what the planner is worth", () => {
     ]);
   });
 
+  it("is nothing to be said by a coordinator of an earlier version", () => {
+    expect(scoreLines({})).toEqual([]);
+  });
+
   it("is nothing to be said while nothing is asked for", () => {
     expect(scoreLines(placementOf({ score: [{ ...row, offered: 0 }] }))).toMatchObject([
       { inTime: "–", otherwise: "–", gain: "–" },
