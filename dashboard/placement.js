@@ -167,7 +167,8 @@ export function demandLines({ models, placement }) {
  * @property {string} asPlaced
  * @property {string} otherwise
  * @property {string} gain of the planner's moves, in points
- * @property {string} moves per machine and day
+ * @property {string} moves
+ * @property {string} pace moves per machine and day
  */
 
 /**
@@ -189,7 +190,8 @@ export function scoreLines({ score = [] }) {
       asPlaced: shareOf(room_as_placed, offered),
       otherwise: shareOf(room_otherwise, offered),
       gain: offered === 0 ? "–" : signed((100 * (moved - unmoved)) / offered),
-      moves: decimal(row.switches_per_machine_day),
+      moves: count(row.switches),
+      pace: row.switches_per_machine_day === null ? "–" : decimal(row.switches_per_machine_day),
     };
   });
 }
