@@ -1,5 +1,5 @@
 import type { ModelId } from "../../protocol/ids.ts";
-import { ELSEWHERE_KEPT } from "../limits.ts";
+import { ELSEWHERE_KEPT, SCORED_DAYS_KEPT } from "../limits.ts";
 import { requestsPerSecond } from "./fleet.ts";
 import { plan } from "./plan.ts";
 import type { Move, PlacementConfig, PlacementInput, PlacementMachine, PlacementState } from "./types.ts";
@@ -46,9 +46,6 @@ export interface Score {
 }
 
 export const NO_SCORE: Score = { mode: null, elsewhere: [], days: [] };
-
-/** Rows that are kept. */
-const DAYS_KEPT = 30;
 
 const DAY_MS = 86_400_000;
 
@@ -180,7 +177,7 @@ function roomFor(
 function withRow(days: readonly ScoredDay[], row: ScoredDay): ScoredDay[] {
   const isSame = ({ dayAt, mode }: ScoredDay): boolean => dayAt === row.dayAt && mode === row.mode;
   const day = days.find(isSame);
-  if (day === undefined) return [...days, row].slice(-DAYS_KEPT);
+  if (day === undefined) return [...days, row].slice(-SCORED_DAYS_KEPT);
   const added = {
     ...row,
     machineSeconds: day.machineSeconds + row.machineSeconds,

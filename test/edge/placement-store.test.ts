@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
-import { ELSEWHERE_KEPT } from "../../core/limits.ts";
+import { ELSEWHERE_KEPT, SCORED_DAYS_KEPT } from "../../core/limits.ts";
 import type { Score } from "../../core/placement/score.ts";
 import { SqlPlacementStore } from "../../durable-objects/storage/placement-store.ts";
 import { modelIdSchema } from "../../protocol/ids.ts";
@@ -10,7 +10,6 @@ import { testEnv, unique } from "./scene.ts";
 /** In production a row may have this many bytes; workerd takes more. */
 const ROW_MAX = 2_000_000;
 
-const DAYS_KEPT = 30;
 const NOW = 1_795_478_400_000;
 
 describe("the score of placement", () => {
@@ -25,7 +24,7 @@ describe("the score of placement", () => {
           readyAt: NOW + count,
         })),
       ),
-      days: Array.from({ length: DAYS_KEPT }, (_, day) => ({
+      days: Array.from({ length: SCORED_DAYS_KEPT }, (_, day) => ({
         dayAt: NOW + day,
         mode: "shadow",
         machineSeconds: 1e9 / 3,
