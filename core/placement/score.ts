@@ -1,5 +1,5 @@
 import type { ModelId } from "../../protocol/ids.ts";
-import { ELSEWHERE_KEPT, SCORED_DAYS_KEPT } from "../limits.ts";
+import { ELSEWHERE_KEPT, IDLE_TICK_MS, SCORED_DAYS_KEPT } from "../limits.ts";
 import { requestsPerSecond } from "./fleet.ts";
 import { plan } from "./plan.ts";
 import type { Move, PlacementConfig, PlacementInput, PlacementMachine, PlacementState } from "./types.ts";
@@ -83,7 +83,7 @@ export function scored(
   const row = {
     dayAt: input.now - (input.now % DAY_MS),
     mode,
-    machineSeconds: online * input.elapsedSeconds,
+    machineSeconds: online * Math.min(input.elapsedSeconds, 2 * longestTick(config)),
     offered: sum(input.demand.map(({ offered }) => offered)),
     good: sum(input.demand.map(({ good }) => good)),
     asPlaced: roomFor(input, after, config),
@@ -97,6 +97,11 @@ export function scored(
     ),
     days: withRow(last.days, row),
   };
+}
+
+/** Seconds between two regular looks. After far more there was a time without machines, or without a coordinator. */
+function longestTick({ tickSeconds }: PlacementConfig): number {
+  return Math.max(tickSeconds, IDLE_TICK_MS / 1000);
 }
 
 /** False once the machine really is there, or can be nowhere else any more. */

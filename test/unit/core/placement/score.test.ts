@@ -21,6 +21,7 @@ const NO_DWELL = { ...DEFAULT_PLACEMENT_CONFIG, minDwellSeconds: 0 };
 /** Four machines that hold A, and ticks in which 40 requests want B and 10 want A. */
 class Fleet {
   now = NOON;
+  elapsedSeconds = 30;
   score: Score = NO_SCORE;
   machines: PlacementMachine[] = ["m0", "m1", "m2", "m3"].map((machineId) => ({
     machineId,
@@ -43,10 +44,10 @@ class Fleet {
 
   /** @param wanted how many of the 50 requests want B. */
   tick(mode: ScoredMode | null, moves: readonly Move[] = [], wanted = 40): void {
-    this.now += 30_000;
+    this.now += this.elapsedSeconds * 1000;
     const input = {
       now: this.now,
-      elapsedSeconds: 30,
+      elapsedSeconds: this.elapsedSeconds,
       machines: this.machines,
       demand: [
         { modelId: A, offered: 50 - wanted, good: 9, promptTokensMean: 1, outputTokensMean: 200 },
@@ -156,6 +157,14 @@ describe("the score", () => {
     const before = fleet.day;
     fleet.tick("shadow");
     expect(fleet.day.otherwise).toBe(before.otherwise);
+  });
+
+  it("takes no machine for online while nobody looked at the fleet", () => {
+    const fleet = new Fleet();
+    fleet.tick("enforce");
+    fleet.elapsedSeconds = 8 * 3600;
+    fleet.tick("enforce");
+    expect(fleet.day.machineSeconds).toBeLessThan(4 * 600);
   });
 
   it("leaves to its owner what its owner withholds", () => {
