@@ -159,6 +159,12 @@ export const PLAN_HISTORY = 500;
 /** Machines whose reasons are kept with the last plan; its row must stay below the platform's 2 MB. */
 export const PLANNED_MACHINES_KEPT = 5_000;
 
+/** Rows of the score that are kept: one for each day and mode. */
+export const SCORED_DAYS_KEPT = 30;
+
+/** Machines that may be elsewhere in the imagined fleet of the score; its row must stay below that, too. */
+export const ELSEWHERE_KEPT = 20_000;
+
 /** A dial must be answered by the fleet within this time, else the provider is told to try again. */
 export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
 

@@ -77,7 +77,13 @@ const SCORE = [
     kind: "number",
     fill: text(({ gain }) => gain),
   },
-  { label: "Moves per machine and day", kind: "number", fill: text(({ moves: each }) => each) },
+  { label: "Moves", kind: "number", fill: text(({ moves: all }) => all) },
+  {
+    label: "Per machine and day",
+    hint: "Moves per machine and day, once machines were online for a day together",
+    kind: "number",
+    fill: text(({ pace }) => pace),
+  },
 ];
 
 /** @type {readonly Column<HistoryLine>[]} */

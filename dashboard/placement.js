@@ -167,15 +167,16 @@ export function demandLines({ models, placement }) {
  * @property {string} asPlaced
  * @property {string} otherwise
  * @property {string} gain of the planner's moves, in points
- * @property {string} moves per machine and day
+ * @property {string} moves
+ * @property {string} pace moves per machine and day
  */
 
 /**
- * What the planner was worth, the newest day first.
- * @param {Pick<Placement, "score">} plan
+ * What the planner was worth, the newest day first. During a deploy the answer may come from a version that keeps no score.
+ * @param {Partial<Pick<Placement, "score">>} plan
  * @returns {ScoreLine[]}
  */
-export function scoreLines({ score }) {
+export function scoreLines({ score = [] }) {
   return score.map((row) => {
     const { day_at, mode, offered, room_as_placed, room_otherwise } = row;
     const [moved, unmoved] =
@@ -189,7 +190,8 @@ export function scoreLines({ score }) {
       asPlaced: shareOf(room_as_placed, offered),
       otherwise: shareOf(room_otherwise, offered),
       gain: offered === 0 ? "–" : signed((100 * (moved - unmoved)) / offered),
-      moves: decimal(row.switches_per_machine_day),
+      moves: count(row.switches),
+      pace: row.switches_per_machine_day === null ? "–" : decimal(row.switches_per_machine_day),
     };
   });
 }

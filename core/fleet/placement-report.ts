@@ -70,7 +70,8 @@ interface ScoreRow {
   readonly room_as_placed: number;
   readonly room_otherwise: number;
   readonly switches: number;
-  readonly switches_per_machine_day: number;
+  /** Null before machines were online for a day together: from minutes, one move would look like thousands. */
+  readonly switches_per_machine_day: number | null;
 }
 
 interface HistoryRow {
@@ -155,7 +156,8 @@ function scoreRow({ dayAt, mode, machineSeconds, offered, good, ...day }: Scored
     room_as_placed: day.asPlaced,
     room_otherwise: day.otherwise,
     switches: day.switches,
-    switches_per_machine_day: machineSeconds === 0 ? 0 : (day.switches * DAY_SECONDS) / machineSeconds,
+    switches_per_machine_day:
+      machineSeconds < DAY_SECONDS ? null : (day.switches * DAY_SECONDS) / machineSeconds,
   };
 }
 

@@ -145,7 +145,11 @@ export class Placement {
       machines: planned.machines.slice(0, PLANNED_MACHINES_KEPT),
     };
     const ordered = moves.filter(({ epoch }) => epoch !== null);
-    this.#rate(mode, { before: this.#memory.state, after: planned.state, input, moves: ordered }, config);
+    this.#keepScore(
+      mode,
+      { before: this.#memory.state, after: planned.state, input, moves: ordered },
+      config,
+    );
     const counted = Object.fromEntries([...view.reports].map(([pool, { demand }]) => [pool, demand]));
     this.#memory = {
       learnedAt: now,
@@ -159,7 +163,7 @@ export class Placement {
     return input.demand.some(({ offered }) => offered > 0) || ordered.length > 0;
   }
 
-  #rate(mode: PlacementMode, tick: ScoredTick, config: PlacementConfig): void {
+  #keepScore(mode: PlacementMode, tick: ScoredTick, config: PlacementConfig): void {
     if (mode === "off" && this.#score.mode === null) return;
     this.#score = scored(this.#score, mode === "off" ? null : mode, tick, config);
     this.#store.saveScore(this.#score);

@@ -1,4 +1,5 @@
 import type { ModelId } from "../../protocol/ids.ts";
+import { ELSEWHERE_KEPT, IDLE_TICK_MS, SCORED_DAYS_KEPT } from "../limits.ts";
 import { requestsPerSecond } from "./fleet.ts";
 import { plan } from "./plan.ts";
 import type { Move, PlacementConfig, PlacementInput, PlacementMachine, PlacementState } from "./types.ts";
@@ -11,12 +12,11 @@ import type { Move, PlacementConfig, PlacementInput, PlacementMachine, Placement
 
 export type ScoredMode = "shadow" | "enforce";
 
-/** Where a machine is in the imagined fleet. One that is not named is where it really is. */
+/** Where a machine is in the imagined fleet, whatever it really does. One that is not named is where it really is. */
 export interface Elsewhere {
   readonly machineId: string;
   readonly model: ModelId;
-  /** When it was sent there, and when it serves there. */
-  readonly since: number;
+  /** From when on it serves there. */
   readonly readyAt: number;
 }
 
@@ -47,9 +47,6 @@ export interface Score {
 
 export const NO_SCORE: Score = { mode: null, elsewhere: [], days: [] };
 
-/** Rows that are kept. */
-const DAYS_KEPT = 30;
-
 const DAY_MS = 86_400_000;
 
 export interface ScoredTick {
@@ -72,9 +69,8 @@ export function scored(
   const { input, before, after } = tick;
   const machines = new Map(input.machines.map((machine) => [machine.machineId, machine]));
   const known = last.mode === mode ? last.elsewhere : [];
-  const elsewhere = known.filter((place) =>
-    isStillElsewhere(place, machines.get(place.machineId), input.now),
-  );
+  const kept = known.filter((place) => isStillElsewhere(place, machines.get(place.machineId), input.now));
+  const elsewhere = mode === "enforce" ? kept : [...adopted(input.machines, kept), ...kept];
   const imagined = { ...input, machines: imaginedMachines(input, elsewhere) };
   const moves = mode === "enforce" ? tick.moves : plan(before, imagined, config).moves;
   const switches = moves.filter(({ from, to }) => from !== null && from !== to);
@@ -87,7 +83,7 @@ export function scored(
   const row = {
     dayAt: input.now - (input.now % DAY_MS),
     mode,
-    machineSeconds: online * input.elapsedSeconds,
+    machineSeconds: online * Math.min(input.elapsedSeconds, 2 * longestTick(config)),
     offered: sum(input.demand.map(({ offered }) => offered)),
     good: sum(input.demand.map(({ good }) => good)),
     asPlaced: roomFor(input, after, config),
@@ -96,9 +92,16 @@ export function scored(
   };
   return {
     mode,
-    elsewhere: [...elsewhere.filter(({ machineId }) => !moved.has(machineId)), ...places],
+    elsewhere: [...elsewhere.filter(({ machineId }) => !moved.has(machineId)), ...places].slice(
+      -ELSEWHERE_KEPT,
+    ),
     days: withRow(last.days, row),
   };
+}
+
+/** Seconds between two regular looks. After far more there was a time without machines, or without a coordinator. */
+function longestTick({ tickSeconds }: PlacementConfig): number {
+  return Math.max(tickSeconds, IDLE_TICK_MS / 1000);
 }
 
 /** False once the machine really is there, or can be nowhere else any more. */
@@ -107,25 +110,32 @@ function isStillElsewhere(
   machine: PlacementMachine | undefined,
   now: number,
 ): boolean {
-  if (machine === undefined || machine.isPinned || machine.fits[model] === undefined) return false;
-  const isThere = machine.model === model && (machine.state === "serving" || machine.state === "unmanaged");
+  if (machine === undefined || machine.isPinned || !machine.isManageable) return false;
+  if (machine.fits[model] === undefined) return false;
+  // One that nobody has placed may hold the model now and swap it for another by the next tick.
+  const isThere = machine.model === model && machine.state === "serving";
   return !isThere || now < readyAt;
+}
+
+/** Machines that nobody has placed are given what they hold, so from then on they swap models in the real fleet only. */
+function adopted(machines: readonly PlacementMachine[], known: readonly Elsewhere[]): Elsewhere[] {
+  const placed = new Set(known.map(({ machineId }) => machineId));
+  return machines.flatMap(({ machineId, model, state, isManageable, fits }): Elsewhere[] => {
+    const isFree = state === "unmanaged" && isManageable && !placed.has(machineId);
+    return isFree && model !== null && fits[model] !== undefined ? [{ machineId, model, readyAt: 0 }] : [];
+  });
 }
 
 function imaginedMachines({ machines, now }: PlacementInput, elsewhere: readonly Elsewhere[]) {
   const places = new Map(elsewhere.map((place) => [place.machineId, place]));
   return machines.map((machine): PlacementMachine => {
     const place = places.get(machine.machineId);
-    if (machine.state === "offline") return machine;
-    if (place === undefined) {
-      // It would have been given what it holds long ago.
-      const isAdopted = machine.state === "unmanaged" && machine.isManageable;
-      return isAdopted ? { ...machine, state: "serving" } : machine;
-    }
-    const { model, since: assignedAt, readyAt } = place;
+    if (place === undefined || machine.state === "offline") return machine;
+    const { model, readyAt } = place;
+    // As in the real fleet, its dwell begins once it serves.
     return now < readyAt
-      ? { ...machine, model, assignedAt, state: "loading", loadDeadlineAt: readyAt }
-      : { ...machine, model, assignedAt, state: "serving", loadDeadlineAt: null };
+      ? { ...machine, model, assignedAt: readyAt, state: "loading", loadDeadlineAt: readyAt }
+      : { ...machine, model, assignedAt: readyAt, state: "serving", loadDeadlineAt: null };
   });
 }
 
@@ -137,7 +147,7 @@ function leftBehind(
 ): Elsewhere[] {
   const model = from ?? (machine?.state === "failed" ? machine.model : null);
   if (model === null || model === to || elsewhere.some((place) => place.machineId === machineId)) return [];
-  return [{ machineId, model, since: 0, readyAt: 0 }];
+  return [{ machineId, model, readyAt: 0 }];
 }
 
 function sentTo(
@@ -148,7 +158,7 @@ function sentTo(
 ): Elsewhere {
   const load = machine?.fits[to]?.loadSeconds ?? 0;
   const drain = from !== null && (machine?.inFlight ?? 0) > 0 ? drainSeconds : 0;
-  return { machineId, model: to, since: now, readyAt: now + (load + drain) * 1000 };
+  return { machineId, model: to, readyAt: now + (load + drain) * 1000 };
 }
 
 /** Of a tick's requests for each model, as many as its machines answer in that time. */
@@ -172,7 +182,7 @@ function roomFor(
 function withRow(days: readonly ScoredDay[], row: ScoredDay): ScoredDay[] {
   const isSame = ({ dayAt, mode }: ScoredDay): boolean => dayAt === row.dayAt && mode === row.mode;
   const day = days.find(isSame);
-  if (day === undefined) return [...days, row].slice(-DAYS_KEPT);
+  if (day === undefined) return [...days, row].slice(-SCORED_DAYS_KEPT);
   const added = {
     ...row,
     machineSeconds: day.machineSeconds + row.machineSeconds,

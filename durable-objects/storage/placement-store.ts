@@ -9,7 +9,7 @@ import type {
 } from "../../core/fleet/plan-record.ts";
 import type { ScheduleMemory } from "../../core/fleet/tick-schedule.ts";
 import { PLAN_HISTORY } from "../../core/limits.ts";
-import type { Score } from "../../core/placement/score.ts";
+import type { Elsewhere, Score } from "../../core/placement/score.ts";
 import { machineIdSchema, modelIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { logWarning } from "../log.ts";
 
@@ -142,14 +142,8 @@ const scoredModeSchema = z.enum(["shadow", "enforce"]);
 
 const scoreSchema = z.object({
   mode: scoredModeSchema.nullable(),
-  elsewhere: z.array(
-    z.object({
-      machineId: z.string(),
-      model: modelIdSchema,
-      since: z.number(),
-      readyAt: z.number(),
-    }),
-  ),
+  /** Ids and times by model: its row must stay below the platform's 2 MB, also if all machines of a large fleet are elsewhere. */
+  elsewhere: z.record(modelIdSchema, z.array(z.tuple([z.string(), z.number()]))),
   days: z.array(
     z.object({
       dayAt: z.number(),
@@ -162,7 +156,9 @@ const scoreSchema = z.object({
       switches: z.number(),
     }),
   ),
-}) satisfies z.ZodType<Score>;
+});
+
+type KeptScore = z.infer<typeof scoreSchema>;
 
 export class SqlPlacementStore implements PlacementStore {
   readonly #sql: SqlStorage;
@@ -181,11 +177,13 @@ export class SqlPlacementStore implements PlacementStore {
   }
 
   score(): Score | null {
-    return this.#onlyRow("SELECT json FROM placement_score", scoreSchema);
+    const kept = this.#onlyRow("SELECT json FROM placement_score", scoreSchema);
+    return kept === null ? null : { ...kept, elsewhere: elsewhereOf(kept) };
   }
 
   saveScore(score: Score): void {
-    this.#sql.exec("INSERT OR REPLACE INTO placement_score VALUES (1, ?)", JSON.stringify(score));
+    const kept: KeptScore = { ...score, days: [...score.days], elsewhere: byModel(score) };
+    this.#sql.exec("INSERT OR REPLACE INTO placement_score VALUES (1, ?)", JSON.stringify(kept));
   }
 
   addPlan(plan: PlanRecord): void {
@@ -256,4 +254,20 @@ export class SqlPlacementStore implements PlacementStore {
     logWarning("placement_forgotten", { error: parsed.error.message.slice(0, 200) });
     return null;
   }
+}
+
+function byModel({ elsewhere }: Score): KeptScore["elsewhere"] {
+  const groups = Map.groupBy(elsewhere, ({ model }) => model);
+  return Object.fromEntries(
+    [...groups].map(([model, machines]) => [
+      model,
+      machines.map(({ machineId, readyAt }): [string, number] => [machineId, readyAt]),
+    ]),
+  );
+}
+
+function elsewhereOf({ elsewhere }: KeptScore): Elsewhere[] {
+  return Object.entries(elsewhere).flatMap(([model, machines]) =>
+    machines.map(([machineId, readyAt]) => ({ machineId, model: modelIdSchema.parse(model), readyAt })),
+  );
 }

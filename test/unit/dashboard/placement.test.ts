@@ -162,10 +162,20 @@ describe("what the planner is worth", () => {
         asPlaced: "83.0 %",
         otherwise: "95.1 %",
         gain: "+12",
-        moves: "2.3",
+        moves: "9",
+        pace: "2.3",
       },
       { mode: "enforce", gain: "−12" },
     ]);
+  });
+
+  it("says no moves per day from minutes", () => {
+    const score = [{ ...row, switches_per_machine_day: null }];
+    expect(scoreLines(placementOf({ score }))).toMatchObject([{ moves: "9", pace: "–" }]);
+  });
+
+  it("is nothing to be said by a coordinator of an earlier version", () => {
+    expect(scoreLines({})).toEqual([]);
   });
 
   it("is nothing to be said while nothing is asked for", () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { readFlags } from "../../../../core/flags.ts";
 import {
   placementReport,
   simulatedEstimates,
@@ -7,6 +8,7 @@ import {
 } from "../../../../core/fleet/placement-report.ts";
 import { Placement } from "../../../../core/fleet/placement.ts";
 import { planningRate, UNSEEN } from "../../../../core/placement/demand.ts";
+import type { ScoredDay } from "../../../../core/placement/score.ts";
 import { A, B, twoOnA } from "./placement-scene.ts";
 
 describe("a simulation", () => {
@@ -59,9 +61,23 @@ describe("the placement report", () => {
         { mode: "shadow", offered: 160, served_in_time: 0, room_as_placed: 0, switches: 2 },
       ]);
       expect(score[1]?.room_otherwise).toBeGreaterThan(0);
-      // Nine ticks of half a minute with two machines, the first of them without demand.
-      expect(score[1]?.switches_per_machine_day).toBeCloseTo(2 / ((9 * 30 * 2) / 86_400));
+      expect(score[1]?.switches_per_machine_day).toBeNull();
     }
+  });
+
+  it("says how often a machine moves a day once a day of one machine is counted", () => {
+    const day: ScoredDay = {
+      dayAt: 0,
+      mode: "enforce",
+      machineSeconds: 4 * 86_400,
+      offered: 1,
+      good: 1,
+      asPlaced: 1,
+      otherwise: 1,
+      switches: 9,
+    };
+    const { score } = placementReport(null, [], [day, { ...day, machineSeconds: 86_399 }], readFlags({}));
+    expect(score.map((row) => row.switches_per_machine_day)).toEqual([null, 2.25]);
   });
 
   it("says who moves and why, and who stays and why", () => {

@@ -3,7 +3,12 @@ import { describe, expect, it } from "vitest";
 import { DEFAULT_PLACEMENT_CONFIG, EMPTY_PLACEMENT_STATE } from "../../../../core/placement/config.ts";
 import { plan } from "../../../../core/placement/plan.ts";
 import { NO_SCORE, scored, type Score, type ScoredMode } from "../../../../core/placement/score.ts";
-import type { Move, PlacementMachine, PlacementState } from "../../../../core/placement/types.ts";
+import type {
+  Move,
+  PlacementConfig,
+  PlacementMachine,
+  PlacementState,
+} from "../../../../core/placement/types.ts";
 import { modelIdSchema } from "../../../../protocol/ids.ts";
 
 const [A, B] = [modelIdSchema.parse("acme/a"), modelIdSchema.parse("acme/b")];
@@ -11,11 +16,12 @@ const DAY_MS = 86_400_000;
 const NOON = 20_000 * DAY_MS + DAY_MS / 2;
 /** Four requests at once, of 200 tokens each: one machine answers 12 requests in a tick of 30 s. */
 const FIT = { slots: 4, decodeTps: 20, prefillTps: 1e12, loadSeconds: 60, onDisk: true };
-const config = { ...DEFAULT_PLACEMENT_CONFIG, minDwellSeconds: 0 };
+const NO_DWELL = { ...DEFAULT_PLACEMENT_CONFIG, minDwellSeconds: 0 };
 
 /** Four machines that hold A, and ticks in which 40 requests want B and 10 want A. */
 class Fleet {
   now = NOON;
+  elapsedSeconds = 30;
   score: Score = NO_SCORE;
   machines: PlacementMachine[] = ["m0", "m1", "m2", "m3"].map((machineId) => ({
     machineId,
@@ -30,21 +36,27 @@ class Fleet {
     inFlight: 0,
   }));
   #state: PlacementState = EMPTY_PLACEMENT_STATE;
+  readonly #config: PlacementConfig;
 
-  tick(mode: ScoredMode | null, moves: readonly Move[] = []): void {
-    this.now += 30_000;
+  constructor(config: PlacementConfig = NO_DWELL) {
+    this.#config = config;
+  }
+
+  /** @param wanted how many of the 50 requests want B. */
+  tick(mode: ScoredMode | null, moves: readonly Move[] = [], wanted = 40): void {
+    this.now += this.elapsedSeconds * 1000;
     const input = {
       now: this.now,
-      elapsedSeconds: 30,
+      elapsedSeconds: this.elapsedSeconds,
       machines: this.machines,
       demand: [
-        { modelId: A, offered: 10, good: 9, promptTokensMean: 1, outputTokensMean: 200 },
-        { modelId: B, offered: 40, good: 0, promptTokensMean: 1, outputTokensMean: 200 },
+        { modelId: A, offered: 50 - wanted, good: 9, promptTokensMean: 1, outputTokensMean: 200 },
+        { modelId: B, offered: wanted, good: 0, promptTokensMean: 1, outputTokensMean: 200 },
       ],
       models: [A, B].map((modelId) => ({ modelId, floor: 0, cap: null, priority: 1 })),
     };
-    const after = plan(this.#state, input, config).state;
-    this.score = scored(this.score, mode, { before: this.#state, after, input, moves }, config);
+    const after = plan(this.#state, input, this.#config).state;
+    this.score = scored(this.score, mode, { before: this.#state, after, input, moves }, this.#config);
     this.#state = after;
   }
 
@@ -80,6 +92,33 @@ describe("the score", () => {
     fleet.tick("shadow");
     expect(fleet.day).toMatchObject({ asPlaced: 30, otherwise: 20 + 10 + 36, switches: 3 });
     expect(fleet.day.machineSeconds).toBe(3 * 4 * 30);
+  });
+
+  it("[C11] in shadow lets a machine stay for its dwell once it serves, as it would in enforce", () => {
+    const fleet = new Fleet({ ...NO_DWELL, minDwellSeconds: 300 });
+    fleet.tick("shadow");
+    const readyAt = fleet.now + 60_000;
+    while (fleet.now < readyAt + 270_000) fleet.tick("shadow", [], 0);
+    expect(fleet.day.switches).toBe(3);
+    fleet.tick("shadow", [], 0);
+    expect(fleet.day.switches).toBeGreaterThan(3);
+  });
+
+  it("in shadow takes a machine that nobody has placed for one that swaps models no more", () => {
+    const fleet = new Fleet();
+    fleet.machines = fleet.machines.map((machine) => ({ ...machine, state: "unmanaged" }));
+    const inB = () => fleet.score.elsewhere.filter(({ model }) => model === B).length;
+    fleet.tick("shadow");
+    expect(fleet.score.elsewhere).toHaveLength(4);
+    expect(fleet.day).toMatchObject({ asPlaced: 10, otherwise: 10, switches: 3 });
+    for (const model of [B, A, B, A]) {
+      for (const machineId of ["m0", "m1", "m2", "m3"]) fleet.change(machineId, { model });
+      fleet.tick("shadow");
+      expect(inB()).toBe(3);
+    }
+    // All machines hold what more or fewer want in turn, so half of the time they have room for all that want B.
+    expect(fleet.day).toMatchObject({ asPlaced: 10 + 40 + 10 + 40 + 10, switches: 3 });
+    expect(fleet.day.otherwise).toBe(10 + 10 + 3 * (10 + 36));
   });
 
   it("in enforce counts what there would have been room for had nothing been moved", () => {
@@ -118,6 +157,25 @@ describe("the score", () => {
     const before = fleet.day;
     fleet.tick("shadow");
     expect(fleet.day.otherwise).toBe(before.otherwise);
+  });
+
+  it("takes no machine for online while nobody looked at the fleet", () => {
+    const fleet = new Fleet();
+    fleet.tick("enforce");
+    fleet.elapsedSeconds = 8 * 3600;
+    fleet.tick("enforce");
+    expect(fleet.day.machineSeconds).toBeLessThan(4 * 600);
+  });
+
+  it("leaves to its owner what its owner withholds", () => {
+    for (const mode of ["shadow", "enforce"] as const) {
+      const fleet = new Fleet();
+      fleet.tick(mode, [aMove("m1", A, B)]);
+      const [moved] = fleet.score.elsewhere.map(({ machineId }) => machineId);
+      fleet.change(moved ?? "", { model: B, state: "unmanaged", isManageable: false });
+      fleet.tick(mode);
+      expect(fleet.score.elsewhere.map(({ machineId }) => machineId)).not.toContain(moved);
+    }
   });
 
   it("begins a row with each day and mode and an imagined fleet with each mode, and keeps 30 rows", () => {

@@ -1,0 +1,50 @@
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+
+import { ELSEWHERE_KEPT, SCORED_DAYS_KEPT } from "../../core/limits.ts";
+import type { Score } from "../../core/placement/score.ts";
+import { SqlPlacementStore } from "../../durable-objects/storage/placement-store.ts";
+import { modelIdSchema } from "../../protocol/ids.ts";
+import { testEnv, unique } from "./scene.ts";
+
+/** In production a row may have this many bytes; workerd takes more. */
+const ROW_MAX = 2_000_000;
+
+const NOW = 1_795_478_400_000;
+
+describe("the score of placement", () => {
+  it("is kept also where as many machines as count are elsewhere, with the longest ids there are", async () => {
+    const models = Array.from({ length: 50 }, (_, at) => modelIdSchema.parse(`${at}/`.padEnd(128, "m")));
+    const score: Score = {
+      mode: "shadow",
+      elsewhere: models.flatMap((model, at) =>
+        Array.from({ length: ELSEWHERE_KEPT / models.length }, (__, count) => ({
+          machineId: `${at}-${count}-`.padEnd(64, "0"),
+          model,
+          readyAt: NOW + count,
+        })),
+      ),
+      days: Array.from({ length: SCORED_DAYS_KEPT }, (_, day) => ({
+        dayAt: NOW + day,
+        mode: "shadow",
+        machineSeconds: 1e9 / 3,
+        offered: 1e9,
+        good: 1e9,
+        asPlaced: 1e9 / 3,
+        otherwise: 1e9 / 3,
+        switches: 1e6,
+      })),
+    };
+    await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
+      const store = new SqlPlacementStore(storage.sql);
+      expect(store.score()).toBeNull();
+      store.saveScore(score);
+      expect(store.score()).toEqual(score);
+      const { bytes } = storage.sql
+        .exec<{ bytes: number }>("SELECT length(json) AS bytes FROM placement_score")
+        .one();
+      expect(bytes).toBeLessThan(ROW_MAX);
+      expect(bytes).toBeGreaterThan(ROW_MAX / 2);
+    });
+  });
+});
