@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { build } from "esbuild";
 
 /**
- * Builds what is published: the program and the engine's child process, each one file that has the wire protocol and
- * zod inside. What holds native code or belongs to the platform stays outside and is installed by npm.
+ * Builds what is published: the program and the engine's child process, each one file that has the wire protocol, zod
+ * and the parser of patterns inside. What holds native code or belongs to the platform stays outside and is installed by
+ * npm.
  */
 
 const root = import.meta.dirname;

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { InputReader, inputToArguments } from "../../worker/openai/custom-tool.ts";
 import { join } from "./fake-provider.ts";
 import { answered, open, say } from "./responses-client.ts";
-import { errorOf, fetchEdge, scene, type Scene } from "./scene.ts";
+import { fetchEdge, scene, type Scene } from "./scene.ts";
 
 const SHELL = { type: "custom", name: "shell", description: "runs a command" };
 const LOOK = { type: "function", name: "look" };
@@ -112,17 +112,6 @@ describe("a custom tool of the Responses API", () => {
       ],
     });
     client.close();
-  });
-
-  it("is refused if its text has to follow a grammar", async () => {
-    const format = { type: "grammar", syntax: "regex", definition: "[a-z]+" };
-    const response = await post(await scene(), { input: "hi", tools: [LOOK, { ...SHELL, format }] });
-    expect(await errorOf(response)).toMatchObject({
-      status: 400,
-      code: "unsupported",
-      param: "tools[1].format",
-      message: expect.stringMatching(/^Unsupported parameter: tools\[1\]\.format: /),
-    });
   });
 });
 

@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 
 import { AuthenticationError, BadRequestError, NotFoundError, type OpenAI, RateLimitError } from "openai";
-import { zodResponseFormat } from "openai/helpers/zod";
+import { zodFunction, zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 
@@ -82,6 +82,29 @@ describe("the official client's chats", () => {
     expect(parsed).toEqual({ name: expect.any(String), old: expect.any(Boolean) });
     const streamed = await chat.completions.stream(body).finalChatCompletion();
     expect(streamed.choices[0]?.message.parsed).toEqual(parsed);
+  });
+
+  it("are held to what Zod says of strings, in chats, calls and responses", async () => {
+    const { chat, responses } = stack.client();
+    const fields = z.object({
+      id: z.uuid(),
+      at: z.iso.datetime(),
+      to: z.email().max(40),
+      code: z.string().regex(/^[A-Z]{3}$/),
+    });
+    const body = { ...introduce, response_format: zodResponseFormat(fields, "message") };
+    const { choices } = await chat.completions.parse(body);
+    expect(fields.safeParse(choices[0]?.message.parsed).error).toBeUndefined();
+
+    const tools = [zodFunction({ name: "send", parameters: fields })];
+    const called = await chat.completions.parse({ ...introduce, tools, tool_choice: "required" });
+    const [call] = called.choices[0]?.message.tool_calls ?? [];
+    if (call?.type !== "function") throw new Error("the tool was not called");
+    expect(fields.safeParse(call.function.parsed_arguments).error).toBeUndefined();
+
+    const text = { format: zodTextFormat(fields, "message") };
+    const response = await responses.parse({ model: "tiny-bard", input: WHO, text });
+    expect(fields.safeParse(response.output_parsed).error).toBeUndefined();
   });
 
   it("call a tool and go on with what came of it, whole and streamed", async () => {

@@ -136,6 +136,25 @@ describe("the official client's responses", () => {
     expect(await statusAfter([call, output], body.tools)).toBe("completed");
   });
 
+  it("hold the text of a custom tool that is forced to its grammar, of either syntax", async () => {
+    const { responses } = stack.client();
+    const regex = { type: "grammar" as const, syntax: "regex" as const, definition: "ls( -[a-z]){1,2}" };
+    const definition = `start: "+" line LF ("-" line LF)?
+      line: /[a-z ]{3,9}/
+      %import common.LF`.replaceAll(/\n +/g, "\n");
+    const lark = { type: "grammar" as const, syntax: "lark" as const, definition };
+    for (const [format, wanted] of [
+      [regex, /^ls( -[a-z]){1,2}$/],
+      [lark, /^\+[a-z ]{3,9}\n(-[a-z ]{3,9}\n)?$/],
+    ] as const) {
+      const tools = [{ type: "custom" as const, name: "shell", format }];
+      const tool_choice = { type: "custom" as const, name: "shell" };
+      const { output, tools: given } = await responses.create({ ...introduce, tools, tool_choice });
+      expect(output).toMatchObject([{ type: "custom_tool_call", input: expect.stringMatching(wanted) }]);
+      expect(given).toMatchObject(tools);
+    }
+  });
+
   it("[F7] free the slot when the client goes away half way", async () => {
     const abort = new AbortController();
     const body = { model: "tiny-bard", input: "Who are you?", stream: true as const, grammar: LONG_GRAMMAR };

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
 
 import type { Engine, LoadedModel, LocalModel } from "../../provider/src/engine.ts";
 import { ask, failure, hello, tool, type Body } from "./engine-questions.ts";
@@ -149,6 +150,25 @@ export function describeEngineContract(
         const body = { ...hello(), seed: 7, response_format: { type: "json_object" } };
         const { content } = await ask(loaded, body);
         expect(JSON.parse(content)).toBeTypeOf("object");
+      });
+
+      it("holds patterns and formats, in JSON and in a forced call", async () => {
+        const fields = z.object({
+          id: z.uuid(),
+          at: z.iso.datetime(),
+          code: z.string().regex(/^[A-Z]{3}$/),
+          to: z.email().max(40),
+          say: z.string().regex(/^"[^"]{1,9}"\n$/),
+        });
+        const { $schema: _, ...schema } = z.toJSONSchema(fields);
+        const format = { type: "json_schema", json_schema: { name: "x", strict: true, schema } };
+        const forced = { tools: [tool("send", schema)], tool_choice: "required" };
+        for (const seed of [1, 2, 3]) {
+          const { content } = await ask(loaded, { ...hello(), seed, response_format: format });
+          expect(fields.safeParse(JSON.parse(content)).error).toBeUndefined();
+          const { args } = await ask(loaded, { ...hello(), seed, ...forced });
+          expect(fields.safeParse(JSON.parse(args)).error).toBeUndefined();
+        }
       });
 
       it("holds JSON mode to a schema, as llama-server does", async () => {

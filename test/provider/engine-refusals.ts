@@ -46,5 +46,5 @@ export const UNSUPPORTED: readonly [field: string, body: Body][] = [
   ["functions", { ...hello(), functions: [{ name: "look" }] }],
   ["image_url", { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }] }],
   ["minimum", strictNumber({ minimum: 0.5 })],
-  ["pattern", strictNumber({ type: "string", pattern: "^a+$" })],
+  ["pattern", strictNumber({ type: "string", pattern: "\\ba" })],
 ];

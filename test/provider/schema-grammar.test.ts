@@ -318,8 +318,9 @@ describe("a schema that a grammar cannot hold", () => {
   const inObject = (keywords: object) => ({ type: "object", properties: { x: keywords }, required: ["x"] });
 
   it.each<[string, object]>([
-    ["pattern", { type: "string", pattern: "^a" }],
-    ["format", { type: "string", format: "email" }],
+    ["pattern", { type: "string", pattern: "\\bword" }],
+    ["pattern", { pattern: "^a", enum: ["a", "b"] }],
+    ["format", { type: "string", format: "iri" }],
     ["minLength", { type: "string", minLength: 5000 }],
     ["minimum", { type: "number", minimum: 3.5 }],
     ["exclusiveMinimum", { type: "number", exclusiveMinimum: 0.5 }],

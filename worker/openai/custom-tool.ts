@@ -3,12 +3,11 @@
  * sees a custom tool as a function of one text, and the text is taken out of the arguments while they are written.
  */
 
-export const CUSTOM_TOOL_PARAMETERS = {
-  type: "object",
-  properties: { input: { type: "string" } },
-  required: ["input"],
-  additionalProperties: false,
-} as const;
+/** @param pattern of the whole text, or null */
+export function customToolParameters(pattern: string | null): object {
+  const input = { type: "string", ...(pattern === null ? {} : { pattern: `^(?:${pattern})$` }) };
+  return { type: "object", properties: { input }, required: ["input"], additionalProperties: false };
+}
 
 export function inputToArguments(input: string): string {
   return JSON.stringify({ input });

@@ -1,8 +1,9 @@
 import { z } from "zod";
 
 import { HASH_START, hashOn } from "../../core/text-hash.ts";
-import { CUSTOM_TOOL_PARAMETERS } from "./custom-tool.ts";
+import { customToolParameters } from "./custom-tool.ts";
 import { invalid, unsupported } from "./field-refusals.ts";
+import { LarkError, larkPattern } from "./lark-grammar.ts";
 
 /**
  * The tools of the Responses API as functions of a chat. A namespace holds tools of its own, whose calls name both: a
@@ -16,7 +17,9 @@ const plainToolSchema = z.looseObject({
   description: z.string().nullish(),
   parameters: z.unknown().optional(),
   strict: z.boolean().nullish(),
-  format: z.looseObject({ type: z.string() }).nullish(),
+  format: z
+    .looseObject({ type: z.string(), syntax: z.string().optional(), definition: z.string().optional() })
+    .nullish(),
 });
 
 export const toolSchema = plainToolSchema.extend({ tools: z.array(plainToolSchema).optional() });
@@ -54,6 +57,8 @@ export interface CallableTool {
   /** What a machine calls it. */
   readonly chatName: string;
   readonly takes: PlainTool;
+  /** Of the whole text of a custom tool; null = it may be any. */
+  readonly pattern: string | null;
 }
 
 /** Of a request's tools those that take effect. */
@@ -86,10 +91,31 @@ function callable(takes: PlainTool, namespace: string | null, param: string): Ca
   if (type !== "function" && type !== "custom")
     throw unsupported(`${param}.type`, `${type} is not supported`);
   if (name === undefined) throw invalid(`${param}.name`, "a tool needs a name");
-  if (type === "custom" && format != null && format.type !== "text") {
-    throw unsupported(`${param}.format`, "the text of a custom tool cannot be held to a grammar");
+  const pattern = type === "custom" && format != null ? patternOf(format, `${param}.format`) : null;
+  return {
+    isCustom: type === "custom",
+    namespace,
+    name,
+    chatName: chatNameOf(namespace, name),
+    takes,
+    pattern,
+  };
+}
+
+/** Of the text of a custom tool. @throws HttpError 400 for a grammar that no pattern says */
+function patternOf(format: NonNullable<PlainTool["format"]>, param: string): string | null {
+  const { type, syntax, definition } = format;
+  if (type === "text") return null;
+  if (type !== "grammar") throw unsupported(`${param}.type`, `${type} is not supported`);
+  if (definition === undefined) throw invalid(`${param}.definition`, "is missing");
+  if (syntax === "regex") return definition;
+  if (syntax !== "lark") throw unsupported(`${param}.syntax`, "is neither regex nor lark");
+  try {
+    return larkPattern(definition);
+  } catch (error) {
+    if (!(error instanceof LarkError)) throw error;
+    throw unsupported(`${param}.definition`, `the grammar cannot be held: ${error.message}`);
   }
-  return { isCustom: type === "custom", namespace, name, chatName: chatNameOf(namespace, name), takes };
 }
 
 /** What chats allow; more is cut and told apart by a hash. */
@@ -117,19 +143,29 @@ export function toChatTools(request: ToolFields): object {
   return { tools: allowed.map(toFunction), tool_choice, parallel_tool_calls: parallel ?? undefined };
 }
 
-function toFunction({ isCustom, chatName, takes }: CallableTool): object {
+function toFunction({ isCustom, chatName, takes, pattern }: CallableTool): object {
   const { description, parameters, strict } = isCustom
-    ? { ...takes, parameters: CUSTOM_TOOL_PARAMETERS, strict: true }
+    ? {
+        description: [takes.description, grammarNote(takes)].filter(Boolean).join("\n\n"),
+        parameters: customToolParameters(pattern),
+        strict: true,
+      }
     : takes;
   return {
     type: "function",
     function: {
       name: chatName,
-      description: description ?? undefined,
+      description: description || undefined,
       parameters: parameters ?? undefined,
       strict: strict ?? undefined,
     },
   };
+}
+
+/** For the model, which is shown no format. */
+function grammarNote({ format }: PlainTool): string | null {
+  if (format?.type !== "grammar") return null;
+  return `The input follows this grammar (${format.syntax}):\n${format.definition}`;
 }
 
 /** @returns `tool_choice`, and which tools are allowed if only some are: chat models see no others then. */

@@ -2,6 +2,7 @@ import { z } from "zod";
 
 import { invalidRequest, parse, unsupported } from "./chat-errors.ts";
 import { type JsonSchema, parseJsonSchema } from "./json-schema.ts";
+import { StringForms } from "./string-form.ts";
 
 /** What form the answer must have: tools that may or must be called, or JSON of a schema. */
 
@@ -73,8 +74,9 @@ export function parseAnswerForm(body: Readonly<Record<string, unknown>>): Answer
   const form = parse(formSchema, body);
   if ((form.functions ?? []).length > 0)
     throw unsupported("functions: are not supported any more; send tools");
-  const json = jsonForm(form);
-  const tools = form.tool_choice === "none" ? [] : parseTools(form);
+  const forms = new StringForms();
+  const json = jsonForm(form, forms);
+  const tools = form.tool_choice === "none" ? [] : parseTools(form, forms);
   if (tools.length === 0) {
     if (form.tool_choice === "required" || typeof form.tool_choice === "object")
       requireTool(form.tool_choice, tools);
@@ -99,7 +101,7 @@ function requireTool(choice: Form["tool_choice"], tools: readonly ChatTool[]): C
   );
 }
 
-function parseTools(form: Form): ChatTool[] {
+function parseTools(form: Form, forms: StringForms): ChatTool[] {
   const names = new Set<string>();
   return (form.tools ?? []).map((tool, index) => {
     const where = `tools[${index}]`;
@@ -116,12 +118,16 @@ function parseTools(form: Form): ChatTool[] {
       parameters:
         parameters === undefined || parameters === null
           ? EMPTY_OBJECT
-          : parseJsonSchema(parameters, { strict: strict ?? false, where: `${where}.function.parameters` }),
+          : parseJsonSchema(parameters, {
+              strict: strict ?? false,
+              where: `${where}.function.parameters`,
+              forms,
+            }),
     };
   });
 }
 
-function jsonForm(form: Form): Extract<AnswerForm, { type: "json" }> | null {
+function jsonForm(form: Form, forms: StringForms): Extract<AnswerForm, { type: "json" }> | null {
   const format = form.response_format ?? null;
   if (format === null) return null;
   switch (format.type) {
@@ -130,12 +136,12 @@ function jsonForm(form: Form): Extract<AnswerForm, { type: "json" }> | null {
     case "json_object": {
       if (format.schema == null) return { type: "json", schema: ANY_OBJECT };
       const where = "response_format.schema";
-      return { type: "json", schema: parseJsonSchema(format.schema, { strict: false, where }) };
+      return { type: "json", schema: parseJsonSchema(format.schema, { strict: false, where, forms }) };
     }
     case "json_schema": {
       const { schema, strict } = format.json_schema;
       const where = "response_format.json_schema.schema";
-      return { type: "json", schema: parseJsonSchema(schema, { strict: strict ?? false, where }) };
+      return { type: "json", schema: parseJsonSchema(schema, { strict: strict ?? false, where, forms }) };
     }
   }
 }

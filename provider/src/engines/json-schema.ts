@@ -1,6 +1,9 @@
 import { invalidRequest, unsupported } from "./chat-errors.ts";
 import type { JsonValue } from "./chat-messages.ts";
 import { LARGEST_INTEGER, type NumberRange } from "./number-grammar.ts";
+import { StringForms } from "./string-form.ts";
+import { type StringFormat, stringFormat } from "./string-formats.ts";
+import type { TextForm } from "./text-form.ts";
 
 /**
  * A client's JSON Schema, read once into the few shapes from which a grammar, a function's signature and an example are
@@ -30,10 +33,9 @@ export interface StringNode {
   readonly minLength: number;
   readonly maxLength: number | null;
   readonly format: StringFormat | null;
+  /** What the pattern, the format and the lengths ask for together; null if there are only lengths. */
+  readonly form: TextForm | null;
 }
-
-export type StringFormat = (typeof STRING_FORMATS)[number];
-const STRING_FORMATS = ["date", "time", "date-time", "uuid"] as const;
 
 export interface ObjectNode {
   readonly kind: "object";
@@ -65,6 +67,8 @@ export interface ParseOptions {
   readonly strict: boolean;
   /** The field of the request, for messages. */
   readonly where: string;
+  /** Of the request, if it has several schemas. */
+  readonly forms?: StringForms;
 }
 
 /** llama.cpp refuses grammars that repeat a rule some 1,000 times; a lower bound is stricter than asked, never wrong. */
@@ -85,7 +89,7 @@ type RawSchema = Readonly<Record<string, unknown>>;
 const KNOWN_KEYWORDS = new Set(
   `$schema $id $anchor $comment $defs definitions $ref title description default examples example deprecated readOnly
    writeOnly strict nullable type const enum anyOf oneOf allOf properties required additionalProperties items prefixItems
-   minItems maxItems minLength maxLength format minimum maximum exclusiveMinimum exclusiveMaximum
+   minItems maxItems minLength maxLength pattern format minimum maximum exclusiveMinimum exclusiveMaximum
    contentEncoding contentMediaType additionalItems`.split(/\s+/),
 );
 
@@ -98,11 +102,13 @@ class SchemaReader {
   readonly #schema: unknown;
   readonly #options: ParseOptions;
   readonly #definitions = new Map<string, SchemaNode>();
+  readonly #forms: StringForms;
   #nodes = 0;
 
   constructor(schema: unknown, options: ParseOptions) {
     this.#schema = schema;
     this.#options = options;
+    this.#forms = options.forms ?? new StringForms();
   }
 
   read(): JsonSchema {
@@ -128,6 +134,8 @@ class SchemaReader {
   }
 
   #shape(schema: RawSchema, path: string, depth: number): SchemaNode {
+    const isElsewhere = schema["$ref"] !== undefined || "const" in schema || Array.isArray(schema["enum"]);
+    if (isElsewhere && schema["pattern"] !== undefined) this.#notHeld("pattern", path);
     if (schema["$ref"] !== undefined) return this.#reference(schema["$ref"], path, depth);
     if ("const" in schema) return { kind: "literals", values: literals([schema["const"]]) };
     if (Array.isArray(schema["enum"])) return { kind: "literals", values: literals(schema["enum"]) };
@@ -168,7 +176,11 @@ class SchemaReader {
     if (schema["anyOf"] !== undefined && schema["oneOf"] !== undefined) this.#notHeld("oneOf", path);
     const { anyOf: _anyOf, oneOf: _oneOf, $defs: _defs, definitions: _definitions, ...beside } = schema;
     const read = options.map((option, index) =>
-      this.#node(isRecord(option) ? { ...beside, ...option } : option, `${path}.anyOf[${index}]`, depth + 1),
+      this.#node(
+        isRecord(option) ? { ...beside, ...option, ...withPatterns(beside, option) } : option,
+        `${path}.anyOf[${index}]`,
+        depth + 1,
+      ),
     );
     return { kind: "union", options: read };
   }
@@ -212,21 +224,24 @@ class SchemaReader {
   }
 
   #string(schema: RawSchema, path: string): SchemaNode {
-    const format = STRING_FORMATS.find((known) => known === schema["format"]) ?? null;
-    if (schema["format"] !== undefined && format === null) this.#notHeld("format", path);
-    const minLength = count(schema["minLength"]) ?? 0;
-    const maxLength = count(schema["maxLength"]);
-    if (minLength > MAX_REPETITIONS) this.#notHeld("minLength", path);
-    return {
-      kind: "string",
-      format,
-      minLength: Math.min(minLength, MAX_REPETITIONS),
-      // A longer limit is not worth cutting texts for, unless the caller insists that it holds.
-      maxLength:
-        maxLength === null || (maxLength > MAX_REPETITIONS && !this.#options.strict)
-          ? null
-          : Math.min(maxLength, MAX_REPETITIONS),
-    };
+    const patterns = patternsOf(schema);
+    const format = stringFormat(schema["format"]);
+    // Beside a pattern an unknown format is the pattern's name, as Zod writes it.
+    if (schema["format"] !== undefined && format === null && patterns.length === 0) {
+      this.#notHeld("format", path);
+    }
+    const least = count(schema["minLength"]) ?? 0;
+    const most = count(schema["maxLength"]);
+    if (least > MAX_REPETITIONS) this.#notHeld("minLength", path);
+    const minLength = Math.min(least, MAX_REPETITIONS);
+    // A longer limit is not worth cutting texts for, unless the caller insists that it holds.
+    const maxLength =
+      most === null || (most > MAX_REPETITIONS && !this.#options.strict)
+        ? null
+        : Math.min(most, MAX_REPETITIONS);
+    const { form, notHeld } = this.#forms.find({ patterns, format, minLength, maxLength });
+    for (const { keyword, reason } of notHeld) this.#notHeld(keyword, path, reason);
+    return { kind: "string", format, minLength, maxLength, form };
   }
 
   #object(schema: RawSchema, path: string, depth: number): SchemaNode {
@@ -304,7 +319,9 @@ class SchemaReader {
     const parts = schema["allOf"];
     if (!Array.isArray(parts)) return schema;
     const { allOf: _allOf, ...beside } = schema;
-    if (parts.length === 1 && isRecord(parts[0])) return { ...beside, ...parts[0] };
+    if (parts.length === 1 && isRecord(parts[0])) {
+      return { ...beside, ...parts[0], ...withPatterns(beside, parts[0]) };
+    }
     let merged: RawSchema = beside;
     for (const part of parts) {
       const target: unknown =
@@ -318,10 +335,11 @@ class SchemaReader {
     return merged;
   }
 
-  #notHeld(keyword: string, path: string): void {
+  #notHeld(keyword: string, path: string, reason = ""): void {
     if (!this.#options.strict) return;
+    const why = reason === "" ? "" : `: ${reason}`;
     throw unsupported(
-      `${this.#options.where}${path}: the keyword "${keyword}" cannot be enforced with "strict"`,
+      `${this.#options.where}${path}: the keyword "${keyword}" cannot be enforced with "strict"${why}`,
     );
   }
 }
@@ -332,9 +350,20 @@ function mergeObjects(one: RawSchema, other: RawSchema): RawSchema {
   return {
     ...one,
     ...other,
+    ...withPatterns(one, other),
     ...(properties.length > 0 ? { properties: Object.assign({}, ...properties) } : {}),
     ...(required.length > 0 ? { required } : {}),
   };
+}
+
+function withPatterns(one: RawSchema, other: RawSchema): RawSchema {
+  const pattern = [...patternsOf(one), ...patternsOf(other)];
+  return pattern.length > 0 ? { pattern } : {};
+}
+
+/** A schema that was put together from several may have several. */
+function patternsOf({ pattern }: RawSchema): string[] {
+  return [pattern].flat().filter((one) => typeof one === "string");
 }
 
 /** The type that a schema without one is about, by the keywords it uses. */

@@ -7,7 +7,7 @@ import type { JsonSchema, PropertyNode, SchemaNode } from "./json-schema.ts";
 /**
  * Tools as the library takes them when the model may call them of its own accord. Its grammar for arguments writes
  * every property, so an optional one is offered as "or null", and the nulls are taken out of the finished call. It
- * knows no bounds of numbers.
+ * knows no bounds of numbers and no patterns.
  */
 export function toFunctions(tools: readonly ChatTool[]): ChatModelFunctions {
   return Object.fromEntries(
@@ -102,7 +102,9 @@ function convert(node: SchemaNode, refs: ReadonlyMap<string, string>): GbnfJsonS
     case "number":
       return { type: node.integer ? "integer" : "number" };
     case "string":
-      if (node.format !== null && node.format !== "uuid") return { type: "string", format: node.format };
+      if (node.format === "date" || node.format === "time" || node.format === "date-time") {
+        return { type: "string", format: node.format };
+      }
       return {
         type: "string",
         minLength: node.minLength,

@@ -1,6 +1,7 @@
 import type { JsonValue } from "./chat-messages.ts";
 import type { JsonSchema, SchemaNode, StringNode } from "./json-schema.ts";
 import type { NumberRange } from "./number-grammar.ts";
+import { hasForm, shortestOf } from "./text-form.ts";
 
 /** A small value that follows a JSON Schema, with `text` wherever it may stand: what an engine without a model answers. */
 export function exampleOf({ root, definitions }: JsonSchema, text: string): JsonValue {
@@ -49,14 +50,17 @@ function numberExample({ from, to, afterFrom, beforeTo }: NumberRange): number {
   return beforeTo && nearest === to ? nearest - 0.5 : nearest;
 }
 
-const FORMAT_EXAMPLES = {
-  date: "2020-01-31",
-  time: "12:30:00Z",
-  "date-time": "2020-01-31T12:30:00Z",
-  uuid: "00000000-0000-4000-8000-000000000000",
-} as const;
+const FORMAT_EXAMPLES = [
+  "2020-01-31",
+  "12:30:00Z",
+  "2020-01-31T12:30:00Z",
+  "00000000-0000-4000-8000-000000000000",
+  "someone@example.com",
+  "https://example.com",
+  "example.com",
+];
 
-function stringExample({ format, minLength, maxLength }: StringNode, text: string): string {
-  if (format !== null) return FORMAT_EXAMPLES[format];
-  return text.padEnd(minLength, ".").slice(0, maxLength ?? undefined);
+function stringExample({ form, minLength, maxLength }: StringNode, text: string): string {
+  if (form === null) return text.padEnd(minLength, ".").slice(0, maxLength ?? undefined);
+  return [text, ...FORMAT_EXAMPLES].find((example) => hasForm(example, form)) ?? shortestOf(form);
 }

@@ -1,5 +1,7 @@
-import type { ArrayNode, JsonSchema, ObjectNode, SchemaNode, StringFormat } from "./json-schema.ts";
+import { formRules } from "./form-grammar.ts";
+import type { ArrayNode, JsonSchema, ObjectNode, SchemaNode } from "./json-schema.ts";
 import { numberRule } from "./number-grammar.ts";
+import type { TextForm } from "./text-form.ts";
 
 /**
  * GBNF, the grammar language of llama.cpp, for texts that follow a JSON Schema. The library's own translation writes
@@ -21,17 +23,7 @@ natural ::= "0" | [1-9] [0-9]{0,14}
 fraction ::= ("." [0-9]{1,15})? ([eE] [-+]? [0-9]{1,2})?
 value ::= object | array | string | number | "true" | "false" | "null"
 object ::= "{" ws (string ":" blank value ("," ws string ":" blank value)*)? ws "}"
-array ::= "[" ws (value ("," ws value)*)? ws "]"
-year-day ::= [0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [1-2] [0-9] | "3" [0-1])
-day-time ::= ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{3})? ("Z" | [-+] ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9])
-uuid ::= [0-9a-f]{8} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{4} "-" [0-9a-f]{12}`;
-
-const FORMATS: Readonly<Record<StringFormat, string>> = {
-  date: String.raw`"\"" year-day "\""`,
-  time: String.raw`"\"" day-time "\""`,
-  "date-time": String.raw`"\"" year-day "T" day-time "\""`,
-  uuid: String.raw`"\"" uuid "\""`,
-};
+array ::= "[" ws (value ("," ws value)*)? ws "]"`;
 
 /** A grammar whose texts are JSON values that follow the schema. */
 export function schemaGrammar(schema: JsonSchema): string {
@@ -75,6 +67,7 @@ function calls(rules: GrammarRules, tools: readonly CallableTool[]): string {
 
 class GrammarRules {
   readonly #rules: string[] = [];
+  readonly #ruleOfForm = new Map<TextForm, string>();
   #names = 0;
 
   text(root: string): string {
@@ -107,7 +100,7 @@ class GrammarRules {
       case "number":
         return numberRule(node);
       case "string":
-        if (node.format !== null) return FORMATS[node.format];
+        if (node.form !== null) return this.#form(node.form);
         if (node.minLength === 0 && node.maxLength === null) return "string";
         return String.raw`"\"" char{${node.minLength},${node.maxLength ?? ""}} "\""`;
       case "object":
@@ -148,6 +141,17 @@ class GrammarRules {
     const [first = '""', ...rest] = items;
     const tail = rest.map((item) => (item.startsWith("(") ? item : `"," ws ${item}`));
     return `"[" ws ${[first, ...tail].join(" ")} ws "]"`;
+  }
+
+  /** Strings of one form share their rules. */
+  #form(form: TextForm): string {
+    let name = this.#ruleOfForm.get(form);
+    if (name === undefined) {
+      name = this.#newName();
+      this.#ruleOfForm.set(form, name);
+      this.#rules.push(...formRules(form, name));
+    }
+    return String.raw`"\"" ${name}-0`;
   }
 
   #rule(body: string): string {
