@@ -99,14 +99,16 @@ function numbersOf({ won_rps, lost_rps, gate_rps }) {
  */
 
 /**
- * Machines that stay, by reason, the most frequent first.
- * @param {Pick<Placement, "machines">} plan
+ * Machines that stay, by reason, the most frequent first. One that is adopted is among the moves and the machines.
+ * @param {Pick<Placement, "moves" | "machines">} plan
  * @returns {StayLine[]}
  */
-export function stayLines({ machines }) {
+export function stayLines({ moves, machines }) {
+  const moved = new Set(moves.map(({ machine_id }) => machine_id));
   /** @type {Map<string, Placement["machines"][number][]>} */
   const groups = new Map();
   for (const stay of machines) {
+    if (moved.has(stay.machine_id)) continue;
     const group = groups.get(stay.reason);
     if (group === undefined) groups.set(stay.reason, [stay]);
     else group.push(stay);

@@ -85,6 +85,8 @@ describe("a plan", () => {
       },
       { reason: "pinned", why: "an operator has pinned it", machines: "1", best: "–" },
     ]);
+    const moves = [aMove({ machine_id: "mac-1", reason: "adopted" })];
+    expect(stayLines(placementOf({ machines, moves }))).toMatchObject([{ reason: "no_gain", machines: "3" }]);
   });
 
   it("shows the demand it was made for, and nothing desired while nothing is planned", () => {
