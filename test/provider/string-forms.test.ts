@@ -99,6 +99,7 @@ describe("a string with a pattern", () => {
     ["^a(?!b)", ["a", "acb"], ["ab"]],
     ["^[-a\\]^]+$", ["-]^a"], ["b"]],
     ["^\\+[1-9]\\d{6,14}$", ["+1234567"], ["+0234567", "+123"]],
+    [`^${"(?:".repeat(40)}a${"b)".repeat(40)}$`, [`a${"b".repeat(40)}`], ["ab"]],
     ["^a{,2}$", ["a{,2}"], ["aa"]],
   ])("%s is written as the pattern has it", async (source, match, differ) => {
     const follows = await compile(pattern(source));
@@ -201,6 +202,8 @@ describe("a string with a pattern", () => {
     ["has too many states", "^(a|b)*a(a|b){12}$", "too many states"],
     ["takes too long", "^(.*X){0,200}$", "too long to understand"],
     ["has too many states of its own", "^(?:.{0,30},){0,30}$", "too many states"],
+    ["is nested too deeply", "(".repeat(4000) + ")".repeat(4000), "nested too deeply"],
+    ["copies copies", `${"(?:".repeat(12)}a(?=b)${"){8}".repeat(12)}`, "too large"],
     ["is a long text", "a".repeat(10_000), "too long"],
   ])("is refused by reason if the pattern %s and is strict, and else left out", (_, source, reason) => {
     expect(() => formOf(pattern(source))).toThrow('"pattern"');

@@ -25,6 +25,8 @@ export class UnreadablePatternError extends Error {
 const MAX_PATTERN_CHARS = 8192;
 /** Of a group with a lookahead or an anchor inside, which is written out. */
 const MAX_COPIES = 8;
+/** Copies of copies become many. */
+const MAX_STEPS = 30_000;
 
 /**
  * The texts in which a pattern matches somewhere. "Somewhere" is what JSON Schema means, so before and after it comes
@@ -55,6 +57,7 @@ class PatternReader {
   /** What `.` and what is not in a class may be. */
   readonly #usual: CharSet;
   readonly #usualOnce: CharSet;
+  #steps = 0;
 
   constructor(source: string, terms: Terms) {
     this.#terms = terms;
@@ -81,10 +84,12 @@ class PatternReader {
   }
 
   #sequence(elements: readonly AST.Element[], rest: Term, place: Place): Term {
-    const places = elements.map((_, index): Place => {
-      const before = elements.slice(0, index);
-      if (place.atStart === false || before.every((element) => element.type === "Assertion")) return place;
-      return { ...place, atStart: before.some((element) => this.#takesText(element)) ? false : null };
+    let { atStart } = place;
+    const places = elements.map((element): Place => {
+      const here = { ...place, atStart };
+      if (takesText(element)) atStart = false;
+      else if (element.type !== "Assertion") atStart &&= null;
+      return here;
     });
     return elements.reduceRight(
       (after, element, index) => this.#element(element, after, places[index] ?? place),
@@ -92,15 +97,9 @@ class PatternReader {
     );
   }
 
-  #takesText(element: AST.Element): boolean {
-    if (element.type === "Assertion") return false;
-    return (
-      !hasAssertion(element) &&
-      !this.#element(element, this.#terms.empty, { atStart: null, isExact: false }).takesEmpty
-    );
-  }
-
   #element(element: AST.Element, rest: Term, place: Place): Term {
+    this.#steps += 1;
+    if (this.#steps > MAX_STEPS) throw new UnreadablePatternError("it is too large");
     switch (element.type) {
       case "Assertion":
         return this.#assertion(element, rest, place);
@@ -190,6 +189,25 @@ function onlyPart(element: AST.QuantifiableElement): AST.QuantifiableElement {
   if (others.length > 0 || more.length > 0 || only === undefined) return element;
   if (only.type === "Quantifier" || only.type === "Assertion") return element;
   return element.type === "Group" && element.modifiers !== null ? element : onlyPart(only);
+}
+
+/** Whether an element cannot be passed without a character. */
+function takesText(element: AST.Element): boolean {
+  switch (element.type) {
+    case "Assertion":
+    case "Backreference":
+      return false;
+    case "Quantifier":
+      return element.min > 0 && takesText(element.element);
+    case "Group":
+    case "CapturingGroup":
+      return element.alternatives.every(({ elements }) => elements.some(takesText));
+    case "Character":
+    case "CharacterClass":
+    case "CharacterSet":
+    case "ExpressionCharacterClass":
+      return true;
+  }
 }
 
 function hasAssertion(element: AST.Element): boolean {

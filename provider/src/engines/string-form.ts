@@ -28,8 +28,8 @@ interface Condition {
 type MakeTerm = (terms: Terms) => Term;
 
 /** For all forms of a request. It takes about a second to use it up. */
-const MAX_WORK = 750_000;
-/** The rules of a grammar; llama.cpp takes some 20 ms to read so many. */
+const MAX_WORK = 600_000;
+/** The rules of a grammar; llama.cpp takes less than 100 ms to read so many. */
 const MAX_STATES = 6000;
 
 /** Instead of a longer one that would take too many states together with a pattern. */
@@ -102,6 +102,8 @@ export class StringForms {
       return form ?? "no text would follow it";
     } catch (error) {
       if (error instanceof UnreadablePatternError || error instanceof TooLargeError) return error.message;
+      // Of the stack, which nested groups use up.
+      if (error instanceof RangeError) return "it is nested too deeply";
       throw error;
     } finally {
       this.#workLeft -= terms.work;

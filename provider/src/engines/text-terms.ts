@@ -21,7 +21,7 @@ export class TooLargeError extends Error {
 }
 
 /** Of one machine, in terms and their parts. */
-const MAX_WORK = 250_000;
+const MAX_WORK = 200_000;
 /** For what is there from the beginning. */
 const LEAST_WORK = 100;
 
@@ -77,8 +77,9 @@ export class Terms {
     const flat = given.flatMap((term) => (term.kind === "or" ? term.parts : [term]));
     if (flat.includes(this.anything)) return this.anything;
     const set = union(...flat.map((term) => (term.kind === "chars" ? term.set : [])));
+    const wide = flat.filter(isAnyNumberOfChars);
     const others = flat.filter(
-      (term) => term.kind !== "chars" && !flat.some((other) => other !== term && this.#isWithin(term, other)),
+      (term) => term.kind !== "chars" && !wide.some((other) => other !== term && this.#isWithin(term, other)),
     );
     const parts = sorted(set.length === 0 ? others : [this.chars(set), ...others]);
     if (parts.length < 2) return parts[0] ?? this.nothing;
@@ -164,14 +165,13 @@ export class Terms {
         return this.bounds(term.of);
       case "or":
       case "and":
+        this.#work += term.parts.length;
         return term.parts.flatMap((part) => this.bounds(part));
     }
   }
 
   /** Sees the plainest case only: what a pattern that may go on with anything becomes once it has matched. */
-  #isWithin(term: Term, other: Term): boolean {
-    if (other.kind !== "repeat" || other.of.kind !== "chars") return false;
-    if (other.least > 0 || other.most !== Infinity) return false;
+  #isWithin(term: Term, other: AnyNumberOfChars): boolean {
     const key = `${term.id},${other.id}`;
     const known = this.#within.get(key);
     if (known !== undefined) return known;
@@ -217,6 +217,12 @@ export class Terms {
     this.#known.set(key, term);
     return term;
   }
+}
+
+type AnyNumberOfChars = Term & { readonly kind: "repeat"; readonly of: Term & { readonly kind: "chars" } };
+
+function isAnyNumberOfChars(term: Term): term is AnyNumberOfChars {
+  return term.kind === "repeat" && term.of.kind === "chars" && term.least === 0 && term.most === Infinity;
 }
 
 function sorted(terms: readonly Term[]): Term[] {
