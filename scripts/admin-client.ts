@@ -121,6 +121,11 @@ export class AdminClient {
     return machineSchema.parse(await this.#call("GET", `/machines/${machineId}`));
   }
 
+  async machines(): Promise<readonly { readonly machine_id: string }[]> {
+    const schema = z.object({ machines: z.array(z.object({ machine_id: z.string() })) });
+    return schema.parse(await this.#call("GET", "/machines")).machines;
+  }
+
   async utilization(): Promise<UtilizationAnswer> {
     return utilizationSchema.parse(await this.#call("GET", "/utilization"));
   }

@@ -14,8 +14,11 @@ export interface DemoMachine {
   readonly name: string;
   /** The one it loads first. */
   readonly model: string;
-  /** Settles once the machine is connected and its model loaded. Rejects if the program ends or takes too long. */
-  readonly serving: Promise<void>;
+  /**
+   * Settles once the machine is connected and a model loaded, with its id: after an order in an earlier run it need not be the
+   * first. Rejects if the program ends or takes too long.
+   */
+  readonly serving: Promise<string>;
   /** Lets it finish what it runs, then ends it. */
   stop(): Promise<void>;
 }
@@ -28,7 +31,12 @@ const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 10_000;
 
 /** The provider's log line that says it is connected with its model loaded. */
-const servingSchema = z.object({ message: z.literal("serving") });
+const servingSchema = z.object({ message: z.literal("serving"), model: z.string() });
+
+/** The id of the machine that loads a model first. */
+export function demoNameOf(model: DemoModel): string {
+  return `demo-${model}`;
+}
 
 /**
  * @param models on its disk; it loads the first.
@@ -41,7 +49,7 @@ export function startDemoMachine(
   stateDir: string,
 ): DemoMachine {
   const [model] = models;
-  const name = `demo-${model}`;
+  const name = demoNameOf(model);
   const args = ["--coordinator", url, "--machine-id", name, "--json"];
   for (const id of models) args.push("--model", `${id}=${fileOf(id)}`);
   args.push("--state", join(stateDir, "providers", name), "--context", "1024", "--threads", "1");
@@ -63,7 +71,7 @@ function fileOf(model: DemoModel): string {
   throw new UserError(`The model file ${file} is missing. Bring it back with "git checkout models".`);
 }
 
-async function waitUntilServing(child: ChildProcess): Promise<void> {
+async function waitUntilServing(child: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     const output: string[] = [];
     const fail = (why: string): void => {
@@ -74,9 +82,10 @@ async function waitUntilServing(child: ChildProcess): Promise<void> {
       if (stream === null) continue;
       createInterface({ input: stream }).on("line", (line) => {
         output.push(line);
-        if (!isServing(line)) return;
+        const model = servedModel(line);
+        if (model === null) return;
         clearTimeout(timer);
-        resolve();
+        resolve(model);
       });
     }
     child.once("exit", (code, signal) => {
@@ -86,11 +95,11 @@ async function waitUntilServing(child: ChildProcess): Promise<void> {
   });
 }
 
-function isServing(line: string): boolean {
+function servedModel(line: string): string | null {
   try {
-    return servingSchema.safeParse(JSON.parse(line)).success;
+    return servingSchema.parse(JSON.parse(line)).model;
   } catch {
-    return false;
+    return null;
   }
 }
 

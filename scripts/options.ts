@@ -23,7 +23,7 @@ export const HELP = `Starts Poolkeeper on this machine: the coordinator, and two
   npm start -- [options]
 
   --port N      port of the coordinator (default 8787; 0 picks a free one)
-  --once        show the chats, stop everything; exit 0 only if all went right
+  --once        show all of it, stop everything; exit 0 only if all went right
   --no-demo     the coordinator alone; it prints how to connect a machine
   --state DIR   where KV and SQLite live (default .poolkeeper), kept between runs
   --help`;

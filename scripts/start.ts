@@ -4,7 +4,7 @@ import { join, relative } from "node:path";
 import { AdminClient } from "./admin-client.ts";
 import { demoChat } from "./demo-chat.ts";
 import { DemoFlags } from "./demo-flags.ts";
-import { DEMO_MODELS, startDemoMachine, type DemoMachine } from "./demo-machine.ts";
+import { DEMO_MODELS, demoNameOf, startDemoMachine, type DemoMachine } from "./demo-machine.ts";
 import { demoPlacement } from "./demo-placement.ts";
 import { demoSwitch } from "./demo-switch.ts";
 import { ensureKeys, openLocalSecrets, publishDevFile, type LocalSecrets } from "./local-secrets.ts";
@@ -68,7 +68,7 @@ async function run(options: StartOptions): Promise<void> {
   const admin = new AdminClient(url, secrets.admin_token);
   const flags = new DemoFlags(admin, join(options.stateDir, "demo-flags.json"));
   await flags.giveBack();
-  if (options.demo) await demo(url, options.stateDir, admin, flags, secrets);
+  if (options.demo) await demo(url, options, admin, flags, secrets);
   if (options.once) return;
   const models = await admin.catalog();
   console.log(usageOf(url, secrets.api_key, options, models.length > 0));
@@ -78,7 +78,7 @@ async function run(options: StartOptions): Promise<void> {
 
 async function demo(
   url: string,
-  stateDir: string,
+  { stateDir, once }: StartOptions,
   admin: AdminClient,
   flags: DemoFlags,
   secrets: LocalSecrets,
@@ -98,6 +98,13 @@ async function demo(
     await Promise.all(machines.map((machine) => machine.stop()));
   });
   await Promise.all(machines.map((machine) => announce(machine, startedAt)));
+  const inUse = await useOf(admin);
+  if (inUse !== null) {
+    const advice = `The demo is left out, since ${inUse}. A new folder shows it: "npm start -- --state DIR".`;
+    if (once) throw new UserError(advice);
+    console.log(`\n${advice}`);
+    return;
+  }
   for (const { model, name } of machines) {
     console.log(`\n> ${model}: ${QUESTION}`);
     const figures = await demoChat(`${url}/v1`, apiKey, model, QUESTION, (text) =>
@@ -128,9 +135,21 @@ async function demo(
 }
 
 async function announce(machine: DemoMachine, startedAt: number): Promise<void> {
-  await machine.serving;
+  const model = await machine.serving;
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-  console.log(`Machine       ${machine.name}   serves ${machine.model}, connected after ${seconds} s`);
+  console.log(`Machine       ${machine.name}   serves ${model}, connected after ${seconds} s`);
+}
+
+/**
+ * The demo wants a fleet that only it has orders for: a machine that is pinned elsewhere would answer none of its chats, and one
+ * more that serves a model would leave it no demand to show.
+ * @returns what an operator has done with this fleet; null if nothing.
+ */
+async function useOf(admin: AdminClient): Promise<string | null> {
+  if ((await admin.flag("assignment_gate")) === "on") return "the flag assignment_gate is on";
+  const own: readonly string[] = DEMO_MODELS.map(demoNameOf);
+  const other = (await admin.machines()).find(({ machine_id }) => !own.includes(machine_id));
+  return other === undefined ? null : `the fleet has a machine of your own, ${other.machine_id}`;
 }
 
 /** @throws UserError if the folder can be neither found nor made. */

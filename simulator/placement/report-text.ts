@@ -26,6 +26,7 @@ export const LEGEND: readonly (readonly [string, string])[] = [
   ["M5", "the worst model's served, over its served in the optimum with floors"],
   ["M6", "machine time idle here while demand is unmet there"],
   ["M7", "requests refused while a machine had room"],
+  ["-", "nothing to measure"],
 ];
 
 const LINE_WIDTH = 100;

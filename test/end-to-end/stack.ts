@@ -117,8 +117,8 @@ export class Stack {
   }
 
   /** Runs `npm start` on this state, whatever comes of it. */
-  launchCoordinator(): { readonly child: ChildProcess; readonly output: () => string } {
-    const args = ["scripts/start.ts", "--no-demo", "--port", String(this.#port), "--state", this.dir];
+  launchCoordinator(option = "--no-demo"): { readonly child: ChildProcess; readonly output: () => string } {
+    const args = ["scripts/start.ts", option, "--port", String(this.#port), "--state", this.dir];
     const child = spawn(process.execPath, args, {
       cwd: ROOT,
       detached: true,

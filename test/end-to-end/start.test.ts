@@ -49,3 +49,26 @@ it("says how to end what still serves after npm start alone was killed", async (
     await other.stop();
   }
 });
+
+it("leaves the demo out of a fleet that is in use: its chats would fail, and npm start with them", async () => {
+  const used = new Stack();
+  try {
+    await used.startCoordinator();
+    await used.admin.setFlag("assignment_gate", "on");
+    await used.killCoordinator();
+    const gated = used.launchCoordinator("--once");
+    await once(gated.child, "close");
+    expect(gated.child.exitCode).toBe(1);
+    expect(gated.output()).toContain("The demo is left out, since the flag assignment_gate is on.");
+
+    await used.startCoordinator();
+    await used.admin.setFlag("assignment_gate", "off");
+    await used.startProvider("mac-own", ["tiny-bard"]);
+    await used.killCoordinator();
+    const joined = used.launchCoordinator("--once");
+    await once(joined.child, "close");
+    expect(joined.output()).toContain("since the fleet has a machine of your own, mac-own.");
+  } finally {
+    await used.stop();
+  }
+}, 120_000);

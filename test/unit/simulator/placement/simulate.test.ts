@@ -73,6 +73,7 @@ describe("a simulation", { timeout: TIME_MS }, () => {
     const text = reportText({ ...result, notes: ["a long note ".repeat(30)] });
     expect(text).toMatch(/^ours /m);
     expect(text).toMatch(/^M7 +requests refused while a machine had room$/m);
+    expect(text).toMatch(/^- +nothing to measure$/m);
     for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
     const page = reportHtml(result, { trace: "<b>.csv", fleet: "f.json" });
     expect(page).toContain("&lt;b&gt;.csv");
