@@ -1,6 +1,5 @@
 import * as fc from "fast-check";
-import { getLlama, type Llama, type LlamaGrammar, LlamaLogLevel } from "node-llama-cpp";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { EngineError } from "../../provider/src/engine.ts";
 import { type JsonSchema, parseJsonSchema } from "../../provider/src/engines/json-schema.ts";
@@ -10,32 +9,14 @@ import {
   jsonOrCallGrammar,
   schemaGrammar,
 } from "../../provider/src/engines/schema-grammar.ts";
+import { grammarJudge } from "./grammar-judge.ts";
 
 /** llama.cpp itself says whether a grammar compiles and which texts follow it; no model is needed for that. */
 
-let llama: Llama;
-beforeAll(async () => {
-  llama = await getLlama({
-    build: "never",
-    skipDownload: true,
-    gpu: false,
-    logLevel: LlamaLogLevel.disabled,
-    maxThreads: 1,
-  });
-});
-afterAll(async () => {
-  await llama.dispose();
-});
+const compile = grammarJudge();
 
 const read = (schema: unknown, strict = false): JsonSchema =>
   parseJsonSchema(schema, { strict, where: "schema" });
-
-type TestableGrammar = LlamaGrammar & { _testText(text: string): boolean };
-
-async function compile(grammar: string): Promise<(text: string) => boolean> {
-  const compiled = (await llama.createGrammar({ grammar })) as TestableGrammar;
-  return (text) => compiled._testText(text);
-}
 
 const thing = {
   type: "object",

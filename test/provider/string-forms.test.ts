@@ -1,35 +1,19 @@
 import * as fc from "fast-check";
-import { getLlama, type Llama, type LlamaGrammar, LlamaLogLevel } from "node-llama-cpp";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { z } from "zod";
 
 import { parseJsonSchema, type StringNode } from "../../provider/src/engines/json-schema.ts";
 import { exampleOf } from "../../provider/src/engines/schema-example.ts";
 import { schemaGrammar } from "../../provider/src/engines/schema-grammar.ts";
 import { hasForm, type TextForm } from "../../provider/src/engines/text-form.ts";
+import { grammarJudge } from "./grammar-judge.ts";
 
 /** Patterns and formats of strings: in llama.cpp's own reading, in JavaScript's and in Zod's. */
 
-let llama: Llama;
-beforeAll(async () => {
-  llama = await getLlama({
-    build: "never",
-    skipDownload: true,
-    gpu: false,
-    logLevel: LlamaLogLevel.disabled,
-    maxThreads: 1,
-  });
-});
-afterAll(async () => {
-  await llama.dispose();
-});
-
-type TestableGrammar = LlamaGrammar & { _testText(text: string): boolean };
+const judge = grammarJudge();
 
 async function compile(schema: object): Promise<(json: string) => boolean> {
-  const grammar = schemaGrammar(parseJsonSchema(schema, { strict: true, where: "schema" }));
-  const compiled = (await llama.createGrammar({ grammar })) as TestableGrammar;
-  return (json) => compiled._testText(json);
+  return judge(schemaGrammar(parseJsonSchema(schema, { strict: true, where: "schema" })));
 }
 
 function formOf(schema: object): TextForm {
