@@ -1,6 +1,17 @@
 import { invalidRequest, unsupported } from "./chat-errors.ts";
 import type { JsonValue } from "./chat-messages.ts";
 import { LARGEST_INTEGER, type NumberRange } from "./number-grammar.ts";
+import {
+  count,
+  decoded,
+  impliedType,
+  isRecord,
+  mergeObjects,
+  numberOr,
+  patternsOf,
+  type RawSchema,
+  withPatterns,
+} from "./raw-schema.ts";
 import { StringForms } from "./string-form.ts";
 import { type StringFormat, stringFormat } from "./string-formats.ts";
 import type { TextForm } from "./text-form.ts";
@@ -82,8 +93,6 @@ const MAX_LISTED_INTEGERS = 256;
 export function parseJsonSchema(schema: unknown, options: ParseOptions): JsonSchema {
   return new SchemaReader(schema, options).read();
 }
-
-type RawSchema = Readonly<Record<string, unknown>>;
 
 /** What says how values look, as opposed to notes for people; these must be understood or refused. */
 const KNOWN_KEYWORDS = new Set(
@@ -342,59 +351,6 @@ class SchemaReader {
       `${this.#options.where}${path}: the keyword "${keyword}" cannot be enforced with "strict"${why}`,
     );
   }
-}
-
-function mergeObjects(one: RawSchema, other: RawSchema): RawSchema {
-  const properties = [one["properties"], other["properties"]].filter(isRecord);
-  const required = [one["required"], other["required"]].filter(Array.isArray).flat();
-  return {
-    ...one,
-    ...other,
-    ...withPatterns(one, other),
-    ...(properties.length > 0 ? { properties: Object.assign({}, ...properties) } : {}),
-    ...(required.length > 0 ? { required } : {}),
-  };
-}
-
-function withPatterns(one: RawSchema, other: RawSchema): RawSchema {
-  const pattern = [...patternsOf(one), ...patternsOf(other)];
-  return pattern.length > 0 ? { pattern } : {};
-}
-
-/** A schema that was put together from several may have several. */
-function patternsOf({ pattern }: RawSchema): string[] {
-  return [pattern].flat().filter((one) => typeof one === "string");
-}
-
-/** The type that a schema without one is about, by the keywords it uses. */
-function impliedType(schema: RawSchema): string | undefined {
-  const uses = (...keywords: string[]): boolean => keywords.some((keyword) => schema[keyword] !== undefined);
-  if (uses("properties", "required", "additionalProperties")) return "object";
-  if (uses("items", "prefixItems", "minItems", "maxItems")) return "array";
-  if (uses("minLength", "maxLength", "pattern", "format")) return "string";
-  if (uses("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")) return "number";
-  return undefined;
-}
-
-/** A key of a reference. One that is no valid URI is taken as it is: people write it so. */
-function decoded(key: string): string {
-  try {
-    return decodeURIComponent(key);
-  } catch {
-    return key;
-  }
-}
-
-function isRecord(value: unknown): value is RawSchema {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function count(value: unknown): number | null {
-  return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : null;
-}
-
-function numberOr(value: unknown, otherwise: number): number {
-  return typeof value === "number" ? value : otherwise;
 }
 
 function literals(values: readonly unknown[]): JsonValue[] {

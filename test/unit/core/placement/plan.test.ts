@@ -4,27 +4,14 @@ import { describe, expect, it } from "vitest";
 import { DEFAULT_PLACEMENT_CONFIG, EMPTY_PLACEMENT_STATE } from "../../../../core/placement/config.ts";
 import { plan } from "../../../../core/placement/plan.ts";
 import type { PlacementInput, PlacementMachine, Plan } from "../../../../core/placement/types.ts";
-import { modelIdSchema } from "../../../../protocol/ids.ts";
+import { A, aMachine as machineWith, B } from "./placement-machine.ts";
 
-const [A, B] = [modelIdSchema.parse("acme/a"), modelIdSchema.parse("acme/b")];
 const NOW = 10_000_000;
 const FIT = { slots: 4, decodeTps: 20, prefillTps: 1000, loadSeconds: 30, onDisk: true };
 const config = DEFAULT_PLACEMENT_CONFIG;
 
 function aMachine(machineId: string, change: Partial<PlacementMachine> = {}): PlacementMachine {
-  return {
-    machineId,
-    model: A,
-    state: "serving",
-    loadDeadlineAt: null,
-    assignedAt: 0,
-    isPinned: false,
-    isManageable: true,
-    fits: { [A]: FIT, [B]: FIT },
-    cooldownUntil: {},
-    inFlight: 0,
-    ...change,
-  };
+  return machineWith(machineId, { fits: { [A]: FIT, [B]: FIT }, ...change });
 }
 
 function aFleet(size: number, change: Partial<PlacementMachine> = {}): PlacementMachine[] {

@@ -9,9 +9,8 @@ import type {
   PlacementMachine,
   PlacementState,
 } from "../../../../core/placement/types.ts";
-import { modelIdSchema } from "../../../../protocol/ids.ts";
+import { A, aMachine, B } from "./placement-machine.ts";
 
-const [A, B] = [modelIdSchema.parse("acme/a"), modelIdSchema.parse("acme/b")];
 const DAY_MS = 86_400_000;
 const NOON = 20_000 * DAY_MS + DAY_MS / 2;
 /** Four requests at once, of 200 tokens each: one machine answers 12 requests in a tick of 30 s. */
@@ -23,18 +22,9 @@ class Fleet {
   now = NOON;
   elapsedSeconds = 30;
   score: Score = NO_SCORE;
-  machines: PlacementMachine[] = ["m0", "m1", "m2", "m3"].map((machineId) => ({
-    machineId,
-    model: A,
-    state: "serving",
-    loadDeadlineAt: null,
-    assignedAt: 0,
-    isPinned: false,
-    isManageable: true,
-    fits: { [A]: FIT, [B]: FIT },
-    cooldownUntil: {},
-    inFlight: 0,
-  }));
+  machines = ["m0", "m1", "m2", "m3"].map((machineId) =>
+    aMachine(machineId, { fits: { [A]: FIT, [B]: FIT } }),
+  );
   #state: PlacementState = EMPTY_PLACEMENT_STATE;
   readonly #config: PlacementConfig;
 
