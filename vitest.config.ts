@@ -1,10 +1,14 @@
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 /** No test depends on speed: this only says when a condition that is waited for is given up. */
 const patient = { poll: { timeout: 30_000 } };
+
+/** Two on a machine of two cores, where Vitest would take one: most tests wait for processes and sockets. */
+const maxWorkers = Math.max(2, availableParallelism() - 1);
 
 /** Marks a module that exports the text of a file; the zero says that it is none on disk. */
 const TEXT = "\0text:";
@@ -30,13 +34,22 @@ export default defineConfig({
   test: {
     projects: [
       // Properties are checked on many samples, which takes a while on a busy machine.
-      { test: { name: "unit", expect: patient, include: ["test/unit/**/*.test.ts"], testTimeout: 60_000 } },
+      {
+        test: {
+          name: "unit",
+          expect: patient,
+          include: ["test/unit/**/*.test.ts"],
+          testTimeout: 60_000,
+          maxWorkers,
+        },
+      },
       {
         test: {
           name: "simulation",
           expect: patient,
           include: ["test/simulation/**/*.test.ts"],
           testTimeout: 600_000,
+          maxWorkers,
         },
       },
       {
@@ -47,7 +60,7 @@ export default defineConfig({
             miniflare: { bindings: { ADMIN_TOKEN: "admin-token-of-the-tests" } },
           }),
         ],
-        test: { name: "edge", expect: patient, include: ["test/edge/**/*.test.ts"] },
+        test: { name: "edge", expect: patient, include: ["test/edge/**/*.test.ts"], maxWorkers },
       },
       {
         test: {
@@ -55,6 +68,7 @@ export default defineConfig({
           expect: patient,
           include: ["test/provider/**/*.test.ts"],
           testTimeout: 60_000,
+          maxWorkers,
         },
       },
       {
@@ -64,7 +78,7 @@ export default defineConfig({
           include: ["test/end-to-end/**/*.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
+          maxWorkers,
         },
       },
       {
@@ -75,7 +89,8 @@ export default defineConfig({
           globalSetup: "test/dashboard/stage.ts",
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
           isolate: false,
         },
       },
