@@ -10,6 +10,7 @@ import {
   type PlacementReport,
   type Simulation,
 } from "../core/fleet/placement-report.ts";
+import { replayMachines, type ReplayMachine } from "../core/fleet/replay-fleet.ts";
 import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
 import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS, SCRAPE_POOLS_MS } from "../core/limits.ts";
 import type { FleetScrape } from "../core/metrics.ts";
@@ -71,6 +72,14 @@ export class FleetReports {
     if (catalog === null) return null;
     const { plan, input } = placement.preview(view, catalog, flagBook.flags, asked);
     return previewReport(plan, input);
+  }
+
+  /** The connected machines, and how each serves what it can; none without a catalog. */
+  async replayMachines(): Promise<ReplayMachine[]> {
+    const view = await this.#pools.view();
+    const { directory, placement, flagBook } = this.#core;
+    const { catalog } = directory;
+    return catalog === null ? [] : replayMachines(view, catalog, flagBook.flags, placement.loadTimes);
   }
 
   /** What each pool can take, read from them at most every two seconds however many ask. */

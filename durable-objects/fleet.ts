@@ -10,6 +10,7 @@ import type { MachineDetails } from "../core/fleet/machine-details.ts";
 import type { PinVerdict } from "../core/fleet/orders.ts";
 import { ownedMachines, type OwnedMachine } from "../core/fleet/owned-machines.ts";
 import type { PlacementPreview, PlacementReport, Simulation } from "../core/fleet/placement-report.ts";
+import type { ReplayMachine } from "../core/fleet/replay-fleet.ts";
 import type { FlagView } from "../core/fleet/settings.ts";
 import type { MachineRow, Utilization } from "../core/fleet/utilization.ts";
 import type { FleetScrape } from "../core/metrics.ts";
@@ -192,6 +193,10 @@ export class Fleet extends DurableObject<Env> {
 
   simulatePlacement(asked: Simulation): Promise<PlacementPreview | null> {
     return this.#reports.simulatePlacement(asked);
+  }
+
+  replayMachines(): Promise<ReplayMachine[]> {
+    return this.#reports.replayMachines();
   }
 
   capacity(): Promise<Capacity> {

@@ -1,3 +1,4 @@
+import type { AskedModel } from "../core/fleet/replay-fleet.ts";
 import type { DemandRow } from "../core/pool/demand.ts";
 
 /**
@@ -5,10 +6,8 @@ import type { DemandRow } from "../core/pool/demand.ts";
  * per model and minute with arrivals, times in seconds since the first minute. Refused requests generated nothing,
  * so their share of output tokens is taken to be that of the answered ones of the same model.
  */
-export function demandTrace(
-  histories: readonly { readonly model: string; readonly rows: readonly DemandRow[] }[],
-): string {
-  const lines = histories.flatMap(({ model, rows }) => {
+export function demandTrace(asked: readonly AskedModel[]): string {
+  const lines = asked.flatMap(({ model, rows }) => {
     const completed = sum(rows, (row) => row.completed);
     const perAnswer = completed === 0 ? 0 : sum(rows, (row) => row.completionTokens) / completed;
     return rows

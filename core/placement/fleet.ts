@@ -164,15 +164,18 @@ function kindsOf(
 /** What a machine can serve of a model; 0 if it would be too slow. */
 export function requestsPerSecond(
   fit: Fitness,
-  estimate: ModelEstimate,
-  { decodeFloorTps }: PlacementConfig,
+  request: TokensPerRequest,
+  { decodeFloorTps }: Pick<PlacementConfig, "decodeFloorTps">,
 ): number {
-  return fit.decodeTps < decodeFloorTps ? 0 : fit.slots / secondsOf(fit, estimate);
+  return fit.decodeTps < decodeFloorTps ? 0 : fit.slots / secondsOf(fit, request);
 }
 
+/** Means. */
+type TokensPerRequest = Pick<ModelEstimate, "promptTokens" | "outputTokens">;
+
 /** How long one request takes. */
-function secondsOf({ prefillTps, decodeTps }: Fitness, estimate: ModelEstimate): number {
-  return estimate.promptTokens / prefillTps + estimate.outputTokens / decodeTps;
+function secondsOf({ prefillTps, decodeTps }: Fitness, request: TokensPerRequest): number {
+  return request.promptTokens / prefillTps + request.outputTokens / decodeTps;
 }
 
 /** Counts are means over a tick: within it, demand that does not come at random swings the more. */

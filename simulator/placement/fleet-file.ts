@@ -19,9 +19,9 @@ export const fleetFileSchema = z.strictObject({
       z.strictObject({
         count: z.int().min(1).max(10_000),
         memory_gb: positive,
-        chip: z.string().min(1),
-        /** Requests a minute relative to the flat rate: one factor, or one per model id. */
-        speed: z.union([positive, z.record(z.string(), positive)]).optional(),
+        chip: z.string(),
+        /** Requests a minute relative to the flat rate: one factor, or one per model id, 0 for one that it cannot serve. */
+        speed: z.union([positive, z.record(z.string(), z.number().min(0).max(1e9))]).optional(),
       }),
     )
     .min(1),
@@ -33,7 +33,7 @@ export const fleetFileSchema = z.strictObject({
           /** Part of the mean demand; all are rescaled to add up to 1. */
           share: positive,
           size_gb: positive,
-          min_ram_gb: positive,
+          min_ram_gb: z.number().min(0).max(1e9),
           /** Machines the model should always keep, and may at most have. */
           floor: z.int().min(0).default(0),
           cap: z.int().min(1).nullable().optional(),
@@ -77,6 +77,15 @@ export const fleetFileSchema = z.strictObject({
 
 export type FleetFile = z.infer<typeof fleetFileSchema>;
 
+/** Machine units that a machine is for a model; 0 if it cannot serve it. */
+export function speedOf(
+  { memory_gb, speed = 1 }: FleetFile["machines"][number],
+  { id, min_ram_gb }: FleetFile["models"][number],
+): number {
+  if (memory_gb < min_ram_gb) return 0;
+  return typeof speed === "object" ? (speed[id] ?? 1) : speed;
+}
+
 export function readFleetFile(path: string): FleetFile {
   let text: string;
   try {
@@ -107,7 +116,7 @@ export function parseFleetFile(json: unknown, name: string): FleetFile {
   const ids = fleet.models.map((model) => model.id);
   if (new Set(ids).size !== ids.length) throw new BadInput(`${name}: two models have the same id.`);
   for (const model of fleet.models) {
-    const fitting = fleet.machines.filter((machine) => machine.memory_gb >= model.min_ram_gb);
+    const fitting = fleet.machines.filter((machine) => speedOf(machine, model) > 0);
     const machines = fitting.reduce((sum, machine) => sum + machine.count, 0);
     if (machines === 0) throw new BadInput(`${name}: the model "${model.id}" fits on no machine.`);
     if (model.floor > machines) {

@@ -1,5 +1,5 @@
 import { BadInput } from "./bad-input.ts";
-import type { FleetFile } from "./fleet-file.ts";
+import { speedOf, type FleetFile } from "./fleet-file.ts";
 import { type Outage, outagesOf } from "./outages.ts";
 import { randomFrom } from "./random.ts";
 import type { Trace } from "./trace.ts";
@@ -96,11 +96,9 @@ export function scenarioOf(trace: Trace, fleet: FleetFile, seed: number, days?: 
 
 function machinesOf(fleet: FleetFile): Machine[] {
   const machines: Machine[] = [];
-  for (const [fleetClass, { count, memory_gb, chip, speed }] of fleet.machines.entries()) {
-    const speeds = fleet.models.map((model) => {
-      if (memory_gb < model.min_ram_gb) return 0;
-      return typeof speed === "object" ? (speed[model.id] ?? 1) : (speed ?? 1);
-    });
+  for (const [fleetClass, machine] of fleet.machines.entries()) {
+    const { count, memory_gb, chip } = machine;
+    const speeds = fleet.models.map((model) => speedOf(machine, model));
     for (let index = 0; index < count; index += 1) {
       machines.push({ name: `${chip}-${memory_gb}gb-${machines.length + 1}`, fleetClass, speeds });
     }

@@ -1,6 +1,7 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
+import type { ReplayFleet } from "../../core/fleet/replay-fleet.ts";
 import { ModelPool } from "../../durable-objects/model-pool.ts";
 import { expectAnswer, join } from "./fake-provider.ts";
 import {
@@ -31,6 +32,21 @@ const changesOf = (at: Scene): Promise<number> =>
   runInDurableObject(poolOf(at), (_, state) =>
     Number(state.storage.sql.exec("SELECT total_changes() AS n").one()["n"]),
   );
+
+describe("the fleet that demand can be replayed on", () => {
+  it("is none without a machine, and without demand", async () => {
+    const at = await scene();
+    const none = await errorOf(await callAdmin("GET", "/demand/fleet"));
+    expect(none).toMatchObject({
+      status: 404,
+      code: "not_found",
+      message: expect.stringMatching(/connected/),
+    });
+    await join(at);
+    const idle = await errorOf(await callAdmin("GET", "/demand/fleet"));
+    expect(idle).toMatchObject({ status: 404, code: "not_found", message: expect.stringMatching(/asked/) });
+  });
+});
 
 describe("usage", () => {
   it("is counted by key and outcome, with the tokens of what was answered", async () => {
@@ -198,6 +214,15 @@ describe("[F8] demand", () => {
     const own = lines.map((line) => line.split(",")).filter(([, model]) => model === at.model);
     expect(own.reduce((sum, [, , n]) => sum + Number(n), 0)).toBe(2);
     expect(await errorOf(await callAdmin("GET", "/demand?days=9"))).toMatchObject({ status: 400 });
+  });
+
+  it("comes with the fleet that it can be replayed on", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    await expectAnswer(at, machine);
+    const { machines } = await adminCall<ReplayFleet>("GET", "/demand/fleet?days=1");
+    expect(machines.filter(({ speed }) => (speed[at.model] ?? 0) > 0)).toMatchObject([{ count: 1 }]);
+    expect(await errorOf(await callAdmin("GET", "/demand/fleet?days=9"))).toMatchObject({ status: 400 });
   });
 
   it("outlives the pool's sleep", async () => {

@@ -1,8 +1,13 @@
+import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
 
 import { APIError } from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { ROOT } from "../../scripts/root.ts";
 import { LONG_GRAMMAR } from "./questions.ts";
 import { Stack, until } from "./stack.ts";
 
@@ -149,6 +154,28 @@ describe("the stack", () => {
     const machine = await stack.startProvider("mac-killed", "tiny-bard");
     const answer = await stack.client().chat.completions.create(introduce);
     expect(answer.choices[0]?.message.content).toBeTruthy();
+    machine.kill("SIGKILL");
+    await once(machine, "exit");
+  });
+
+  it("[F8] replays its own demand through the simulator", async () => {
+    const machine = await stack.startProvider("mac-replayed", "tiny-bard");
+    await stack.client().chat.completions.create(introduce);
+    const files = { trace: join(stack.dir, "demand.csv"), fleet: join(stack.dir, "fleet.json") };
+    for (const [path, file] of [
+      ["demand", files.trace],
+      ["demand/fleet", files.fleet],
+    ] as const) {
+      const response = await fetch(`${stack.url}/v1/admin/${path}`, {
+        headers: { authorization: `Bearer ${stack.dev.admin_token}` },
+      });
+      expect(response.status).toBe(200);
+      writeFileSync(file, await response.text());
+    }
+    const cli = join(ROOT, "simulator/placement/cli.ts");
+    const args = [cli, "--trace", files.trace, "--fleet", files.fleet];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    expect(stdout).toMatch(/^ours +1\.0000/m);
     machine.kill("SIGKILL");
     await once(machine, "exit");
   });

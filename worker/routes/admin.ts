@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { z } from "zod";
 
+import { replayFleet, type AskedModel } from "../../core/fleet/replay-fleet.ts";
 import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS } from "../../core/limits.ts";
 import { poolName } from "../../core/pool-name.ts";
 import type { Env } from "../../durable-objects/env.ts";
@@ -59,10 +60,20 @@ export const admin = new Hono<AppEnv>()
     if (!(await deleteSecret(context.env.KEYS, "token", id))) throw unknownId(id);
     return context.json({ id, deleted: true });
   })
-  .get("/demand", async (context) => {
-    const since = sinceOf(context, DEMAND_RETENTION_MS);
-    const histories = await askPools(context.env, "demand", async (pool) => await pool.demand(since));
-    return context.body(demandTrace(histories), 200, { "content-type": "text/csv; charset=utf-8" });
+  .get("/demand", async (context) =>
+    context.body(demandTrace(await askDemand(context)), 200, { "content-type": "text/csv; charset=utf-8" }),
+  )
+  .get("/demand/fleet", async (context) => {
+    const asked = await askDemand(context);
+    const connected = await fleetStub(context.env).replayMachines();
+    const { entries } = await readCatalog(context.env);
+    const fleet = replayFleet(entries, connected, asked);
+    if (fleet !== null) return context.json(fleet);
+    const message =
+      connected.length === 0
+        ? "no machine is connected; the file describes those that are"
+        : "nothing was asked in those days of a model that a connected machine can serve";
+    throw new HttpError({ code: "not_found", message });
   })
   .get("/usage", async (context) => {
     const since = sinceOf(context, USAGE_RETENTION_MS);
@@ -81,6 +92,11 @@ export const admin = new Hono<AppEnv>()
     );
     return context.json({ usage });
   });
+
+function askDemand(context: AppContext): Promise<AskedModel[]> {
+  const since = sinceOf(context, DEMAND_RETENTION_MS);
+  return askPools(context.env, "demand", async (pool) => await pool.demand(since));
+}
 
 /** From when on rows are asked for: whole days back, one unless `days` says more, and no more than are kept. */
 function sinceOf(context: AppContext, keptMs: number): number {
