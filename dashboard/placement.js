@@ -166,8 +166,8 @@ export function demandLines({ models, placement }) {
  * @property {string} mode
  * @property {string} asked
  * @property {string} inTime
- * @property {string} asPlaced
- * @property {string} otherwise
+ * @property {string} moved room with the planner's moves, and without them
+ * @property {string} unmoved
  * @property {string} gain of the planner's moves, in points
  * @property {string} moves
  * @property {string} pace moves per machine and day
@@ -189,8 +189,8 @@ export function scoreLines({ score = [] }) {
       mode,
       asked: count(offered),
       inTime: shareOf(row.served_in_time, offered),
-      asPlaced: shareOf(room_as_placed, offered),
-      otherwise: shareOf(room_otherwise, offered),
+      moved: shareOf(moved, offered),
+      unmoved: shareOf(unmoved, offered),
       gain: offered === 0 ? "–" : signed((100 * (moved - unmoved)) / offered),
       moves: count(row.switches),
       pace: row.switches_per_machine_day === null ? "–" : decimal(row.switches_per_machine_day),

@@ -161,13 +161,13 @@ describe("what the planner is worth", () => {
         day: "29 Nov",
         asked: "1,000",
         inTime: "81.2 %",
-        asPlaced: "83.0 %",
-        otherwise: "95.1 %",
+        moved: "95.1 %",
+        unmoved: "83.0 %",
         gain: "+12",
         moves: "9",
         pace: "2.3",
       },
-      { mode: "enforce", gain: "−12" },
+      { mode: "enforce", moved: "83.0 %", unmoved: "95.1 %", gain: "−12" },
     ]);
   });
 
@@ -182,7 +182,7 @@ describe("what the planner is worth", () => {
 
   it("is nothing to be said while nothing is asked for", () => {
     expect(scoreLines(placementOf({ score: [{ ...row, offered: 0 }] }))).toMatchObject([
-      { inTime: "–", otherwise: "–", gain: "–" },
+      { inTime: "–", moved: "–", gain: "–" },
     ]);
   });
 });
