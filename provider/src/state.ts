@@ -39,8 +39,6 @@ export interface Identity {
   readonly machineId: MachineId;
   /** P-256 SPKI, base64. */
   readonly publicKey: string;
-  /** Whether this start has made it. */
-  readonly isNew: boolean;
 }
 
 /**
@@ -51,11 +49,11 @@ export function openIdentity(directory: string, wantedId: MachineId | null): Ide
   makeDirectory(directory);
   const path = join(directory, MACHINE_FILE);
   const text = readIfThere(path);
-  const key = openKey(join(directory, KEY_FILE), text === null);
+  const publicKey = openKey(join(directory, KEY_FILE), text === null);
   if (text === null) {
     const machineId = wantedId ?? inventMachineId(hostname());
     writeFileAtomically(path, `${JSON.stringify({ machine_id: machineId }, null, 2)}\n`);
-    return { machineId, publicKey: key, isNew: true };
+    return { machineId, publicKey };
   }
   const parsed = machineSchema.safeParse(parseJson(text));
   if (!parsed.success) {
@@ -69,7 +67,7 @@ export function openIdentity(directory: string, wantedId: MachineId | null): Ide
       `${directory} belongs to machine ${machineId}, not to ${wantedId}. Leave --machine-id out, or give the other machine its own --state directory.`,
     );
   }
-  return { machineId, publicKey: key, isNew: false };
+  return { machineId, publicKey };
 }
 
 /**
