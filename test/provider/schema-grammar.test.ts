@@ -2,13 +2,13 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { EngineError } from "../../provider/src/engine.ts";
-import { type JsonSchema, parseJsonSchema } from "../../provider/src/engines/json-schema.ts";
-import { exampleOf } from "../../provider/src/engines/schema-example.ts";
+import { type JsonSchema, parseJsonSchema } from "../../provider/src/schema/json-schema.ts";
+import { exampleOf } from "../../provider/src/schema/schema-example.ts";
 import {
   forcedCallGrammar,
   jsonOrCallGrammar,
   schemaGrammar,
-} from "../../provider/src/engines/schema-grammar.ts";
+} from "../../provider/src/schema/schema-grammar.ts";
 import { grammarJudge } from "./grammar-judge.ts";
 
 /** llama.cpp itself says whether a grammar compiles and which texts follow it; no model is needed for that. */

@@ -1,4 +1,7 @@
 import type { Clock } from "../agent/ports.ts";
+import { type AnswerForm, parseAnswerForm } from "../chat/answer-form.ts";
+import { type ChatTurn, parseMessages } from "../chat/messages.ts";
+import { parseParams } from "../chat/params.ts";
 import {
   type ChatEvent,
   type ChatRequest,
@@ -10,13 +13,10 @@ import {
   type LoadOptions,
   type LocalModel,
 } from "../engine.ts";
+import { contextLengthExceeded } from "../request-errors.ts";
+import { exampleOf } from "../schema/schema-example.ts";
 import { settledOrAborted } from "./abortable.ts";
-import { contextLengthExceeded } from "./chat-errors.ts";
-import { type ChatTurn, parseMessages } from "./chat-messages.ts";
-import { parseParams } from "./chat-params.ts";
-import { type AnswerForm, parseAnswerForm } from "./chat-tools.ts";
 import { deferred } from "./deferred.ts";
-import { exampleOf } from "./schema-example.ts";
 
 /**
  * The engine `echo`: no model, it repeats the last thing the user said, word by word. A word counts as a token. Requests

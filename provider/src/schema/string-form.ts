@@ -1,10 +1,15 @@
 import { regexes } from "zod";
 
 import { EVERY_CHAR, PLAIN_CHARS } from "./char-set.ts";
+import { patternOfFormat, type StringFormat } from "./format-patterns.ts";
 import { readPattern, UnreadablePatternError } from "./pattern-reader.ts";
-import { patternOfFormat, type StringFormat } from "./string-formats.ts";
 import { formOf, type TextForm } from "./text-form.ts";
 import { type Term, Terms, TooLargeError } from "./text-terms.ts";
+
+/**
+ * What a JSON Schema asks of a string: its patterns, its format and its lengths, joined into the one form that a grammar
+ * holds. What cannot be joined, because it is no regular language or takes too long, is named with the reason.
+ */
 
 export interface StringKeywords {
   readonly patterns: readonly string[];

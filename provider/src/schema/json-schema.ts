@@ -1,5 +1,6 @@
-import { invalidRequest, unsupported } from "./chat-errors.ts";
-import type { JsonValue } from "./chat-messages.ts";
+import { invalidRequest, unsupported } from "../request-errors.ts";
+import { type StringFormat, stringFormat } from "./format-patterns.ts";
+import type { JsonValue } from "./json-value.ts";
 import { LARGEST_INTEGER, type NumberRange } from "./number-grammar.ts";
 import {
   count,
@@ -13,7 +14,6 @@ import {
   withPatterns,
 } from "./raw-schema.ts";
 import { StringForms } from "./string-form.ts";
-import { type StringFormat, stringFormat } from "./string-formats.ts";
 import type { TextForm } from "./text-form.ts";
 
 /**
