@@ -18,6 +18,7 @@ import { z } from "zod";
 
 import { epochSchema, machineIdSchema, modelIdSchema, type MachineId } from "../../protocol/ids.ts";
 import type { HeldAssignment } from "./agent/assignment.ts";
+import { reasonOf } from "./reason.ts";
 import { UserError } from "./user-error.ts";
 
 /**
@@ -89,7 +90,7 @@ export function readAssignment(directory: string): {
       return { assignment: { modelId: model_id, epoch }, warning: null };
     }
   } catch (cause) {
-    problem = reason(cause);
+    problem = reasonOf(cause);
   }
   const warning = `ignored ${path}: ${problem}. This machine starts unmanaged and waits for new orders.`;
   return { assignment: null, warning };
@@ -150,7 +151,7 @@ export function writeFileAtomically(path: string, text: string, mode = 0o644): v
     renameSync(temporary, path);
   } catch (cause) {
     rmSync(temporary, { force: true });
-    throw new UserError(`Cannot write ${path}: ${reason(cause)}.`, { cause });
+    throw new UserError(`Cannot write ${path}: ${reasonOf(cause)}.`, { cause });
   }
 }
 
@@ -176,7 +177,7 @@ function openKey(path: string, mayMake: boolean): string {
     return createPublicKey(privateKey).export({ type: "spki", format: "der" }).toString("base64");
   } catch (cause) {
     throw new UserError(
-      `${path} is not a usable private key (${reason(cause)}). Restore it, or remove the whole directory to become a new machine.`,
+      `${path} is not a usable private key (${reasonOf(cause)}). Restore it, or remove the whole directory to become a new machine.`,
       { cause },
     );
   }
@@ -186,7 +187,7 @@ function makeDirectory(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new UserError(`Cannot make the state directory ${directory}: ${reason(cause)}.`, { cause });
+    throw new UserError(`Cannot make the state directory ${directory}: ${reasonOf(cause)}.`, { cause });
   }
 }
 
@@ -195,7 +196,7 @@ function readIfThere(path: string): string | null {
     return readFileSync(path, "utf8");
   } catch (cause) {
     if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return null;
-    throw new UserError(`Cannot read ${path}: ${reason(cause)}.`, { cause });
+    throw new UserError(`Cannot read ${path}: ${reasonOf(cause)}.`, { cause });
   }
 }
 
@@ -220,8 +221,4 @@ function isRunning(pid: number, since: number): boolean {
 
 function bootedAt(): number {
   return Math.round(Date.now() - uptime() * 1000);
-}
-
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -70,7 +70,7 @@ export function failureOfRun({ class: errorClass, code, message }: EngineError):
   return { class: errorClass === "client" ? "client" : "fault", code, message };
 }
 
-export function failed(
+export function inferenceError(
   { request_id, stream }: InferenceRequest,
   { class: errorClass, code, message }: Failure,
 ): InferenceError {
@@ -84,7 +84,7 @@ export function failed(
   };
 }
 
-export function completed(
+export function inferenceComplete(
   { request_id, stream }: InferenceRequest,
   { usage, finishReason, prefillMs, decodeMs }: ChatResult,
   queueMs: number,

@@ -15,6 +15,7 @@ import {
 } from "../engine.ts";
 import { contextLengthExceeded } from "../request-errors.ts";
 import { exampleOf } from "../schema/schema-example.ts";
+import { SYSTEM_CLOCK } from "../system-clock.ts";
 import { settledOrAborted } from "./abortable.ts";
 import { deferred } from "./deferred.ts";
 
@@ -42,14 +43,6 @@ export interface EchoEngine extends Engine {
 
 const DEFAULT_TOKENS_PER_SECOND = 100;
 const LOAD_STEPS = 4;
-
-const SYSTEM_CLOCK: Clock = {
-  now: () => Date.now(),
-  after(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 export function createEchoEngine(options: EchoEngineOptions = {}): EchoEngine {
   const loaded = new Set<LoadedEcho>();
