@@ -132,7 +132,7 @@ export class Members {
     return this.#lostUntil;
   }
 
-  /** Whether any machine has ever been here, as far as this life knows. */
+  /** Whether no machine is here, and none is missing that was here when the pool started. */
   get isEmpty(): boolean {
     return this.#machines.size === 0 && this.#missing.size === 0;
   }
