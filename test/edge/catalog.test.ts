@@ -105,7 +105,7 @@ describe("a model of the catalog", () => {
     expect(await ids()).toEqual(before);
   });
 
-  it("is refused with an id that can be none, and with a name that is taken", async () => {
+  it("is refused with a malformed id, and with a name that is taken", async () => {
     const { model } = await scene();
     expect(await errorOf(await callAdmin("PUT", "/catalog/bad%20id", fields()))).toMatchObject({
       status: 400,
@@ -351,7 +351,7 @@ describe("KV, which shows the catalog,", () => {
     });
   }
 
-  it("ends with the newest, which has all changes, also if two come at one instant while it is written", async () => {
+  it("ends with the newest catalog, which has all changes, even if two come in at once while it is being written", async () => {
     await withOperators(async (operators, kv) => {
       const changes = [add(operators, "a")];
       await until(() => kv.isWriting);

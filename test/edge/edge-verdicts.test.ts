@@ -162,7 +162,7 @@ describe("[F8] a verdict of a pool", () => {
     await setFlag("shed_models", "");
   });
 
-  it("that does not hold is none", async () => {
+  it("is not given with a 503, so that each request reaches the pool", async () => {
     const at = await scene();
     await stopClock({ waits: true });
     for (let i = 1; i <= 3; i++) {

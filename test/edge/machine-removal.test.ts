@@ -127,7 +127,7 @@ describe("a machine", () => {
     expect((await remove(machine.machineId)).status).toBe(200);
   });
 
-  it.each(["none-such", "Not An Id"])("that is none is 404: %s", async (id) => {
+  it.each(["none-such", "Not An Id"])("that does not exist is 404: %s", async (id) => {
     expect(await errorOf(await remove(encodeURIComponent(id)))).toMatchObject({
       status: 404,
       code: "not_found",

@@ -74,7 +74,7 @@ describe("a register", () => {
     await other.hasHeardAll(at);
   });
 
-  it("of greatest size is admitted", async () => {
+  it("of the greatest size that the schema allows is admitted", async () => {
     const at = await scene();
     const machine = await connect(at);
     const ids = Array.from({ length: 64 }, (_, index) => `model-${index}`.padEnd(128, "x"));

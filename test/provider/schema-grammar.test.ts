@@ -259,7 +259,7 @@ describe("numbers between two bounds", () => {
     );
   });
 
-  it("may not be none", () => {
+  it("are refused if there is none", () => {
     expect(() => read({ type: "number", minimum: 2, maximum: 1 })).toThrow("no number between");
     expect(() => read({ type: "number", minimum: 1, exclusiveMaximum: 1 })).toThrow("no number between");
   });
@@ -317,7 +317,7 @@ describe("a schema that a grammar cannot hold", () => {
     await expect(compile(schemaGrammar(read(inObject(schema))))).resolves.toBeTypeOf("function");
   });
 
-  it("is not one whose bounds always hold, as generators write them for integers", () => {
+  it("is not one with the bounds that generators write for any integer", () => {
     const bounds = { minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER };
     expect(() => read(inObject({ type: "integer", ...bounds }), true)).not.toThrow();
   });

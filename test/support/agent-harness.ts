@@ -1,5 +1,6 @@
 import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
 import { decodeRecords } from "../../protocol/records.ts";
+import { M3_ULTRA } from "../../protocol/sample-hardware.ts";
 import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
 import { Agent, type AgentConfig } from "../../provider/src/agent.ts";
 import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
@@ -52,15 +53,7 @@ export class AgentHarness {
       machineId: machineIdSchema.parse("studio-7f3a"),
       sessionId: "session-1",
       publicKey: "key",
-      hardware: {
-        machine_model: "Mac15,14",
-        chip_name: "Apple M3 Ultra",
-        chip_family: "M3",
-        chip_tier: "Ultra",
-        memory_gb: 103.1,
-        gpu_cores: 60,
-        memory_bandwidth_gbs: 819,
-      },
+      hardware: M3_ULTRA,
       models: models.map((id) => offeredModel(id, sizeBytes)),
       firstModel: modelIdSchema.nullable().parse(firstModel),
       slots,
