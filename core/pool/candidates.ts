@@ -29,7 +29,7 @@ export interface CandidatesView {
   nextLoad(now: number): ExpectedLoad | null;
 }
 
-/** A request that waits for a load waits for at most this many times as long as the load should take. */
+/** A request that waits for a load waits this many times as long as the load should take, or as one for a slot if more. */
 const LATE_LOAD = 1.5;
 
 export class Candidates {
