@@ -85,7 +85,7 @@ export class Duty {
     this.#ports = ports;
     this.#reports = new StatusReports(ports.clock, (pool) => host.sessionOf(pool));
     const { modelId, epoch } = config.assignment ?? NOTHING_HELD;
-    // Who serves only the owner is never managed, whatever was ordered before (C17).
+    // A machine that serves only its owner is never managed, whatever was ordered before (C17).
     this.#held = { modelId: config.privateOnly ? null : modelId, epoch };
     this.#phase = this.#held.modelId === null ? "unmanaged" : "loading";
   }

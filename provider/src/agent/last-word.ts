@@ -52,7 +52,9 @@ export function failureOfRunning(ending: Ending | null): Failure | null {
   }
 }
 
-/** A request has been ended that was generated, and whose paused reader never took it: nobody's fault on this machine. */
+/**
+ * A request has been ended whose answer was complete and whose paused reader never took it: no fault of this machine.
+ */
 export function failureOfUnread(ending: Ending): Failure | null {
   if (ending === "socket_lost") return null;
   const code = ending === "deadline" ? "deadline_exceeded" : "cancelled";

@@ -142,7 +142,7 @@ class LoadedLlama implements LoadedModel {
       await settledOrAborted(pipe.settled(), signal);
       return signal.aborted ? { ...result, finishReason: "cancelled" } : result;
     } finally {
-      // Also of one that could not be sent: whoever fails the runs that are open would reject what nobody waits for.
+      // Even if the request could not be sent: a run left here would be rejected later, with nobody waiting for it.
       this.#runs.delete(id);
       pipe.close();
       signal.removeEventListener("abort", onAbort);

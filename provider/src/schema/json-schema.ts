@@ -78,7 +78,7 @@ export interface ParseOptions {
   readonly strict: boolean;
   /** The field of the request, for messages. */
   readonly where: string;
-  /** Of the request, if it has several schemas. */
+  /** Shared by all schemas of the request, if it has several. */
   readonly forms?: StringForms;
 }
 
@@ -94,7 +94,7 @@ export function parseJsonSchema(schema: unknown, options: ParseOptions): JsonSch
   return new SchemaReader(schema, options).read();
 }
 
-/** What says how values look, as opposed to notes for people; these must be understood or refused. */
+/** Keywords that say how values look, as opposed to notes for people: they must be understood or refused. */
 const KNOWN_KEYWORDS = new Set(
   `$schema $id $anchor $comment $defs definitions $ref title description default examples example deprecated readOnly
    writeOnly strict nullable type const enum anyOf oneOf allOf properties required additionalProperties items prefixItems
