@@ -17,7 +17,8 @@ import {
   toFunctions,
   withoutAbsent,
 } from "../../provider/src/engines/llama-functions.ts";
-import { type LlamaHost, loadLlama } from "../../provider/src/engines/llama-loader.ts";
+import type { LlamaHost } from "../../provider/src/engines/llama-host.ts";
+import { loadLlama } from "../../provider/src/engines/llama-loader.ts";
 import { withReasoningEffort } from "../../provider/src/engines/reasoning-effort.ts";
 import { parseJsonSchema } from "../../provider/src/schema/json-schema.ts";
 import { tool } from "./engine-questions.ts";

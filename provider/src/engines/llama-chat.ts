@@ -20,7 +20,7 @@ import { forcedCallGrammar, jsonOrCallGrammar, schemaGrammar } from "../schema/s
 import { type AnswerWriter, createAnswerWriter } from "./answer-writer.ts";
 import { toFunctions } from "./llama-functions.ts";
 import { toHistory } from "./llama-history.ts";
-import type { LlamaHost } from "./llama-loader.ts";
+import type { LlamaHost } from "./llama-host.ts";
 import { type LlamaSlot, prefill } from "./llama-slots.ts";
 import { withReasoningEffort } from "./reasoning-effort.ts";
 

@@ -1,7 +1,8 @@
 import { EngineError } from "../engine.ts";
 import { type Deferred, deferred } from "./deferred.ts";
 import { runChat } from "./llama-chat.ts";
-import { type LlamaHost, loadLlama } from "./llama-loader.ts";
+import type { LlamaHost } from "./llama-host.ts";
+import { loadLlama } from "./llama-loader.ts";
 import {
   type EngineFailure,
   type LoadCommand,

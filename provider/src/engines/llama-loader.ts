@@ -2,11 +2,9 @@ import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import {
-  type ChatWrapper,
   getLlama,
   InsufficientMemoryError,
   type Llama,
-  type LlamaModel,
   LlamaLogLevel,
   NoBinaryFoundError,
   resolveChatWrapper,
@@ -15,20 +13,11 @@ import {
 import { EngineError } from "../engine.ts";
 import { reasonOf } from "../reason.ts";
 import { runChat } from "./llama-chat.ts";
+import type { LlamaHost } from "./llama-host.ts";
 import type { LoadCommand } from "./llama-messages.ts";
 import { SlotPool } from "./llama-slots.ts";
 
 /** Brings one model up in this process, from the file to the first token, and takes it down again. */
-
-export interface LlamaHost {
-  readonly llama: Llama;
-  readonly model: LlamaModel;
-  readonly chatWrapper: ChatWrapper;
-  readonly slots: SlotPool;
-  readonly contextTokens: number;
-  readonly sliceTokens: number;
-  dispose(): Promise<void>;
-}
 
 export interface LoadReport {
   /** 0..1, rising. */
