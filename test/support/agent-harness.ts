@@ -141,6 +141,7 @@ interface RegisteredFields {
   readonly epoch?: number;
   readonly modelId?: string | null;
   readonly heartbeatMs?: number;
+  readonly flushMs?: number;
 }
 
 export class FakeSocket implements Socket {
@@ -220,8 +221,20 @@ export class FakeSocket implements Socket {
   }
 
   /** Opens and answers `register`. */
-  register({ pool, pools, epoch = 0, modelId = null, heartbeatMs = 60_000 }: RegisteredFields): void {
+  register(fields: RegisteredFields): void {
     this.open();
+    this.registered(fields);
+  }
+
+  /** Answers `register`, or says something else later. */
+  registered({
+    pool,
+    pools,
+    epoch = 0,
+    modelId = null,
+    heartbeatMs = 60_000,
+    flushMs = 40,
+  }: RegisteredFields): void {
     this.receive({
       type: "registered",
       machine_id: "studio-7f3a",
@@ -229,7 +242,7 @@ export class FakeSocket implements Socket {
       pools,
       assignment: { model_id: modelId, epoch, drain_ms: 30_000, load_ms: 180_000 },
       heartbeat_ms: heartbeatMs,
-      flush_ms: 40,
+      flush_ms: flushMs,
     });
   }
 
