@@ -2,8 +2,8 @@ import { LIVENESS_TIMEOUT_MS, PING_INTERVAL_MS } from "../protocol/limits.ts";
 import { assert } from "./assert.ts";
 
 /**
- * Every time and size the coordinator limits itself by, with the relations between them. Durations end in `_MS`,
- * sizes in `_BYTES`.
+ * The times and sizes that the coordinator limits itself by, with the relations between them. What only one algorithm has
+ * to know, such as the length of its buckets, stands beside it. Durations end in `_MS`, sizes in `_BYTES`.
  */
 
 /** A request's whole life, from its arrival at the edge to its last byte. As long as the official SDKs wait. */

@@ -1,7 +1,15 @@
 /**
- * Name of the pool object that serves `modelId`. The one place that knows how: a model may later be spread over
- * several objects, so nothing else may assume one object per model.
+ * Name of the pool object that serves `modelId`. This file alone knows how: a model may later be spread over several
+ * objects, so nothing else may assume one object per model.
  */
 export function poolName(modelId: string, shard = 0): string {
-  return shard === 0 ? modelId : `${modelId}#${shard}`;
+  return shard === 0 ? modelId : `${modelId}${BEFORE_SHARD}${shard}`;
 }
+
+/** The model that a pool object of this name serves. */
+export function modelOfPool(name: string): string {
+  return name.split(BEFORE_SHARD)[0] ?? name;
+}
+
+/** No model id has it. */
+const BEFORE_SHARD = "#";

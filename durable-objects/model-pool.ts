@@ -3,6 +3,7 @@ import { DurableObject } from "cloudflare:workers";
 import { encodeError } from "../core/api-error.ts";
 import type { RefusalCount } from "../core/edge-verdicts.ts";
 import { DEMAND_NEWS_DELAY_MS, TICK_INTERVAL_MS, USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
+import { modelOfPool } from "../core/pool-name.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
@@ -49,7 +50,7 @@ export class ModelPool extends DurableObject<Env> {
     context.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     this.#store = new PoolStore(context.storage);
     this.#log = new RequestLog(env.REQUEST_POINTS);
-    const model = modelIdSchema.parse(context.id.name?.split("#")[0]);
+    const model = modelIdSchema.parse(modelOfPool(context.id.name ?? ""));
     this.#pool = new Pool(
       model,
       {

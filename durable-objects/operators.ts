@@ -31,7 +31,7 @@ export interface CatalogInForce {
 
 export interface AskedChange {
   readonly change: CatalogChange;
-  /** Said twice, also if it leaves something broken. */
+  /** The operator insists, although the change leaves something broken. */
   readonly isForced: boolean;
   readonly onlyOver: Precondition;
 }
@@ -43,7 +43,7 @@ export type CatalogVerdict =
 export interface OperatorsHost {
   /** Another flag is in force from now on. */
   flagsChanged(): void;
-  /** Another catalog is. @param gone models that are in it no more. */
+  /** Another catalog is in force from now on. @param gone models that are no longer in it. */
   catalogChanged(gone: readonly ModelId[]): void;
 }
 
@@ -114,7 +114,7 @@ export class Operators {
     if (this.#core.directory.catalog === null) await this.read();
   }
 
-  /** What was written to KV since the last look counts now; what could not be written there yet is. */
+  /** Puts in force what was written to KV since the last look, and writes there what could not be written before. */
   async read(): Promise<void> {
     const tried = new Set(this.#unwritten.keys());
     for (const key of tried) await this.#show(key);
@@ -153,7 +153,10 @@ export class Operators {
     return this.#store.catalog()?.version ?? 0;
   }
 
-  /** What the fleet wrote there is not what is in force: late, or an earlier life has ended before it could show the newest. */
+  /**
+   * If KV shows the fleet's own writing and not the value in force, it is late, or an earlier life of this object ended
+   * before it could write the newest. Either way the newest is written.
+   */
   #compareFlag(name: FlagName, { value, isOurs }: ReadValue): void {
     const { flagBook } = this.#core;
     const newest = flagBook.view(name).value;

@@ -77,7 +77,7 @@ function either(names: readonly string[]): string {
   return before.length === 0 ? last : `${before.toReversed().join(", ")} or ${last}`;
 }
 
-/** Of things that have a size. */
+/** What things that have a size consist of. */
 const PARTS: Readonly<Record<string, { readonly one: string; readonly many: string }>> = {
   string: { one: "character", many: "characters" },
   array: { one: "entry", many: "entries" },
@@ -133,7 +133,7 @@ interface Found {
   readonly message: string;
 }
 
-/** Of a union's branches the one that got furthest says best what was meant. */
+/** Of a union's branches, the one whose problem lies deepest says best what was meant. */
 function firstIssue(issues: readonly z.core.$ZodIssue[]): Found {
   const [issue] = issues;
   if (issue === undefined) return { path: [], message: "is not valid" };
@@ -148,7 +148,7 @@ function firstIssue(issues: readonly z.core.$ZodIssue[]): Found {
   return deepest;
 }
 
-/** Of a field that does not exist it is the field, and not the object around it. */
+/** For a field that should not be there the path leads to the field, not to the object around it. */
 function pathOf(issue: z.core.$ZodIssue): readonly PropertyKey[] {
   return issue.code === "unrecognized_keys" ? [...issue.path, ...issue.keys.slice(0, 1)] : issue.path;
 }

@@ -130,7 +130,7 @@ export class AdminClient {
     return utilizationSchema.parse(await this.#call("GET", "/utilization"));
   }
 
-  /** Of the last day. */
+  /** Usage of the last day. */
   async usage(): Promise<UsageAnswer["usage"]> {
     return usageSchema.parse(await this.#call("GET", "/usage")).usage;
   }

@@ -1,9 +1,9 @@
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 
 import { z } from "zod";
 
 import { flagNameSchema, type FlagName } from "../core/flags.ts";
-import { writePrivately } from "./local-secrets.ts";
+import { parseJson, readIfPresent, writePrivately } from "./state-files.ts";
 
 /** What of the admin API is needed to set flags for a while. */
 export interface FlagCalls {
@@ -48,10 +48,7 @@ export class DemoFlags {
 }
 
 /** A file that says nothing is as good as none: the flags then stay as they are. */
-function readBefore(path: string): readonly (readonly [FlagName, string])[] {
-  try {
-    return beforeSchema.parse(JSON.parse(readFileSync(path, "utf8")));
-  } catch {
-    return [];
-  }
+function readBefore(path: string): z.infer<typeof beforeSchema> {
+  const parsed = beforeSchema.safeParse(parseJson(readIfPresent(path) ?? ""));
+  return parsed.success ? parsed.data : [];
 }

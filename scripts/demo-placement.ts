@@ -1,7 +1,7 @@
 import type { AdminClient, PlacementAnswer } from "./admin-client.ts";
-import { ChatLoop, sleep } from "./demo-chats.ts";
+import { ChatLoop } from "./chat-loop.ts";
 import type { DemoFlags } from "./demo-flags.ts";
-import { describe, watch, watchReleased } from "./demo-switch.ts";
+import { describe, waitFor, watchRelease, watchSwitch } from "./demo-watch.ts";
 import { UserError } from "./user-error.ts";
 
 /**
@@ -18,10 +18,8 @@ export interface Shift {
   readonly to: string;
 }
 
-const POLL_MS = 50;
 /** A client that is refused comes back after this long: four of them a second are demand enough for a machine. */
 const PAUSE_MS = 250;
-const PLAN_LIMIT_MS = 60_000;
 
 const FLAGS = [
   ["pool_exhausted_429", "on"],
@@ -57,19 +55,19 @@ export async function demoPlacement(
   await flags.set("placement", "enforce");
   const { epoch } = await plannedMove(admin, machineId, to, true);
   say(`enforce     moves it: order of epoch ${epoch}`);
-  await watch(admin, machineId, to, (machine) => say(describe(machine)));
+  await watchSwitch(admin, machineId, to, (machine) => say(describe(machine)));
   await clients.answered();
   say(`the first client of ${to} has its answer`);
   await clients.stop();
-  print(`  meanwhile ${clients.summary()}`);
+  print(`  meanwhile   ${clients.summary()}`);
   if (clients.hasWrongAnswer()) throw new UserError("An answer came from the wrong model.");
   await flags.giveBack();
   if ((await admin.flag("assignment_gate")) === "on") {
-    print(`  flags as before: the gate stays on, and ${machineId} keeps ${to}`);
+    print(`  flags back  the gate stays on as before, and ${machineId} keeps ${to}`);
     return;
   }
-  await watchReleased(admin, machineId);
-  print(`  flags off ${machineId} is nobody's again and serves both models`);
+  await watchRelease(admin, machineId);
+  print(`  flags off   ${machineId} is nobody's again and serves both models`);
 }
 
 type Move = PlacementAnswer["moves"][number];
@@ -81,13 +79,11 @@ async function plannedMove(
   to: string,
   isOrdered: boolean,
 ): Promise<Move> {
-  for (let waitedMs = 0; waitedMs < PLAN_LIMIT_MS; waitedMs += POLL_MS) {
+  return waitFor(async () => {
     const { moves } = await admin.placement();
     const move = moves.find((candidate) => candidate.machine_id === machineId && candidate.to === to);
-    if (move !== undefined && (move.epoch !== null) === isOrdered) return move;
-    await sleep(POLL_MS);
-  }
-  throw new UserError(`placement did not think of moving ${machineId} to ${to} in ${PLAN_LIMIT_MS / 1000} s`);
+    return move !== undefined && (move.epoch !== null) === isOrdered ? move : null;
+  }, `placement did not think of moving ${machineId} to ${to}`);
 }
 
 function moveText({ machine_id, from, to, reason, won_rps, lost_rps, gate_rps }: Move): string {

@@ -1,8 +1,9 @@
 import OpenAI from "openai";
 
-import type { AdminClient, MachineAnswer } from "./admin-client.ts";
-import { ChatLoop, sleep } from "./demo-chats.ts";
+import type { AdminClient } from "./admin-client.ts";
+import { ChatLoop } from "./chat-loop.ts";
 import type { DemoFlags } from "./demo-flags.ts";
+import { describe, watchSwitch } from "./demo-watch.ts";
 import { UserError } from "./user-error.ts";
 
 /**
@@ -16,8 +17,8 @@ export interface Switch {
   readonly to: string;
 }
 
-const POLL_MS = 20;
-const SWITCH_LIMIT_MS = 60_000;
+/** A client that is refused comes back after this long. */
+const PAUSE_MS = 20;
 
 /** @throws UserError if the switch fails, or an answer came from the wrong model. */
 export async function demoSwitch(
@@ -31,9 +32,9 @@ export async function demoSwitch(
   await flags.set("assignment_gate", "on");
   await flags.set("pool_exhausted_429", "on");
   await admin.pin(machineId, from);
-  await watch(admin, machineId, from, () => {});
+  await watchSwitch(admin, machineId, from, () => {});
   print(`\nSwitching ${machineId} from ${from} to ${to}, while chats to both go on:`);
-  const chats = [from, to].map((model) => new ChatLoop(baseUrl, apiKey, model, POLL_MS));
+  const chats = [from, to].map((model) => new ChatLoop(baseUrl, apiKey, model, PAUSE_MS));
   for (const chat of chats) chat.start();
   await Promise.all(chats.map((chat) => chat.answered()));
   const long = await startLongAnswer(baseUrl, apiKey, from);
@@ -41,7 +42,7 @@ export async function demoSwitch(
   const startedAt = performance.now();
   const seconds = (): string => ((performance.now() - startedAt) / 1000).toFixed(2).padStart(6);
   print(`${seconds()} s  ordered, epoch ${epoch}`);
-  await watch(admin, machineId, to, (machine) => print(`${seconds()} s  ${describe(machine)}`));
+  await watchSwitch(admin, machineId, to, (machine) => print(`${seconds()} s  ${describe(machine)}`));
   for (const chat of chats) await chat.stop();
   print(
     `  meanwhile   the long answer of ${from} that was running came to its end: ${await long.length} tokens`,
@@ -89,41 +90,4 @@ async function startLongAnswer(
     return tokens;
   };
   return { length: count() };
-}
-
-/** Calls `onStep` whenever the machine's state or progress has changed, until it serves `model`. */
-export async function watch(
-  admin: AdminClient,
-  machineId: string,
-  model: string,
-  onStep: (machine: MachineAnswer) => void,
-): Promise<void> {
-  let told = "";
-  for (let waitedMs = 0; waitedMs < SWITCH_LIMIT_MS; waitedMs += POLL_MS) {
-    const machine = await admin.machine(machineId);
-    const step = describe(machine);
-    if (step !== told) onStep(machine);
-    told = step;
-    if (machine.assigned_model === model && machine.state === "assigned") return;
-    if (machine.state === "failed") {
-      throw new UserError(`${machineId} could not be switched: ${machine.explanation.why}`);
-    }
-    await sleep(POLL_MS);
-  }
-  throw new UserError(`${machineId} was not switched to ${model} within ${SWITCH_LIMIT_MS / 1000} s`);
-}
-
-export async function watchReleased(admin: AdminClient, machineId: string): Promise<void> {
-  for (let waitedMs = 0; waitedMs < SWITCH_LIMIT_MS; waitedMs += POLL_MS) {
-    const { state } = await admin.machine(machineId);
-    if (state === "unmanaged") return;
-    await sleep(POLL_MS);
-  }
-  throw new UserError(`${machineId} was not released within ${SWITCH_LIMIT_MS / 1000} s`);
-}
-
-export function describe({ state, in_flight, loaded_models, explanation }: MachineAnswer): string {
-  const running = in_flight === 0 ? "" : ` (${in_flight} request${in_flight === 1 ? "" : "s"} running)`;
-  if (state === "assigned") return `serving ${loaded_models.join(" ")}`;
-  return `${state.padEnd(9)} ${explanation.why}${running}`;
 }

@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 
 import { z } from "zod";
 
 import { AdminClient } from "./admin-client.ts";
-import { parseJson, readIfPresent } from "./state-files.ts";
+import { parseJson, readIfPresent, writePrivately } from "./state-files.ts";
 import { UserError } from "./user-error.ts";
 
 /**
@@ -65,11 +65,4 @@ function readSecrets(path: string): LocalSecrets | null {
   const parsed = secretsSchema.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
   throw new UserError(`${path} is damaged. Delete it to get a new admin token and new keys.`);
-}
-
-/** Readers see the old file or the new one, never half of it. */
-export function writePrivately(path: string, value: object): void {
-  const temporary = `${path}.${process.pid}.tmp`;
-  writeFileSync(temporary, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 });
-  renameSync(temporary, path);
 }

@@ -49,7 +49,7 @@ async function run(options: StartOptions): Promise<void> {
   makeStateDir(options.stateDir);
   cleanups.push(await lockState(options.stateDir));
   const made = openLocalSecrets(options.stateDir);
-  // Wrangler and Miniflare take seconds to load, which a look at --help or a slip in the options should not.
+  // Miniflare takes a while to load, which a look at --help or a slip in the options should not.
   const { startCoordinator } = await import("./coordinator.ts");
   const coordinator = await startCoordinator({
     port: options.port,

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 
 /** Files of the state folder, which may be missing or damaged. */
 
@@ -18,4 +18,11 @@ export function parseJson(text: string): unknown {
   } catch {
     return null;
   }
+}
+
+/** Writes JSON that only its owner may read. A reader sees the old file or the new one, never half of it. */
+export function writePrivately(path: string, value: object): void {
+  const temporary = `${path}.${process.pid}.tmp`;
+  writeFileSync(temporary, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 });
+  renameSync(temporary, path);
 }

@@ -10,7 +10,7 @@ export function bearer(context: AppContext): string | null {
   return /^bearer /i.test(header) ? header.slice(7).trim() : null;
 }
 
-/** Lets a request on that carries a valid API key. */
+/** Passes on only requests that carry a valid API key. */
 export const requireApiKey: MiddlewareHandler<AppEnv> = async function requireApiKey(context, next) {
   const secret = bearer(context);
   if (secret === null) {
@@ -30,7 +30,7 @@ export const requireApiKey: MiddlewareHandler<AppEnv> = async function requireAp
   await next();
 };
 
-/** Lets a request on that carries the admin token. */
+/** Passes on only requests that carry the admin token. */
 export const requireAdmin: MiddlewareHandler<AppEnv> = async function requireAdmin(context, next) {
   const expected = context.env.ADMIN_TOKEN;
   if (typeof expected !== "string" || expected === "") {

@@ -21,11 +21,11 @@ const recordSchema = z.object({
   name: z.string(),
   sha256: z.string(),
   createdAt: z.int(),
-  /** Of API keys; null for none. */
+  /** Limits of an API key, null for none. Provider tokens have them too, without effect. */
   limits: z
     .object({ requestsPerMinute: z.int().nullable(), tokensPerMinute: z.int().nullable() })
     .default(UNLIMITED),
-  /** Of API keys: whose turn it is while machines are busy. */
+  /** Whose turn it is while machines are busy; without effect on provider tokens. */
   priority: prioritySchema.default("normal"),
 });
 
@@ -87,7 +87,7 @@ export async function changeKey(
 
 /**
  * Records by the page, without order; `cursor` is null on the last one.
- * @returns null for a cursor that is none.
+ * @returns null for a malformed cursor, or one that KV does not know.
  */
 export async function listSecrets(
   kv: KVNamespace,
@@ -133,7 +133,10 @@ async function readPage(
   }
 }
 
-/** Deletes a record; true if there was one. Of a token the hash stays, so that who dials with it learns why it is refused. */
+/**
+ * Deletes a record; true if there was one. Of a token the hash stays, so that whoever dials with it learns why it is
+ * refused.
+ */
 export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string): Promise<boolean> {
   const name = `${kind}:${id}`;
   cache.delete(name);
@@ -165,7 +168,7 @@ export async function verifySecret(
   if (known === null) return null;
   const { record } = known;
   const bytes = encoder.encode(secret);
-  // Secrets of one kind are of one length. The same secret again is worth no second hash.
+  // Secrets of one kind have one length. A secret that was verified before need not be hashed again.
   if (known.verified !== null && crypto.subtle.timingSafeEqual(bytes, known.verified)) return record;
   if (!crypto.subtle.timingSafeEqual(await sha256(secret), bytesOfHex(record.sha256))) return null;
   known.verified = bytes;

@@ -7,7 +7,7 @@ export interface Capacity {
   readonly models: readonly ModelCapacity[];
 }
 
-/** Null is what is not known, because the pool has not answered. */
+/** A field is null if the pool has not answered. */
 export interface ModelCapacity {
   readonly id: string;
   /** Machines that requests could be routed to, busy or not. */

@@ -25,7 +25,7 @@ export function explain(view: FleetView, machine: Machine, flags: Flags): Explan
   return explainView(view, viewMachine(view, machine), flags);
 }
 
-/** The same for who has looked at the machine already. */
+/** The same, for a caller that has the machine's view already. */
 export function explainView(view: FleetView, seen: MachineView, flags: Flags): Explanation {
   const obstacle = hasEpochLeft(seen.intent)
     ? unmanageableBecause(seen.machine, flags)

@@ -4,9 +4,10 @@ import type { PoolReply, ReadCall } from "../pool/calls.ts";
 /**
  * The counters of pools in which nothing happens, so that nobody has to wake a pool to hear the same numbers again.
  *
- * They change by requests alone, and of the first request after it was read a pool tells the fleet unasked, unless the fleet
- * has said that it is looking anyway (see `DemandWatch`). So what a pool has said with no request open holds until it tells
- * of demand, or is told that the fleet looks. Should such news ever be lost, the numbers are read again after an hour.
+ * Only requests change them, and a pool tells the fleet unasked of the first request after it was read, unless the
+ * fleet has said that it is looking anyway (see `DemandWatch`). So what a pool without open requests has said holds
+ * until it tells of demand, or is told that the fleet looks. Should such news ever be lost, the numbers are read again
+ * after an hour.
  */
 export class IdlePools {
   readonly #store: IdlePoolStore;
@@ -38,7 +39,7 @@ export class IdlePools {
     if (isIdle && totals !== null) this.#store.saveIdlePool({ pool, readAt: now, totals });
   }
 
-  /** Of these pools those of which it is known what they have counted. All others are forgotten. */
+  /** What those of these pools have counted of which it is known. All other pools are forgotten. */
   totalsOf(pools: readonly string[], now: number): Map<string, ReadonlyMap<string, number>> {
     const known = new Map<string, ReadonlyMap<string, number>>();
     for (const { pool, readAt, totals } of this.#store.idlePools()) {

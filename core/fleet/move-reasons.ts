@@ -17,7 +17,7 @@ export function reasonText({ reason, from, to, won, lost }: Move): string {
   }
 }
 
-/** Whether it is that of an order which left a machine where it was. */
+/** Whether it is the reason of an order that left a machine where it was. */
 export function isAdoption(reason: string): boolean {
   return reason.startsWith("adopted: ");
 }

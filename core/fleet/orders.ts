@@ -12,7 +12,7 @@ import type { FlagBook } from "./settings.ts";
  * one is allowed and whether it changes anything is decided here; how it is carried out is the handover's business.
  */
 
-/** By which an operator may have machines released that hold a model by order. */
+/** Flags whose change may release machines that hold a model by order. */
 const RELEASING_FLAGS: ReadonlySet<FlagName> = new Set(["assignment_gate", "assign_min_provider_version"]);
 
 export type PinVerdict =
@@ -77,7 +77,7 @@ export class Orders {
     return this.#handover.begin({ machineId, model, reason, isPinned }, now);
   }
 
-  /** Makes a machine nobody's; without effect on one that is (C7). @returns why it cannot be, or null. */
+  /** Makes a machine unmanaged; without effect on one that is already (C7). @returns why it cannot be, or null. */
   release(machineId: MachineId, reason: string, now: number): ApiError | null {
     if ((this.#intents.get(machineId)?.model ?? null) === null) return null;
     const intent = this.#handover.begin({ machineId, model: null, reason, isPinned: false }, now);

@@ -30,7 +30,7 @@ interface ModelRow {
   readonly model_id: string;
   readonly offered: number | null;
   readonly served_in_time: number | null;
-  /** Expected, and the standard deviation of what is asked at once; requests per second. */
+  /** The demand that is expected and its standard deviation, in requests per second. */
   readonly demand_rps: number;
   readonly deviation_rps: number;
   /** Of the machines that serve or will, after the moves. */
@@ -70,7 +70,9 @@ interface ScoreRow {
   readonly room_as_placed: number;
   readonly room_otherwise: number;
   readonly switches: number;
-  /** Null before machines were online for a day together: from minutes, one move would look like thousands. */
+  /**
+   * Null until the machines' time online adds up to a day: scaled up from minutes, one move would look like thousands.
+   */
   readonly switches_per_machine_day: number | null;
 }
 

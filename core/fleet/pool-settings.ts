@@ -41,7 +41,7 @@ export class PoolSettingsBook {
     this.#store.saveConfigured(pool, version);
   }
 
-  /** Of these pools and those of the catalog, whoever has not confirmed what is in force. */
+  /** Those of these pools, and of the catalog's, that have not confirmed what is in force. */
   unconfirmed(pools: Iterable<string>): string[] {
     const catalog: readonly ModelId[] = (this.#directory.catalog?.entries ?? []).map(({ id }) => id);
     const all = new Set<string>([...pools, ...catalog]);

@@ -71,7 +71,7 @@ export class Accounts {
       learnPrefill(connection, read, now);
       connection.prefixes.learn(spec.prefix, message.usage.cached_tokens ?? null);
     }
-    // Of an answer that is sent whole the machine alone knows when its first token was there.
+    // When the first token of an answer that is sent whole was there, only the machine knows.
     const atMachineMs = spec.stream
       ? attempt.firstByteAt - attempt.sentAt
       : message.timings.queue_ms + message.timings.prefill_ms;

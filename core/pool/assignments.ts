@@ -34,7 +34,7 @@ export class Assignments {
   readonly #store: RecordStore;
   readonly #onChange: (record: PoolRecord, before: PoolRecord | null) => void;
   readonly #records = new Map<MachineId, PoolRecord>();
-  /** Statuses that changed nothing, since the pool woke. */
+  /** How many statuses have changed nothing since the pool woke. */
   ignored = 0;
 
   /** @param onChange a record has a new mode or epoch. */
@@ -95,7 +95,7 @@ export class Assignments {
     return true;
   }
 
-  /** A word of the machine about its switch. Without effect unless it names the record's model and epoch (F3). */
+  /** A machine's status of its switch. Without effect unless it names the record's model and epoch (F3). */
   status(machineId: MachineId, message: AssignModelStatus, now: number): boolean {
     const record = this.get(machineId);
     const isExact =
@@ -168,7 +168,10 @@ export class Assignments {
     return next;
   }
 
-  /** Drops what only says that the machine is not here, and has said so for a while (H4). @returns whether no record is left. */
+  /**
+   * Drops a record that only says that the machine is not here, once it has said so for a while (H4).
+   * @returns whether no record is left.
+   */
   forget(machineId: MachineId, now: number): boolean {
     const record = this.get(machineId);
     if (record === null) return true;
@@ -235,5 +238,5 @@ function deadlineOf(mode: RecordMode, { drainMs, loadMs }: Terms, now: number): 
   }
 }
 
-/** Beyond twice the drain limit, for the machine's own clock and the way of its status. */
+/** Beyond twice the drain limit, since the machine goes by its own clock and its status takes time to arrive. */
 const DRAIN_SLACK_MS = 10_000;

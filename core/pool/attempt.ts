@@ -12,7 +12,7 @@ export interface Attempt {
   readonly stream: number;
   readonly requestId: string;
   readonly keyId: string;
-  /** The pool's own, but for a request of the machine's owner. */
+  /** The pool's own, unless the machine's owner has asked for another one. */
   readonly model: ModelId;
   /** Longer if the machine had to load the model first when the request was sent. */
   readonly acceptWithinMs: number;

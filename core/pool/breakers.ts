@@ -4,13 +4,13 @@ import type { Connection } from "./connection.ts";
 import type { PoolRequest } from "./request.ts";
 
 /**
- * Keeps requests away from a machine that fails one after the other. After some faults in a row its breaker opens for
- * a while; then one request at a time may try it, a success closes it, and another fault opens it for twice as long.
- * It belongs to the machine and not to its socket, so redialing does not help; a pool that has slept has forgotten
- * it, which costs a few requests another attempt.
+ * Keeps requests away from a machine that fails one after the other. After some faults in a row its breaker opens for a
+ * while; then one request at a time may try it, a success closes it, and another fault opens it for twice as long. It
+ * belongs to the machine and not to its socket, so redialing does not help; a pool that has slept has forgotten it,
+ * which costs a few requests another attempt.
  *
- * What counts as a fault is decided by `failure.ts`, and whose it is by what follows: a request that fails on every
- * machine it is tried on is the fault of none.
+ * `failure.ts` decides what counts as a fault. Whose fault it was, the next attempts show: if a request fails on every
+ * machine it is tried on, none of them is to blame.
  */
 
 export interface Breaker {
@@ -53,7 +53,10 @@ export class Breakers {
     return this.#breakers.get(machineId) ?? null;
   }
 
-  /** Of a machine whose answer had reached the client in part the fault is its own; else another must first do better. */
+  /**
+   * A fault in the middle of an answer is the machine's own. Of any other it is only suspected, until another machine
+   * answers.
+   */
   blame(request: PoolRequest, connection: Connection, now: number): void {
     const { breaker, identity } = connection;
     const suspicion = { machineId: identity.machineId, at: now };
@@ -66,7 +69,7 @@ export class Breakers {
     if (breaker !== null && breaker.openUntil > 0) breaker.openUntil = now + breaker.backOffMs;
   }
 
-  /** Of another machine's answer something has reached the client, so it was not the request that made these fail. */
+  /** Another machine's answer has begun to reach the client, so it was not the request that made the suspects fail. */
   convict(request: PoolRequest, now: number): void {
     if (request.suspicions.length === 0) return;
     for (const suspicion of request.suspicions) this.#failed(suspicion, now);

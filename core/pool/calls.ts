@@ -14,10 +14,10 @@ import type { PoolSettings } from "./settings.ts";
 export type PoolCall =
   | { readonly kind: "expect"; readonly machineId: MachineId; readonly epoch: Epoch; readonly terms: Terms }
   | { readonly kind: "release" | "unmanage"; readonly machineId: MachineId; readonly epoch: Epoch }
-  /** Passes an order on; answered by whether a socket was there to take it. */
+  /** Passes an order on. The reply says whether a socket was there to take it. */
   | { readonly kind: "order"; readonly machineId: MachineId; readonly order: AssignModel }
   | { readonly kind: "dismiss"; readonly machineId: MachineId; readonly epoch: Epoch }
-  /** Answered by whether neither a socket nor a record of the machine is left. */
+  /** The reply says whether the pool is rid of the machine: it has neither a socket nor a record of it. */
   | { readonly kind: "forget"; readonly machineId: MachineId }
   | {
       readonly kind: "announce";

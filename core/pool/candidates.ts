@@ -18,7 +18,7 @@ import type { PoolSettings } from "./settings.ts";
  * there is none. All of it asks the one gate.
  */
 
-/** What is to be known of the pool for that. */
+/** What this has to know of the pool. */
 export interface CandidatesView {
   readonly model: ModelId;
   connections(): Iterable<Connection>;
@@ -29,7 +29,7 @@ export interface CandidatesView {
   nextLoad(now: number): ExpectedLoad | null;
 }
 
-/** What waits for a load waits this many times as long as the load should take. */
+/** A request that waits for a load waits this many times as long as the load should take, or as one for a slot if more. */
 const LATE_LOAD = 1.5;
 
 export class Candidates {
@@ -56,8 +56,8 @@ export class Candidates {
 
   /** Why even the best machine would answer too late; null if one would not, or if that is not measured. */
   tooSlowFor({ spec, promptTokensEstimate }: PoolRequest, now: number): ApiError | null {
-    // An owner's request may be as slow as his machine is, and what is too long to be read at all an engine refuses
-    // at once, for a better reason.
+    // An owner's request may be as slow as the owner's machine is. One that is too long for the model is refused at
+    // once by the engine, with a better reason.
     if (spec.owner !== null || promptTokensEstimate > spec.contextLength) return null;
     const { model } = this.#pool;
     const limitMs = ttftLimitMs(this.#pool.settings().flags, promptTokensEstimate);
@@ -84,13 +84,13 @@ export class Candidates {
     return Math.min(LONGEST_QUEUE_WAIT_MS, Math.max(waitMs, LATE_LOAD * readyInMs));
   }
 
-  /** What the client hears if there is none. */
+  /** What the client hears if no machine can take its request. */
   noneFor({ spec: { model, owner } }: PoolRequest, now: number): ApiError {
     if (owner === null || !isForOwnMachines(owner)) return noMachine(model, this.#pool.settings(), now);
     return noOwnMachine(owner, model, this.#pool.connections(), now);
   }
 
-  /** What it hears if it has waited as long as it may. */
+  /** What the client hears if its request has waited as long as it may. */
   noneInTimeFor(request: PoolRequest, now: number): ApiError {
     const { model } = this.#pool;
     if (isForOwnMachines(request.spec.owner)) return this.noneFor(request, now);

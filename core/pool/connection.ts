@@ -87,15 +87,18 @@ export class Connection {
   visitedModel: ModelId | null = null;
   /** What it has read on this socket and may have cached. */
   readonly prefixes = new Prefixes();
-  /** Tokens of a prompt read per second, by the answers given on this socket to prompts long enough; null for none. */
+  /** Prompt tokens read per second, measured by answers on this socket to long prompts; null before the first. */
   prefillTps: number | null = null;
-  /** When that, or else the machine's own word, was news. */
+  /** When that was measured; before the first measurement, when the socket was accepted. */
   prefillSaidAt: number;
   /** Set while the machine has failed of late. */
   breaker: Breaker | null = null;
   /** The machine is known to have registered in the pool it belongs to now, so this socket may go (H6). */
   isDismissed = false;
-  /** The provider has become too old: it gets nothing new, and goes once it is idle, or then at the latest. */
+  /**
+   * When the socket closes at the latest, since the provider has become too old and gets nothing new; null if it has
+   * not.
+   */
   retiresAt: number | null;
   lastMessageAt: number;
   /** When a request was last sent to it; the least recently used of equals is picked. */
@@ -124,7 +127,10 @@ export class Connection {
     return this.visitedModel !== null;
   }
 
-  /** The visit is over, unless a request of it is still open: then the word of its end is older than that request. */
+  /**
+   * The owner's visit is over, unless one of its requests is still open: then the news of its end is older than that
+   * request.
+   */
   endVisit(): void {
     for (const { model } of this.attempts.values()) if (model === this.visitedModel) return;
     this.visitedModel = null;

@@ -3,10 +3,10 @@ import type { RequestOutcome } from "./outcome.ts";
 
 /** One request as a point for Workers Analytics Engine: what came of it and how long that took; no text, no ids. */
 export interface DataPoint {
-  /** What is sampled by. */
+  /** What the platform samples by. */
   readonly indexes: [model: string];
   readonly blobs: [model: string, outcome: Outcome, reason: string, chip: string, kind: "stream" | "whole"];
-  /** Times in ms, -1 for those that there were not. */
+  /** Times in ms; -1 for one that does not apply. */
   readonly doubles: [
     ttftMs: number,
     queueMs: number,

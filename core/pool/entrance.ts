@@ -15,9 +15,9 @@ import { registrationOf } from "./registration.ts";
 
 export interface EntranceHost {
   askFleet(connection: Connection, question: AdmissionQuestion): void;
-  /** By the flags that this pool has, which may have overtaken the fleet's answer. */
+  /** By the flags that this pool has, which may be newer than the fleet's answer. */
   isTooOld(version: string | null): boolean;
-  /** The register counts from here on: what the machine hears, and what follows from its coming. */
+  /** The register counts from now on: tells the machine so, and does what follows from its coming. */
   onEntered(
     connection: Connection,
     pools: readonly ModelId[],

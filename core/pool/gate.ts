@@ -123,7 +123,7 @@ export function freeSlots(connection: Connection, slotsPerMachine: number, heeds
   return slots - Math.max(machine.running, connection.attempts.size);
 }
 
-/** Whether serving `model` there means to leave the model it is assigned to, or to have left it. */
+/** Whether serving `model` takes the machine away from the model it is assigned to, or has already done so. */
 export function isVisit({ record, registration, visitedModel }: Connection, model: ModelId): boolean {
   if (record?.mode !== "assigned") return false;
   return visitedModel === model || registration?.loadedModels.includes(model) !== true;

@@ -4,12 +4,12 @@ import type { Totals } from "./totals.ts";
 
 export interface HistogramSpec {
   readonly name: string;
-  /** Upper bounds of the buckets in seconds, rising; above the last there is one more. */
+  /** Upper bounds of the buckets in seconds, rising. One more bucket takes what is above the last. */
   readonly boundsS: readonly number[];
 }
 
 export interface HistogramReading {
-  /** How many were at most each bound, and in the end how many there were. */
+  /** For each bound how many values were at most that, and last how many there were in all. */
   readonly cumulative: readonly number[];
   readonly sumS: number;
 }

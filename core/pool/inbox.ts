@@ -26,7 +26,7 @@ export interface PoolParts {
 
 export class Inbox {
   readonly #pool: PoolParts;
-  /** Messages of a type that nobody here knows, and those that answer nothing. */
+  /** Messages of an unknown type, and answers to questions that were never asked. */
   readonly ignored = { unknownTypes: 0, messages: 0 };
 
   constructor(pool: PoolParts) {
@@ -109,7 +109,7 @@ export class Inbox {
     }
     if (registration === null) return;
     connection.registration = withHeartbeat(registration, heartbeat);
-    // Else one that says so after each refusal would be asked as fast as it can answer.
+    // Otherwise a machine that sends a heartbeat after each refusal would be asked again as fast as it can answer.
     if (connection.refusalsInARow < REFUSALS_BELIEVED) connection.refusedUntil = 0;
     connection.save();
     if (heartbeat.accepting) {

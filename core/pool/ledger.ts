@@ -6,7 +6,7 @@ import { Usage, type UsageRow } from "./usage.ts";
 
 /**
  * Everything a pool counts and measures. It is kept in memory while requests run and written in one transaction now
- * and then: a write per request would cost ten times the request itself.
+ * and then: a write per request would cost more than twice the request itself.
  */
 
 /** What has come since the last write. */

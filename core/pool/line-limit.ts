@@ -40,7 +40,7 @@ export class LineLimit {
   /** What the limit came to when it was last asked for. */
   #applied = Infinity;
   #watch: Watch | null = null;
-  /** Since when slots are empty that nobody has waited for; as many as a line could have filled. */
+  /** Since when each empty slot has been empty with nobody in line; at most as many as a full line could fill. */
   #emptySince: number[] = [];
 
   freed({ waiting, meanHoldMs, queueMax }: Freed, now: number): void {

@@ -78,7 +78,7 @@ export class Line {
   }
 
   #offerOnce(take: (request: PoolRequest) => boolean, now: number): boolean {
-    // What no machine takes of the plain ones, none takes of the next either.
+    // If no machine takes one plain request, none takes the next, which asks for nothing else.
     let slotsInVain = 0;
     for (const queue of this.#inTurn(now)) {
       for (const request of queue) {
@@ -100,7 +100,7 @@ export class Line {
     this.remove(request);
     const queue = this.#queues.get(keyId);
     if (queue === undefined) return;
-    // Last of the keys from now on: of two that hold as many slots, the one served less recently is next.
+    // The key goes last from now on: of two that hold as many slots, the one served less recently is next.
     this.#queues.delete(keyId);
     this.#queues.set(keyId, queue);
   }

@@ -6,7 +6,7 @@ import type { PoolRecord } from "./record.ts";
  * says something, else by how long loads of this model took before, else by a share of the time it is given.
  */
 
-/** What a load is taken for of which nothing is known, as a share of the time that it is given. */
+/** How long a load should take of which nothing is known, as a share of the time that it is given. */
 const UNKNOWN_SHARE = 1 / 3;
 
 /** Progress counts once the load has gone on this long: before, it is mostly the time that it took to say so. */

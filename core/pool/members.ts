@@ -94,7 +94,7 @@ export class Members {
     this.#drop(connection, now);
   }
 
-  /** Closes several at once. What they ran goes to none of the others that go. */
+  /** Closes several at once, so that what ran on one of them is not sent to another of them. */
   closeTogether(leaving: readonly Connection[], reason: CloseReason, now: number, detail?: string): void {
     for (const connection of leaving) {
       const { registration } = connection;
@@ -132,7 +132,7 @@ export class Members {
     return this.#lostUntil;
   }
 
-  /** Whether any machine has ever been here, as far as this life knows. */
+  /** Whether no machine is here, and none is missing that was here when the pool started. */
   get isEmpty(): boolean {
     return this.#machines.size === 0 && this.#missing.size === 0;
   }
@@ -152,7 +152,7 @@ export class Members {
     this.closeRetired(now);
   }
 
-  /** What ends with them goes to none of the others, which take nothing new. */
+  /** What they ran is not sent to another retired one: those take nothing new. */
   closeRetired(now: number): void {
     for (const connection of this.#machines.values()) {
       const at = retiredUntil(connection);

@@ -6,11 +6,11 @@
 const BUCKET_MS = 5_000;
 const BUCKETS = 12;
 
-/** Held back from the share, so that one refusal after a quiet hour is no overload yet. */
+/** Requests counted on top as not refused, so that one refusal after a quiet hour is no overload yet. */
 const CALM_REQUESTS = 4;
 
 interface Bucket {
-  /** Which stretch of time it counts; an older one is counted afresh. */
+  /** Which stretch of time it counts. When the bucket is needed for a later one, it starts from nothing. */
   index: number;
   arrived: number;
   refused: number;

@@ -38,7 +38,7 @@ const LEAST_S: Partial<Record<ApiErrorCode, number>> = {
   model_shed: 40,
 };
 
-/** What frees no slot and waits for a machine. */
+/** Refusals for want of a machine, which no free slot would help. */
 const WITHOUT_MACHINE: readonly ApiErrorCode[] = ["pool_exhausted", "model_unavailable", "machine_offline"];
 
 /** How long a request is taken to hold its slot while none has been measured. */
@@ -58,7 +58,7 @@ export class Refusals {
     this.#pressure = pressure;
   }
 
-  /** The error as the client gets it. What is no lack of room stays as it is. */
+  /** The error as the client gets it. Only one for lack of room has anything added. */
   complete(error: ApiError, { spec }: PoolRequest, crowd: Crowd, now: number): ApiError {
     if (!isForLackOfRoom(error.code)) return error;
     const waitS = this.#waitMs(error.code, crowd, now) / 1000;
@@ -83,14 +83,14 @@ export class Refusals {
   #holdsForMs(code: ApiErrorCode, crowd: Crowd, now: number): number {
     if (code === "model_shed") return LONGEST_HOLD_MS;
     if (code === "pool_exhausted") return this.#mayGetMachine(now) ? HOLD_BEFORE_ARRIVAL_MS : LONGEST_HOLD_MS;
-    // Half of what the line lasts, so that no slot comes free that nobody waits for. Never on a guess.
+    // Half of the time in which the line drains, so that no slot comes free that nobody waits for. Never on a guess.
     if (code !== "queue_full" || this.#pressure.meanHoldMs(now) === null) return 0;
     return Math.floor(Math.min(LONGEST_HOLD_MS, this.#drainMs(crowd, crowd.waiting, now) / 2));
   }
 
   /** Until `requests` have had their turn: the slots in use come free one after the other. */
   #drainMs({ slotsTaken }: Crowd, requests: number, now: number): number {
-    // The machines are busy with what is not ours, and say nothing of when that ends.
+    // The machines are busy for other pools, and nothing says when that ends.
     if (slotsTaken === 0) return FOREIGN_HOLD_MS;
     return (requests * (this.#pressure.meanHoldMs(now) ?? ASSUMED_HOLD_MS)) / slotsTaken;
   }

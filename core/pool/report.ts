@@ -61,7 +61,7 @@ export function reportMachines(
   now: number,
 ): PoolMachineReport[] {
   const machines = new Map<string, PoolMachineReport>();
-  // How far a load is stands in these only: what a connection carries is as of the last change of mode.
+  // Only these records say how far a load is: the one that a connection carries dates from its last change of mode.
   for (const record of records) machines.set(record.machineId, offline(record));
   const all = [...connections];
   const heedsBreakers = !failsOpen(all, model, now);

@@ -15,10 +15,10 @@ const SWAP_COST_MS = 30_000;
 /** What a machine already holds of a prompt may save it this share of reading it at most: some is always new. */
 const MOST_SAVED = 0.8;
 
-/** And it is taken off for so many of those that share the reading. */
+/** What is saved counts this many times at most: for the request itself and for one that runs beside it. */
 const MOST_SHARERS = 2;
 
-/** Of a request, what its machine is chosen by. */
+/** What a request's machine is chosen by. */
 export interface Wanted {
   readonly spec: Pick<RequestSpec, "model" | "slotsPerMachine" | "prefix">;
   readonly promptTokensEstimate: number;
@@ -54,8 +54,9 @@ export function pick(
 
 /**
  * Expected time to the first token, in ms: the prompt shares the machine's prefill with what runs there, and each
- * running stream takes its turn before the first token comes. What the machine holds of the prompt is taken off, but
- * for itself and one that runs at most: it may make up for one request more on the machine, and never for two.
+ * running stream takes its turn before the first token comes. What the machine holds of the prompt is taken off for the
+ * request itself and for at most one that runs there: so it may make up for one more request on the machine, never for
+ * two.
  */
 export function expectedWaitMs(
   connection: Connection,

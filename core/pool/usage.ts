@@ -2,7 +2,7 @@ import type { InferenceComplete } from "../../protocol/upstream.ts";
 
 /**
  * What was asked of a pool and what came of it, by hour, API key and outcome. Counted in memory and written in
- * one transaction now and then: a write per request would cost ten times the request itself.
+ * one transaction now and then: a write per request would cost more than twice the request itself.
  */
 
 export interface UsageKey {

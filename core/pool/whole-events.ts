@@ -12,7 +12,10 @@
 const LF = 10;
 const CR = 13;
 const DONE = Array.from("data: [DONE]", (character) => character.charCodeAt(0));
-/** Its word, `[DONE]`: no byte is in it twice, and few others of an answer are between its least and its greatest. */
+/**
+ * Only the bytes `[DONE]`. None of them is in it twice, and few other bytes of an answer lie between the least and the
+ * greatest.
+ */
 const WORD_AT = 6;
 const WORD = DONE.slice(WORD_AT);
 const WORD_LENGTH = WORD.length;

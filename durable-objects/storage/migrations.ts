@@ -63,7 +63,7 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   "CREATE TABLE last_read_catalog (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT)",
   // One row: what placement has learned, and its newest plan.
   "CREATE TABLE placement (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL)",
-  // Plans that moved something or were kept from it.
+  // Plans with a move, or with a new reason why nothing can be moved.
   "CREATE TABLE plans (id INTEGER PRIMARY KEY, json TEXT NOT NULL)",
   // One row: when everything was last looked at.
   `CREATE TABLE schedule (

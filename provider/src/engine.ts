@@ -1,3 +1,5 @@
+import { reasonOf } from "./reason.ts";
+
 /**
  * What the agent needs of an inference engine: load one model, run chat requests on it, unload it. One engine
  * process holds one model at a time; the agent unloads before it loads, so an engine never has to juggle memory.
@@ -11,6 +13,10 @@ export interface LocalModel {
   readonly path: string;
   readonly sizeBytes: number;
 }
+
+/** What an engine may be asked for at most. llama.cpp does not refuse an absurd context: it hangs while allocating it. */
+export const MAX_SLOTS = 64;
+export const MAX_CONTEXT_TOKENS = 1_048_576;
 
 export interface LoadOptions {
   /** Sequences decoded at once; each has its own context. */
@@ -50,7 +56,7 @@ export interface LoadedModel {
   readonly died: Promise<EngineError>;
 }
 
-/** Decides nothing: the OpenAI request body as the client sent it. `messages` is an array; the rest is unchecked. */
+/** The OpenAI request body as the client sent it. That `messages` is an array has been checked, and nothing else. */
 export interface ChatRequest {
   readonly body: Readonly<Record<string, unknown>>;
 }
@@ -99,4 +105,10 @@ export class EngineError extends Error {
     this.class = errorClass;
     this.code = code;
   }
+}
+
+/** Whatever an engine throws, as the error that the agent reports; `code` is for what has none of its own. */
+export function asEngineError(cause: unknown, code: string): EngineError {
+  if (cause instanceof EngineError) return cause;
+  return new EngineError("fault", code, reasonOf(cause), { cause });
 }

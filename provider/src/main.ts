@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 
 import { Agent, type AgentPorts } from "./agent.ts";
-import type { Clock, Log } from "./agent/ports.ts";
+import type { Log } from "./agent/ports.ts";
 import { createDial } from "./connection.ts";
 import type { Engine } from "./engine.ts";
 import { createEchoEngine } from "./engines/echo.ts";
@@ -20,6 +20,7 @@ import { createAnswerEncoder } from "./openai/answer-encoder.ts";
 import { HELP, readCommandLine, type Options } from "./options.ts";
 import { lockState, openIdentity, readAssignment, writeAssignment } from "./state.ts";
 import { StatusLine } from "./status-line.ts";
+import { SYSTEM_CLOCK } from "./system-clock.ts";
 import { UserError } from "./user-error.ts";
 
 /** The program: reads the command line, gives the agent its ports and waits for a signal. */
@@ -34,14 +35,6 @@ const EXIT_USAGE = 2;
 /** The coordinator does not want this machine: starting again without a change is of no use. */
 const EXIT_REFUSED = 3;
 const EXIT_SECOND_SIGNAL = 130;
-
-const systemClock: Clock = {
-  now: () => Date.now(),
-  after: (delayMs, run) => {
-    const timer = setTimeout(run, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 async function main(): Promise<number> {
   const commandLine = readCommandLine(process.argv.slice(2), process.env);
@@ -73,7 +66,7 @@ async function serve(options: Options): Promise<number> {
   const version = readVersion();
 
   let print = (line: string): void => console.log(line);
-  const log = createLog({ json: options.json, write: (line) => print(line), now: systemClock.now });
+  const log = createLog({ json: options.json, write: (line) => print(line), now: SYSTEM_CLOCK.now });
   const vitals = watchVitals(process.platform, VITALS_INTERVAL_MS);
   const connection = {
     coordinator: options.coordinator,
@@ -82,7 +75,7 @@ async function serve(options: Options): Promise<number> {
     userAgent: `poolkeeper-provider/${version}`,
   };
   const ports: AgentPorts = {
-    clock: systemClock,
+    clock: SYSTEM_CLOCK,
     random: Math.random,
     dial: createDial(connection),
     engine: createEngine(options),
@@ -179,7 +172,7 @@ function showStatus(agent: Agent): StatusLine {
     // Some terminals do not know their width.
     columns: () => process.stdout.columns || 80,
   };
-  const status = new StatusLine(terminal, () => agent.status(), systemClock.now);
+  const status = new StatusLine(terminal, () => agent.status(), SYSTEM_CLOCK.now);
   status.start();
   return status;
 }
@@ -193,7 +186,7 @@ async function refuseTranslation(): Promise<void> {
 }
 
 function watchIdleness(agent: Agent, explain: Explain, log: Log): IdleWatch {
-  const idleWatch = new IdleWatch({ clock: systemClock, status: () => agent.status(), explain, log });
+  const idleWatch = new IdleWatch({ clock: SYSTEM_CLOCK, status: () => agent.status(), explain, log });
   idleWatch.start();
   return idleWatch;
 }

@@ -4,6 +4,7 @@ import { basename, resolve } from "node:path";
 import { modelIdSchema, type ModelId } from "../../protocol/ids.ts";
 import { MAX_MODELS_PER_MACHINE } from "../../protocol/limits.ts";
 import type { OfferedModel } from "./agent/ports.ts";
+import { reasonOf } from "./reason.ts";
 import { UserError } from "./user-error.ts";
 
 /** The model files that this machine offers, as the command line names them. */
@@ -82,7 +83,7 @@ function fromDirectory(directory: string, skipped: string[]): OfferedModel[] {
   try {
     names = readdirSync(directory).sort();
   } catch (cause) {
-    throw new UserError(`Cannot read the models directory ${directory}: ${reason(cause)}.`, { cause });
+    throw new UserError(`Cannot read the models directory ${directory}: ${reasonOf(cause)}.`, { cause });
   }
   const models: OfferedModel[] = [];
   const takeFile = (id: ModelId, path: string): void => {
@@ -143,7 +144,7 @@ function checkedSize(path: string): number {
     return stat.size;
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
-    throw new UserError(`Cannot open the model file ${path}: ${reason(cause)}.`, { cause });
+    throw new UserError(`Cannot open the model file ${path}: ${reasonOf(cause)}.`, { cause });
   } finally {
     if (file !== null) closeSync(file);
   }
@@ -173,8 +174,4 @@ function parseId(id: string): ModelId {
   const parsed = modelIdSchema.safeParse(id);
   if (parsed.success) return parsed.data;
   throw new UserError(`"${id}" is no model id: it ${parsed.error.issues[0]?.message ?? ""}.`);
-}
-
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -4,7 +4,9 @@ import { join, resolve } from "node:path";
 import { parseArgs, type ParseArgsConfig } from "node:util";
 
 import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
+import { MAX_CONTEXT_TOKENS, MAX_SLOTS } from "./engine.ts";
 import type { ModelSources } from "./models.ts";
+import { reasonOf } from "./reason.ts";
 import { UserError } from "./user-error.ts";
 
 /** The command line and the environment, read into what the program needs. */
@@ -35,11 +37,8 @@ export type CommandLine =
   | { readonly command: "version" };
 
 const DEFAULT_SLOTS = 4;
-const MAX_SLOTS = 64;
 const DEFAULT_CONTEXT_TOKENS = 4096;
 const MIN_CONTEXT_TOKENS = 256;
-/** Beyond it an engine may hang instead of refusing. */
-const MAX_CONTEXT_TOKENS = 1_048_576;
 const MAX_THREADS = 256;
 
 export const HELP = `Serves open models on this machine for a Poolkeeper coordinator.
@@ -136,7 +135,7 @@ function parseFlags(
   try {
     return parseArgs({ args: [...argv], options: FLAGS, strict: true, allowPositionals: false }).values;
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
+    const message = reasonOf(cause);
     throw new UserError(`${message.split(". ")[0] ?? message}. See --help.`, { cause });
   }
 }
@@ -209,8 +208,7 @@ function readTokenFile(path: string, warnings: string[]): string {
     }
     return readFileSync(path, "utf8");
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new UserError(`Cannot read the token file ${path}: ${message}.`, { cause });
+    throw new UserError(`Cannot read the token file ${path}: ${reasonOf(cause)}.`, { cause });
   }
 }
 

@@ -18,6 +18,7 @@ import { z } from "zod";
 
 import { epochSchema, machineIdSchema, modelIdSchema, type MachineId } from "../../protocol/ids.ts";
 import type { HeldAssignment } from "./agent/assignment.ts";
+import { reasonOf } from "./reason.ts";
 import { UserError } from "./user-error.ts";
 
 /**
@@ -39,8 +40,6 @@ export interface Identity {
   readonly machineId: MachineId;
   /** P-256 SPKI, base64. */
   readonly publicKey: string;
-  /** Whether this start has made it. */
-  readonly isNew: boolean;
 }
 
 /**
@@ -51,11 +50,11 @@ export function openIdentity(directory: string, wantedId: MachineId | null): Ide
   makeDirectory(directory);
   const path = join(directory, MACHINE_FILE);
   const text = readIfThere(path);
-  const key = openKey(join(directory, KEY_FILE), text === null);
+  const publicKey = openKey(join(directory, KEY_FILE), text === null);
   if (text === null) {
     const machineId = wantedId ?? inventMachineId(hostname());
     writeFileAtomically(path, `${JSON.stringify({ machine_id: machineId }, null, 2)}\n`);
-    return { machineId, publicKey: key, isNew: true };
+    return { machineId, publicKey };
   }
   const parsed = machineSchema.safeParse(parseJson(text));
   if (!parsed.success) {
@@ -69,7 +68,7 @@ export function openIdentity(directory: string, wantedId: MachineId | null): Ide
       `${directory} belongs to machine ${machineId}, not to ${wantedId}. Leave --machine-id out, or give the other machine its own --state directory.`,
     );
   }
-  return { machineId, publicKey: key, isNew: false };
+  return { machineId, publicKey };
 }
 
 /**
@@ -91,7 +90,7 @@ export function readAssignment(directory: string): {
       return { assignment: { modelId: model_id, epoch }, warning: null };
     }
   } catch (cause) {
-    problem = reason(cause);
+    problem = reasonOf(cause);
   }
   const warning = `ignored ${path}: ${problem}. This machine starts unmanaged and waits for new orders.`;
   return { assignment: null, warning };
@@ -152,7 +151,7 @@ export function writeFileAtomically(path: string, text: string, mode = 0o644): v
     renameSync(temporary, path);
   } catch (cause) {
     rmSync(temporary, { force: true });
-    throw new UserError(`Cannot write ${path}: ${reason(cause)}.`, { cause });
+    throw new UserError(`Cannot write ${path}: ${reasonOf(cause)}.`, { cause });
   }
 }
 
@@ -178,7 +177,7 @@ function openKey(path: string, mayMake: boolean): string {
     return createPublicKey(privateKey).export({ type: "spki", format: "der" }).toString("base64");
   } catch (cause) {
     throw new UserError(
-      `${path} is not a usable private key (${reason(cause)}). Restore it, or remove the whole directory to become a new machine.`,
+      `${path} is not a usable private key (${reasonOf(cause)}). Restore it, or remove the whole directory to become a new machine.`,
       { cause },
     );
   }
@@ -188,7 +187,7 @@ function makeDirectory(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new UserError(`Cannot make the state directory ${directory}: ${reason(cause)}.`, { cause });
+    throw new UserError(`Cannot make the state directory ${directory}: ${reasonOf(cause)}.`, { cause });
   }
 }
 
@@ -197,7 +196,7 @@ function readIfThere(path: string): string | null {
     return readFileSync(path, "utf8");
   } catch (cause) {
     if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return null;
-    throw new UserError(`Cannot read ${path}: ${reason(cause)}.`, { cause });
+    throw new UserError(`Cannot read ${path}: ${reasonOf(cause)}.`, { cause });
   }
 }
 
@@ -222,8 +221,4 @@ function isRunning(pid: number, since: number): boolean {
 
 function bootedAt(): number {
   return Math.round(Date.now() - uptime() * 1000);
-}
-
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

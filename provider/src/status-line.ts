@@ -70,15 +70,15 @@ export class StatusLine {
 }
 
 export function describeStatus(status: AgentStatus, tps: number, now: number): string {
-  const parts = [stateOf(status), ...assignmentOf(status)];
+  const parts = [stateText(status), ...assignmentText(status)];
   if (status.state !== "loading") {
     parts.push(`${status.running}/${status.slots} running`, `${tps.toFixed(tps < 10 ? 1 : 0)} tokens/s`);
   }
-  parts.push(connectionOf(status, now));
+  parts.push(connectionText(status, now));
   return parts.join(" | ");
 }
 
-function stateOf({ state, model, progress, assignment }: AgentStatus): string {
+function stateText({ state, model, progress, assignment }: AgentStatus): string {
   switch (state) {
     case "draining":
       return `draining ${model ?? ""} for ${assignment?.model ?? ""}`;
@@ -95,12 +95,12 @@ function stateOf({ state, model, progress, assignment }: AgentStatus): string {
   }
 }
 
-function assignmentOf({ assignment }: AgentStatus): string[] {
+function assignmentText({ assignment }: AgentStatus): string[] {
   if (assignment === null) return [];
   return [assignment.phase === "visiting" ? `for its owner, then ${assignment.model} again` : "assigned"];
 }
 
-function connectionOf({ pools, nextDialAt }: AgentStatus, now: number): string {
+function connectionText({ pools, nextDialAt }: AgentStatus, now: number): string {
   if (pools > 0) return pools === 1 ? "connected" : `connected to ${pools} pools`;
   if (nextDialAt === null) return "connecting";
   return `not connected, next try in ${Math.max(0, Math.ceil((nextDialAt - now) / 1000))} s`;

@@ -78,7 +78,7 @@ describe("a page of another origin", () => {
   });
 });
 
-it("whoever is no page gets no such headers, and OPTIONS is no method of the API", async () => {
+it("a request without an Origin gets none of these headers, and its OPTIONS is refused with 405", async () => {
   const at = await scene();
   const response = await fetchEdge("/v1/models", { headers: { authorization: `Bearer ${at.apiKey}` } });
   expect(response.status).toBe(200);

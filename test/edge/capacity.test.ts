@@ -14,7 +14,8 @@ import {
   poolOf,
   scene,
   stopClock,
-  until,
+  untilEmpty,
+  untilQueued,
   type Scene,
 } from "./scene.ts";
 
@@ -45,12 +46,12 @@ describe("the capacity of models", () => {
     expect(await capacityOf(at)).toMatchObject({ serving: 1, free_slots: 3, exhausted: false });
     const clients = Array.from({ length: 4 }, () => new AbortController());
     for (const { signal } of clients) void chat(at, {}, { signal }).catch(() => undefined);
-    await until(async () => (await poolOf(at).report(3)).queued === 1);
+    await untilQueued(at, 1);
     await past(at);
     expect(await capacityOf(at)).toMatchObject({ serving: 1, free_slots: 0, exhausted: false, queued: 1 });
     for (const client of clients) client.abort();
     machine.close();
-    await until(async () => (await poolOf(at).report(3)).machines.length === 0);
+    await untilEmpty(at);
     await past(at);
     expect(await capacityOf(at)).toMatchObject(none);
   });

@@ -52,7 +52,7 @@ describe("the catalog an isolate knows", () => {
     expect(idsOf(await reading)).toEqual(["new"]);
   });
 
-  it("is read by each of the first who ask, since there is nothing to go on with", async () => {
+  it("is read anew for each of the first requests, as long as there is none to answer them with", async () => {
     const store = new CatalogStore();
     await write(["a"]);
     const asked = await Promise.all([store.read(kv, 1000), store.read(kv, 1000)]);

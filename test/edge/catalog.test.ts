@@ -16,8 +16,10 @@ import {
   fetchEdge,
   fleet,
   isShownAfterTick,
+  pin,
   resetObject,
   scene,
+  setFlag,
   testEnv,
   unique,
   until,
@@ -103,7 +105,7 @@ describe("a model of the catalog", () => {
     expect(await ids()).toEqual(before);
   });
 
-  it("is refused with an id that can be none, and with a name that is taken", async () => {
+  it("is refused with a malformed id, and with a name that is taken", async () => {
     const { model } = await scene();
     expect(await errorOf(await callAdmin("PUT", "/catalog/bad%20id", fields()))).toMatchObject({
       status: 400,
@@ -205,12 +207,12 @@ it("[H17] the newest catalog is shown in KV after a reset that came before it co
 
 describe("a model that machines are assigned to", () => {
   it("is taken out only by force, which releases them", async () => {
-    await adminCall("PUT", "/flags/assignment_gate", { value: "on" });
+    await setFlag("assignment_gate", "on");
     const [gone, other] = [await scene(), await scene()];
     const machine = await connect(gone);
     machine.send(registerMessage(machine.machineId, [gone.model, other.model]));
     await machine.next("registered");
-    await adminCall("POST", `/machines/${machine.machineId}/pin`, { model_id: gone.model });
+    await pin(machine.machineId, gone);
     const { epoch } = await machine.next("assign_model");
     const path = `/catalog/${gone.model}`;
     const rest = (await adminCall<{ id: string }[]>("GET", "/catalog")).filter(({ id }) => id !== gone.model);
@@ -226,17 +228,17 @@ describe("a model that machines are assigned to", () => {
     expect(Number(release["epoch"])).toBeGreaterThan(Number(epoch));
     const details = await adminCall<object>("GET", `/machines/${machine.machineId}`);
     expect(details).toMatchObject({ managed: false, order: { reason: "its model has left the catalog" } });
-    await adminCall("PUT", "/flags/assignment_gate", { value: "off" });
+    await setFlag("assignment_gate", "off");
   });
 });
 
 it("[H17] machines are released whose model somebody has taken out of the catalog in KV by hand", async () => {
-  await adminCall("PUT", "/flags/assignment_gate", { value: "on" });
+  await setFlag("assignment_gate", "on");
   const [gone, other] = [await scene(), await scene()];
   const machine = await connect(gone);
   machine.send(registerMessage(machine.machineId, [gone.model, other.model]));
   await machine.next("registered");
-  await adminCall("POST", `/machines/${machine.machineId}/pin`, { model_id: gone.model });
+  await pin(machine.machineId, gone);
   await machine.next("assign_model");
   const rest = (await adminCall<{ id: string }[]>("GET", "/catalog")).filter(({ id }) => id !== gone.model);
   await testEnv.FLAGS.put("catalog", JSON.stringify(rest));
@@ -249,7 +251,7 @@ it("[H17] machines are released whose model somebody has taken out of the catalo
   // The pin may have been repeated meanwhile.
   while (order["model_id"] !== null) order = await machine.next("assign_model");
   expect(order).toMatchObject({ pools: [other.model], reason: "its model has left the catalog" });
-  await adminCall("PUT", "/flags/assignment_gate", { value: "off" });
+  await setFlag("assignment_gate", "off");
 });
 
 describe("the whole catalog", () => {
@@ -349,7 +351,7 @@ describe("KV, which shows the catalog,", () => {
     });
   }
 
-  it("ends with the newest, which has all changes, also if two come at one instant while it is written", async () => {
+  it("ends with the newest catalog, which has all changes, even if two come in at once while it is being written", async () => {
     await withOperators(async (operators, kv) => {
       const changes = [add(operators, "a")];
       await until(() => kv.isWriting);

@@ -9,7 +9,7 @@ import {
   readText,
   scene,
   stopClock,
-  until,
+  untilQueued,
   type Scene,
 } from "./scene.ts";
 
@@ -139,7 +139,7 @@ describe("an error before the first byte is a status:", () => {
           .next("inference_request")
           .then((request) => machine.error(request, "capacity", "no_free_slot"));
       }
-      await until(async () => (await poolOf(at).report(1)).queued === 1);
+      await untilQueued(at, 1);
       await advanceClock(poolOf(at), passesMs);
     }
     const response = await pending;
@@ -160,7 +160,7 @@ describe("an error before the first byte is a status:", () => {
     const first = chat(at);
     const running = await machine.next("inference_request");
     const waiting = [chat(at, { stream: true }), chat(at)];
-    await until(async () => (await poolOf(at).report(1)).queued === 2);
+    await untilQueued(at, 2);
     await advanceClock(poolOf(at), 6250);
     for (const pending of waiting)
       expect(await errorOf(await pending)).toMatchObject({ status: 429, code: "queue_timeout" });
@@ -178,10 +178,10 @@ describe("an error before the first byte is a status:", () => {
       void chat(at, {}, { signal: client.signal }).catch(() => undefined);
     }
     await machine.next("inference_request");
-    await until(async () => (await poolOf(at).report(1)).queued === 32);
+    await untilQueued(at, 32);
     expect(await errorOf(await chat(at))).toMatchObject({ status: 429, code: "queue_full" });
     for (const client of clients) client.abort();
-    await until(async () => (await poolOf(at).report(1)).queued === 0);
+    await untilQueued(at, 0);
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { join, type FakeProvider, type Message } from "./fake-provider.ts";
-import { chat, poolOf, readText, scene, until, type Scene } from "./scene.ts";
+import { chat, poolOf, readText, scene, until, untilQueued, type Scene } from "./scene.ts";
 
 describe("[F7] a client that goes away", () => {
   it.each([true, false])("before it has an answer has its machine told, stream: %j", async (stream) => {
@@ -22,10 +22,10 @@ describe("[F7] a client that goes away", () => {
     const running = await machine.next("inference_request");
     const client = new AbortController();
     const pending = chat(at, {}, { signal: client.signal });
-    await until(async () => (await poolOf(at).report(1)).queued === 1);
+    await untilQueued(at, 1);
     client.abort();
     await expect(pending).rejects.toThrow("abort");
-    await until(async () => (await poolOf(at).report(1)).queued === 0);
+    await untilQueued(at, 0);
     machine.answer(running, "{}");
     await first;
     await machine.hasHeardAll(at);

@@ -15,7 +15,7 @@ const PARAMETERS = {
 };
 
 describe("a custom tool of the Responses API", () => {
-  it("is shown to the machine as a function of one text, and so is what was called before", async () => {
+  it("is shown to the machine as a function with one parameter, and so are its earlier calls", async () => {
     const at = await scene();
     const machine = await join(at);
     const pending = post(at, {

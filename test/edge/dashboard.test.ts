@@ -113,7 +113,7 @@ describe("what the page reads", () => {
     });
   });
 
-  it("is open with it", async () => {
+  it("is open with the admin token", async () => {
     for (const path of ["/utilization", "/placement", "/flags", "/usage?days=1"]) {
       expect((await callAdmin("GET", path)).status).toBe(200);
     }

@@ -9,13 +9,12 @@ import {
   errorOf,
   fleet,
   newToken,
-  poolOf,
   rowsOf,
   scene,
   stopClock,
   testEnv,
   unique,
-  until,
+  untilEmpty,
   withBrokenFleet,
 } from "./scene.ts";
 
@@ -169,7 +168,7 @@ describe("[D11] while the fleet", () => {
     await withBrokenFleet(async () => {
       machine = await connect(at, machineId);
       machine.send(registerMessage(machineId, [at.model]));
-      await until(async () => (await poolOf(at).report(4)).machines.length === 0);
+      await untilEmpty(at);
       expect(await errorOf(await chat(at))).toMatchObject({ status: 503, code: "model_unavailable" });
     });
     expect(await (machine as FakeProvider | null)?.next("registered")).toMatchObject({ pool: at.model });

@@ -16,9 +16,12 @@ import {
   poolOf,
   resetObject,
   scene,
+  setFlag,
   stopClock,
   testEnv,
   until,
+  untilEmpty,
+  untilQueued,
   type Scene,
 } from "./scene.ts";
 
@@ -34,9 +37,6 @@ afterEach(async () => {
   await setFlag("pool_exhausted_429", "off");
 });
 
-const setFlag = (name: string, value: string): Promise<object> =>
-  adminCall("PUT", `/flags/${name}`, { value });
-
 /** A pool whose only machine is there and takes no requests at the moment. */
 async function pausing(): Promise<Scene> {
   const { at } = await withPausingMachine();
@@ -47,7 +47,7 @@ async function pausing(): Promise<Scene> {
 async function exhausted(): Promise<Scene> {
   const { at, machine } = await withPausingMachine();
   machine.close();
-  await until(async () => (await poolOf(at).report(4)).machines.length === 0);
+  await untilEmpty(at);
   return at;
 }
 
@@ -162,7 +162,7 @@ describe("[F8] a verdict of a pool", () => {
     await setFlag("shed_models", "");
   });
 
-  it("that does not hold is none", async () => {
+  it("is not given with a 503, so that each request reaches the pool", async () => {
     const at = await scene();
     await stopClock({ waits: true });
     for (let i = 1; i <= 3; i++) {
@@ -189,7 +189,7 @@ describe("[F8] a verdict of a pool", () => {
     const running = ask(at);
     const holding = await machine.next("inference_request");
     const waiting = [ask(at), ask(at)];
-    await until(async () => (await poolOf(at).report(1)).queued === 2);
+    await untilQueued(at, 2);
     for (let i = 0; i < 3; i++) {
       const response = await ask(at);
       expect(verdictHeaders(response)).toEqual([]);
@@ -344,7 +344,7 @@ it("[F8] [C3] every client of a flood at an exhausted pool is refused alike and 
   await setFlag("pool_exhausted_429", "on");
   await machine.hasHeardAll(at);
   machine.close();
-  await until(async () => (await poolOf(at).report(4)).machines.length === 0);
+  await untilEmpty(at);
   const clients = 30;
   for (let i = 0; i < clients; i++) {
     const response = await chat(at, { stream: i % 2 === 0 });

@@ -11,20 +11,23 @@ import {
   errorOf,
   fleet,
   isShownAfterTick,
+  pin,
   poolOf,
   resetObject,
   rowsOf,
   scene,
+  setFlag,
   testEnv,
   unique,
   until,
+  untilEmpty,
   withBrokenFleet,
   type Scene,
 } from "./scene.ts";
 
 /** Switches of a machine between two pools in real objects, played out message by message. */
 
-interface Two {
+interface Switch {
   readonly a: Scene;
   readonly b: Scene;
   readonly machineId: string;
@@ -32,12 +35,8 @@ interface Two {
   readonly inA: FakeProvider;
 }
 
-const setFlag = (name: string, value: string) => adminCall("PUT", `/flags/${name}`, { value });
-const pin = (machineId: string, to: Scene) =>
-  adminCall<{ epoch: number }>("POST", `/machines/${machineId}/pin`, { model_id: to.model });
-
-/** A machine that has both models and serves in pool a, unmanaged. */
-async function two(): Promise<Two> {
+/** A machine that has the models of two pools and serves in pool a, unmanaged: what it takes for a switch to pool b. */
+async function readyToSwitch(): Promise<Switch> {
   const a = await scene();
   const b = await scene();
   const machineId = unique("mac");
@@ -48,9 +47,13 @@ async function two(): Promise<Two> {
   return { a, b, machineId, inA };
 }
 
-/** The machine's socket in pool b, registered under the order it holds. */
-async function enterB({ a, b, machineId }: Two, epoch: number, loaded: string[] = []): Promise<FakeProvider> {
-  const inB = await connect({ ...b, token: a.token }, machineId);
+/** A new socket of the machine in pool b, where it has said which models are loaded and that it holds b's by this order. */
+async function enterB(
+  { a, b, machineId }: Switch,
+  epoch: number,
+  loaded: readonly string[] = [],
+): Promise<FakeProvider> {
+  const inB = await connect(b, machineId, a.token);
   inB.send(
     registerMessage(machineId, [a.model, b.model], {
       loaded_models: loaded,
@@ -58,8 +61,23 @@ async function enterB({ a, b, machineId }: Two, epoch: number, loaded: string[] 
       assignment: { model_id: b.model, epoch },
     }),
   );
-  await inB.next("registered");
   return inB;
+}
+
+/** The machine is ordered into pool b and registered there, with nothing loaded yet. */
+async function pinToB(its: Switch): Promise<{ epoch: number; inB: FakeProvider }> {
+  const { epoch } = await pin(its.machineId, its.b);
+  const inB = await enterB(its, epoch);
+  await inB.next("registered");
+  return { epoch, inB };
+}
+
+/** The machine serves in pool b, as it was ordered. */
+async function switchToB(its: Switch): Promise<{ epoch: number; inB: FakeProvider }> {
+  const { epoch, inB } = await pinToB(its);
+  inB.send(status(its.b, epoch, "succeeded"));
+  await until(async () => (await stateOf(its.machineId)) === "assigned");
+  return { epoch, inB };
 }
 
 const status = (to: Scene, epoch: number, word: string, fields: object = {}) => ({
@@ -82,12 +100,13 @@ describe("a pinned machine", () => {
   beforeEach(() => setFlag("assignment_gate", "on"));
 
   it("[C1] [C2] [F11] leaves its pool at once and serves the other one once it has the model", async () => {
-    const scene2 = await two();
-    const { a, b, machineId, inA } = scene2;
+    const its = await readyToSwitch();
+    const { a, b, machineId, inA } = its;
     const { epoch } = await pin(machineId, b);
     expect(await inA.next("assign_model")).toMatchObject({ model_id: b.model, epoch, pools: [b.model] });
     expect(await errorOf(await chat(a))).toMatchObject({ status: 503 });
-    const inB = await enterB(scene2, epoch);
+    const inB = await enterB(its, epoch);
+    await inB.next("registered");
     expect((await inA.closed).code).toBe(4002);
     expect(await errorOf(await chat(b))).toMatchObject({ status: 503 });
     inB.send(status(b, epoch, "draining"));
@@ -108,10 +127,9 @@ describe("a pinned machine", () => {
   });
 
   it("is known by how long its load took, although fleet and pool slept while it loaded", async () => {
-    const scene2 = await two();
-    const { b, machineId } = scene2;
-    const { epoch } = await pin(machineId, b);
-    const inB = await enterB(scene2, epoch);
+    const its = await readyToSwitch();
+    const { b, machineId } = its;
+    const { epoch, inB } = await pinToB(its);
     inB.send(status(b, epoch, "loading"));
     await until(async () => (await stateOf(machineId)) === "loading");
     await rowsOf(poolOf(b), "UPDATE records SET since = since - 42000 WHERE machine_id = ?", machineId);
@@ -127,10 +145,9 @@ describe("a pinned machine", () => {
   });
 
   it("[F3] [D7] is brought into service by no status of another epoch, and not after it has failed", async () => {
-    const scene2 = await two();
-    const { b, machineId } = scene2;
-    const { epoch } = await pin(machineId, b);
-    const inB = await enterB(scene2, epoch);
+    const its = await readyToSwitch();
+    const { b, machineId } = its;
+    const { epoch, inB } = await pinToB(its);
     inB.send(status(b, epoch - 1, "succeeded"));
     inB.send(status(b, epoch + 1, "succeeded"));
     await inB.hasHeardAll(b);
@@ -144,32 +161,22 @@ describe("a pinned machine", () => {
   });
 
   it("[D1] [D2] [H13] comes back to its pool and its order after every object has been reset", async () => {
-    const scene2 = await two();
-    const { b, machineId } = scene2;
-    const { epoch } = await pin(machineId, b);
-    const inB = await enterB(scene2, epoch);
-    inB.send(status(b, epoch, "succeeded"));
-    await until(async () => (await stateOf(machineId)) === "assigned");
+    const its = await readyToSwitch();
+    const { a, b } = its;
+    const { epoch, inB } = await switchToB(its);
     await resetObject(poolOf(b));
     await evictDurableObject(fleet());
     await inB.closed;
-    const back = await connect({ ...b, token: scene2.a.token }, machineId);
-    back.send(
-      registerMessage(machineId, [scene2.a.model, b.model], {
-        loaded_models: [b.model],
-        version: "0.7.0",
-        assignment: { model_id: b.model, epoch },
-      }),
-    );
+    const back = await enterB(its, epoch, [b.model]);
     expect(await back.next("registered")).toMatchObject({ assignment: { model_id: b.model, epoch } });
     await expectAnswer(b, back);
-    expect(await errorOf(await chat(scene2.a))).toMatchObject({ status: 503 });
+    expect(await errorOf(await chat(a))).toMatchObject({ status: 503 });
   });
 
   it("[C18] is not ordered again what it holds", async () => {
-    const scene2 = await two();
-    const { epoch } = await pin(scene2.machineId, scene2.b);
-    expect((await pin(scene2.machineId, scene2.b)).epoch).toBe(epoch);
+    const { b, machineId } = await readyToSwitch();
+    const { epoch } = await pin(machineId, b);
+    expect((await pin(machineId, b)).epoch).toBe(epoch);
   });
 
   it("[C16] [C17] is refused if it is too old, private, unknown or without the model", async () => {
@@ -196,35 +203,22 @@ describe("a pinned machine", () => {
   });
 
   it("[H19] serves on when the fleet is down and its socket breaks", async () => {
-    const scene2 = await two();
-    const { a, b, machineId } = scene2;
-    const { epoch } = await pin(machineId, b);
-    const inB = await enterB(scene2, epoch);
-    inB.send(status(b, epoch, "succeeded"));
-    await until(async () => (await stateOf(machineId)) === "assigned");
+    const its = await readyToSwitch();
+    const { b } = its;
+    const { epoch, inB } = await switchToB(its);
     await resetObject(poolOf(b));
     await inB.closed;
     await withBrokenFleet(async () => {
-      const back = await connect({ ...b, token: a.token }, machineId);
-      back.send(
-        registerMessage(machineId, [a.model, b.model], {
-          loaded_models: [b.model],
-          version: "0.7.0",
-          assignment: { model_id: b.model, epoch },
-        }),
-      );
+      const back = await enterB(its, epoch, [b.model]);
       await back.next("registered");
       await expectAnswer(b, back);
     });
   });
 
   it("[F2] [C21] [H17] is released when the gate is switched off, and serves both pools again", async () => {
-    const scene2 = await two();
-    const { a, b, machineId } = scene2;
-    const { epoch } = await pin(machineId, b);
-    const inB = await enterB(scene2, epoch);
-    inB.send(status(b, epoch, "succeeded"));
-    await until(async () => (await stateOf(machineId)) === "assigned");
+    const its = await readyToSwitch();
+    const { a, b, machineId } = its;
+    const { epoch, inB } = await switchToB(its);
     await setFlag("assignment_gate", "off");
     const release = await inB.next("assign_model");
     expect(release).toMatchObject({ model_id: null, pools: [a.model, b.model] });
@@ -262,7 +256,7 @@ describe("a pinned machine", () => {
   });
 
   it("[H22] that is quarantined is closed with 4005 and may not dial until it is readmitted", async () => {
-    const { a, machineId, inA } = await two();
+    const { a, machineId, inA } = await readyToSwitch();
     await adminCall("POST", `/machines/${machineId}/quarantine`);
     expect((await inA.closed).code).toBe(4005);
     await expect(connect(a, machineId)).rejects.toThrow("machine_not_allowed");
@@ -271,7 +265,7 @@ describe("a pinned machine", () => {
   });
 
   it("[H13] whose order nobody hears fails after a minute, by the alarm", async () => {
-    const { b, machineId, inA } = await two();
+    const { b, machineId, inA } = await readyToSwitch();
     await pin(machineId, b);
     await inA.next("assign_model");
     await rowsOf(poolOf(b), "UPDATE records SET deadline_at = 1 WHERE machine_id = ?", machineId);
@@ -302,9 +296,9 @@ describe("the flags", () => {
 
   it("[C3] [C5] [F8] make an empty pool answer pool_exhausted, or model_unavailable if no machine could hold it", async () => {
     await setFlag("pool_exhausted_429", "on");
-    const { a, inA } = await two();
+    const { a, inA } = await readyToSwitch();
     inA.close();
-    await until(async () => (await poolOf(a).report(4)).machines.length === 0);
+    await untilEmpty(a);
     const refused = await chat(a);
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(10);
     expect(refused.headers.get("x-pool-reason")).toBe("pool_exhausted");

@@ -16,6 +16,7 @@ import {
   stopClock,
   unique,
   until,
+  untilQueued,
   type Scene,
 } from "./scene.ts";
 
@@ -112,7 +113,7 @@ describe("a pool that sleeps", () => {
     machine.close(4999);
     await until(async () => (await rowsOf(poolOf(at), "SELECT * FROM connected_machines")).length === 0);
     const pending = chat(at, { stream: true });
-    await until(async () => (await poolOf(at).report(4)).queued === 1);
+    await untilQueued(at, 1);
     const back = await join(at, {}, machine.machineId);
     back.answer(await back.next("inference_request"));
     expect(await (await pending).text()).toBe(HELLO);

@@ -8,12 +8,15 @@ import {
   errorOf,
   fleet,
   newToken,
+  pin,
   poolOf,
   resetObject,
   rowsOf,
   scene,
+  setFlag,
   unique,
   until,
+  untilEmpty,
   type Scene,
 } from "./scene.ts";
 
@@ -102,7 +105,7 @@ describe("a machine", () => {
     const at = await scene();
     const machine = await join(at);
     machine.close();
-    await until(async () => (await poolOf(at).report(4)).machines.length === 0);
+    await untilEmpty(at);
     const error = await errorOf(await remove(machine.machineId));
     expect(error).toMatchObject({ status: 409, code: "machine_connected" });
     expect(error.message).toContain("minute");
@@ -124,7 +127,7 @@ describe("a machine", () => {
     expect((await remove(machine.machineId)).status).toBe(200);
   });
 
-  it.each(["none-such", "Not An Id"])("that is none is 404: %s", async (id) => {
+  it.each(["none-such", "Not An Id"])("that does not exist is 404: %s", async (id) => {
     expect(await errorOf(await remove(encodeURIComponent(id)))).toMatchObject({
       status: 404,
       code: "not_found",
@@ -149,7 +152,7 @@ describe("a machine", () => {
 });
 
 describe("a machine that was assigned", () => {
-  beforeEach(() => adminCall("PUT", "/flags/assignment_gate", { value: "on" }));
+  beforeEach(() => setFlag("assignment_gate", "on"));
 
   it("[H1] [H9] [H17] is released, forgotten by its pool, and new under a higher epoch when it comes back", async () => {
     const at = await scene();
@@ -160,7 +163,7 @@ describe("a machine that was assigned", () => {
     const machine = await dialAt(at);
     machine.send(registerMessage(machineId, models));
     await machine.next("registered");
-    await adminCall("POST", `/machines/${machineId}/pin`, { model_id: at.model });
+    await pin(machineId, at);
     const { epoch } = await machine.next("assign_model");
     machine.send({ type: "assign_model_status", model_id: at.model, epoch, status: "succeeded" });
     const recordsIn = (to: Scene) =>
@@ -187,10 +190,8 @@ describe("a machine that was assigned", () => {
     });
     expect((await poolOf(at).report(4)).machines).toEqual([]);
     await expectAnswer(other, back);
-    const pinned = await adminCall<{ epoch: number }>("POST", `/machines/${machineId}/pin`, {
-      model_id: other.model,
-    });
+    const pinned = await pin(machineId, other);
     expect(pinned.epoch).toBe(Number(epoch) + 2);
-    await adminCall("PUT", "/flags/assignment_gate", { value: "off" });
+    await setFlag("assignment_gate", "off");
   });
 });

@@ -7,15 +7,16 @@ import { ModelPool } from "../../durable-objects/model-pool.ts";
 import { connect, expectAnswer, join, registerMessage } from "./fake-provider.ts";
 import {
   ADMIN,
-  adminCall,
   breakDown,
   chat,
   errorOf,
   fetchEdge,
   fleet,
+  pin,
   poolOf,
   resetObject,
   scene,
+  setFlag,
   stopClock,
   unique,
   until,
@@ -134,10 +135,8 @@ describe("metrics", () => {
     await inA.next("registered");
     const of = (state: string, at: Scene) => `poolkeeper_pool_machines{model="${at.model}",state="${state}"}`;
     expect((await scrape()).get(of("unmanaged", a))).toBe(1);
-    await adminCall("PUT", "/flags/assignment_gate", { value: "on" });
-    const { epoch } = await adminCall<{ epoch: number }>("POST", `/machines/${machineId}/pin`, {
-      model_id: b.model,
-    });
+    await setFlag("assignment_gate", "on");
+    const { epoch } = await pin(machineId, b);
     await inA.next("assign_model");
     const inB = await connect({ ...b, token: a.token }, machineId);
     const held = { loaded_models: [], version: "0.7.0", assignment: { model_id: b.model, epoch } };
@@ -156,7 +155,7 @@ describe("metrics", () => {
     await until(async () => (await scrape()).get(switched) === 1);
     await evictDurableObject(fleet());
     expect((await scrape()).get(switched)).toBe(1);
-    await adminCall("PUT", "/flags/assignment_gate", { value: "off" });
+    await setFlag("assignment_gate", "off");
     // A release is no switch.
     expect([...(await scrape()).keys()].filter((name) => name.startsWith("poolkeeper_switches"))).toEqual([
       switched,

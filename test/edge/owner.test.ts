@@ -5,7 +5,6 @@ import type { Fleet } from "../../durable-objects/fleet.ts";
 import { connect, type FakeProvider, HELLO, join, registerMessage } from "./fake-provider.ts";
 import {
   addToCatalog,
-  adminCall,
   catalogEntry,
   chat,
   chatBody,
@@ -14,15 +13,18 @@ import {
   fleet,
   newKey,
   newToken,
+  pin,
   poolOf,
+  setFlag,
   unique,
   until,
+  untilEmpty,
   type Scene,
 } from "./scene.ts";
 
 /** Requests that want their owner's machines. Each test has an owner of its own: what is known of one is kept 5 s. */
 
-beforeEach(() => adminCall("PUT", "/flags/assignment_gate", { value: "on" }));
+beforeEach(() => setFlag("assignment_gate", "on"));
 
 /** A model of its own and the credentials of one owner. */
 async function sceneOf(owner: string): Promise<Scene> {
@@ -55,9 +57,7 @@ async function assigned(a: Scene, b: Scene): Promise<{ machine: FakeProvider; ep
   const machine = await connect(a, machineId);
   machine.send(registerMessage(machineId, [a.model, b.model]));
   await machine.next("registered");
-  const { epoch } = await adminCall<{ epoch: number }>("POST", `/machines/${machineId}/pin`, {
-    model_id: a.model,
-  });
+  const { epoch } = await pin(machineId, a);
   await machine.next("assign_model");
   return { machine, epoch };
 }
@@ -145,7 +145,7 @@ describe("x-pool-route: self", () => {
     // As a machine that says goodbye, so that nobody waits for it.
     machine.heartbeat({ accepting: false });
     machine.close();
-    await until(async () => (await poolOf(at).report(4)).machines.length === 0);
+    await untilEmpty(at);
     expect(await errorOf(await ask(at, "self"))).toMatchObject({ status: 503, code: "machine_offline" });
   });
 

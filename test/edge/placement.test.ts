@@ -16,6 +16,7 @@ import {
   resetObject,
   rowsOf,
   scene,
+  setFlag,
   unique,
   until,
   type Scene,
@@ -24,7 +25,7 @@ import {
 /** Placement over HTTP, on real objects: demand that was refused becomes a plan, and the plan an order. */
 
 const setFlags = async (flags: Record<string, string>): Promise<void> => {
-  for (const [name, value] of Object.entries(flags)) await adminCall("PUT", `/flags/${name}`, { value });
+  for (const [name, value] of Object.entries(flags)) await setFlag(name, value);
 };
 
 const OFF = { placement: "off", assignment_gate: "off", pool_exhausted_429: "off", min_dwell_seconds: "300" };

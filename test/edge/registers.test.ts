@@ -13,6 +13,7 @@ import {
   resetObject,
   rowsOf,
   scene,
+  setFlag,
   stopClock,
   unique,
   withBrokenFleet,
@@ -73,7 +74,7 @@ describe("a register", () => {
     await other.hasHeardAll(at);
   });
 
-  it("of greatest size is admitted", async () => {
+  it("of the greatest size that the schema allows is admitted", async () => {
     const at = await scene();
     const machine = await connect(at);
     const ids = Array.from({ length: 64 }, (_, index) => `model-${index}`.padEnd(128, "x"));
@@ -233,7 +234,7 @@ it("a provider that has become too old is closed with 4006 once it is idle, and 
   old.bytes(running, "data: begun\n\n");
   const response = await pending;
   const [nameless, other] = [await join(at, { version: undefined }), await join(at, { version: "0.6.20" })];
-  await adminCall("PUT", "/flags/min_provider_version", { value: "0.6.20" });
+  await setFlag("min_provider_version", "0.6.20");
   try {
     expect((await nameless.closed).code).toBe(4006);
     old.heartbeat({ running: 1 });
@@ -251,7 +252,7 @@ it("a provider that has become too old is closed with 4006 once it is idle, and 
     expect(await response.text()).toBe("data: begun\n\ndata: ended\n\ndata: [DONE]\n\n");
     expect((await old.closed).code).toBe(4006);
   } finally {
-    await adminCall("PUT", "/flags/min_provider_version", { value: "none" });
+    await setFlag("min_provider_version", "none");
   }
 });
 

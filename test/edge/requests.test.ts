@@ -111,7 +111,7 @@ describe("a request that is wrong is 400 and names the field:", () => {
   });
 });
 
-describe("a path that is none", () => {
+describe("a path that does not exist", () => {
   it.each([
     ["/chat/completions", "/v1/chat/completions"],
     ["/v1/v1/models", "/v1/models"],

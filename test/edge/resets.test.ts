@@ -11,7 +11,7 @@ import {
   rowsOf,
   scene,
   stopClock,
-  until,
+  untilQueued,
 } from "./scene.ts";
 
 describe("a pool that is reset", () => {
@@ -85,7 +85,7 @@ describe("a pool that is reset", () => {
     await resetObject(poolOf(at));
     await machine.closed;
     const pending = chat(at, { stream: true });
-    await until(async () => (await poolOf(at).report(4)).queued === 1);
+    await untilQueued(at, 1);
     const back = await join(at, {}, machine.machineId);
     back.answer(await back.next("inference_request"));
     expect(await (await pending).text()).toBe(HELLO);
@@ -99,7 +99,7 @@ describe("a pool that is reset", () => {
     await machine.closed;
     await stopClock();
     const pending = chat(at);
-    await until(async () => (await poolOf(at).report(4)).queued === 1);
+    await untilQueued(at, 1);
     await advanceClock(poolOf(at), 6250);
     expect((await errorOf(await pending)).code).toBe("model_unavailable");
     await advanceClock(poolOf(at), 4500);

@@ -114,7 +114,7 @@ describe("what a connection remembers", () => {
     expect(["a2", "c1", "c2"].map((id) => conversations.find(id)?.id)).toEqual(["a2", undefined, undefined]);
   });
 
-  it("is of so many lanes only", () => {
+  it("is of 32 lanes at most, and the oldest is forgotten first", () => {
     const conversations = new Conversations();
     for (let lane = 0; lane <= REMEMBERED_LANES_MAX; lane++)
       conversations.keep(`${lane}`, said(`r${lane}`, 1));

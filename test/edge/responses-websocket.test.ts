@@ -8,7 +8,16 @@ import {
 import { ResponsesConnection } from "../../worker/responses-connection.ts";
 import { join } from "./fake-provider.ts";
 import { answered, CALL, chunk, open, ResponsesClient, say, TOOLS } from "./responses-client.ts";
-import { adminCall, errorOf, fetchEdge, poolOf, scene, stopClock, until } from "./scene.ts";
+import {
+  adminCall,
+  errorOf,
+  fetchEdge,
+  scene,
+  setFlag,
+  stopClock,
+  untilEmpty,
+  untilQueued,
+} from "./scene.ts";
 
 const LIMIT_REACHED = "websocket_connection_limit_reached";
 
@@ -101,11 +110,11 @@ describe("the Responses API over a WebSocket", () => {
   it("a refusal says when to come back, as its headers do on HTTP", async () => {
     const at = await scene();
     const machine = await join(at);
-    await adminCall("PUT", "/flags/pool_exhausted_429", { value: "on" });
+    await setFlag("pool_exhausted_429", "on");
     await machine.hasHeardAll(at);
     machine.heartbeat({ accepting: false });
     machine.close();
-    await until(async () => (await poolOf(at).report(4)).machines.length === 0);
+    await untilEmpty(at);
     const client = await open(at);
     // The second one may be refused by the edge itself.
     for (const stream_id of ["a", "b"]) {
@@ -128,7 +137,7 @@ describe("the Responses API over a WebSocket", () => {
         },
       ]);
     }
-    await adminCall("PUT", "/flags/pool_exhausted_429", { value: "off" });
+    await setFlag("pool_exhausted_429", "off");
   });
 
   it("each request counts against the limits of its key", async () => {
@@ -220,9 +229,9 @@ describe("[F7] a client that leaves its WebSocket frees the slot", () => {
     busy.create({ model: at.model, input: "hi" });
     await machine.next("inference_request");
     waiting.create({ model: at.model, input: "hi" });
-    await until(async () => (await poolOf(at).report(1)).queued === 1);
+    await untilQueued(at, 1);
     waiting.close();
-    await until(async () => (await poolOf(at).report(1)).queued === 0);
+    await untilQueued(at, 0);
     busy.close();
     await machine.next("cancel");
   });

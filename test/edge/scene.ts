@@ -37,6 +37,16 @@ export async function adminCall<T>(method: string, path: string, body?: unknown)
   return response.json<T>();
 }
 
+/** Sets a flag. It stays as it is when the test is over. */
+export function setFlag(name: string, value: string): Promise<{ value: string }> {
+  return adminCall("PUT", `/flags/${name}`, { value });
+}
+
+/** Orders a machine to hold the model of a pool. */
+export function pin(machineId: string, to: Scene): Promise<{ epoch: number }> {
+  return adminCall("POST", `/machines/${machineId}/pin`, { model_id: to.model });
+}
+
 interface ErrorBody {
   readonly error: { message: string; type: string; code: string; param: string | null };
 }
@@ -158,6 +168,16 @@ export async function isShownAfterTick(key: string, value: string | null): Promi
 /** Waits for something to become true; the test's own time limit bounds it. */
 export async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await isTrue())) await waitReally(2);
+}
+
+/** Waits until the pool has noticed that its last machine has gone. */
+export function untilEmpty(at: Scene): Promise<void> {
+  return until(async () => (await poolOf(at).report(4)).machines.length === 0);
+}
+
+/** Waits until so many requests wait in the pool's line. */
+export function untilQueued(at: Scene, requests: number): Promise<void> {
+  return until(async () => (await poolOf(at).report(4)).queued === requests);
 }
 
 const waitReally = scheduler.wait.bind(scheduler);

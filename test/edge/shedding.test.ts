@@ -1,7 +1,17 @@
 import { describe, expect, it } from "vitest";
 
 import { join } from "./fake-provider.ts";
-import { adminCall, advanceClock, fetchEdge, poolOf, scene, stopClock, until, type Scene } from "./scene.ts";
+import {
+  advanceClock,
+  fetchEdge,
+  poolOf,
+  scene,
+  setFlag,
+  stopClock,
+  untilEmpty,
+  untilQueued,
+  type Scene,
+} from "./scene.ts";
 
 /** Each way to ask for the same, so that what comes of it can be compared. */
 const WAYS = [
@@ -22,17 +32,17 @@ describe("[C8] every API is shed alike, streamed or not:", () => {
   it("429 pool_exhausted", async () => {
     const at = await scene();
     const machine = await join(at);
-    await adminCall("PUT", "/flags/pool_exhausted_429", { value: "on" });
+    await setFlag("pool_exhausted_429", "on");
     await machine.hasHeardAll(at);
     machine.close();
-    await until(async () => (await poolOf(at).report(4)).machines.length === 0);
+    await untilEmpty(at);
     const { status, headers, error } = await theOneRefusal(askAll(at));
     expect({ status, error }).toMatchObject({
       status: 429,
       error: { code: "pool_exhausted", type: "rate_limit_exceeded", param: null },
     });
     expect(headers["x-pool-reason"]).toBe("pool_exhausted");
-    await adminCall("PUT", "/flags/pool_exhausted_429", { value: "off" });
+    await setFlag("pool_exhausted_429", "off");
   });
 
   it("429 queue_timeout", async () => {
@@ -43,7 +53,7 @@ describe("[C8] every API is shed alike, streamed or not:", () => {
     void ask(at, 0, false, busy.signal).catch(() => undefined);
     await machine.next("inference_request");
     const waiting = askAll(at);
-    await until(async () => (await poolOf(at).report(1)).queued === 6);
+    await untilQueued(at, 6);
     await advanceClock(poolOf(at), 6250);
     expect(await theOneRefusal(waiting)).toMatchObject({
       status: 429,
@@ -59,14 +69,14 @@ describe("[C8] every API is shed alike, streamed or not:", () => {
     const clients = Array.from({ length: 33 }, () => new AbortController());
     for (const client of clients) void ask(at, 0, false, client.signal).catch(() => undefined);
     await machine.next("inference_request");
-    await until(async () => (await poolOf(at).report(1)).queued === 32);
+    await untilQueued(at, 32);
     expect(await theOneRefusal(askAll(at))).toMatchObject({
       status: 429,
       headers: { "x-pool-reason": "queue_full" },
       error: { code: "queue_full", type: "rate_limit_exceeded", param: null },
     });
     for (const client of clients) client.abort();
-    await until(async () => (await poolOf(at).report(1)).queued === 0);
+    await untilQueued(at, 0);
   });
 
   it("503 from an owner's machines of which there are none, and a wish for a route that is not known", async () => {

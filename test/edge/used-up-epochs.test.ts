@@ -8,16 +8,18 @@ import {
   callAdmin,
   errorOf,
   fleet,
+  pin,
   resetObject,
   rowsOf,
   scene,
+  setFlag,
   unique,
   until,
   type Scene,
 } from "./scene.ts";
 
 it("[H9] one machine that can be given no order keeps no other from its own, and is reported", async () => {
-  await adminCall("PUT", "/flags/assignment_gate", { value: "on" });
+  await setFlag("assignment_gate", "on");
   const [at, left] = [await scene(), await scene()];
   // In the order in which the fleet goes through them.
   const ids = [unique("mac-1"), unique("mac-2")] as const;
@@ -27,12 +29,12 @@ it("[H9] one machine that can be given no order keeps no other from its own, and
   const logged = vi.spyOn(console, "error").mockImplementation(() => undefined);
 
   expect((await callAdmin("DELETE", `/catalog/${left.model}`)).status).toBe(200);
-  expect(await adminCall("PUT", "/flags/assignment_gate", { value: "off" })).toMatchObject({
+  expect(await setFlag("assignment_gate", "off")).toMatchObject({
     value: "off",
     not_released: [ids[0]],
   });
   // What another flag changes has nothing to do with it.
-  expect(await adminCall("PUT", "/flags/queue_max", { value: "32" })).not.toHaveProperty("not_released");
+  expect(await setFlag("queue_max", "32")).not.toHaveProperty("not_released");
   const { machines } = (await adminCall<Utilization>("GET", "/utilization")).model_pools;
   expect(ids.map((id) => machines.find((row) => row.machine_id === id))).toMatchObject([
     {
@@ -55,9 +57,7 @@ it("[H9] one machine that can be given no order keeps no other from its own, and
   expect((await callAdmin("DELETE", `/catalog/${at.model}?force=true`)).status).toBe(200);
   expect((await callAdmin("POST", `/machines/${ids[0]}/quarantine`)).status).toBe(202);
   expect((await deaf.closed).code).toBe(4005);
-  expect(await adminCall("PUT", "/flags/assignment_gate", { value: "off" })).not.toHaveProperty(
-    "not_released",
-  );
+  expect(await setFlag("assignment_gate", "off")).not.toHaveProperty("not_released");
   logged.mockRestore();
 });
 
@@ -66,9 +66,7 @@ async function assigned(at: Scene, machineId: string): Promise<FakeProvider> {
   const machine = await connect(at, machineId);
   machine.send(registerMessage(machineId, [at.model]));
   await machine.next("registered");
-  const { epoch } = await adminCall<{ epoch: number }>("POST", `/machines/${machineId}/pin`, {
-    model_id: at.model,
-  });
+  const { epoch } = await pin(machineId, at);
   machine.send({ type: "assign_model_status", model_id: at.model, epoch, status: "succeeded" });
   await until(async () => {
     const { state } = await adminCall<{ state: string }>("GET", `/machines/${machineId}`);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 
+import { type AnswerForm, parseAnswerForm } from "../../provider/src/chat/answer-form.ts";
+import { parseMessages } from "../../provider/src/chat/messages.ts";
 import { EngineError } from "../../provider/src/engine.ts";
-import { parseMessages } from "../../provider/src/engines/chat-messages.ts";
-import { type AnswerForm, parseAnswerForm } from "../../provider/src/engines/chat-tools.ts";
 import { toHistory } from "../../provider/src/engines/llama-history.ts";
 import { tool } from "./engine-questions.ts";
 

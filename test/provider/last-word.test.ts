@@ -4,8 +4,8 @@ import { decodeUpstream, encodeUpstream } from "../../protocol/codec.ts";
 import type { InferenceRequest } from "../../protocol/downstream.ts";
 import { modelIdSchema } from "../../protocol/ids.ts";
 import {
-  completed,
-  failed,
+  inferenceComplete,
+  inferenceError,
   failureOfLoad,
   failureOfRun,
   failureOfRunning,
@@ -71,12 +71,16 @@ it("says something that the pool can read, whatever the engine came up with", ()
     prefillMs: Number.POSITIVE_INFINITY,
     decodeMs: 1.23,
   } as const;
-  const complete = completed(REQUEST, result, 0);
+  const complete = inferenceComplete(REQUEST, result, 0);
   expect(complete).toMatchObject({
     usage: { prompt_tokens: 0, completion_tokens: 0, cached_tokens: 2 },
     timings: { queue_ms: 0, prefill_ms: 0, decode_ms: 1.2 },
   });
-  const error = failed(REQUEST, { class: "fault", code: "engine_error", message: "x".repeat(100_000) });
+  const error = inferenceError(REQUEST, {
+    class: "fault",
+    code: "engine_error",
+    message: "x".repeat(100_000),
+  });
   for (const message of [complete, error]) {
     expect(decodeUpstream(encodeUpstream(message))).toEqual({ ok: true, value: message });
   }

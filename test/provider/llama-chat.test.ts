@@ -8,18 +8,19 @@ import {
 } from "node-llama-cpp";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
+import { parseAnswerForm } from "../../provider/src/chat/answer-form.ts";
 import type { ChatEvent } from "../../provider/src/engine.ts";
 import { createAnswerWriter } from "../../provider/src/engines/answer-writer.ts";
-import { parseAnswerForm } from "../../provider/src/engines/chat-tools.ts";
-import { parseJsonSchema } from "../../provider/src/engines/json-schema.ts";
 import { runChat } from "../../provider/src/engines/llama-chat.ts";
 import {
   hasOptionalProperties,
   toFunctions,
   withoutAbsent,
 } from "../../provider/src/engines/llama-functions.ts";
-import { type LlamaHost, loadLlama } from "../../provider/src/engines/llama-loader.ts";
+import type { LlamaHost } from "../../provider/src/engines/llama-host.ts";
+import { loadLlama } from "../../provider/src/engines/llama-loader.ts";
 import { withReasoningEffort } from "../../provider/src/engines/reasoning-effort.ts";
+import { parseJsonSchema } from "../../provider/src/schema/json-schema.ts";
 import { tool } from "./engine-questions.ts";
 
 /**

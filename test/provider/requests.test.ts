@@ -51,25 +51,27 @@ describe("a request for the loaded model", () => {
     expect(socket.frames.length).toBeLessThanOrEqual(25 + 4);
   });
 
-  it("costs fewer frames once a request says that bytes are to be collected for longer", async () => {
+  it("costs fewer frames if bytes are to be collected for longer, as the register's answer or a request says", async () => {
     const harness = new AgentHarness();
     const socket = await harness.connected();
-    const framesOf = async (ms: number): Promise<number> => {
+    const framesInTwoSeconds = async (): Promise<number> => {
       const before = socket.frames.length;
-      for (let passed = 0; passed < ms; passed += 5) {
+      for (let passed = 0; passed < 2000; passed += 5) {
         for (const run of harness.engine.lastLoad().loaded.runs) void run.write("t");
         await harness.clock.advance(5);
       }
       return socket.frames.length - before;
     };
     socket.request(1);
-    expect(await framesOf(2000)).toBeGreaterThan(45);
+    expect(await framesInTwoSeconds()).toBeGreaterThan(45);
     socket.request(2, { flush_ms: 100 });
-    expect(await framesOf(2000)).toBeLessThan(23);
+    expect(await framesInTwoSeconds()).toBeLessThan(23);
     socket.request(3);
-    expect(await framesOf(2000)).toBeLessThan(23);
+    expect(await framesInTwoSeconds()).toBeLessThan(23);
     socket.request(4, { flush_ms: 40 });
-    expect(await framesOf(2000)).toBeGreaterThan(45);
+    expect(await framesInTwoSeconds()).toBeGreaterThan(45);
+    socket.registered({ pool: "alpha", pools: ["alpha"], flushMs: 100 });
+    expect(await framesInTwoSeconds()).toBeLessThan(23);
   });
 
   it("keeps stream numbers of two sockets apart", async () => {

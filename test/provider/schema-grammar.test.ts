@@ -2,13 +2,13 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { EngineError } from "../../provider/src/engine.ts";
-import { type JsonSchema, parseJsonSchema } from "../../provider/src/engines/json-schema.ts";
-import { exampleOf } from "../../provider/src/engines/schema-example.ts";
+import { type JsonSchema, parseJsonSchema } from "../../provider/src/schema/json-schema.ts";
+import { exampleOf } from "../../provider/src/schema/schema-example.ts";
 import {
   forcedCallGrammar,
   jsonOrCallGrammar,
   schemaGrammar,
-} from "../../provider/src/engines/schema-grammar.ts";
+} from "../../provider/src/schema/schema-grammar.ts";
 import { grammarJudge } from "./grammar-judge.ts";
 
 /** llama.cpp itself says whether a grammar compiles and which texts follow it; no model is needed for that. */
@@ -259,7 +259,7 @@ describe("numbers between two bounds", () => {
     );
   });
 
-  it("may not be none", () => {
+  it("are refused if there is none", () => {
     expect(() => read({ type: "number", minimum: 2, maximum: 1 })).toThrow("no number between");
     expect(() => read({ type: "number", minimum: 1, exclusiveMaximum: 1 })).toThrow("no number between");
   });
@@ -317,7 +317,7 @@ describe("a schema that a grammar cannot hold", () => {
     await expect(compile(schemaGrammar(read(inObject(schema))))).resolves.toBeTypeOf("function");
   });
 
-  it("is not one whose bounds always hold, as generators write them for integers", () => {
+  it("is not one with the bounds that generators write for any integer", () => {
     const bounds = { minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER };
     expect(() => read(inObject({ type: "integer", ...bounds }), true)).not.toThrow();
   });

@@ -2,10 +2,10 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 
-import { parseJsonSchema, type StringNode } from "../../provider/src/engines/json-schema.ts";
-import { exampleOf } from "../../provider/src/engines/schema-example.ts";
-import { schemaGrammar } from "../../provider/src/engines/schema-grammar.ts";
-import { hasForm, type TextForm } from "../../provider/src/engines/text-form.ts";
+import { parseJsonSchema, type StringNode } from "../../provider/src/schema/json-schema.ts";
+import { exampleOf } from "../../provider/src/schema/schema-example.ts";
+import { schemaGrammar } from "../../provider/src/schema/schema-grammar.ts";
+import { hasForm, type TextForm } from "../../provider/src/schema/text-form.ts";
 import { grammarJudge } from "./grammar-judge.ts";
 
 /** Patterns and formats of strings: in llama.cpp's own reading, in JavaScript's and in Zod's. */

@@ -1,5 +1,6 @@
 import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
 import { decodeRecords } from "../../protocol/records.ts";
+import { M3_ULTRA } from "../../protocol/sample-hardware.ts";
 import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
 import { Agent, type AgentConfig } from "../../provider/src/agent.ts";
 import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
@@ -52,15 +53,7 @@ export class AgentHarness {
       machineId: machineIdSchema.parse("studio-7f3a"),
       sessionId: "session-1",
       publicKey: "key",
-      hardware: {
-        machine_model: "Mac15,14",
-        chip_name: "Apple M3 Ultra",
-        chip_family: "M3",
-        chip_tier: "Ultra",
-        memory_gb: 103.1,
-        gpu_cores: 60,
-        memory_bandwidth_gbs: 819,
-      },
+      hardware: M3_ULTRA,
       models: models.map((id) => offeredModel(id, sizeBytes)),
       firstModel: modelIdSchema.nullable().parse(firstModel),
       slots,
@@ -148,6 +141,7 @@ interface RegisteredFields {
   readonly epoch?: number;
   readonly modelId?: string | null;
   readonly heartbeatMs?: number;
+  readonly flushMs?: number;
 }
 
 export class FakeSocket implements Socket {
@@ -227,8 +221,20 @@ export class FakeSocket implements Socket {
   }
 
   /** Opens and answers `register`. */
-  register({ pool, pools, epoch = 0, modelId = null, heartbeatMs = 60_000 }: RegisteredFields): void {
+  register(fields: RegisteredFields): void {
     this.open();
+    this.registered(fields);
+  }
+
+  /** Answers `register`, or says something else later. */
+  registered({
+    pool,
+    pools,
+    epoch = 0,
+    modelId = null,
+    heartbeatMs = 60_000,
+    flushMs = 40,
+  }: RegisteredFields): void {
     this.receive({
       type: "registered",
       machine_id: "studio-7f3a",
@@ -236,7 +242,7 @@ export class FakeSocket implements Socket {
       pools,
       assignment: { model_id: modelId, epoch, drain_ms: 30_000, load_ms: 180_000 },
       heartbeat_ms: heartbeatMs,
-      flush_ms: 40,
+      flush_ms: flushMs,
     });
   }
 

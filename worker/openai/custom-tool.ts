@@ -14,7 +14,7 @@ export function inputToArguments(input: string): string {
 }
 
 const OPENING = /^\s*\{\s*"input"\s*:\s*"/;
-/** Arguments of which so much has no opening have none. */
+/** Arguments whose first so many characters are not the opening have another shape. */
 const OPENING_CHARS_MAX = 64;
 const PLAIN_OR_ESCAPE = /[^"\\]+|\\(?:u[\da-fA-F]{4}|[^u])/y;
 const CONTROLS: Readonly<Record<string, string>> = { b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };

@@ -19,7 +19,7 @@ import {
 
 /** `/v1/admin/keys`: API keys, their limits and their priority. A secret is shown when it is made and never again. */
 
-/** Of owners and names. */
+/** An owner, or the name of a key. */
 export const label = z
   .string()
   .regex(
@@ -90,7 +90,7 @@ function keyRow({ id, owner, name, createdAt, limits, priority }: KeyRecord): ob
   };
 }
 
-/** @throws HttpError 400 for a cursor that is none */
+/** @throws HttpError 400 for a malformed cursor */
 export async function readPage(
   context: AppContext,
   kind: SecretKind,
@@ -102,7 +102,7 @@ export async function readPage(
   throw new HttpError({ code: "invalid_request", param: "cursor", message });
 }
 
-/** @throws HttpError 404 for what can be no id */
+/** @throws HttpError 404 for what cannot be an id */
 export function secretId(context: AppContext): string {
   const id = context.req.param("id") ?? "";
   if (!isSecretId(id)) throw unknownId(id);

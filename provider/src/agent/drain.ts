@@ -2,8 +2,8 @@ import type { Jobs } from "./jobs.ts";
 import type { Clock } from "./ports.ts";
 
 /**
- * Lets running requests end before their model goes. Whoever has got no byte by `drainMs` is sent elsewhere, which
- * costs the client nothing; whoever reads already has twice that time, and is then cut (H16).
+ * Lets running requests end before their model goes. A request without a byte by `drainMs` is sent elsewhere, which
+ * costs its client nothing; one whose client reads already has twice that time, and is then cut (H16).
  */
 
 /** An engine that has not stopped this long after the last stream was ended goes together with its model. */

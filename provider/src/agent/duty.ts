@@ -1,10 +1,14 @@
 import { NEVER_MANAGED, type ModelId } from "../../../protocol/ids.ts";
-import { EngineError, type LoadedModel } from "../engine.ts";
+import { asEngineError, EngineError, type LoadedModel } from "../engine.ts";
 import { ageOf, NOTHING_HELD, type HeldAssignment, type Order } from "./assignment.ts";
-import { asEngineError } from "./model-holder.ts";
 import type { OfferedModel } from "./ports.ts";
 import type { Session } from "./session.ts";
-import { failed, StatusReports, type AssignmentErrorCode, type AssignmentStatus } from "./status-reports.ts";
+import {
+  failedStatus,
+  StatusReports,
+  type AssignmentErrorCode,
+  type AssignmentStatus,
+} from "./status-reports.ts";
 import { switchTo, type SwitchPorts } from "./switch.ts";
 
 /**
@@ -81,7 +85,7 @@ export class Duty {
     this.#ports = ports;
     this.#reports = new StatusReports(ports.clock, (pool) => host.sessionOf(pool));
     const { modelId, epoch } = config.assignment ?? NOTHING_HELD;
-    // Who serves only the owner is never managed, whatever was ordered before (C17).
+    // A machine that serves only its owner is never managed, whatever was ordered before (C17).
     this.#held = { modelId: config.privateOnly ? null : modelId, epoch };
     this.#phase = this.#held.modelId === null ? "unmanaged" : "loading";
   }
@@ -219,7 +223,10 @@ export class Duty {
     const model = this.#assignedModel();
     this.#errand = "order";
     if (model === undefined) {
-      this.#end("failed", failed(modelId, this.#held.epoch, "model_not_on_disk", `no file for ${modelId}`));
+      this.#end(
+        "failed",
+        failedStatus(modelId, this.#held.epoch, "model_not_on_disk", `no file for ${modelId}`),
+      );
     } else {
       void this.#carryOut(model, "order");
     }
@@ -290,7 +297,7 @@ export class Duty {
   #fail(error: EngineError): void {
     const code = errorCodeOf(error);
     const message = code === error.code ? error.message : `${error.code}: ${error.message}`;
-    this.#end("failed", failed(this.#assigned(), this.#held.epoch, code, message));
+    this.#end("failed", failedStatus(this.#assigned(), this.#held.epoch, code, message));
   }
 
   #end(phase: "serving" | "failed", status: AssignmentStatus): void {

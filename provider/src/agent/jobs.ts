@@ -1,10 +1,16 @@
 import type { InferenceRequest } from "../../../protocol/downstream.ts";
 import type { InferenceComplete, InferenceError } from "../../../protocol/upstream.ts";
-import type { ChatEvent, ChatResult, EngineError, LoadedModel } from "../engine.ts";
+import {
+  asEngineError,
+  type ChatEvent,
+  type ChatResult,
+  type EngineError,
+  type LoadedModel,
+} from "../engine.ts";
 import type { Admission } from "./admission.ts";
 import {
-  completed,
-  failed,
+  inferenceComplete,
+  inferenceError,
   failureOfLoad,
   failureOfRun,
   failureOfRunning,
@@ -13,7 +19,6 @@ import {
   type Ending,
   type Failure,
 } from "./last-word.ts";
-import { asEngineError } from "./model-holder.ts";
 import type { Clock, Log, OfferedModel } from "./ports.ts";
 import type { Session } from "./session.ts";
 
@@ -129,7 +134,7 @@ export class Jobs {
     }
     const admission = this.#host.admit(request);
     if (admission.verdict === "refuse") {
-      session.send(failed(request, admission));
+      session.send(inferenceError(request, admission));
       return;
     }
     const job: Job = {
@@ -244,7 +249,7 @@ export class Jobs {
       }
       this.#host.onAnswered(request.model_id, result);
       void session.outbox.write(stream, encoder.finish(result));
-      this.#deliver(job, completed(request, result, startedAt - job.receivedAt));
+      this.#deliver(job, inferenceComplete(request, result, startedAt - job.receivedAt));
     } catch (cause) {
       this.#settle(job);
       this.#fail(job, asEngineError(cause, "engine_error"));
@@ -267,14 +272,14 @@ export class Jobs {
       const { class: errorClass, code, message } = error;
       this.#ports.log.error("request failed", { class: errorClass, code, detail: message });
     }
-    this.#deliver(job, failed(job.request, failureOfRun(error)));
+    this.#deliver(job, inferenceError(job.request, failureOfRun(error)));
   }
 
   /** Answers a request that was running when it was ended. */
   #failEarly(job: Job): void {
     const failure = failureOfRunning(job.ending);
     if (failure === null) this.#remove(job);
-    else this.#deliver(job, failed(job.request, failure));
+    else this.#deliver(job, inferenceError(job.request, failure));
   }
 
   /** Flushes what the stream has pending, then says how it ended. */
@@ -315,7 +320,7 @@ export class Jobs {
 
   /** @param failure null if nobody is left to tell. */
   #refuse(job: Job, failure: Failure | null): void {
-    if (failure !== null) job.session.send(failed(job.request, failure));
+    if (failure !== null) job.session.send(inferenceError(job.request, failure));
     this.#remove(job);
   }
 

@@ -52,7 +52,9 @@ export function failureOfRunning(ending: Ending | null): Failure | null {
   }
 }
 
-/** A request has been ended that was generated, and whose paused reader never took it: nobody's fault on this machine. */
+/**
+ * A request has been ended whose answer was complete and whose paused reader never took it: no fault of this machine.
+ */
 export function failureOfUnread(ending: Ending): Failure | null {
   if (ending === "socket_lost") return null;
   const code = ending === "deadline" ? "deadline_exceeded" : "cancelled";
@@ -70,7 +72,7 @@ export function failureOfRun({ class: errorClass, code, message }: EngineError):
   return { class: errorClass === "client" ? "client" : "fault", code, message };
 }
 
-export function failed(
+export function inferenceError(
   { request_id, stream }: InferenceRequest,
   { class: errorClass, code, message }: Failure,
 ): InferenceError {
@@ -84,7 +86,7 @@ export function failed(
   };
 }
 
-export function completed(
+export function inferenceComplete(
   { request_id, stream }: InferenceRequest,
   { usage, finishReason, prefillMs, decodeMs }: ChatResult,
   queueMs: number,

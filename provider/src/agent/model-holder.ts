@@ -1,4 +1,11 @@
-import { EngineError, type Engine, type LoadedModel, type LoadOptions, type LocalModel } from "../engine.ts";
+import {
+  asEngineError,
+  EngineError,
+  type Engine,
+  type LoadedModel,
+  type LoadOptions,
+  type LocalModel,
+} from "../engine.ts";
 import type { Clock, Log } from "./ports.ts";
 
 /**
@@ -204,11 +211,4 @@ async function settled(promise: Promise<unknown>): Promise<void> {
   } catch {
     // Whoever called for it hears of the failure.
   }
-}
-
-/** Whatever an engine throws, as the error that the agent reports. */
-export function asEngineError(cause: unknown, code: string): EngineError {
-  if (cause instanceof EngineError) return cause;
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new EngineError("fault", code, message, { cause });
 }

@@ -98,10 +98,6 @@ export class PoolSockets {
     for (const session of this.#sessions) session.close(reason);
   }
 
-  dropAll(reason: string): void {
-    for (const session of this.#sessions) session.drop(reason);
-  }
-
   isEmpty(): boolean {
     return this.#sessions.size === 0;
   }

@@ -115,12 +115,6 @@ export class Session {
     this.#cancelDeadline = this.#clock.after(CLOSING_TIMEOUT_MS, () => this.#lose("no answer to close"));
   }
 
-  /** Drops the socket at once, without a word to the other side. */
-  drop(reason: string): void {
-    this.#isClosedByUs = true;
-    this.#lose(reason);
-  }
-
   #onOpen(): void {
     if (this.#state !== "dialing") return;
     this.#state = "registering";

@@ -72,11 +72,11 @@ export class StatusReports {
 
   /** Answers an order that is not the one this machine holds. */
   reject(modelId: ModelId, epoch: Epoch, code: AssignmentErrorCode, message: string): void {
-    this.#sessionOf(modelId)?.send(failed(modelId, epoch, code, message));
+    this.#sessionOf(modelId)?.send(failedStatus(modelId, epoch, code, message));
   }
 }
 
-export function failed(
+export function failedStatus(
   modelId: ModelId,
   epoch: Epoch,
   code: AssignmentErrorCode,

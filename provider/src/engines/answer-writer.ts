@@ -1,11 +1,10 @@
 import type { LlamaChatResponseChunk, LlamaChatResponseFunctionCallParamsChunk } from "node-llama-cpp";
-import { z } from "zod";
 
+import type { AnswerForm, ChatTool } from "../chat/answer-form.ts";
 import type { ChatEvent } from "../engine.ts";
-import type { JsonValue } from "./chat-messages.ts";
-import type { AnswerForm, ChatTool } from "./chat-tools.ts";
+import { jsonValueSchema } from "../schema/json-value.ts";
+import { CALL_MARK, forcedCallPrefix } from "../schema/schema-grammar.ts";
 import { hasOptionalProperties, withoutAbsent } from "./llama-functions.ts";
-import { CALL_MARK, forcedCallPrefix } from "./schema-grammar.ts";
 
 /** Turns what LlamaChat reports while it generates into the events of an answer. */
 
@@ -127,8 +126,6 @@ class CallText {
   }
 }
 
-const jsonSchema: z.ZodType<JsonValue> = z.json();
-
 /**
  * Calls that LlamaChat found in the answer. Their arguments are passed on as they are written, unless nulls may have to
  * be taken out of them: then they follow in one piece.
@@ -163,7 +160,7 @@ class FunctionCalls {
     if (tool === undefined) return;
     if (!this.#started) {
       this.#start(name);
-      const value = jsonSchema.parse(args ?? {});
+      const value = jsonValueSchema.parse(args ?? {});
       const text = JSON.stringify(withoutAbsent(value, tool.parameters));
       this.#emit({ type: "tool_arguments", index: this.#finished, text });
     }

@@ -1,4 +1,7 @@
 import type { Clock } from "../agent/ports.ts";
+import { type AnswerForm, parseAnswerForm } from "../chat/answer-form.ts";
+import { type ChatTurn, parseMessages } from "../chat/messages.ts";
+import { parseParams } from "../chat/params.ts";
 import {
   type ChatEvent,
   type ChatRequest,
@@ -10,13 +13,11 @@ import {
   type LoadOptions,
   type LocalModel,
 } from "../engine.ts";
+import { contextLengthExceeded } from "../request-errors.ts";
+import { exampleOf } from "../schema/schema-example.ts";
+import { SYSTEM_CLOCK } from "../system-clock.ts";
 import { settledOrAborted } from "./abortable.ts";
-import { contextLengthExceeded } from "./chat-errors.ts";
-import { type ChatTurn, parseMessages } from "./chat-messages.ts";
-import { parseParams } from "./chat-params.ts";
-import { type AnswerForm, parseAnswerForm } from "./chat-tools.ts";
 import { deferred } from "./deferred.ts";
-import { exampleOf } from "./schema-example.ts";
 
 /**
  * The engine `echo`: no model, it repeats the last thing the user said, word by word. A word counts as a token. Requests
@@ -42,14 +43,6 @@ export interface EchoEngine extends Engine {
 
 const DEFAULT_TOKENS_PER_SECOND = 100;
 const LOAD_STEPS = 4;
-
-const SYSTEM_CLOCK: Clock = {
-  now: () => Date.now(),
-  after(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 export function createEchoEngine(options: EchoEngineOptions = {}): EchoEngine {
   const loaded = new Set<LoadedEcho>();

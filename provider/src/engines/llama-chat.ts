@@ -11,18 +11,18 @@ import {
   type Token,
 } from "node-llama-cpp";
 
+import { type AnswerForm, parseAnswerForm } from "../chat/answer-form.ts";
+import { type ChatTurn, parseMessages } from "../chat/messages.ts";
+import { type ChatParams, parseParams } from "../chat/params.ts";
 import { type ChatEvent, type ChatResult, EngineError } from "../engine.ts";
+import { contextLengthExceeded, invalidRequest } from "../request-errors.ts";
+import { forcedCallGrammar, jsonOrCallGrammar, schemaGrammar } from "../schema/schema-grammar.ts";
 import { type AnswerWriter, createAnswerWriter } from "./answer-writer.ts";
-import { contextLengthExceeded, invalidRequest } from "./chat-errors.ts";
-import { type ChatTurn, parseMessages } from "./chat-messages.ts";
-import { type ChatParams, parseParams } from "./chat-params.ts";
-import { type AnswerForm, parseAnswerForm } from "./chat-tools.ts";
 import { toFunctions } from "./llama-functions.ts";
 import { toHistory } from "./llama-history.ts";
-import type { LlamaHost } from "./llama-loader.ts";
+import type { LlamaHost } from "./llama-host.ts";
 import { type LlamaSlot, prefill } from "./llama-slots.ts";
 import { withReasoningEffort } from "./reasoning-effort.ts";
-import { forcedCallGrammar, jsonOrCallGrammar, schemaGrammar } from "./schema-grammar.ts";
 
 /** One chat completion on a loaded model: read the request, evaluate the prompt, write the answer. */
 

@@ -1,12 +1,19 @@
 import { EngineError } from "../engine.ts";
 import { type Deferred, deferred } from "./deferred.ts";
 import { runChat } from "./llama-chat.ts";
-import { type LlamaHost, loadLlama } from "./llama-loader.ts";
-import { type Failure, type LoadOrder, type Order, orderSchema, type Report } from "./llama-messages.ts";
+import type { LlamaHost } from "./llama-host.ts";
+import { loadLlama } from "./llama-loader.ts";
+import {
+  type EngineFailure,
+  type LoadCommand,
+  type Command,
+  commandSchema,
+  type Report,
+} from "./llama-messages.ts";
 
 /**
  * The process that holds one model. A damaged file can abort llama.cpp in native code, where nothing can be caught; so
- * it lives here, and its parent, which holds the connection, only sees this process end. It obeys the orders that come
+ * it lives here, and its parent, which holds the connection, only sees this process end. It obeys the commands that come
  * over its channel and never outlives the parent.
  */
 
@@ -25,24 +32,24 @@ const loading = new AbortController();
 const runs = new Map<number, Run>();
 let loaded: Promise<LlamaHost | null> = Promise.resolve(null);
 
-function obey(order: Order): void {
-  switch (order.type) {
+function obey(command: Command): void {
+  switch (command.type) {
     case "load":
-      loaded = load(order);
+      loaded = load(command);
       break;
     case "run":
-      void run(order.id, order.body);
+      void run(command.id, command.body);
       break;
     case "cancel":
-      runs.get(order.id)?.abort.abort(new Error("cancelled"));
+      runs.get(command.id)?.abort.abort(new Error("cancelled"));
       break;
     case "pause": {
-      const paused = runs.get(order.id);
+      const paused = runs.get(command.id);
       if (paused !== undefined) paused.pause ??= deferred<void>();
       break;
     }
     case "resume": {
-      const resumed = runs.get(order.id);
+      const resumed = runs.get(command.id);
       resumed?.pause?.resolve();
       if (resumed !== undefined) resumed.pause = null;
       break;
@@ -53,7 +60,7 @@ function obey(order: Order): void {
   }
 }
 
-async function load(order: LoadOrder): Promise<LlamaHost | null> {
+async function load(command: LoadCommand): Promise<LlamaHost | null> {
   let sentAt = -Infinity;
   let best = -1;
   const onProgress = (progress: number): void => {
@@ -66,7 +73,7 @@ async function load(order: LoadOrder): Promise<LlamaHost | null> {
   try {
     onProgress(0);
     const host = await loadLlama(
-      order,
+      command,
       { onProgress, onLog: (line) => send({ type: "log", line }) },
       loading.signal,
     );
@@ -121,13 +128,13 @@ function send(report: Report): void {
   if (process.connected) process.send?.(report, () => undefined);
 }
 
-function toFailure(error: unknown): Failure {
+function toFailure(error: unknown): EngineFailure {
   if (error instanceof EngineError) return { class: error.class, code: error.code, message: error.message };
   const name = error instanceof Error ? error.constructor.name : "unknown error";
   return { class: "fault", code: "engine_failed", message: `the engine failed: ${name}` };
 }
 
-process.on("message", (message) => obey(orderSchema.parse(message)));
+process.on("message", (message) => obey(commandSchema.parse(message)));
 process.on("disconnect", () => {
   setTimeout(() => process.kill(process.pid, "SIGKILL"), ORPHAN_LIMIT_MS).unref();
   void dispose();

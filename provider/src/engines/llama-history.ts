@@ -1,8 +1,8 @@
 import type { ChatHistoryItem } from "node-llama-cpp";
 
-import type { ChatTurn } from "./chat-messages.ts";
-import type { AnswerForm } from "./chat-tools.ts";
-import { CALL_MARK, forcedCallPrefix } from "./schema-grammar.ts";
+import type { AnswerForm } from "../chat/answer-form.ts";
+import type { ChatTurn } from "../chat/messages.ts";
+import { CALL_MARK, forcedCallPrefix } from "../schema/schema-grammar.ts";
 
 /**
  * A conversation as node-llama-cpp's chat wrappers render it. The last item is the answer to be written. It is a new,

@@ -2,32 +2,22 @@ import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import {
-  type ChatWrapper,
   getLlama,
   InsufficientMemoryError,
   type Llama,
-  type LlamaModel,
   LlamaLogLevel,
   NoBinaryFoundError,
   resolveChatWrapper,
 } from "node-llama-cpp";
 
 import { EngineError } from "../engine.ts";
+import { reasonOf } from "../reason.ts";
 import { runChat } from "./llama-chat.ts";
-import type { LoadOrder } from "./llama-messages.ts";
+import type { LlamaHost } from "./llama-host.ts";
+import type { LoadCommand } from "./llama-messages.ts";
 import { SlotPool } from "./llama-slots.ts";
 
 /** Brings one model up in this process, from the file to the first token, and takes it down again. */
-
-export interface LlamaHost {
-  readonly llama: Llama;
-  readonly model: LlamaModel;
-  readonly chatWrapper: ChatWrapper;
-  readonly slots: SlotPool;
-  readonly contextTokens: number;
-  readonly sliceTokens: number;
-  dispose(): Promise<void>;
-}
 
 export interface LoadReport {
   /** 0..1, rising. */
@@ -48,7 +38,7 @@ const FILE_READ = 0.9;
  * After an abort it throws the signal's reason or one of these.
  */
 export async function loadLlama(
-  order: LoadOrder,
+  command: LoadCommand,
   report: LoadReport,
   signal: AbortSignal,
 ): Promise<LlamaHost> {
@@ -60,10 +50,10 @@ export async function loadLlama(
   };
   let llama: Llama | null = null;
   try {
-    llama = await startLlama(order, onLog);
+    llama = await startLlama(command, onLog);
     signal.throwIfAborted();
     report.onProgress(ENGINE_UP);
-    const host = await openModel(llama, order, report, signal);
+    const host = await openModel(llama, command, report, signal);
     await warmUp(host);
     signal.throwIfAborted();
     report.onProgress(1);
@@ -72,34 +62,34 @@ export async function loadLlama(
     await llama?.dispose();
     signal.throwIfAborted();
     await delay(LOG_DELAY_MS);
-    throw toLoadError(error, tail, order.path);
+    throw toLoadError(error, tail, command.path);
   }
 }
 
-function startLlama(order: LoadOrder, onLog: (line: string) => void): Promise<Llama> {
+function startLlama(command: LoadCommand, onLog: (line: string) => void): Promise<Llama> {
   return getLlama({
     // An operator's machine must never start to compile llama.cpp or to download it.
     build: "never",
     skipDownload: true,
-    gpu: order.gpu ? "auto" : false,
+    gpu: command.gpu ? "auto" : false,
     progressLogs: false,
     logLevel: LlamaLogLevel.warn,
     logger: (level, text) => onLog(`${level}: ${text.trim()}`),
-    ...(order.threads === null ? {} : { maxThreads: order.threads }),
+    ...(command.threads === null ? {} : { maxThreads: command.threads }),
   });
 }
 
 async function openModel(
   llama: Llama,
-  order: LoadOrder,
+  command: LoadCommand,
   report: LoadReport,
   signal: AbortSignal,
 ): Promise<LlamaHost> {
   let reading = true;
   const model = await llama.loadModel({
-    modelPath: order.path,
+    modelPath: command.path,
     // On a GPU, leave room for the context that follows; without one it has no effect.
-    gpuLayers: { fitContext: { contextSize: order.slots * order.contextTokens } },
+    gpuLayers: { fitContext: { contextSize: command.slots * command.contextTokens } },
     useMmap: "auto",
     loadSignal: signal,
     onLoadProgress: (progress) => {
@@ -108,14 +98,14 @@ async function openModel(
     },
   });
   reading = false;
-  const contextTokens = Math.min(order.contextTokens, model.trainContextSize);
+  const contextTokens = Math.min(command.contextTokens, model.trainContextSize);
   const context = await model.createContext({
-    sequences: order.slots,
+    sequences: command.slots,
     contextSize: contextTokens,
     batchSize: BATCH_TOKENS,
     // A smaller context than agreed would be a surprise later; a refusal now is not.
     failedCreationRemedy: false,
-    ...(order.threads === null ? {} : { threads: order.threads }),
+    ...(command.threads === null ? {} : { threads: command.threads }),
   });
   signal.throwIfAborted();
   return {
@@ -125,7 +115,7 @@ async function openModel(
     chatWrapper: resolveChatWrapper(model),
     slots: new SlotPool(context),
     contextTokens,
-    sliceTokens: order.sliceTokens,
+    sliceTokens: command.sliceTokens,
     dispose: () => llama.dispose(),
   };
 }
@@ -139,7 +129,7 @@ async function warmUp(host: LlamaHost): Promise<void> {
     mayGoOn: () => Promise.resolve(),
   };
   const { usage } = await runChat(host, body, control).catch((error: unknown) => {
-    throw new EngineError("fault", "warmup_failed", messageOf(error), { cause: error });
+    throw new EngineError("fault", "warmup_failed", reasonOf(error), { cause: error });
   });
   if (usage.completionTokens === 0) {
     throw new EngineError(
@@ -161,15 +151,11 @@ function toLoadError(error: unknown, tail: readonly string[], path: string): Eng
     );
   }
   // The reason is mostly in the log and not in the error. Paths stay here: they hold the operator's name.
-  const text = [messageOf(error), ...tail].join("\n").replaceAll(path, basename(path)).slice(0, 1900);
+  const text = [reasonOf(error), ...tail].join("\n").replaceAll(path, basename(path)).slice(0, 1900);
   const memory =
     error instanceof InsufficientMemoryError ||
     /out of memory|unable to allocate|failed to allocate|cannot allocate/i.test(text);
   return memory
     ? new EngineError("capacity", "insufficient_memory", text)
     : new EngineError("fault", "load_failed", text);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

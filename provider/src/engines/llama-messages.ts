@@ -7,7 +7,7 @@ import { z } from "zod";
 
 const runId = z.int().min(0);
 
-const loadOrderSchema = z.object({
+const loadCommandSchema = z.object({
   type: z.literal("load"),
   path: z.string(),
   slots: z.int().min(1),
@@ -18,18 +18,18 @@ const loadOrderSchema = z.object({
   /** Tokens of a prompt that are evaluated in one piece. */
   sliceTokens: z.int().min(1),
 });
-export type LoadOrder = z.infer<typeof loadOrderSchema>;
+export type LoadCommand = z.infer<typeof loadCommandSchema>;
 
 /** Parent to child. `dispose` frees everything and ends the process; it also ends a load that is under way. */
-export const orderSchema = z.discriminatedUnion("type", [
-  loadOrderSchema,
+export const commandSchema = z.discriminatedUnion("type", [
+  loadCommandSchema,
   z.object({ type: z.literal("run"), id: runId, body: z.record(z.string(), z.unknown()) }),
   z.object({ type: z.literal("cancel"), id: runId }),
   z.object({ type: z.literal("pause"), id: runId }),
   z.object({ type: z.literal("resume"), id: runId }),
   z.object({ type: z.literal("dispose") }),
 ]);
-export type Order = z.infer<typeof orderSchema>;
+export type Command = z.infer<typeof commandSchema>;
 
 const eventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("content"), text: z.string() }),
@@ -43,7 +43,7 @@ const failureSchema = z.object({
   code: z.string(),
   message: z.string(),
 });
-export type Failure = z.infer<typeof failureSchema>;
+export type EngineFailure = z.infer<typeof failureSchema>;
 
 /** Child to parent. Of a run come any number of events, then `done` or `run_failed`, then nothing more. */
 export const reportSchema = z.discriminatedUnion("type", [

@@ -2,11 +2,11 @@ import { type ChildProcess, fork } from "node:child_process";
 import { extname } from "node:path";
 import { createInterface } from "node:readline";
 
-import { type Order, type Report, reportSchema } from "./llama-messages.ts";
+import { type Command, type Report, reportSchema } from "./llama-messages.ts";
 
 /** The child process of one model: started, spoken to, and ended for certain. */
 export interface LlamaProcess {
-  send(order: Order): void;
+  send(command: Command): void;
   /** Asks it to free its memory and end, and ends it by force if that takes longer than `limitMs`. */
   end(limitMs: number): Promise<void>;
   kill(): void;
@@ -52,8 +52,8 @@ export function startLlamaProcess(onReport: (report: Report) => void): LlamaProc
   child.on("error", () => undefined);
   return {
     gone,
-    send(order) {
-      if (child.connected) child.send(order, () => undefined);
+    send(command) {
+      if (child.connected) child.send(command, () => undefined);
     },
     async end(limitMs) {
       const force = setTimeout(() => child.kill("SIGKILL"), limitMs);

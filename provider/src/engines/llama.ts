@@ -6,6 +6,8 @@ import {
   type EmitChatEvent,
   type Engine,
   EngineError,
+  MAX_CONTEXT_TOKENS,
+  MAX_SLOTS,
   type LoadedModel,
   type LoadOptions,
   type LocalModel,
@@ -13,7 +15,7 @@ import {
 import { settledOrAborted } from "./abortable.ts";
 import { deferred } from "./deferred.ts";
 import { createEventPipe, type EventPipe } from "./event-pipe.ts";
-import type { Failure, LoadOrder, Report } from "./llama-messages.ts";
+import type { EngineFailure, LoadCommand, Report } from "./llama-messages.ts";
 import { type LlamaProcess, type ProcessEnd, startLlamaProcess } from "./llama-process.ts";
 
 /**
@@ -44,9 +46,6 @@ const DEFAULT_UNLOAD_TIMEOUT_MS = 5_000;
 const SLICE_TOKENS = { gpu: 512, cpu: 256 };
 /** ggml's threads meet after every operation: on a model this small a second one makes it 20 times slower. */
 const TINY_MODEL_BYTES = 100_000_000;
-const MAX_SLOTS = 64;
-/** llama.cpp does not refuse a context of absurd size, it hangs while allocating it. */
-const MAX_CONTEXT_TOKENS = 1_048_576;
 
 export function createLlamaEngine(options: LlamaEngineOptions = {}): Engine {
   return {
@@ -77,9 +76,9 @@ class LoadedLlama implements LoadedModel {
 
   static async load(model: LocalModel, load: LoadOptions, options: LlamaEngineOptions): Promise<LoadedLlama> {
     load.signal.throwIfAborted();
-    const order = toOrder(model, load, options);
+    const command = toLoadCommand(model, load, options);
     const loaded = new LoadedLlama(model, load, options);
-    loaded.#process.send(order);
+    loaded.#process.send(command);
     const limitMs = options.loadTimeoutMs ?? DEFAULT_LOAD_TIMEOUT_MS;
     const timer = setTimeout(() => {
       loaded.#ready.reject(
@@ -143,7 +142,7 @@ class LoadedLlama implements LoadedModel {
       await settledOrAborted(pipe.settled(), signal);
       return signal.aborted ? { ...result, finishReason: "cancelled" } : result;
     } finally {
-      // Also of one that could not be sent: whoever fails the runs that are open would reject what nobody waits for.
+      // Even if the request could not be sent: a run left here would be rejected later, with nobody waiting for it.
       this.#runs.delete(id);
       pipe.close();
       signal.removeEventListener("abort", onAbort);
@@ -214,7 +213,7 @@ class LoadedLlama implements LoadedModel {
   }
 }
 
-function toOrder(model: LocalModel, load: LoadOptions, options: LlamaEngineOptions): LoadOrder {
+function toLoadCommand(model: LocalModel, load: LoadOptions, options: LlamaEngineOptions): LoadCommand {
   const { slots, contextTokens } = load;
   if (!Number.isInteger(slots) || slots < 1 || slots > MAX_SLOTS) {
     throw new EngineError("fault", "load_failed", `slots must be 1 to ${MAX_SLOTS}, not ${slots}`);
@@ -240,6 +239,6 @@ function cpuThreads(sizeBytes: number): number {
   return sizeBytes < TINY_MODEL_BYTES ? 1 : Math.max(1, availableParallelism() - 1);
 }
 
-function toError(failure: Failure): EngineError {
+function toError(failure: EngineFailure): EngineError {
   return new EngineError(failure.class, failure.code, failure.message);
 }

@@ -161,7 +161,7 @@ describe("[C16] versions", () => {
     expect(compareVersions("1.0.0+a", "1.0.0+b")).toBe(0);
   });
 
-  it("that are none are older than any", () => {
+  it("that do not parse are older than any", () => {
     for (const none of [null, "", "latest", "1.2"]) expect(compareVersions(none, "0.0.1")).toBeLessThan(0);
   });
 });

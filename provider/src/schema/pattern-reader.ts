@@ -17,15 +17,15 @@ import {
 } from "./char-set.ts";
 import type { Term, Terms } from "./text-terms.ts";
 
-/** A regular expression of ECMAScript, as `pattern` of JSON Schema has it, that is none or more than regular. */
+/** A `pattern` of JSON Schema that is no regular expression of ECMAScript, or that is more than regular. */
 export class UnreadablePatternError extends Error {
   override readonly name = "UnreadablePatternError";
 }
 
 const MAX_PATTERN_CHARS = 8192;
-/** Of a group with a lookahead or an anchor inside, which is written out. */
+/** A group with a lookahead or an anchor inside is written out as often as it repeats; this often at most. */
 const MAX_COPIES = 8;
-/** Copies of copies become many. */
+/** Elements read in all, since copies of copies become many. */
 const MAX_STEPS = 30_000;
 
 /**
@@ -43,7 +43,7 @@ type AtStart = boolean | null;
 
 interface Place {
   readonly atStart: AtStart;
-  /** Inside of "not": where less than everything that a class means would be more than asked. */
+  /** Inside of a "not", where a class must have all its characters: one left out would be one more that may come. */
   readonly isExact: boolean;
 }
 
@@ -54,7 +54,7 @@ interface Place {
 class PatternReader {
   readonly #terms: Terms;
   readonly #pattern: AST.Pattern;
-  /** What `.` and what is not in a class may be. */
+  /** What `.` may be, and a class that only says what is not in it. */
   readonly #usual: CharSet;
   readonly #usualOnce: CharSet;
   #steps = 0;
@@ -63,8 +63,8 @@ class PatternReader {
     this.#terms = terms;
     this.#pattern = parsePattern(source);
     this.#usual = complement(ODD_CONTROLS);
-    // Who matches without the flag "u" sees two characters in one beyond 16 bits; where any number may come that is the
-    // same.
+    // Without the flag "u" a character beyond 16 bits counts as two; where any number may come, that makes no
+    // difference.
     const countsCodePoints = /\\[pP]\{|\\u\{/.test(source);
     this.#usualOnce = countsCodePoints ? this.#usual : intersection(this.#usual, PLAIN_CHARS);
   }

@@ -18,9 +18,9 @@ export const WORD_CHARS: CharSet = union(
 );
 export const LINE_ENDS: CharSet = union([[0x0a, 0x0a]], [[0x0d, 0x0d]], [[0x20_28, 0x20_29]]);
 export const SPACES: CharSet = charsThat((char) => /^\s$/.test(char), 0xff_ff);
-/** Of characters beyond 16 bits. Alone they are no text. */
+/** The halves in which UTF-16 writes a character beyond 16 bits. Alone they are no text. */
 export const HALVES: CharSet = [[0xd8_00, 0xdf_ff]];
-/** Characters of no text that anyone means to write; a class has them only if it names them. */
+/** Control characters that nobody means to write; a class has them only if it names them. */
 export const ODD_CONTROLS: CharSet = union([[0, 7]], [[0x0b, 0x0b]], [[0x0e, 0x1f]], [[0x7f, 0x7f]], HALVES);
 
 export function union(...sets: readonly CharSet[]): CharSet {

@@ -1,19 +1,12 @@
 import { z } from "zod";
 
-import { invalidRequest, parse, unsupported } from "./chat-errors.ts";
+import { invalidRequest, parse, unsupported } from "../request-errors.ts";
+import { type JsonValue, jsonValueSchema } from "../schema/json-value.ts";
 
 /**
  * The `messages` of a request, checked and put into the shape engines want: plain text per turn, and each tool call
  * of the assistant together with its result. OpenAI sends the results as separate messages that name the call.
  */
-
-export type JsonValue =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly JsonValue[]
-  | { readonly [key: string]: JsonValue };
 
 export type ChatTurn =
   | { readonly role: "system"; readonly text: string }
@@ -121,8 +114,6 @@ function textOf(content: z.infer<typeof contentSchema>, at: number): string {
     .join("");
 }
 
-const jsonSchema: z.ZodType<JsonValue> = z.json();
-
 /**
  * Arguments and results are mostly JSON, and templates print them as such. Text that is not JSON stays text: a
  * call that was cut off by a token limit comes back this way, and is no reason to refuse the conversation.
@@ -132,7 +123,7 @@ function jsonOrText(text: string): JsonValue {
   if (trimmed === "") return {};
   if (!/^[[{]/.test(trimmed)) return text;
   try {
-    return jsonSchema.parse(JSON.parse(trimmed));
+    return jsonValueSchema.parse(JSON.parse(trimmed));
   } catch {
     return text;
   }

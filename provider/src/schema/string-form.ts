@@ -1,10 +1,15 @@
 import { regexes } from "zod";
 
 import { EVERY_CHAR, PLAIN_CHARS } from "./char-set.ts";
+import { patternOfFormat, type StringFormat } from "./format-patterns.ts";
 import { readPattern, UnreadablePatternError } from "./pattern-reader.ts";
-import { patternOfFormat, type StringFormat } from "./string-formats.ts";
 import { formOf, type TextForm } from "./text-form.ts";
 import { type Term, Terms, TooLargeError } from "./text-terms.ts";
+
+/**
+ * What a JSON Schema asks of a string: its patterns, its format and its lengths, joined into the one form that a grammar
+ * holds. What cannot be joined, because it is no regular language or takes too long, is named with the reason.
+ */
 
 export interface StringKeywords {
   readonly patterns: readonly string[];
@@ -14,25 +19,28 @@ export interface StringKeywords {
 }
 
 export interface FoundForm {
-  /** In which all the other keywords hold; null if there are none, and for lengths alone. */
+  /** The form in which all keywords hold that are not in `notHeld`; null if there are none, or only lengths. */
   readonly form: TextForm | null;
   readonly notHeld: readonly { readonly keyword: string; readonly reason: string }[];
 }
 
 interface Condition {
   readonly keyword: string;
-  /** The first is asked for; the others ask for more, which may take fewer states. */
+  /**
+   * In the order in which they are tried. The first is what the keyword asks; the others ask for more, which may take
+   * fewer states.
+   */
   readonly terms: readonly MakeTerm[];
 }
 
 type MakeTerm = (terms: Terms) => Term;
 
-/** For all forms of a request. It takes about a second to use it up. */
+/** Work on all forms of a request together; it takes about a second. */
 const MAX_WORK = 600_000;
-/** The rules of a grammar; llama.cpp takes less than 100 ms to read so many. */
+/** States of all forms together. Each becomes a rule, and llama.cpp reads so many in less than 100 ms. */
 const MAX_STATES = 6000;
 
-/** Instead of a longer one that would take too many states together with a pattern. */
+/** Tried in place of a longer `maxLength` that would take too many states together with a pattern. */
 const SHORTER_LENGTHS = [250, 100];
 
 /** What Zod writes beside a format, where every text of the format matches and both together are too large. */

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import OpenAI, { APIError } from "openai";
 
 /** Chats with one model, one after the other, and what came of them. */
@@ -92,8 +94,4 @@ export class ChatLoop {
       };
     }
   }
-}
-
-export function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,5 +1,6 @@
-import { invalidRequest, unsupported } from "./chat-errors.ts";
-import type { JsonValue } from "./chat-messages.ts";
+import { invalidRequest, unsupported } from "../request-errors.ts";
+import { type StringFormat, stringFormat } from "./format-patterns.ts";
+import type { JsonValue } from "./json-value.ts";
 import { LARGEST_INTEGER, type NumberRange } from "./number-grammar.ts";
 import {
   count,
@@ -13,7 +14,6 @@ import {
   withPatterns,
 } from "./raw-schema.ts";
 import { StringForms } from "./string-form.ts";
-import { type StringFormat, stringFormat } from "./string-formats.ts";
 import type { TextForm } from "./text-form.ts";
 
 /**
@@ -78,7 +78,7 @@ export interface ParseOptions {
   readonly strict: boolean;
   /** The field of the request, for messages. */
   readonly where: string;
-  /** Of the request, if it has several schemas. */
+  /** Shared by all schemas of the request, if it has several. */
   readonly forms?: StringForms;
 }
 
@@ -94,7 +94,7 @@ export function parseJsonSchema(schema: unknown, options: ParseOptions): JsonSch
   return new SchemaReader(schema, options).read();
 }
 
-/** What says how values look, as opposed to notes for people; these must be understood or refused. */
+/** Keywords that say how values look, as opposed to notes for people: they must be understood or refused. */
 const KNOWN_KEYWORDS = new Set(
   `$schema $id $anchor $comment $defs definitions $ref title description default examples example deprecated readOnly
    writeOnly strict nullable type const enum anyOf oneOf allOf properties required additionalProperties items prefixItems

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-import { invalidRequest, parse, unsupported } from "./chat-errors.ts";
+import { invalidRequest, parse, unsupported } from "../request-errors.ts";
 
 /**
  * How to sample and when to stop: the fields of a request that say nothing about its meaning. Fields that are unknown

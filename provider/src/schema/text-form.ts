@@ -2,9 +2,9 @@ import { type CharSet, hasChar, HALVES, minus, union } from "./char-set.ts";
 import { type Term, type Terms, TooLargeError } from "./text-terms.ts";
 
 /**
- * What a text must look like, as a machine that reads it character by character. It begins in its first state. In each
- * at most one way goes on with a character, and from each there is a way to the end, so that nobody who writes by it
- * gets stuck.
+ * What a text must look like, as an automaton that reads it character by character. It begins in its first state. In
+ * each at most one way goes on with a character, and from each there is a way to the end, so that nobody who writes by
+ * it gets stuck.
  */
 export interface TextForm {
   readonly states: readonly FormState[];

@@ -29,7 +29,7 @@ const PATTERNS = {
 
 export type StringFormat = keyof typeof PATTERNS;
 
-/** By its name in a schema; null = it is not held. */
+/** The format of this name in a schema; null = it is not held. */
 export function stringFormat(name: unknown): StringFormat | null {
   if (name === "url") return "uri";
   return isHeld(name) ? name : null;

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 
-import { fieldProblems, firstProblem } from "../../../protocol/field-problems.ts";
-import { EngineError } from "../engine.ts";
+import { fieldProblems, firstProblem } from "../../protocol/field-problems.ts";
+import { EngineError } from "./engine.ts";
 
 /**
  * The two ways in which a request can be the caller's fault. Messages name the field, since the error that reaches the

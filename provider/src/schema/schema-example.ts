@@ -1,5 +1,5 @@
-import type { JsonValue } from "./chat-messages.ts";
 import type { JsonSchema, SchemaNode, StringNode } from "./json-schema.ts";
+import type { JsonValue } from "./json-value.ts";
 import type { NumberRange } from "./number-grammar.ts";
 import { hasForm, shortestOf } from "./text-form.ts";
 

@@ -2,8 +2,8 @@ import { type CharSet, EVERY_CHAR, hasChar, intersection, minus, union } from ".
 
 /**
  * What texts may look like, as terms of an algebra: a regular expression that also knows "and" and "not". A term's
- * derivative by a character is what may come after it (Brzozowski, 1964), and so terms are the states of a machine that
- * reads a text from the left. Equal terms are one object, so that the machine has an end.
+ * derivative by a character is what may come after it (Brzozowski, 1964), and so terms are the states of an automaton
+ * that reads a text from the left. Equal terms are one object, so that the automaton is finite.
  */
 export type Term = { readonly id: number; readonly takesEmpty: boolean } & TermShape;
 
@@ -15,14 +15,14 @@ type TermShape =
   | { readonly kind: "or" | "and"; readonly parts: readonly Term[] }
   | { readonly kind: "not"; readonly of: Term };
 
-/** A pattern whose machine is too large to build, or not worth its price. */
+/** A pattern whose automaton is too large to build, or not worth its price. */
 export class TooLargeError extends Error {
   override readonly name = "TooLargeError";
 }
 
-/** Of one machine, in terms and their parts. */
+/** Work on one automaton, counted in terms and their parts. */
 const MAX_WORK = 200_000;
-/** For what is there from the beginning. */
+/** Enough for the terms that are there from the beginning. */
 const LEAST_WORK = 100;
 
 export class Terms {
@@ -45,7 +45,7 @@ export class Terms {
     this.anything = this.repeat(this.chars(EVERY_CHAR), 0, Infinity);
   }
 
-  /** What was done so far, whether or not it came to anything. */
+  /** The work done so far, whether or not it came to anything. */
   get work(): number {
     return this.#work;
   }

@@ -27,7 +27,7 @@ export function numberRule(range: NumberRange): string {
     const negative = {
       least: Math.max(0, -high),
       most: -low,
-      // The bounds change places.
+      // Without the sign, the bounds change places.
       afterLeast: high <= 0 && range.beforeTo,
       beforeMost: range.afterFrom,
     };
@@ -77,7 +77,7 @@ function whole(least: number, most: number): string {
   return `(${options.join(" | ")})`;
 }
 
-/** Of two texts of digits, equally long. */
+/** The texts of digits from one to another that is equally long. */
 function between(least: string, most: string): string {
   const [low, high] = [least.charAt(0), most.charAt(0)];
   if (low === "") return '""';

@@ -5,7 +5,7 @@ import type { TextForm } from "./text-form.ts";
 const MAX_WRITTEN_CLASS = 60;
 
 /**
- * GBNF for JSON strings whose texts have a form, but for the opening quote. Each state becomes a rule, `NAME-0` the
+ * GBNF for JSON strings whose texts have a form, without the opening quote. Each state becomes a rule, `NAME-0` the
  * first: one of the characters that may come, and the rule of what comes then. A character has one spelling, so that no
  * model is led into the other.
  */
