@@ -198,6 +198,9 @@ export const EDGE_VERDICTS_MAX = 1_000;
 /** Counts that one isolate keeps until then: of as many keys, models and reasons. */
 export const EDGE_TALLY_MAX = 1_000;
 
+/** Entries of lists and fields of objects in what a client or operator sends: those of some ten thousand messages. */
+export const MAX_JSON_VALUES = 65_536;
+
 /** One WebSocket of the Responses API lasts this long and takes this many requests: the platform limits what one may do. */
 export const RESPONSES_CONNECTION_MS = 3_600_000;
 export const RESPONSES_PER_CONNECTION = 1_000;
