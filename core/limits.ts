@@ -237,6 +237,12 @@ export const CATALOG_STALE_MS = 1_000;
 /** Dials of one machine to one pool within a minute; more are refused with `slow_down`. */
 export const MAX_DIALS_PER_MINUTE = 30;
 
+/** The same of one owner's machines that have not registered yet, to whatever pool. */
+export const MAX_NEW_DIALS_PER_MINUTE = 600;
+
+/** Machines that one owner may have. The fleet keeps what each has said, up to 16 KB, in its memory for ever. */
+export const MACHINES_PER_OWNER_MAX = 2_000;
+
 /** Bytes of a streamed answer per token at most: an event each, with all that clients want around a token. */
 export const STREAM_BYTES_PER_TOKEN = 256;
 
