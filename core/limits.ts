@@ -211,6 +211,9 @@ export const EDGE_TALLY_MAX = 1_000;
 /** Entries of lists and fields of objects in what a client or operator sends: those of some ten thousand messages. */
 export const MAX_JSON_VALUES = 65_536;
 
+/** Text and calls of an answer of the Responses API: of a million tokens. */
+export const ANSWER_CHARS_MAX = 4 * 1024 * 1024;
+
 /** One WebSocket of the Responses API lasts this long and takes this many requests: the platform limits what one may do. */
 export const RESPONSES_CONNECTION_MS = 3_600_000;
 export const RESPONSES_PER_CONNECTION = 1_000;
