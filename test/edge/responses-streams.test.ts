@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { SseReader } from "../../worker/openai/sse-reader.ts";
 import { join } from "./fake-provider.ts";
 import { begun, CALL, CHAT, CHUNKS, eventsOf, post, sse, translated, typesOf } from "./responses-scene.ts";
 import { errorOf, poolOf, readText, resetObject, scene } from "./scene.ts";
@@ -40,10 +41,22 @@ describe("a stream of POST /v1/responses", () => {
     }
   });
 
-  it("with the line ends of Windows gives the same events", async () => {
+  it("with the line ends of Windows gives the same events, wherever the bytes are cut", async () => {
     const utf8 = new TextEncoder();
     const windows = utf8.encode(CHAT.replaceAll("\n", "\r\n"));
-    expect(await translated([windows])).toBe(await translated([utf8.encode(CHAT)]));
+    const whole = await translated([utf8.encode(CHAT)]);
+    for (let cut = 0; cut <= windows.length; cut += 1) {
+      expect(await translated([windows.subarray(0, cut), windows.subarray(cut)])).toBe(whole);
+    }
+  });
+
+  it("an event of many pieces is read as the pieces come, and not from its beginning with each", () => {
+    const reader = new SseReader();
+    const piece = new TextEncoder().encode("x".repeat(100));
+    expect(reader.feed(new TextEncoder().encode("data:"))).toEqual([]);
+    for (let i = 0; i < 100_000; i++) expect(reader.feed(piece)).toHaveLength(0);
+    const [item] = reader.feed(new TextEncoder().encode("\n\n"));
+    expect(item?.text).toHaveLength(10_000_000);
   });
 
   it.each([
