@@ -32,9 +32,13 @@ const keptEntrySchema = z.strictObject({
 export type CatalogEntry = z.infer<typeof keptEntrySchema>;
 
 /** An entry as an operator may write it. */
-export const catalogEntrySchema = keptEntrySchema.superRefine(({ floor, cap }, context) => {
+export const catalogEntrySchema = keptEntrySchema.superRefine(({ id, floor, cap }, context) => {
   const message = whyAboveCap(floor, cap);
   if (message !== null) context.addIssue({ code: "custom", path: ["floor"], message });
+  // Plans keep what they know by model in objects, where these names are taken.
+  if (id in Object.prototype) {
+    context.addIssue({ code: "custom", path: ["id"], message: `must be another name than "${id}"` });
+  }
 });
 
 /** Machines that a model keeps and may not have: which of the two was meant is the operator's to say. */

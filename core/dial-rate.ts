@@ -1,12 +1,16 @@
-import { MAX_DIALS_PER_MINUTE } from "./limits.ts";
-
-/** Counts dials per machine and pool in windows of a minute, so that a provider in a reconnect loop is slowed down. */
+/** Counts dials by name in windows of a minute, so that a provider in a reconnect loop is slowed down. */
 
 const WINDOW_MS = 60_000;
 
 export class DialRate {
+  readonly #most: number;
   #windowStartAt = 0;
   readonly #counts = new Map<string, number>();
+
+  /** @param most of one name in a minute. */
+  constructor(most: number) {
+    this.#most = most;
+  }
 
   /** Counts one dial. Returns null if it may go on, else the seconds until the window ends. */
   admit(name: string, now: number): number | null {
@@ -16,6 +20,6 @@ export class DialRate {
     }
     const count = (this.#counts.get(name) ?? 0) + 1;
     this.#counts.set(name, count);
-    return count <= MAX_DIALS_PER_MINUTE ? null : (this.#windowStartAt + WINDOW_MS - now) / 1000;
+    return count <= this.#most ? null : (this.#windowStartAt + WINDOW_MS - now) / 1000;
   }
 }

@@ -90,6 +90,9 @@ export const SILENCE_CHECK_INTERVAL_MS = 10_000;
 /** More than this waiting in a client's stream makes the pool ask the machine to pause it. */
 export const PAUSE_ABOVE_BYTES = 64 * 1024;
 
+/** A stream that stays paused this long is ended if others wait: its client keeps them from the slot. */
+export const CLIENT_PAUSE_MS = 60_000;
+
 /** Pieces of streams that a pool wants to get in a second: with more requests, providers are asked to collect for longer. */
 export const PIECES_PER_SECOND = 8_000;
 
@@ -98,6 +101,13 @@ export const MAX_FLUSH_INTERVAL_MS = 100;
 
 /** A non-streamed answer is collected whole before it is sent; one larger than this is a fault. */
 export const MAX_COLLECTED_BYTES = 16 * 1024 * 1024;
+
+/** What waits for a client, or to be whole, counts for this much a piece at least: that is what it takes to keep one. */
+export const LEAST_PIECE_BYTES = 128;
+
+/** A longer body counts against what all of them in a pool may have together: an object has 128 MB in all. */
+export const LONG_BODY_CHARS = 256 * 1024;
+export const LONG_BODIES_CHARS_MAX = 48 * 1024 * 1024;
 
 /** Counters wait in memory this long before they are written in one transaction; a crash loses at most as much. */
 export const USAGE_FLUSH_INTERVAL_MS = 10_000;
@@ -198,6 +208,12 @@ export const EDGE_VERDICTS_MAX = 1_000;
 /** Counts that one isolate keeps until then: of as many keys, models and reasons. */
 export const EDGE_TALLY_MAX = 1_000;
 
+/** Entries of lists and fields of objects in what a client or operator sends: those of some ten thousand messages. */
+export const MAX_JSON_VALUES = 65_536;
+
+/** Text and calls of an answer of the Responses API: of a million tokens. */
+export const ANSWER_CHARS_MAX = 4 * 1024 * 1024;
+
 /** One WebSocket of the Responses API lasts this long and takes this many requests: the platform limits what one may do. */
 export const RESPONSES_CONNECTION_MS = 3_600_000;
 export const RESPONSES_PER_CONNECTION = 1_000;
@@ -223,6 +239,19 @@ export const CATALOG_STALE_MS = 1_000;
 
 /** Dials of one machine to one pool within a minute; more are refused with `slow_down`. */
 export const MAX_DIALS_PER_MINUTE = 30;
+
+/** The same of one owner's machines that have not registered yet, to whatever pool. */
+export const MAX_NEW_DIALS_PER_MINUTE = 600;
+
+/** Machines that one owner may have. The fleet keeps what each has said, up to 16 KB, in its memory for ever. */
+export const MACHINES_PER_OWNER_MAX = 2_000;
+
+/** Bytes of a streamed answer per token at most: an event each, with all that clients want around a token. */
+export const STREAM_BYTES_PER_TOKEN = 256;
+
+/** No machine is faster, whatever it says, in tokens per second: twice what the fastest do with the smallest models. */
+export const FASTEST_DECODE_TPS = 2_000;
+export const FASTEST_PREFILL_TPS = 50_000;
 
 /** Bytes of JSON per token of a prompt, for estimates made before a machine has counted. */
 export const BYTES_PER_TOKEN = 4;

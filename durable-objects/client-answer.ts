@@ -1,5 +1,5 @@
 import { encodeError, encodeErrorEvent, type ApiError } from "../core/api-error.ts";
-import { PAUSE_ABOVE_BYTES } from "../core/limits.ts";
+import { LEAST_PIECE_BYTES, PAUSE_ABOVE_BYTES } from "../core/limits.ts";
 import type { Answer } from "../core/pool/request.ts";
 
 /**
@@ -88,7 +88,10 @@ export class ClientAnswer implements Answer {
         },
         cancel: () => this.#onGone(),
       },
-      new ByteLengthQueuingStrategy({ highWaterMark: PAUSE_ABOVE_BYTES }),
+      {
+        highWaterMark: PAUSE_ABOVE_BYTES,
+        size: ({ byteLength }) => Math.max(LEAST_PIECE_BYTES, byteLength),
+      },
     );
     const headers = this.#headers({ "content-type": "text/event-stream", "cache-control": "no-cache" });
     this.#resolve(new Response(body, { headers }));

@@ -255,12 +255,14 @@ export class ModelPool extends DurableObject<Env> {
 
   #ended(ended: RequestOutcome): void {
     this.#log.add(ended);
-    const { keyId, outcome, machine, reservation, tokens } = ended;
-    // What a machine has done for a client that left in the middle nobody has counted, so the reservation stands.
-    const isUnknown = outcome === "cancelled" && machine !== null;
-    if (reservation === null || isUnknown) return;
-    const used = tokens.promptTokens + tokens.completionTokens;
-    this.ctx.waitUntil(settleTokens(this.env, keyId, reservation, used));
+    const { keyId, outcome, machine, reservation, tokens, leastTokens } = ended;
+    if (reservation === null) return;
+    // What a machine has done for a client that left in the middle nobody has counted, so the reservation stands, at least.
+    const isUnknown = UNCOUNTED.includes(outcome) && machine !== null;
+    const counted = tokens.promptTokens + tokens.completionTokens;
+    const used = isUnknown ? Math.max(reservation.tokens, leastTokens) : counted;
+    if (!isUnknown || used > reservation.tokens)
+      this.ctx.waitUntil(settleTokens(this.env, keyId, reservation, used));
   }
 
   #lost(socket: WebSocket): void {
@@ -315,6 +317,9 @@ export class ModelPool extends DurableObject<Env> {
     if (!this.#pool.ledger.isWritten) this.#store.addEntries(this.#pool.ledger.drain(), now);
   }
 }
+
+/** How requests end by their clients' doing, whatever their machines have done by then. */
+const UNCOUNTED: readonly string[] = ["cancelled", "client_too_slow", "deadline_exceeded"];
 
 /** Whether a close frame may carry the code: the others say that there was none, or are nobody's to send. */
 function isEchoable(code: number): boolean {

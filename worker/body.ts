@@ -1,6 +1,8 @@
+import { MAX_JSON_VALUES } from "../core/limits.ts";
 import { isTooDeep } from "../protocol/json-depth.ts";
 import { MAX_JSON_DEPTH, MAX_REQUEST_BODY_BYTES } from "../protocol/limits.ts";
 import { HttpError } from "./http-error.ts";
+import { hasMoreValuesThan } from "./json-values.ts";
 
 /**
  * Reads a JSON body and gives both the text, which goes on untouched, and its value. The limit holds while reading:
@@ -17,30 +19,32 @@ export async function readJsonBody(
     if (whenEmpty !== undefined) return { text, json: whenEmpty };
     throw new HttpError({ code: "invalid_request", message: "the body is empty; send JSON" });
   }
-  const json = parseJson(text);
-  checkDepth(json);
-  return { text, json };
+  return { text, json: parseJson(text, "the body") };
 }
 
-/** @throws HttpError 400 for what would fail wherever it is written anew, at a machine in the worst case */
-export function checkDepth(json: unknown): void {
-  if (!isTooDeep(json)) return;
-  throw new HttpError({
-    code: "invalid_request",
-    message: `lists and objects are nested more than ${MAX_JSON_DEPTH} levels deep`,
-  });
-}
-
-function parseJson(text: string): unknown {
+/**
+ * The value of JSON that is not so large, or so deep, that it would fail wherever it is checked or written anew: at a machine in
+ * the worst case.
+ * @param name of the text, for its sender.
+ * @throws HttpError 400
+ */
+export function parseJson(text: string, name: string): unknown {
+  if (hasMoreValuesThan(MAX_JSON_VALUES, text)) {
+    throw invalid(`lists and objects hold more than ${MAX_JSON_VALUES} values together`);
+  }
+  let json: unknown;
   try {
-    return JSON.parse(text);
+    json = JSON.parse(text);
   } catch (error) {
     const why = error instanceof SyntaxError ? error.message : "not JSON";
-    throw new HttpError({
-      code: "invalid_request",
-      message: `the body is not valid JSON: ${why.slice(0, 200)}`,
-    });
+    throw invalid(`${name} is not valid JSON: ${why.slice(0, 200)}`);
   }
+  if (isTooDeep(json)) throw invalid(`lists and objects are nested more than ${MAX_JSON_DEPTH} levels deep`);
+  return json;
+}
+
+function invalid(message: string): HttpError {
+  return new HttpError({ code: "invalid_request", message });
 }
 
 async function readText(request: Request): Promise<string> {

@@ -19,7 +19,7 @@ export async function requireModel(env: Env, name: string): Promise<CatalogEntry
   if (entry !== undefined) return entry;
   throw new HttpError({
     code: "model_not_found",
-    message: `the model "${name}" does not exist; GET /v1/models lists those that do`,
+    message: `the model "${name.slice(0, 200)}" does not exist; GET /v1/models lists those that do`,
     param: "model",
   });
 }

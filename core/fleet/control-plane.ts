@@ -116,7 +116,7 @@ export class ControlPlane {
       const message = `machine "${machineId}" has not registered before; name a model with ?pool=`;
       return { ok: false, error: { code: "model_not_found", message, param: "pool" } };
     }
-    const tooOften = this.#doorway.isTooOften(machineId, pool, now);
+    const tooOften = this.#doorway.isTooOften(dialer, pool, now);
     if (tooOften !== null) return { ok: false, error: tooOften };
     this.memberships.add(machineId, pool, now);
     this.handover.dialed(machineId, pool, now);

@@ -9,12 +9,13 @@ import { unmanageableBecause, type FleetStore, type Machine } from "./machine.ts
 export class Directory {
   readonly #store: FleetStore;
   readonly #machines = new Map<MachineId, Machine>();
+  readonly #countByOwner = new Map<string, number>();
   /** In force; null before the first one was read. Machines learn at the next tick which pools they should be in. */
   catalog: Catalog | null = null;
 
   constructor(store: FleetStore) {
     this.#store = store;
-    for (const machine of store.machines()) this.#machines.set(machine.machineId, machine);
+    for (const machine of store.machines()) this.note(machine);
   }
 
   get(machineId: MachineId): Machine | null {
@@ -25,19 +26,28 @@ export class Directory {
     return this.#machines.values();
   }
 
+  /** How many machines an owner has. */
+  countOf(owner: string): number {
+    return this.#countByOwner.get(owner) ?? 0;
+  }
+
   save(machine: Machine): void {
-    this.#machines.set(machine.machineId, machine);
+    this.note(machine);
     this.#store.saveMachine(machine);
   }
 
   remove(machineId: MachineId): void {
+    const owner = this.get(machineId)?.owner;
+    if (owner !== undefined) this.#countByOwner.set(owner, this.countOf(owner) - 1);
     this.#machines.delete(machineId);
     this.#store.removeMachine(machineId);
   }
 
   /** What a machine says of itself, not yet worth a write: the caller decides on the pools first. */
   note(machine: Machine): void {
-    this.#machines.set(machine.machineId, machine);
+    const { machineId, owner } = machine;
+    if (!this.#machines.has(machineId)) this.#countByOwner.set(owner, this.countOf(owner) + 1);
+    this.#machines.set(machineId, machine);
   }
 
   entry(modelId: string): CatalogEntry | undefined {

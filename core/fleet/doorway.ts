@@ -10,6 +10,7 @@ import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import type { ApiError } from "../api-error.ts";
 import { DialRate } from "../dial-rate.ts";
 import type { Flags } from "../flags.ts";
+import { MACHINES_PER_OWNER_MAX, MAX_DIALS_PER_MINUTE, MAX_NEW_DIALS_PER_MINUTE } from "../limits.ts";
 import type { AdmissionClose } from "../pool/admission.ts";
 import type { Identity } from "../pool/connection.ts";
 import { compareVersions } from "../semver.ts";
@@ -32,7 +33,9 @@ export const REVOKED_TOKEN = "this provider token was revoked; ask for a new one
 export class Doorway {
   readonly #directory: Directory;
   readonly #ports: DoorwayPorts;
-  readonly #dials = new DialRate();
+  readonly #dials = new DialRate(MAX_DIALS_PER_MINUTE);
+  /** By owner. */
+  readonly #newDials = new DialRate(MAX_NEW_DIALS_PER_MINUTE);
   /** Of each machine that has registered since this object woke: its newest process, and when its socket came. */
   readonly #newestSession = new Map<MachineId, { readonly sessionId: string; readonly acceptedAt: number }>();
 
@@ -45,7 +48,12 @@ export class Doorway {
     const refuse = (message: string): ApiError => ({ code: "machine_not_allowed", message });
     if (this.#ports.isRevoked(tokenId)) return refuse(REVOKED_TOKEN);
     const known = this.#directory.get(machineId);
-    if (known === null) return null;
+    if (known === null) {
+      if (this.#directory.countOf(owner) < MACHINES_PER_OWNER_MAX) return null;
+      return refuse(
+        `"${owner}" has ${MACHINES_PER_OWNER_MAX} machines, as many as one may; have old ones removed`,
+      );
+    }
     if (known.owner !== owner) {
       return refuse(`machine id "${machineId}" belongs to another owner; choose another with --machine-id`);
     }
@@ -53,8 +61,10 @@ export class Doorway {
   }
 
   /** Counts a dial. @returns an error if there were too many within a minute. */
-  isTooOften(machineId: MachineId, pool: ModelId, now: number): ApiError | null {
-    const retryAfterS = this.#dials.admit(`${machineId} ${pool}`, now);
+  isTooOften({ machineId, owner }: Dialer, pool: ModelId, now: number): ApiError | null {
+    const isNew = this.#directory.get(machineId) === null;
+    const newWaitS = isNew ? this.#newDials.admit(owner, now) : null;
+    const retryAfterS = newWaitS ?? this.#dials.admit(`${machineId} ${pool}`, now);
     if (retryAfterS === null) return null;
     return { code: "slow_down", message: "too many dials within a minute", retryAfterS };
   }

@@ -1,6 +1,7 @@
 import { MAX_EPOCH, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import type { Hardware, Register } from "../../protocol/upstream.ts";
 import type { Flags } from "../flags.ts";
+import { plausibleSpeeds } from "../pool/plausible.ts";
 import { compareVersions } from "../semver.ts";
 
 /** A machine as the fleet knows it, connected or not. Owner and key are those of its first register until it is deleted (H22). */
@@ -132,8 +133,7 @@ export function machineOf(
     models: register.models.map((model) => ({
       id: model.id,
       sizeBytes: model.size_bytes,
-      decodeTps: model.decode_tps ?? null,
-      prefillTps: model.prefill_tps ?? null,
+      ...plausibleSpeeds(model),
     })),
     maxConcurrency: register.max_concurrency,
     pools,

@@ -2,6 +2,7 @@ import type { ModelId } from "../../protocol/ids.ts";
 import {
   ACCEPT_TIMEOUT_MS,
   CANCEL_TIMEOUT_MS,
+  CLIENT_PAUSE_MS,
   DRAIN_TIMEOUT_MS,
   FIRST_BYTE_PER_TOKEN_MS,
   FIRST_BYTE_TIMEOUT_MS,
@@ -10,6 +11,7 @@ import {
 } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Connection } from "./connection.ts";
+import { CLIENT_TOO_SLOW, providerFault, type Failure } from "./failure.ts";
 import { isLoaded, isVisit } from "./gate.ts";
 
 /** How long a machine may take to accept a request for `model` that it is sent now. */
@@ -20,33 +22,37 @@ export function acceptTimeoutMs(connection: Connection, model: ModelId): number 
   return ACCEPT_TIMEOUT_MS + drainMs + LOAD_TIMEOUT_MS;
 }
 
+/** When there is none: the request's own is left, or the socket's. */
+const NEVER = { at: Infinity, failure: null };
+
 /**
- * When an attempt has waited long enough for its machine's next sign, and what to call it then. A non-streamed
- * answer has no sign of life between acceptance and its end, so there only the request's own deadline counts.
+ * When an attempt has waited long enough for its machine's next sign, and what that is then; null if nobody is told. A
+ * non-streamed answer has no sign of life between acceptance and its end, so there only the request's own deadline counts.
+ * @param isWanted whether others wait for a slot.
  */
-export function attemptDeadline(attempt: Attempt): { at: number; message: string } {
+export function attemptDeadline(
+  attempt: Attempt,
+  isWanted: boolean,
+): { readonly at: number; readonly failure: Failure | null } {
   const { phase, since, request, acceptWithinMs } = attempt;
+  const within = (ms: number, message: string) => ({ at: since + ms, failure: providerFault(message) });
   switch (phase) {
     case "sent":
-      return {
-        at: since + acceptWithinMs,
-        message: `the machine did not accept within ${Math.round(acceptWithinMs / 1000)} s`,
-      };
+      return within(
+        acceptWithinMs,
+        `the machine did not accept within ${Math.round(acceptWithinMs / 1000)} s`,
+      );
     case "accepted": {
-      if (request?.spec.stream !== true) return { at: Infinity, message: "" };
+      if (request?.spec.stream !== true) return NEVER;
       const wait = FIRST_BYTE_TIMEOUT_MS + request.promptTokensEstimate * FIRST_BYTE_PER_TOKEN_MS;
-      return { at: since + wait, message: `the machine sent no byte within ${Math.round(wait / 1000)} s` };
+      return within(wait, `the machine sent no byte within ${Math.round(wait / 1000)} s`);
     }
-    case "streaming": {
-      if (request?.spec.stream !== true) return { at: Infinity, message: "" };
-      // While it is paused the machine is silent on our own order; the client's deadline ends that.
-      if (attempt.paused) return { at: Infinity, message: "" };
-      return {
-        at: since + STREAM_IDLE_TIMEOUT_MS,
-        message: "the machine fell silent in the middle of the answer",
-      };
-    }
+    case "streaming":
+      if (request?.spec.stream !== true) return NEVER;
+      // It is silent on our own order. Its client may take his time, but not for ever where others need the slot.
+      if (attempt.paused) return isWanted ? { at: since + CLIENT_PAUSE_MS, failure: CLIENT_TOO_SLOW } : NEVER;
+      return within(STREAM_IDLE_TIMEOUT_MS, "the machine fell silent in the middle of the answer");
     case "cancelling":
-      return { at: since + CANCEL_TIMEOUT_MS, message: "" };
+      return { at: since + CANCEL_TIMEOUT_MS, failure: null };
   }
 }

@@ -1,6 +1,6 @@
 import { encodeDownstream } from "../../protocol/codec.ts";
 import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
-import { COMMENT_INTERVAL_MS, MAX_COLLECTED_BYTES, PAUSE_ABOVE_BYTES } from "../limits.ts";
+import { COMMENT_INTERVAL_MS, LEAST_PIECE_BYTES, MAX_COLLECTED_BYTES, PAUSE_ABOVE_BYTES } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
 import { CLIENT_TOO_SLOW, providerFault, type Failure } from "./failure.ts";
 import type { PoolRequest } from "./request.ts";
@@ -17,7 +17,7 @@ export function forward(
   now: number,
 ): Failure | null {
   const { events } = attempt;
-  const whole = events.take(bytes);
+  const whole = events.take(ownBytes(bytes));
   if (!events.isDone && events.keptBytes > MAX_UNDELIVERED_BYTES) {
     return providerFault("the machine sent an event larger than 1 MiB");
   }
@@ -48,6 +48,7 @@ export function deliverEnd(request: PoolRequest, attempt: Attempt, now: number):
 
 function write(request: PoolRequest, bytes: Uint8Array, now: number): number {
   request.streamed = true;
+  request.writtenBytes += bytes.byteLength;
   request.firstTokenAt ??= now;
   request.committed = true;
   request.nextCommentAt = now + COMMENT_INTERVAL_MS;
@@ -65,10 +66,15 @@ export function goOn(attempt: Attempt, now: number): void {
 
 /** @returns what ends the request, if there is no end to its answer. */
 export function collect(request: PoolRequest, bytes: Uint8Array): Failure | null {
-  request.collected.push(bytes);
-  request.collectedBytes += bytes.byteLength;
+  request.collected.push(ownBytes(bytes));
+  request.collectedBytes += Math.max(LEAST_PIECE_BYTES, bytes.byteLength);
   if (request.collectedBytes <= MAX_COLLECTED_BYTES) return null;
   return providerFault("the machine's answer is larger than 16 MiB");
+}
+
+/** A small view of a frame is copied: as long as it waits, here or for its client, all of the frame would. */
+function ownBytes(record: Uint8Array): Uint8Array {
+  return 2 * record.byteLength < record.buffer.byteLength ? record.slice() : record;
 }
 
 /** A sign of life for a client that has been waiting for its first token, or for the next. */

@@ -22,8 +22,10 @@ import {
 import type { Ledger } from "./ledger.ts";
 import { LineLimit } from "./line-limit.ts";
 import { Line } from "./line.ts";
+import { LongBodies, tooLong } from "./long-bodies.ts";
 import type { RequestOutcome } from "./outcome.ts";
 import { DECLINED, isForOwnMachines, mayBeDeclined } from "./owner-route.ts";
+import { plausible } from "./plausible.ts";
 import { Pressure } from "./pressure.ts";
 import { Refusals, type RefusalsView } from "./refusals.ts";
 import { newRequest, type Answer, type PoolRequest, type RequestSpec } from "./request.ts";
@@ -52,6 +54,7 @@ export class Dispatch {
   readonly #attempts: Attempts;
   readonly #line: Line;
   readonly #lineLimit = new LineLimit();
+  readonly #longBodies = new LongBodies();
   readonly #candidates: Candidates;
   readonly #supplyQuestion = new SupplyQuestion();
   readonly #pressure = new Pressure();
@@ -103,6 +106,7 @@ export class Dispatch {
     if (earlier !== undefined) this.abandon(earlier, now);
     const request = newRequest(spec, answer, now);
     this.#requests.set(spec.requestId, request);
+    this.#longBodies.add(spec);
     const arrived = (): void => {
       // The Worker's second call for one request is no second arrival.
       if (earlier === undefined) this.#accounts.arrived(request.promptTokensEstimate, now);
@@ -115,9 +119,10 @@ export class Dispatch {
       this.#fail(request, shed(this.#pool.model), now);
       return request;
     }
-    const tooSlow = this.#candidates.tooSlowFor(request, now);
-    if (tooSlow !== null) {
-      this.#fail(request, tooSlow, now);
+    const tooMuch = this.#longBodies.isTooMuch(spec) ? tooLong(this.#pool.model) : null;
+    const refusal = tooMuch ?? this.#candidates.tooSlowFor(request, now);
+    if (refusal !== null) {
+      this.#fail(request, refusal, now);
       return request;
     }
     this.drain(now);
@@ -184,8 +189,8 @@ export class Dispatch {
     this.#retryOrFail(request, failure, connection, now);
   }
 
-  complete(connection: Connection, message: InferenceComplete, now: number): void {
-    const attempt = this.#attempts.of(connection, message.stream, message.request_id);
+  complete(connection: Connection, said: InferenceComplete, now: number): void {
+    const attempt = this.#attempts.of(connection, said.stream, said.request_id);
     if (attempt === undefined) {
       this.ignored.messages += 1;
       return;
@@ -197,6 +202,7 @@ export class Dispatch {
       if (failure !== null) this.#retryOrFail(request, failure, connection, now);
       else {
         this.#breakers.convict(request, now);
+        const message = plausible(said, request.spec);
         const isOwnModel = attempt.model === this.#pool.model;
         if (isOwnModel) this.#breakers.succeeded(connection);
         const { flags } = this.#pool.settings();
@@ -254,12 +260,12 @@ export class Dispatch {
   /** Looks at every deadline; the shell calls it a few times a second while requests are open. */
   tick(now: number): void {
     for (const attempt of this.#attempts.all()) {
-      const deadline = attemptDeadline(attempt);
-      if (now < deadline.at) continue;
+      const { at, failure } = attemptDeadline(attempt, this.#line.length > 0);
+      if (now < at) continue;
       const { request } = attempt;
       this.#attempts.cancel(attempt, now);
-      if (request === null) this.#attempts.free(attempt);
-      else this.#retryOrFail(request, providerFault(deadline.message), attempt.connection, now);
+      if (request === null || failure === null) this.#attempts.free(attempt);
+      else this.#retryOrFail(request, failure, attempt.connection, now);
     }
     for (const request of this.#requests.values()) {
       if (now < request.spec.deadlineAt) continue;
@@ -382,6 +388,7 @@ export class Dispatch {
   #settle(request: PoolRequest, outcome: string | null, tokens: Tokens, now: number): void {
     request.attempt = null;
     this.#requests.delete(request.spec.requestId);
+    this.#longBodies.remove(request.spec);
     this.#line.remove(request);
     if (outcome !== null) this.#accounts.ended(request, outcome, tokens, now);
   }

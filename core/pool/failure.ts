@@ -69,7 +69,10 @@ export const DEADLINE_EXCEEDED: Failure = {
 };
 
 export const CLIENT_TOO_SLOW: Failure = {
-  error: { code: "client_too_slow", message: "more than 1 MiB of the answer waited unread; read faster" },
+  error: {
+    code: "client_too_slow",
+    message: "too much of the answer waited unread, or for too long; read faster",
+  },
   retriable: false,
   blamesMachine: false,
   isRefusal: false,

@@ -1,5 +1,5 @@
 import type { ModelId } from "../../protocol/ids.ts";
-import { PREFILL_SAYS_FOR_MS, PREFILL_SAYS_TOKENS } from "../limits.ts";
+import { FASTEST_PREFILL_TPS, PREFILL_SAYS_FOR_MS, PREFILL_SAYS_TOKENS } from "../limits.ts";
 import type { Connection } from "./connection.ts";
 import { isBusy, isLoaded, routableGate } from "./gate.ts";
 
@@ -23,7 +23,7 @@ export function learnPrefill(
   now: number,
 ): void {
   if (tokens < PREFILL_SAYS_TOKENS || prefillMs <= 0) return;
-  const measured = (1000 * tokens) / prefillMs;
+  const measured = Math.min(FASTEST_PREFILL_TPS, (1000 * tokens) / prefillMs);
   const { prefillTps } = connection;
   if (!isAlone && measured <= (prefillTps ?? Infinity)) return;
   const before = prefillTps === null || isOutdated(connection, now) ? measured : prefillTps;

@@ -1,3 +1,4 @@
+import { STREAM_BYTES_PER_TOKEN } from "../limits.ts";
 import type { Reservation } from "../rate-limit.ts";
 import type { PoolRequest } from "./request.ts";
 import type { Tokens } from "./usage.ts";
@@ -21,6 +22,8 @@ export interface RequestOutcome {
   /** From its arrival at the edge to its end. */
   readonly tookMs: number;
   readonly reservation: Reservation | null;
+  /** What its client has had, by its length: all that is known where the machine has not counted, since nobody read on. */
+  readonly leastTokens: number;
 }
 
 export interface MachineRef {
@@ -50,5 +53,6 @@ export function outcomeOf(
     firstTokenMs: firstTokenAt === null ? null : Math.max(0, firstTokenAt - spec.arrivedAt),
     tookMs: Math.max(0, now - spec.arrivedAt),
     reservation: spec.reservation,
+    leastTokens: request.promptTokensEstimate + Math.floor(request.writtenBytes / STREAM_BYTES_PER_TOKEN),
   };
 }

@@ -3,6 +3,7 @@ import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import { HEARTBEAT_INTERVAL_MS } from "../../protocol/limits.ts";
 import type { Heartbeat, Register } from "../../protocol/upstream.ts";
 import type { Registration } from "./connection.ts";
+import { plausibleSpeeds } from "./plausible.ts";
 
 /** What a machine says of itself, as the pool of `model` keeps it. */
 
@@ -14,8 +15,7 @@ export function registrationOf(register: Register, model: ModelId): Registration
     chip: register.hardware.chip_name,
     privateOnly: register.private_only ?? false,
     advertises: advertised !== undefined,
-    decodeTps: advertised?.decode_tps ?? null,
-    prefillTps: advertised?.prefill_tps ?? null,
+    ...plausibleSpeeds(advertised ?? {}),
     loadedModels: register.loaded_models,
     maxConcurrency: register.max_concurrency,
     running: 0,

@@ -79,6 +79,8 @@ export interface PoolRequest {
   /** Content has gone out, so it cannot be tried again. */
   streamed: boolean;
   nextCommentAt: number;
+  /** Of its answer, those that have gone out. */
+  writtenBytes: number;
   collected: Uint8Array[];
   collectedBytes: number;
   /** Why the last attempt failed; told to the client if no other succeeds. */
@@ -104,6 +106,7 @@ export function newRequest(spec: RequestSpec, answer: Answer, now: number): Pool
     committed: false,
     streamed: false,
     nextCommentAt: spec.stream ? now + COMMENT_INTERVAL_MS : Infinity,
+    writtenBytes: 0,
     collected: [],
     collectedBytes: 0,
     lastFailure: null,

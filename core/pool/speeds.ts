@@ -2,6 +2,7 @@ import { z } from "zod";
 
 import type { MachineId } from "../../protocol/ids.ts";
 import type { InferenceComplete } from "../../protocol/upstream.ts";
+import { FASTEST_DECODE_TPS, FASTEST_PREFILL_TPS } from "../limits.ts";
 
 /**
  * How fast each machine really is with this pool's model, from the timings of the answers it has given. Nothing is
@@ -59,7 +60,8 @@ export class Speeds {
   learn(machineId: MachineId, answer: TimedAnswer, streams: number): void {
     const { prefillTps, decodeTps } = this.get(machineId) ?? UNMEASURED;
     const { usage, timings } = answer;
-    const prefill = rate(usage.prompt_tokens - (usage.cached_tokens ?? 0), timings.prefill_ms);
+    const read = usage.prompt_tokens - (usage.cached_tokens ?? 0);
+    const prefill = rate(read, timings.prefill_ms, FASTEST_PREFILL_TPS);
     const decode = decodeTpsOf(answer);
     if (prefill === null && decode === null) return;
     const index = Math.min(STREAMS_MAX, Math.max(1, Math.round(streams))) - 1;
@@ -96,11 +98,11 @@ export class Speeds {
 /** Tokens per second at which an answer was generated, from its first token to its last; null if it was too short to tell. */
 export function decodeTpsOf({ usage, timings }: TimedAnswer): number | null {
   // The first token comes out of reading the prompt; the time runs from there.
-  return rate(usage.completion_tokens - 1, timings.decode_ms);
+  return rate(usage.completion_tokens - 1, timings.decode_ms, FASTEST_DECODE_TPS);
 }
 
-function rate(tokens: number, ms: number): number | null {
-  return tokens < LEAST_TOKENS || ms <= 0 ? null : (1000 * tokens) / ms;
+function rate(tokens: number, ms: number, fastest: number): number | null {
+  return tokens < LEAST_TOKENS || ms <= 0 ? null : Math.min(fastest, (1000 * tokens) / ms);
 }
 
 function average(before: number | null, measured: number | null): number | null {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { encodeRecords } from "../../protocol/records.ts";
 import { join, type FakeProvider, type Message } from "./fake-provider.ts";
 import { chat, poolOf, readText, scene, until, untilQueued, type Scene } from "./scene.ts";
 
@@ -75,6 +76,16 @@ describe("a client that reads slowly", () => {
     expect(await response.text()).toMatch(
       /^data: first\n\n(data: x+\n\n)+data: \{"error":\{.*"code":"client_too_slow".*\}\n\n$/,
     );
+  });
+
+  it("and whose machine sends it in crumbs is cut off when they take as much room", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const [response, request] = await openStream(at, machine);
+    const crumb = { stream: Number(request["stream"]), chunks: [new TextEncoder().encode(":\n\n")] };
+    for (let i = 0; i < 20; i++) machine.sendBinary(encodeRecords(Array.from({ length: 500 }, () => crumb)));
+    expect(await machine.next("cancel")).toMatchObject({ stream: request["stream"] });
+    expect(await response.text()).toContain('"code":"client_too_slow"');
   });
 });
 

@@ -10,10 +10,11 @@ import {
   chat,
   errorOf,
   poolOf,
+  readText,
   scene,
   testEnv,
-  until,
   type Scene,
+  until,
 } from "./scene.ts";
 
 interface KeyRow {
@@ -201,6 +202,25 @@ describe("a key with tokens_per_minute", () => {
     await answered(at, machine, { max_tokens: 1 });
     expect(await tokensLeft(at, 1000)).toBeLessThan(500);
   });
+});
+
+it("a key pays for what its client has read of a stream before he left, also beyond what was held", async () => {
+  const at = await limited({ tokens_per_minute: 10_000 });
+  const machine = await join(at);
+  const client = new AbortController();
+  const pending = chat(at, { stream: true }, { signal: client.signal });
+  const request = await machine.next("inference_request");
+  machine.accept(request);
+  const chunk = `data: ${"x".repeat(248)}\n\n`;
+  for (let i = 0; i < 40; i++) machine.bytes(request, chunk.repeat(100));
+  const reader = (await pending).body?.getReader();
+  for (let read = 0; read < 4000 * chunk.length;) read += (await readText(reader)).length;
+  client.abort();
+  await machine.next("cancel");
+  machine.error(request, "cancelled", "cancelled");
+  // The prompt's estimate and a token for each chunk; without it the 1,024 that are held.
+  await until(async () => (await tokensLeft(at, 10_000)) < 6000);
+  expect(await tokensLeft(at, 10_000)).toBeGreaterThan(5900);
 });
 
 describe("a key without limits", () => {

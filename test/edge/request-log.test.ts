@@ -19,6 +19,7 @@ const aRequest: RequestOutcome = {
   firstTokenMs: 1,
   tookMs: 2,
   reservation: null,
+  leastTokens: 0,
 };
 
 let warned: unknown[];

@@ -183,3 +183,17 @@ describe("a hosted tool that coding agents offer everywhere", () => {
     }
   });
 });
+
+const looks = (count: number): object[] => Array.from({ length: count }, () => LOOK);
+
+it.each([
+  ["tools of namespaces", { tools: [{ type: "namespace", name: "many", tools: looks(128) }, LOOK] }, "tools"],
+  [
+    "names of tools that are allowed",
+    { tools: [LOOK], tool_choice: { type: "allowed_tools", tools: looks(129) } },
+    "tool_choice.tools",
+  ],
+])("%s are no more than the tools of a chat may be", async (_, fields, param) => {
+  const response = await post(await scene(), { input: "hi", ...fields });
+  expect(await errorOf(response)).toMatchObject({ status: 400, code: "invalid_request", param });
+});

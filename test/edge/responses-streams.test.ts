@@ -1,8 +1,13 @@
 import { describe, expect, it } from "vitest";
 
+import { SseReader } from "../../worker/openai/sse-reader.ts";
 import { join } from "./fake-provider.ts";
-import { begun, CHAT, CHUNKS, eventsOf, post, sse, translated, typesOf } from "./responses-scene.ts";
+import { begun, CALL, CHAT, CHUNKS, eventsOf, post, sse, translated, typesOf } from "./responses-scene.ts";
 import { errorOf, poolOf, readText, resetObject, scene } from "./scene.ts";
+
+/** Calls beside those before. */
+const shifted = (calls: readonly { index: number }[], at: number): object[] =>
+  calls.map((call) => ({ ...call, index: call.index + at * calls.length }));
 
 describe("a stream of POST /v1/responses", () => {
   it("streams the official events in order, wherever the bytes are cut", async () => {
@@ -36,10 +41,37 @@ describe("a stream of POST /v1/responses", () => {
     }
   });
 
-  it("with the line ends of Windows gives the same events", async () => {
+  it("with the line ends of Windows gives the same events, wherever the bytes are cut", async () => {
     const utf8 = new TextEncoder();
     const windows = utf8.encode(CHAT.replaceAll("\n", "\r\n"));
-    expect(await translated([windows])).toBe(await translated([utf8.encode(CHAT)]));
+    const whole = await translated([utf8.encode(CHAT)]);
+    for (let cut = 0; cut <= windows.length; cut += 1) {
+      expect(await translated([windows.subarray(0, cut), windows.subarray(cut)])).toBe(whole);
+    }
+  });
+
+  it("an event of many pieces is read as the pieces come, and not from its beginning with each", () => {
+    const reader = new SseReader();
+    const piece = new TextEncoder().encode("x".repeat(100));
+    expect(reader.feed(new TextEncoder().encode("data:"))).toEqual([]);
+    for (let i = 0; i < 100_000; i++) expect(reader.feed(piece)).toHaveLength(0);
+    const [item] = reader.feed(new TextEncoder().encode("\n\n"));
+    expect(item?.text).toHaveLength(10_000_000);
+  });
+
+  it.each([
+    ["in text", { content: "x".repeat(2 ** 20) }, 5],
+    ["in what is no text", { content: ["x".repeat(2 ** 20)] }, 5],
+    ["in calls", { tool_calls: Array.from({ length: 1100 }, (_, index) => ({ ...CALL, index, id: "" })) }, 4],
+  ])("an answer without an end fails before it takes all memory, %s", async (_, delta, pieces) => {
+    const calls = (at: number): object =>
+      "tool_calls" in delta ? { tool_calls: shifted(delta.tool_calls, at) } : delta;
+    const chunks = Array.from({ length: pieces }, (__, at) => ({
+      choices: [{ delta: calls(at), finish_reason: null }],
+    }));
+    const types = typesOf(await translated([sse(...chunks)]));
+    expect(types.slice(-2)).toEqual(["response.failed", "error"]);
+    expect(typesOf(await translated([sse(...chunks.slice(0, 3))])).at(-1)).toBe("response.completed");
   });
 
   it("a stream that is cut off fails, so that SDKs throw", async () => {

@@ -26,6 +26,8 @@ const toolSchema = z.looseObject({
     .optional(),
 });
 
+export const MAX_TOOLS = 128;
+
 const tokenLimit = z.int().min(1).nullish();
 
 export const chatRequestSchema = z.looseObject({
@@ -40,7 +42,7 @@ export const chatRequestSchema = z.looseObject({
   top_p: z.number().min(0).max(1).nullish(),
   seed: z.int().nullish(),
   stop: z.union([text, z.array(text).max(4)]).nullish(),
-  tools: z.array(toolSchema).max(128).nullish(),
+  tools: z.array(toolSchema).max(MAX_TOOLS).nullish(),
   tool_choice: z
     .union([
       z.enum(["auto", "none", "required"]),

@@ -128,9 +128,13 @@ class BodyReader {
 
   #choice(depth: number): string {
     if (depth > MAX_DEPTH) throw new LarkError("it is nested too deeply");
-    const options = [this.#sequence(depth)];
-    while (this.#takes("|")) options.push(this.#sequence(depth));
-    return options.length === 1 ? (options[0] ?? "") : `(?:${options.join("|")})`;
+    let options = this.#sequence(depth);
+    if (this.#sign() !== "|") return options;
+    while (this.#takes("|")) {
+      options += `|${this.#sequence(depth)}`;
+      if (options.length > MAX_PATTERN_CHARS) throw new LarkError("it is too large");
+    }
+    return `(?:${options})`;
   }
 
   #sequence(depth: number): string {

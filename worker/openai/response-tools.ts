@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { HASH_START, hashOn } from "../../core/text-hash.ts";
+import { MAX_TOOLS } from "./chat-request.ts";
 import { customToolParameters } from "./custom-tool.ts";
 import { invalid, unsupported } from "./field-refusals.ts";
 import { LarkError, larkPattern } from "./lark-grammar.ts";
@@ -35,7 +36,7 @@ export const toolChoiceSchema = z.union([
   z.enum(["auto", "none", "required"]),
   toolNameSchema.extend({
     mode: z.enum(["auto", "required"]).optional(),
-    tools: z.array(toolNameSchema).optional(),
+    tools: z.array(toolNameSchema).max(MAX_TOOLS).optional(),
   }),
 ]);
 
@@ -68,9 +69,14 @@ export function offeredTools({ tools }: ToolFields): readonly RequestedTool[] {
   return offered.length === 0 ? (tools ?? []) : offered;
 }
 
-/** @throws HttpError 400 for a tool that cannot be called here */
+/** @throws HttpError 400 for a tool that cannot be called here, or too many */
 export function callableTools(request: ToolFields): CallableTool[] {
   const offered = new Set(offeredTools(request));
+  // Before their grammars are read.
+  const all = [...offered].flatMap((tool) => (tool.type === "namespace" ? (tool.tools ?? []) : tool));
+  if (all.length > MAX_TOOLS) {
+    throw invalid("tools", `must have at most ${MAX_TOOLS} entries, those of namespaces included`);
+  }
   return (request.tools ?? []).flatMap((tool, index) => {
     const param = `tools[${index}]`;
     if (!offered.has(tool)) return [];

@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 import type { EncodedError } from "../../core/api-error.ts";
-import { checkDepth } from "../body.ts";
+import { parseJson } from "../body.ts";
 import { HttpError } from "../http-error.ts";
 import type { Conversation, Conversations } from "./conversations.ts";
 import { validate } from "./validate.ts";
@@ -25,14 +25,7 @@ export type ResponseCreate = z.infer<typeof createSchema>;
 
 /** @throws HttpError 400 */
 export function readCreate(text: string): ResponseCreate {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    throw new HttpError({ code: "invalid_request", message: "an event is a text frame of valid JSON" });
-  }
-  checkDepth(json);
-  return validate(createSchema, json);
+  return validate(createSchema, parseJson(text, "an event is a text frame of JSON; this one"));
 }
 
 /** Of our own events, what is read and changed on their way. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 
+import { MAX_TOOLS } from "./chat-request.ts";
 import { inputToArguments } from "./custom-tool.ts";
 import { invalid, unsupported } from "./field-refusals.ts";
 import { chatNameOf, toChatTools, toolChoiceSchema, toolSchema } from "./response-tools.ts";
@@ -31,7 +32,7 @@ export const responsesRequestSchema = z.looseObject({
   input: z.union([z.string(), z.array(itemSchema).min(1)]),
   instructions: z.string().nullish(),
   stream: z.boolean().nullish(),
-  tools: z.array(toolSchema).max(128).nullish(),
+  tools: z.array(toolSchema).max(MAX_TOOLS).nullish(),
   tool_choice: toolChoiceSchema.nullish(),
   text: z.looseObject({ format: formatSchema.nullish() }).nullish(),
   max_output_tokens: z.int().min(1).nullish(),

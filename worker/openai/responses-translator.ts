@@ -1,3 +1,4 @@
+import { ANSWER_CHARS_MAX } from "../../core/limits.ts";
 import type {
   ChatChunk,
   ChatCompletion,
@@ -37,6 +38,9 @@ const DELTA = {
   custom_tool_call: "response.custom_tool_call_input",
 } as const;
 
+/** What an item takes beside its text. */
+const ITEM_CHARS = 1024;
+
 const NO_CALL: Pick<OutputItem, "callId" | "name" | "namespace"> = { callId: "", name: "", namespace: null };
 
 /**
@@ -53,6 +57,8 @@ export class ResponsesTranslator implements Translator {
   /** The open calls by their index in chat. */
   readonly #calls = new Map<number, OutputItem>();
   #text: OutputItem | null = null;
+  /** Kept of the answer. */
+  #chars = 0;
   #sequence = 0;
   #started = false;
   #finishReason = "stop";
@@ -153,6 +159,7 @@ export class ResponsesTranslator implements Translator {
   }
 
   #add(kind: Kind, { callId, name, namespace } = NO_CALL): OutputItem {
+    this.#take(ITEM_CHARS);
     const index = this.#items.length;
     const key = `${this.#id}_${index}`;
     const item: OutputItem = {
@@ -177,8 +184,17 @@ export class ResponsesTranslator implements Translator {
 
   #grow(item: OutputItem, delta: string): string {
     if (delta === "") return "";
+    const before = item.text.length;
+    // What a machine sends need not be text.
     item.text += delta;
+    this.#take(item.text.length - before);
     return this.#event(`${DELTA[item.kind]}.delta`, { ...place(item), delta, ...logprobs(item) });
+  }
+
+  /** All that was said is said again at the end, so it is kept: a machine without an end would take all memory here. */
+  #take(chars: number): void {
+    this.#chars += chars;
+    if (this.#chars > ANSWER_CHARS_MAX) throw new RangeError("the answer is too long");
   }
 
   #closeText(): string {

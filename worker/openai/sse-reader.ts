@@ -13,10 +13,14 @@ export class SseReader {
   #data: string[] = [];
 
   feed(bytes: Uint8Array): SseItem[] {
-    const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split(/\r?\n/);
-    this.#rest = lines.pop() ?? "";
+    const lines = this.#decoder.decode(bytes, { stream: true }).split("\n");
     const items: SseItem[] = [];
-    for (const line of lines) {
+    for (const [at, text] of lines.entries()) {
+      // Looked at only once it is whole: a long one comes in a thousand pieces.
+      this.#rest += text;
+      if (at === lines.length - 1) break;
+      const line = this.#rest.endsWith("\r") ? this.#rest.slice(0, -1) : this.#rest;
+      this.#rest = "";
       if (line.startsWith("data:")) this.#data.push(line.slice(line[5] === " " ? 6 : 5));
       else if (line.startsWith(":")) items.push({ type: "comment", text: line });
       else if (line === "" && this.#data.length > 0) {

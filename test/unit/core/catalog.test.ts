@@ -44,6 +44,13 @@ describe("a catalog", () => {
     ]);
   });
 
+  it.each(["constructor", "toString", "hasOwnProperty"])(
+    "has no model by the name %s, which objects have",
+    (id) => {
+      expect(parseCatalog([entry("a"), entry(id)])).toMatchObject({ ok: false, param: "[1].id" });
+    },
+  );
+
   it("may be empty", () => {
     expect(catalogOf().entries).toEqual([]);
     expect(catalogOf().find("constructor")).toBeUndefined();

@@ -48,13 +48,13 @@ export class FleetScene {
     return this.core.dial({ machineId: MAC, owner, tokenId: "t" }, pool, this.now);
   }
 
-  register(pool: ModelId = A, fields: object = {}): Admission {
-    const identity = { machineId: MAC, owner: "o", tokenId: "t", acceptedAt: this.now };
+  register(pool: ModelId = A, fields: object = {}, machineId = MAC): Admission {
+    const identity = { machineId, owner: "o", tokenId: "t", acceptedAt: this.now };
     const register = {
       type: "register" as const,
       protocol: 1,
       version: "0.7.0",
-      machine_id: MAC,
+      machine_id: machineId,
       session_id: "s",
       backend: "fake",
       public_key: "k",

@@ -17,6 +17,7 @@ const ended: RequestOutcome = {
   firstTokenMs: 150,
   tookMs: 900,
   reservation: null,
+  leastTokens: 0,
 };
 
 it("holds what came of a request and the times, and no ids", () => {

@@ -87,9 +87,9 @@ describe("a machine", () => {
 });
 
 describe("a paused stream", () => {
-  function pausedStream() {
+  function pausedStream(fields: { max_concurrency?: number } = {}) {
     const scene = new PoolScene();
-    const mac = scene.join("mac-1");
+    const mac = scene.join("mac-1", fields);
     const client = scene.ask();
     const sent = scene.requestOf(mac);
     scene.accept(sent);
@@ -118,6 +118,22 @@ describe("a paused stream", () => {
     expect(client.ended).toBeNull();
     scene.advance(250, mac);
     expect(client.brokenWith).toBe("provider_error");
+  });
+
+  it("that has been paused for a minute ends when another waits for its slot, by nobody's fault but its client's", () => {
+    const { scene, mac, client } = pausedStream({ max_concurrency: 1 });
+    scene.advance(59_000, mac);
+    const patient = scene.ask();
+    scene.advance(750, mac);
+    expect(client.ended).toBeNull();
+    scene.advance(250, mac);
+    expect(client.brokenWith).toBe("client_too_slow");
+    expect(mac.socket.take("cancel")).toHaveLength(1);
+    expect(mac.connection.breaker).toBeNull();
+    scene.advance(5000, mac);
+    expect(patient.ended).toBeNull();
+    scene.serve(scene.requestOf(mac), "late");
+    expect(patient.text).toBe("late");
   });
 
   it("ends with its request", () => {

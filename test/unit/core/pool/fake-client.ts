@@ -11,6 +11,8 @@ export class FakeClient implements Answer {
   ended: "complete" | "finished" | { refused: ApiError } | { broken: ApiError } | null = null;
   /** What `write` answers: bytes that wait undelivered. */
   undelivered = 0;
+  /** What the pieces that it was given keep in memory. */
+  heldBytes = 0;
   #isDone = false;
   readonly #onRefused: (error: ApiError) => void;
 
@@ -21,6 +23,7 @@ export class FakeClient implements Answer {
 
   complete(chunks: readonly Uint8Array[]): void {
     if (this.text !== "") throw new Error("a stream was answered whole");
+    for (const chunk of chunks) this.heldBytes += chunk.buffer.byteLength;
     this.#read(new Uint8Array(chunks.flatMap((chunk) => [...chunk])));
     this.#end("complete");
   }
@@ -33,6 +36,7 @@ export class FakeClient implements Answer {
 
   write(bytes: Uint8Array): number {
     if (this.ended !== null) throw new Error("written after the end");
+    this.heldBytes += bytes.buffer.byteLength;
     this.#read(bytes);
     return this.undelivered;
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { encodeRecords } from "../../../../protocol/records.ts";
 import { PoolScene } from "./pool-scene.ts";
 
 const MIB = 1024 * 1024;
@@ -74,6 +75,61 @@ describe("a request", () => {
     scene.rawBytes(sent, "x");
     expect(client.refusedWith).toBe("provider_error");
     expect(mac.socket.take("cancel")).toHaveLength(1);
+  });
+});
+
+describe("a machine that makes much of little", () => {
+  it.each([true, false])("keeps its frames in memory by no small part of them (streamed: %s)", (stream) => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const client = scene.ask({ stream });
+    const sent = scene.requestOf(mac);
+    scene.accept(sent);
+    const event = new TextEncoder().encode("data: a\n\n");
+    const frame = encodeRecords([
+      { stream: Number(sent.request["stream"]), chunks: [event] },
+      { stream: 99, chunks: [new Uint8Array(MIB)] },
+    ]);
+    scene.pool.receiveFrame(mac.connection, frame.buffer, scene.now);
+    scene.complete(sent);
+    expect(client.text).toBe("a");
+    expect(client.heldBytes).toBe(event.length);
+  });
+
+  it("may not send an answer in more pieces than there is room for", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const client = scene.ask({ stream: false });
+    const sent = scene.requestOf(mac);
+    scene.accept(sent);
+    const byte = { stream: Number(sent.request["stream"]), chunks: [new Uint8Array(1)] };
+    const frame = encodeRecords(Array.from({ length: (16 * MIB) / 128 }, () => byte));
+    scene.pool.receiveFrame(mac.connection, frame.buffer, scene.now);
+    expect(client.ended).toBeNull();
+    scene.pool.receiveFrame(mac.connection, encodeRecords([byte]).buffer, scene.now);
+    expect(client.refusedWith).toBe("provider_error");
+  });
+});
+
+describe("long bodies", () => {
+  const bodyOf = (length: number): string => `{"x":"${"y".repeat(length - 8)}"}`;
+  const long = bodyOf(16 * MIB);
+
+  it("are 48 MiB together at most, and keep no short one away", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1", { max_concurrency: 1 });
+    const first = scene.ask({ body: long });
+    const waiting = [scene.ask({ body: long }), scene.ask({ body: long })];
+    const last = scene.ask({ body: long });
+    expect(last.refusal).toMatchObject({
+      code: "queue_full",
+      message: expect.stringContaining("long") as string,
+    });
+    expect(scene.ask({ body: bodyOf(MIB / 4) }).ended).toBeNull();
+    expect([first, ...waiting].map(({ ended }) => ended)).toEqual([null, null, null]);
+    scene.serve(scene.requestOf(mac), "done");
+    expect(scene.ask({ body: long }).ended).toBeNull();
+    expect(scene.ask({ body: long }).refusedWith).toBe("queue_full");
   });
 });
 

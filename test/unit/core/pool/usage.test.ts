@@ -109,3 +109,33 @@ describe("[F8] demand", () => {
     });
   });
 });
+
+describe("a machine that counts more than there can be", () => {
+  it.each([
+    [{ prompt_tokens: 1e9, completion_tokens: 1e9, cached_tokens: 1e9 }, [4096, 4096, 4096]],
+    [{ prompt_tokens: 10, completion_tokens: 4087, cached_tokens: 11 }, [10, 4087, 10]],
+    [{ prompt_tokens: 10, completion_tokens: 4086, cached_tokens: 10 }, [10, 4086, 10]],
+    [{ prompt_tokens: 5000, completion_tokens: 1 }, [4096, 1, 0]],
+  ])("is believed as far as the model's context reaches: %j", (usage, counted) => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    scene.ask({ contextLength: 4096 });
+    const sent = scene.requestOf(mac);
+    const { request_id, stream } = sent.request;
+    scene.accept(sent);
+    scene.bytes(sent, "a");
+    const timings = { queue_ms: 0, prefill_ms: 1, decode_ms: 1 };
+    scene.say(mac, { type: "inference_complete", request_id, stream, usage, finish_reason: "stop", timings });
+    const { promptTokens, completionTokens, cachedTokens } = scene.ended[0]?.tokens ?? NO_TOKENS;
+    expect([promptTokens, completionTokens, cachedTokens]).toEqual(counted);
+    const { demand } = scene.pool.report(scene.now, 4);
+    expect([demand.promptTokens, demand.completionTokens]).toEqual(counted.slice(0, 2));
+  });
+});
+
+it("of its speed a machine is believed what machines can do", () => {
+  const scene = new PoolScene();
+  const models = [{ id: "m", size_bytes: 1, decode_tps: 1e9, prefill_tps: 1e9 }];
+  const mac = scene.join("mac-1", { models });
+  expect(mac.connection.registration).toMatchObject({ decodeTps: 2000, prefillTps: 50_000 });
+});

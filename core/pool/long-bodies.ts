@@ -1,0 +1,34 @@
+import type { ApiError } from "../api-error.ts";
+import { LONG_BODIES_CHARS_MAX, LONG_BODY_CHARS } from "../limits.ts";
+import type { RequestSpec } from "./request.ts";
+
+/**
+ * What long bodies take of a pool's memory, which is small: a request keeps its body until it has ended, and a line of
+ * them would be larger than the whole. So only so many are in the pool at once. Short ones always find room.
+ */
+export class LongBodies {
+  #chars = 0;
+
+  add({ body }: RequestSpec): void {
+    if (isLong(body)) this.#chars += body.length;
+  }
+
+  remove({ body }: RequestSpec): void {
+    if (isLong(body)) this.#chars -= body.length;
+  }
+
+  /** Whether this one, which was added, is too much. */
+  isTooMuch({ body }: RequestSpec): boolean {
+    return isLong(body) && this.#chars > LONG_BODIES_CHARS_MAX;
+  }
+}
+
+/** What the client of such a request is told. */
+export function tooLong(model: string): ApiError {
+  const message = `too many long requests for "${model}" are under way already; try again shortly, or send a shorter one`;
+  return { code: "queue_full", message };
+}
+
+function isLong(body: string): boolean {
+  return body.length > LONG_BODY_CHARS;
+}
