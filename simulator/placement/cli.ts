@@ -70,12 +70,13 @@ function optionsOf(args: readonly string[]): Options {
 
 function policiesOf(list: string | undefined): readonly PolicyName[] {
   if (list === undefined) return POLICY_NAMES;
-  return list.split(",").map((given) => {
+  const named = list.split(",").map((given) => {
     const names = [...POLICY_NAMES, ...EXTRA_POLICY_NAMES];
     const name = names.find((one) => one === given.trim());
     if (!name) throw new BadInput(`--policies: "${given.trim()}" is none of ${names.join(", ")}.`);
     return name;
   });
+  return [...new Set(named)];
 }
 
 function rangeOf(range: string | undefined, option: string): Days | undefined {
@@ -118,7 +119,8 @@ async function main(): Promise<void> {
   const last = scenario.demand.length - 1;
   if (requests !== undefined && requests.first > last)
     throw new BadInput(`--requests: the replay has only the minutes 0 to ${last}.`);
-  const result = await simulate(scenario, policies, requests);
+  const window = requests && { ...requests, last: Math.min(requests.last, last) };
+  const result = await simulate(scenario, policies, window);
   console.log(
     `${scenario.machines.length} machines, ${scenario.models.length} models, ${scenario.demand.length} minutes, ` +
       `switch ${scenario.switchMinutes} min, seed ${seed}\n\n${reportText(result)}`,

@@ -3,7 +3,7 @@ import type { Setting } from "./policy.ts";
 /**
  * Where the online policies start, all alike: floors first, then each machine (those that fit fewest models first)
  * goes to the model that is furthest below its share of the mean demand. Nothing of the trace itself is used. A machine
- * for which the caps leave no room goes nowhere (null).
+ * for which the caps leave no room goes nowhere (null). A model without demand gets what no other has use for.
  */
 export function firstPlacement(setting: Setting): (number | null)[] {
   const { machines, models, load } = setting;
@@ -20,7 +20,7 @@ export function firstPlacement(setting: Setting): (number | null)[] {
       const count = held[model] ?? 0;
       if ((machines[index]?.speeds[model] ?? 0) === 0 || count >= cap) continue;
       const mean = share * load * capacity;
-      const need = count < floor ? 1e6 : (mean - (given[model] ?? 0)) / Math.sqrt(mean);
+      const need = count < floor ? 1e6 : mean === 0 ? -1e6 : (mean - (given[model] ?? 0)) / Math.sqrt(mean);
       if (need > bestNeed) [best, bestNeed] = [model, need];
     }
     if (best < 0) continue;

@@ -30,8 +30,8 @@ export const fleetFileSchema = z.strictObject({
       z
         .strictObject({
           id: z.string().min(1),
-          /** Part of the mean demand; all are rescaled to add up to 1. */
-          share: positive,
+          /** Part of the mean demand; all are rescaled to add up to 1. With 0 nobody asks for it, and it holds its floor. */
+          share: z.number().min(0).max(1e15),
           size_gb: positive,
           min_ram_gb: z.number().min(0).max(1e9),
           /** Machines the model should always keep, and may at most have. */
@@ -122,6 +122,9 @@ export function parseFleetFile(json: unknown, name: string): FleetFile {
     if (model.floor > machines) {
       throw new BadInput(`${name}: the floor of "${model.id}" is above the ${machines} machines it fits on.`);
     }
+  }
+  if (fleet.models.every(({ share }) => share === 0)) {
+    throw new BadInput(`${name}: the shares of all models are 0.`);
   }
   const machineCount = fleet.machines.reduce((sum, machine) => sum + machine.count, 0);
   if (fleet.models.reduce((sum, model) => sum + model.floor, 0) > machineCount) {

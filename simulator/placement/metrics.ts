@@ -97,19 +97,14 @@ function worstMachine(moves: readonly DoneMove[]): number {
 
 const BACK_MINUTES = 15;
 
+/** Switches that go back to what the machine's last switch has left. An empty machine that is given a model does not switch. */
 export function backAndForth(moves: readonly DoneMove[]): number {
   const previous = new Map<number, DoneMove>();
   let count = 0;
   for (const move of moves) {
+    if (move.from === null) continue;
     const before = previous.get(move.machine);
-    if (
-      before &&
-      before.from !== null &&
-      before.from === move.to &&
-      move.minute - before.minute <= BACK_MINUTES
-    ) {
-      count += 1;
-    }
+    if (before && before.from === move.to && move.minute - before.minute <= BACK_MINUTES) count += 1;
     previous.set(move.machine, move);
   }
   return count;
@@ -158,11 +153,19 @@ export function stepsOf({ demand, machines, models }: Scenario): number[] {
 
 const RECOVERY_MAX = 120;
 
-/** The first minute after the step from which five minutes serve 95 % of what the optimum does in them. */
+const RECOVERED_MINUTES = 5;
+
+/** The first minute after the step from which five minutes serve 95 % of what the optimum does in them, if the trace has them. */
 export function recovery(step: number, demand: Table, ready: Table, optimum: Table): number {
   const over = (table: Table, from: number) =>
-    sum(servedPerMinute(demand.slice(from, from + 5), table.slice(from, from + 5)));
-  for (let after = 0; after < RECOVERY_MAX; after += 1) {
+    sum(
+      servedPerMinute(
+        demand.slice(from, from + RECOVERED_MINUTES),
+        table.slice(from, from + RECOVERED_MINUTES),
+      ),
+    );
+  const last = Math.min(RECOVERY_MAX - 1, demand.length - RECOVERED_MINUTES - step);
+  for (let after = 0; after <= last; after += 1) {
     if (over(ready, step + after) >= 0.95 * over(optimum, step + after)) return after;
   }
   return RECOVERY_MAX;

@@ -1,4 +1,4 @@
-import type { Flow } from "./network.ts";
+import type { Flow, Group } from "./network.ts";
 import type { DoneMove } from "./policy.ts";
 import type { Scenario } from "./scenario.ts";
 
@@ -7,28 +7,32 @@ import type { Scenario } from "./scenario.ts";
  * machine goes in an outage is the plan's to choose (equal machines are interchangeable to it). A machine that leaves
  * a model and returns to it in the same minute has not moved.
  */
-export function namedMoves(scenario: Scenario, flow: Flow): DoneMove[] {
+export function namedMoves(scenario: Scenario, group: Group, flow: Flow): DoneMove[] {
   const moves: DoneMove[] = [];
+  const fresh = [...group.machines];
   const pools: { machine: number; from: number }[][] = scenario.models.map(() => []);
   const away: number[] = [];
   const last = new Map<number, number | null>();
-  let next = 0;
   const first = scenario.models.map((_, model) => {
     const count = (table: Flow["stay"]) => table[0]?.[0]?.[model] ?? 0;
     return count(flow.stay) + count(flow.out) + count(flow.gone);
   });
   for (const [model, count] of first.entries()) {
-    for (let index = 0; index < count; index += 1) {
-      moves.push({ minute: 0, machine: next, from: null, to: model });
-      pools[model]?.push({ machine: next, from: 0 });
-      next += 1;
+    for (const machine of fresh.splice(0, count)) {
+      moves.push({ minute: 0, machine, from: null, to: model });
+      pools[model]?.push({ machine, from: 0 });
     }
   }
+  /** Without a model: those for which there was no room, and those that came back and were given none yet. */
+  const waiting = fresh;
   for (let minute = 0; minute < flow.stay.length; minute += 1) {
     const counts = (table: Flow["stay"], model: number) => table[minute]?.[0]?.[model] ?? 0;
-    const back = scenario.outages.filter((outage) => outage.until === minute).length;
-    const hub: number[] = away.splice(0, back);
-    for (const machine of hub) last.set(machine, null);
+    const back = scenario.outages.filter(
+      ({ machine, until }) => until === minute && group.machines.includes(machine),
+    ).length;
+    const returned = away.splice(0, back);
+    for (const machine of returned) last.set(machine, null);
+    const hub = [...waiting.splice(0), ...returned];
     for (const [model, pool] of pools.entries()) {
       const take = (count: number) => {
         const taken: number[] = [];
@@ -54,6 +58,8 @@ export function namedMoves(scenario: Scenario, flow: Flow): DoneMove[] {
         if (from !== model) moves.push({ minute, machine, from, to: model });
       }
     }
+    away.push(...hub.splice(0, flow.goneWaiting[minute]?.[0] ?? 0));
+    waiting.push(...hub);
   }
   return moves;
 }

@@ -6,7 +6,9 @@ import type { Scenario } from "./scenario.ts";
 /**
  * The time-expanded network of a stretch of minutes, as a linear program. There is a node per group of equal machines,
  * model and minute, and a hub per group and minute. Staying at a node for a minute serves demand; leaving to the hub
- * costs a little (so that no machine moves for nothing) and the hub leads to any model, `switchMinutes` later.
+ * costs a little (so that no machine moves for nothing) and the hub leads to any model, `switchMinutes` later. Where machines
+ * may wait, they may also stay at the hub and serve nothing: caps leave no room for some, and one that comes back just
+ * before an outage has no time to load.
  *
  * With one group, serving min(n, d) is three parallel arcs (whole demand, its fraction, idle), which keeps the
  * matrix that of a network: the solution is in whole machines and exact. With several groups the served demand is a
@@ -27,6 +29,9 @@ export interface Stretch {
   readonly start?: PerNode;
   /** Machines that become ready later, ordered before the stretch. */
   readonly pending: readonly { readonly minute: number; readonly counts: PerNode }[];
+  /** Machines per group that wait at the hub when the stretch begins. */
+  readonly waiting?: readonly number[];
+  readonly mayWait: boolean;
   readonly floors: boolean;
 }
 
@@ -36,6 +41,9 @@ export interface Flow {
   readonly out: readonly PerNode[];
   readonly into: readonly PerNode[];
   readonly gone: readonly PerNode[];
+  /** Per minute and group: those that are at the hub at its end, and those that an outage took from there. */
+  readonly waiting: readonly (readonly number[])[];
+  readonly goneWaiting: readonly (readonly number[])[];
 }
 
 export const SWITCH_COST = 0.02;
@@ -66,6 +74,9 @@ class Network {
   readonly #out: Columns = [];
   readonly #into: Columns = [];
   readonly #gone: Columns = [];
+  /** Columns per minute and group, -1 where there is none. */
+  readonly #waiting: number[][] = [];
+  readonly #goneWaiting: number[][] = [];
 
   constructor(scenario: Scenario, groups: readonly Group[], stretch: Stretch) {
     this.#scenario = scenario;
@@ -82,16 +93,23 @@ class Network {
       const value = values[column] ?? 0;
       return Math.abs(value - Math.round(value)) < 1e-6 ? Math.round(value) : value;
     };
-    const table = (columns: Columns) =>
-      columns.map((minute) => minute.map((group) => group.map((column) => (column < 0 ? 0 : read(column)))));
+    const readAny = (column: number) => (column < 0 ? 0 : read(column));
+    const table = (columns: Columns) => columns.map((minute) => minute.map((group) => group.map(readAny)));
     const stay = this.#stay.map((minute) =>
       minute.map((group) => group.map((arcs) => arcs.reduce((sum, column) => sum + read(column), 0))),
     );
-    return { stay, out: table(this.#out), into: table(this.#into), gone: table(this.#gone) };
+    return {
+      stay,
+      out: table(this.#out),
+      into: table(this.#into),
+      gone: table(this.#gone),
+      waiting: this.#waiting.map((minute) => minute.map(readAny)),
+      goneWaiting: this.#goneWaiting.map((minute) => minute.map(readAny)),
+    };
   }
 
   #addRows(): void {
-    const { start, pending, from } = this.#stretch;
+    const { start, pending, from, waiting } = this.#stretch;
     for (let minute = 0; minute < this.#minutes; minute += 1) {
       const arriving = pending.filter((one) => one.minute === from + minute);
       this.#nodes.push(
@@ -104,9 +122,10 @@ class Network {
         ),
       );
       this.#hubs.push(
-        this.#groups.map((group) => {
+        this.#groups.map((group, index) => {
           const back = minute === 0 && !start ? 0 : this.#outages(group, "until", minute);
-          return this.program.row(back, back);
+          const there = back + (minute === 0 ? (waiting?.[index] ?? 0) : 0);
+          return this.program.row(there, there);
         }),
       );
     }
@@ -121,6 +140,12 @@ class Network {
         this.program.column(0, 0, speed > 0 ? group.machines.length : 0, [
           [all, 1],
           [node, -1],
+        ]);
+      }
+      if (this.#stretch.mayWait) {
+        this.program.column(0, 0, group.machines.length, [
+          [all, 1],
+          [this.#hubs[0]?.[index] ?? -1, -1],
         ]);
       }
     }
@@ -191,7 +216,18 @@ class Network {
       this.#out[minute]?.push(out);
       this.#into[minute]?.push(into);
       this.#gone[minute]?.push(gone);
+      this.#addWaiting(minute, index, lost);
     }
+  }
+
+  #addWaiting(minute: number, index: number, lost: number): void {
+    const waiting = (this.#waiting[minute] ??= []);
+    const gone = (this.#goneWaiting[minute] ??= []);
+    const most = this.#stretch.mayWait ? (this.#groups[index]?.machines.length ?? 0) : 0;
+    const from = [this.#hubs[minute]?.[index] ?? -1, 1] as const;
+    const next = [this.#hubs[minute + 1]?.[index] ?? -1, -1] as const;
+    waiting.push(most === 0 ? -1 : this.program.column(0, 0, most, [from, next]));
+    gone.push(most === 0 || lost < 0 ? -1 : this.program.column(0, 0, most, [from, [lost, 1]]));
   }
 
   /** The three arcs; a floor is a lower bound on the first of them that together hold it. */

@@ -24,30 +24,41 @@ export interface WindowSizes {
 
 const WINDOWS: WindowSizes = { keep: 360, overlap: 120 };
 
+/** A program over several kinds of machines takes much longer to solve, and nearly as much is won in a quarter of the time. */
+const WINDOWS_OF_SEVERAL_KINDS: WindowSizes = { keep: 120, overlap: 60 };
+
 export async function optimumOf(
   scenario: Scenario,
   floors: boolean,
-  windows: WindowSizes = WINDOWS,
+  sizes?: WindowSizes,
 ): Promise<Optimum | undefined> {
   const highs = await loadHighs();
   const groups = groupsOf(scenario);
+  const windows = sizes ?? (groups.length === 1 ? WINDOWS : WINDOWS_OF_SEVERAL_KINDS);
   const minutes = scenario.demand.length;
-  const kept: { stay: PerNode[]; out: PerNode[]; into: PerNode[]; gone: PerNode[] } = {
-    stay: [],
-    out: [],
-    into: [],
-    gone: [],
+  const kept = {
+    stay: [] as PerNode[],
+    out: [] as PerNode[],
+    into: [] as PerNode[],
+    gone: [] as PerNode[],
+    waiting: [] as (readonly number[])[],
+    goneWaiting: [] as (readonly number[])[],
   };
+  const capsBind = scenario.models.some(({ cap }) => cap < scenario.machines.length);
   let carry: Carry | undefined;
   for (let from = 0; from < minutes; from += windows.keep) {
     const until = Math.min(minutes, from + windows.keep + windows.overlap);
-    const flow = solveStretch(scenario, groups, { from, until, pending: [], ...carry, floors }, highs);
+    const solved = (mayWait: boolean) =>
+      solveStretch(scenario, groups, { from, until, pending: [], ...carry, mayWait, floors }, highs);
+    const flow = solved(capsBind) ?? (capsBind ? undefined : solved(true));
     if (!flow) return undefined;
     const keep = Math.min(windows.keep, minutes - from);
     kept.stay.push(...flow.stay.slice(0, keep));
     kept.out.push(...flow.out.slice(0, keep));
     kept.into.push(...flow.into.slice(0, keep));
     kept.gone.push(...flow.gone.slice(0, keep));
+    kept.waiting.push(...flow.waiting.slice(0, keep));
+    kept.goneWaiting.push(...flow.goneWaiting.slice(0, keep));
     carry = carryOf(scenario, kept, from + keep);
     if (until === minutes && from + keep >= minutes) break;
   }
@@ -59,14 +70,16 @@ export async function optimumOf(
       ),
     ),
   );
-  const wholeMachines = groups.length === 1;
+  const [only, ...more] = groups;
+  const wholeMachines = only !== undefined && more.length === 0;
   const switches = kept.out.flat(2).reduce((sum, count) => sum + count, 0);
-  return { ready, moves: wholeMachines ? namedMoves(scenario, kept) : [], switches, wholeMachines };
+  return { ready, moves: wholeMachines ? namedMoves(scenario, only, kept) : [], switches, wholeMachines };
 }
 
 interface Carry {
   readonly start: PerNode;
   readonly pending: readonly { readonly minute: number; readonly counts: PerNode }[];
+  readonly waiting: readonly number[];
 }
 
 /** Where the machines are at the start of minute `at`, and which are still on their way. */
@@ -82,13 +95,14 @@ function carryOf(scenario: Scenario, flow: Flow, at: number): Carry {
   for (let minute = Math.max(0, at - switchMinutes + 1); minute < at; minute += 1) {
     pending.push({ minute: minute + switchMinutes, counts: ordered(minute) });
   }
-  return { start: switchMinutes === 0 ? staying : start, pending };
+  return { start: switchMinutes === 0 ? staying : start, pending, waiting: flow.waiting[at - 1] ?? [] };
 }
 
-/** Machines that are equal for the plan: the same speed with every model. */
+/** Machines that are equal for the plan: the same speed with every model. One that no model fits on is in none. */
 function groupsOf(scenario: Scenario): Group[] {
   const groups = new Map<string, { machines: number[]; speeds: readonly number[] }>();
   for (const [index, { speeds }] of scenario.machines.entries()) {
+    if (speeds.every((speed) => speed === 0)) continue;
     const key = speeds.join(" ");
     const group = groups.get(key);
     if (group) group.machines.push(index);

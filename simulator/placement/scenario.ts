@@ -53,6 +53,9 @@ export interface Window {
   readonly last: number;
 }
 
+/** A minute on average: each one that is served is counted, which takes its time. */
+const REQUESTS_MAX = 1_000_000;
+
 export function scenarioOf(trace: Trace, fleet: FleetFile, seed: number, days?: Days): Scenario {
   const machines = machinesOf(fleet);
   const shares = fleet.models.reduce((sum, model) => sum + model.share, 0);
@@ -63,25 +66,37 @@ export function scenarioOf(trace: Trace, fleet: FleetFile, seed: number, days?: 
     priority: model.priority,
     share: model.share / shares,
   }));
+  const load = fleet.load * capacityOf(machines);
+  const perMinute = load * fleet.machine_requests_per_minute;
+  if (perMinute > REQUESTS_MAX) {
+    throw new BadInput(
+      `With this load there are ${Math.round(perMinute)} requests a minute, more than ${REQUESTS_MAX}: ` +
+        'are "load" and "machine_requests_per_minute" right?',
+    );
+  }
   const factors = models.map((model) => {
     const column = trace.models.indexOf(model.id);
+    if (model.share === 0) return { column, factor: 0 };
     const mean = trace.counts.reduce((sum, row) => sum + (row[column] ?? 0), 0) / trace.counts.length;
     if (mean === 0) {
       throw new BadInput(
         `The trace has no request for the model "${model.id}" (it has: ${trace.models.join(", ")}). ` +
-          "Take the model out of the fleet file, or correct its id.",
+          "Correct its id, or give it a share of 0.",
       );
     }
-    return { column, factor: (model.share * fleet.load * capacityOf(machines)) / mean };
+    return { column, factor: (model.share * load) / mean };
   });
   const from = (days?.first ?? 0) * 1440;
   const counts = trace.counts.slice(from, days ? (days.last + 1) * 1440 : undefined);
   if (counts.length === 0)
     throw new BadInput(`The trace has only ${trace.counts.length} minutes, none in those days.`);
+  const demand = counts.map((row) => factors.map(({ column, factor }) => (row[column] ?? 0) * factor));
+  if (demand.every((row) => row.every((wanted) => wanted === 0)))
+    throw new BadInput("The trace has no request for any of the models in those days.");
   return {
     machines,
     models,
-    demand: counts.map((row) => factors.map(({ column, factor }) => (row[column] ?? 0) * factor)),
+    demand,
     start_s: trace.start_s + from * 60,
     switchSeconds: fleet.switch_seconds,
     switchMinutes: Math.ceil(fleet.switch_seconds / 60),

@@ -96,12 +96,17 @@ function knownAhead({ ready, moves, switches, wholeMachines }: Optimum): Run {
 const PICKED_REQUESTS = 25_000;
 const PICKED_MINUTES = 10;
 
-/** From the first step on, when machines switch most; from the middle if there is none. */
+/** From the first step on, when machines switch most; from the middle if there is none. Not where there is no request. */
 function pickedWindow(scenario: Scenario): Window {
   const { demand, requestsPerMinute } = scenario;
+  const requestsIn = (minute: number): number => sum(demand[minute] ?? []) * requestsPerMinute;
   const middle = Math.floor(demand.length / 2);
-  const first = stepsOf(scenario)[0] ?? middle;
-  const perMinute = sum(demand[first] ?? []) * requestsPerMinute;
+  const busiest = demand.reduce(
+    (most, _, minute) => (requestsIn(minute) > requestsIn(most) ? minute : most),
+    0,
+  );
+  const first = [...stepsOf(scenario), middle].find((minute) => requestsIn(minute) >= 1) ?? busiest;
+  const perMinute = requestsIn(first);
   const minutes = Math.max(1, Math.min(PICKED_MINUTES, Math.floor(PICKED_REQUESTS / Math.max(1, perMinute))));
   return { first, last: Math.min(demand.length, first + minutes) - 1 };
 }
@@ -112,16 +117,21 @@ function notesOf(
   { first, last }: Window,
   outcomes: readonly string[],
 ): string[] {
-  const notes = [
-    `M7 is counted in minutes ${first} to ${last}, in which every request was routed by itself; answered/refused: ${outcomes.join(", ")}.`,
-  ];
+  const notes: string[] = [];
+  if (outcomes.length > 0) {
+    notes.push(
+      `M7 is counted in minutes ${first} to ${last}, in which every request was routed by itself; answered/refused: ${outcomes.join(", ")}.`,
+    );
+  }
   if (!wholeMachines) {
     notes.push(
       "Several kinds of machines: the optimum may split machines (an upper bound) and names no moves.",
     );
   }
   if (!hasFloors) {
-    notes.push("The floors cannot all be kept (outages): M5 and optimum-floors are not measured.");
+    notes.push(
+      "The floors cannot all be kept at all times (too few machines that fit, or outages): M5 and optimum-floors are not measured.",
+    );
   }
   return notes;
 }

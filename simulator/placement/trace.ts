@@ -24,6 +24,8 @@ interface Row {
 
 /** A month of minutes: more is surely a mistake in the time column (milliseconds?). */
 const MINUTES_MAX = 31 * 1440;
+/** What is larger is no count; sums of many such numbers are still exact enough. */
+const NUMBER_MAX = 1e15;
 const COLUMNS = ["t_s", "model", "n"] as const;
 const OPTIONAL_COLUMNS = ["prompt_tokens", "output_tokens"] as const;
 
@@ -45,7 +47,7 @@ export function readTrace(path: string): Trace {
 }
 
 export function parseTrace(text: string, name: string): Trace {
-  const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);
+  const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\r|\n/);
   const header = cellsOf(lines[0] ?? "");
   for (const column of COLUMNS) {
     if (!header.includes(column)) {
@@ -73,9 +75,10 @@ function rowOf(cells: readonly string[], header: readonly string[], where: strin
   const cell = (column: string) => cells[header.indexOf(column)] ?? "";
   const number = (column: string): number => {
     const value = Number(cell(column));
-    if (cell(column) === "" || !Number.isFinite(value) || value < 0) {
+    if (cell(column) === "" || !(value >= 0)) {
       throw new BadInput(`${where}, column "${column}": "${cell(column)}" is not a number of 0 or more.`);
     }
+    if (value > NUMBER_MAX) throw new BadInput(`${where}, column "${column}": ${cell(column)} is too large.`);
     return value;
   };
   for (const column of OPTIONAL_COLUMNS) {

@@ -34,6 +34,12 @@ describe("npm run simulate", { timeout: 120_000 }, () => {
     expect(existsSync(join(directory, "r.json")) && existsSync(join(directory, "r.html"))).toBe(true);
   });
 
+  it("takes a policy that is named twice once, and a window beyond the end up to the end", () => {
+    const { stdout } = simulate("--policies", "greedy,greedy", "--requests", "1-9");
+    expect(stdout).toMatch(/M7 is counted in minutes 1 to 1,/);
+    expect(stdout.match(/greedy \d+\/\d+/g)).toHaveLength(1);
+  });
+
   it("helps", () => {
     const { status, stdout } = simulate("--help");
     expect(status).toBe(0);

@@ -6,6 +6,7 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 
 import { BadInput } from "../../../../simulator/placement/bad-input.ts";
+import { firstPlacement } from "../../../../simulator/placement/first-placement.ts";
 import { parseFleetFile, readFleetFile } from "../../../../simulator/placement/fleet-file.ts";
 import { scenarioOf } from "../../../../simulator/placement/scenario.ts";
 import { parseTrace, readTrace } from "../../../../simulator/placement/trace.ts";
@@ -46,6 +47,7 @@ describe("a trace", () => {
     const path = join(tmpdir(), `poolkeeper-trace-${process.pid}.csv.gz`);
     writeFileSync(path, gzipSync(`${HEAD}\r\n0,a,1,0,0\r\n`));
     expect(readTrace(path).counts).toEqual([[1]]);
+    expect(parseTrace(`${HEAD}\r0,a,1,0,0\r`, "t").counts).toEqual([[1]]);
   });
 
   it.each([
@@ -55,6 +57,7 @@ describe("a trace", () => {
     [`${HEAD}\n0,a,1,x,0\n`, /line 2, column "prompt_tokens"/],
     [`${HEAD}\n0,,1,0,0\n`, /line 2, column "model": the name is empty/],
     [`${HEAD}\n0,a,1\n`, /line 2: 3 cells, but the header has 5/],
+    [`${HEAD}\n0,a,1e300,0,0\n`, /line 2, column "n": 1e300 is too large/],
     [`${HEAD}\n`, /no rows/],
     [`${HEAD}\n0,a,1,0,0\n1e10,a,1,0,0\n`, /is "t_s" in seconds/],
   ])("refuses %j", (text, message) => {
@@ -79,6 +82,7 @@ describe("a fleet file", () => {
       { models: [{ id: "a", share: 1, size_gb: 1, min_ram_gb: 1, floor: 3, cap: 2 }] },
       "fleet.json: models[0].floor: must be at most the cap, which is 2.",
     ],
+    [{ models: [{ id: "a", share: 0, size_gb: 1, min_ram_gb: 1 }] }, "the shares of all models are 0."],
     [{ colour: "red" }, "colour: there is no such field; leave it out."],
     [{ machines: [{ count: 4, memory_gb: 16, chip: "M1" }] }, /"a" fits on no machine/],
     [
@@ -106,6 +110,29 @@ describe("a scenario", () => {
   it("says which model the trace does not have", () => {
     const models = [{ id: "c", share: 1, size_gb: 1, min_ram_gb: 1 }];
     expect(() => scenarioOf(trace, fleetWith({ models }), 1)).toThrow(/no request for the model "c"/);
+  });
+
+  it("has a model with a share of 0 that nobody asks for", () => {
+    const models = [
+      { id: "a", share: 1, size_gb: 1, min_ram_gb: 1 },
+      { id: "c", share: 0, size_gb: 1, min_ram_gb: 1, floor: 2 },
+    ];
+    const scenario = scenarioOf(trace, fleetWith({ models }), 1);
+    expect(scenario.demand).toEqual([
+      [1, 0],
+      [3, 0],
+    ]);
+    expect(firstPlacement(scenario)).toEqual([1, 1, 0, 0]);
+  });
+
+  it("refuses days without a request, and more requests than can be counted", () => {
+    const days = { first: 1, last: 1 };
+    const late = parseTrace(`${HEAD}\n0,a,1,0,0\n60,b,1,0,0\n90000,a,0,0,0\n`, "t");
+    expect(() => scenarioOf(late, fleetWith(), 1, days)).toThrow(/no request for any of the models in those/);
+    expect(() => scenarioOf(trace, fleetWith({ load: 1e6 }), 1)).toThrow(
+      /40000000 requests a minute, more than/,
+    );
+    expect(() => scenarioOf(trace, fleetWith({ load: 1e6 }), 1)).toThrow(BadInput);
   });
 
   it("draws the same outages from the same seed", () => {

@@ -54,6 +54,10 @@ describe("the metrics, by hand", () => {
   it("knows a machine that goes back within 15 minutes", () => {
     const move = (minute: number, from: number, to: number) => ({ minute, machine: 0, from, to });
     expect(backAndForth([move(0, 0, 1), move(15, 1, 0), move(31, 0, 1), move(32, 1, 2)])).toBe(1);
+    // After a failed load it holds nothing, and what it is given then is no switch.
+    const given = { minute: 3, machine: 0, from: null, to: 0 };
+    expect(backAndForth([move(0, 0, 1), given])).toBe(0);
+    expect(backAndForth([move(0, 0, 1), { ...given, to: 1 }, move(9, 1, 0)])).toBe(1);
   });
 
   it("finds a step and the minutes after it", () => {
@@ -62,5 +66,7 @@ describe("the metrics, by hand", () => {
     const late = stepped.map((_, minute) => (minute < 64 ? [8, 2] : [2, 8]));
     expect(recovery(60, stepped, late, stepped)).toBe(4);
     expect(recovery(60, stepped, stepped, stepped)).toBe(0);
+    const never = stepped.map(() => [8, 2]);
+    expect(recovery(60, stepped, never, stepped)).toBe(120);
   });
 });

@@ -105,6 +105,41 @@ describe("the optimum", () => {
     }
   });
 
+  it.each([0, 1])(
+    "lets machines wait for which the caps leave no room, switches of %i minutes",
+    async (switchMinutes) => {
+      const scenario = scenarioWith(randomDemand(6, 20, 2, 3), 5, { switchMinutes });
+      const models = scenario.models.map((model) => ({ ...model, cap: 1 }));
+      const optimum = await optimumOf({ ...scenario, models }, false, { keep: 6, overlap: 4 });
+      expect(optimum?.switches).toBe(0);
+      expect(optimum?.ready).toEqual(scenario.demand.map(() => [1, 1]));
+      expect(optimum?.moves.map(({ machine }) => machine)).toEqual([0, 1]);
+    },
+  );
+
+  it("leaves out machines that no model fits on", async () => {
+    const scenario = scenarioWith(randomDemand(7, 10, 2, 2), 3);
+    const [first, ...others] = scenario.machines;
+    if (!first) throw new Error("no machines");
+    const optimum = await optimumOf(
+      { ...scenario, machines: [{ ...first, speeds: [0, 0] }, ...others] },
+      false,
+    );
+    expect(optimum?.wholeMachines).toBe(true);
+    expect(new Set(optimum?.moves.map(({ machine }) => machine))).toEqual(new Set([1, 2]));
+    expect(optimum?.ready.map(sum).every((count) => count <= 2)).toBe(true);
+  });
+
+  it("has a machine go again before it has loaded", async () => {
+    const outages = [
+      { machine: 0, from: 3, until: 6 },
+      { machine: 0, from: 7, until: 9 },
+    ];
+    const scenario = scenarioWith(randomDemand(8, 15, 2, 2), 1, { outages, switchMinutes: 2 });
+    const counts = (await optimumOf(scenario, false))?.ready.map(sum);
+    expect(counts).toEqual([1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
+  });
+
   it("never serves with more machines than are there", async () => {
     const outages = [{ machine: 0, from: 3, until: 6 }];
     const scenario = scenarioWith(randomDemand(5, 12, 2, 3), 3, { outages });

@@ -68,6 +68,16 @@ describe("a simulation", { timeout: TIME_MS }, () => {
     expect(without.notes.join()).toContain("optimum-floors are not measured");
   });
 
+  it("routes the requests of M7 in minutes that have some", async () => {
+    // Nobody asks for anything after the step, and in the middle.
+    const demand = Array.from({ length: 90 }, (_, minute) =>
+      minute < 30 ? [4, 2] : minute < 60 ? [0, 0] : [2, 2],
+    );
+    const { notes } = await simulate(scenarioWith(demand, 6), ["ours"]);
+    expect(notes[0]).toMatch(/^M7 is counted in minutes 0 to 9/);
+    expect((await simulate(scenarioWith(demand, 6), ["optimum"])).notes).toEqual([]);
+  });
+
   it("reports as text and as a page that needs nothing else", async () => {
     const result = await simulate(rough, ["ours", "optimum"]);
     const text = reportText({ ...result, notes: ["a long note ".repeat(30)] });
@@ -145,6 +155,7 @@ describe("the world of the real control plane and pools", () => {
       expect(placed).toBeLessThanOrEqual(name === "optimum" ? 6 : 4);
       expect(metrics.m1).toBeLessThanOrEqual(1 + 1e-9);
     }
+    expect(result.policies.optimum?.metrics.m3_mean).toBe(0);
   });
 
   it("sees a machine go and come back with the model it had, after loading it", () => {
