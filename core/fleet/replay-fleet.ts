@@ -84,17 +84,15 @@ export function replayFleet(
   asked: readonly AskedModel[],
 ): ReplayFleet | null {
   const demands = new Map(asked.map(({ model, rows }) => [model, demandOf(rows)]));
-  const models = entries.filter(
-    ({ id, cap }) =>
-      cap !== 0 &&
-      (demands.get(id)?.requests ?? 0) > 0 &&
-      machines.some(({ fits }) => fits[id] !== undefined),
-  );
+  const models = entries.filter(({ id, floor, cap }) => {
+    const isWanted = floor > 0 || (demands.get(id)?.requests ?? 0) > 0;
+    return isWanted && cap !== 0 && machines.some(({ fits }) => fits[id] !== undefined);
+  });
   const kinds = kindsOf(machines, models, demands);
-  const [commonest] = kinds.toSorted((a, b) => b.count - a.count);
-  if (commonest === undefined) return null;
-  const unit = bestOf(commonest);
   const requests = models.reduce((sum, { id }) => sum + (demands.get(id)?.requests ?? 0), 0);
+  const [commonest] = kinds.toSorted((a, b) => b.count - a.count);
+  if (commonest === undefined || requests === 0) return null;
+  const unit = bestOf(commonest);
   const capacity = kinds.reduce((sum, kind) => sum + kind.count * bestOf(kind), 0);
   return {
     machines: kinds.map(({ count, memoryGb, chip, rates }) => ({

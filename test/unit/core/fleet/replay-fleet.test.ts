@@ -93,6 +93,15 @@ describe("[F8] the fleet file for a day of its own", () => {
     expect(file([BOTH, machine({})], both).machines).toMatchObject([{ count: 1 }]);
   });
 
+  it("keeps what nobody asked for and has a floor", () => {
+    const made = file([BOTH, BOTH], [asked("a", 1), asked("b", 0)], entries({ b: { floor: 1 } }));
+    expect(made.models).toMatchObject([
+      { id: "a", share: 1 },
+      { id: "b", share: 0, floor: 1 },
+    ]);
+    expect(replayFleet(entries({ b: { floor: 1 } }), [BOTH], [asked("a", 0)])).toBeNull();
+  });
+
   it("asks for no more machines than a floor can have", () => {
     const made = file([BOTH, ONLY_A], [asked("a", 1), asked("b", 1)], entries({ b: { floor: 2 } }));
     expect(made.models).toMatchObject([{ floor: 0 }, { floor: 1 }]);
