@@ -18,6 +18,9 @@ export const MODEL = "bench";
 /** Streams that a machine runs at once: the catalog's default. */
 export const SLOTS_PER_MACHINE = 4;
 
+/** Whose machines they are, by turns: one owner's new machines may dial 3,000 times a minute. */
+const OWNERS = 8;
+
 /** Machines that dial at the same time, as after a restart with jitter. */
 const DIALS_AT_ONCE = 64;
 
@@ -28,7 +31,9 @@ const DIAL_LIMIT_MS = 75_000;
 export class Coordinator {
   readonly target: Target;
   readonly admin: AdminClient;
+  /** Of the first owner. */
   readonly providerToken: string;
+  readonly #tokens: readonly string[];
   /** Where the pool and the fleet keep their databases. */
   readonly poolStorage: string;
   readonly fleetStorage: string;
@@ -39,14 +44,16 @@ export class Coordinator {
   private constructor(
     target: Target,
     admin: AdminClient,
-    providerToken: string,
+    tokens: readonly string[],
     storage: string,
     lives: { count: number },
     stop: () => Promise<void>,
   ) {
     this.target = target;
     this.admin = admin;
-    this.providerToken = providerToken;
+    const [first = ""] = tokens;
+    this.providerToken = first;
+    this.#tokens = tokens;
     this.poolStorage = join(storage, "ModelPool");
     this.fleetStorage = join(storage, "Fleet");
     this.#lives = lives;
@@ -82,9 +89,10 @@ export class Coordinator {
       },
     ]);
     const headers = { authorization: `Bearer ${await admin.createKey("bench", "bench")}` };
-    const token = await admin.createProviderToken("bench", "bench");
+    const owners = ["bench", ...Array.from({ length: OWNERS - 1 }, (_, index) => `bench-${index + 2}`)];
+    const tokens = await Promise.all(owners.map((owner) => admin.createProviderToken(owner, "bench")));
     const target = { name: "Poolkeeper", url, pid, headers };
-    return new Coordinator(target, admin, token, storage, lives, stop);
+    return new Coordinator(target, admin, tokens, storage, lives, stop);
   }
 
   /** How often the pool has been woken, its first start included. */
@@ -155,7 +163,8 @@ export class Coordinator {
   }
 
   #dial(index: number): MockProvider {
-    return new MockProvider(this.target.url, this.providerToken, MODEL, `mac-${index}`, SLOTS_PER_MACHINE);
+    const token = this.#tokens[index % OWNERS] ?? this.providerToken;
+    return new MockProvider(this.target.url, token, MODEL, `mac-${index}`, SLOTS_PER_MACHINE);
   }
 
   /** Requests that have ended so, as the pool has counted them. */

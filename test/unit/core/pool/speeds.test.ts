@@ -36,7 +36,7 @@ describe("measured speeds", () => {
   it("are never beyond what machines can do, however little time one says that it took", () => {
     const speeds = new Speeds([]);
     for (let i = 0; i < 2; i++) speeds.learn(MAC, answer(1e9, 5e-324, 1e9, 5e-324), 1);
-    expect(speeds.get(MAC)).toEqual({ prefillTps: 50_000, decodeTps: [2000] });
+    expect(speeds.get(MAC)).toEqual({ prefillTps: 250_000, decodeTps: [10_000] });
   });
 
   it("are kept by how many streams ran, and survive what is written", () => {

@@ -137,5 +137,5 @@ it("of its speed a machine is believed what machines can do", () => {
   const scene = new PoolScene();
   const models = [{ id: "m", size_bytes: 1, decode_tps: 1e9, prefill_tps: 1e9 }];
   const mac = scene.join("mac-1", { models });
-  expect(mac.connection.registration).toMatchObject({ decodeTps: 2000, prefillTps: 50_000 });
+  expect(mac.connection.registration).toMatchObject({ decodeTps: 10_000, prefillTps: 250_000 });
 });
