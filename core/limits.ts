@@ -252,7 +252,7 @@ export const MACHINES_PER_OWNER_MAX = 2_000;
 /** Bytes of a streamed answer per token at most: an event each, with all that clients want around a token. */
 export const STREAM_BYTES_PER_TOKEN = 256;
 
-/** No machine is faster, whatever it says, in tokens per second: twice what the fastest do with the smallest models. */
+/** No machine is taken for faster, whatever it says; in tokens per second, far above what Macs do. */
 export const FASTEST_DECODE_TPS = 2_000;
 export const FASTEST_PREFILL_TPS = 50_000;
 
