@@ -237,6 +237,9 @@ export const CATALOG_TTL_MS = 500;
 /** While somebody reads it again, the others may use the one they have until it is this old. */
 export const CATALOG_STALE_MS = 1_000;
 
+/** Changes of what one machine holds that a pool takes within a minute; then its socket is closed. */
+export const MAX_CHANGES_PER_MINUTE = 60;
+
 /** Dials of one machine to one pool within a minute; more are refused with `slow_down`. */
 export const MAX_DIALS_PER_MINUTE = 30;
 

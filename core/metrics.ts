@@ -80,7 +80,7 @@ function requestMetrics(source: MetricsSource): Metric[] {
     ]),
     histogram(
       "poolkeeper_ttft_seconds",
-      "From a request's arrival at the edge to its first token.",
+      "From when all of a request was at the edge to its first token.",
       TTFT,
       pools,
     ),

@@ -8,9 +8,9 @@ import {
 import type { Register } from "../../protocol/upstream.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import type { ApiError } from "../api-error.ts";
-import { DialRate } from "../dial-rate.ts";
 import type { Flags } from "../flags.ts";
 import { MACHINES_PER_OWNER_MAX, MAX_DIALS_PER_MINUTE, MAX_NEW_DIALS_PER_MINUTE } from "../limits.ts";
+import { MinuteRate } from "../minute-rate.ts";
 import type { AdmissionClose } from "../pool/admission.ts";
 import type { Identity } from "../pool/connection.ts";
 import { compareVersions } from "../semver.ts";
@@ -33,9 +33,9 @@ export const REVOKED_TOKEN = "this provider token was revoked; ask for a new one
 export class Doorway {
   readonly #directory: Directory;
   readonly #ports: DoorwayPorts;
-  readonly #dials = new DialRate(MAX_DIALS_PER_MINUTE);
+  readonly #dials = new MinuteRate(MAX_DIALS_PER_MINUTE);
   /** By owner. */
-  readonly #newDials = new DialRate(MAX_NEW_DIALS_PER_MINUTE);
+  readonly #newDials = new MinuteRate(MAX_NEW_DIALS_PER_MINUTE);
   /** Of each machine that has registered since this object woke: its newest process, and when its socket came. */
   readonly #newestSession = new Map<MachineId, { readonly sessionId: string; readonly acceptedAt: number }>();
 

@@ -14,7 +14,7 @@ export interface HistogramReading {
   readonly sumS: number;
 }
 
-/** From the arrival at the edge to the first token. */
+/** From when all of the request was at the edge to the first token. */
 export const TTFT: HistogramSpec = {
   name: "ttft",
   boundsS: [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 15, 30, 60],

@@ -1,9 +1,10 @@
 import { decodeUpstream } from "../../protocol/codec.ts";
 import { decodeRecords } from "../../protocol/records.ts";
 import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
-import { REFUSALS_BELIEVED } from "../limits.ts";
+import { MAX_CHANGES_PER_MINUTE, REFUSALS_BELIEVED } from "../limits.ts";
+import { MinuteRate } from "../minute-rate.ts";
 import type { Assignments, AssignModelStatus, HeldAssignment } from "./assignments.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, Registration } from "./connection.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { Entrance } from "./entrance.ts";
 import { isUnregistered, type Members } from "./members.ts";
@@ -26,6 +27,8 @@ export interface PoolParts {
 
 export class Inbox {
   readonly #pool: PoolParts;
+  /** Of what machines hold. */
+  readonly #changes = new MinuteRate(MAX_CHANGES_PER_MINUTE);
   /** Messages of an unknown type, and answers to questions that were never asked. */
   readonly ignored = { unknownTypes: 0, messages: 0 };
 
@@ -108,6 +111,11 @@ export class Inbox {
       connection.admitting = { ...admitting, registration: withHeartbeat(admitting.registration, heartbeat) };
     }
     if (registration === null) return;
+    const hasChanged = holdsOther(registration, heartbeat);
+    if (hasChanged && this.#changes.admit(connection.identity.machineId, now) !== null) {
+      this.#reject(connection, "what it holds changes more often than any machine can load models", now);
+      return;
+    }
     connection.registration = withHeartbeat(registration, heartbeat);
     // Otherwise a machine that sends a heartbeat after each refusal would be asked again as fast as it can answer.
     if (connection.refusalsInARow < REFUSALS_BELIEVED) connection.refusedUntil = 0;
@@ -143,4 +151,13 @@ export class Inbox {
   #reject(connection: Connection, detail: string, now: number): void {
     this.#pool.members.close(connection, "badMessage", now, detail);
   }
+}
+
+/** Other models, or another assignment: each such change may cost a write, and a word to the fleet. */
+function holdsOther({ loadedModels, held }: Registration, said: Heartbeat): boolean {
+  return (
+    held?.epoch !== said.assignment?.epoch ||
+    held?.model_id !== said.assignment?.model_id ||
+    loadedModels.join(" ") !== said.loaded_models.join(" ")
+  );
 }

@@ -31,6 +31,7 @@ export interface RequestSpec {
   readonly slotsPerMachine: number;
   /** Tokens of prompt and answer together, from the catalog. */
   readonly contextLength: number;
+  /** When all of it was at the edge. */
   readonly arrivedAt: number;
   readonly deadlineAt: number;
 }

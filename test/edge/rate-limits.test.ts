@@ -8,7 +8,10 @@ import {
   breakDown,
   callAdmin,
   chat,
+  stopClock,
+  chatBody,
   errorOf,
+  fetchEdge,
   poolOf,
   readText,
   scene,
@@ -332,5 +335,43 @@ describe("a key with a priority", () => {
     machine.answer(next, "{}");
     machine.answer(await machine.next("inference_request"), "{}");
     expect((await Promise.all([first, late, urgent])).map(({ status }) => status)).toEqual([200, 200, 200]);
+  });
+
+  it("does not wait, by which a low one rises, while its client is still sending", async () => {
+    const at = await scene({ max_concurrency: 1 });
+    const machine = await join(at);
+    const low = await adminCall<{ key: string }>("POST", "/keys", {
+      owner: "acme",
+      name: "n",
+      priority: "low",
+    });
+    await stopClock();
+    const first = chat(at);
+    const running = await machine.next("inference_request");
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    const writer = writable.getWriter();
+    const body = chatBody(at, { user: "slow" });
+    const slow = chat(
+      { ...at, apiKey: low.key },
+      {},
+      { headers: { authorization: `Bearer ${low.key}` }, body: readable },
+    );
+    await writer.write(new TextEncoder().encode(body.slice(0, 9)));
+    // By then the Worker has begun to read it.
+    expect((await fetchEdge("/v1/models", { headers: { authorization: `Bearer ${low.key}` } })).status).toBe(
+      200,
+    );
+    vi.setSystemTime(Date.now() + 5000);
+    const prompt = chat(at, { user: "prompt" });
+    await until(async () => (await poolOf(at).report(1)).queued === 1);
+    await writer.write(new TextEncoder().encode(body.slice(9)));
+    await writer.close();
+    await until(async () => (await poolOf(at).report(1)).queued === 2);
+    machine.answer(running, "{}");
+    const next = await machine.next("inference_request");
+    expect(next["body"]).toMatchObject({ user: "prompt" });
+    machine.answer(next, "{}");
+    machine.answer(await machine.next("inference_request"), "{}");
+    expect((await Promise.all([first, slow, prompt])).map(({ status }) => status)).toEqual([200, 200, 200]);
   });
 });

@@ -19,10 +19,11 @@ import { giveBack, withinLimits } from "../rate-limit.ts";
  */
 export async function askChat(
   context: AppContext,
-  arrivedAt: number,
   json: unknown,
   text: string = JSON.stringify(json),
 ): Promise<Response> {
+  // Now that its body is here: waiting makes up for a low priority, and whoever sends his body slowly must not wait so.
+  const arrivedAt = Date.now();
   const request = isPlainChatRequest(json) ? json : validate(chatRequestSchema, json);
   const problem = checkChatRequest(request);
   if (problem !== null) throw new HttpError({ code: "invalid_request", ...problem });

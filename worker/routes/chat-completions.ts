@@ -7,7 +7,6 @@ import { askChat } from "./ask-chat.ts";
 
 /** `POST /v1/chat/completions`: everything is checked here once, then the client's text goes to the pool as it is. */
 export const chatCompletions = new Hono<AppEnv>().post("/", requireApiKey, async (context) => {
-  const now = Date.now();
   const { text, json } = await readJsonBody(context.req.raw);
-  return askChat(context, now, json, text);
+  return askChat(context, json, text);
 });

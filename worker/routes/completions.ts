@@ -11,10 +11,9 @@ import { askChat } from "./ask-chat.ts";
 
 /** `POST /v1/completions`, the legacy text API: a chat with one message, there and back. */
 export const completions = new Hono<AppEnv>().post("/", requireApiKey, async (context) => {
-  const now = Date.now();
   const { json } = await readJsonBody(context.req.raw);
   const request = validate(completionRequestSchema, json);
-  const answer = await askChat(context, now, completionToChat(request));
+  const answer = await askChat(context, completionToChat(request));
   const id = context.get("requestId");
-  return translateAnswer(answer, completionTranslator(id, Math.floor(now / 1000), request.model));
+  return translateAnswer(answer, completionTranslator(id, Math.floor(Date.now() / 1000), request.model));
 });

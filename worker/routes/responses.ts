@@ -15,10 +15,9 @@ import { openResponsesWebSocket } from "./responses-websocket.ts";
 export const responses = new Hono<AppEnv>()
   .get("/", requireApiKey, openResponsesWebSocket)
   .post("/", requireApiKey, async (context) => {
-    const now = Date.now();
     const { json } = await readJsonBody(context.req.raw);
     const request = validate(responsesRequestSchema, json);
-    const answer = await askChat(context, now, JSON.parse(JSON.stringify(responsesToChat(request))));
+    const answer = await askChat(context, JSON.parse(JSON.stringify(responsesToChat(request))));
     const id = context.get("requestId").replace(/^req_/, "");
     return translateAnswer(answer, new ResponsesTranslator(id, request, nowS));
   })

@@ -149,3 +149,31 @@ describe("a frame that belongs to nothing is counted and dropped:", () => {
     expect(scene.pool.report(scene.now, 4).ignored.records).toBe(1);
   });
 });
+
+describe("a machine that holds something else with each heartbeat", () => {
+  const held = (epoch: number): object => ({ assignment: { model_id: "m", epoch } });
+
+  it.each([
+    ["another assignment", (at: number) => held(at + 1)],
+    ["other models", (at: number) => ({ loaded_models: at % 2 === 0 ? [] : ["m"] })],
+  ])("is heard 60 times a minute, then its socket is closed: %s", (_, fieldsAt) => {
+    const scene = new PoolScene();
+    const [fickle, steady] = [scene.join("mac-1"), scene.join("mac-2")];
+    for (let at = 0; at < 60; at++) scene.heartbeat(fickle, fieldsAt(at));
+    scene.heartbeat(fickle, fieldsAt(59));
+    expect(fickle.socket.closed).toBeNull();
+    const news = scene.news.length;
+    scene.heartbeat(fickle, fieldsAt(60));
+    expect(fickle.socket.closed?.reason).toBe("badMessage");
+    const again = scene.join("mac-1");
+    scene.heartbeat(again, held(99));
+    expect(again.socket.closed?.reason).toBe("badMessage");
+    expect(scene.news.length).toBe(news);
+    scene.heartbeat(steady, held(1));
+    expect(steady.socket.closed).toBeNull();
+    scene.now += 60_000;
+    const later = scene.join("mac-1");
+    scene.heartbeat(later, held(100));
+    expect(later.socket.closed).toBeNull();
+  });
+});

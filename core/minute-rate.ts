@@ -1,8 +1,8 @@
-/** Counts dials by name in windows of a minute, so that a provider in a reconnect loop is slowed down. */
+/** Counts by name what may happen only so often, in windows of a minute. */
 
 const WINDOW_MS = 60_000;
 
-export class DialRate {
+export class MinuteRate {
   readonly #most: number;
   #windowStartAt = 0;
   readonly #counts = new Map<string, number>();
@@ -12,7 +12,7 @@ export class DialRate {
     this.#most = most;
   }
 
-  /** Counts one dial. Returns null if it may go on, else the seconds until the window ends. */
+  /** Counts one. Returns null if it may go on, else the seconds until the window ends. */
   admit(name: string, now: number): number | null {
     if (now - this.#windowStartAt >= WINDOW_MS) {
       this.#windowStartAt = now;
