@@ -8,22 +8,23 @@ import { settle, VirtualClock } from "../support/virtual-clock.ts";
 const model = (id: string): LocalModel => ({ id, path: `/models/${id}.gguf`, sizeBytes: 1 });
 const [alpha, beta, gamma] = [model("alpha"), model("beta"), model("gamma")];
 
-function setUp(): { engine: FakeEngine; holder: ModelHolder; failures: string[] } {
+function setUp(): { engine: FakeEngine; holder: ModelHolder; failures: string[]; steps: number[] } {
   const engine = new FakeEngine();
   engine.holdLoads = true;
   const failures: string[] = [];
+  const steps: number[] = [];
   const log = (): void => {};
   const holder = new ModelHolder(
     { slots: 2, contextTokens: 512 },
     {
       onChange: () => {},
-      onProgress: () => {},
+      onProgress: (progress) => steps.push(progress),
       onLoadFailed: ({ id }, error) => failures.push(`${id} ${error.code}`),
       onDied: ({ id }) => failures.push(`${id} died`),
     },
     { clock: new VirtualClock(), engine, log: { info: log, warn: log, error: log } },
   );
-  return { engine, holder, failures };
+  return { engine, holder, failures, steps };
 }
 
 /** What became of a load: the model's id, or the code of the error. */
@@ -47,6 +48,24 @@ describe("one model at a time", () => {
     engine.lastLoad().succeed();
     expect(await outcome(second)).toBe("beta");
     expect(engine.events).toEqual(["load alpha", "ready alpha", "unload alpha", "load beta", "ready beta"]);
+  });
+
+  it("hears nothing more of the progress of a load that was given up", async () => {
+    const { engine, holder, steps } = setUp();
+    const first = outcome(holder.hold(alpha));
+    await settle();
+    const load = engine.lastLoad();
+    load.options.onProgress?.(0.4);
+    expect(holder.progress()).toBe(0.4);
+    load.ignoresAbort = true;
+    const second = outcome(holder.hold(beta));
+    load.options.onProgress?.(0.7);
+    expect(holder.progress()).toBe(0);
+    expect(steps).toEqual([0.4]);
+    load.succeed();
+    await settle();
+    engine.lastLoad().succeed();
+    expect(await Promise.all([first, second])).toEqual(["switching_model", "beta"]);
   });
 
   it("does nothing for the model that is there, and joins the load that is under way", async () => {

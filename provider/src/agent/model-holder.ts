@@ -149,8 +149,9 @@ export class ModelHolder {
         ...this.#options,
         signal: abort.signal,
         onProgress: (progress) => {
+          if (abort.signal.aborted) return;
           this.#progress = progress;
-          if (!abort.signal.aborted) this.#host.onProgress(progress);
+          this.#host.onProgress(progress);
         },
       });
       if (abort.signal.aborted) {

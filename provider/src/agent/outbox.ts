@@ -128,10 +128,7 @@ export class Outbox {
   #schedule(): void {
     if (this.#cancelTimer !== null || !this.#hasSendable()) return;
     const waitMs = restOfGap(this.#flushMs, this.#flushedAt, this.#clock.now());
-    this.#cancelTimer = this.#clock.after(waitMs, () => {
-      this.#cancelTimer = null;
-      this.#flush();
-    });
+    this.#cancelTimer = this.#clock.after(waitMs, () => this.#flush());
   }
 
   #flush(): void {
