@@ -103,6 +103,8 @@ describe("signs of life", () => {
     expect(socket.wasTerminated).toBe(true);
     await harness.clock.advance(2000);
     expect(harness.sockets).toHaveLength(2);
+    // The network reports the end that this side has already made of it.
+    expect(harness.logged.filter((line) => line.includes('"code":1006'))).toHaveLength(1);
   });
 
   it("[H20] keeps a socket whose pings are answered", async () => {

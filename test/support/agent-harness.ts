@@ -192,7 +192,9 @@ export class FakeSocket implements Socket {
 
   terminate(): void {
     this.wasTerminated = true;
+    if (this.hasEnded) return;
     this.hasEnded = true;
+    queueMicrotask(() => this.#listener.onEnd({ kind: "closed", code: 1006, reason: "" }));
   }
 
   // The coordinator's side.
