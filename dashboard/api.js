@@ -1,5 +1,5 @@
 /** @import { PlacementReport } from "../core/fleet/placement-report.ts" */
-/** @import { FlagView } from "../core/fleet/settings.ts" */
+/** @import { FlagView } from "../core/fleet/flag-book.ts" */
 /** @import { Utilization } from "../core/fleet/utilization.ts" */
 /** @import { Entry } from "./model-entry.js" */
 /** @import { MachineDetails, UsageRow } from "./snapshot.js" */

@@ -1,6 +1,6 @@
 /** @import { Explanation } from "../core/fleet/explain.ts" */
 /** @import { PlacementReport } from "../core/fleet/placement-report.ts" */
-/** @import { FlagView } from "../core/fleet/settings.ts" */
+/** @import { FlagView } from "../core/fleet/flag-book.ts" */
 /** @import { MachineRow, Utilization } from "../core/fleet/utilization.ts" */
 /** @import { Api } from "./api.js" */
 

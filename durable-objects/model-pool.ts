@@ -20,10 +20,10 @@ import { PING, PONG } from "../protocol/limits.ts";
 import { SUBPROTOCOL } from "../protocol/version.ts";
 import { ClientAnswer } from "./client-answer.ts";
 import { decodeDial } from "./dial.ts";
+import { decodeEdgeCall } from "./edge-call.ts";
 import type { Env } from "./env.ts";
 import { fleetStub } from "./fleet-stub.ts";
 import { logWarning } from "./log.ts";
-import { decodePoolCall } from "./pool-call.ts";
 import { ProviderSocket, savedState } from "./provider-socket.ts";
 import { RequestLog } from "./request-log.ts";
 import { settleTokens } from "./settle-tokens.ts";
@@ -186,7 +186,7 @@ export class ModelPool extends DurableObject<Env> {
   }
 
   async #answer(request: Request): Promise<Response> {
-    const call = decodePoolCall(request);
+    const call = decodeEdgeCall(request);
     if (call === null) {
       const { status, headers, body } = encodeError({
         code: "internal",

@@ -1,10 +1,10 @@
 import type { OwnedMachine } from "../core/fleet/owned-machines.ts";
 import { FLEET_ANSWER_TIMEOUT_MS, OWNED_MACHINES_TTL_MS } from "../core/limits.ts";
 import type { OwnerRoute } from "../core/pool/owner-route.ts";
+import type { EdgeCall } from "../durable-objects/edge-call.ts";
 import type { Env } from "../durable-objects/env.ts";
 import { fleetStub } from "../durable-objects/fleet-stub.ts";
 import { logWarning } from "../durable-objects/log.ts";
-import type { PoolCall } from "../durable-objects/pool-call.ts";
 import { answerWithin } from "./answer-within.ts";
 import { HttpError } from "./http-error.ts";
 import { callPool } from "./pool-client.ts";
@@ -38,7 +38,7 @@ export async function callOwnMachines(
   env: Env,
   owner: string,
   wish: "self" | "prefer",
-  call: PoolCall,
+  call: EdgeCall,
   body: string,
 ): Promise<Response> {
   const machines = await machinesWith(env, owner, wish, call);
@@ -60,7 +60,7 @@ interface Step {
   readonly route: OwnerRoute | null;
 }
 
-function stepsOfSelf(machines: readonly OwnedMachine[], call: PoolCall): Step[] {
+function stepsOfSelf(machines: readonly OwnedMachine[], call: EdgeCall): Step[] {
   const pools = poolsOf(machines, call);
   return pools.map((pool, index) =>
     stepTo(pool, index < pools.length - 1 ? "decline" : "wait", machines, call),
@@ -68,7 +68,7 @@ function stepsOfSelf(machines: readonly OwnedMachine[], call: PoolCall): Step[] 
 }
 
 /** Last comes the public pool, which may be the one in which the machine is (F10). */
-function stepsOfPrefer(machines: readonly OwnedMachine[], call: PoolCall): Step[] {
+function stepsOfPrefer(machines: readonly OwnedMachine[], call: EdgeCall): Step[] {
   const pools = poolsOf(machines, call);
   const here = stepTo(call.model, "public", machines, call);
   if (pools.every((pool) => pool === call.model)) return [here];
@@ -76,7 +76,7 @@ function stepsOfPrefer(machines: readonly OwnedMachine[], call: PoolCall): Step[
 }
 
 /** The pool of the asked model first: machines there need not leave another model. */
-function poolsOf(machines: readonly OwnedMachine[], { model }: PoolCall): string[] {
+function poolsOf(machines: readonly OwnedMachine[], { model }: EdgeCall): string[] {
   const pools = new Set<string>(machines.map(({ pool }) => pool ?? model));
   return [...pools].toSorted((a, b) => Number(b === model) - Number(a === model));
 }
@@ -85,7 +85,7 @@ function stepTo(
   pool: string,
   otherwise: OwnerRoute["otherwise"],
   machines: readonly OwnedMachine[],
-  { model }: PoolCall,
+  { model }: EdgeCall,
 ): Step {
   const here = machines.filter((machine) => (machine.pool ?? model) === pool);
   if (here.length === 0) return { pool, route: null };
@@ -102,7 +102,7 @@ async function machinesWith(
   env: Env,
   owner: string,
   wish: "self" | "prefer",
-  { model }: PoolCall,
+  { model }: EdgeCall,
 ): Promise<readonly OwnedMachine[]> {
   const machines = await readMachines(env, owner, Date.now());
   if (machines !== null) return machines.filter(({ models }) => models.includes(model));

@@ -1,7 +1,7 @@
 import { poolName } from "../core/pool-name.ts";
+import { encodeEdgeCall, type EdgeCall } from "../durable-objects/edge-call.ts";
 import type { Env } from "../durable-objects/env.ts";
 import { logWarning } from "../durable-objects/log.ts";
-import { encodePoolCall, type PoolCall } from "../durable-objects/pool-call.ts";
 import { HttpError } from "./http-error.ts";
 
 /** Ids of pools by name: to make one means to hash the name, and stubs do not outlive a request. */
@@ -16,10 +16,10 @@ const RESENDS = 2;
  * answered (a deploy does that), the text goes to a fresh stub under the same request id (H18).
  * @throws HttpError 502 `provider_error` when the resends are used up, 504 past the deadline
  */
-export async function callPool(env: Env, modelId: string, call: PoolCall, body: string): Promise<Response> {
+export async function callPool(env: Env, modelId: string, call: EdgeCall, body: string): Promise<Response> {
   for (let resend = 0; ; resend++) {
     try {
-      return await env.MODEL_POOL.get(poolId(env, modelId)).fetch("http://pool/", encodePoolCall(call, body));
+      return await env.MODEL_POOL.get(poolId(env, modelId)).fetch("http://pool/", encodeEdgeCall(call, body));
     } catch (error) {
       logWarning("pool_call_broke", {
         pool: modelId,

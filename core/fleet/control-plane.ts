@@ -11,6 +11,7 @@ import type { PoolSettings } from "../pool/settings.ts";
 import { announcements } from "./announcements.ts";
 import { Directory, unknownMachine } from "./directory.ts";
 import { Doorway, type Dialer } from "./doorway.ts";
+import { FlagBook, type FlagStore } from "./flag-book.ts";
 import type { FleetView } from "./fleet-view.ts";
 import { Handover } from "./handover.ts";
 import { Intents } from "./intents.ts";
@@ -22,7 +23,6 @@ import type { PlacementStore } from "./plan-record.ts";
 import { PoolSettingsBook } from "./pool-settings.ts";
 import { Reconciler } from "./reconcile.ts";
 import { whyNotRemovable } from "./removal.ts";
-import { FlagBook, type FlagStore } from "./settings.ts";
 import { Survey } from "./survey.ts";
 
 /**
@@ -107,7 +107,7 @@ export class ControlPlane {
    */
   dial(dialer: Dialer, named: ModelId | null, now: number): DialVerdict {
     const { machineId } = dialer;
-    const refusal = this.#doorway.mayNotDial(dialer);
+    const refusal = this.#doorway.whyNotDial(dialer);
     if (refusal !== null) return { ok: false, error: refusal };
     this.#survey.schedule.stir(now);
     const { pool: assigned, stamp } = this.intents.destination(machineId);
@@ -116,7 +116,7 @@ export class ControlPlane {
       const message = `machine "${machineId}" has not registered before; name a model with ?pool=`;
       return { ok: false, error: { code: "model_not_found", message, param: "pool" } };
     }
-    const tooOften = this.#doorway.isTooOften(dialer, pool, now);
+    const tooOften = this.#doorway.countDial(dialer, pool, now);
     if (tooOften !== null) return { ok: false, error: tooOften };
     this.memberships.add(machineId, pool, now);
     this.handover.dialed(machineId, pool, now);
@@ -126,7 +126,7 @@ export class ControlPlane {
   /** Decides one register and remembers what the machine said. Binds it to its first owner and key (H22). */
   register({ identity, register, pool }: AdmissionQuestion, now: number): Admission {
     const { machineId } = identity;
-    const close = this.#doorway.mayNotRegister(identity, register);
+    const close = this.#doorway.whyNotRegister(identity, register);
     if (close !== null) return { admitted: false, close };
     this.memberships.add(machineId, pool, now);
     this.directory.note(machineOf(register, identity.owner, this.directory.get(machineId), [], now));

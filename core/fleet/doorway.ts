@@ -44,7 +44,7 @@ export class Doorway {
     this.#ports = ports;
   }
 
-  mayNotDial({ machineId, owner, tokenId }: Dialer): ApiError | null {
+  whyNotDial({ machineId, owner, tokenId }: Dialer): ApiError | null {
     const refuse = (message: string): ApiError => ({ code: "machine_not_allowed", message });
     if (this.#ports.isRevoked(tokenId)) return refuse(REVOKED_TOKEN);
     const known = this.#directory.get(machineId);
@@ -61,7 +61,7 @@ export class Doorway {
   }
 
   /** Counts a dial. @returns an error if there were too many within a minute. */
-  isTooOften({ machineId, owner }: Dialer, pool: ModelId, now: number): ApiError | null {
+  countDial({ machineId, owner }: Dialer, pool: ModelId, now: number): ApiError | null {
     const isNew = this.#directory.get(machineId) === null;
     const newWaitS = isNew ? this.#newDials.admit(owner, now) : null;
     const retryAfterS = newWaitS ?? this.#dials.admit(`${machineId} ${pool}`, now);
@@ -69,8 +69,8 @@ export class Doorway {
     return { code: "slow_down", message: "too many dials within a minute", retryAfterS };
   }
 
-  mayNotRegister(identity: Identity, register: Register): AdmissionClose | null {
-    if (this.mayNotDial(identity) !== null) return "notAllowed";
+  whyNotRegister(identity: Identity, register: Register): AdmissionClose | null {
+    if (this.whyNotDial(identity) !== null) return "notAllowed";
     const known = this.#directory.get(identity.machineId);
     if (known !== null && known.publicKey !== register.public_key) return "foreignKey";
     if (register.protocol < PROTOCOL_VERSION) return "tooOld";

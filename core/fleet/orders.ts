@@ -2,10 +2,10 @@ import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
 import type { FlagName } from "../flags.ts";
 import { modelIds, unknownMachine, type Directory } from "./directory.ts";
+import type { FlagBook } from "./flag-book.ts";
 import type { Handover } from "./handover.ts";
 import type { Intents } from "./intents.ts";
 import { EPOCHS_USED_UP, unmanageableBecause, type Intent } from "./machine.ts";
-import type { FlagBook } from "./settings.ts";
 
 /**
  * Which orders are given: by an operator's hand, by a plan, because a flag says so or a model is offered no more. Whether

@@ -1,8 +1,8 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import { poolFlags, type PoolSettings } from "../pool/settings.ts";
 import type { Directory } from "./directory.ts";
+import type { FlagBook } from "./flag-book.ts";
 import type { FleetStore } from "./machine.ts";
-import type { FlagBook } from "./settings.ts";
 
 /** What each pool should know of flags, catalog and supply, and what it is known to know. */
 export class PoolSettingsBook {

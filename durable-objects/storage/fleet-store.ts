@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { flagNameSchema } from "../../core/flags.ts";
+import type { FlagState, FlagStore } from "../../core/fleet/flag-book.ts";
 import type {
   Cooldown,
   FleetStore,
@@ -10,7 +11,6 @@ import type {
   Switch,
   SwitchTotal,
 } from "../../core/fleet/machine.ts";
-import type { FlagState, FlagStore } from "../../core/fleet/settings.ts";
 import { SWITCH_HISTORY } from "../../core/limits.ts";
 import {
   epochSchema,

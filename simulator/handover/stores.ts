@@ -1,6 +1,6 @@
+import type { FlagState, FlagStore } from "../../core/fleet/flag-book.ts";
 import type { Cooldown, FleetStore, Intent, Machine, Membership, Switch } from "../../core/fleet/machine.ts";
 import type { LoadTime, PlacementMemory, PlacementStore, PlanRecord } from "../../core/fleet/plan-record.ts";
-import type { FlagState, FlagStore } from "../../core/fleet/settings.ts";
 import type { ScheduleMemory } from "../../core/fleet/tick-schedule.ts";
 import type { Score } from "../../core/placement/score.ts";
 import type { PoolRecord, RecordStore } from "../../core/pool/record.ts";

@@ -1,7 +1,7 @@
 import { BYTES_PER_TOKEN, REQUEST_DEADLINE_MS } from "../../core/limits.ts";
 import { prefixOf } from "../../core/prefix.ts";
 import type { Reservation } from "../../core/rate-limit.ts";
-import type { PoolCall } from "../../durable-objects/pool-call.ts";
+import type { EdgeCall } from "../../durable-objects/edge-call.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext } from "../context.ts";
 import { heedVerdict, refuseAtEdge } from "../edge-refusals.ts";
@@ -30,7 +30,7 @@ export async function askChat(
   const wish = readRouteWish(context.req.header(ROUTE_HEADER));
   const model = await requireModel(context.env, request.model);
   const { id: keyId, owner, priority } = context.get("key");
-  const callWith = (reservation: Reservation | null): PoolCall => ({
+  const callWith = (reservation: Reservation | null): EdgeCall => ({
     requestId: context.get("requestId"),
     echoedId: context.get("echoedId"),
     endpoint: "/v1/chat/completions",

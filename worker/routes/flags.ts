@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 
 import { flagNameSchema, FLAG_NAMES, type FlagName } from "../../core/flags.ts";
-import type { FlagView } from "../../core/fleet/settings.ts";
+import type { FlagView } from "../../core/fleet/flag-book.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { readJsonBody } from "../body.ts";

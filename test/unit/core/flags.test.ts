@@ -8,7 +8,7 @@ import {
   takenBy,
   type FlagName,
 } from "../../../core/flags.ts";
-import { FlagBook } from "../../../core/fleet/settings.ts";
+import { FlagBook } from "../../../core/fleet/flag-book.ts";
 import { compareVersions } from "../../../core/semver.ts";
 import { MemoryFleetStore } from "../../../simulator/handover/stores.ts";
 

@@ -11,13 +11,13 @@ import { modelIdSchema } from "../protocol/ids.ts";
 
 const CALL_HEADER = "x-pool-call";
 
-export interface PoolCall extends Omit<RequestSpec, "body"> {
+export interface EdgeCall extends Omit<RequestSpec, "body"> {
   /** Echoed as `x-request-id`: the client's own id if it sent a sane one. */
   readonly echoedId: string;
 }
 
 /** A request for the pool, as `fetch` takes it. Every field is free of spaces, so a space separates them. */
-export function encodePoolCall(call: PoolCall, body: string): RequestInit {
+export function encodeEdgeCall(call: EdgeCall, body: string): RequestInit {
   const fields = [
     call.requestId,
     call.echoedId,
@@ -37,7 +37,7 @@ export function encodePoolCall(call: PoolCall, body: string): RequestInit {
   return { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body };
 }
 
-export function decodePoolCall(request: Request): PoolCall | null {
+export function decodeEdgeCall(request: Request): EdgeCall | null {
   const fields = request.headers.get(CALL_HEADER)?.split(" ");
   const [
     requestId,
