@@ -2,6 +2,7 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import { ModelPool } from "../../durable-objects/model-pool.ts";
+import { demandTrace } from "../../worker/demand-trace.ts";
 import { expectAnswer, join } from "./fake-provider.ts";
 import {
   adminCall,
@@ -198,6 +199,25 @@ describe("[F8] demand", () => {
     const own = lines.map((line) => line.split(",")).filter(([, model]) => model === at.model);
     expect(own.reduce((sum, [, , n]) => sum + Number(n), 0)).toBe(2);
     expect(await errorOf(await callAdmin("GET", "/demand?days=9"))).toMatchObject({ status: 400 });
+  });
+
+  it("says in the trace of a quiet fleet that its rows are minutes", () => {
+    const rowAt = (minute: number) => ({
+      minuteAt: minute * 60_000,
+      arrivals: 1,
+      promptTokens: 3,
+      completed: 1,
+      completionTokens: 4,
+    });
+    const linesOf = (...minutes: number[]) =>
+      demandTrace([{ model: "m", rows: minutes.map(rowAt) }])
+        .trim()
+        .split("\n")
+        .slice(1);
+    expect(linesOf(100, 130)).toEqual(["0,m,1,3,4", "60,m,0,0,0", "1800,m,1,3,4"]);
+    expect(linesOf(100, 101)).toEqual(["0,m,1,3,4", "60,m,1,3,4"]);
+    expect(linesOf(100)).toEqual(["0,m,1,3,4"]);
+    expect(linesOf()).toEqual([]);
   });
 
   it("outlives the pool's sleep", async () => {
