@@ -4,7 +4,8 @@ import type { DemandRow } from "../core/pool/demand.ts";
 /**
  * The demand of all models as a trace: CSV with the columns `t_s, model, n, prompt_tokens, output_tokens`, one line
  * per model and minute with arrivals, times in seconds since the first minute. Refused requests generated nothing,
- * so their share of output tokens is taken to be that of the answered ones of the same model.
+ * so their share of output tokens is taken to be that of the answered ones of the same model. If nobody asked for anything in
+ * the second minute, a row says so: two rows that are far apart would look like a trace whose rows are longer than a minute.
  */
 export function demandTrace(asked: readonly AskedModel[]): string {
   const lines = asked.flatMap(({ model, rows }) => {
@@ -19,6 +20,8 @@ export function demandTrace(asked: readonly AskedModel[]): string {
   const text = lines.map(({ at, model, row, output }) =>
     [(at - firstAt) / 1000, model, row.arrivals, row.promptTokens, output].join(","),
   );
+  const next = lines.findIndex(({ at }) => at !== firstAt);
+  if (next > 0 && lines[next]?.at !== firstAt + 60_000) text.splice(next, 0, `60,${lines[0]?.model},0,0,0`);
   return ["t_s,model,n,prompt_tokens,output_tokens", ...text, ""].join("\n");
 }
 

@@ -270,14 +270,16 @@ export class SimMachine {
     const session = this.#session;
     this.#running += 1;
     this.#say(wire, { type: "inference_accepted", request_id, stream });
+    for (let at = WORD_EVERY_S; at < seconds; at += WORD_EVERY_S) {
+      this.#coordinator.clock.after(at * 1000, () => this.#send(wire, session, stream, WORD));
+    }
     this.#coordinator.clock.after(seconds * 1000, () => {
       const { pool, connection } = wire;
       if (session !== this.#session || this.isAway) return;
       this.#running -= 1;
       if (pool === null || connection === null) return;
       this.#coordinator.act(() => {
-        const frame = encodeRecords([{ stream, chunks: [ANSWER] }]);
-        pool.receiveFrame(connection, frame.buffer, this.#now());
+        this.#send(wire, session, stream, ANSWER);
         this.#say(wire, {
           type: "inference_complete",
           request_id,
@@ -290,6 +292,16 @@ export class SimMachine {
       });
     });
   }
+
+  #send({ pool, connection }: Wire, session: number, stream: number, chunk: Uint8Array): void {
+    if (pool === null || connection === null || session !== this.#session || this.isAway) return;
+    const { buffer } = encodeRecords([{ stream, chunks: [chunk] }]);
+    this.#coordinator.act(() => pool.receiveFrame(connection, buffer, this.#now()));
+  }
 }
 
+/** A machine that says nothing for a minute is taken to be stuck. */
+const WORD_EVERY_S = 20;
+
+const WORD = new TextEncoder().encode("data: word\n\n");
 const ANSWER = new TextEncoder().encode("data: word\n\ndata: [DONE]\n\n");

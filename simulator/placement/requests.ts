@@ -1,3 +1,4 @@
+import { type ApiError, isRateLimit } from "../../core/api-error.ts";
 import type { Pool } from "../../core/pool/pool.ts";
 import type { Answer } from "../../core/pool/request.ts";
 import { type Coordinator, SLOTS } from "./coordinator.ts";
@@ -70,17 +71,19 @@ export class RequestWindow {
   #answer(pool: Pool): Answer {
     return {
       complete: () => {},
-      refuse: () => this.#refused(pool),
+      refuse: (error) => this.#refused(pool, error),
       write: () => 0,
       finish: () => {
         this.outcomes.served += 1;
       },
-      breakOff: () => this.#refused(pool),
+      breakOff: (error) => this.#refused(pool, error),
     };
   }
 
-  #refused(pool: Pool): void {
+  #refused(pool: Pool, { code }: ApiError): void {
     this.outcomes.refused += 1;
+    // One whose machine went away had room.
+    if (!isRateLimit(code)) return;
     const { machines } = pool.report(this.#coordinator.clock.now(), SLOTS);
     if (machines.some(({ blockedBy, freeSlots }) => blockedBy === null && freeSlots > 0))
       this.outcomes.falseRefusals += 1;

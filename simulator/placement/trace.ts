@@ -89,7 +89,7 @@ function rowOf(cells: readonly string[], header: readonly string[], where: strin
   return { t_s: number("t_s"), model, n: number("n") };
 }
 
-/** Sums rows into minutes; rows that stand for more than a minute are spread evenly over it. */
+/** Sums rows into minutes; rows on a grid of more than a minute stand for that long, and are spread evenly over it. */
 function intoMinutes(rows: readonly Row[], name: string): Trace {
   const times = [...new Set(rows.map((row) => row.t_s))].sort((a, b) => a - b);
   const start_s = Math.floor((times[0] ?? 0) / 60) * 60;
@@ -97,7 +97,11 @@ function intoMinutes(rows: readonly Row[], name: string): Trace {
   for (let index = 1; index < times.length; index += 1) {
     step_s = Math.min(step_s, (times[index] ?? 0) - (times[index - 1] ?? 0));
   }
-  const span = Number.isFinite(step_s) ? Math.max(1, Math.round(step_s / 60)) : 1;
+  // Single requests of a quiet fleet are far apart as well, but not by the same time again and again.
+  const stepsTo = (t_s: number): number => (t_s - (times[0] ?? 0)) / step_s;
+  const isGrid =
+    Number.isFinite(step_s) && times.every((t_s) => Math.abs(stepsTo(t_s) - Math.round(stepsTo(t_s))) < 1e-6);
+  const span = isGrid ? Math.max(1, Math.round(step_s / 60)) : 1;
   const minutes = Math.floor(((times.at(-1) ?? 0) - start_s) / 60) + span;
   if (minutes > MINUTES_MAX) {
     throw new BadInput(`${name} spans ${minutes} minutes, more than ${MINUTES_MAX}: is "t_s" in seconds?`);

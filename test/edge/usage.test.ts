@@ -3,6 +3,8 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { ReplayFleet } from "../../core/fleet/replay-fleet.ts";
 import { ModelPool } from "../../durable-objects/model-pool.ts";
+import { modelIdSchema } from "../../protocol/ids.ts";
+import { demandTrace } from "../../worker/demand-trace.ts";
 import { expectAnswer, join } from "./fake-provider.ts";
 import {
   adminCall,
@@ -223,6 +225,25 @@ describe("[F8] demand", () => {
     const { machines } = await adminCall<ReplayFleet>("GET", "/demand/fleet?days=1");
     expect(machines.filter(({ speed }) => (speed[at.model] ?? 0) > 0)).toMatchObject([{ count: 1 }]);
     expect(await errorOf(await callAdmin("GET", "/demand/fleet?days=9"))).toMatchObject({ status: 400 });
+  });
+
+  it("says in the trace of a quiet fleet that its rows are minutes", () => {
+    const rowAt = (minute: number) => ({
+      minuteAt: minute * 60_000,
+      arrivals: 1,
+      promptTokens: 3,
+      completed: 1,
+      completionTokens: 4,
+    });
+    const linesOf = (...minutes: number[]) =>
+      demandTrace([{ model: modelIdSchema.parse("m"), rows: minutes.map(rowAt) }])
+        .trim()
+        .split("\n")
+        .slice(1);
+    expect(linesOf(100, 130)).toEqual(["0,m,1,3,4", "60,m,0,0,0", "1800,m,1,3,4"]);
+    expect(linesOf(100, 101)).toEqual(["0,m,1,3,4", "60,m,1,3,4"]);
+    expect(linesOf(100)).toEqual(["0,m,1,3,4"]);
+    expect(linesOf()).toEqual([]);
   });
 
   it("outlives the pool's sleep", async () => {

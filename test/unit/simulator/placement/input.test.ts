@@ -38,6 +38,12 @@ describe("a trace", () => {
     ]);
   });
 
+  it("does not spread rows that are far apart by chance", () => {
+    const counts = parseTrace(`${HEAD}\n0,a,1,0,0\n420,a,2,0,0\n1020,a,3,0,0\n`, "t").counts.map(([n]) => n);
+    expect(counts).toHaveLength(18);
+    expect([counts[0], counts[1], counts[7], counts[17]]).toEqual([1, 0, 2, 3]);
+  });
+
   it("reads quoted cells, and does without token counts", () => {
     const text = '"t_s","model","n","prompt_tokens","output_tokens"\n0,"a",3,,\n';
     expect(parseTrace(text, "t")).toEqual({ models: ["a"], start_s: 0, counts: [[3]] });

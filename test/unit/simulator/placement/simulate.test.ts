@@ -213,4 +213,13 @@ describe("the world of the real control plane and pools", () => {
     expect(run.requests?.served).toBeGreaterThan(200);
     expect(run.requests?.refused).toBeGreaterThan(0);
   });
+
+  it("[F9] takes no lost machine and no slow answer for a refusal", () => {
+    const demand = Array.from({ length: 12 }, () => [2.5, 0.2]);
+    const outages = [0, 1, 2].map((machine) => ({ machine, from: 6, until: 7 }));
+    const slow = scenarioWith(demand, 3, { requestsPerMinute: 2, outages });
+    const run = replay(slow, [0, 0, 1], null, { first: 1, last: 11 });
+    expect(run.requests).toMatchObject({ falseRefusals: 0 });
+    expect(run.requests?.served).toBeGreaterThan(10);
+  });
 });
