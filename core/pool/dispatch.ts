@@ -22,7 +22,7 @@ import {
 import type { Ledger } from "./ledger.ts";
 import { LineLimit } from "./line-limit.ts";
 import { Line } from "./line.ts";
-import { LongBodies, tooLong } from "./long-bodies.ts";
+import { LongBodies } from "./long-bodies.ts";
 import type { RequestOutcome } from "./outcome.ts";
 import { DECLINED, isForOwnMachines, mayBeDeclined } from "./owner-route.ts";
 import { plausible } from "./plausible.ts";
@@ -106,7 +106,7 @@ export class Dispatch {
     if (earlier !== undefined) this.abandon(earlier, now);
     const request = newRequest(spec, answer, now);
     this.#requests.set(spec.requestId, request);
-    this.#longBodies.add(spec);
+    const tooMuch = this.#longBodies.add(spec);
     const arrived = (): void => {
       // The Worker's second call for one request is no second arrival.
       if (earlier === undefined) this.#accounts.arrived(request.promptTokensEstimate, now);
@@ -119,7 +119,6 @@ export class Dispatch {
       this.#fail(request, shed(this.#pool.model), now);
       return request;
     }
-    const tooMuch = this.#longBodies.isTooMuch(spec) ? tooLong(this.#pool.model) : null;
     const refusal = tooMuch ?? this.#candidates.tooSlowFor(request, now);
     if (refusal !== null) {
       this.#fail(request, refusal, now);

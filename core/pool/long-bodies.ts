@@ -9,24 +9,18 @@ import type { RequestSpec } from "./request.ts";
 export class LongBodies {
   #chars = 0;
 
-  add({ body }: RequestSpec): void {
-    if (isLong(body)) this.#chars += body.length;
+  /** Counts a request until `remove`. @returns why there is no room for it, if there is none. */
+  add({ body, model }: RequestSpec): ApiError | null {
+    if (!isLong(body)) return null;
+    this.#chars += body.length;
+    if (this.#chars <= LONG_BODIES_CHARS_MAX) return null;
+    const message = `too many long requests for "${model}" are under way already; try again shortly, or send a shorter one`;
+    return { code: "queue_full", message };
   }
 
   remove({ body }: RequestSpec): void {
     if (isLong(body)) this.#chars -= body.length;
   }
-
-  /** Whether this one, which was added, is too much. */
-  isTooMuch({ body }: RequestSpec): boolean {
-    return isLong(body) && this.#chars > LONG_BODIES_CHARS_MAX;
-  }
-}
-
-/** What the client of such a request is told. */
-export function tooLong(model: string): ApiError {
-  const message = `too many long requests for "${model}" are under way already; try again shortly, or send a shorter one`;
-  return { code: "queue_full", message };
 }
 
 function isLong(body: string): boolean {

@@ -2,7 +2,7 @@ import { listDurableObjectIds, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
 import { KeyLimits } from "../../durable-objects/key-limits.ts";
-import { expectAnswer, type FakeProvider, HELLO, join } from "./fake-provider.ts";
+import { expectAnswer, type FakeProvider, HELLO, join, type Message } from "./fake-provider.ts";
 import {
   adminCall,
   breakDown,
@@ -12,12 +12,12 @@ import {
   chatBody,
   errorOf,
   fetchEdge,
-  poolOf,
   readText,
   scene,
   testEnv,
   type Scene,
   until,
+  untilQueued,
 } from "./scene.ts";
 
 interface KeyRow {
@@ -312,6 +312,15 @@ describe("limits of a key", () => {
   });
 });
 
+/** The machine answers what runs, is then asked by `user`, and answers him and one more. */
+async function expectNext(machine: FakeProvider, running: Message, user: string): Promise<void> {
+  machine.answer(running, "{}");
+  const next = await machine.next("inference_request");
+  expect(next["body"]).toMatchObject({ user });
+  machine.answer(next, "{}");
+  machine.answer(await machine.next("inference_request"), "{}");
+}
+
 describe("a key with a priority", () => {
   it("is served before keys of a lower one that wait longer", async () => {
     const at = await scene({ max_concurrency: 1 });
@@ -326,14 +335,10 @@ describe("a key with a priority", () => {
     const first = chat(at);
     const running = await machine.next("inference_request");
     const late = chat(at);
-    await until(async () => (await poolOf(at).report(1)).queued === 1);
+    await untilQueued(at, 1);
     const urgent = chat({ ...at, apiKey: high.key }, { user: "urgent" });
-    await until(async () => (await poolOf(at).report(1)).queued === 2);
-    machine.answer(running, "{}");
-    const next = await machine.next("inference_request");
-    expect(next["body"]).toMatchObject({ user: "urgent" });
-    machine.answer(next, "{}");
-    machine.answer(await machine.next("inference_request"), "{}");
+    await untilQueued(at, 2);
+    await expectNext(machine, running, "urgent");
     expect((await Promise.all([first, late, urgent])).map(({ status }) => status)).toEqual([200, 200, 200]);
   });
 
@@ -363,15 +368,11 @@ describe("a key with a priority", () => {
     );
     vi.setSystemTime(Date.now() + 5000);
     const prompt = chat(at, { user: "prompt" });
-    await until(async () => (await poolOf(at).report(1)).queued === 1);
+    await untilQueued(at, 1);
     await writer.write(new TextEncoder().encode(body.slice(9)));
     await writer.close();
-    await until(async () => (await poolOf(at).report(1)).queued === 2);
-    machine.answer(running, "{}");
-    const next = await machine.next("inference_request");
-    expect(next["body"]).toMatchObject({ user: "prompt" });
-    machine.answer(next, "{}");
-    machine.answer(await machine.next("inference_request"), "{}");
+    await untilQueued(at, 2);
+    await expectNext(machine, running, "prompt");
     expect((await Promise.all([first, slow, prompt])).map(({ status }) => status)).toEqual([200, 200, 200]);
   });
 });
