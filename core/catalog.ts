@@ -35,7 +35,7 @@ export type CatalogEntry = z.infer<typeof keptEntrySchema>;
 export const catalogEntrySchema = keptEntrySchema.superRefine(({ id, floor, cap }, context) => {
   const message = whyAboveCap(floor, cap);
   if (message !== null) context.addIssue({ code: "custom", path: ["floor"], message });
-  // Plans keep what they know by model in objects, where these names are taken.
+  // Plans and reports are JSON with models for names, and not everybody who reads it asks what is an object's own.
   if (id in Object.prototype) {
     context.addIssue({ code: "custom", path: ["id"], message: `must be another name than "${id}"` });
   }

@@ -2,6 +2,7 @@ import { z } from "zod";
 
 import { modelIdSchema } from "../../protocol/ids.ts";
 import type { Flags } from "../flags.ts";
+import { ownValue } from "../own-value.ts";
 import { UNSEEN } from "../placement/demand.ts";
 import type { ScoredDay } from "../placement/score.ts";
 import type { ModelEstimate, ModelPlan, PlacementInput, Plan, Stay } from "../placement/types.ts";
@@ -211,20 +212,19 @@ export function simulatedFlags(flags: Flags, asked: Simulation): Flags {
 
 /** The input of a simulation. Demand that is given replaces the estimate, so counts of those models are left out. */
 export function simulatedInput(input: PlacementInput, asked: Simulation): PlacementInput {
-  const isGiven = (modelId: string): boolean => Object.keys(asked.demand).includes(modelId);
   return {
     ...input,
     models: input.models.map((model) => {
-      const change = asked.models[model.modelId];
+      const change = ownValue(asked.models, model.modelId);
       const { floor = model.floor, cap = model.cap, priority = model.priority } = change ?? {};
       return { ...model, floor, cap, priority };
     }),
     machines: input.machines.map((machine) =>
-      asked.machines[machine.machineId]?.offline === true
+      ownValue(asked.machines, machine.machineId)?.offline === true
         ? { ...machine, model: null, state: "offline" as const, loadDeadlineAt: null }
         : machine,
     ),
-    demand: input.demand.filter(({ modelId }) => !isGiven(modelId)),
+    demand: input.demand.filter(({ modelId }) => !Object.hasOwn(asked.demand, modelId)),
   };
 }
 
@@ -235,7 +235,7 @@ export function simulatedEstimates(
 ): Record<string, ModelEstimate> {
   const changed: Record<string, ModelEstimate> = { ...estimates };
   for (const [model, given] of Object.entries(demand)) {
-    const known = estimates[model];
+    const known = ownValue(estimates, model);
     changed[model] = {
       ...UNSEEN,
       ...known,

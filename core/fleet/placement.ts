@@ -2,12 +2,14 @@ import type { ModelId } from "../../protocol/ids.ts";
 import type { Catalog } from "../catalog.ts";
 import type { Flags } from "../flags.ts";
 import { PLANNED_MACHINES_KEPT } from "../limits.ts";
+import { ownValue } from "../own-value.ts";
 import { adoptions } from "../placement/adopt.ts";
 import { EMPTY_PLACEMENT_STATE } from "../placement/config.ts";
 import { planningRate } from "../placement/demand.ts";
 import { plan } from "../placement/plan.ts";
 import { NO_SCORE, scored, type Score, type ScoredDay, type ScoredTick } from "../placement/score.ts";
 import type {
+  ModelEstimate,
   Move,
   PlacementConfig,
   PlacementInput,
@@ -110,7 +112,7 @@ export class Placement {
 
   /** What a pool is told when it is read. */
   watchOf(pool: string, isLooking: boolean, tickMs: number): Watch {
-    const [, estimate] = Object.entries(this.#memory.state.estimates).find(([model]) => model === pool) ?? [];
+    const estimate = ownValue<string, ModelEstimate>(this.#memory.state.estimates, pool);
     const rate = estimate === undefined ? 0 : planningRate(estimate);
     if (isLooking && rate > 0) this.#countingOnUs.add(pool);
     else this.#countingOnUs.delete(pool);
@@ -209,7 +211,7 @@ export class Placement {
       const totals = reports.get(id)?.demand;
       if (totals === undefined) return [];
       const isNews = this.#inDemand.has(id) || this.#memory.learnedAt !== null;
-      const before = this.#memory.counted[id] ?? (isNews ? NO_DEMAND : totals);
+      const before = ownValue(this.#memory.counted, id) ?? (isNews ? NO_DEMAND : totals);
       // A pool that has lost its last counts goes on from a lower number.
       const since = (of: (counts: DemandTotals) => number): number => Math.max(0, of(totals) - of(before));
       const answered = since((counts) => counts.answered);

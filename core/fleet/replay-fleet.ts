@@ -2,6 +2,7 @@ import type { ModelId } from "../../protocol/ids.ts";
 import type { Catalog, CatalogEntry } from "../catalog.ts";
 import type { Flags } from "../flags.ts";
 import { LOAD_TIMEOUT_MS } from "../limits.ts";
+import { ownValue } from "../own-value.ts";
 import { DEFAULT_PLACEMENT_CONFIG } from "../placement/config.ts";
 import { UNSEEN } from "../placement/demand.ts";
 import { requestsPerSecond } from "../placement/fleet.ts";
@@ -86,7 +87,7 @@ export function replayFleet(
   const demands = new Map(asked.map(({ model, rows }) => [model, demandOf(rows)]));
   const models = entries.filter(({ id, floor, cap }) => {
     const isWanted = floor > 0 || (demands.get(id)?.requests ?? 0) > 0;
-    return isWanted && cap !== 0 && machines.some(({ fits }) => fits[id] !== undefined);
+    return isWanted && cap !== 0 && machines.some(({ fits }) => ownValue(fits, id) !== undefined);
   });
   const kinds = kindsOf(machines, models, demands);
   const requests = models.reduce((sum, { id }) => sum + (demands.get(id)?.requests ?? 0), 0);
@@ -106,7 +107,7 @@ export function replayFleet(
       share: demands.get(id)?.requests ?? 0,
       size_gb,
       min_ram_gb,
-      floor: Math.min(floor, machines.filter(({ fits }) => fits[id] !== undefined).length),
+      floor: Math.min(floor, machines.filter(({ fits }) => ownValue(fits, id) !== undefined).length),
       cap,
       priority,
     })),
@@ -146,7 +147,7 @@ function kindsOf(
   for (const { memoryGb, chip, fits } of machines) {
     const rates = new Map<ModelId, number>();
     for (const { id } of models) {
-      const [fit, demand] = [fits[id], demands.get(id)];
+      const [fit, demand] = [ownValue(fits, id), demands.get(id)];
       // Who is slower than the decode floor is not in `fits`.
       if (fit === undefined || demand === undefined) continue;
       rates.set(id, shortened(60 * requestsPerSecond(fit, demand, { decodeFloorTps: 0 })));
@@ -177,7 +178,7 @@ function minutesOf(asked: readonly AskedModel[]): number {
 /** One figure stands for all: the median load, and a drain. */
 function switchSecondsOf(machines: readonly ReplayMachine[], models: readonly CatalogEntry[]): number {
   const loads = machines
-    .flatMap(({ fits }) => models.flatMap(({ id }) => fits[id]?.loadSeconds ?? []))
+    .flatMap(({ fits }) => models.flatMap(({ id }) => ownValue(fits, id)?.loadSeconds ?? []))
     .toSorted((a, b) => a - b);
   const median = loads[Math.floor(loads.length / 2)] ?? 0;
   return Math.round(DEFAULT_PLACEMENT_CONFIG.drainSeconds + Math.min(median, LOAD_TIMEOUT_MS / 1000));

@@ -1,3 +1,4 @@
+import { ownValue } from "../own-value.ts";
 import type { Move, PlacementInput, PlacementMachine, Plan } from "./types.ts";
 
 /**
@@ -17,7 +18,7 @@ export function adoptions({ moves, budget }: Plan, input: PlacementInput): Move[
   for (const { machineId, model, state, isManageable, fits } of input.machines.toSorted(moreModelsFirst)) {
     if (moves.length + chosen.length >= budget) break;
     const isCandidate = state === "unmanaged" && isManageable && !moving.has(machineId);
-    if (!isCandidate || model === null || fits[model] === undefined) continue;
+    if (!isCandidate || model === null || ownValue(fits, model) === undefined) continue;
     const taken = adopted.get(model) ?? 0;
     if (taken >= Math.max(1, Math.floor((serving.get(model) ?? 0) / 2))) continue;
     adopted.set(model, taken + 1);

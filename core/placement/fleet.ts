@@ -1,3 +1,4 @@
+import { ownValue } from "../own-value.ts";
 import { planningRate } from "./demand.ts";
 import type {
   Fitness,
@@ -147,7 +148,7 @@ function kindsOf(
       const capacities = buffer.subarray(start, start + models.length);
       let [index, best] = [0, 0];
       for (const { model, estimate } of models) {
-        const fit = fits[model.modelId];
+        const fit = ownValue(fits, model.modelId);
         const capacity = fit === undefined ? 0 : requestsPerSecond(fit, estimate, config);
         if (capacity > best) best = capacity;
         capacities[index] = capacity;
@@ -200,8 +201,9 @@ function medianSeconds({ model, estimate }: KnownModel, index: number, kinds: re
   const sample: { seconds: number; machines: number }[] = [];
   for (let at = 0; at < kinds.length; at += stride) {
     const kind = kinds[at];
-    const fit = kind?.fits[model.modelId];
-    if (kind === undefined || fit === undefined || (kind.capacities[index] ?? 0) === 0) continue;
+    if (kind === undefined || (kind.capacities[index] ?? 0) === 0) continue;
+    const fit = ownValue(kind.fits, model.modelId);
+    if (fit === undefined) continue;
     sample.push({ seconds: secondsOf(fit, estimate), machines: kind.machines });
   }
   sample.sort((a, b) => a.seconds - b.seconds);

@@ -1,3 +1,4 @@
+import { ownValue } from "../own-value.ts";
 import { estimate } from "./demand.ts";
 import { fleetOf, type Pool } from "./fleet.ts";
 import { chooseMoves } from "./moves.ts";
@@ -26,7 +27,7 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
   const known = models.map((model) => ({
     model,
     estimate: estimate(
-      state.estimates[model.modelId],
+      ownValue(state.estimates, model.modelId),
       counted.get(model.modelId),
       seconds,
       hasStarted,

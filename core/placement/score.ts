@@ -1,5 +1,6 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import { ELSEWHERE_KEPT, IDLE_TICK_MS, SCORED_DAYS_KEPT } from "../limits.ts";
+import { ownValue } from "../own-value.ts";
 import { requestsPerSecond } from "./fleet.ts";
 import { plan } from "./plan.ts";
 import type { Move, PlacementConfig, PlacementInput, PlacementMachine, PlacementState } from "./types.ts";
@@ -111,7 +112,7 @@ function isStillElsewhere(
   now: number,
 ): boolean {
   if (machine === undefined || machine.isPinned || !machine.isManageable) return false;
-  if (machine.fits[model] === undefined) return false;
+  if (ownValue(machine.fits, model) === undefined) return false;
   // One that nobody has placed may hold the model now and swap it for another by the next tick.
   const isThere = machine.model === model && machine.state === "serving";
   return !isThere || now < readyAt;
@@ -122,7 +123,9 @@ function adopted(machines: readonly PlacementMachine[], known: readonly Elsewher
   const placed = new Set(known.map(({ machineId }) => machineId));
   return machines.flatMap(({ machineId, model, state, isManageable, fits }): Elsewhere[] => {
     const isFree = state === "unmanaged" && isManageable && !placed.has(machineId);
-    return isFree && model !== null && fits[model] !== undefined ? [{ machineId, model, readyAt: 0 }] : [];
+    return isFree && model !== null && ownValue(fits, model) !== undefined
+      ? [{ machineId, model, readyAt: 0 }]
+      : [];
   });
 }
 
@@ -170,7 +173,7 @@ function roomFor(
   const rates = new Map<ModelId, number>();
   for (const { model, state, fits } of machines) {
     if (model === null || (state !== "serving" && state !== "unmanaged")) continue;
-    const [fit, estimate] = [fits[model], estimates[model]];
+    const [fit, estimate] = [ownValue(fits, model), ownValue(estimates, model)];
     if (fit === undefined || estimate === undefined) continue;
     rates.set(model, (rates.get(model) ?? 0) + requestsPerSecond(fit, estimate, config));
   }
