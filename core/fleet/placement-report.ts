@@ -6,15 +6,21 @@ import { ownValue } from "../own-value.ts";
 import { UNSEEN } from "../placement/demand.ts";
 import type { ScoredDay } from "../placement/score.ts";
 import type { ModelEstimate, ModelPlan, PlacementInput, Plan, Stay } from "../placement/types.ts";
-import type { LastPlan, PlanRecord, PlannedMove } from "./plan-record.ts";
+import {
+  modeOf,
+  type LastPlan,
+  type PlacementMode,
+  type PlanRecord,
+  type PlannedMove,
+} from "./plan-record.ts";
 
 /** Plans as operators read them, and the questions they may ask: `GET` and `POST /v1/admin/placement`. */
 
 export interface PlacementReport {
   readonly at: number | null;
-  /** As the flag says, and as it acts: `enforce` without the assignment gate only shows (H17). */
+  /** As the flag says, and as it acts. */
   readonly placement: Flags["placement"];
-  readonly acts_as: Flags["placement"];
+  readonly acts_as: PlacementMode;
   /** Why the last plan moved nothing, whatever it would have gained. */
   readonly halted: string | null;
   readonly elapsed_seconds: number | null;
@@ -89,13 +95,13 @@ export function placementReport(
   last: LastPlan | null,
   history: readonly PlanRecord[],
   days: readonly ScoredDay[],
-  { placement, assignment_gate }: Flags,
+  flags: Flags,
 ): PlacementReport {
   const [newest] = history;
   return {
     at: last?.at ?? null,
-    placement,
-    acts_as: placement === "enforce" && assignment_gate === "off" ? "shadow" : placement,
+    placement: flags.placement,
+    acts_as: modeOf(flags),
     halted: newest !== undefined && newest.at > (last?.at ?? 0) ? newest.halted : (last?.halted ?? null),
     elapsed_seconds: last?.elapsedSeconds ?? null,
     budget: last?.budget ?? null,

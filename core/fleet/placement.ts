@@ -24,14 +24,15 @@ import { LoadTimes } from "./load-times.ts";
 import { reasonText } from "./move-reasons.ts";
 import { placementConfig, placementMachines, placementModels } from "./placement-input.ts";
 import { simulatedEstimates, simulatedFlags, simulatedInput, type Simulation } from "./placement-report.ts";
-import type {
-  Halt,
-  LastPlan,
-  PlacementMemory,
-  PlacementMode,
-  PlacementStore,
-  PlannedMove,
-  PlanRecord,
+import {
+  modeOf,
+  type Halt,
+  type LastPlan,
+  type PlacementMemory,
+  type PlacementMode,
+  type PlacementStore,
+  type PlannedMove,
+  type PlanRecord,
 } from "./plan-record.ts";
 
 /**
@@ -252,11 +253,6 @@ export class Placement {
     if (mode !== "off" && isNews) this.#store.addPlan(record);
     return record;
   }
-}
-
-/** Without the gate nothing can be ordered, so the plan is only shown (H17). */
-function modeOf({ placement, assignment_gate }: Flags): PlacementMode {
-  return placement === "enforce" && assignment_gate === "off" ? "shadow" : placement;
 }
 
 /** What tells a plan that was not carried out from the one before it: shadow shows the same again at every tick. */

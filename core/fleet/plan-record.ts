@@ -1,4 +1,5 @@
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import type { Flags } from "../flags.ts";
 import type { Score } from "../placement/score.ts";
 import type { ModelPlan, Move, PlacementState, Stay, StayReason, TickDemand } from "../placement/types.ts";
 import type { DemandTotals } from "../pool/demand.ts";
@@ -7,7 +8,12 @@ import type { ScheduleMemory } from "./tick-schedule.ts";
 /** What placement remembers between ticks, and what it leaves behind for operators to read. */
 
 /** `off` estimates demand and moves nothing; so does `shadow`, which also shows what it would do (C15). */
-export type PlacementMode = "off" | "shadow" | "enforce";
+export type PlacementMode = Flags["placement"];
+
+/** How the flag acts: without the assignment gate nothing can be ordered, so `enforce` only shows (H17). */
+export function modeOf({ placement, assignment_gate }: Flags): PlacementMode {
+  return placement === "enforce" && assignment_gate === "off" ? "shadow" : placement;
+}
 
 /** Why a plan moves nothing, whatever it would gain. */
 export type Halt = "frozen" | "no_demand_seen" | "stale_reports";
