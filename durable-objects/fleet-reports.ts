@@ -8,9 +8,9 @@ import {
   previewReport,
   type PlacementPreview,
   type PlacementReport,
-  type Simulation,
 } from "../core/fleet/placement-report.ts";
 import { replayMachines, type ReplayMachine } from "../core/fleet/replay-fleet.ts";
+import type { Simulation } from "../core/fleet/simulation.ts";
 import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
 import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS, SCRAPE_POOLS_MS } from "../core/limits.ts";
 import type { FleetScrape } from "../core/metrics.ts";

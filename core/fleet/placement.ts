@@ -23,7 +23,6 @@ import type { FleetView } from "./fleet-view.ts";
 import { LoadTimes } from "./load-times.ts";
 import { reasonText } from "./move-reasons.ts";
 import { placementConfig, placementMachines, placementModels } from "./placement-input.ts";
-import { simulatedEstimates, simulatedFlags, simulatedInput, type Simulation } from "./placement-report.ts";
 import {
   modeOf,
   type Halt,
@@ -34,6 +33,7 @@ import {
   type PlannedMove,
   type PlanRecord,
 } from "./plan-record.ts";
+import { simulatedEstimates, simulatedFlags, simulatedInput, type Simulation } from "./simulation.ts";
 
 /**
  * Placement on the live fleet: once per tick it learns from what the pools have counted, plans, and in `enforce` turns the plan

@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 
 import { whyAboveCap, type Catalog } from "../../core/catalog.ts";
-import { simulationSchema, type Simulation } from "../../core/fleet/placement-report.ts";
+import { simulationSchema, type Simulation } from "../../core/fleet/simulation.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import type { ModelId } from "../../protocol/ids.ts";
 import { readJsonBody } from "../body.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { simulationSchema } from "../../../core/fleet/placement-report.ts";
+import { simulationSchema } from "../../../core/fleet/simulation.ts";
 import { ApiError } from "../../../dashboard/api-error.js";
 import {
   answerSentence,
