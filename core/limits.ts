@@ -15,7 +15,7 @@ export const MAX_ATTEMPTS = 3;
 /** A machine that has the model loaded must accept or refuse within this time. */
 export const ACCEPT_TIMEOUT_MS = 10_000;
 
-/** An unmanaged machine may first have to swap the model in; also `load_ms` of orders. */
+/** How long a machine may take to load a model. */
 export const LOAD_TIMEOUT_MS = 180_000;
 
 /** A machine must say that it has heard of its order within this time (H13). */
@@ -27,8 +27,11 @@ export const RELEASED_SOCKET_MS = 60_000;
 /** A register that the fleet has not answered is asked about again after this long. */
 export const ASK_AGAIN_MS = 2_000;
 
-/** `drain_ms` of orders: how long running requests may go on before a switch ends them. */
+/** How long running requests may go on before a switch ends them. */
 export const DRAIN_TIMEOUT_MS = 30_000;
+
+/** Both as orders carry them. */
+export const ORDER_TIMES = { drain_ms: DRAIN_TIMEOUT_MS, load_ms: LOAD_TIMEOUT_MS } as const;
 
 /** From acceptance to the first byte of a stream, plus `FIRST_BYTE_PER_TOKEN_MS` for each token of the prompt. */
 export const FIRST_BYTE_TIMEOUT_MS = 60_000;

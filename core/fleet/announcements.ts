@@ -1,4 +1,4 @@
-import { DRAIN_TIMEOUT_MS, LOAD_TIMEOUT_MS } from "../limits.ts";
+import { ORDER_TIMES } from "../limits.ts";
 import type { PoolCall } from "../pool/calls.ts";
 import type { Directory } from "./directory.ts";
 import type { Intents } from "./intents.ts";
@@ -17,8 +17,7 @@ export function* announcements(
     if (machine === null || pool !== null || stamp.mode !== "unmanaged") continue;
     const pools = directory.poolsOf(machineId);
     if (pools.join() === machine.pools.join()) continue;
-    const times = { drain_ms: DRAIN_TIMEOUT_MS, load_ms: LOAD_TIMEOUT_MS };
-    const assignment = { model_id: null, epoch: stamp.epoch, ...times };
+    const assignment = { model_id: null, epoch: stamp.epoch, ...ORDER_TIMES };
     for (const name of memberships.of(machineId)) {
       yield { pool: name, call: { kind: "announce", machineId, pools, assignment } };
     }

@@ -1,7 +1,8 @@
+import type { Registered } from "../../protocol/downstream.ts";
 import { machineIdSchema, NEVER_MANAGED, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import type { Register } from "../../protocol/upstream.ts";
 import type { ApiError } from "../api-error.ts";
-import { DRAIN_TIMEOUT_MS, LOAD_TIMEOUT_MS, REPORTED_SWITCHES } from "../limits.ts";
+import { ORDER_TIMES, REPORTED_SWITCHES } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "../pool/admission.ts";
 import type { PoolCall, PoolReply, ReadCall } from "../pool/calls.ts";
 import type { Watch } from "../pool/demand-watch.ts";
@@ -348,15 +349,11 @@ export class ControlPlane {
   }
 
   /** What `registered` says the machine should hold (H8); what it says itself while it must not know the new order. */
-  #assignmentFor(
-    machineId: MachineId,
-    register: Register,
-  ): Extract<Admission, { admitted: true }>["assignment"] {
-    const times = { drain_ms: DRAIN_TIMEOUT_MS, load_ms: LOAD_TIMEOUT_MS };
+  #assignmentFor(machineId: MachineId, register: Register): Registered["assignment"] {
     const order = this.#isTooOld(machineId) ? null : this.handover.orderFor(machineId);
-    if (order !== null) return { model_id: order.model_id, epoch: order.epoch, ...times };
+    if (order !== null) return { model_id: order.model_id, epoch: order.epoch, ...ORDER_TIMES };
     const held = register.assignment;
-    return { model_id: held?.model_id ?? null, epoch: held?.epoch ?? NEVER_MANAGED, ...times };
+    return { model_id: held?.model_id ?? null, epoch: held?.epoch ?? NEVER_MANAGED, ...ORDER_TIMES };
   }
 
   /** Only now, so that a machine that has not heard is told again at the next tick. */

@@ -13,6 +13,7 @@ import {
   HANDOVER_RETRY_MAX_MS,
   HANDOVER_RETRY_MIN_MS,
   LOAD_TIMEOUT_MS,
+  ORDER_TIMES,
 } from "../limits.ts";
 import type { PoolCall, PoolReply } from "../pool/calls.ts";
 import type { RecordReport } from "../pool/report.ts";
@@ -126,8 +127,7 @@ export class Handover {
       epoch,
       pools: model === null ? [...this.#ports.poolsOf(machineId)] : [model],
       reason,
-      drain_ms: DRAIN_TIMEOUT_MS,
-      load_ms: LOAD_TIMEOUT_MS,
+      ...ORDER_TIMES,
     };
   }
 
