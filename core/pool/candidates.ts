@@ -5,7 +5,7 @@ import type { Breakers } from "./breakers.ts";
 import type { Connection } from "./connection.ts";
 import { noMachine } from "./exhaustion.ts";
 import { isTooSlow } from "./first-token.ts";
-import { failsOpen, routableGate } from "./gate.ts";
+import { failsOpen, routableGate, type Asker } from "./gate.ts";
 import type { ExpectedLoad } from "./loads.ts";
 import { isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
 import type { PoolRequest } from "./request.ts";
@@ -21,6 +21,7 @@ import type { PoolSettings } from "./settings.ts";
 /** What this has to know of the pool. */
 export interface CandidatesView {
   readonly model: ModelId;
+  /** To be walked through once. */
   connections(): Iterable<Connection>;
   /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
   expectingMachinesUntil(): number;
@@ -46,11 +47,12 @@ export class Candidates {
     request: PoolRequest,
     now: number,
   ): { readonly connection: Connection; readonly isOwn: boolean } | null {
-    const own = this.#pick(request, true, false, now);
+    const own = this.#pickOwn(request, now);
     if (own !== null) return { connection: own, isOwn: true };
+    if (isForOwnMachines(request.spec.owner)) return null;
     const connection =
-      this.#pick(request, false, true, now) ??
-      (this.#failsOpen(now) ? this.#pick(request, false, false, now) : null);
+      this.#pick(request, "public", now) ??
+      (this.#failsOpen(now) ? this.#pick(request, "last_resort", now) : null);
     return connection === null ? null : { connection, isOwn: false };
   }
 
@@ -94,9 +96,9 @@ export class Candidates {
   noneInTimeFor(request: PoolRequest, now: number): ApiError {
     const { model } = this.#pool;
     if (isForOwnMachines(request.spec.owner)) return this.noneFor(request, now);
-    const heedsBreakers = !this.#failsOpen(now);
+    const asker = this.#asker(now);
     for (const connection of this.#pool.connections()) {
-      if (routableGate(connection, model, now, false, heedsBreakers) !== null) continue;
+      if (routableGate(connection, model, now, asker) !== null) continue;
       const waitedS = this.#pool.settings().flags.queue_wait_ms / 1000;
       const message = `all machines that serve "${model}" stayed busy for ${waitedS} s`;
       return { code: "queue_timeout", message };
@@ -107,20 +109,26 @@ export class Candidates {
   /** A machine is here but busy, or was here a moment ago. */
   #mayHaveRoom(request: PoolRequest, now: number): boolean {
     if (now < this.#pool.expectingMachinesUntil()) return true;
-    const heedsBreakers = !this.#failsOpen(now);
+    const asker = this.#asker(now);
     for (const connection of this.#pool.connections()) {
       if (request.tried.has(connection.identity.machineId)) continue;
-      if (isRoutable(connection, request, heedsBreakers, now)) return true;
+      if (isRoutable(connection, request, asker, now)) return true;
     }
     return false;
   }
 
-  #pick(request: PoolRequest, asOwner: boolean, heedsBreakers: boolean, now: number): Connection | null {
+  #pickOwn(request: PoolRequest, now: number): Connection | null {
     const { owner } = request.spec;
-    if (asOwner ? owner === null : isForOwnMachines(owner)) return null;
-    const all = this.#pool.connections();
-    const candidates = asOwner && owner !== null ? ownMachines(owner, all) : all;
-    return pick(candidates, request, now, asOwner, heedsBreakers);
+    return owner === null ? null : pick(ownMachines(owner, this.#pool.connections()), request, now, "owner");
+  }
+
+  #pick(request: PoolRequest, asker: Asker, now: number): Connection | null {
+    return pick(this.#pool.connections(), request, now, asker);
+  }
+
+  /** How a public request asks for machines now. */
+  #asker(now: number): Asker {
+    return this.#failsOpen(now) ? "last_resort" : "public";
   }
 
   /** Breakers never close a whole pool. */
@@ -132,10 +140,10 @@ export class Candidates {
 function isRoutable(
   connection: Connection,
   { spec: { model, owner } }: PoolRequest,
-  heedsBreakers: boolean,
+  asker: Asker,
   now: number,
 ): boolean {
   const isOwn = owner?.machines.has(connection.identity.machineId) === true;
-  if (isOwn && routableGate(connection, model, now, true) === null) return true;
-  return !isForOwnMachines(owner) && routableGate(connection, model, now, false, heedsBreakers) === null;
+  if (isOwn && routableGate(connection, model, now, "owner") === null) return true;
+  return !isForOwnMachines(owner) && routableGate(connection, model, now, asker) === null;
 }

@@ -8,10 +8,18 @@ import type { RecordMode } from "./record.ts";
  * ask here, so a machine that is counted is always a machine that could be used.
  *
  * The gates of `GateReason` say whether a machine is routable at all; those of `RoomReason` whether it has room now.
- *
- * `asOwner` asks for a request of the machine's owner (H21). It may use a private machine, and take a managed one away
- * from its model: then `model`, which the fleet knows to be on its disk, is not the pool's.
  */
+
+/** For what kind of request a machine is looked at. */
+export type Asker =
+  | "public"
+  /** A public one in a pool that has nothing but machines that have failed of late: that does not matter then (F9). */
+  | "last_resort"
+  /**
+   * One of the machine's owner (H21), who has no other machine. It may use a private machine, and take a managed one away
+   * from its model: then `model`, which the fleet knows to be on its disk, is not the pool's.
+   */
+  | "owner";
 
 /** Why a machine is not routable. */
 export type GateReason =
@@ -30,17 +38,14 @@ export type GateReason =
 /** Why there is no room on a routable machine now. */
 type RoomReason = "refused_just_now" | "no_free_slot" | "busy_with_other_model";
 
-/**
- * Why no such request may be routed to the machine, whether busy or not; null if it is routable.
- * @param heedsBreakers whether it matters that the machine has failed of late; an owner has no other machine.
- */
+/** Why no such request may be routed to the machine, whether busy or not; null if it is routable. */
 export function routableGate(
   connection: Connection,
   model: ModelId,
   now: number,
-  asOwner = false,
-  heedsBreakers = !asOwner,
+  asker: Asker = "public",
 ): GateReason | null {
+  const asOwner = asker === "owner";
   const machine = connection.registration;
   if (machine === null || connection.closed) return "not_registered";
   if (connection.retiresAt !== null) return "outdated";
@@ -65,9 +70,8 @@ export function routableGate(
     return "silent";
   }
   if (machine.thermalState === "critical") return "too_hot";
-  if (heedsBreakers && connection.breaker !== null && now < connection.breaker.openUntil)
-    return "breaker_open";
-  return null;
+  const { breaker } = connection;
+  return asker === "public" && breaker !== null && now < breaker.openUntil ? "breaker_open" : null;
 }
 
 /**
@@ -77,7 +81,7 @@ export function routableGate(
 export function failsOpen(connections: Iterable<Connection>, model: ModelId, now: number): boolean {
   let isServed = false;
   for (const connection of connections) {
-    const reason = routableGate(connection, model, now, false, false);
+    const reason = routableGate(connection, model, now, "last_resort");
     if (reason !== null) continue;
     if (!isTripped(connection)) return false;
     isServed = true;
@@ -96,16 +100,15 @@ export function gate(
   model: ModelId,
   slotsPerMachine: number,
   now: number,
-  asOwner = false,
-  heedsBreakers = !asOwner,
+  asker: Asker = "public",
 ): GateReason | RoomReason | null {
-  const reason = routableGate(connection, model, now, asOwner, heedsBreakers);
+  const reason = routableGate(connection, model, now, asker);
   if (reason !== null) return reason;
   if (now < connection.refusedUntil) return "refused_just_now";
-  if (asOwner && isVisit(connection, model)) {
+  if (asker === "owner" && isVisit(connection, model)) {
     return freeVisitSlots(connection, model, slotsPerMachine) > 0 ? null : "no_free_slot";
   }
-  if (freeSlots(connection, slotsPerMachine, heedsBreakers) <= 0) return "no_free_slot";
+  if (freeSlots(connection, slotsPerMachine, asker) <= 0) return "no_free_slot";
   // An unmanaged machine swaps models only when nothing runs (H12); asking it earlier only earns a refusal.
   if (!isLoaded(connection, model) && isBusy(connection)) return "busy_with_other_model";
   return null;
@@ -115,11 +118,11 @@ export function gate(
  * Slots left for this pool on a machine (H12). The machine's own count covers all its pools but lags behind; the
  * pool's reservations cover only this pool but are exact; so the larger of the two is taken.
  */
-export function freeSlots(connection: Connection, slotsPerMachine: number, heedsBreakers = true): number {
+export function freeSlots(connection: Connection, slotsPerMachine: number, asker: Asker = "public"): number {
   const machine = connection.registration;
   if (machine === null) return 0;
-  const slots =
-    heedsBreakers && isTripped(connection) ? 1 : Math.min(machine.maxConcurrency, slotsPerMachine);
+  const isOnTrial = asker === "public" && isTripped(connection);
+  const slots = isOnTrial ? 1 : Math.min(machine.maxConcurrency, slotsPerMachine);
   return slots - Math.max(machine.running, connection.attempts.size);
 }
 

@@ -52,7 +52,7 @@ export function noOwnMachine(
 ): ApiError {
   let isBusy = route.isSwitching;
   for (const connection of ownMachines(route, connections)) {
-    if (!isOutOfReach(routableGate(connection, model, now, true))) isBusy = true;
+    if (!isOutOfReach(routableGate(connection, model, now, "owner"))) isBusy = true;
   }
   if (isBusy) {
     return {

@@ -64,7 +64,7 @@ export function reportMachines(
   // Only these records say how far a load is: the one that a connection carries dates from its last change of mode.
   for (const record of records) machines.set(record.machineId, offline(record));
   const all = [...connections];
-  const heedsBreakers = !failsOpen(all, model, now);
+  const asker = failsOpen(all, model, now) ? "last_resort" : "public";
   for (const connection of all) {
     const { registration } = connection;
     machines.set(connection.identity.machineId, {
@@ -76,10 +76,10 @@ export function reportMachines(
       decodeTps: registration?.decodeTps ?? null,
       prefillTps: registration?.prefillTps ?? null,
       speed: speeds.get(connection.identity.machineId),
-      blockedBy: routableGate(connection, model, now, false, heedsBreakers),
+      blockedBy: routableGate(connection, model, now, asker),
       loaded: isLoaded(connection, model),
       inFlight: connection.attempts.size,
-      freeSlots: Math.max(0, freeSlots(connection, slotsPerMachine, heedsBreakers)),
+      freeSlots: Math.max(0, freeSlots(connection, slotsPerMachine, asker)),
       record: machines.get(connection.identity.machineId)?.record ?? null,
     });
   }

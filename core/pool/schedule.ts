@@ -1,6 +1,6 @@
 import type { Connection } from "./connection.ts";
 import { measuredPrefillTps } from "./first-token.ts";
-import { gate, isLoaded } from "./gate.ts";
+import { gate, isLoaded, type Asker } from "./gate.ts";
 import type { RequestSpec } from "./request.ts";
 
 /** Filter by the gate, score by expected wait, pick the cheapest: how a request finds its machine. */
@@ -31,15 +31,14 @@ export function pick(
   connections: Iterable<Connection>,
   wanted: Wanted,
   now: number,
-  asOwner = false,
-  heedsBreakers = !asOwner,
+  asker: Asker = "public",
 ): Connection | null {
   const { model, slotsPerMachine } = wanted.spec;
   let best: Connection | null = null;
   let bestCost = Infinity;
   for (const connection of connections) {
     if (wanted.tried.has(connection.identity.machineId)) continue;
-    if (gate(connection, model, slotsPerMachine, now, asOwner, heedsBreakers) !== null) continue;
+    if (gate(connection, model, slotsPerMachine, now, asker) !== null) continue;
     const cost = expectedWaitMs(connection, wanted);
     if (
       cost < bestCost ||

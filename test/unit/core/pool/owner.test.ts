@@ -250,7 +250,7 @@ describe("[H21] the gate, for the owner,", () => {
     ["stays shut while it is too hot", { thermalState: "critical" as const }, "too_hot"],
   ])("%s", (_, fields, reason) => {
     const connection = aConnection(fields);
-    expect(routableGate(connection, MODEL, 1, true)).toBe(reason);
-    expect(gate(connection, MODEL, 4, 1, true)).toBe(reason);
+    expect(routableGate(connection, MODEL, 1, "owner")).toBe(reason);
+    expect(gate(connection, MODEL, 4, 1, "owner")).toBe(reason);
   });
 });
