@@ -1,3 +1,4 @@
+import { restMs } from "../pool/loads.ts";
 import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
 
 /** What clients may know of the pools, in the shape of `GET /v1/models/capacity`: nothing of machines or owners. */
@@ -58,10 +59,8 @@ function isComing(state: MachineView["state"]): boolean {
   return state === "expected" || state === "draining" || state === "loading";
 }
 
-/** The rest of a load takes as long as the part that is done did, in proportion. */
 function etaS({ state, home }: MachineView, now: number): number | null {
   const record = home?.record;
   if (state !== "loading" || record == null || record.progress <= 0) return null;
-  const elapsedMs = Math.max(0, now - record.since);
-  return Math.ceil((elapsedMs * (1 - Math.min(1, record.progress))) / record.progress / 1000);
+  return Math.ceil(restMs(Math.max(0, now - record.since), record.progress) / 1000);
 }

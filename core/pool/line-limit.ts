@@ -9,7 +9,7 @@
 const SHORTER = 0.004;
 
 /** In times that a request holds its slot. Bursts that come less often than this count as an overload each. */
-const WATCH_HOLDS = 4;
+const INTERVAL_HOLDS = 4;
 
 /** What the pool is about to let a request wait for. */
 export interface Wait {
@@ -29,7 +29,7 @@ export interface Freed {
   readonly queueMax: number;
 }
 
-interface Watch {
+interface Interval {
   readonly since: number;
   /** The fewest that a slot has found waiting. */
   readonly least: number;
@@ -39,15 +39,15 @@ export class LineLimit {
   #places = Infinity;
   /** What the limit came to when it was last asked for. */
   #applied = Infinity;
-  #watch: Watch | null = null;
+  #interval: Interval | null = null;
   /** Since when each empty slot has been empty with nobody in line; at most as many as a full line could fill. */
   #emptySince: number[] = [];
 
   freed({ waiting, meanHoldMs, queueMax }: Freed, now: number): void {
-    const watch = this.#watch ?? { since: now, least: Infinity };
-    const least = Math.min(watch.least, waiting);
-    const isOver = meanHoldMs !== null && now - watch.since >= WATCH_HOLDS * meanHoldMs;
-    this.#watch = isOver ? null : { ...watch, least };
+    const interval = this.#interval ?? { since: now, least: Infinity };
+    const least = Math.min(interval.least, waiting);
+    const isOver = meanHoldMs !== null && now - interval.since >= INTERVAL_HOLDS * meanHoldMs;
+    this.#interval = isOver ? null : { ...interval, least };
     if (waiting > 0) {
       const inForce = Math.min(queueMax, this.#places, this.#applied);
       this.#places = Math.max(1, inForce * (1 - SHORTER) - (isOver ? least : 0));
@@ -64,7 +64,7 @@ export class LineLimit {
   reset(): void {
     this.#places = Infinity;
     this.#applied = Infinity;
-    this.#watch = null;
+    this.#interval = null;
     this.#emptySince = [];
   }
 

@@ -72,8 +72,7 @@ export class Loads {
     const leftMs = since + terms.loadMs - now;
     const hasProgress = progress > 0 && elapsedMs >= PROGRESS_SAYS_AFTER_MS;
     if (hasProgress) {
-      const readyInMs = Math.min((elapsedMs * (1 - progress)) / progress, leftMs);
-      return { readyInMs: Math.max(0, readyInMs), isCertain: true };
+      return { readyInMs: Math.max(0, Math.min(restMs(elapsedMs, progress), leftMs)), isCertain: true };
     }
     const totalMs = this.#typicalMs ?? terms.loadMs * UNKNOWN_SHARE;
     // Late already: then it may take as long again as it is late.
@@ -81,4 +80,9 @@ export class Loads {
     const isCertain = this.#typicalMs !== null && elapsedMs < 2 * totalMs;
     return { readyInMs: Math.max(0, readyInMs), isCertain };
   }
+}
+
+/** The rest of a load takes as long as the part that is done did, in proportion. @param progress more than 0. */
+export function restMs(elapsedMs: number, progress: number): number {
+  return (elapsedMs * (1 - Math.min(1, progress))) / progress;
 }
