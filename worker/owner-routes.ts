@@ -8,6 +8,7 @@ import { logWarning } from "../durable-objects/log.ts";
 import { answerWithin } from "./answer-within.ts";
 import { HttpError } from "./http-error.ts";
 import { callPool } from "./pool-client.ts";
+import { Recent } from "./recent.ts";
 
 /**
  * Requests that want their owner's machines (H21): `self` only those, `prefer` those first. The one read on a
@@ -118,16 +119,13 @@ async function machinesWith(
  * Known answers by owner. Answers and never questions: a request that does nothing but wait for another request's I/O
  * is taken for hung by the platform.
  */
-const known = new Map<string, { readonly machines: readonly OwnedMachine[]; readonly readAt: number }>();
-const KNOWN_MAX = 1_000;
+const known = new Recent<readonly OwnedMachine[]>(OWNED_MACHINES_TTL_MS, 1_000);
 
 async function readMachines(env: Env, owner: string, now: number): Promise<readonly OwnedMachine[] | null> {
-  const cached = known.get(owner);
-  if (cached !== undefined && now - cached.readAt < OWNED_MACHINES_TTL_MS) return cached.machines;
+  const cached = known.get(owner, now);
+  if (cached !== undefined) return cached;
   const machines = await askFleet(env, owner);
-  if (machines === null) return null;
-  if (known.size >= KNOWN_MAX) known.clear();
-  known.set(owner, { machines, readAt: now });
+  if (machines !== null) known.set(owner, machines, now);
   return machines;
 }
 

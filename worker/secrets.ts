@@ -2,6 +2,7 @@ import { z } from "zod";
 
 import { prioritySchema, type Priority } from "../core/pool/priority.ts";
 import type { RateLimits } from "../core/rate-limit.ts";
+import { Recent } from "./recent.ts";
 
 /**
  * API keys and provider tokens. A secret is `<prefix>_<id>_<random>`; the id is public and names the record in KV,
@@ -39,14 +40,13 @@ export interface KeySettings {
 
 /** How long an isolate trusts a record it has read. KV itself may hand out a deleted one for a minute. */
 const RECORD_TTL_MS = 10_000;
-const CACHE_MAX = 10_000;
+const RECORDS_MAX = 10_000;
 
 /** Makes a secret and stores its record. The secret itself is returned once and stored nowhere. */
 export async function createSecret(
   kv: KVNamespace,
   kind: SecretKind,
-  owner: string,
-  name: string,
+  { owner, name }: Pick<KeyRecord, "owner" | "name">,
   now: number,
   { limits, priority = "normal" }: KeySettings = { limits: {} },
 ): Promise<{ id: string; secret: string }> {
@@ -81,7 +81,7 @@ export async function changeKey(
     priority: priority ?? record.priority,
   };
   await kv.put(name, JSON.stringify(changed));
-  cache.delete(name);
+  cache.forget(name);
   return changed;
 }
 
@@ -139,7 +139,7 @@ async function readPage(
  */
 export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string): Promise<boolean> {
   const name = `${kind}:${id}`;
-  cache.delete(name);
+  cache.forget(name);
   const json: unknown = await kv.get(name, "json");
   if (json === null) return false;
   if (kind === "token") await kv.put(`revoked:${id}`, recordSchema.parse(json).sha256);
@@ -189,25 +189,22 @@ const SHAPE = /^(pk|pt)_([0-9a-f]{18})_[0-9a-f]{64}$/;
 
 interface KnownRecord {
   readonly record: KeyRecord;
-  readonly readAt: number;
   /** The secret whose hash was found to be the record's; null as long as nobody has shown it. */
   verified: Uint8Array | null;
 }
 
-const cache = new Map<string, KnownRecord>();
+const cache = new Recent<KnownRecord>(RECORD_TTL_MS, RECORDS_MAX);
 
 async function readRecord(kv: KVNamespace, name: string, now: number): Promise<KnownRecord | null> {
-  const cached = cache.get(name);
-  if (cached !== undefined && now - cached.readAt < RECORD_TTL_MS) return cached;
+  const cached = cache.get(name, now);
+  if (cached !== undefined) return cached;
   const json: unknown = await kv.get(name, "json");
   if (json === null) {
-    cache.delete(name);
+    cache.forget(name);
     return null;
   }
-  const record = recordSchema.parse(json);
-  if (cache.size >= CACHE_MAX) cache.clear();
-  const known = { record, readAt: now, verified: null };
-  cache.set(name, known);
+  const known = { record: recordSchema.parse(json), verified: null };
+  cache.set(name, known, now);
   return known;
 }
 

@@ -49,7 +49,7 @@ export const admin = new Hono<AppEnv>()
   })
   .post("/provider-tokens", async (context) => {
     const { owner, name } = validate(newSecretSchema, (await readJsonBody(context.req.raw)).json);
-    const { id, secret } = await createSecret(context.env.KEYS, "token", owner, name, Date.now());
+    const { id, secret } = await createSecret(context.env.KEYS, "token", { owner, name }, Date.now());
     return context.json({ id, token: secret }, 201);
   })
   .delete("/provider-tokens/:id", async (context) => {

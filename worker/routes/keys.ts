@@ -49,7 +49,7 @@ export const keys = new Hono<AppEnv>()
   .post("/", async (context) => {
     const { owner, name, ...fields } = validate(newKeySchema, (await readJsonBody(context.req.raw)).json);
     const settings = settingsOf(fields);
-    const { id, secret } = await createSecret(context.env.KEYS, "key", owner, name, Date.now(), settings);
+    const { id, secret } = await createSecret(context.env.KEYS, "key", { owner, name }, Date.now(), settings);
     return context.json({ id, key: secret }, 201);
   })
   .patch("/:id", (context) => change(context))
