@@ -1,6 +1,5 @@
 import type { MachineId } from "../../protocol/ids.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
-import type { ApiError } from "../api-error.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
 import { MAX_ATTEMPTS, REFUSAL_PAUSE_MS, SUPPLY_ANSWER_MS } from "../limits.ts";
 import { Accounts } from "./accounts.ts";
@@ -22,14 +21,14 @@ import {
 import type { Ledger } from "./ledger.ts";
 import { LineLimit } from "./line-limit.ts";
 import { Line } from "./line.ts";
-import { LongBodies } from "./long-bodies.ts";
+import { OpenRequests } from "./open-requests.ts";
 import type { RequestOutcome } from "./outcome.ts";
-import { DECLINED, isForOwnMachines, mayBeDeclined } from "./owner-route.ts";
+import { isForOwnMachines, mayBeDeclined } from "./owner-route.ts";
 import { plausible } from "./plausible.ts";
 import { Pressure } from "./pressure.ts";
-import { Refusals, type RefusalsView } from "./refusals.ts";
+import { Refusals, type Crowd, type RefusalsView } from "./refusals.ts";
 import { newRequest, type Answer, type PoolRequest, type RequestSpec } from "./request.ts";
-import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
+import { NO_TOKENS, tokensOf } from "./usage.ts";
 
 /**
  * Requests on their way through a pool: each is waiting, being tried on one machine, or settled, and always ends in
@@ -50,16 +49,14 @@ export interface PoolView extends CandidatesView, RefusalsView {
 export class Dispatch {
   readonly #pool: PoolView;
   readonly #accounts: Accounts;
-  readonly #requests = new Map<string, PoolRequest>();
+  readonly #requests: OpenRequests;
   readonly #attempts: Attempts;
   readonly #line: Line;
   readonly #lineLimit = new LineLimit();
-  readonly #longBodies = new LongBodies();
   readonly #candidates: Candidates;
   readonly #supplyQuestion = new SupplyQuestion();
   readonly #pressure = new Pressure();
   readonly #breakers: Breakers;
-  readonly #refusals: Refusals;
   /** Frames and messages that belonged to nothing here, by kind. */
   readonly ignored = { records: 0, messages: 0 };
 
@@ -70,7 +67,8 @@ export class Dispatch {
     this.#line = new Line((keyId) => this.#attempts.slotsOf(keyId));
     this.#candidates = new Candidates(pool, this.#breakers);
     this.#accounts = new Accounts(ledger, this.#pressure, (outcome) => pool.ended(outcome));
-    this.#refusals = new Refusals(pool, this.#pressure);
+    const refusals = new Refusals(pool, this.#pressure);
+    this.#requests = new OpenRequests(this.#line, this.#accounts, refusals, () => this.#crowd);
   }
 
   get isIdle(): boolean {
@@ -90,7 +88,7 @@ export class Dispatch {
     return this.#attempts.flushMs;
   }
 
-  get #crowd(): { readonly slotsTaken: number; readonly waiting: number } {
+  get #crowd(): Crowd {
     return { slotsTaken: this.#attempts.size, waiting: this.#line.length };
   }
 
@@ -105,8 +103,7 @@ export class Dispatch {
     const earlier = this.#requests.get(spec.requestId);
     if (earlier !== undefined) this.abandon(earlier, now);
     const request = newRequest(spec, answer, now);
-    this.#requests.set(spec.requestId, request);
-    const tooMuch = this.#longBodies.add(spec);
+    const tooMuch = this.#requests.add(request);
     const arrived = (): void => {
       // The Worker's second call for one request is no second arrival.
       if (earlier === undefined) this.#accounts.arrived(request.promptTokensEstimate, now);
@@ -116,12 +113,12 @@ export class Dispatch {
     if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
       // This is no declining: the client hears it.
       if (isProbe) arrived();
-      this.#fail(request, shed(this.#pool.model), now);
+      this.#requests.fail(request, shed(this.#pool.model), now);
       return request;
     }
     const refusal = tooMuch ?? this.#candidates.tooSlowFor(request, now);
     if (refusal !== null) {
-      this.#fail(request, refusal, now);
+      this.#requests.fail(request, refusal, now);
       return request;
     }
     this.drain(now);
@@ -141,7 +138,7 @@ export class Dispatch {
   abandon(request: PoolRequest, now: number): void {
     if (this.#requests.get(request.spec.requestId) !== request) return;
     this.#cancelAttempt(request, now);
-    this.#settle(request, "cancelled", NO_TOKENS, now);
+    this.#requests.settle(request, "cancelled", NO_TOKENS, now);
   }
 
   /** The client has caught up with what was written to it. */
@@ -206,7 +203,7 @@ export class Dispatch {
         if (isOwnModel) this.#breakers.succeeded(connection);
         const { flags } = this.#pool.settings();
         this.#accounts.answered(request, attempt, message, isOwnModel, flags, now);
-        this.#settle(request, "ok", tokensOf(message), now);
+        this.#requests.settle(request, "ok", tokensOf(message), now);
       }
     }
     this.#slotFreed(attempt, now);
@@ -252,7 +249,7 @@ export class Dispatch {
     this.drain(now);
     const stranded = this.#line.matching((request) => this.#candidates.waitMs(request, now) === null);
     for (const request of stranded) {
-      this.#giveUp(request, this.#candidates.noneFor(request, now), now);
+      this.#requests.giveUp(request, this.#candidates.noneFor(request, now), now);
     }
   }
 
@@ -266,16 +263,16 @@ export class Dispatch {
       if (request === null || failure === null) this.#attempts.free(attempt);
       else this.#retryOrFail(request, failure, attempt.connection, now);
     }
-    for (const request of this.#requests.values()) {
+    for (const request of this.#requests.all()) {
       if (now < request.spec.deadlineAt) continue;
       this.#cancelAttempt(request, now);
-      this.#fail(request, DEADLINE_EXCEEDED.error, now);
+      this.#requests.fail(request, DEADLINE_EXCEEDED.error, now);
     }
     // Before anybody is told that there is no room: there may be some again.
     this.drain(now);
-    for (const request of this.#requests.values()) {
+    for (const request of this.#requests.all()) {
       if (request.queuedUntil !== null && request.attempt === null && now >= request.queuedUntil) {
-        this.#giveUp(request, this.#candidates.noneInTimeFor(request, now), now);
+        this.#requests.giveUp(request, this.#candidates.noneInTimeFor(request, now), now);
       } else if (now >= request.nextCommentAt && mayComment(request, now)) {
         comment(request, now);
       }
@@ -306,7 +303,7 @@ export class Dispatch {
     if (leaving !== request) this.#line.add(request, now + waitMs);
     if (leaving === null) return;
     const message = `as many requests wait for "${this.#pool.model}" already as get their turn soon; try again shortly`;
-    this.#fail(leaving, { code: "queue_full", message }, now);
+    this.#requests.fail(leaving, { code: "queue_full", message }, now);
   }
 
   /** A request has given its slot back: whoever waits gets it, and the line is as long as such slots want it. */
@@ -330,7 +327,7 @@ export class Dispatch {
       this.#line.length < flags.queue_max &&
       this.#supplyQuestion.isOpen(supply, now);
     if (!isAsking) {
-      this.#giveUp(request, this.#candidates.noneFor(request, now), now);
+      this.#requests.giveUp(request, this.#candidates.noneFor(request, now), now);
       return;
     }
     if (this.#supplyQuestion.ask(now)) this.#pool.askSupply();
@@ -352,44 +349,14 @@ export class Dispatch {
     request.collected = [];
     request.collectedBytes = 0;
     if (request.streamed || !failure.retriable) {
-      this.#fail(request, failure.error, now);
+      this.#requests.fail(request, failure.error, now);
     } else if (request.failures >= MAX_ATTEMPTS) {
-      this.#giveUp(request, this.#candidates.noneFor(request, now), now);
+      this.#requests.giveUp(request, this.#candidates.noneFor(request, now), now);
     } else if (!this.#dispatch(request, now)) {
       const waitMs = this.#candidates.waitMs(request, now);
-      if (waitMs === null) this.#giveUp(request, this.#candidates.noneFor(request, now), now);
+      if (waitMs === null) this.#requests.giveUp(request, this.#candidates.noneFor(request, now), now);
       else this.#line.add(request, request.queuedUntil ?? now + waitMs);
     }
-  }
-
-  /** Nobody will serve it here. What went wrong with its last attempt says more than that no other was to be had. */
-  #giveUp(request: PoolRequest, reason: ApiError, now: number): void {
-    const { spec, lastFailure, committed } = request;
-    if (spec.owner?.otherwise === "decline" && !committed) {
-      this.#settle(request, null, NO_TOKENS, now);
-      request.answer.refuse(DECLINED);
-      return;
-    }
-    // That the owner's machine had no room is `machine_busy`.
-    const isOwnBusy = isForOwnMachines(spec.owner) && lastFailure?.code === "queue_timeout";
-    this.#fail(request, isOwnBusy ? reason : (lastFailure ?? reason), now);
-  }
-
-  /** Counted first, so that no refusal leaves the pool unseen (F8). */
-  #fail(request: PoolRequest, error: ApiError, now: number): void {
-    this.#settle(request, error.code, NO_TOKENS, now);
-    this.#accounts.refused(error.code, now);
-    if (request.committed) request.answer.breakOff(error);
-    else request.answer.refuse(this.#refusals.complete(error, request, this.#crowd, now));
-  }
-
-  /** @param outcome null if it is counted elsewhere. */
-  #settle(request: PoolRequest, outcome: string | null, tokens: Tokens, now: number): void {
-    request.attempt = null;
-    this.#requests.delete(request.spec.requestId);
-    this.#longBodies.remove(request.spec);
-    this.#line.remove(request);
-    if (outcome !== null) this.#accounts.ended(request, outcome, tokens, now);
   }
 
   #cancelAttempt(request: PoolRequest, now: number): void {

@@ -21,7 +21,7 @@ export interface RefusalsView {
 }
 
 /** Who is there already when a request is refused. */
-interface Crowd {
+export interface Crowd {
   readonly slotsTaken: number;
   readonly waiting: number;
 }
