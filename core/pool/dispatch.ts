@@ -110,14 +110,12 @@ export class Dispatch {
     };
     const isProbe = mayBeDeclined(spec.owner);
     if (!isProbe) arrived();
-    if (this.#pool.settings().flags.shed_models.includes(this.#pool.model)) {
+    const { model } = this.#pool;
+    const isShed = this.#pool.settings().flags.shed_models.includes(model);
+    const refusal = isShed ? shed(model) : (tooMuch ?? this.#candidates.tooSlowFor(request, now));
+    if (refusal !== null) {
       // This is no declining: the client hears it.
       if (isProbe) arrived();
-      this.#requests.fail(request, shed(this.#pool.model), now);
-      return request;
-    }
-    const refusal = tooMuch ?? this.#candidates.tooSlowFor(request, now);
-    if (refusal !== null) {
       this.#requests.fail(request, refusal, now);
       return request;
     }
