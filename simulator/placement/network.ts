@@ -59,7 +59,24 @@ export function solveStretch(
   return solved && network.flowOf(solved.values);
 }
 
-type Columns = number[][][];
+/** In place of a row or a column that is not there. */
+const NONE = -1;
+
+/** The columns of one minute, group and model; staying has up to three. */
+interface Arcs {
+  readonly stay: readonly number[];
+  readonly out: number;
+  readonly into: number;
+  readonly gone: number;
+}
+
+/** Rows of one minute that all groups share, by model; there are none of them for a single group. */
+interface SharedRows {
+  /** What is served, which is at most what is wanted. */
+  readonly served: readonly number[];
+  /** Floor and cap. */
+  readonly limits: readonly number[];
+}
 
 class Network {
   readonly program = new Program();
@@ -67,14 +84,13 @@ class Network {
   readonly #groups: readonly Group[];
   readonly #stretch: Stretch;
   readonly #minutes: number;
-  readonly #nodes: Columns = [];
+  /** Rows per minute, group and model. */
+  readonly #nodes: number[][][] = [];
+  /** Rows per minute and group. */
   readonly #hubs: number[][] = [];
-  /** Columns per minute, group and model; staying has up to three. */
-  readonly #stay: number[][][][] = [];
-  readonly #out: Columns = [];
-  readonly #into: Columns = [];
-  readonly #gone: Columns = [];
-  /** Columns per minute and group, -1 where there is none. */
+  /** Per minute, group and model. */
+  readonly #arcs: Arcs[][][] = [];
+  /** Columns per minute and group. */
   readonly #waiting: number[][] = [];
   readonly #goneWaiting: number[][] = [];
 
@@ -93,16 +109,14 @@ class Network {
       const value = values[column] ?? 0;
       return Math.abs(value - Math.round(value)) < 1e-6 ? Math.round(value) : value;
     };
-    const readAny = (column: number) => (column < 0 ? 0 : read(column));
-    const table = (columns: Columns) => columns.map((minute) => minute.map((group) => group.map(readAny)));
-    const stay = this.#stay.map((minute) =>
-      minute.map((group) => group.map((arcs) => arcs.reduce((sum, column) => sum + read(column), 0))),
-    );
+    const readAny = (column: number) => (column === NONE ? 0 : read(column));
+    const table = (of: (arcs: Arcs) => number) =>
+      this.#arcs.map((minute) => minute.map((group) => group.map(of)));
     return {
-      stay,
-      out: table(this.#out),
-      into: table(this.#into),
-      gone: table(this.#gone),
+      stay: table(({ stay }) => stay.reduce((sum, column) => sum + read(column), 0)),
+      out: table(({ out }) => readAny(out)),
+      into: table(({ into }) => readAny(into)),
+      gone: table(({ gone }) => readAny(gone)),
       waiting: this.#waiting.map((minute) => minute.map(readAny)),
       goneWaiting: this.#goneWaiting.map((minute) => minute.map(readAny)),
     };
@@ -133,114 +147,108 @@ class Network {
 
   /** A free first placement: each group's machines are spread over the models. */
   #addStart(): void {
-    for (const [index, group] of this.#groups.entries()) {
-      const all = this.program.row(group.machines.length, group.machines.length);
-      for (const [model, speed] of group.speeds.entries()) {
-        const node = this.#nodes[0]?.[index]?.[model] ?? -1;
-        this.program.column(0, 0, speed > 0 ? group.machines.length : 0, [
-          [all, 1],
-          [node, -1],
-        ]);
+    for (const [index, { machines, speeds }] of this.#groups.entries()) {
+      const all = this.program.row(machines.length, machines.length);
+      for (const [model, speed] of speeds.entries()) {
+        const node = this.#nodes[0]?.[index]?.[model] ?? NONE;
+        this.#arc(0, speed > 0 ? machines.length : 0, all, node);
       }
-      if (this.#stretch.mayWait) {
-        this.program.column(0, 0, group.machines.length, [
-          [all, 1],
-          [this.#hubs[0]?.[index] ?? -1, -1],
-        ]);
-      }
+      if (this.#stretch.mayWait) this.#arc(0, machines.length, all, this.#hubs[0]?.[index] ?? NONE);
     }
   }
 
   #addMinute(minute: number): void {
-    const { switchMinutes, models, demand } = this.#scenario;
-    const wanted = demand[this.#stretch.from + minute] ?? [];
-    const later = minute + switchMinutes;
-    const single = this.#groups.length === 1;
+    const shared = this.#addSharedRows(minute);
+    this.#arcs[minute] = this.#groups.map((group, index) => {
+      const leaving = this.#outages(group, "from", minute);
+      const lost = leaving > 0 ? this.program.row(leaving, leaving) : NONE;
+      const arcs = group.speeds.map((_, model) => this.#addArcs(minute, index, model, shared, lost));
+      this.#addWaiting(minute, index, lost);
+      return arcs;
+    });
+  }
+
+  #addSharedRows(minute: number): SharedRows {
+    const { models, machines } = this.#scenario;
+    if (this.#isSingle) return { served: [], limits: [] };
     const served = models.map((_, model) => {
-      if (single) return -1;
       const row = this.program.row(Number.NEGATIVE_INFINITY, 0);
-      this.program.column(1, 0, wanted[model] ?? 0, [[row, 1]]);
+      this.program.column(1, 0, this.#wanted(minute, model), [[row, 1]]);
       return row;
     });
     const limits = models.map(({ floor, cap }) => {
-      if (single || (cap >= this.#scenario.machines.length && !(this.#stretch.floors && floor > 0)))
-        return -1;
-      return this.program.row(this.#stretch.floors ? floor : 0, cap);
+      const least = this.#stretch.floors ? floor : 0;
+      return cap >= machines.length && least === 0 ? NONE : this.program.row(least, cap);
     });
-    this.#stay[minute] = [];
-    this.#out[minute] = [];
-    this.#into[minute] = [];
-    this.#gone[minute] = [];
-    for (const [index, group] of this.#groups.entries()) {
-      const node = (model: number, at: number) => this.#nodes[at]?.[index]?.[model] ?? -1;
-      const hub = this.#hubs[minute]?.[index] ?? -1;
-      const leaving = this.#outages(group, "from", minute);
-      const lost = leaving > 0 ? this.program.row(leaving, leaving) : -1;
-      const stay: number[][] = [];
-      const out: number[] = [];
-      const into: number[] = [];
-      const gone: number[] = [];
-      for (const [model, speed] of group.speeds.entries()) {
-        const most = speed > 0 ? group.machines.length : 0;
-        const here = node(model, minute);
-        const ends = [
-          [here, 1],
-          [node(model, minute + 1), -1],
-        ] as const;
-        stay[model] = single
-          ? this.#staySingle(model, (wanted[model] ?? 0) / (speed || 1), speed, most, ends)
-          : [
-              this.program.column(0, 0, most, [
-                ...ends,
-                [served[model] ?? -1, -speed],
-                [limits[model] ?? -1, 1],
-              ]),
-            ];
-        out[model] = this.program.column(-SWITCH_COST, 0, most, [
-          [here, 1],
-          [hub, -1],
-        ]);
-        into[model] = this.program.column(0, 0, most, [
-          [hub, 1],
-          [node(model, later), -1],
-        ]);
-        gone[model] =
-          leaving > 0
-            ? this.program.column(0, 0, most, [
-                [here, 1],
-                [lost, 1],
-              ])
-            : -1;
-      }
-      this.#stay[minute]?.push(stay);
-      this.#out[minute]?.push(out);
-      this.#into[minute]?.push(into);
-      this.#gone[minute]?.push(gone);
-      this.#addWaiting(minute, index, lost);
-    }
+    return { served, limits };
+  }
+
+  /** @param lost the row of the machines that an outage takes from the group, if one does. */
+  #addArcs(minute: number, index: number, model: number, shared: SharedRows, lost: number): Arcs {
+    const { machines = [], speeds = [] } = this.#groups[index] ?? {};
+    const speed = speeds[model] ?? 0;
+    const most = speed > 0 ? machines.length : 0;
+    const node = (at: number) => this.#nodes[at]?.[index]?.[model] ?? NONE;
+    const here = node(minute);
+    const hub = this.#hubs[minute]?.[index] ?? NONE;
+    const later = minute + this.#scenario.switchMinutes;
+    return {
+      stay: this.#addStay(minute, model, speed, most, [
+        [here, 1],
+        [node(minute + 1), -1],
+        [shared.served[model] ?? NONE, -speed],
+        [shared.limits[model] ?? NONE, 1],
+      ]),
+      out: this.#arc(-SWITCH_COST, most, here, hub),
+      into: this.#arc(0, most, hub, node(later)),
+      gone:
+        lost === NONE
+          ? NONE
+          : this.program.column(0, 0, most, [
+              [here, 1],
+              [lost, 1],
+            ]),
+    };
+  }
+
+  /** Machines that go from one row to another, or to none. */
+  #arc(reward: number, most: number, from: number, to: number): number {
+    return this.program.column(reward, 0, most, [
+      [from, 1],
+      [to, -1],
+    ]);
   }
 
   #addWaiting(minute: number, index: number, lost: number): void {
     const waiting = (this.#waiting[minute] ??= []);
     const gone = (this.#goneWaiting[minute] ??= []);
     const most = this.#stretch.mayWait ? (this.#groups[index]?.machines.length ?? 0) : 0;
-    const from = [this.#hubs[minute]?.[index] ?? -1, 1] as const;
-    const next = [this.#hubs[minute + 1]?.[index] ?? -1, -1] as const;
-    waiting.push(most === 0 ? -1 : this.program.column(0, 0, most, [from, next]));
-    gone.push(most === 0 || lost < 0 ? -1 : this.program.column(0, 0, most, [from, [lost, 1]]));
+    const hub = this.#hubs[minute]?.[index] ?? NONE;
+    const next = this.#hubs[minute + 1]?.[index] ?? NONE;
+    waiting.push(most === 0 ? NONE : this.#arc(0, most, hub, next));
+    gone.push(
+      most === 0 || lost === NONE
+        ? NONE
+        : this.program.column(0, 0, most, [
+            [hub, 1],
+            [lost, 1],
+          ]),
+    );
   }
 
-  /** The three arcs; a floor is a lower bound on the first of them that together hold it. */
-  #staySingle(
+  /** The three arcs of a single group; a floor is a lower bound on the first of them that together hold it. */
+  #addStay(
+    minute: number,
     model: number,
-    demand: number,
     speed: number,
     most: number,
     ends: readonly (readonly [number, number])[],
   ): number[] {
+    if (!this.#isSingle) return [this.program.column(0, 0, most, ends)];
     const { floor = 0, cap = 0 } = this.#scenario.models[model] ?? {};
     let room = Math.min(most, cap);
     let below = this.#stretch.floors ? floor : 0;
+    const demand = this.#wanted(minute, model) / (speed || 1);
     const whole = Math.floor(demand);
     const arcs = [
       [whole, speed],
@@ -254,6 +262,14 @@ class Network {
       below -= lower;
       return this.program.column(reward, lower, upper, ends);
     });
+  }
+
+  get #isSingle(): boolean {
+    return this.#groups.length === 1;
+  }
+
+  #wanted(minute: number, model: number): number {
+    return this.#scenario.demand[this.#stretch.from + minute]?.[model] ?? 0;
   }
 
   #outages(group: Group, end: "from" | "until", minute: number): number {
