@@ -10,6 +10,7 @@ import { demoSwitch } from "./demo-switch.ts";
 import { ensureKeys, openLocalSecrets, publishDevFile, type LocalSecrets } from "./local-secrets.ts";
 import { HELP, readOptions, type StartOptions } from "./options.ts";
 import { lockState } from "./state-lock.ts";
+import { tinyModel } from "./tiny-model.ts";
 import { usageOf } from "./usage.ts";
 import { UserError } from "./user-error.ts";
 
@@ -84,9 +85,7 @@ async function demo(
   secrets: LocalSecrets,
 ): Promise<void> {
   const { api_key: apiKey, provider_token: providerToken } = secrets;
-  await admin.addToCatalog(
-    DEMO_MODELS.map((id) => ({ id, context_length: 1024, size_gb: 0.003, min_ram_gb: 1 })),
-  );
+  await admin.addToCatalog(DEMO_MODELS.map(tinyModel));
   const startedAt = performance.now();
   const [bard, verse] = DEMO_MODELS;
   // The first has both models on its disk, so that it can be switched.

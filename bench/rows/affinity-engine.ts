@@ -1,5 +1,6 @@
 import type OpenAI from "openai";
 
+import { tinyModel } from "../../scripts/tiny-model.ts";
 import { Stack } from "../../test/end-to-end/stack.ts";
 import type { RowSpec } from "../row.ts";
 import { quantile } from "../support/load.ts";
@@ -45,7 +46,7 @@ export const affinityEngine: RowSpec = {
 
 async function started(stack: Stack): Promise<OpenAI> {
   await stack.startCoordinator();
-  await stack.admin.addToCatalog([{ id: "tiny-bard", context_length: 1024, size_gb: 0.003, min_ram_gb: 1 }]);
+  await stack.admin.addToCatalog([tinyModel("tiny-bard")]);
   for (const machine of ["mac-one", "mac-two"]) await stack.startProvider(machine, "tiny-bard");
   return stack.client();
 }

@@ -2,6 +2,7 @@ import { type Browser, type BrowserContext, chromium, type Locator, type Page } 
 import { expect, inject } from "vitest";
 
 import type { AdminClient } from "../../scripts/admin-client.ts";
+import { tinyModel } from "../../scripts/tiny-model.ts";
 import { Stack, until } from "../end-to-end/stack.ts";
 import { Puppet, type PuppetOptions } from "./puppet.ts";
 
@@ -60,9 +61,7 @@ export class Room {
 
   /** Puts models that have room on each machine into the catalog. */
   async addModels(...models: readonly string[]): Promise<void> {
-    await this.admin.addToCatalog(
-      models.map((id) => ({ id, context_length: 1024, size_gb: 0.003, min_ram_gb: 1 })),
-    );
+    await this.admin.addToCatalog(models.map(tinyModel));
   }
 
   /** A machine that does nothing but be there. */

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 
+import { tinyModel } from "../../scripts/tiny-model.ts";
 import { Stack } from "./stack.ts";
 
 /** Conversations on two real machines with a real engine: each turn repeats all that was said before. */
@@ -9,7 +10,7 @@ const MACHINES = ["mac-one", "mac-two"];
 
 beforeAll(async () => {
   await stack.startCoordinator();
-  await stack.admin.addToCatalog([{ id: "tiny-bard", context_length: 1024, size_gb: 0.003, min_ram_gb: 1 }]);
+  await stack.admin.addToCatalog([tinyModel("tiny-bard")]);
   for (const machine of MACHINES) await stack.startProvider(machine, "tiny-bard");
 });
 

@@ -8,6 +8,7 @@ import { APIError } from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { ROOT } from "../../scripts/root.ts";
+import { tinyModel } from "../../scripts/tiny-model.ts";
 import { LONG_GRAMMAR } from "./questions.ts";
 import { Stack, until } from "./stack.ts";
 
@@ -22,9 +23,7 @@ const stack = new Stack();
 
 beforeAll(async () => {
   await stack.startCoordinator();
-  await stack.admin.addToCatalog(
-    ["tiny-bard", "tiny-verse"].map((id) => ({ id, context_length: 1024, size_gb: 0.003, min_ram_gb: 1 })),
-  );
+  await stack.admin.addToCatalog(["tiny-bard", "tiny-verse"].map(tinyModel));
 });
 
 afterAll(() => stack.stop());

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
 import { ROOT } from "../../scripts/root.ts";
+import { tinyModel } from "../../scripts/tiny-model.ts";
 import { Stack, until } from "./stack.ts";
 
 /** A machine that is assigned to one model and asked by its owner for another, with real processes and models. */
@@ -19,9 +20,7 @@ function ask(model: string, headers: Record<string, string> = {}) {
 
 beforeAll(async () => {
   await stack.startCoordinator();
-  await stack.admin.addToCatalog(
-    ["tiny-bard", "tiny-verse"].map((id) => ({ id, context_length: 1024, size_gb: 0.003, min_ram_gb: 1 })),
-  );
+  await stack.admin.addToCatalog(["tiny-bard", "tiny-verse"].map(tinyModel));
 });
 
 afterAll(() => stack.stop());

@@ -2,6 +2,7 @@ import type { ChildProcess } from "node:child_process";
 
 import { expect } from "vitest";
 
+import { tinyModel } from "../../scripts/tiny-model.ts";
 import { until, type Stack } from "./stack.ts";
 
 /** What the tests of client libraries ask, and what happens to them meanwhile. */
@@ -18,7 +19,7 @@ export const TOO_LONG = "Who are you, and who is it that asks? ".repeat(400);
 /** A coordinator with one machine that answers one request at a time. */
 export async function startOneSlot(stack: Stack, machineId: string): Promise<ChildProcess> {
   await stack.startCoordinator();
-  await stack.admin.addToCatalog([{ id: "tiny-bard", context_length: 1024, size_gb: 0.003, min_ram_gb: 1 }]);
+  await stack.admin.addToCatalog([tinyModel("tiny-bard")]);
   return stack.startProvider(machineId, "tiny-bard", ["--slots", "1"]);
 }
 

@@ -3,6 +3,7 @@ import type { Response, ResponseInputItem, Tool } from "openai/resources/respons
 import { ResponsesWS } from "openai/resources/responses/ws";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { tinyModel } from "../../scripts/tiny-model.ts";
 import { LONG_GRAMMAR } from "./questions.ts";
 import { Stack } from "./stack.ts";
 
@@ -23,7 +24,7 @@ const stack = new Stack();
 
 beforeAll(async () => {
   await stack.startCoordinator();
-  await stack.admin.addToCatalog([{ id: "tiny-bard", context_length: 1024, size_gb: 0.003, min_ram_gb: 1 }]);
+  await stack.admin.addToCatalog([tinyModel("tiny-bard")]);
   await stack.startProvider("mac-responses", "tiny-bard", ["--slots", "1"]);
 });
 

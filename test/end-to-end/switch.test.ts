@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { APIError } from "openai";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
+import { tinyModel } from "../../scripts/tiny-model.ts";
 import { ask, Stack, Traffic, until } from "./stack.ts";
 
 /**
@@ -31,9 +32,7 @@ let traffic: Traffic;
 
 beforeAll(async () => {
   await stack.startCoordinator();
-  await stack.admin.addToCatalog(
-    MODELS.map((id) => ({ id, context_length: 1024, size_gb: 0.003, min_ram_gb: 1 })),
-  );
+  await stack.admin.addToCatalog(MODELS.map(tinyModel));
   await stack.admin.setFlag("pool_exhausted_429", "on");
   program = await stack.startProvider(MACHINE, MODELS);
 });
