@@ -1,34 +1,15 @@
-import type { ChildProcess } from "node:child_process";
-
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, generateText, isStepCount, Output, RetryError, streamText, tool } from "ai";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { z } from "zod";
 
-import {
-  expectPatience,
-  LONG_GRAMMAR,
-  refuseOnce,
-  startOneSlot,
-  statusesOf,
-  TOO_LONG,
-  watchFetch,
-  WHO,
-} from "./questions.ts";
-import { Stack } from "./stack.ts";
+import { useOneSlot } from "./one-slot.ts";
+import { expectPatience, LONG_GRAMMAR, statusesOf, TOO_LONG, watchFetch, WHO } from "./questions.ts";
 
 /** The Vercel AI SDK, as its users point it at any OpenAI-compatible server. */
 
-const MACHINE = "mac-ai-sdk";
-
-const stack = new Stack();
-let machine: ChildProcess;
-
-beforeAll(async () => {
-  machine = await startOneSlot(stack, MACHINE);
-});
-
-afterAll(() => stack.stop());
+const oneSlot = useOneSlot("mac-ai-sdk");
+const { stack } = oneSlot;
 
 function model(
   id: string,
@@ -160,7 +141,7 @@ describe("the AI SDK", () => {
   });
 
   it("waits as long as a 429 tells it to, then is answered", async () => {
-    const watched = await refuseOnce(stack, MACHINE, machine);
+    const watched = await oneSlot.refuseOnce();
     const patient = { ...ask(), model: model("tiny-bard", { fetch: watched.fetch }), maxRetries: 1 };
     expect((await generateText({ ...patient, prompt: WHO })).text).toContain("Tiny Bard");
     expectPatience(watched);
@@ -172,7 +153,7 @@ describe("the AI SDK", () => {
     const ends: unknown[] = [];
     for await (const part of stream) {
       types.add(part.type);
-      if (part.type === "text-delta") machine.kill("SIGKILL");
+      if (part.type === "text-delta") oneSlot.killMachine();
       if (part.type === "error") ends.push(part.error);
       if (part.type === "finish") ends.push(part.finishReason);
     }

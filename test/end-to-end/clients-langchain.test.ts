@@ -1,36 +1,17 @@
-import type { ChildProcess } from "node:child_process";
-
 import { ContextOverflowError } from "@langchain/core/errors";
 import { type AIMessageChunk, HumanMessage, ToolMessage, type UsageMetadata } from "@langchain/core/messages";
 import { tool } from "@langchain/core/tools";
 import { ChatOpenAI, type ChatOpenAIFields } from "@langchain/openai";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { z } from "zod";
 
-import {
-  expectPatience,
-  LONG_GRAMMAR,
-  refuseOnce,
-  startOneSlot,
-  statusesOf,
-  TOO_LONG,
-  watchFetch,
-  WHO,
-} from "./questions.ts";
-import { Stack } from "./stack.ts";
+import { useOneSlot } from "./one-slot.ts";
+import { expectPatience, LONG_GRAMMAR, statusesOf, TOO_LONG, watchFetch, WHO } from "./questions.ts";
 
 /** LangChain's ChatOpenAI. Every stream of it asks for usage; it knows both the chat and the Responses API. */
 
-const MACHINE = "mac-langchain";
-
-const stack = new Stack();
-let machine: ChildProcess;
-
-beforeAll(async () => {
-  machine = await startOneSlot(stack, MACHINE);
-});
-
-afterAll(() => stack.stop());
+const oneSlot = useOneSlot("mac-langchain");
+const { stack } = oneSlot;
 
 /** Sampled, but always the same. */
 function model({ configuration, ...fields }: ChatOpenAIFields = {}): ChatOpenAI {
@@ -143,7 +124,7 @@ describe.each([
 });
 
 it("LangChain waits as long as a 429 tells it to, then is answered", async () => {
-  const watched = await refuseOnce(stack, MACHINE, machine);
+  const watched = await oneSlot.refuseOnce();
   const patient = model({ maxRetries: 1, configuration: { fetch: watched.fetch } });
   expect((await patient.invoke(WHO)).text).toContain("Tiny Bard");
   expectPatience(watched);
@@ -156,7 +137,7 @@ it("LangChain throws when the machine is killed in the middle of a stream", asyn
     for await (const chunk of stream) {
       if (chunk.text === "") continue;
       pieces += 1;
-      machine.kill("SIGKILL");
+      oneSlot.killMachine();
     }
     return "a clean end";
   })().catch((error: unknown) => error);

@@ -1,33 +1,15 @@
-import type { ChildProcess } from "node:child_process";
-
 import { AuthenticationError, BadRequestError, NotFoundError, type OpenAI, RateLimitError } from "openai";
 import { zodFunction, zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { z } from "zod";
 
-import {
-  expectPatience,
-  refuseOnce,
-  startOneSlot,
-  statusesOf,
-  TOO_LONG,
-  watchFetch,
-  WHO,
-} from "./questions.ts";
-import { Stack } from "./stack.ts";
+import { useOneSlot } from "./one-slot.ts";
+import { expectPatience, statusesOf, TOO_LONG, watchFetch, WHO } from "./questions.ts";
 
 /** What else the official client does with chats: its helpers for tools and schemas, its errors and its retries. */
 
-const MACHINE = "mac-openai";
-
-const stack = new Stack();
-let machine: ChildProcess;
-
-beforeAll(async () => {
-  machine = await startOneSlot(stack, MACHINE);
-});
-
-afterAll(() => stack.stop());
+const oneSlot = useOneSlot("mac-openai");
+const { stack } = oneSlot;
 
 /** Sampled, but always the same. */
 const introduce = {
@@ -160,7 +142,7 @@ describe("the official client's chats", () => {
   });
 
   it("wait as long as a 429 tells them to, then are answered", async () => {
-    const watched = await refuseOnce(stack, MACHINE, machine);
+    const watched = await oneSlot.refuseOnce();
     const client = stack.client({ maxRetries: 1 }).withOptions({ fetch: watched.fetch });
     const { choices } = await client.chat.completions.create(introduce);
     expect(choices[0]?.message.content).toContain("Tiny Bard");

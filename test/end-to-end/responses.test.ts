@@ -1,11 +1,10 @@
 import { APIError } from "openai";
 import type { Response, ResponseInputItem, Tool } from "openai/resources/responses/responses";
 import { ResponsesWS } from "openai/resources/responses/ws";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
-import { tinyModel } from "../../scripts/tiny-model.ts";
+import { useOneSlot } from "./one-slot.ts";
 import { LONG_GRAMMAR } from "./questions.ts";
-import { Stack } from "./stack.ts";
 
 /** The Responses and the legacy Completions API through real processes, a real model and the official client. */
 
@@ -20,15 +19,7 @@ const schema = {
   additionalProperties: false,
 };
 
-const stack = new Stack();
-
-beforeAll(async () => {
-  await stack.startCoordinator();
-  await stack.admin.addToCatalog([tinyModel("tiny-bard")]);
-  await stack.startProvider("mac-responses", "tiny-bard", ["--slots", "1"]);
-});
-
-afterAll(() => stack.stop());
+const { stack } = useOneSlot("mac-responses");
 
 /** How the next turn ends, in which the model hears what it called and what came of it. */
 async function statusAfter(callAndOutput: readonly ResponseInputItem[], tools: Tool[]) {
