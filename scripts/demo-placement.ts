@@ -1,6 +1,6 @@
 import type { AdminClient, PlacementAnswer } from "./admin-client.ts";
 import { ChatLoop } from "./chat-loop.ts";
-import type { DemoFlags } from "./demo-flags.ts";
+import type { DemoStage } from "./demo-stage.ts";
 import { describe, waitFor, watchRelease, watchSwitch } from "./demo-watch.ts";
 import { UserError } from "./user-error.ts";
 
@@ -31,12 +31,8 @@ const FLAGS = [
 
 /** @throws UserError if the machine is not moved, or an answer came from the wrong model. */
 export async function demoPlacement(
-  admin: AdminClient,
-  flags: DemoFlags,
-  baseUrl: string,
-  apiKey: string,
+  { admin, flags, baseUrl, apiKey, print }: DemoStage,
   { machineId, from, to }: Shift,
-  print: (line: string) => void,
 ): Promise<void> {
   print(`\nDemand moves from ${from} to ${to}, and nobody gives an order:`);
   for (const [name, value] of FLAGS) await flags.set(name, value);

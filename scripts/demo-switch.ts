@@ -1,8 +1,7 @@
 import OpenAI from "openai";
 
-import type { AdminClient } from "./admin-client.ts";
 import { ChatLoop } from "./chat-loop.ts";
-import type { DemoFlags } from "./demo-flags.ts";
+import type { DemoStage } from "./demo-stage.ts";
 import { describe, watchSwitch } from "./demo-watch.ts";
 import { UserError } from "./user-error.ts";
 
@@ -22,12 +21,8 @@ const PAUSE_MS = 20;
 
 /** @throws UserError if the switch fails, or an answer came from the wrong model. */
 export async function demoSwitch(
-  admin: AdminClient,
-  flags: DemoFlags,
-  baseUrl: string,
-  apiKey: string,
+  { admin, flags, baseUrl, apiKey, print }: DemoStage,
   { machineId, from, to }: Switch,
-  print: (line: string) => void,
 ): Promise<void> {
   await flags.set("assignment_gate", "on");
   await flags.set("pool_exhausted_429", "on");

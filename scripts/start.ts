@@ -6,8 +6,9 @@ import { demoChat } from "./demo-chat.ts";
 import { DemoFlags } from "./demo-flags.ts";
 import { DEMO_MODELS, demoNameOf, startDemoMachine, type DemoMachine } from "./demo-machine.ts";
 import { demoPlacement } from "./demo-placement.ts";
+import type { DemoStage } from "./demo-stage.ts";
 import { demoSwitch } from "./demo-switch.ts";
-import { ensureKeys, openLocalSecrets, publishDevFile, type LocalSecrets } from "./local-secrets.ts";
+import { ensureKeys, openLocalSecrets, publishDevFile } from "./local-secrets.ts";
 import { HELP, readOptions, type StartOptions } from "./options.ts";
 import { lockState } from "./state-lock.ts";
 import { tinyModel } from "./tiny-model.ts";
@@ -69,7 +70,10 @@ async function run(options: StartOptions): Promise<void> {
   const admin = new AdminClient(url, secrets.admin_token);
   const flags = new DemoFlags(admin, join(options.stateDir, "demo-flags.json"));
   await flags.giveBack();
-  if (options.demo) await demo(url, options, admin, flags, secrets);
+  if (options.demo) {
+    const stage = { admin, flags, baseUrl: `${url}/v1`, apiKey: secrets.api_key, print: console.log };
+    await demo(url, options, secrets.provider_token, stage);
+  }
   if (options.once) return;
   const models = await admin.catalog();
   console.log(usageOf(url, secrets.api_key, options, models.length > 0));
@@ -80,11 +84,10 @@ async function run(options: StartOptions): Promise<void> {
 async function demo(
   url: string,
   { stateDir, once }: StartOptions,
-  admin: AdminClient,
-  flags: DemoFlags,
-  secrets: LocalSecrets,
+  providerToken: string,
+  stage: DemoStage,
 ): Promise<void> {
-  const { api_key: apiKey, provider_token: providerToken } = secrets;
+  const { admin } = stage;
   await admin.addToCatalog(DEMO_MODELS.map(tinyModel));
   const startedAt = performance.now();
   const [bard, verse] = DEMO_MODELS;
@@ -104,33 +107,21 @@ async function demo(
     console.log(`\n${advice}`);
     return;
   }
+  await askEach(machines, stage);
+  await demoSwitch(stage, { machineId: `demo-${bard}`, from: bard, to: verse });
+  await demoPlacement(stage, { machineId: `demo-${bard}`, from: verse, to: bard });
+}
+
+async function askEach(machines: readonly DemoMachine[], { baseUrl, apiKey }: DemoStage): Promise<void> {
   for (const { model, name } of machines) {
     console.log(`\n> ${model}: ${QUESTION}`);
-    const figures = await demoChat(`${url}/v1`, apiKey, model, QUESTION, (text) =>
-      process.stdout.write(text),
-    );
+    const figures = await demoChat(baseUrl, apiKey, model, QUESTION, (text) => process.stdout.write(text));
     if (figures.text === "") throw new Error(`${model} on ${name} answered with nothing`);
     const { completionTokens, firstTokenMs, lastTokenMs } = figures;
     console.log(
       `\n  ${completionTokens} tokens, the first after ${firstTokenMs.toFixed(0)} ms, the last after ${lastTokenMs.toFixed(0)} ms`,
     );
   }
-  await demoSwitch(
-    admin,
-    flags,
-    `${url}/v1`,
-    apiKey,
-    { machineId: `demo-${bard}`, from: bard, to: verse },
-    console.log,
-  );
-  await demoPlacement(
-    admin,
-    flags,
-    `${url}/v1`,
-    apiKey,
-    { machineId: `demo-${bard}`, from: verse, to: bard },
-    console.log,
-  );
 }
 
 async function announce(machine: DemoMachine, startedAt: number): Promise<void> {
