@@ -42,67 +42,18 @@ function translateStream(
   translator: Translator,
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
-  const sse = new SseReader();
+  const stream = new StreamTranslation(translator);
   const utf8 = new TextEncoder();
-  let isDone = false;
-  /** The machine has said why it ended. One that leaves `[DONE]` out says no more. */
-  let isFinished = false;
-  let isCutOff = false;
-  let hasFailed = false;
-
-  function fail(error: ChatError): string {
-    hasFailed = true;
-    return translator.fail(error);
-  }
-
-  function translate(bytes: Uint8Array): string {
-    let text = "";
-    for (const item of sse.feed(bytes)) {
-      if (hasFailed) break;
-      if (item.type === "comment") text += `${item.text}\n\n`;
-      else if (item.text === "[DONE]") isDone = true;
-      else text += translateChunk(item.text);
-    }
-    return text;
-  }
-
-  function translateChunk(json: string): string {
-    try {
-      const chunk: unknown = JSON.parse(json);
-      if (!isChunk(chunk)) throw new TypeError("no chunk");
-      if (chunk.error !== undefined) return fail(chunk.error);
-      isFinished ||= chunk.choices?.some(({ finish_reason }) => typeof finish_reason === "string") === true;
-      return translator.chunk(chunk);
-    } catch (error) {
-      logMalformed(error);
-      return fail(providerError(MALFORMED));
-    }
-  }
-
-  /** The next piece, or null when the pool's stream has ended. A pool that was reset ends it with an error. */
-  async function next(): Promise<Uint8Array | null> {
-    try {
-      return (await reader.read()).value ?? null;
-    } catch {
-      isCutOff = true;
-      return null;
-    }
-  }
-
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         let text = "";
-        let isOver = false;
-        while (text === "" && !isOver) {
-          const bytes = await next();
-          if (bytes !== null) text = translate(bytes);
-          else if (!hasFailed)
-            text = isDone || (isFinished && !isCutOff) ? translator.end() : fail(providerError(CUT_OFF));
-          isOver = bytes === null || hasFailed;
+        while (text === "" && !stream.isOver) {
+          const next = await nextOf(reader);
+          text = typeof next === "string" ? stream.end(next) : stream.translate(next);
         }
         if (text !== "") controller.enqueue(utf8.encode(text));
-        if (!isOver) return;
+        if (!stream.isOver) return;
         controller.close();
         await reader.cancel().catch(() => undefined);
       },
@@ -110,6 +61,73 @@ function translateStream(
     },
     { highWaterMark: 0 },
   );
+}
+
+/** The next piece, or how the pool's stream has ended. A pool that was reset ends it with an error. */
+async function nextOf(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<Uint8Array | StreamEnd> {
+  try {
+    return (await reader.read()).value ?? "ended";
+  } catch {
+    return "cut_off";
+  }
+}
+
+type StreamEnd = "ended" | "cut_off";
+
+/** One stream on its way from the one API to the other, piece by piece. */
+class StreamTranslation {
+  readonly #translator: Translator;
+  readonly #sse = new SseReader();
+  #isDone = false;
+  /** The machine has said why it ended. One that leaves `[DONE]` out says no more. */
+  #isFinished = false;
+  #isOver = false;
+
+  constructor(translator: Translator) {
+    this.#translator = translator;
+  }
+
+  /** Nothing comes after what was returned last. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  translate(bytes: Uint8Array): string {
+    let text = "";
+    for (const item of this.#sse.feed(bytes)) {
+      if (this.#isOver) break;
+      if (item.type === "comment") text += `${item.text}\n\n`;
+      else if (item.text === "[DONE]") this.#isDone = true;
+      else text += this.#translateChunk(item.text);
+    }
+    return text;
+  }
+
+  /** No more bytes come. */
+  end(how: StreamEnd): string {
+    if (!this.#isDone && (how === "cut_off" || !this.#isFinished)) return this.#fail(providerError(CUT_OFF));
+    this.#isOver = true;
+    return this.#translator.end();
+  }
+
+  #translateChunk(json: string): string {
+    try {
+      const chunk: unknown = JSON.parse(json);
+      if (!isChunk(chunk)) throw new TypeError("no chunk");
+      if (chunk.error !== undefined) return this.#fail(chunk.error);
+      this.#isFinished ||=
+        chunk.choices?.some(({ finish_reason }) => typeof finish_reason === "string") === true;
+      return this.#translator.chunk(chunk);
+    } catch (error) {
+      logMalformed(error);
+      return this.#fail(providerError(MALFORMED));
+    }
+  }
+
+  #fail(error: ChatError): string {
+    this.#isOver = true;
+    return this.#translator.fail(error);
+  }
 }
 
 /** Machines are trusted with the shape inside, as they are with the words; one that breaks it fails its own answer. */
