@@ -1,9 +1,9 @@
-import { CLOSE } from "../../../protocol/close-codes.ts";
 import type { Registered } from "../../../protocol/downstream.ts";
 import type { ModelId } from "../../../protocol/ids.ts";
 import type { Log, Random, SocketEnd } from "./ports.ts";
 import { backoffMs, redialAfter, type Redial } from "./redial.ts";
 import { Session, type SessionHost, type SessionPorts } from "./session.ts";
+import { sentenceOn } from "./socket-end-words.ts";
 
 /**
  * Keeps one socket for each pool that the coordinator listed, and never stays without any: whatever ended the last
@@ -152,9 +152,7 @@ export class PoolSockets {
 
   /** What to dial although no list asks for it, so that the machine is not out of reach (H7); null if it is not. */
   #poolWhenAlone(): ModelId | null {
-    for (const session of this.#sessions) if (session.isAlive()) return null;
-    // A pool that does not exist keeps its wait of minutes, but it is no reason not to try another one.
-    for (const waiting of this.#waiting.values()) if (!waiting.notFound) return null;
+    if (!this.#isLast()) return null;
     return [...this.#listed, ...this.#host.ownPools()].find((pool) => !this.#waiting.has(pool)) ?? null;
   }
 
@@ -256,6 +254,7 @@ export class PoolSockets {
   /** Whether nothing is left that is connected, dialing or about to dial. */
   #isLast(): boolean {
     for (const session of this.#sessions) if (session.isAlive()) return false;
+    // A pool that does not exist keeps its wait of minutes, but it is no reason not to try another one.
     for (const waiting of this.#waiting.values()) if (!waiting.notFound) return false;
     return true;
   }
@@ -268,45 +267,10 @@ export class PoolSockets {
 
   #logEnd(pool: ModelId, end: SocketEnd, redial: Redial, wasConnected: boolean): void {
     const redialMs = redial.next === "stop" ? null : redial.afterMs;
+    const sentence = sentenceOn(end, wasConnected, this.#liveIn(pool));
     if (end.kind === "refused") {
       const { status, code, message } = end;
-      this.#log.warn(`the coordinator refused the connection${hintFor(status, code)}`, {
-        pool,
-        status,
-        code,
-        detail: message,
-        redialMs,
-      });
-      return;
-    }
-    this.#log.warn(this.#describeEnd(pool, end.code, wasConnected), {
-      pool,
-      code: end.code,
-      reason: end.reason,
-      redialMs,
-    });
+      this.#log.warn(sentence, { pool, status, code, detail: message, redialMs });
+    } else this.#log.warn(sentence, { pool, code: end.code, reason: end.reason, redialMs });
   }
-
-  #describeEnd(pool: ModelId, code: number, wasConnected: boolean): string {
-    if (!wasConnected && code === CLOSE.lost.code) {
-      return "cannot reach the coordinator (check its address and the network)";
-    }
-    // No socket of this program has taken its place, and nobody else has this machine's key but a copy of it.
-    if (code === CLOSE.superseded.code && !this.#liveIn(pool)) {
-      return "connection ended: another program serves under this machine's id and key (was the state directory copied to it?)";
-    }
-    return "connection ended";
-  }
-}
-
-/** By which another server, or a proxy on the way, shows that it is not the coordinator. */
-const MISLED_STATUSES: readonly number[] = [400, 403, 404, 426];
-
-/** What the owner of the machine can do about a refusal. */
-function hintFor(status: number, code: string | null): string {
-  if (status === 401) return " (check the provider token)";
-  // A coordinator that has the route names what it did not find; another server knows no such code.
-  if (code === null ? MISLED_STATUSES.includes(status) : code === "not_found") return " (check its address)";
-  if (code === "model_not_found") return " (the operator has to add the model to the catalog)";
-  return "";
 }
