@@ -40,24 +40,12 @@ export class MachineHost {
 
   start(): void {
     if (this.#process !== null) return;
-    const { clock, dice, network } = this.#world;
+    const { clock, dice } = this.#world;
     const process = new ProcessClock(clock);
     this.#process = process;
     this.#starts += 1;
     this.#world.log(() => `${this.id} starts, version ${this.version}, disk ${this.assignment()}`);
-    const engine = new SimEngine({
-      clock: process,
-      dice,
-      isFaulty: () => !network.isCalm,
-      onBreach: (what) => this.#world.invariants.breach(`${this.id}: ${what}`),
-      onLoad: (model) => {
-        const assigned = this.disk?.modelId ?? model;
-        if (assigned === model) return;
-        this.#world.invariants.breach(`[F14] ${this.id} loads ${model} but holds ${this.assignment()}`);
-      },
-      onDropped: (model, under) => this.#world.invariants.onDropped(this, model, under, process.isAlive),
-      assignment: () => this.assignment(),
-    });
+    const engine = this.#engineIn(process);
     this.engine = engine;
     const agent = new Agent(
       {
@@ -81,15 +69,7 @@ export class MachineHost {
         createAnswerEncoder: () => ({ encode: () => EVENT, finish: () => END }),
         vitals: () => ({ memoryFreeGb: 100, memoryPressure: 0.1, thermalState: "nominal" }),
         saveAssignment: (held) => {
-          if (!process.isAlive) return;
-          const before = this.disk?.epoch ?? 0;
-          this.disk = this.#world.hooks.saved(this, structuredClone(held));
-          if (this.disk.epoch < before) {
-            this.#world.invariants.breach(
-              `[H9] ${this.id} falls from epoch ${before} to ${this.assignment()}`,
-            );
-          }
-          this.#world.log(() => `${this.id} writes ${this.assignment()}`);
+          if (process.isAlive) this.#save(held);
         },
         log: QUIET,
       },
@@ -97,6 +77,33 @@ export class MachineHost {
     this.agent = agent;
     void this.#endWith(agent, process);
     agent.start();
+  }
+
+  #engineIn(process: ProcessClock): SimEngine {
+    const { dice, network, invariants } = this.#world;
+    return new SimEngine({
+      clock: process,
+      dice,
+      isFaulty: () => !network.isCalm,
+      onBreach: (what) => invariants.breach(`${this.id}: ${what}`),
+      onLoad: (model) => {
+        const assigned = this.disk?.modelId ?? model;
+        if (assigned === model) return;
+        invariants.breach(`[F14] ${this.id} loads ${model} but holds ${this.assignment()}`);
+      },
+      onDropped: (model, under) => invariants.onDropped(this, model, under, process.isAlive),
+      assignment: () => this.assignment(),
+    });
+  }
+
+  #save(held: HeldAssignment): void {
+    const { hooks, invariants } = this.#world;
+    const before = this.disk?.epoch ?? 0;
+    this.disk = hooks.saved(this, structuredClone(held));
+    if (this.disk.epoch < before) {
+      invariants.breach(`[H9] ${this.id} falls from epoch ${before} to ${this.assignment()}`);
+    }
+    this.#world.log(() => `${this.id} writes ${this.assignment()}`);
   }
 
   async #endWith(agent: Agent, process: ProcessClock): Promise<void> {

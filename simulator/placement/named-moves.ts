@@ -2,6 +2,12 @@ import type { Flow, Group } from "./network.ts";
 import type { DoneMove } from "./policy.ts";
 import type { Scenario } from "./scenario.ts";
 
+/** A machine of a model, and the minute from which on it serves. */
+interface Held {
+  readonly machine: number;
+  readonly from: number;
+}
+
 /**
  * Gives the machines of a one-group flow their names: whoever has been longest on a model leaves it first. Which
  * machine goes in an outage is the plan's to choose (equal machines are interchangeable to it). A machine that leaves
@@ -10,7 +16,7 @@ import type { Scenario } from "./scenario.ts";
 export function namedMoves(scenario: Scenario, group: Group, flow: Flow): DoneMove[] {
   const moves: DoneMove[] = [];
   const fresh = [...group.machines];
-  const pools: { machine: number; from: number }[][] = scenario.models.map(() => []);
+  const pools: Held[][] = scenario.models.map(() => []);
   const away: number[] = [];
   const last = new Map<number, number | null>();
   const first = scenario.models.map((_, model) => {
@@ -34,17 +40,8 @@ export function namedMoves(scenario: Scenario, group: Group, flow: Flow): DoneMo
     for (const machine of returned) last.set(machine, null);
     const hub = [...waiting.splice(0), ...returned];
     for (const [model, pool] of pools.entries()) {
-      const take = (count: number) => {
-        const taken: number[] = [];
-        for (let index = 0; taken.length < count && index < pool.length;) {
-          if ((pool[index]?.from ?? 0) <= minute)
-            taken.push(...pool.splice(index, 1).map((one) => one.machine));
-          else index += 1;
-        }
-        return taken;
-      };
-      away.push(...take(counts(flow.gone, model)));
-      for (const machine of take(counts(flow.out, model))) {
+      away.push(...takeReady(pool, counts(flow.gone, model), minute));
+      for (const machine of takeReady(pool, counts(flow.out, model), minute)) {
         last.set(machine, model);
         hub.push(machine);
       }
@@ -62,4 +59,11 @@ export function namedMoves(scenario: Scenario, group: Group, flow: Flow): DoneMo
     waiting.push(...hub);
   }
   return moves;
+}
+
+/** Takes out of a pool so many machines that serve, those first that came first. */
+function takeReady(pool: Held[], count: number, minute: number): number[] {
+  const taken = pool.filter(({ from }) => from <= minute).slice(0, count);
+  for (const held of taken) pool.splice(pool.indexOf(held), 1);
+  return taken.map(({ machine }) => machine);
 }

@@ -74,18 +74,7 @@ export function scenarioOf(trace: Trace, fleet: FleetFile, seed: number, days?: 
         'are "load" and "machine_requests_per_minute" right?',
     );
   }
-  const factors = models.map((model) => {
-    const column = trace.models.indexOf(model.id);
-    if (model.share === 0) return { column, factor: 0 };
-    const mean = trace.counts.reduce((sum, row) => sum + (row[column] ?? 0), 0) / trace.counts.length;
-    if (mean === 0) {
-      throw new BadInput(
-        `The trace has no request for the model "${model.id}" (it has: ${trace.models.join(", ")}). ` +
-          "Correct its id, or give it a share of 0.",
-      );
-    }
-    return { column, factor: (model.share * load) / mean };
-  });
+  const factors = models.map(({ id, share }) => factorOf(trace, id, share * load));
   const from = (days?.first ?? 0) * 1440;
   const counts = trace.counts.slice(from, days ? (days.last + 1) * 1440 : undefined);
   if (counts.length === 0)
@@ -107,6 +96,18 @@ export function scenarioOf(trace: Trace, fleet: FleetFile, seed: number, days?: 
     outages: outagesOf(fleet, machines.length, counts.length, randomFrom(seed)),
     seed,
   };
+}
+
+/** A model's column in the trace, and by how much its counts are multiplied so that their mean is what is wanted. */
+function factorOf(trace: Trace, id: string, wanted: number): { column: number; factor: number } {
+  const column = trace.models.indexOf(id);
+  if (wanted === 0) return { column, factor: 0 };
+  const mean = trace.counts.reduce((sum, row) => sum + (row[column] ?? 0), 0) / trace.counts.length;
+  if (mean > 0) return { column, factor: wanted / mean };
+  throw new BadInput(
+    `The trace has no request for the model "${id}" (it has: ${trace.models.join(", ")}). ` +
+      "Correct its id, or give it a share of 0.",
+  );
 }
 
 function machinesOf(fleet: FleetFile): Machine[] {
