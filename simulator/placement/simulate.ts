@@ -3,8 +3,8 @@ import { type Metrics, metricsOf, stepsOf, sum, type Table } from "./metrics.ts"
 import { type Optimum, optimumOf } from "./optimum.ts";
 import { bestStaticPlacement, staysAt } from "./policies/best-static.ts";
 import { ewma } from "./policies/ewma.ts";
+import { gain } from "./policies/gain.ts";
 import { greedy } from "./policies/greedy.ts";
-import { marginalValue } from "./policies/marginal-value.ts";
 import { proportional } from "./policies/proportional.ts";
 import type { PolicyMaker } from "./policy.ts";
 import type { Scenario, Window } from "./scenario.ts";
@@ -26,7 +26,7 @@ const ONLINE: Readonly<Record<OnlineName, PolicyMaker>> = {
   proportional,
   greedy,
   ewma,
-  gain: marginalValue,
+  gain,
 };
 
 /** The same shape as in the JSON file; times are in seconds of the trace, the rest in machine units. */

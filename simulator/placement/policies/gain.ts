@@ -24,7 +24,7 @@ const GATE_MINUTES = 1.5;
 const DWELL_MINUTES = 4;
 const BUDGET_SHARE = 0.1;
 
-export const marginalValue: PolicyMaker = (setting) => {
+export const gain: PolicyMaker = (setting) => {
   let forecasts: Forecast[] | undefined;
   return {
     decide: (view) => {
@@ -68,68 +68,97 @@ function update(forecast: Forecast, demand: number, requestsPerMinute: number): 
 }
 
 function plan(forecasts: readonly Forecast[], view: View, setting: Setting): Move[] {
-  const { machines, models, switchMinutes } = setting;
-  const units = models.map(() => 0);
-  const held = models.map(() => 0);
-  const change = (machine: number, model: number, sign: number) => {
-    units[model] = (units[model] ?? 0) + sign * (machines[machine]?.speeds[model] ?? 0);
-    held[model] = (held[model] ?? 0) + sign;
-  };
-  for (const [index, { state, model }] of view.machines.entries()) {
-    if (state !== "away" && model !== null) change(index, model, 1);
-  }
-  const value = (model: number, capacity: number): number => {
-    const { fast = 0, slow = 0, variance = 0 } = forecasts[model] ?? {};
-    const mean = (fast + slow) / 2;
-    return expectedServed(mean, Math.sqrt(variance + 1e-9), capacity);
-  };
-  const gainOf = (index: number, machine: MachineView, to: number): number => {
-    const speed = machines[index]?.speeds[to] ?? 0;
-    if (speed === 0 || machine.model === to || (held[to] ?? 0) >= (models[to]?.cap ?? 0)) return 0;
-    const there = units[to] ?? 0;
-    const useful = Math.max(0, HORIZON_MINUTES - switchMinutes);
-    let gain = (value(to, there + speed) - value(to, there)) * useful;
-    if ((held[to] ?? 0) < (models[to]?.floor ?? 0)) gain += 1e6;
-    if (machine.model === null) return gain + 1e-6;
-    if ((held[machine.model] ?? 0) <= (models[machine.model]?.floor ?? 0)) return 0;
-    const here = units[machine.model] ?? 0;
-    const own = machines[index]?.speeds[machine.model] ?? 0;
-    return (
-      gain - (value(machine.model, here) - value(machine.model, here - own)) * HORIZON_MINUTES - GATE_MINUTES
-    );
-  };
+  const placement = new Placement(forecasts, view, setting);
   /** Of equal machines the one that has been longest where it is moves: the wear is shared. */
   const since = (index: number) => view.machines[index]?.since ?? 0;
-  const order = machines
+  let order = setting.machines
     .map((_, index) => index)
     .sort((left, right) => since(left) - since(right) || left - right);
   const moves: Move[] = [];
-  const taken = new Set<number>();
-  const budget = Math.max(1, Math.round(BUDGET_SHARE * machines.length));
+  const budget = Math.max(1, Math.round(BUDGET_SHARE * setting.machines.length));
   while (moves.length < budget) {
-    let best: Move | undefined;
+    const best = placement.bestMove(order);
+    if (best === null) break;
+    placement.make(best);
+    order = order.filter((index) => index !== best.machine);
+    moves.push(best);
+  }
+  return moves;
+}
+
+/** How many machines each model has, and machine units, while moves are chosen. */
+class Placement {
+  readonly #forecasts: readonly Forecast[];
+  readonly #view: View;
+  readonly #setting: Setting;
+  readonly #units: number[];
+  readonly #held: number[];
+
+  constructor(forecasts: readonly Forecast[], view: View, setting: Setting) {
+    this.#forecasts = forecasts;
+    this.#view = view;
+    this.#setting = setting;
+    this.#units = setting.models.map(() => 0);
+    this.#held = setting.models.map(() => 0);
+    for (const [index, { state, model }] of view.machines.entries()) {
+      if (state !== "away" && model !== null) this.#change(index, model, 1);
+    }
+  }
+
+  /** The move that gains most, if one gains anything. */
+  bestMove(order: readonly number[]): Move | null {
+    let best: Move | null = null;
     let bestGain = 0;
     /** Machines alike in class and model gain alike: only the first is tried. */
     const tried = new Set<string>();
     for (const index of order) {
-      const machine = view.machines[index];
-      if (!machine || taken.has(index) || !movable(machine, view.minute)) continue;
-      const kind = `${machines[index]?.fleetClass} ${machine.model}`;
+      const machine = this.#view.machines[index];
+      if (!machine || !movable(machine, this.#view.minute)) continue;
+      const kind = `${this.#setting.machines[index]?.fleetClass} ${machine.model}`;
       if (tried.has(kind)) continue;
       tried.add(kind);
-      for (const to of models.keys()) {
-        const gain = gainOf(index, machine, to);
-        if (gain > bestGain) [best, bestGain] = [{ machine: index, model: to }, gain];
+      for (const to of this.#setting.models.keys()) {
+        const gained = this.#gainOf(index, machine.model, to);
+        if (gained > bestGain) [best, bestGain] = [{ machine: index, model: to }, gained];
       }
     }
-    if (!best) break;
-    const from = view.machines[best.machine]?.model ?? null;
-    if (from !== null) change(best.machine, from, -1);
-    change(best.machine, best.model, 1);
-    taken.add(best.machine);
-    moves.push(best);
+    return best;
   }
-  return moves;
+
+  make({ machine, model }: Move): void {
+    const from = this.#view.machines[machine]?.model ?? null;
+    if (from !== null) this.#change(machine, from, -1);
+    this.#change(machine, model, 1);
+  }
+
+  #change(machine: number, model: number, sign: number): void {
+    this.#units[model] = (this.#units[model] ?? 0) + sign * this.#speedOf(machine, model);
+    this.#held[model] = (this.#held[model] ?? 0) + sign;
+  }
+
+  #gainOf(machine: number, from: number | null, to: number): number {
+    const { models, switchMinutes } = this.#setting;
+    const speed = this.#speedOf(machine, to);
+    if (speed === 0 || from === to || (this.#held[to] ?? 0) >= (models[to]?.cap ?? 0)) return 0;
+    const there = this.#units[to] ?? 0;
+    const useful = Math.max(0, HORIZON_MINUTES - switchMinutes);
+    let won = (this.#value(to, there + speed) - this.#value(to, there)) * useful;
+    if ((this.#held[to] ?? 0) < (models[to]?.floor ?? 0)) won += 1e6;
+    if (from === null) return won + 1e-6;
+    if ((this.#held[from] ?? 0) <= (models[from]?.floor ?? 0)) return 0;
+    const here = this.#units[from] ?? 0;
+    const lost = this.#value(from, here) - this.#value(from, here - this.#speedOf(machine, from));
+    return won - lost * HORIZON_MINUTES - GATE_MINUTES;
+  }
+
+  #speedOf(machine: number, model: number): number {
+    return this.#setting.machines[machine]?.speeds[model] ?? 0;
+  }
+
+  #value(model: number, capacity: number): number {
+    const { fast = 0, slow = 0, variance = 0 } = this.#forecasts[model] ?? {};
+    return expectedServed((fast + slow) / 2, Math.sqrt(variance + 1e-9), capacity);
+  }
 }
 
 function movable({ state, since }: MachineView, minute: number): boolean {
