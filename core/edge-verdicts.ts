@@ -65,10 +65,6 @@ export class RefusalTally {
   readonly #counts = new Map<string, Map<string, RefusalCount>>();
   #entries = 0;
 
-  get isEmpty(): boolean {
-    return this.#entries === 0;
-  }
-
   /** Then the pool has to refuse by itself: nothing is answered that cannot be counted. */
   get isFull(): boolean {
     return this.#entries >= EDGE_TALLY_MAX;

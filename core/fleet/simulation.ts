@@ -43,7 +43,6 @@ export const simulationSchema = z.strictObject({
 
 export type Simulation = z.infer<typeof simulationSchema>;
 
-/** The flags of a simulation. */
 export function simulatedFlags(flags: Flags, asked: Simulation): Flags {
   const { max_loads_per_tick, max_pending_loads, min_dwell_seconds } = asked;
   return {
@@ -54,7 +53,7 @@ export function simulatedFlags(flags: Flags, asked: Simulation): Flags {
   };
 }
 
-/** The input of a simulation. Demand that is given replaces the estimate, so counts of those models are left out. */
+/** Demand that is given replaces the estimate, so counts of those models are left out. */
 export function simulatedInput(input: PlacementInput, asked: Simulation): PlacementInput {
   return {
     ...input,
@@ -72,7 +71,6 @@ export function simulatedInput(input: PlacementInput, asked: Simulation): Placem
   };
 }
 
-/** The estimates of a simulation. */
 export function simulatedEstimates(
   estimates: Readonly<Record<string, ModelEstimate>>,
   { demand }: Simulation,
