@@ -6,7 +6,7 @@ import type { Intent, Machine } from "../../../../core/fleet/machine.ts";
 import type { PoolMachineReport, PoolReport } from "../../../../core/pool/report.ts";
 import { epochSchema, machineIdSchema, modelIdSchema } from "../../../../protocol/ids.ts";
 import { M3_ULTRA } from "../../../../protocol/sample-hardware.ts";
-import { NO_DEMAND } from "./fleet-scene.ts";
+import { aMachineReport, NO_DEMAND } from "./fleet-scene.ts";
 
 const NOW = 1_000_000;
 
@@ -50,22 +50,7 @@ function anIntent(machineId: string, model: string): [string, Intent] {
 }
 
 function there(machineId: string, fields: Partial<PoolMachineReport> = {}): PoolMachineReport {
-  return {
-    machineId,
-    isConnected: true,
-    version: "0.7.0",
-    loadedModels: [],
-    maxConcurrency: 4,
-    decodeTps: null,
-    prefillTps: null,
-    speed: null,
-    blockedBy: null,
-    loaded: true,
-    inFlight: 0,
-    freeSlots: 4,
-    record: null,
-    ...fields,
-  };
+  return aMachineReport({ machineId, loadedModels: [], freeSlots: 4, ...fields });
 }
 
 const loading = (machineId: string, progress: number, sinceMs: number): PoolMachineReport =>
