@@ -83,7 +83,7 @@ export const PREFILL_SAYS_TOKENS = 256;
 /** And for this long: then an idle machine is given a prompt to tell anew, whatever it said before. */
 export const PREFILL_SAYS_FOR_MS = 60_000;
 
-/** After a start a pool that knows machines which are not back yet queues instead of refusing (H19). */
+/** After a start a pool that knows machines which are not back yet lets requests wait instead of refusing (H19). */
 export const RECONNECT_GRACE_MS = 10_000;
 
 /** While requests are open a pool looks at its deadlines this often, and for silent sockets this often (H20). */

@@ -123,7 +123,7 @@ export class Dispatch {
     if (this.#dispatch(request, now)) {
       if (isProbe) arrived();
       this.#lineLimit.taken(this.#pressure.meanHoldMs(now), now);
-    } else this.#enqueueOrRefuse(request, now);
+    } else this.#lineUpOrRefuse(request, now);
     return request;
   }
 
@@ -269,7 +269,7 @@ export class Dispatch {
     // Before anybody is told that there is no room: there may be some again.
     this.drain(now);
     for (const request of this.#requests.all()) {
-      if (request.queuedUntil !== null && request.attempt === null && now >= request.queuedUntil) {
+      if (request.waitsUntil !== null && request.attempt === null && now >= request.waitsUntil) {
         this.#requests.giveUp(request, this.#candidates.noneInTimeFor(request, now), now);
       } else if (now >= request.nextCommentAt && mayComment(request, now)) {
         comment(request, now);
@@ -284,14 +284,14 @@ export class Dispatch {
     return best !== null;
   }
 
-  #enqueueOrRefuse(request: PoolRequest, now: number): void {
+  #lineUpOrRefuse(request: PoolRequest, now: number): void {
     const waitMs = this.#candidates.waitMs(request, now);
     if (waitMs === null) this.#refuseOrAsk(request, now);
-    else this.#enqueue(request, waitMs, now);
+    else this.#lineUp(request, waitMs, now);
   }
 
   /** A full line takes a newcomer in only for one of a key that has more than its share. */
-  #enqueue(request: PoolRequest, waitMs: number, now: number): void {
+  #lineUp(request: PoolRequest, waitMs: number, now: number): void {
     const { queue_max } = this.#pool.settings().flags;
     const { slotsTaken, waiting } = this.#crowd;
     if (slotsTaken === 0) this.#lineLimit.reset();
@@ -342,7 +342,7 @@ export class Dispatch {
     }
     if (!failure.isRefusal) {
       request.failures += 1;
-      request.queuedUntil = null;
+      request.waitsUntil = null;
     }
     request.collected = [];
     request.collectedBytes = 0;
@@ -353,7 +353,7 @@ export class Dispatch {
     } else if (!this.#dispatch(request, now)) {
       const waitMs = this.#candidates.waitMs(request, now);
       if (waitMs === null) this.#requests.giveUp(request, this.#candidates.noneFor(request, now), now);
-      else this.#line.add(request, request.queuedUntil ?? now + waitMs);
+      else this.#line.add(request, request.waitsUntil ?? now + waitMs);
     }
   }
 

@@ -4,7 +4,7 @@ import type { Connection, Registration } from "./connection.ts";
 import type { RecordMode } from "./record.ts";
 
 /**
- * The one gate: may a request be sent to this machine, and if not, why? Selection, the queue and the report all
+ * The one gate: may a request be sent to this machine, and if not, why? Selection, the line and the report all
  * ask here, so a machine that is counted is always a machine that could be used.
  *
  * The gates of `GateReason` say whether a machine is routable at all; those of `RoomReason` whether it has room now.

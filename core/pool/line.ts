@@ -9,6 +9,7 @@ import type { PoolRequest, RequestSpec } from "./request.ts";
  * makes up for a low priority, so nobody waits for ever behind those who come later.
  */
 export class Line {
+  /** Of each key, in the order of arrival. */
   readonly #queues = new Map<string, PoolRequest[]>();
   /** Slots that a key holds now. */
   readonly #slotsOf: (keyId: string) => number;
@@ -25,7 +26,7 @@ export class Line {
   /** @param until when it has waited long enough. */
   add(request: PoolRequest, until: number): void {
     const { keyId, arrivedAt } = request.spec;
-    request.queuedUntil = until;
+    request.waitsUntil = until;
     const queue = this.#queues.get(keyId) ?? [];
     const behind = queue.findIndex(({ spec }) => spec.arrivedAt > arrivedAt);
     queue.splice(behind < 0 ? queue.length : behind, 0, request);

@@ -38,8 +38,8 @@ export function outcomeOf(
   tokens: Tokens,
   now: number,
 ): RequestOutcome {
-  const { spec, attempts, machine, enteredAt, queuedUntil, firstTokenAt } = request;
-  const wait = request.sentAt ?? (queuedUntil === null ? null : now);
+  const { spec, attempts, machine, enteredAt, waitsUntil, firstTokenAt } = request;
+  const wait = request.sentAt ?? (waitsUntil === null ? null : now);
   return {
     requestId: spec.requestId,
     keyId: spec.keyId,

@@ -64,10 +64,10 @@ export interface PoolRequest {
   attempts: number;
   /** How often that went wrong; a refusal for lack of room is no failure. */
   failures: number;
-  /** The try under way; null while it waits in the queue. */
+  /** The try under way; null while it waits in line. */
   attempt: Attempt | null;
   /** It waits, or after a machine's refusal may wait again, until then; null if it has not waited since it last failed. */
-  queuedUntil: number | null;
+  waitsUntil: number | null;
   readonly enteredAt: number;
   /** When it was first sent to a machine; null before. */
   sentAt: number | null;
@@ -99,7 +99,7 @@ export function newRequest(spec: RequestSpec, answer: Answer, now: number): Pool
     attempts: 0,
     failures: 0,
     attempt: null,
-    queuedUntil: null,
+    waitsUntil: null,
     enteredAt: now,
     sentAt: null,
     firstTokenAt: null,

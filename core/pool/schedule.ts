@@ -9,7 +9,7 @@ import type { RequestSpec } from "./request.ts";
 const DEFAULT_PREFILL_TPS = 500;
 const DEFAULT_DECODE_TPS = 20;
 
-/** What swapping a model in costs a request, in ms: more than any queue, so that loaded machines come first. */
+/** What swapping a model in costs a request, in ms: more than any wait, so that loaded machines come first. */
 const SWAP_COST_MS = 30_000;
 
 /** What a machine already holds of a prompt may save it this share of reading it at most: some is always new. */

@@ -17,7 +17,7 @@ function idsOf(scene: PoolScene, mac: Machine): unknown[] {
   return scene.requestsOf(mac).map(({ request }) => request["request_id"]);
 }
 
-describe("the queue", () => {
+describe("the line", () => {
   it("hands freed slots to the longest waiting", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1", { max_concurrency: 1 });
