@@ -3,8 +3,8 @@ import { z } from "zod";
 import type { EncodedError } from "../../core/api-error.ts";
 import { parseJson } from "../body.ts";
 import { HttpError } from "../http-error.ts";
+import { validate } from "../validate.ts";
 import type { Conversation, Conversations } from "./conversations.ts";
-import { validate } from "./validate.ts";
 
 /**
  * One turn on a WebSocket of the Responses API, sans IO: the client's `response.create` becomes the body of a

@@ -17,7 +17,7 @@ import { readJsonBody } from "../body.ts";
 import { catalogStore } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
-import { validate } from "../openai/validate.ts";
+import { validate } from "../validate.ts";
 
 /**
  * `/v1/admin/catalog`: all of it, or a model at a time. Read and changed at the fleet, which has the newest: KV may show an

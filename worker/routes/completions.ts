@@ -1,13 +1,13 @@
 import { Hono } from "hono";
 
+import { askChat } from "../ask-chat.ts";
 import { requireApiKey } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppEnv } from "../context.ts";
 import { completionRequestSchema, completionToChat } from "../openai/completion-request.ts";
 import { completionTranslator } from "../openai/completion-translator.ts";
 import { translateAnswer } from "../openai/translate-answer.ts";
-import { validate } from "../openai/validate.ts";
-import { askChat } from "./ask-chat.ts";
+import { validate } from "../validate.ts";
 
 /** `POST /v1/completions`, the legacy text API: a chat with one message, there and back. */
 export const completions = new Hono<AppEnv>().post("/", requireApiKey, async (context) => {

@@ -8,7 +8,7 @@ import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
-import { validate } from "../openai/validate.ts";
+import { validate } from "../validate.ts";
 
 /** `/v1/admin/flags`: what is in force, and how to change it. The fleet is the authority; KV shows the same. */
 

@@ -5,7 +5,6 @@ import { prioritySchema } from "../../core/pool/priority.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
-import { validate } from "../openai/validate.ts";
 import {
   changeKey,
   createSecret,
@@ -16,6 +15,7 @@ import {
   type KeySettings,
   type SecretKind,
 } from "../secrets.ts";
+import { validate } from "../validate.ts";
 
 /** `/v1/admin/keys`: API keys, their limits and their priority. A secret is shown when it is made and never again. */
 

@@ -10,7 +10,7 @@ import { machineIdSchema } from "../../protocol/ids.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
-import { validate } from "../openai/validate.ts";
+import { validate } from "../validate.ts";
 
 /** `/v1/admin/machines`: what each machine does and why, and an operator's orders about it. */
 

@@ -8,7 +8,7 @@ import { readJsonBody } from "../body.ts";
 import { readCatalog } from "../catalog.ts";
 import type { AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
-import { validate } from "../openai/validate.ts";
+import { validate } from "../validate.ts";
 
 /** `/v1/admin/placement`: the newest plan with its reasons, and what it would be under other circumstances. */
 export const placement = new Hono<AppEnv>()

@@ -16,8 +16,8 @@ import { bearer } from "../auth.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
-import { validate } from "../openai/validate.ts";
 import { isRevokedToken, verifySecret, type KeyRecord } from "../secrets.ts";
+import { validate } from "../validate.ts";
 
 /**
  * `GET /v1/providers/connect` checks a dial, asks the fleet where it belongs, and hands the upgrade to that pool.

@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 
+import { askChat } from "../ask-chat.ts";
 import { requireApiKey } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
@@ -7,8 +8,7 @@ import { HttpError } from "../http-error.ts";
 import { responsesRequestSchema, responsesToChat } from "../openai/responses-request.ts";
 import { ResponsesTranslator } from "../openai/responses-translator.ts";
 import { translateAnswer } from "../openai/translate-answer.ts";
-import { validate } from "../openai/validate.ts";
-import { askChat } from "./ask-chat.ts";
+import { validate } from "../validate.ts";
 import { openResponsesWebSocket } from "./responses-websocket.ts";
 
 /** `POST /v1/responses`, as a chat there and back. Answers are not kept, so there is none to read or to delete. */

@@ -1,16 +1,16 @@
-import { BYTES_PER_TOKEN, REQUEST_DEADLINE_MS } from "../../core/limits.ts";
-import { prefixOf } from "../../core/prefix.ts";
-import type { Reservation } from "../../core/rate-limit.ts";
-import type { EdgeCall } from "../../durable-objects/edge-call.ts";
-import { requireModel } from "../catalog.ts";
-import type { AppContext } from "../context.ts";
-import { heedVerdict, refuseAtEdge } from "../edge-refusals.ts";
-import { HttpError } from "../http-error.ts";
-import { chatRequestSchema, checkChatRequest, isPlainChatRequest } from "../openai/chat-request.ts";
-import { validate } from "../openai/validate.ts";
-import { callOwnMachines, readRouteWish, ROUTE_HEADER } from "../owner-routes.ts";
-import { callPool } from "../pool-client.ts";
-import { giveBack, withinLimits } from "../rate-limit.ts";
+import { BYTES_PER_TOKEN, REQUEST_DEADLINE_MS } from "../core/limits.ts";
+import { prefixOf } from "../core/prefix.ts";
+import type { Reservation } from "../core/rate-limit.ts";
+import type { EdgeCall } from "../durable-objects/edge-call.ts";
+import { requireModel } from "./catalog.ts";
+import type { AppContext } from "./context.ts";
+import { heedVerdict, refuseAtEdge } from "./edge-refusals.ts";
+import { HttpError } from "./http-error.ts";
+import { chatRequestSchema, checkChatRequest, isPlainChatRequest } from "./openai/chat-request.ts";
+import { callOwnMachines, readRouteWish, ROUTE_HEADER } from "./owner-routes.ts";
+import { callPool } from "./pool-client.ts";
+import { giveBack, withinLimits } from "./rate-limit.ts";
+import { validate } from "./validate.ts";
 
 /**
  * The one way from a route to a pool: checks a chat request and sends it.

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 
-import { fieldProblems, firstProblem } from "../../protocol/field-problems.ts";
-import { HttpError } from "../http-error.ts";
+import { fieldProblems, firstProblem } from "../protocol/field-problems.ts";
+import { HttpError } from "./http-error.ts";
 
 /**
  * Checks a body, or what an address says, against a schema.
