@@ -1,34 +1,17 @@
 import { Hono } from "hono";
-import { z } from "zod";
 
-import { replayFleet, type AskedModel } from "../../core/fleet/replay-fleet.ts";
-import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS } from "../../core/limits.ts";
-import { poolName } from "../../core/pool-name.ts";
-import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
-import { logWarning } from "../../durable-objects/log.ts";
-import type { ModelPool } from "../../durable-objects/model-pool.ts";
-import type { ModelId } from "../../protocol/ids.ts";
 import { requireAdmin } from "../auth.ts";
-import { readJsonBody } from "../body.ts";
-import { readCatalog } from "../catalog.ts";
-import type { AppContext, AppEnv } from "../context.ts";
-import { demandTrace } from "../demand-trace.ts";
-import { HttpError } from "../http-error.ts";
-import { createSecret, deleteSecret } from "../secrets.ts";
-import { validate } from "../validate.ts";
+import type { AppEnv } from "../context.ts";
 import { catalog } from "./catalog.ts";
+import { counts } from "./counts.ts";
 import { flags } from "./flags.ts";
-import { keys, label, readPage, secretId, unknownId } from "./keys.ts";
+import { keys } from "./keys.ts";
 import { machines } from "./machines.ts";
 import { placement } from "./placement.ts";
+import { providerTokens } from "./provider-tokens.ts";
 
-/** The operators' API under `/v1/admin`: catalog, flags, machines, API keys, provider tokens, usage. */
-
-const DAY_MS = 86_400_000;
-
-const newSecretSchema = z.strictObject({ owner: label, name: label });
-
+/** The operators' API under `/v1/admin`. */
 export const admin = new Hono<AppEnv>()
   .use(requireAdmin)
   .route("/catalog", catalog)
@@ -36,101 +19,6 @@ export const admin = new Hono<AppEnv>()
   .route("/machines", machines)
   .route("/placement", placement)
   .route("/keys", keys)
-  .get("/utilization", async (context) => context.json(await fleetStub(context.env).utilization()))
-  .get("/provider-tokens", async (context) => {
-    const { records, cursor } = await readPage(context, "token");
-    const rows = records.map(({ id, owner, name, createdAt }) => ({
-      id,
-      owner,
-      name,
-      created_at: createdAt,
-    }));
-    return context.json({ provider_tokens: rows, next_cursor: cursor });
-  })
-  .post("/provider-tokens", async (context) => {
-    const { owner, name } = validate(newSecretSchema, (await readJsonBody(context.req.raw)).json);
-    const { id, secret } = await createSecret(context.env.KEYS, "token", { owner, name }, Date.now());
-    return context.json({ id, token: secret }, 201);
-  })
-  .delete("/provider-tokens/:id", async (context) => {
-    const id = secretId(context);
-    // The fleet first: KV may go on handing out the token for a minute, and a call that breaks half way can be made
-    // again.
-    await fleetStub(context.env).revokeToken(id);
-    if (!(await deleteSecret(context.env.KEYS, "token", id))) throw unknownId(id);
-    return context.json({ id, deleted: true });
-  })
-  .get("/demand", async (context) =>
-    context.body(demandTrace(await askDemand(context)), 200, { "content-type": "text/csv; charset=utf-8" }),
-  )
-  .get("/demand/fleet", async (context) => {
-    const asked = await askDemand(context);
-    const connected = await fleetStub(context.env).replayMachines();
-    const { entries } = await readCatalog(context.env);
-    const fleet = replayFleet(entries, connected, asked);
-    if (fleet !== null) return context.json(fleet);
-    const message =
-      connected.length === 0
-        ? "no machine is connected; the file describes those that are"
-        : "nothing was asked in those days of a model that a connected machine can serve";
-    throw new HttpError({ code: "not_found", message });
-  })
-  .get("/usage", async (context) => {
-    const since = sinceOf(context, USAGE_RETENTION_MS);
-    const answers = await askPools(context.env, "usage", async (pool) => await pool.usage(since));
-    const usage = answers.flatMap(({ model, rows }) =>
-      rows.map((row) => ({
-        model_id: model,
-        hour_at: row.hourAt,
-        key_id: row.keyId,
-        outcome: row.outcome,
-        requests: row.requests,
-        prompt_tokens: row.promptTokens,
-        completion_tokens: row.completionTokens,
-        cached_tokens: row.cachedTokens,
-      })),
-    );
-    return context.json({ usage });
-  });
-
-function askDemand(context: AppContext): Promise<AskedModel[]> {
-  const since = sinceOf(context, DEMAND_RETENTION_MS);
-  return askPools(context.env, "demand", async (pool) => await pool.demand(since));
-}
-
-/** From when on rows are asked for: whole days back, one unless `days` says more, and no more than are kept. */
-function sinceOf(context: AppContext, keptMs: number): number {
-  const most = keptMs / DAY_MS;
-  const days = z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(most)
-    .safeParse(context.req.query("days") ?? "1");
-  if (days.success) return Date.now() - days.data * DAY_MS;
-  const message = `days: must be a whole number from 1 to ${most}`;
-  throw new HttpError({ code: "invalid_request", param: "days", message });
-}
-
-/**
- * Asks the pools of all models. An answer without one of them would pass for the whole, so there is none then.
- * @param call for the log.
- */
-async function askPools<T>(
-  env: Env,
-  call: string,
-  ask: (pool: DurableObjectStub<ModelPool>) => Promise<T>,
-): Promise<{ readonly model: ModelId; readonly rows: T }[]> {
-  const { entries } = await readCatalog(env);
-  return Promise.all(
-    entries.map(async ({ id }) => {
-      try {
-        return { model: id, rows: await ask(env.MODEL_POOL.getByName(poolName(id))) };
-      } catch (error) {
-        logWarning("pool_unreachable", { pool: id, call, error: String(error) });
-        const message = `the pool "${id}" does not answer; try again`;
-        throw new HttpError({ code: "try_again", message, retryAfterS: 10 });
-      }
-    }),
-  );
-}
+  .route("/provider-tokens", providerTokens)
+  .route("/", counts)
+  .get("/utilization", async (context) => context.json(await fleetStub(context.env).utilization()));

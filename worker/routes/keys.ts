@@ -4,28 +4,11 @@ import { z } from "zod";
 import { prioritySchema } from "../../core/pool/priority.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
-import { HttpError } from "../http-error.ts";
-import {
-  changeKey,
-  createSecret,
-  deleteSecret,
-  isSecretId,
-  listSecrets,
-  type KeyRecord,
-  type KeySettings,
-  type SecretKind,
-} from "../secrets.ts";
+import { changeKey, createSecret, deleteSecret, type KeyRecord, type KeySettings } from "../secrets.ts";
 import { validate } from "../validate.ts";
+import { label, readPage, secretId, unknownId } from "./secret-requests.ts";
 
 /** `/v1/admin/keys`: API keys, their limits and their priority. A secret is shown when it is made and never again. */
-
-/** An owner, or the name of a key. */
-export const label = z
-  .string()
-  .regex(
-    /^[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?$/,
-    "must have 1 to 128 printable ASCII characters, without blanks at either end",
-  );
 
 const perMinute = z.int().min(1).max(1_000_000_000).nullable();
 const settingFields = {
@@ -88,27 +71,4 @@ function keyRow({ id, owner, name, createdAt, limits, priority }: KeyRecord): ob
     tokens_per_minute: limits.tokensPerMinute,
     priority,
   };
-}
-
-/** @throws HttpError 400 for a malformed cursor */
-export async function readPage(
-  context: AppContext,
-  kind: SecretKind,
-): Promise<{ readonly records: readonly KeyRecord[]; readonly cursor: string | null }> {
-  const cursor = context.req.query("cursor") ?? "";
-  const page = await listSecrets(context.env.KEYS, kind, cursor === "" ? null : cursor);
-  if (page !== null) return page;
-  const message = "cursor: is not the `next_cursor` of an earlier page; leave it out to begin with the first";
-  throw new HttpError({ code: "invalid_request", param: "cursor", message });
-}
-
-/** @throws HttpError 404 for what cannot be an id */
-export function secretId(context: AppContext): string {
-  const id = context.req.param("id") ?? "";
-  if (!isSecretId(id)) throw unknownId(id);
-  return id;
-}
-
-export function unknownId(id: string): HttpError {
-  return new HttpError({ code: "not_found", message: `there is no key or token with the id "${id}"` });
 }

@@ -1,0 +1,38 @@
+import { Hono } from "hono";
+import { z } from "zod";
+
+import { fleetStub } from "../../durable-objects/fleet-stub.ts";
+import { readJsonBody } from "../body.ts";
+import type { AppEnv } from "../context.ts";
+import { createSecret, deleteSecret } from "../secrets.ts";
+import { validate } from "../validate.ts";
+import { label, readPage, secretId, unknownId } from "./secret-requests.ts";
+
+/** `/v1/admin/provider-tokens`: what machines dial with. A token is shown when it is made and never again. */
+
+const newTokenSchema = z.strictObject({ owner: label, name: label });
+
+export const providerTokens = new Hono<AppEnv>()
+  .get("/", async (context) => {
+    const { records, cursor } = await readPage(context, "token");
+    const rows = records.map(({ id, owner, name, createdAt }) => ({
+      id,
+      owner,
+      name,
+      created_at: createdAt,
+    }));
+    return context.json({ provider_tokens: rows, next_cursor: cursor });
+  })
+  .post("/", async (context) => {
+    const { owner, name } = validate(newTokenSchema, (await readJsonBody(context.req.raw)).json);
+    const { id, secret } = await createSecret(context.env.KEYS, "token", { owner, name }, Date.now());
+    return context.json({ id, token: secret }, 201);
+  })
+  .delete("/:id", async (context) => {
+    const id = secretId(context);
+    // The fleet first: KV may go on handing out the token for a minute, and a call that breaks half way can be made
+    // again.
+    await fleetStub(context.env).revokeToken(id);
+    if (!(await deleteSecret(context.env.KEYS, "token", id))) throw unknownId(id);
+    return context.json({ id, deleted: true });
+  });
