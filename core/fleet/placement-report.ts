@@ -86,6 +86,18 @@ interface HistoryRow {
   readonly stays: Readonly<Record<string, number>>;
 }
 
+/** What is shown before the first plan. */
+const NO_PLAN = {
+  at: null,
+  halted: null,
+  elapsedSeconds: null,
+  budget: null,
+  demand: [],
+  models: [],
+  moves: [],
+  machines: [],
+} as const;
+
 export function placementReport(
   last: LastPlan | null,
   history: readonly PlanRecord[],
@@ -93,16 +105,17 @@ export function placementReport(
   flags: Flags,
 ): PlacementReport {
   const [newest] = history;
+  const plan = last ?? NO_PLAN;
   return {
-    at: last?.at ?? null,
+    at: plan.at,
     placement: flags.placement,
     acts_as: modeOf(flags),
-    halted: newest !== undefined && newest.at > (last?.at ?? 0) ? newest.halted : (last?.halted ?? null),
-    elapsed_seconds: last?.elapsedSeconds ?? null,
-    budget: last?.budget ?? null,
-    models: (last?.models ?? []).map((model) => modelRow(model, last?.demand ?? [])),
-    moves: (last?.moves ?? []).map(moveRow),
-    machines: (last?.machines ?? []).map(stayRow),
+    halted: newest !== undefined && newest.at > (plan.at ?? 0) ? newest.halted : plan.halted,
+    elapsed_seconds: plan.elapsedSeconds,
+    budget: plan.budget,
+    models: plan.models.map((model) => modelRow(model, plan.demand)),
+    moves: plan.moves.map(moveRow),
+    machines: plan.machines.map(stayRow),
     score: days.toReversed().map(scoreRow),
     history: history.map(({ at, mode, halted, moves, stays }) => ({
       at,
