@@ -14,7 +14,7 @@ export interface ModelCapacity {
   /** Machines that requests could be routed to, busy or not. */
   readonly serving: number | null;
   readonly free_slots: number | null;
-  /** No machine serves it: a request would be refused and not wait. */
+  /** No machine serves it: a request is refused and does not wait. */
   readonly exhausted: boolean | null;
   readonly queued: number | null;
   /** Machines on their way to it. */

@@ -5,10 +5,7 @@ import { replayFleet, replayMachines } from "../../../../core/fleet/replay-fleet
 import { modelIdSchema } from "../../../../protocol/ids.ts";
 import { A, B, PlacementScene } from "./placement-scene.ts";
 
-/**
- * The API takes no model by such a name, but a catalog that was kept by an earlier version, or written to KV by hand, may
- * have one.
- */
+/** No new catalog may have a model by such a name, but one that an earlier version put in force may. */
 const C = modelIdSchema.parse("constructor");
 
 const SIZE = { context_length: 1, size_gb: 10, min_ram_gb: 2 };
