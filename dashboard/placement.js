@@ -230,7 +230,7 @@ const HISTORY_MAX = 50;
  * @returns {HistoryLine[]}
  */
 export function historyLines({ placement, utilization }, timeZone) {
-  const switches = new Map(utilization.model_pools.last_switches.map((entry) => [orderOf(entry), entry]));
+  const { switches, relapses } = splitRelapses(utilization.model_pools.last_switches);
   const planned = placement.history.flatMap(({ at, mode, moves }) =>
     moves.map((move) => {
       const order = orderOf(move);
@@ -248,7 +248,7 @@ export function historyLines({ placement, utilization }, timeZone) {
       };
     }),
   );
-  const ordered = [...switches.values()].map((entry) => ({
+  const ordered = [...relapses, ...switches.values()].map((entry) => ({
     at: entry.at,
     key: `${entry.at} ${orderOf(entry)}`,
     machine: entry.machine_id,
@@ -261,6 +261,23 @@ export function historyLines({ placement, utilization }, timeZone) {
     .toSorted((one, other) => other.at - one.at)
     .slice(0, HISTORY_MAX)
     .map((line) => ({ ...line, at: moment(line.at, utilization.at, timeZone) }));
+}
+
+/**
+ * How each order ended, and what came later under one that had ended already: a machine that had served and failed.
+ * @param {readonly Switch[]} entries the newest first
+ */
+function splitRelapses(entries) {
+  /** @type {Map<string, Switch>} */
+  const switches = new Map();
+  /** @type {Switch[]} */
+  const relapses = [];
+  for (const entry of entries) {
+    const later = switches.get(orderOf(entry));
+    if (later !== undefined) relapses.push(later);
+    switches.set(orderOf(entry), entry);
+  }
+  return { switches, relapses };
 }
 
 /** @param {{ readonly machine_id: string, readonly epoch: number | null }} move */

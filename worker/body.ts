@@ -14,7 +14,11 @@ export async function readJsonBody(
   request: Request,
   whenEmpty?: unknown,
 ): Promise<{ text: string; json: unknown }> {
-  const text = await readText(request);
+  const text = await readText(request).catch((error: unknown) => {
+    if (error instanceof HttpError) throw error;
+    // The sender has gone, or sends no such body as it said: nobody here is at fault.
+    throw new HttpError({ code: "invalid_request", message: "the body broke off before its end" });
+  });
   if (text.trim() === "") {
     if (whenEmpty !== undefined) return { text, json: whenEmpty };
     throw new HttpError({ code: "invalid_request", message: "the body is empty; send JSON" });

@@ -314,8 +314,13 @@ export class Handover {
   #finish(intent: Intent, outcome: "succeeded" | "failed", error: Intent["error"], now: number): Intent {
     const done: Intent = { ...intent, phase: "done", outcome, error, phaseAt: now, retryAt: null };
     this.#intents.save(done);
-    // A machine that failed after it had served fails a second time under one epoch: another line of history.
-    this.#intents.note(done, outcome, now);
+    // A machine that fails after it had served ends a second time under one epoch: another line of history, from there on.
+    const hadServed = intent.outcome === "succeeded";
+    this.#intents.note(
+      hadServed ? { ...done, from: done.model, startedAt: intent.phaseAt } : done,
+      outcome,
+      now,
+    );
     return done;
   }
 }

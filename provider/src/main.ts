@@ -117,6 +117,7 @@ async function serve(options: Options): Promise<number> {
   const status = options.json || !process.stdout.isTTY ? null : showStatus(agent);
   if (status !== null) print = (line) => status.print(line);
   const signals = listenToSignals(agent);
+  outliveLog(agent);
   agent.start();
   const idleWatch = watchIdleness(agent, createExplain(connection), log);
   const cause = await agent.finished;
@@ -164,9 +165,17 @@ function listenToSignals(agent: Agent): { stop: () => void; wereRepeated: () => 
   };
 }
 
+/**
+ * A log that cannot be written ends no request. On a full disk the machine serves on without it. If nobody is left to read it,
+ * nobody may be left to stop the program either, so it stops as after a SIGHUP; a closed terminal sends one of its own.
+ */
+function outliveLog(agent: Agent): void {
+  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
+    if (code === "EPIPE") agent.stop();
+  });
+}
+
 function showStatus(agent: Agent): StatusLine {
-  // A terminal that is closed sends SIGHUP and fails every write: running requests are finished all the same.
-  process.stdout.on("error", () => {});
   const terminal = {
     write: (text: string) => process.stdout.write(text),
     // Some terminals do not know their width.

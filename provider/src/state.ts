@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { hostname, uptime } from "node:os";
-import { join } from "node:path";
+import { dirname, join, sep } from "node:path";
 
 import { z } from "zod";
 
@@ -96,10 +96,18 @@ export function readAssignment(directory: string): {
   return { assignment: null, warning };
 }
 
-/** @throws UserError if the file could not be written. */
+/**
+ * @throws UserError if the file could not be written. It names no directory, since the coordinator is told as well and a home
+ * directory has its owner's name.
+ */
 export function writeAssignment(directory: string, { modelId, epoch }: HeldAssignment): void {
   const text = JSON.stringify({ model_id: modelId, epoch }, null, 2);
-  writeFileAtomically(join(directory, ASSIGNMENT_FILE), `${text}\n`);
+  const path = join(directory, ASSIGNMENT_FILE);
+  try {
+    writeFileAtomically(path, `${text}\n`);
+  } catch (cause) {
+    throw new UserError(reasonOf(cause).replaceAll(`${dirname(path)}${sep}`, ""), { cause });
+  }
 }
 
 /** The host's first name as far as an id may hold it, and four random characters: two Macs are both "macbook-pro". */

@@ -1,7 +1,8 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
+import { app } from "../../worker/app.ts";
 import { join } from "./fake-provider.ts";
-import { chat, chatBody, errorOf, fetchEdge, scene } from "./scene.ts";
+import { chat, chatBody, errorOf, fetchEdge, scene, testEnv } from "./scene.ts";
 
 const message = { role: "user", content: "x" };
 const tool = (name: unknown): object => ({ type: "function", function: { name } });
@@ -264,3 +265,23 @@ describe("a body above 16 MiB", () => {
     await pending;
   });
 });
+
+it.each([{}, { "content-length": "500" }])(
+  "a body that breaks off is 400 and no defect of ours: %j",
+  async (length) => {
+    const at = await scene();
+    const logged = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    const broken = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        controller.error(new Error("Network connection lost."));
+      },
+    });
+    const headers = { authorization: `Bearer ${at.apiKey}`, ...length };
+    // Past the loopback, which would hand the body over as one that is merely short.
+    const request = new Request("http://edge/v1/chat/completions", { method: "POST", body: broken, headers });
+    const error = await errorOf(await app.fetch(request, testEnv));
+    expect(error).toMatchObject({ status: 400, code: "invalid_request" });
+    expect(logged).not.toHaveBeenCalled();
+    logged.mockRestore();
+  },
+);

@@ -144,6 +144,9 @@ describe("when the engine dies on the assigned model", () => {
     expect(beta.statuses().at(-1)).toBe("beta 5 failed load_failed");
     expect(harness.agent.status()).toMatchObject({ state: "failed", model: "beta" });
     expect(harness.engine.loads.map(({ model }) => model.id)).toEqual(["alpha", "beta", "beta"]);
+    // The next order is carried out all the same.
+    expect(harness.logged.join("\n")).toContain("check its file");
+    expect(harness.logged.join("\n")).not.toContain("10 minutes");
   });
 
   it("tries a load again that fails after the death, and not only the first time", async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -143,6 +143,20 @@ describe("serving", () => {
     rmSync(directory, { recursive: true });
   });
 
+  const fullDisk = "/dev/full";
+  it.skipIf(!existsSync(fullDisk))("goes on without a log when the disk is full", async () => {
+    const argv = ["--coordinator", coordinator.url, "--engine", "echo", "--model", "alpha"];
+    const token = { POOLKEEPER_PROVIDER_TOKEN: "t" };
+    const program = new ProviderProcess(argv, token, undefined, openSync(fullDisk, "w"));
+    started.push(program);
+    const socket = await coordinator.nextSocket();
+    socket.request(1);
+    expect(await socket.next("inference_complete")).toMatchObject({ stream: 1, finish_reason: "stop" });
+    program.signal("SIGTERM");
+    expect(await program.exited).toEqual({ code: 0, signal: null });
+    expect(program.stderr).toBe("");
+  });
+
   it("[H8] [D1] comes back with its assignment after it was killed, and loads that model", async () => {
     const program = serve("--model", "beta");
     const socket = await coordinator.nextSocket();
@@ -215,6 +229,19 @@ describe("stopping", () => {
     program.hangUp();
     expect(await socket.next("inference_complete")).toMatchObject({ stream: 1, finish_reason: "stop" });
     expect(await program.exited).toEqual({ code: 0, signal: null });
+  });
+
+  it("finishes its streams and ends when nobody reads its log any more", async () => {
+    const program = serve();
+    const socket = await coordinator.nextSocket();
+    await program.logged("serving");
+    await startStream(socket, 1);
+    program.closeOutput();
+    // Gives it something to log.
+    socket.request(1, { body: LONG });
+    expect(await socket.next("inference_complete")).toMatchObject({ stream: 1, finish_reason: "stop" });
+    expect(await program.exited).toEqual({ code: 0, signal: null });
+    expect(program.stderr).toBe("");
   });
 
   it("stops at once on a second signal and exits with 130", async () => {

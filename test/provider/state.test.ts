@@ -108,10 +108,11 @@ describe("[H8] the assignment", () => {
     },
   );
 
-  it("that cannot be written is an error", () => {
-    expect(() =>
-      writeAssignment(join(directory, "missing"), { modelId: null, epoch: epochSchema.parse(1) }),
-    ).toThrow(/Cannot write/);
+  it("that cannot be written is an error, which the coordinator may hear: it names no directory", () => {
+    const none = { modelId: null, epoch: epochSchema.parse(1) };
+    const write = (): void => writeAssignment(join(directory, "missing"), none);
+    expect(write).toThrow(/Cannot write assignment\.json: ENOENT/);
+    expect(write).not.toThrow(directory);
   });
 });
 

@@ -25,14 +25,20 @@ export class ProviderProcess {
   readonly #waiting: { message: string; resolve: (line: LogLine) => void }[] = [];
   #rest = "";
 
-  constructor(argv: readonly string[], env: Readonly<Record<string, string>> = {}, stateDirectory?: string) {
+  /** @param log a file descriptor that takes its output, which then nobody reads */
+  constructor(
+    argv: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    stateDirectory?: string,
+    log: "pipe" | number = "pipe",
+  ) {
     this.#ownsState = stateDirectory === undefined;
     this.stateDirectory = stateDirectory ?? mkdtempSync(join(tmpdir(), "provider-"));
     const { POOLKEEPER_COORDINATOR: _, POOLKEEPER_PROVIDER_TOKEN: __, ...inherited } = process.env;
     const args = [MAIN, ...argv, "--state", this.stateDirectory];
     this.#child = spawn(process.execPath, args, {
       env: { ...inherited, ...env },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", log, "pipe"],
     });
     this.#child.stdout?.setEncoding("utf8").on("data", (text: string) => this.#onOutput(text));
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
@@ -54,9 +60,14 @@ export class ProviderProcess {
     this.#child.kill(signal);
   }
 
+  /** Stops reading its output. */
+  closeOutput(): void {
+    this.#child.stdout?.destroy();
+  }
+
   /** Closes its output and tells it so, as a terminal does that is closed. */
   hangUp(): void {
-    this.#child.stdout?.destroy();
+    this.closeOutput();
     this.#child.kill("SIGHUP");
   }
 

@@ -98,7 +98,9 @@ export class Standby {
     this.#preferred = model.id;
     const isBenched = this.#bench.noteFailure(model.id, clock.now());
     if (isBenched) {
-      log.error("this model keeps failing and is not offered for 10 minutes: check its file", {
+      // A managed machine offers what it has, and tries again when it is ordered to.
+      const consequence = this.#host.isManaged() ? "" : " and is not offered for 10 minutes";
+      log.error(`this model keeps failing${consequence}: check its file`, {
         model: model.id,
         path: model.path,
         code: error.code,

@@ -141,6 +141,25 @@ describe("the moves of the past", () => {
     expect(lines[1]).toMatchObject({ why: "an operator has pinned it", terms: "", isFailed: true });
     expect(new Set(lines.map(({ key }) => key)).size).toBe(4);
   });
+
+  it("keeps apart how a switch ended and that its machine failed later, under the same order", () => {
+    const history = [plan(NOW - 60_000, aMove())];
+    const failed = aSwitch({
+      at: NOW - 5_000,
+      from: "small",
+      to: "small",
+      outcome: "failed",
+      took_ms: 14_000,
+    });
+    const lines = historyLines(
+      aSnapshot({ placement: { history }, fleet: { last_switches: [failed, aSwitch()] } }),
+      "UTC",
+    );
+    expect(lines.map(({ way, outcome }) => [way, outcome])).toEqual([
+      ["stays in small", "failed after 14 s: no reason given"],
+      [expect.any(String), "succeeded in 41 s"],
+    ]);
+  });
 });
 
 describe("what the planner is worth", () => {

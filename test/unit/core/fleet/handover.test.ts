@@ -176,6 +176,19 @@ describe("a machine that failed", () => {
     expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: B, phase: "releasing" });
   });
 
+  it("after it had served has a line of its own, which counts from there and not from its order", () => {
+    const scene = pinned();
+    scene.confirmAll();
+    scene.now += 6_000;
+    scene.observe(B, "assigned", 1);
+    scene.now += 90_000;
+    scene.observe(B, "failed", 1, { code: "load_failed", message: "no" });
+    expect(scene.store.switches(9)).toMatchObject([
+      { from: B, to: B, epoch: 1, outcome: "failed", error: "no", tookMs: 90_000 },
+      { to: B, epoch: 1, outcome: "succeeded", tookMs: 6_000 },
+    ]);
+  });
+
   it("[D7] stays failed for its epoch, whatever its pool says later", () => {
     const scene = pinned();
     scene.confirmAll();
