@@ -219,6 +219,18 @@ it("a revoked token closes every socket that was dialed with it, and no other", 
   expect(scene.ask().refusedWith).toBe("model_unavailable");
 });
 
+it("[H22] a quarantined machine loses its sockets, and nobody waits for it", () => {
+  const scene = new PoolScene();
+  const [bad, good] = [scene.join("mac-1"), scene.join("mac-2")];
+  const dialing = scene.dial("mac-1");
+  scene.pool.expel(bad.connection.identity.machineId, scene.now);
+  for (const { socket } of [bad, dialing]) expect(socket.closed?.reason).toBe("notAllowed");
+  expect(good.socket.closed).toBeNull();
+  scene.heartbeat(good, { accepting: false });
+  scene.pool.disconnected(bad.connection, scene.now);
+  expect(scene.ask().refusedWith).toBe("model_unavailable");
+});
+
 it("what the machines of a revoked token run without a byte goes to none of the others that go", () => {
   const scene = new PoolScene();
   const leaving = [1, 2, 3, 4].map((n) => scene.join(`mac-${n}`, { max_concurrency: 1 }, "revoked"));

@@ -92,7 +92,7 @@ describe("[F8] demand", () => {
     expect(isTold()).toBe(true);
   });
 
-  it("tells served in time from served late, and learns the machine's speed", () => {
+  it("tells served in time from served late", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
     scene.ask();
@@ -131,6 +131,14 @@ describe("a machine that counts more than there can be", () => {
     const { demand } = scene.pool.report(scene.now, 4);
     expect([demand.promptTokens, demand.completionTokens]).toEqual(counted.slice(0, 2));
   });
+});
+
+it("an answer tells how fast its machine is", () => {
+  const scene = new PoolScene();
+  const mac = scene.join("mac-1");
+  scene.ask();
+  scene.serve(scene.requestOf(mac), "hello", { tokens: 501, cached: 1, ms: 1000 });
+  expect(scene.pool.report(scene.now, 4).machines).toMatchObject([{ speed: { prefillTps: 500 } }]);
 });
 
 it("of its speed a machine is believed what machines can do", () => {
