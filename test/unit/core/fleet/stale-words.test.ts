@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { machineIdSchema } from "../../../../protocol/ids.ts";
-import { A, aMachineReport, B, C, epoch, FleetScene, MAC, type Made } from "./fleet-scene.ts";
+import { A, B, C, epoch, FleetScene, MAC, type Made } from "./fleet-scene.ts";
 
 /** Answers, reports and registers that come late, twice, or from a place where the machine does not belong. */
 
@@ -113,6 +113,14 @@ describe("a pool's report", () => {
 });
 
 describe("what a machine says that it holds", () => {
+  it("[H8] is not that it has obeyed, if it registers and holds nothing: it is told at once", () => {
+    const scene = ordered();
+    scene.core.retry((scene.now += 1000));
+    scene.register(B);
+    expect(intentOf(scene)).toMatchObject({ phase: "ordered", outcome: null, isHeard: false });
+    expect(scene.core.nextWakeAt()).toBe(scene.now);
+  });
+
   it("[H6] shows that it has heard of the order, and not that it has obeyed it", () => {
     const scene = ordered();
     holds(scene, B, 1);
@@ -152,6 +160,7 @@ describe("a register", () => {
       assignment: { model_id: B, epoch: 1, drain_ms: 30_000, load_ms: 180_000 },
     });
     expect(scene.callNames().filter((name) => name.startsWith("dismiss"))).toEqual([]);
+    expect(intentOf(scene)).toMatchObject({ phase: "ordered", pending: [] });
     expect(scene.register(B)).toMatchObject({ stamp: { mode: "managed", epoch: 1 } });
     expect(scene.callNames()).toEqual(["dismiss a"]);
   });
@@ -159,7 +168,11 @@ describe("a register", () => {
   it("[H14] [C16] of a version that knows no orders is told of none", () => {
     const scene = ordered();
     const assignment = { model_id: null, epoch: 0, drain_ms: 30_000, load_ms: 180_000 };
-    expect(scene.register(B, { version: "0.1.0" })).toMatchObject({ assignment });
+    for (let i = 0; i < 2; i++) {
+      expect(scene.register(B, { version: "0.1.0" })).toMatchObject({ assignment });
+      scene.confirmAll();
+    }
+    expect(intentOf(scene)).toMatchObject({ epoch: 2, model: null, phase: "done" });
   });
 
   it("[H14] of a process that has ended since changes nothing, and is not let in", () => {
@@ -240,9 +253,14 @@ describe("the fleet is woken", () => {
   it("for the end of a cooldown if nothing else comes before it", () => {
     const scene = ordered();
     scene.observe(B, "failed", 1);
-    expect(scene.core.nextWakeAt()).toBe(scene.now + 120_000);
+    const cooldownUntil = scene.now + 120_000;
+    expect(scene.core.nextWakeAt()).toBe(cooldownUntil);
     scene.core.orders.pin(MAC, A, scene.now);
     expect(scene.core.nextWakeAt()).toBe(scene.now + 1000);
+    const intent = intentOf(scene);
+    if (intent === null) throw new Error("it was pinned");
+    scene.core.intents.save({ ...intent, retryAt: cooldownUntil + 1 });
+    expect(scene.core.nextWakeAt()).toBe(cooldownUntil);
   });
 
   it("by no machine that comes back to where it serves", () => {
@@ -266,6 +284,16 @@ describe("an order", () => {
     expect(scene.core.orders.pin(MAC, B, scene.now)).toMatchObject({ epoch: 2 });
   });
 
+  it("[H13] that has taken the place of one that failed is not given again when the cooldown ends", () => {
+    const scene = ordered();
+    scene.observe(B, "failed", 1);
+    scene.core.orders.pin(MAC, B, scene.now);
+    scene.confirmAll();
+    scene.observe(B, "assigned", 2);
+    scene.core.retry((scene.now += 121_000));
+    expect(intentOf(scene)).toMatchObject({ epoch: 2, outcome: "succeeded" });
+  });
+
   it("[C18] of a plan to where it is does not pin it there, and an operator's does", () => {
     const scene = serving();
     scene.core.intents.unpin(MAC);
@@ -287,7 +315,11 @@ describe("an order", () => {
     const scene = pinned();
     scene.confirm(scene.calls()[0] as Made);
     const terms = { drainMs: 30_000, loadMs: 180_000, publicKey: "k" };
-    expect(scene.calls()).toMatchObject([{ pool: B, call: { kind: "expect", terms } }]);
+    const [expectCall, ...others] = scene.calls();
+    expect([expectCall, ...others]).toMatchObject([{ pool: B, call: { kind: "expect", terms } }]);
+    scene.confirm(expectCall as Made);
+    const order = { model_id: B, epoch: 1, pools: [B], drain_ms: 30_000, load_ms: 180_000 };
+    expect(scene.calls()).toMatchObject([{ call: { order } }, { call: { order } }]);
   });
 
   it("[C20] that failed is in the history with the machine's words", () => {
@@ -300,9 +332,12 @@ describe("an order", () => {
 
 it("[H22] a quarantined machine is released, and closed again at each tick", () => {
   const scene = serving();
+  const expelled = () => scene.callNames().filter((name) => name.startsWith("expel"));
+  scene.tick(30_000);
+  expect(expelled()).toEqual([]);
   scene.core.quarantine(MAC, scene.now);
   expect(intentOf(scene)).toMatchObject({ model: null });
-  scene.calls();
-  scene.tick(30_000, { b: [aMachineReport()] });
-  expect(scene.callNames()).toEqual(expect.arrayContaining(["expel a", "expel b"]));
+  expect(expelled()).toEqual(["expel a", "expel b"]);
+  scene.tick(30_000);
+  expect(expelled()).toEqual(["expel a", "expel b"]);
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { parseCatalog } from "../../../../core/catalog.ts";
-import { A, B, C, epoch, FleetScene, MAC } from "./fleet-scene.ts";
+import { A, aMachineReport, B, C, epoch, FleetScene, MAC } from "./fleet-scene.ts";
 
 /** What the pools are told at a tick, and what they are not told again. */
 
@@ -60,7 +60,7 @@ describe("[H17] settings", () => {
 
 describe("[H10] a list of pools that has changed", () => {
   const announced = (scene: FleetScene) => {
-    scene.tick(30_000);
+    scene.tick(30_000, { a: [aMachineReport()], b: [aMachineReport()] });
     const calls = scene.calls();
     for (const made of calls) scene.confirm(made);
     return calls.flatMap(({ pool, call }) => (call.kind === "announce" ? [{ pool, ...call }] : []));

@@ -7,6 +7,14 @@ import { anAdmission, MODEL, PoolScene, type Machine } from "./pool-scene.ts";
 
 const TERMS = { drainMs: 30_000, loadMs: 180_000, publicKey: "k" };
 const e = (n: number) => epochSchema.parse(n);
+const ORDER = {
+  type: "assign_model" as const,
+  model_id: MODEL,
+  pools: [MODEL],
+  reason: "pinned",
+  drain_ms: 30_000,
+  load_ms: 180_000,
+};
 const other = modelIdSchema.parse("other");
 
 /** A machine that is here and has been ordered to this pool at epoch 5. */
@@ -60,6 +68,7 @@ describe("a status", () => {
     say(scene, mac, "loading", { progress: 0.4 });
     expect(scene.pool.report(scene.now, 4).machines[0]).toMatchObject({
       blockedBy: "loading",
+      loadedModels: ["other"],
       record: { progress: 0.4 },
     });
     say(scene, mac, "loading", { progress: 0.7 });
@@ -69,6 +78,7 @@ describe("a status", () => {
       blockedBy: null,
       loadedModels: ["m"],
     });
+    expect(mac.socket.saved?.registration?.loadedModels).toEqual(["m"]);
     scene.ask();
     expect(scene.requestsOf(mac)).toHaveLength(1);
   });
@@ -94,6 +104,33 @@ describe("a status", () => {
     const told = error ?? { code: "load_failed", message: "the machine gave no reason" };
     expect(scene.news.at(-1)).toMatchObject({ kind: "record", record: { mode: "failed", error: told } });
   });
+});
+
+it("[H3] the fleet is told of each step that a machine makes, with what its load took, and of none that is its own", () => {
+  const { scene, mac } = expected();
+  const { machineId } = mac.connection.identity;
+  scene.now += 1000;
+  say(scene, mac, "draining");
+  scene.now += 1000;
+  say(scene, mac, "loading");
+  scene.now += 5000;
+  say(scene, mac, "succeeded");
+  scene.pool.release(machineId, e(6), scene.now);
+  scene.pool.unmanage(machineId, e(7), scene.now);
+  scene.pool.expect(machineId, e(8), TERMS, scene.now);
+  say(scene, mac, "succeeded", { epoch: 8 });
+  say(scene, mac, "failed", { epoch: 8 });
+  const told = scene.news.map((news) =>
+    news.kind === "record" ? [news.record.mode, news.loadMs] : news.kind,
+  );
+  expect(told).toEqual([
+    ["draining", null],
+    ["loading", null],
+    ["assigned", 5000],
+    ["assigned", null],
+    ["failed", null],
+  ]);
+  expect(scene.news).toMatchObject(told.map(() => ({ machineId })));
 });
 
 describe("a heartbeat", () => {
@@ -171,6 +208,23 @@ describe("an order of the fleet", () => {
     expect(scene.pool.unmanage(machineId, e(5), scene.now)).toEqual({ ok: false, stale: 6 });
   });
 
+  it("[H6] [C16] is passed on to the machine, if it is here and the pool knows none that is newer", () => {
+    const { scene, mac } = expected();
+    const { machineId } = mac.connection.identity;
+    const passOn = (at: number) => scene.pool.order(machineId, { ...ORDER, epoch: e(at) });
+    expect([4, 5].map(passOn)).toEqual([false, true]);
+    expect(mac.socket.take("assign_model")).toMatchObject([{ epoch: 5 }]);
+    expect(scene.news).toEqual([]);
+    // The fleet has missed that the machine holds it.
+    const held = { model_id: MODEL, epoch: 5 };
+    scene.heartbeat(mac, { assignment: held, loaded_models: [] });
+    scene.news.length = 0;
+    passOn(5);
+    expect(scene.news).toEqual([{ kind: "holds", machineId, held }]);
+    scene.lose(mac);
+    expect(passOn(5)).toBe(false);
+  });
+
   it("[H4] that is repeated puts nothing off", () => {
     const { scene, mac } = expected();
     const { machineId } = mac.connection.identity;
@@ -192,7 +246,8 @@ describe("an order of the fleet", () => {
   it("[H1] to forget a machine is obeyed at once if the pool has never heard of it, and never if it belongs here", () => {
     const { scene, mac } = expected();
     scene.lose(mac);
-    scene.advance(RECORD_GRACE_MS + 1);
+    // It fails on the way, which begins the time anew.
+    scene.advance(2 * RECORD_GRACE_MS + 1);
     expect(scene.pool.forget(mac.connection.identity.machineId, scene.now)).toBe(false);
     expect(scene.pool.forget(machineIdSchema.parse("mac-9"), scene.now)).toBe(true);
   });
@@ -315,11 +370,11 @@ describe("[D6] [H13] the deadline", () => {
     for (const { connection } of [one, two]) {
       scene.pool.expect(connection.identity.machineId, e(1), TERMS, scene.now);
     }
-    say(scene, one, "loading", { epoch: 1 });
-    expect(scene.pool.nextDeadlineAt()).toBe(scene.now + 60_000);
     say(scene, two, "loading", { epoch: 1 });
+    expect(scene.pool.nextDeadlineAt()).toBe(scene.now + 60_000);
+    say(scene, one, "loading", { epoch: 1 });
     expect(scene.pool.nextDeadlineAt()).toBe(scene.now + 180_000);
-    say(scene, one, "succeeded", { epoch: 1 });
+    say(scene, two, "succeeded", { epoch: 1 });
     expect(scene.pool.nextDeadlineAt()).toBe(scene.now + 180_000);
   });
 
@@ -346,6 +401,22 @@ describe("[H6] the socket of a released machine", () => {
     scene.serve(sent, "done");
     scene.pool.sweep(scene.now);
     expect(mac.socket.closed?.reason).toBe("released");
+  });
+
+  it("waits anew for a word of where the machine is when it is ordered here and away again", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const { machineId } = mac.connection.identity;
+    scene.ask();
+    const sent = scene.requestOf(mac);
+    scene.pool.release(machineId, e(1), scene.now);
+    scene.pool.dismiss(machineId, e(1), scene.now);
+    scene.pool.expect(machineId, e(2), TERMS, scene.now);
+    scene.pool.release(machineId, e(3), scene.now);
+    scene.pool.dismiss(machineId, e(2), scene.now);
+    scene.serve(sent, "done");
+    scene.pool.sweep(scene.now);
+    expect(mac.socket.closed).toBeNull();
   });
 
   it("closes after 60 s if nobody says so", () => {
@@ -404,6 +475,7 @@ describe("[H19] [D11] while the fleet does not answer", () => {
     const { scene, mac } = expected();
     say(scene, mac, "succeeded");
     scene.lose(mac);
+    scene.ask();
     const thief = scene.dial("mac-1");
     scene.register(thief, { public_key: "other" });
     scene.pool.fleetSilent(thief.connection, scene.now);
@@ -416,9 +488,11 @@ describe("[H19] [D11] while the fleet does not answer", () => {
     expect(back.socket.take("registered")).toMatchObject([{ assignment: { model_id: "m", epoch: 5 } }]);
     for (const { socket } of [thief, stranger]) expect(socket.sent).toEqual([]);
     scene.pool.fleetSilent(back.connection, scene.now);
-    expect(back.socket.sent).toEqual([]);
-    scene.ask();
+    expect(back.socket.take("registered")).toEqual([]);
+    // At once, what has waited for it included.
     expect([thief, stranger, back].map((machine) => scene.requestsOf(machine).length)).toEqual([0, 0, 1]);
+    scene.ask();
+    expect(scene.requestsOf(back)).toHaveLength(1);
   });
 
   it("asks again until it does", () => {

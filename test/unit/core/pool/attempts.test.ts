@@ -51,6 +51,7 @@ describe("before the first byte", () => {
     scene.ask();
     const sent = scene.requestOf(first);
     scene.rawBytes(sent, "");
+    expect(scene.requestsOf(second)).toEqual([]);
     scene.accept(sent);
     scene.advance(59_000, first, second);
     scene.rawBytes(sent, "");
