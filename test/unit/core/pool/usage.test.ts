@@ -92,6 +92,21 @@ describe("[F8] demand", () => {
     expect(isTold()).toBe(true);
   });
 
+  it("is told once until the fleet looks, and again if it has not heard", () => {
+    const scene = new PoolScene();
+    const told = (): number => {
+      scene.ask();
+      return scene.news.splice(0).length;
+    };
+    expect([told(), told()]).toEqual([1, 0]);
+    scene.pool.watch.unheard();
+    expect([told(), told()]).toEqual([1, 0]);
+    scene.pool.watch.looked({ isLooking: false, surprisingArrivals: null });
+    expect([told(), told()]).toEqual([1, 0]);
+    scene.pool.watch.looked({ isLooking: true, surprisingArrivals: 2 });
+    expect([told(), told(), told()]).toEqual([0, 1, 0]);
+  });
+
   it("tells served in time from served late", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
