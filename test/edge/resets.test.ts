@@ -53,15 +53,21 @@ describe("a pool that is reset", () => {
     expect(new Set(ids).size).toBe(1);
   });
 
-  it("[H18] again and again ends in 502", async () => {
+  it("[H18] again and again ends in 502, after the third time", async () => {
     const at = await scene();
     await join(at);
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
     // Without it the pool cannot even start.
     await rowsOf(poolOf(at), "DROP TABLE connected_machines");
     await resetObject(poolOf(at));
     const response = await chat(at);
     expect(response.headers.get("x-request-id")).toMatch(/^req_/);
     expect(await errorOf(response)).toMatchObject({ status: 502, code: "provider_error" });
+    const broke = warned.mock.calls.filter(
+      ([{ event, pool }]) => event === "pool_call_broke" && pool === at.model,
+    );
+    expect(broke).toHaveLength(3);
+    warned.mockRestore();
   });
 
   it("[H18] after the request's deadline is not asked again", async () => {
