@@ -77,7 +77,7 @@ export class Doorway {
     if (register.protocol > PROTOCOL_VERSION) return "badMessage";
     if (this.#isOutOfRange(identity.machineId, register)) return "badMessage";
     const least = this.#ports.flags().min_provider_version;
-    if (least !== "none" && compareVersions(register.version ?? null, least) < 0) return "tooOld";
+    if (compareVersions(register.version ?? null, least) < 0) return "tooOld";
     // Word of a process that has ended since, on a socket that has: it must not overwrite what the next one said.
     return this.#isOutdated(identity, register) ? "restart" : null;
   }

@@ -104,8 +104,7 @@ export class Handover {
       rounds: 0,
       retryAt: now,
     };
-    this.#enter(intent, "releasing", now);
-    return this.#intents.get(machineId) ?? intent;
+    return this.#enter(intent, "releasing", now);
   }
 
   /** A pool is about to hold a socket of the machine: whoever asks pools to let go must ask this one too. */
@@ -255,15 +254,11 @@ export class Handover {
     return model === null && !this.#ports.knowsOrders(machineId);
   }
 
-  #enter(intent: Intent, phase: "releasing" | "expecting" | "ordered", now: number): void {
+  #enter(intent: Intent, phase: "releasing" | "expecting" | "ordered", now: number): Intent {
     if (phase === "releasing" && intent.pending.length === 0) {
-      this.#enter(intent, intent.model === null ? "ordered" : "expecting", now);
-      return;
+      return this.#enter(intent, intent.model === null ? "ordered" : "expecting", now);
     }
-    if (phase === "ordered" && this.#isNotSent(intent)) {
-      this.#finish(intent, "succeeded", null, now);
-      return;
-    }
+    if (phase === "ordered" && this.#isNotSent(intent)) return this.#finish(intent, "succeeded", null, now);
     const entered: Intent = {
       ...intent,
       phase,
@@ -273,6 +268,7 @@ export class Handover {
     };
     this.#intents.save(entered);
     this.#call(entered);
+    return entered;
   }
 
   #call(intent: Intent): void {
@@ -342,5 +338,5 @@ function holderFirst({ model, from, pending }: Intent): boolean {
 
 /** 1 s, doubled with every unanswered round, up to 30 s, without end (H3). */
 function backoffMs(rounds: number): number {
-  return Math.min(HANDOVER_RETRY_MAX_MS, HANDOVER_RETRY_MIN_MS * 2 ** Math.min(rounds, 10));
+  return Math.min(HANDOVER_RETRY_MAX_MS, HANDOVER_RETRY_MIN_MS * 2 ** rounds);
 }

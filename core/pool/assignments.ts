@@ -132,7 +132,7 @@ export class Assignments {
   observe(machineId: MachineId, held: HeldAssignment, loaded: readonly ModelId[], now: number): void {
     const record = this.get(machineId);
     if (record === null || held?.epoch !== record.epoch || held.model_id !== this.#model) return;
-    const isExact = loaded.length === 1 && loaded[0] === this.#model;
+    const isExact = this.#isExactly(loaded);
     const isOnTheWay = record.mode === "expected" || record.mode === "draining" || record.mode === "loading";
     if (isOnTheWay && isExact) this.#move(record, "assigned", now, null);
     else if (record.mode === "assigned" && !isExact) this.#move(record, "loading", now, null);
@@ -141,9 +141,7 @@ export class Assignments {
   /** An assigned machine comes back with other models in memory than its own: it has to load anew (H14). */
   reloadAfterRegister(machineId: MachineId, loaded: readonly ModelId[], now: number): void {
     const record = this.get(machineId);
-    if (record?.mode !== "assigned") return;
-    if (loaded.length === 1 && loaded[0] === this.#model) return;
-    this.#move(record, "loading", now, null);
+    if (record?.mode === "assigned" && !this.#isExactly(loaded)) this.#move(record, "loading", now, null);
   }
 
   /** Ends what has taken too long, connected or not (H13). @returns whether there was any. */
@@ -186,9 +184,13 @@ export class Assignments {
     if (record !== null && epoch < record.epoch) return { ok: false, stale: record.epoch };
     const isNew =
       record === null || epoch > record.epoch || (record.mode === "released" && mode !== "released");
-    if (isNew) this.#put(machineId, mode, epoch, terms, now);
-    const current = this.get(machineId);
-    return { ok: true, mode: current?.mode ?? mode, epoch: current?.epoch ?? epoch };
+    if (!isNew) return { ok: true, mode: record.mode, epoch };
+    this.#put(machineId, mode, epoch, terms, now);
+    return { ok: true, mode, epoch };
+  }
+
+  #isExactly(loaded: readonly ModelId[]): boolean {
+    return loaded.length === 1 && loaded[0] === this.#model;
   }
 
   #put(machineId: MachineId, mode: RecordMode, epoch: Epoch, terms: Terms, now: number): void {

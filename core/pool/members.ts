@@ -236,9 +236,9 @@ function retiredUntil({ retiresAt, attempts }: Connection): number | null {
   return retiresAt === null || attempts.size > 0 ? retiresAt : 0;
 }
 
-/** Whether a provider of this version may not serve. */
+/** Whether a provider of this version may not serve; by `none` every one may. */
 export function isOlder(version: string | null, least: string): boolean {
-  return least !== "none" && compareVersions(version, least) < 0;
+  return compareVersions(version, least) < 0;
 }
 
 /** Whether a machine that comes back will serve here, so that waiting for it makes sense. */

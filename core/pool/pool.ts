@@ -222,7 +222,6 @@ export class Pool {
 
   abandon(request: PoolRequest, now: number): void {
     this.#dispatch.abandon(request, now);
-    this.#dispatch.drain(now);
   }
 
   resume(request: PoolRequest, now: number): void {

@@ -1,7 +1,7 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi, type MockInstance } from "vitest";
 
-import { TALLY_FLUSH_MS, TALLY_RETRY_MS } from "../../core/limits.ts";
+import { TALLY_FLUSH_MS, TALLY_RETRY_MS, TALLY_TRIES } from "../../core/limits.ts";
 import { ModelPool } from "../../durable-objects/model-pool.ts";
 import { join, type FakeProvider } from "./fake-provider.ts";
 import {
@@ -283,6 +283,23 @@ describe("[F8] a verdict of a pool", () => {
     expect(told).toHaveBeenCalledTimes(3);
     const last = told.mock.lastCall;
     expect(last).toEqual([[expect.objectContaining({ keyId: at.keyId, requests: 3 })]]);
+  });
+
+  it("is told with the next flush when the pool has broken down each time", async () => {
+    const at = await exhausted();
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    await stopClock({ waits: true });
+    await ask(at);
+    await poolOf(at).usage(0);
+    for (let i = 0; i < 3; i++) await ask(at);
+    for (let tries = 1; tries <= TALLY_TRIES; tries++) {
+      await breakWhenTold(at);
+      pass(tries === 1 ? TALLY_FLUSH_MS : TALLY_RETRY_MS);
+      await until(() => warned.mock.calls.length >= tries);
+    }
+    await ask(at);
+    await ask(at);
+    await untilTold(at, 6);
   });
 
   it("gives a limited key its tokens back", async () => {

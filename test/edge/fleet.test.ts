@@ -23,6 +23,7 @@ import {
   testEnv,
   unique,
   until,
+  withBrokenFleet,
   type Scene,
 } from "./scene.ts";
 
@@ -41,6 +42,15 @@ async function editFleet(statement: string, ...values: (string | number)[]): Pro
 }
 
 describe("the fleet's tick", () => {
+  it("is not the last if it fails", async () => {
+    await join(await scene());
+    await withBrokenFleet(async () => {
+      await expect(runDurableObjectAlarm(fleet())).rejects.toThrow("revoked_tokens");
+      const alarm = await runInDurableObject(fleet(), (_, { storage }) => storage.getAlarm());
+      expect(alarm).not.toBeNull();
+    });
+  });
+
   it("[H20] closes sockets that were silent for 60 s with 4004, and no others", async () => {
     const at = await scene();
     const machine = await join(at);

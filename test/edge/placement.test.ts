@@ -1,12 +1,14 @@
-import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
-import { afterEach, describe, expect, it } from "vitest";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { PlacementReport } from "../../core/fleet/placement-report.ts";
 import type { Utilization } from "../../core/fleet/utilization.ts";
+import { Fleet } from "../../durable-objects/fleet.ts";
 import { connect, registerMessage, type FakeProvider } from "./fake-provider.ts";
 import {
   ADMIN,
   adminCall,
+  breakDown,
   callAdmin,
   chat,
   errorOf,
@@ -87,6 +89,24 @@ async function refused({ b }: Two): Promise<void> {
 }
 
 describe("placement", () => {
+  it("[F8] hears of demand with the next request if it could not hear of the one before", async () => {
+    const two = await twoInA({ placement: "shadow" });
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    await runInDurableObject<Fleet, void>(fleet(), (_, state) => {
+      const { told } = Fleet.prototype;
+      let isBroken = false;
+      vi.spyOn(Fleet.prototype, "told").mockImplementation(function (this: Fleet, pool, news) {
+        if (isBroken || news.kind !== "demand") return told.call(this, pool, news);
+        isBroken = true;
+        return breakDown(state);
+      });
+    });
+    expect((await errorOf(await chat(two.b))).code).toBe("pool_exhausted");
+    const lost = { event: "fleet_unreachable", pool: two.b.model, news: "demand" };
+    await vi.waitFor(() => expect(warned).toHaveBeenCalledWith(expect.objectContaining(lost)));
+    await refused(two);
+  });
+
   it("[C15] [F8] shows in shadow which machine it would give to a model that was refused, and sends nothing", async () => {
     const two = await twoInA({ placement: "shadow" });
     await refused(two);

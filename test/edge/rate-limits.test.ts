@@ -133,6 +133,21 @@ describe("a key with requests_per_minute", () => {
     );
   });
 
+  it("keeps the object that counts awake until its minute is over", async () => {
+    const at = await scene();
+    await stopClock();
+    const limits = limitsOf(at);
+    const admit = () =>
+      limits.admit({ requestsPerMinute: 2, tokensPerMinute: null }, { promptTokens: 0, answerTokens: 0 });
+    const timers = vi.getTimerCount();
+    for (let i = 0; i < 2; i++) {
+      await admit();
+      expect(vi.getTimerCount()).toBe(timers + 1);
+    }
+    await runInDurableObject(limits, () => vi.advanceTimersByTime(60_250));
+    expect(vi.getTimerCount()).toBe(timers);
+  });
+
   it("is forgiven a minute at most when its object is reset, and counts on from there", async () => {
     const at = await limited({ requests_per_minute: 1 });
     const machine = await join(at);

@@ -1,5 +1,8 @@
-import { describe, expect, it } from "vitest";
+import { runDurableObjectAlarm } from "cloudflare:test";
+import { describe, expect, it, vi } from "vitest";
 
+import { DRAIN_TIMEOUT_MS, LOAD_TIMEOUT_MS, REQUEST_DEADLINE_MS } from "../../core/limits.ts";
+import { epochSchema, machineIdSchema } from "../../protocol/ids.ts";
 import { expectAnswer, HELLO, join } from "./fake-provider.ts";
 import {
   advanceClock,
@@ -50,15 +53,33 @@ describe("a pool that is reset", () => {
     expect(new Set(ids).size).toBe(1);
   });
 
-  it("[H18] again and again ends in 502", async () => {
+  it("[H18] again and again ends in 502, after the third time", async () => {
     const at = await scene();
     await join(at);
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
     // Without it the pool cannot even start.
     await rowsOf(poolOf(at), "DROP TABLE connected_machines");
     await resetObject(poolOf(at));
     const response = await chat(at);
     expect(response.headers.get("x-request-id")).toMatch(/^req_/);
     expect(await errorOf(response)).toMatchObject({ status: 502, code: "provider_error" });
+    const broke = warned.mock.calls.filter(
+      ([{ event, pool }]) => event === "pool_call_broke" && pool === at.model,
+    );
+    expect(broke).toHaveLength(3);
+    warned.mockRestore();
+  });
+
+  it("[H18] after the request's deadline is not asked again", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    await stopClock();
+    const pending = chat(at);
+    await machine.next("inference_request");
+    await rowsOf(poolOf(at), "DROP TABLE connected_machines");
+    vi.setSystemTime(Date.now() + REQUEST_DEADLINE_MS);
+    await resetObject(poolOf(at));
+    expect(await errorOf(await pending)).toMatchObject({ status: 504, code: "deadline_exceeded" });
   });
 
   it("[H18] after the headers breaks the connection off and never ends it cleanly", async () => {
@@ -106,6 +127,17 @@ describe("a pool that is reset", () => {
     expect(await rowsOf(poolOf(at), "SELECT * FROM connected_machines")).toEqual([]);
     expect((await errorOf(await chat(at))).code).toBe("model_unavailable");
   });
+});
+
+it("[H13] a pool sets its alarm anew each time it has rung, while it has a deadline to watch", async () => {
+  const at = await scene();
+  await poolOf(at).perform({
+    kind: "expect",
+    machineId: machineIdSchema.parse("mac-1"),
+    epoch: epochSchema.parse(1),
+    terms: { drainMs: DRAIN_TIMEOUT_MS, loadMs: LOAD_TIMEOUT_MS, publicKey: "k" },
+  });
+  for (let rings = 0; rings < 3; rings++) expect(await runDurableObjectAlarm(poolOf(at))).toBe(true);
 });
 
 describe("[D11] a fleet that is reset", () => {

@@ -17,6 +17,13 @@ describe("a verdict", () => {
     expect(verdicts.find("m", "a", 3000)).toBeNull();
   });
 
+  it("of one model leaves that of another alone", () => {
+    const verdicts = new EdgeVerdicts();
+    verdicts.hold("m", null, refusal, 250, 1000);
+    verdicts.hold("other", null, refusal, 250, 1000);
+    expect(verdicts.find("m", "a", 1000)).toBe(refusal);
+  });
+
   it("that holds for no time is none, and the newest counts", () => {
     const verdicts = new EdgeVerdicts();
     verdicts.hold("m", null, refusal, 0, 1000);

@@ -248,6 +248,25 @@ describe("both limits", () => {
     expect(refused(window.admit(limits, asking(1, 1), START)).limitedBy).toBe("requests");
   });
 
+  it("are remembered for as long as either holds anything", () => {
+    const window = new RateWindow("w");
+    const { reservation } = admitted(window.admit(tokensOnly(1000), asking(10, 90), START));
+    window.settle(reservation, 400, START + 120_000);
+    expect(window.emptyAt()).toBe(START + 180_250);
+  });
+
+  it("are told to be all there again a minute after the last use, and at once if there was none", () => {
+    const window = new RateWindow("w");
+    const limits = { requestsPerMinute: 2, tokensPerMinute: 100 };
+    const resets = (now: number, tokens: number) => {
+      const { standings } = window.admit(limits, asking(0, tokens), now);
+      return [standings.requests?.resetMs, standings.tokens?.resetMs];
+    };
+    expect(resets(START, 0)).toEqual([60_250, 0]);
+    expect(resets(START + 20_000, 5)).toEqual([60_250, 60_250]);
+    expect(resets(START + 30_000, 5)).toEqual([50_250, 50_250]);
+  });
+
   it("leave nothing to remember a minute later", () => {
     const window = new RateWindow("w");
     expect(window.emptyAt()).toBe(0);

@@ -148,6 +148,21 @@ describe("[C20] the report", () => {
     },
   );
 
+  it("counts in a pool only what is there and open, and what waits in it", () => {
+    const { scene, reports } = ordered("assigned");
+    const busy = aMachineReport({ record: reports.b[0]?.record ?? null, blockedBy: "too_hot", freeSlots: 3 });
+    const told = viewOf(scene, { a: [aMachineReport()], b: [busy] });
+    const b = { ...aReport(B, [busy]), inFlight: 2, queued: 5 };
+    const view = { ...told, reports: new Map([...told.reports, [B, b]]) };
+    expect(utilization(view, flags, null).model_pools).toMatchObject({
+      pools: [
+        { desired: 0, serving: 0, unmanaged: 0, free_slots: 2 },
+        { desired: 1, serving: 0, loading: 0, unmanaged: 0, free_slots: 0, in_flight: 2, queued: 5 },
+      ],
+      machines: [{ assigned_model: B, epoch: 1 }],
+    });
+  });
+
   it("counts one that serves, and the machines with two models in memory", () => {
     const { scene, reports } = ordered("assigned");
     expect(reportOf(scene, reports)).toMatchObject({

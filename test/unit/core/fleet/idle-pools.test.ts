@@ -110,6 +110,10 @@ describe("what an idle pool has counted", () => {
     // The answer of before the news comes late.
     idle.answered("m", first, answer(), NOW);
     expect(idle.totalsOf(["m"], NOW).size).toBe(0);
+    idle.forget("m");
+    idle.answered("m", second, answer(), NOW);
+    expect(idle.totalsOf(["m"], NOW).size).toBe(0);
+    idle.asked("m", second);
     idle.answered("m", second, answer(), NOW);
     expect(idle.totalsOf(["m"], NOW).size).toBe(1);
   });

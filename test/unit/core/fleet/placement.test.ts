@@ -105,15 +105,20 @@ describe("placement on the live fleet", () => {
     expect(scene.orders).toEqual([]);
   });
 
-  it("[C7] measures demand with placement off, and plans nothing that anybody sees", () => {
-    const scene = twoOnA({ placement: "off" });
-    scene.ask(B, 20);
-    scene.tick();
-    expect(scene.core.placement.last).toMatchObject({ mode: "off", moves: [] });
-    expect(scene.core.placement.last?.models.find(({ modelId }) => modelId === B)?.demand).toBeGreaterThan(0);
-    expect(scene.core.placement.history(9)).toEqual([]);
-    expect(scene.orders).toEqual([]);
-  });
+  it.each(["on", "off"])(
+    "[C7] measures demand with placement off and the gate %s, and plans nothing that anybody sees",
+    (assignment_gate) => {
+      const scene = twoOnA({ placement: "off", assignment_gate });
+      scene.ask(B, 20);
+      scene.tick();
+      expect(scene.core.placement.last).toMatchObject({ mode: "off", moves: [] });
+      expect(scene.core.placement.last?.models.find(({ modelId }) => modelId === B)?.demand).toBeGreaterThan(
+        0,
+      );
+      expect(scene.core.placement.history(9)).toEqual([]);
+      expect(scene.orders).toEqual([]);
+    },
+  );
 
   it("[F13] moves nothing with a budget of 0, and still says what it would be good for", () => {
     const scene = twoOnA({ max_loads_per_tick: "0" });

@@ -4,7 +4,7 @@ import { DELETED_MACHINES_KEPT } from "../../../../core/limits.ts";
 import type { PoolCall } from "../../../../core/pool/calls.ts";
 import type { PoolMachineReport, PoolReport } from "../../../../core/pool/report.ts";
 import { machineIdSchema } from "../../../../protocol/ids.ts";
-import { A, aMachineReport, aReport, B, epoch, FleetScene, MAC, type Made } from "./fleet-scene.ts";
+import { A, aMachineReport, aReport, B, epoch, FleetScene, MAC, START_AT, type Made } from "./fleet-scene.ts";
 
 const record = (mode: "assigned" | "unmanaged" | "released", at: number) =>
   ({ mode, epoch: at, since: 0, progress: 0, error: null }) as const;
@@ -192,8 +192,11 @@ describe("a machine that comes back after it was deleted", () => {
       const machineId = machineIdSchema.parse(`other-${n}`);
       scene.core.handover.begin({ machineId, model: null, reason: "", isPinned: false }, scene.now);
     }
-    scene.core.intents.forgetOldest((id) => scene.core.directory.get(id) !== null);
-    expect([...scene.core.intents.all()]).toHaveLength(DELETED_MACHINES_KEPT);
+    const known = machineIdSchema.parse("known");
+    scene.core.handover.begin({ machineId: known, model: null, reason: "", isPinned: false }, START_AT);
+    scene.core.intents.forgetOldest((id) => id === known);
+    expect([...scene.core.intents.all()]).toHaveLength(DELETED_MACHINES_KEPT + 1);
+    expect(scene.core.intents.get(known)).not.toBeNull();
     scene.restart();
     expect(scene.core.intents.get(MAC)).toBeNull();
     scene.dial(A);

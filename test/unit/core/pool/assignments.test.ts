@@ -1,11 +1,20 @@
 import { describe, expect, it } from "vitest";
 
+import { RECORD_GRACE_MS } from "../../../../core/limits.ts";
 import { INITIAL_SETTINGS } from "../../../../core/pool/settings.ts";
-import { epochSchema, modelIdSchema } from "../../../../protocol/ids.ts";
+import { epochSchema, machineIdSchema, modelIdSchema } from "../../../../protocol/ids.ts";
 import { anAdmission, MODEL, PoolScene, type Machine } from "./pool-scene.ts";
 
 const TERMS = { drainMs: 30_000, loadMs: 180_000, publicKey: "k" };
 const e = (n: number) => epochSchema.parse(n);
+const ORDER = {
+  type: "assign_model" as const,
+  model_id: MODEL,
+  pools: [MODEL],
+  reason: "pinned",
+  drain_ms: 30_000,
+  load_ms: 180_000,
+};
 const other = modelIdSchema.parse("other");
 
 /** A machine that is here and has been ordered to this pool at epoch 5. */
@@ -37,6 +46,13 @@ describe("a status", () => {
     expect(scene.pool.report(scene.now, 4).ignored.statuses).toBe(4);
   });
 
+  it("[F3] of the epoch at which the machine was let go changes nothing", () => {
+    const { scene, mac } = expected();
+    scene.pool.release(mac.connection.identity.machineId, e(6), scene.now);
+    for (const word of ["loading", "succeeded", "failed"]) say(scene, mac, word, { epoch: 6 });
+    expect(modeOf(scene)).toBe("released");
+  });
+
   it("[F3] of a machine that was never managed changes nothing", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
@@ -52,6 +68,7 @@ describe("a status", () => {
     say(scene, mac, "loading", { progress: 0.4 });
     expect(scene.pool.report(scene.now, 4).machines[0]).toMatchObject({
       blockedBy: "loading",
+      loadedModels: ["other"],
       record: { progress: 0.4 },
     });
     say(scene, mac, "loading", { progress: 0.7 });
@@ -61,22 +78,72 @@ describe("a status", () => {
       blockedBy: null,
       loadedModels: ["m"],
     });
+    expect(mac.socket.saved?.registration?.loadedModels).toEqual(["m"]);
     scene.ask();
     expect(scene.requestsOf(mac)).toHaveLength(1);
   });
 
   it("[D7] that is late or repeated does no harm", () => {
     const { scene, mac } = expected();
-    for (const word of ["succeeded", "loading", "draining", "succeeded"]) say(scene, mac, word);
-    expect(modeOf(scene)).toBe("assigned");
+    for (const word of ["succeeded", "loading", "draining", "succeeded"]) {
+      say(scene, mac, word);
+      expect(modeOf(scene)).toBe("assigned");
+    }
     say(scene, mac, "failed", { error: { code: "load_failed", message: "no" } });
     for (const word of ["loading", "succeeded"]) say(scene, mac, word);
     expect(modeOf(scene)).toBe("failed");
+    expect(scene.pool.report(scene.now, 4).ignored.statuses).toBe(4);
   });
+
+  it.each([
+    ["what the machine says", { code: "load_failed", message: "no memory" }],
+    ["that it says nothing", undefined],
+  ])("of a failure passes on %s", (_, error) => {
+    const { scene, mac } = expected();
+    say(scene, mac, "failed", { error });
+    const told = error ?? { code: "load_failed", message: "the machine gave no reason" };
+    expect(scene.news.at(-1)).toMatchObject({ kind: "record", record: { mode: "failed", error: told } });
+  });
+});
+
+it("[H3] the fleet is told of each step that a machine makes, with what its load took, and of none that is its own", () => {
+  const { scene, mac } = expected();
+  const { machineId } = mac.connection.identity;
+  scene.now += 1000;
+  say(scene, mac, "draining");
+  scene.now += 1000;
+  say(scene, mac, "loading");
+  scene.now += 5000;
+  say(scene, mac, "succeeded");
+  scene.pool.release(machineId, e(6), scene.now);
+  scene.pool.unmanage(machineId, e(7), scene.now);
+  scene.pool.expect(machineId, e(8), TERMS, scene.now);
+  say(scene, mac, "succeeded", { epoch: 8 });
+  say(scene, mac, "failed", { epoch: 8 });
+  const told = scene.news.map((news) =>
+    news.kind === "record" ? [news.record.mode, news.loadMs] : news.kind,
+  );
+  expect(told).toEqual([
+    ["draining", null],
+    ["loading", null],
+    ["assigned", 5000],
+    ["assigned", null],
+    ["failed", null],
+  ]);
+  expect(scene.news).toMatchObject(told.map(() => ({ machineId })));
 });
 
 describe("a heartbeat", () => {
   const held = { model_id: "m", epoch: 5 };
+
+  it("[H9] that names another assignment than before is told the fleet, once", () => {
+    const { scene, mac } = expected();
+    const heldNews = () => scene.news.splice(0).filter(({ kind }) => kind === "holds");
+    for (const assignment of [null, held, held, null]) scene.heartbeat(mac, { assignment });
+    expect(heldNews()).toEqual([{ kind: "holds", machineId: "mac-1", held }]);
+    scene.heartbeat(mac, { assignment: { ...held, model_id: "other" } });
+    expect(heldNews()).toHaveLength(1);
+  });
 
   it("[D8] [H15] makes a lost status good, if it names the record's model and epoch and only that model is loaded", () => {
     const { scene, mac } = expected();
@@ -84,6 +151,7 @@ describe("a heartbeat", () => {
     scene.heartbeat(mac, { assignment: null });
     scene.heartbeat(mac, { assignment: held, loaded_models: [MODEL, other] });
     scene.heartbeat(mac, { assignment: held, loaded_models: [] });
+    scene.heartbeat(mac, { assignment: held, loaded_models: [other] });
     expect(modeOf(scene)).toBe("expected");
     scene.heartbeat(mac, { assignment: held });
     expect(modeOf(scene)).toBe("assigned");
@@ -106,6 +174,24 @@ describe("a heartbeat", () => {
   });
 });
 
+describe("[H14] the register of an assigned machine", () => {
+  it.each([
+    ["with exactly its model in memory changes nothing", [MODEL], "assigned", null],
+    ["with nothing in memory means a load", [], "loading", 180_000],
+    ["with another model in memory means a load", [other], "loading", 180_000],
+    ["with another beside its own means a load", [MODEL, other], "loading", 180_000],
+  ])("%s", (_, loaded_models, mode, deadlineMs) => {
+    const { scene, mac } = expected();
+    say(scene, mac, "succeeded");
+    scene.lose(mac);
+    const back = scene.dial("mac-1");
+    scene.register(back, { loaded_models });
+    scene.admit(back, anAdmission({ stamp: { mode: "managed", epoch: e(5) } }));
+    expect(modeOf(scene)).toBe(mode);
+    expect(scene.records.get("mac-1")?.deadlineAt).toBe(deadlineMs === null ? null : scene.now + deadlineMs);
+  });
+});
+
 describe("an order of the fleet", () => {
   it("[H4] counts only under a newer epoch, and is answered again under the same", () => {
     const { scene, mac } = expected();
@@ -120,6 +206,50 @@ describe("an order of the fleet", () => {
     expect(modeOf(scene)).toBe("assigned");
     expect(scene.pool.release(machineId, e(6), scene.now)).toMatchObject({ ok: true, mode: "released" });
     expect(scene.pool.unmanage(machineId, e(5), scene.now)).toEqual({ ok: false, stale: 6 });
+  });
+
+  it("[H6] [C16] is passed on to the machine, if it is here and the pool knows none that is newer", () => {
+    const { scene, mac } = expected();
+    const { machineId } = mac.connection.identity;
+    const passOn = (at: number) => scene.pool.order(machineId, { ...ORDER, epoch: e(at) });
+    expect([4, 5].map(passOn)).toEqual([false, true]);
+    expect(mac.socket.take("assign_model")).toMatchObject([{ epoch: 5 }]);
+    expect(scene.news).toEqual([]);
+    // The fleet has missed that the machine holds it.
+    const held = { model_id: MODEL, epoch: 5 };
+    scene.heartbeat(mac, { assignment: held, loaded_models: [] });
+    scene.news.length = 0;
+    passOn(5);
+    expect(scene.news).toEqual([{ kind: "holds", machineId, held }]);
+    scene.lose(mac);
+    expect(passOn(5)).toBe(false);
+  });
+
+  it("[H4] that is repeated puts nothing off", () => {
+    const { scene, mac } = expected();
+    const { machineId } = mac.connection.identity;
+    scene.pool.release(machineId, e(6), scene.now);
+    const closesAt = scene.pool.nextDeadlineAt();
+    scene.now += 30_000;
+    expect(scene.pool.release(machineId, e(6), scene.now)).toEqual({ ok: true, mode: "released", epoch: 6 });
+    expect(scene.pool.nextDeadlineAt()).toBe(closesAt);
+  });
+
+  it("is about its machine and no other", () => {
+    const scene = new PoolScene();
+    const [one, two] = [scene.join("mac-1"), scene.join("mac-2")];
+    scene.pool.release(one.connection.identity.machineId, e(1), scene.now);
+    scene.ask();
+    expect(scene.requestsOf(two)).toHaveLength(1);
+  });
+
+  it("[H1] to forget a machine is obeyed at once if the pool has never heard of it, and never if it belongs here", () => {
+    const { scene, mac } = expected();
+    scene.lose(mac);
+    // It fails on the way, which begins the time anew.
+    scene.advance(2 * RECORD_GRACE_MS + 1);
+    expect(scene.pool.forget(mac.connection.identity.machineId, scene.now)).toBe(false);
+    expect(scene.pool.forget(machineIdSchema.parse("mac-9"), scene.now)).toBe(true);
   });
 
   it("[H4] of an older epoch is known for what it is even if it comes after the pool was asked to forget the machine", () => {
@@ -192,6 +322,18 @@ describe("[H2] the fleet's word on a dial", () => {
     expect(scene.requestsOf(mac)).toHaveLength(1);
   });
 
+  it("[F2] lifts a release of its own epoch by being unmanaged, and only then", () => {
+    const { scene, mac } = expected();
+    const { machineId } = mac.connection.identity;
+    scene.pool.release(machineId, e(6), scene.now);
+    const closesAt = scene.pool.nextDeadlineAt();
+    scene.now += 1000;
+    scene.pool.mayConnect(machineId, { mode: "released", epoch: e(6) }, scene.now);
+    expect(scene.pool.nextDeadlineAt()).toBe(closesAt);
+    scene.pool.mayConnect(machineId, { mode: "unmanaged", epoch: e(6) }, scene.now);
+    expect(modeOf(scene)).toBe("unmanaged");
+  });
+
   it("that an order has overtaken closes the socket with 1012", () => {
     const { scene, mac } = expected();
     const again = scene.dial("mac-1");
@@ -207,7 +349,7 @@ describe("[D6] [H13] the deadline", () => {
     ["expected", [], 60_000],
     ["draining", ["draining"], 70_000],
     ["loading", ["loading"], 180_000],
-  ])("of %s ends the assignment, connected or not", (_, words, ms) => {
+  ])("of %s ends the assignment, connected or not", (mode, words, ms) => {
     const { scene, mac } = expected();
     for (const word of words) say(scene, mac, word);
     scene.lose(mac);
@@ -218,7 +360,22 @@ describe("[D6] [H13] the deadline", () => {
     scene.now += 1;
     scene.pool.tick(scene.now);
     expect(modeOf(scene)).toBe("failed");
-    expect(scene.news.at(-1)).toMatchObject({ record: { mode: "failed", error: { code: "deadline" } } });
+    const error = { code: "deadline", message: `still ${mode} after ${ms / 1000} s` };
+    expect(scene.news.at(-1)).toMatchObject({ record: { mode: "failed", error } });
+  });
+
+  it("that comes first is the pool's, whichever machine it is of", () => {
+    const scene = new PoolScene();
+    const [one, two] = [scene.join("mac-1"), scene.join("mac-2")];
+    for (const { connection } of [one, two]) {
+      scene.pool.expect(connection.identity.machineId, e(1), TERMS, scene.now);
+    }
+    say(scene, two, "loading", { epoch: 1 });
+    expect(scene.pool.nextDeadlineAt()).toBe(scene.now + 60_000);
+    say(scene, one, "loading", { epoch: 1 });
+    expect(scene.pool.nextDeadlineAt()).toBe(scene.now + 180_000);
+    say(scene, two, "succeeded", { epoch: 1 });
+    expect(scene.pool.nextDeadlineAt()).toBe(scene.now + 180_000);
   });
 
   it("of a load is not put off by progress", () => {
@@ -244,6 +401,22 @@ describe("[H6] the socket of a released machine", () => {
     scene.serve(sent, "done");
     scene.pool.sweep(scene.now);
     expect(mac.socket.closed?.reason).toBe("released");
+  });
+
+  it("waits anew for a word of where the machine is when it is ordered here and away again", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const { machineId } = mac.connection.identity;
+    scene.ask();
+    const sent = scene.requestOf(mac);
+    scene.pool.release(machineId, e(1), scene.now);
+    scene.pool.dismiss(machineId, e(1), scene.now);
+    scene.pool.expect(machineId, e(2), TERMS, scene.now);
+    scene.pool.release(machineId, e(3), scene.now);
+    scene.pool.dismiss(machineId, e(2), scene.now);
+    scene.serve(sent, "done");
+    scene.pool.sweep(scene.now);
+    expect(mac.socket.closed).toBeNull();
   });
 
   it("closes after 60 s if nobody says so", () => {
@@ -302,6 +475,7 @@ describe("[H19] [D11] while the fleet does not answer", () => {
     const { scene, mac } = expected();
     say(scene, mac, "succeeded");
     scene.lose(mac);
+    scene.ask();
     const thief = scene.dial("mac-1");
     scene.register(thief, { public_key: "other" });
     scene.pool.fleetSilent(thief.connection, scene.now);
@@ -312,8 +486,13 @@ describe("[H19] [D11] while the fleet does not answer", () => {
     scene.register(back);
     scene.pool.fleetSilent(back.connection, scene.now);
     expect(back.socket.take("registered")).toMatchObject([{ assignment: { model_id: "m", epoch: 5 } }]);
-    scene.ask();
+    for (const { socket } of [thief, stranger]) expect(socket.sent).toEqual([]);
+    scene.pool.fleetSilent(back.connection, scene.now);
+    expect(back.socket.take("registered")).toEqual([]);
+    // At once, what has waited for it included.
     expect([thief, stranger, back].map((machine) => scene.requestsOf(machine).length)).toEqual([0, 0, 1]);
+    scene.ask();
+    expect(scene.requestsOf(back)).toHaveLength(1);
   });
 
   it("asks again until it does", () => {

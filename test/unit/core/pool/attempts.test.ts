@@ -45,14 +45,17 @@ describe("before the first byte", () => {
     },
   );
 
-  it("an empty record is no byte", () => {
+  it("an empty record is no byte, nor a sign that one will come", () => {
     const scene = new PoolScene();
     const [first, second] = [scene.join("mac-1"), scene.join("mac-2")];
     scene.ask();
     const sent = scene.requestOf(first);
-    scene.accept(sent);
     scene.rawBytes(sent, "");
-    scene.error(sent, "fault", "broken");
+    expect(scene.requestsOf(second)).toEqual([]);
+    scene.accept(sent);
+    scene.advance(59_000, first, second);
+    scene.rawBytes(sent, "");
+    scene.advance(1250, first, second);
     expect(scene.requestsOf(second)).toHaveLength(1);
   });
 
@@ -217,6 +220,22 @@ describe("a machine that was lost", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
     const client = scene.ask({ stream: false });
+    scene.lose(mac);
+    scene.advance(5750);
+    expect(client.ended).toBeNull();
+    scene.advance(250);
+    expect(client.refusedWith).toBe("provider_error");
+  });
+
+  it("is waited for anew by one that has waited for it before", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1", { max_concurrency: 1 });
+    scene.ask({ keyId: "other" });
+    const running = scene.requestOf(mac);
+    const client = scene.ask({ stream: false });
+    scene.advance(5000, mac);
+    scene.serve(running, "x");
+    expect(scene.requestsOf(mac)).toHaveLength(1);
     scene.lose(mac);
     scene.advance(5750);
     expect(client.ended).toBeNull();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { LOAD_TIMEOUT_MS } from "../../../../core/limits.ts";
+import { LOAD_TIMEOUT_MS, TICK_INTERVAL_MS } from "../../../../core/limits.ts";
 import type { Priority } from "../../../../core/pool/priority.ts";
 import { epochSchema, machineIdSchema } from "../../../../protocol/ids.ts";
 import { MODEL, PoolScene, type Machine } from "./pool-scene.ts";
@@ -62,6 +62,13 @@ describe("the line", () => {
       expect(client.refusedWith).toBe("queue_timeout");
     }
     expect(scene.pool.report(scene.now, 4).queued).toBe(0);
+  });
+
+  it("keeps those who wait for a busy machine when flags change", () => {
+    const { scene } = busyScene();
+    const waiting = scene.ask();
+    scene.flags({});
+    expect(waiting.ended).toBeNull();
   });
 
   it("refuses with 503 and not with 429 when the machine it waited for has left meanwhile", () => {
@@ -183,9 +190,34 @@ describe("[H19] after a restart", () => {
     scene.now += 10_000;
     scene.pool.sweep(scene.now);
     expect([...scene.remembered]).toEqual(["mac-1"]);
+    // It wakes for it, and then for nothing more.
+    expect(scene.pool.nextTickAt(scene.now)).toBe(scene.now + TICK_INTERVAL_MS);
     scene.now += 1;
     scene.pool.sweep(scene.now);
     expect([...scene.remembered]).toEqual([]);
+    expect(scene.pool.nextTickAt(scene.now)).toBeNull();
+  });
+});
+
+describe("a request that waits is sent at once", () => {
+  it("when a machine is admitted, before it says anything more", () => {
+    const scene = new PoolScene(["mac-1"]);
+    scene.ask();
+    const mac = scene.dial("mac-1");
+    scene.register(mac);
+    scene.admit(mac);
+    expect(scene.requestsOf(mac)).toHaveLength(1);
+  });
+
+  it("when a machine is let go by the fleet", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const { machineId } = mac.connection.identity;
+    scene.pool.release(machineId, epochSchema.parse(1), scene.now);
+    scene.lose(scene.join("mac-2"));
+    scene.ask();
+    scene.pool.unmanage(machineId, epochSchema.parse(2), scene.now);
+    expect(scene.requestsOf(mac)).toHaveLength(1);
   });
 });
 
@@ -208,7 +240,7 @@ describe("[C3, C6] a machine that has vanished", () => {
 describe("a request for a pool whose machine loads", () => {
   const MAC = machineIdSchema.parse("mac-1");
 
-  function loadingScene(): { scene: PoolScene; status: (fields: object) => void } {
+  function loadingScene(): { scene: PoolScene; mac: Machine; status: (fields: object) => void } {
     const scene = new PoolScene();
     scene.flags({});
     const mac = scene.join("mac-1", { loaded_models: [] });
@@ -216,7 +248,7 @@ describe("a request for a pool whose machine loads", () => {
     scene.pool.expect(MAC, epochSchema.parse(1), terms, scene.now);
     const status = (fields: object): void =>
       scene.say(mac, { type: "assign_model_status", model_id: MODEL, epoch: 1, ...fields });
-    return { scene, status };
+    return { scene, mac, status };
   }
 
   it("[C3] is refused at once while nothing says when that ends", () => {
@@ -255,6 +287,19 @@ describe("a request for a pool whose machine loads", () => {
     scene.advance(250);
     expect(client.refusal).toMatchObject({ code: "pool_exhausted" });
     expect(client.refusal?.retryAfterS).toBeGreaterThanOrEqual(10);
+  });
+
+  it("waits for a minute at most, however long the operator's line may take", () => {
+    const { scene, mac, status } = loadingScene();
+    scene.flags({ queue_wait_ms: 50_000 });
+    status({ status: "loading", progress: 0 });
+    scene.advance(30_000, mac);
+    status({ status: "loading", progress: 0.4 });
+    const client = scene.ask();
+    scene.advance(59_750, mac);
+    expect(client.ended).toBeNull();
+    scene.advance(250, mac);
+    expect(client.refusedWith).toBe("pool_exhausted");
   });
 
   it.each([
@@ -346,10 +391,13 @@ describe("between keys that wait", () => {
   it("one with a better priority goes first, and waiting makes up for a worse one", () => {
     const fresh = crowd(1, [...of("lll", "low"), ...of("nn"), ...of("h", "high")]);
     expect(turns(fresh, 6)).toBe("h n n l l l");
-    const aged = crowd(1, of("l", "low"));
-    aged.scene.advance(4000, aged.mac);
-    for (const turn of of("hh", "high")) aged.scene.ask({ ...turn, requestId: "req_h_9" });
-    expect(turns(aged, 1)).toBe("l");
+    const after = (ms: number): string => {
+      const aged = crowd(1, of("l", "low"));
+      aged.scene.advance(ms, aged.mac);
+      for (const turn of of("hh", "high")) aged.scene.ask({ ...turn, requestId: "req_h_9" });
+      return turns(aged, 1);
+    };
+    expect([3750, 4000].map(after)).toEqual(["h", "l"]);
   });
 
   it("a full line takes a newcomer in for one of a key that has more than its share", () => {
@@ -365,6 +413,12 @@ describe("between keys that wait", () => {
     const many = Array.from({ length: 40 }, () => scene.ask({ keyId: "b" }));
     expect(many.filter(({ ended }) => ended === null)).toHaveLength(15);
     expect(scene.outcomes()).toEqual({ queue_full: 42 });
+  });
+
+  it("a full line takes a newcomer in for one of the key that has most", () => {
+    const { scene } = crowd(1, [...of("a".repeat(20)), ...of("b".repeat(12))]);
+    scene.ask({ keyId: "c" });
+    expect(scene.pool.ledger.usage.drain()).toMatchObject([{ keyId: "a", outcome: "queue_full" }]);
   });
 
   it("not even a flood of high priority keeps a low one out of the line", () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { epochSchema, machineIdSchema } from "../../../../protocol/ids.ts";
 import { PoolScene, type Machine } from "./pool-scene.ts";
 
 describe("[H12] the free slots of a machine", () => {
@@ -130,6 +131,25 @@ describe("the choice", () => {
     expect(scene.requestsOf(loaded)).toHaveLength(1);
   });
 
+  it("prefers the machine that has read the beginning of the prompt, until it may have forgotten it", () => {
+    const scene = new PoolScene();
+    const macs = [scene.join("mac-1"), scene.join("mac-2")];
+    const ask = (): string => {
+      scene.now += 1;
+      scene.ask({ prefix: [7], body: JSON.stringify({ x: "x".repeat(40_000) }) });
+      const [sent] = macs.flatMap((mac) => scene.requestsOf(mac));
+      if (sent === undefined) throw new Error("nobody was asked");
+      scene.serve(sent, "x", { cached: 5 });
+      return sent.machine.connection.identity.machineId;
+    };
+    const first = ask();
+    expect([ask(), ask()]).toEqual([first, first]);
+    const machineId = machineIdSchema.parse(first);
+    scene.pool.release(machineId, epochSchema.parse(1), scene.now);
+    scene.pool.unmanage(machineId, epochSchema.parse(2), scene.now);
+    expect(ask()).not.toBe(first);
+  });
+
   it("spreads requests over equals, also when they come one after the other", () => {
     const scene = new PoolScene();
     const macs = [scene.join("mac-1"), scene.join("mac-2")];
@@ -219,6 +239,18 @@ it("a revoked token closes every socket that was dialed with it, and no other", 
   expect(scene.ask().refusedWith).toBe("model_unavailable");
 });
 
+it("[H22] a quarantined machine loses its sockets, and nobody waits for it", () => {
+  const scene = new PoolScene();
+  const [bad, good] = [scene.join("mac-1"), scene.join("mac-2")];
+  const dialing = scene.dial("mac-1");
+  scene.pool.expel(bad.connection.identity.machineId, scene.now);
+  for (const { socket } of [bad, dialing]) expect(socket.closed?.reason).toBe("notAllowed");
+  expect(good.socket.closed).toBeNull();
+  scene.heartbeat(good, { accepting: false });
+  scene.pool.disconnected(bad.connection, scene.now);
+  expect(scene.ask().refusedWith).toBe("model_unavailable");
+});
+
 it("what the machines of a revoked token run without a byte goes to none of the others that go", () => {
   const scene = new PoolScene();
   const leaving = [1, 2, 3, 4].map((n) => scene.join(`mac-${n}`, { max_concurrency: 1 }, "revoked"));
@@ -250,6 +282,22 @@ describe("a pool that has slept", () => {
     scene.heartbeat(mac, fields);
     const awake = scene.sleep(mac).scene;
     expect(awake.pool.report(awake.now, 4).machines).toMatchObject([{ blockedBy: reason }]);
+  });
+
+  it("[H11] hears of a socket that closed in its sleep only if the machine has no other", () => {
+    const scene = new PoolScene();
+    const older = scene.dial("mac-1");
+    scene.register(older);
+    const { scene: awake } = scene.sleep(scene.join("mac-1"));
+    const { identity } = older.connection;
+    const lost = { identity, registration: null, streamsReserved: 0, retiresAt: null };
+    awake.pool.lostAsleep(lost, awake.now);
+    expect([...awake.remembered]).toEqual(["mac-1"]);
+    const { scene: alone } = scene.sleep();
+    alone.pool.lostAsleep(lost, alone.now);
+    expect([...alone.remembered]).toEqual([]);
+    // It had not registered, so nobody waits for it.
+    expect(alone.ask().refusedWith).toBe("model_unavailable");
   });
 
   it("never gives a stream number twice on one socket", () => {

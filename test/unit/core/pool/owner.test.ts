@@ -151,6 +151,13 @@ describe("[H21] [F2] an owner's visit to another model", () => {
     expect(back.refusedWith).toBe("machine_busy");
   });
 
+  it("takes no more slots than the catalog allows", () => {
+    const scene = new PoolScene();
+    const machine = joinAssigned(scene, "mac-1", { max_concurrency: 4 });
+    for (let i = 0; i < 3; i++) scene.ask({ model: OTHER, owner: route("wait", "mac-1"), slots: 2 });
+    expect(scene.requestsOf(machine)).toHaveLength(2);
+  });
+
   it("that the machine refuses leaves it in public service", () => {
     const scene = new PoolScene();
     const machine = joinAssigned(scene, "mac-1");
@@ -160,6 +167,34 @@ describe("[H21] [F2] an owner's visit to another model", () => {
     scene.advance(500, machine);
     scene.ask();
     expect(scene.requestsOf(machine)).toHaveLength(1);
+  });
+
+  it("goes on if the machine ends it after all, until it says that it is back", () => {
+    const scene = new PoolScene();
+    const machine = joinAssigned(scene, "mac-1");
+    visit(scene);
+    const sent = scene.requestOf(machine);
+    scene.accept(sent);
+    scene.error(sent, "capacity", "switching_model");
+    expect(machine.connection.isOwnerBusy).toBe(true);
+  });
+
+  it("is no success of the model that is left, and tells nothing of its speed", () => {
+    const scene = new PoolScene();
+    const machine = joinAssigned(scene, "mac-1");
+    const other = joinAssigned(scene, "mac-2");
+    for (let i = 0; i < 3; i++) {
+      scene.ask();
+      scene.error(scene.requestOf(machine), "fault", "broken");
+      scene.serve(scene.requestOf(other), "x");
+      machine.connection.lastPickedAt = 0;
+      other.connection.lastPickedAt = scene.now;
+    }
+    expect(scene.pool.report(scene.now, 4).machines[0]?.blockedBy).toBe("breaker_open");
+    visit(scene);
+    scene.serve(scene.requestOf(machine), "hello", { tokens: 501, ms: 1000 });
+    expect(machine.connection.breaker).not.toBeNull();
+    expect(scene.pool.report(scene.now, 4).machines[0]?.speed).toBeNull();
   });
 
   it("is cancelled by an order", () => {
@@ -240,6 +275,34 @@ describe("[F10] a request that prefers its owner's machine", () => {
     scene.flags({ shed_models: [MODEL] });
     expect(scene.ask({ owner: route("decline", "mac-9") }).refusedWith).toBe("model_shed");
     expect(scene.pool.ledger.demand.totals().arrivals).toBe(3);
+    expect(scene.ask().refusedWith).toBe("model_shed");
+    expect(scene.pool.ledger.demand.totals().arrivals).toBe(4);
+  });
+
+  it("is told by an event that it got nothing if its client has been kept waiting with comments", () => {
+    const scene = new PoolScene();
+    const machine = joinAssigned(scene, "mac-1");
+    const client = scene.ask({ owner: route("decline", "mac-1") });
+    const sent = scene.requestOf(machine);
+    scene.accept(sent);
+    scene.advance(4000, machine);
+    expect(client.comments).toBe(1);
+    scene.error(sent, "capacity", "switching_model");
+    expect(client.brokenWith).toBe("machine_busy");
+  });
+
+  it("is served when its own machine has room, behind public ones that no machine has room for", () => {
+    const scene = new PoolScene();
+    const own = scene.join("mac-1", { private_only: true, max_concurrency: 1 });
+    const foreign = scene.join("mac-2", { max_concurrency: 1 });
+    scene.ask({ owner: route("wait", "mac-1") });
+    scene.ask();
+    const running = scene.requestOf(own);
+    expect(scene.requestsOf(foreign)).toHaveLength(1);
+    scene.ask();
+    scene.ask({ owner: route("wait", "mac-1") });
+    scene.serve(running, "x");
+    expect(scene.requestsOf(own)).toHaveLength(1);
   });
 
   it("[F8] is in demand where it is refused for all to hear, and not sent on", () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { LOAD_TIMEOUT_MS } from "../../../../core/limits.ts";
 import { retryAfterS } from "../../../../core/pool/retry-after.ts";
+import { INITIAL_SETTINGS } from "../../../../core/pool/settings.ts";
 import { epochSchema, machineIdSchema } from "../../../../protocol/ids.ts";
 import { MODEL, PoolScene, type Machine } from "./pool-scene.ts";
 
@@ -57,6 +58,19 @@ describe("[D10] when a refused client should come back", () => {
     expect(waitOf(scene, 0.999)).toBe(first);
   });
 
+  it("hardly grows while most are served, and not by what is wrong with a request", () => {
+    const scene = exhausted();
+    const mac = scene.join("mac-1");
+    for (let i = 0; i < 100; i++) {
+      scene.ask();
+      scene.error(scene.requestOf(mac), "client", "unsupported");
+    }
+    scene.heartbeat(mac, { accepting: false });
+    for (let i = 0; i < 10; i++) scene.ask();
+    // From 10 s on, spread over little more than 5 s.
+    expect(waitOf(scene, 0.999)).toBeLessThan(16);
+  });
+
   it("of a full line is when that line has drained, by what answers took of late", () => {
     const slow = busy(2000);
     fillLine(slow.scene);
@@ -74,6 +88,43 @@ describe("[D10] when a refused client should come back", () => {
     const mean = (some: readonly number[]) => some.reduce((sum, wait) => sum + wait, 0) / some.length;
     expect(mean(waits.slice(-20))).toBeGreaterThan(1.5 * mean(waits.slice(0, 20)));
     expect(new Set(waits.slice(-20)).size).toBe(20);
+  });
+
+  it("of a full line is taken from a guess while nothing has been measured", () => {
+    const scene = exhausted();
+    scene.flags({ queue_max: 1 });
+    scene.join("mac-1", { max_concurrency: 1 });
+    fillLine(scene, 2);
+    expect(waitOf(scene)).toBe(20);
+  });
+
+  it("of a full line is soon while the machines are busy for other pools, since nothing says for how long", () => {
+    const scene = exhausted();
+    scene.flags({ queue_max: 1 });
+    scene.heartbeat(scene.join("mac-1"), { running: 2 });
+    fillLine(scene, 1);
+    expect(waitOf(scene)).toBe(2);
+  });
+
+  it("of a full line is the end of a load if that comes sooner", () => {
+    const scene = exhausted();
+    scene.flags({ queue_max: 1 });
+    const loads = scene.join("mac-1", { loaded_models: [] });
+    scene.pool.expect(MAC, epochSchema.parse(1), TERMS, scene.now);
+    scene.say(loads, { type: "assign_model_status", model_id: MODEL, epoch: 1, status: "loading" });
+    scene.join("mac-2", { max_concurrency: 1 });
+    scene.now += 57_000;
+    fillLine(scene, 2);
+    expect(waitOf(scene)).toBe(3);
+  });
+
+  it("of a full line knows nothing of machines that refuse: they had no slot to give", () => {
+    const { scene, mac } = busy(2000);
+    fillLine(scene);
+    expect(waitOf(scene)).toBe(7);
+    // One slot less, and one more in line.
+    for (const sent of scene.requestsOf(mac).slice(0, 1)) scene.error(sent, "capacity", "no_free_slot");
+    expect(waitOf(scene)).toBe(16);
   });
 
   it("while a machine loads is the expected end of the load", () => {
@@ -117,6 +168,22 @@ describe("[D10] when a refused client should come back", () => {
     expect(retryAfterS(waitS, leastS, share, chance)).toBeCloseTo(expected, 2);
   });
 
+  it("is late where coming back soon is of no use, whatever else is known", () => {
+    const scene = exhausted();
+    const mac = scene.join("mac-1");
+    const own = (machineId: string) => ({
+      owner: { machines: new Set([machineId]), otherwise: "wait", isSwitching: false } as const,
+    });
+    scene.pool.expect(MAC, epochSchema.parse(1), TERMS, scene.now);
+    scene.say(mac, { type: "assign_model_status", model_id: MODEL, epoch: 1, status: "loading" });
+    scene.now += LOAD_TIMEOUT_MS - 1000;
+    expect(scene.ask(own("mac-1")).refusal).toMatchObject({ code: "machine_busy", retryAfterS: 5 });
+    expect(scene.ask(own("mac-9")).refusal).toMatchObject({ code: "machine_offline", retryAfterS: 10 });
+    expect(scene.ask().refusal).toMatchObject({ code: "pool_exhausted", retryAfterS: 10 });
+    scene.flags({ shed_models: [MODEL] });
+    expect(scene.ask().refusal).toMatchObject({ code: "model_shed", retryAfterS: 40 });
+  });
+
   it("comes with every 429 and 503, and with nothing else", () => {
     const { scene, mac } = busy(100);
     fillLine(scene);
@@ -156,6 +223,16 @@ describe("the edge may give the same refusal by itself", () => {
     left.join("mac-1");
     left.pool.release(MAC, epochSchema.parse(1), left.now);
     expect(holdOf(left)).toBe(1000);
+    const failed = exhausted();
+    const mac = failed.join("mac-1");
+    failed.pool.expect(MAC, epochSchema.parse(1), TERMS, failed.now);
+    failed.say(mac, { type: "assign_model_status", model_id: MODEL, epoch: 1, status: "failed" });
+    expect(holdOf(failed)).toBe(1000);
+    const lost = exhausted();
+    lost.lose(lost.join("mac-1"));
+    const waited = lost.ask();
+    lost.advance(6000);
+    expect(waited.refusal).toMatchObject({ code: "pool_exhausted", holdsForMs: 250 });
   });
 
   it("for a second if an operator has switched the model off", () => {
@@ -178,8 +255,10 @@ describe("the edge may give the same refusal by itself", () => {
     const mac = scene.join("mac-1", { max_concurrency: 1 });
     fillLine(scene, 33);
     expect(holdOf(scene)).toBe(0);
-    const waiting = scene.ask({ owner: { machines: new Set(), otherwise: "public", isSwitching: false } });
-    expect(waiting.refusal).toMatchObject({ code: "queue_full", holdsForMs: 0 });
+    const measured = busy(2000).scene;
+    fillLine(measured);
+    const owner = { machines: new Set<string>(), otherwise: "public", isSwitching: false } as const;
+    expect(measured.ask({ owner }).refusal).toMatchObject({ code: "queue_full", holdsForMs: 0 });
     const timed = exhausted();
     const other = timed.join("mac-1", { max_concurrency: 1 });
     const [, late] = [timed.ask(), timed.ask()];
@@ -189,8 +268,35 @@ describe("the edge may give the same refusal by itself", () => {
   });
 });
 
+it("[F8] the fleet hears of demand that only the edge has seen", () => {
+  const scene = exhausted();
+  const refused = { code: "pool_exhausted", keyId: "key", requests: 2, promptTokens: 2 } as const;
+  scene.pool.refusedAtEdge([refused, { ...refused, keyId: "other" }], scene.now);
+  expect(scene.news).toEqual([{ kind: "demand" }]);
+});
+
+it("[H17] settings older than those it has change nothing, and the fleet sees which it has", () => {
+  const scene = exhausted();
+  const versionOf = (): number => scene.pool.report(scene.now, 4).settingsVersion;
+  const before = versionOf();
+  scene.flags({ shed_models: [MODEL] });
+  expect(versionOf()).toBe(before + 1);
+  scene.pool.configure({ ...INITIAL_SETTINGS, version: before }, scene.now);
+  expect(versionOf()).toBe(before + 1);
+  expect(scene.ask().refusedWith).toBe("model_shed");
+});
+
 it("[F8] what the edge has refused counts as demand, usage and pressure as if it had come to the pool", () => {
   const [here, there] = [exhausted(), exhausted()];
+  for (const scene of [here, there]) {
+    const mac = scene.join("mac-1");
+    for (let i = 0; i < 50; i++) {
+      scene.ask();
+      scene.serve(scene.requestOf(mac), "x");
+    }
+    scene.pool.ledger.usage.drain();
+    scene.heartbeat(mac, { accepting: false });
+  }
   for (let i = 0; i < 50; i++) here.ask({ body: "x".repeat(400) });
   there.pool.refusedAtEdge(
     [{ code: "pool_exhausted", keyId: "key", requests: 50, promptTokens: 5000 }],
@@ -200,8 +306,10 @@ it("[F8] what the edge has refused counts as demand, usage and pressure as if it
   const counted = [here, there].map(({ pool }) => ({
     usage: pool.ledger.usage.drain(),
     demand: pool.ledger.demand.drain(),
+    refused: pool.ledger.totals.get("requests.pool_exhausted"),
   }));
   expect(counted[1]).toEqual(counted[0]);
+  expect(counted[0]?.refused).toBe(51);
   expect(counted[0]?.usage).toMatchObject([{ outcome: "pool_exhausted", requests: 51 }]);
-  expect(counted[0]?.demand).toMatchObject([{ arrivals: 51, promptTokens: 5001 }]);
+  expect(counted[0]?.demand).toMatchObject([{ arrivals: 101, promptTokens: 5051 }]);
 });

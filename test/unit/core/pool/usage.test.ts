@@ -92,7 +92,22 @@ describe("[F8] demand", () => {
     expect(isTold()).toBe(true);
   });
 
-  it("tells served in time from served late, and learns the machine's speed", () => {
+  it("is told once until the fleet looks, and again if it has not heard", () => {
+    const scene = new PoolScene();
+    const told = (): number => {
+      scene.ask();
+      return scene.news.splice(0).length;
+    };
+    expect([told(), told()]).toEqual([1, 0]);
+    scene.pool.watch.unheard();
+    expect([told(), told()]).toEqual([1, 0]);
+    scene.pool.watch.looked({ isLooking: false, surprisingArrivals: null });
+    expect([told(), told()]).toEqual([1, 0]);
+    scene.pool.watch.looked({ isLooking: true, surprisingArrivals: 2 });
+    expect([told(), told(), told()]).toEqual([0, 1, 0]);
+  });
+
+  it("tells served in time from served late", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
     scene.ask();
@@ -131,6 +146,14 @@ describe("a machine that counts more than there can be", () => {
     const { demand } = scene.pool.report(scene.now, 4);
     expect([demand.promptTokens, demand.completionTokens]).toEqual(counted.slice(0, 2));
   });
+});
+
+it("an answer tells how fast its machine is", () => {
+  const scene = new PoolScene();
+  const mac = scene.join("mac-1");
+  scene.ask();
+  scene.serve(scene.requestOf(mac), "hello", { tokens: 501, cached: 1, ms: 1000 });
+  expect(scene.pool.report(scene.now, 4).machines).toMatchObject([{ speed: { prefillTps: 500 } }]);
 });
 
 it("of its speed a machine is believed what machines can do", () => {
