@@ -1,4 +1,4 @@
-import { FIRST_LOOK, lookedBack, restarted } from "./persistence.ts";
+import { afterJump, lookedBack, NO_HINDSIGHT } from "./persistence.ts";
 import type { ModelEstimate, PlacementConfig, TickDemand } from "./types.ts";
 
 /**
@@ -44,7 +44,7 @@ export const UNSEEN: ModelEstimate = {
   missShare: 0,
   ticks: 0,
   persistence: { ofFast: 1, ofSlow: 1 },
-  look: FIRST_LOOK,
+  hindsight: NO_HINDSIGHT,
 };
 
 /**
@@ -73,8 +73,8 @@ export function estimate(
   const averages = run.isJump ? begunAt(rate, seconds) : averaged(before, before.fast, rate, seconds, config);
   // What was forecast before a jump says nothing of the demand after it.
   const looked = run.isJump
-    ? { persistence: before.persistence, look: restarted(before.look, averages) }
-    : lookedBack(before, tick.offered, seconds, averages);
+    ? { persistence: before.persistence, hindsight: afterJump(before.hindsight) }
+    : lookedBack(before, before.fast, rate, seconds);
   return {
     ...withMeans(before, tick, 0.1),
     ...averages,
@@ -93,13 +93,7 @@ export function estimate(
 type Averages = Pick<ModelEstimate, "slow" | "usual" | "averagedSeconds"> & { readonly fast: number };
 
 function startedWith(before: ModelEstimate, tick: TickDemand, seconds: number, rate: number): ModelEstimate {
-  const averages = begunAt(rate, seconds);
-  return {
-    ...withMeans(before, tick, 1),
-    ...averages,
-    recent: [rate, rate],
-    look: restarted(before.look, averages),
-  };
+  return { ...withMeans(before, tick, 1), ...begunAt(rate, seconds), recent: [rate, rate] };
 }
 
 /** Averages that know one tick and nothing before. */

@@ -1,65 +1,92 @@
-import type { LookBack, ModelEstimate, Moments, Persistence } from "./types.ts";
+import type { Differences, Hindsight, ModelEstimate, Moments, Persistence } from "./types.ts";
 
 /**
- * How much of a change in demand lasts. Every five minutes the planner looks back: how far was the fast average off the slow one
- * then, how far the slow one off the usual one, and how far off the usual one was what came since? The regression of the last on
+ * How much of a change in demand lasts. Every tick looks back on the last minutes: how far was the fast average off the slow one
+ * then, how far the slow one off the usual one, and how far off the usual one is what comes now? The regression of the last on
  * the first two tells which share of each to plan for: near 1 where demand goes from level to level, near 0 where it comes in
  * bursts that are over before a load is.
+ *
+ * What was seen then is averaged with weights that fade (an eligibility trace: Sutton and Barto, Reinforcement Learning, chapter 12),
+ * not taken at one moment: demand with a period could fall into step with looks that come at a fixed interval.
  */
 
-/** About as long as a load takes and the machine then needs to pay for it. */
-const LOOK_SECONDS = 300;
+/** How long ago what is looked back on was, on average: about as long as a load takes and the machine then needs to pay for it. */
+const LAG_SECONDS = 150;
 
-/** Share of one look in what is remembered: a look counts for some four hours. */
-const LOOK_WEIGHT = 0.02;
+/** How long what was learned counts. */
+const MEMORY_SECONDS = 30_000;
 
 /** How much the belief that all of a change lasts counts beside what was seen (ridge regression towards 1). */
-const PRIOR_WEIGHT = 0.3;
+const PRIOR_WEIGHT = 0.15;
 
 const ALL_LASTS: Persistence = { ofFast: 1, ofSlow: 1 };
 
-/** The averages of demand, requests/s. */
-type Averages = Pick<LookBack, "fast" | "slow" | "usual">;
-
-export const FIRST_LOOK: LookBack = {
+const NO_DIFFERENCES: Differences = {
   fast: 0,
   slow: 0,
-  usual: 0,
-  seconds: 0,
-  offered: 0,
+  fastUsual: 0,
+  slowUsual: 0,
+  fastFast: 0,
+  fastSlow: 0,
+  slowSlow: 0,
+};
+
+export const NO_HINDSIGHT: Hindsight = {
+  lately: NO_DIFFERENCES,
   moments: { fastFast: 0, fastSlow: 0, slowSlow: 0, fastCame: 0, slowCame: 0 },
 };
 
-/** A look that begins now. */
-export function restarted({ moments }: LookBack, averages: Averages): LookBack {
-  return { ...averages, seconds: 0, offered: 0, moments };
+/** After a jump: what was before it says nothing of what comes. */
+export function afterJump({ moments }: Hindsight): Hindsight {
+  return { lately: NO_DIFFERENCES, moments };
 }
 
-/** After a tick of `seconds` with `offered` arrivals, which the averages have taken in. */
+/** After a tick of `seconds` in which requests came at `rate` per second; `before` is what was known as it began. */
 export function lookedBack(
-  { persistence, look }: ModelEstimate,
-  offered: number,
+  before: ModelEstimate,
+  fast: number,
+  rate: number,
   seconds: number,
-  averages: Averages,
-): Pick<ModelEstimate, "persistence" | "look"> {
-  const now = { ...look, seconds: look.seconds + seconds, offered: look.offered + offered };
-  // Ticks are never to the millisecond.
-  if (now.seconds < LOOK_SECONDS - 1) return { persistence, look: now };
-  const moments = withOneMore(now);
-  return { persistence: persistenceOf(moments), look: restarted({ ...look, moments }, averages) };
+): Pick<ModelEstimate, "persistence" | "hindsight"> {
+  const lately = withDifferences(before.hindsight.lately, before, fast, fading(seconds, LAG_SECONDS));
+  const moments = withWhatCame(before.hindsight.moments, lately, rate, fading(seconds, MEMORY_SECONDS));
+  return { persistence: persistenceOf(moments), hindsight: { lately, moments } };
 }
 
-function withOneMore({ fast, slow, usual, seconds, offered, moments }: LookBack): Moments {
+/** An exponential average after `seconds` more, from its last value and the new one. */
+function fading(seconds: number, constant: number): (last: number, next: number) => number {
+  const share = 1 - Math.exp(-seconds / constant);
+  return (last, next) => last + share * (next - last);
+}
+
+type Average = ReturnType<typeof fading>;
+
+function withDifferences(
+  last: Differences,
+  { slow, usual }: ModelEstimate,
+  fast: number,
+  average: Average,
+): Differences {
   const ofFast = fast - slow;
   const ofSlow = slow - usual;
-  const came = offered / seconds - usual;
-  const average = (last: number, product: number): number => last + LOOK_WEIGHT * (product - last);
   return {
-    fastFast: average(moments.fastFast, ofFast * ofFast),
-    fastSlow: average(moments.fastSlow, ofFast * ofSlow),
-    slowSlow: average(moments.slowSlow, ofSlow * ofSlow),
-    fastCame: average(moments.fastCame, ofFast * came),
-    slowCame: average(moments.slowCame, ofSlow * came),
+    fast: average(last.fast, ofFast),
+    slow: average(last.slow, ofSlow),
+    fastUsual: average(last.fastUsual, ofFast * usual),
+    slowUsual: average(last.slowUsual, ofSlow * usual),
+    fastFast: average(last.fastFast, ofFast * ofFast),
+    fastSlow: average(last.fastSlow, ofFast * ofSlow),
+    slowSlow: average(last.slowSlow, ofSlow * ofSlow),
+  };
+}
+
+function withWhatCame(last: Moments, lately: Differences, rate: number, average: Average): Moments {
+  return {
+    fastFast: average(last.fastFast, lately.fastFast),
+    fastSlow: average(last.fastSlow, lately.fastSlow),
+    slowSlow: average(last.slowSlow, lately.slowSlow),
+    fastCame: average(last.fastCame, lately.fast * rate - lately.fastUsual),
+    slowCame: average(last.slowCame, lately.slow * rate - lately.slowUsual),
   };
 }
 

@@ -118,7 +118,7 @@ export interface ModelEstimate {
   /** Ticks learned from, as far as they matter. */
   readonly ticks: number;
   readonly persistence: Persistence;
-  readonly look: LookBack;
+  readonly hindsight: Hindsight;
 }
 
 /** Which share of a difference between two averages is expected to last, 0 to 1. */
@@ -129,17 +129,24 @@ export interface Persistence {
   readonly ofSlow: number;
 }
 
-/** What the averages were at the last look back, what has come since, and what all looks have shown. */
-export interface LookBack {
-  readonly fast: number;
-  readonly slow: number;
-  readonly usual: number;
-  readonly seconds: number;
-  readonly offered: number;
+/** What changes of demand have come to. */
+export interface Hindsight {
+  readonly lately: Differences;
   readonly moments: Moments;
 }
 
-/** Averages over the looks of products: of the two differences with each other, and with how far off the usual was what came. */
+/** Averages over the last minutes: of both differences, of each times what was usual then, and of their products. */
+export interface Differences {
+  readonly fast: number;
+  readonly slow: number;
+  readonly fastUsual: number;
+  readonly slowUsual: number;
+  readonly fastFast: number;
+  readonly fastSlow: number;
+  readonly slowSlow: number;
+}
+
+/** Averages over hours of products: of the two differences with each other, and with how far off the usual was what came after. */
 export interface Moments {
   readonly fastFast: number;
   readonly fastSlow: number;

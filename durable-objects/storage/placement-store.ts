@@ -103,12 +103,16 @@ const estimateSchema = z.object({
   missShare: z.number(),
   ticks: z.number(),
   persistence: z.object({ ofFast: z.number(), ofSlow: z.number() }),
-  look: z.object({
-    fast: z.number(),
-    slow: z.number(),
-    usual: z.number(),
-    seconds: z.number(),
-    offered: z.number(),
+  hindsight: z.object({
+    lately: z.object({
+      fast: z.number(),
+      slow: z.number(),
+      fastUsual: z.number(),
+      slowUsual: z.number(),
+      fastFast: z.number(),
+      fastSlow: z.number(),
+      slowSlow: z.number(),
+    }),
     moments: z.object({
       fastFast: z.number(),
       fastSlow: z.number(),

@@ -98,12 +98,21 @@ describe("the estimate of demand", () => {
     expect(perTick({ ...burst, persistence: { ofFast: 1, ofSlow: 1 } })).toBeGreaterThan(95);
   });
 
+  it("learns the same from demand with a period of ten minutes, wherever in it the first arrival is", () => {
+    const ofFast = Array.from({ length: 20 }, (_, first) => {
+      const waves = Array.from({ length: 1205 }, (_, at) => ((at + first) % 20 < 10 ? 180 : 20));
+      return after(waves).persistence.ofFast;
+    });
+    expect(Math.max(...ofFast) - Math.min(...ofFast)).toBeLessThan(0.05);
+  });
+
   it("starts with the belief that a change lasts, and a jump does not shake it", () => {
     expect(after([100, 100, 140]).persistence).toEqual({ ofFast: 1, ofSlow: 1 });
     const calm = after(steady(100, 100));
     const jumped = after([200], calm);
     expect(jumped.persistence).toEqual(calm.persistence);
-    expect(jumped.look).toMatchObject({ seconds: 0, offered: 0 });
+    expect(jumped.hindsight.moments).toEqual(calm.hindsight.moments);
+    expect(jumped.hindsight.lately.fastFast).toBe(0);
   });
 
   it("learns in the first minutes how far counts spread", () => {
