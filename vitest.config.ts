@@ -33,7 +33,8 @@ const dashboardTexts = {
 export default defineConfig({
   test: {
     projects: [
-      // Properties are checked on many samples, which takes a while on a busy machine.
+      // Properties are checked on many samples, which takes a while on a busy machine. What is tested keeps no state in its
+      // modules, so files share a worker and what it has imported: that halves the time of all.
       {
         test: {
           name: "unit",
@@ -41,6 +42,7 @@ export default defineConfig({
           include: ["test/unit/**/*.test.ts"],
           testTimeout: 60_000,
           maxWorkers,
+          isolate: false,
         },
       },
       {
