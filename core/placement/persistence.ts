@@ -16,6 +16,9 @@ const LAG_SECONDS = 150;
 /** How long what was learned counts. */
 const MEMORY_SECONDS = 30_000;
 
+/** For so long a tick counts at most: after hours without one, one error would outweigh all that was learned. */
+const TICK_COUNTS_SECONDS = 300;
+
 /** How much the belief that all of a change lasts counts beside what was seen (ridge regression towards 1). */
 const PRIOR_WEIGHT = 0.15;
 
@@ -49,14 +52,19 @@ export function lookedBack(
   seconds: number,
 ): Pick<ModelEstimate, "persistence" | "hindsight"> {
   const lately = withDifferences(before.hindsight.lately, before, fast, fading(seconds, LAG_SECONDS));
-  const moments = withWhatCame(before.hindsight.moments, lately, rate, fading(seconds, MEMORY_SECONDS));
+  const moments = withWhatCame(
+    before.hindsight.moments,
+    lately,
+    rate,
+    fading(Math.min(seconds, TICK_COUNTS_SECONDS), MEMORY_SECONDS),
+  );
   return { persistence: persistenceOf(moments), hindsight: { lately, moments } };
 }
 
 /** An exponential average after `seconds` more, from its last value and the new one. */
 function fading(seconds: number, constant: number): (last: number, next: number) => number {
-  const share = 1 - Math.exp(-seconds / constant);
-  return (last, next) => last + share * (next - last);
+  const weight = 1 - Math.exp(-seconds / constant);
+  return (last, next) => last + weight * (next - last);
 }
 
 type Average = ReturnType<typeof fading>;
@@ -97,6 +105,8 @@ function persistenceOf({ fastFast, fastSlow, slowSlow, fastCame, slowCame }: Mom
   if (a === 0) return ALL_LASTS;
   if (d === 0) return { ofFast: share(u / a), ofSlow: 1 };
   const determinant = a * d - fastSlow * fastSlow;
+  // After months without a request too little is left of what was learned to divide by it.
+  if (determinant === 0) return ALL_LASTS;
   const ofSlow = (v * a - u * fastSlow) / determinant;
   const ofFast = (u * d - v * fastSlow) / determinant;
   if (share(ofSlow) !== ofSlow) {

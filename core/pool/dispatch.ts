@@ -110,9 +110,9 @@ export class Dispatch {
     };
     const isProbe = mayBeDeclined(spec.owner);
     if (!isProbe) arrived();
-    const { model } = this.#pool;
-    const isShed = this.#pool.settings().flags.shed_models.includes(model);
-    const refusal = isShed ? shed(model) : (tooMuch ?? this.#candidates.tooSlowFor(request, now));
+    // By the model asked for: an owner's machine may leave the pool's for it.
+    const isShed = this.#pool.settings().flags.shed_models.includes(spec.model);
+    const refusal = isShed ? shed(spec.model) : (tooMuch ?? this.#candidates.tooSlowFor(request, now));
     if (refusal !== null) {
       // This is no declining: the client hears it.
       if (isProbe) arrived();

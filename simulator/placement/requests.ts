@@ -12,7 +12,7 @@ export interface Outcomes {
 }
 
 /**
- * A stretch of the replay in which every request is one: it is submitted to the real pool, waits in its queue, is routed by its gate and
+ * A stretch of the replay in which every request is one: it is submitted to the real pool, waits in its line, is routed by its gate and
  * answered by a machine. A 429 that a client gets while the pool has a routable machine with a free slot is false (M7).
  */
 export class RequestWindow {

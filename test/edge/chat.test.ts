@@ -168,7 +168,7 @@ describe("an error before the first byte is a status:", () => {
     expect((await first).status).toBe(200);
   });
 
-  it("[C6] so is a full queue", async () => {
+  it("[C6] so is a full line", async () => {
     const at = await scene({ max_concurrency: 1 });
     const machine = await join(at);
     const clients = [new AbortController()];

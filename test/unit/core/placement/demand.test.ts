@@ -8,11 +8,15 @@ import { modelIdSchema } from "../../../../protocol/ids.ts";
 const MODEL = modelIdSchema.parse("acme/a");
 const TICK_SECONDS = 30;
 
-function after(counts: readonly number[], before?: ModelEstimate): ModelEstimate {
+function after(
+  counts: readonly number[],
+  before?: ModelEstimate,
+  tickSeconds: number = TICK_SECONDS,
+): ModelEstimate {
   let current = before;
   for (const offered of counts) {
     const tick = { modelId: MODEL, offered, good: offered, promptTokensMean: null, outputTokensMean: null };
-    current = estimate(current, tick, TICK_SECONDS, true, DEFAULT_PLACEMENT_CONFIG);
+    current = estimate(current, tick, tickSeconds, true, DEFAULT_PLACEMENT_CONFIG);
   }
   if (current === undefined) throw new Error("no counts were given");
   return current;
@@ -99,11 +103,31 @@ describe("the estimate of demand", () => {
   });
 
   it("learns the same from demand with a period of ten minutes, wherever in it the first arrival is", () => {
-    const ofFast = Array.from({ length: 20 }, (_, first) => {
-      const waves = Array.from({ length: 1205 }, (_, at) => ((at + first) % 20 < 10 ? 180 : 20));
-      return after(waves).persistence.ofFast;
-    });
+    const waves = (first: number) =>
+      Array.from({ length: 1205 }, (_, at) => ((at + first) % 20 < 10 ? 180 : 20));
+    const ofFast = Array.from({ length: 20 }, (_, first) => after(waves(first)).persistence.ofFast);
     expect(Math.max(...ofFast) - Math.min(...ofFast)).toBeLessThan(0.05);
+  });
+
+  it("forgets little of that in one tick, however long nobody has looked", () => {
+    const rough = after(
+      Array.from({ length: 1200 }, (_, at) => (at % 2 === 0 ? 0 : at % 240 < 120 ? 180 : 40)),
+    );
+    expect(rough.roughness).toBeGreaterThan(3);
+    const { ofFast, ofSlow } = after([0], rough, 36_000).persistence;
+    expect(ofFast).toBeCloseTo(rough.persistence.ofFast, 1);
+    expect(ofSlow).toBeCloseTo(rough.persistence.ofSlow, 1);
+  });
+
+  it("stays a number when a model has not been asked for in half a year", () => {
+    const asked = after(Array.from({ length: 200 }, (_, at) => at % 7));
+    const silent = after(
+      Array.from({ length: 65_000 }, () => 0),
+      asked,
+      240,
+    );
+    expect(silent.persistence).toEqual({ ofFast: 1, ofSlow: 1 });
+    expect(perTick(after([40, 40, 40], silent))).toBeGreaterThan(20);
   });
 
   it("starts with the belief that a change lasts, and a jump does not shake it", () => {

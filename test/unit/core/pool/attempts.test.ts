@@ -252,3 +252,32 @@ describe("a machine that was lost", () => {
     expect(client.refusedWith).toBe("provider_error");
   });
 });
+
+describe("[F5] [H16] the end of a drain", () => {
+  it("ends a stream that has begun with an error event that names the cause, and blames nobody", () => {
+    const scene = new PoolScene();
+    const [one, two] = [scene.join("mac-1"), scene.join("mac-2")];
+    const client = scene.ask();
+    const [sent] = [...scene.requestsOf(one), ...scene.requestsOf(two)];
+    if (sent === undefined) throw new Error("nobody was asked");
+    scene.accept(sent);
+    scene.bytes(sent, "half");
+    scene.error(sent, "capacity", "switching_model");
+    expect(client.ended).toMatchObject({ broken: { message: expect.stringContaining("switching_model") } });
+    expect([...scene.requestsOf(one), ...scene.requestsOf(two)]).toEqual([]);
+  });
+
+  it("sends one without a byte to another machine", () => {
+    const scene = new PoolScene();
+    const [one, two] = [scene.join("mac-1"), scene.join("mac-2")];
+    const client = scene.ask();
+    const [sent] = [...scene.requestsOf(one), ...scene.requestsOf(two)];
+    if (sent === undefined) throw new Error("nobody was asked");
+    scene.accept(sent);
+    scene.error(sent, "capacity", "switching_model");
+    const [again] = [...scene.requestsOf(one), ...scene.requestsOf(two)];
+    if (again === undefined) throw new Error("it was not tried again");
+    scene.serve(again, "whole");
+    expect(client.ended).toBe("finished");
+  });
+});

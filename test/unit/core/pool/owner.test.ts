@@ -158,6 +158,19 @@ describe("[H21] [F2] an owner's visit to another model", () => {
     expect(scene.requestsOf(machine)).toHaveLength(2);
   });
 
+  it("is refused if an operator has switched off the model asked for, and not for the one that is left", () => {
+    const scene = new PoolScene();
+    const machine = joinAssigned(scene, "mac-1");
+    scene.flags({ shed_models: [OTHER] });
+    expect(visit(scene).refusal).toMatchObject({
+      code: "model_shed",
+      message: expect.stringContaining('"other"') as string,
+    });
+    scene.flags({ shed_models: [MODEL] });
+    visit(scene);
+    expect(scene.requestsOf(machine)).toHaveLength(1);
+  });
+
   it("that the machine refuses leaves it in public service", () => {
     const scene = new PoolScene();
     const machine = joinAssigned(scene, "mac-1");

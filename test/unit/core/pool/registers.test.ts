@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { expected, say } from "./assigned-scene.ts";
 import { anAdmission, MODEL, PoolScene, UNMANAGED } from "./pool-scene.ts";
 
 describe("a register", () => {
@@ -212,5 +213,44 @@ describe("a list of pools", () => {
     scene.register(mac);
     scene.pool.announcePools(mac.connection.identity.machineId, [MODEL], UNMANAGED);
     expect(mac.socket.sent).toEqual([]);
+  });
+});
+
+describe("[H19] [D11] while the fleet does not answer", () => {
+  it("a machine that is assigned here serves with the key it had, and nobody else", () => {
+    const { scene, mac } = expected();
+    say(scene, mac, "succeeded");
+    scene.lose(mac);
+    scene.ask();
+    const thief = scene.dial("mac-1");
+    scene.register(thief, { public_key: "other" });
+    scene.pool.fleetSilent(thief.connection, scene.now);
+    const stranger = scene.dial("mac-2");
+    scene.register(stranger);
+    scene.pool.fleetSilent(stranger.connection, scene.now);
+    const back = scene.dial("mac-1");
+    scene.register(back);
+    scene.pool.fleetSilent(back.connection, scene.now);
+    expect(back.socket.take("registered")).toMatchObject([{ assignment: { model_id: "m", epoch: 5 } }]);
+    for (const { socket } of [thief, stranger]) expect(socket.sent).toEqual([]);
+    scene.pool.fleetSilent(back.connection, scene.now);
+    expect(back.socket.take("registered")).toEqual([]);
+    // At once, what has waited for it included.
+    expect([thief, stranger, back].map((machine) => scene.requestsOf(machine).length)).toEqual([0, 0, 1]);
+    scene.ask();
+    expect(scene.requestsOf(back)).toHaveLength(1);
+  });
+
+  it("asks again until it does", () => {
+    const scene = new PoolScene();
+    const mac = scene.dial("mac-1");
+    scene.register(mac);
+    scene.pool.fleetSilent(mac.connection, scene.now);
+    scene.now = Number(scene.pool.nextTickAt(scene.now));
+    scene.pool.tick(scene.now);
+    expect(scene.questions).toHaveLength(2);
+    scene.admit(mac);
+    scene.ask();
+    expect(scene.requestsOf(mac)).toHaveLength(1);
   });
 });
