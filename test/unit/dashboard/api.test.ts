@@ -98,9 +98,15 @@ it("does not claim that a change without an answer was not made", async () => {
   expect((await refusalOf(api.simulate({ demand: {} }))).message).toBe("the coordinator does not answer");
 });
 
-it.each(["pässwörd €", "a\nb"])("knows without asking that %j, which no header carries, is no token", async (token) => {
-  const { api, requests } = coordinator(() => new Error("not asked"), token);
-  const error = await refusalOf(api.flags());
-  expect(error).toMatchObject({ message: "This is not the admin token of this coordinator.", isLocked: true });
-  expect(requests).toEqual([]);
-});
+it.each(["pässwörd €", "a\nb"])(
+  "knows without asking that %j, which no header carries, is no token",
+  async (token) => {
+    const { api, requests } = coordinator(() => new Error("not asked"), token);
+    const error = await refusalOf(api.flags());
+    expect(error).toMatchObject({
+      message: "This is not the admin token of this coordinator.",
+      isLocked: true,
+    });
+    expect(requests).toEqual([]);
+  },
+);
