@@ -16,14 +16,16 @@ export class ApiError extends Error {
   }
 }
 
+export function wrongToken() {
+  return new ApiError("This is not the admin token of this coordinator.", { isLocked: true });
+}
+
 /**
  * @param {Response} response
  * @returns {Promise<ApiError>}
  */
 export async function refusal(response) {
-  if (response.status === 401) {
-    return new ApiError("This is not the admin token of this coordinator.", { isLocked: true });
-  }
+  if (response.status === 401) return wrongToken();
   /** @type {unknown} */
   const body = await response.json().catch(() => null);
   const { message, ...said } = saidBy(body);

@@ -4,9 +4,12 @@
 /** @import { Entry } from "./model-entry.js" */
 /** @import { MachineDetails, UsageRow } from "./snapshot.js" */
 /** @import { Asked } from "./what-if.js" */
-import { ApiError, refusal } from "./api-error.js";
+import { ApiError, refusal, wrongToken } from "./api-error.js";
 
 /** Calls of the admin API with the operator's token, which lives as long as the tab and nowhere but in it. */
+
+/** What a header can carry. What else is typed or pasted makes `fetch` fail as if nobody answered. */
+const SENDABLE = /^[\x20-\xff]*$/;
 
 const TOKEN_KEY = "poolkeeper-admin-token";
 
@@ -179,6 +182,7 @@ export class Api {
    * @throws {ApiError}
    */
   async #send(path, silence, method, body, over = null) {
+    if (!SENDABLE.test(this.#token)) throw wrongToken();
     /** @type {Response} */
     let response;
     try {

@@ -59,7 +59,7 @@ function formOf(cell, { name, initialValue, takes }) {
     }
     if (known !== null && !(await confirmed(flagWarning(name, value, known)))) return;
     const outcome = await act({ controls, report: told }, (api) => api.setFlag(name, value), {
-      done: outcomeOf,
+      done: (flag) => outcomeOf(flag, modelsOf(known)),
       failed: (error) => problemOf(name, error),
     });
     control.setAttribute("aria-invalid", String(!outcome.ok && outcome.error.param === "value"));
@@ -76,6 +76,11 @@ function formOf(cell, { name, initialValue, takes }) {
     if (control.value !== draft) control.value = draft;
     setHidden(reset, !line.isChanged, control);
   };
+}
+
+/** @param {Snapshot | null} snapshot */
+function modelsOf(snapshot) {
+  return snapshot?.utilization.model_pools.pools.map(({ model_id }) => model_id) ?? [];
 }
 
 /**

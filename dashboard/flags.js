@@ -5,6 +5,8 @@ import { sentenceOf } from "./api-error.js";
 import { wordsOf } from "./flag-words.js";
 import { sentence } from "./format.js";
 
+const SHED = "shed_models";
+
 /**
  * @typedef {object} FlagLine
  * @property {string} name
@@ -48,11 +50,25 @@ export function draftOf(held, before, now) {
 }
 
 /**
- * What came of setting a flag.
- * @param {{ value: string, not_released?: readonly string[] }} flag
+ * The models that are switched off, whether the catalog has them or not.
+ * @param {Snapshot["flags"]} flags
+ * @returns {Set<string>}
  */
-export function outcomeOf({ value, not_released: left = [] }) {
+export function shedModels(flags) {
+  const value = flags.find(({ name }) => name === SHED)?.value ?? "";
+  return new Set(value.split(",").map((id) => id.trim()));
+}
+
+/**
+ * What came of setting a flag.
+ * @param {Snapshot["flags"][number] & { not_released?: readonly string[] }} flag as it is from now on
+ * @param {readonly string[]} models ids of the catalog
+ */
+export function outcomeOf(flag, models) {
+  const { value, not_released: left = [] } = flag;
   const set = `Set to ${value === "" ? "empty" : value}.`;
+  const unknown = [...shedModels([flag])].filter((id) => id !== "" && !models.includes(id));
+  if (unknown.length > 0) return `${set} Not the id of a model in the catalog: ${unknown.join(", ")}.`;
   if (left.length === 0) return set;
   return `${set} Not released, since their epochs are used up: ${left.join(", ")}. Quarantine them, and start their providers with another --machine-id.`;
 }

@@ -107,8 +107,10 @@ function start(token) {
     try {
       const snapshot = await readSnapshot(api, known, Date.now());
       if (refresher !== own) return;
+      const isFirst = known === null;
       known = snapshot;
       show(snapshot);
+      if (isFirst) goToPart();
       resumeDialogs();
       await refreshMachine();
     } catch (error) {
@@ -119,6 +121,11 @@ function start(token) {
   refresher = own;
   actWith({ api, readAnew: () => void own.anew(), lock });
   void own.now();
+}
+
+/** The browser has looked for the part that the address names before the page had its tables, or at the login. */
+function goToPart() {
+  if (location.hash !== "") document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }
 
 /** @param {Snapshot} snapshot */

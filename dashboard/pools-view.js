@@ -3,7 +3,7 @@
 /** @import { Snapshot } from "./snapshot.js" */
 import { catalogCommand } from "./commands.js";
 import { byId, say, setText } from "./dom.js";
-import { clock, count } from "./format.js";
+import { clock, count, many } from "./format.js";
 import { openModel } from "./model-dialog.js";
 import { longestBar, poolLines, poolsSummary } from "./pools.js";
 import { opener, Table, text } from "./table.js";
@@ -107,7 +107,7 @@ export function showPools(snapshot) {
       : []),
     ...(resident > 0
       ? [
-          `${count(resident)} machine(s) with more than one model in memory: this is a defect, please report it.`,
+          `${many(resident, "machine")} with more than one model in memory: this is a defect, please report it.`,
         ]
       : []),
   ];

@@ -1,9 +1,10 @@
 /** @import { Snapshot, UsageRow } from "./snapshot.js" */
+import { shedModels } from "./flags.js";
 import { count, many, percent } from "./format.js";
 
 /** What the table of pools says: whether each model has the machines that its demand needs. */
 
-/** @typedef {"short" | "spare" | "enough" | "unknown"} Supply */
+/** @typedef {"short" | "spare" | "enough" | "unknown" | "off"} Supply */
 
 /**
  * @typedef {object} PoolLine
@@ -31,6 +32,8 @@ import { count, many, percent } from "./format.js";
  * @property {boolean} isAny
  */
 
+/** @typedef {Pick<PoolLine, "supply" | "verdict" | "remedy">} Judgement */
+
 /** Outcomes that mean: the fleet had no room for it. */
 const REFUSED = new Set([
   "pool_exhausted",
@@ -43,14 +46,18 @@ const REFUSED = new Set([
   "model_unavailable",
 ]);
 
+/** What is said of a pool that refuses everything by order, whatever machines it has. @type {Judgement} */
+const SWITCHED_OFF = { supply: "off", verdict: "switched off", remedy: "by the flag shed_models" };
+
 const HOUR_MS = 3_600_000;
 
 /**
  * @param {Snapshot} snapshot
  * @returns {PoolLine[]}
  */
-export function poolLines({ utilization, placement, usage }) {
+export function poolLines({ utilization, placement, usage, flags }) {
   const { pools, unreachable_pools: silent } = utilization.model_pools;
+  const shed = shedModels(flags);
   const isPlanned = utilization.model_pools.placement !== "off";
   return pools.map((pool) => {
     const plan = placement.models.find(({ model_id }) => model_id === pool.model_id);
@@ -71,13 +78,13 @@ export function poolLines({ utilization, placement, usage }) {
       freeSlots: pool.free_slots,
       refusals: usage === null ? null : refusalsOf(usage.rows, pool.model_id, utilization.at),
     };
-    return { ...line, ...judge(line) };
+    return { ...line, ...(shed.has(pool.model_id) ? SWITCHED_OFF : judge(line)) };
   });
 }
 
 /**
  * @param {Pick<PoolLine, "isAnswering" | "ready" | "coming" | "demand" | "queued" | "freeSlots"> & { failed: number }} line
- * @returns {Pick<PoolLine, "supply" | "verdict" | "remedy">}
+ * @returns {Judgement}
  */
 function judge({ isAnswering, ready, coming, failed, demand, queued, freeSlots }) {
   const notes = [
@@ -150,11 +157,13 @@ export function longestBar(lines) {
 export function poolsSummary(lines) {
   if (lines.length === 0) return "";
   const short = lines.filter(({ supply }) => supply === "short").length;
+  const off = lines.filter(({ supply }) => supply === "off").length;
   const running = sum(lines.map(({ inFlight }) => inFlight));
   const waiting = sum(lines.map(({ queued }) => queued));
   const parts = [
     many(lines.length, "pool"),
     ...(short > 0 ? [`${count(short)} short`] : []),
+    ...(off > 0 ? [`${count(off)} switched off`] : []),
     `${count(running)} in flight`,
     `${count(waiting)} queued`,
   ];

@@ -8,7 +8,7 @@ import { machineRow, type MachineRow } from "./utilization.ts";
 
 export interface MachineDetails extends MachineRow {
   readonly explanation: Explanation;
-  /** Why the last plan left it where it is; null if it moved it, or there is none. */
+  /** Why the last plan left it where it is; null if it moved it, or nothing is planned. */
   readonly stays_because: string | null;
   readonly version: string | null;
   readonly models: readonly string[];
@@ -35,7 +35,7 @@ export function machineDetails(
   return {
     ...machineRow(viewMachine(view, machine), view.now),
     explanation: explain(view, machine, flags),
-    stays_because: staysBecause,
+    stays_because: flags.placement === "off" ? null : staysBecause,
     version: machine.version,
     models: machine.models.map(({ id }) => id),
     quarantined: machine.isQuarantined,

@@ -35,6 +35,19 @@ describe.skipIf(!hasBrowser)("the dashboard's login", () => {
     expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
   });
 
+  it("leads to the part of the page that the address names, and back to it when it is loaded anew", async () => {
+    const board = await room.open();
+    const { page, status } = board;
+    const top = () => page.locator("#flags-title").evaluate((title) => title.getBoundingClientRect().top);
+    await page.setViewportSize({ width: 1280, height: 500 });
+    await page.goto(`${page.url()}#flags`);
+    await board.logIn(room.adminToken);
+    expect(await top()).toBeLessThan(200);
+    await page.reload();
+    await status.filter({ hasText: /^Updated/ }).waitFor();
+    expect(await top()).toBeLessThan(200);
+  });
+
   it("shows that it is at work, and says when nobody answers", async () => {
     const board = await room.open({ logs: /ERR_CONNECTION_REFUSED/ });
     const { page } = board;

@@ -57,7 +57,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
   });
 
   it.each(["light", "dark"] as const)("can be read in %s colours", async (colorScheme) => {
-    const board = await room.open({ logs: /status of 40[01]/ });
+    const board = await room.open({ logs: /status of 40[01]|net::ERR_/ });
     const { page } = board;
     await page.emulateMedia({ colorScheme });
     await page.getByLabel("Admin token").fill("wrong");
@@ -91,6 +91,15 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     const dialog = board.dialog("shown");
     await board.button("Remove", dialog).click();
     await board.question.waitFor();
+    expect(await pale(page)).toEqual([]);
+
+    // What is old is marked, and is all that there is to read.
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
+    await board.context.setOffline(true);
+    await board.button("Refresh").click();
+    await board.status.filter({ hasText: /^Stale/ }).waitFor();
     expect(await pale(page)).toEqual([]);
   });
 

@@ -36,16 +36,22 @@ export function pale(page: Page): Promise<string[]> {
       const [red = 0, green = 0, blue = 0, alpha = 1] = rgb(getComputedStyle(element).backgroundColor);
       return alpha === 1 ? [red, green, blue] : paperOf(element.parentElement);
     };
+    const opacityOf = (element: Element | null): number =>
+      element === null ? 1 : Number(getComputedStyle(element).opacity) * opacityOf(element.parentElement);
+    const ground = paperOf(document.body);
+    /** What is not opaque lets the page's paper shine through. */
+    const over = (color: number[], opacity: number) =>
+      ground.map((part, index) => opacity * (color[index] ?? 0) + (1 - opacity) * part);
     const found: string[] = [];
     for (const element of document.querySelectorAll("body *")) {
       const isText = [...element.childNodes].some((node) => node instanceof Text && node.data.trim() !== "");
       const isField = element instanceof HTMLInputElement && element.value !== "";
       if (!(isText || isField) || !element.checkVisibility({ visibilityProperty: true })) continue;
       if (element.matches(":disabled, :disabled *, script, noscript, option")) continue;
-      const [one = 0, other = 0] = [
-        luminance(rgb(getComputedStyle(element).color)),
-        luminance(paperOf(element)),
-      ].sort((a, b) => b - a);
+      const opacity = opacityOf(element);
+      const [one = 0, other = 0] = [rgb(getComputedStyle(element).color), paperOf(element)]
+        .map((color) => luminance(over(color, opacity)))
+        .sort((a, b) => b - a);
       const contrast = (one + 0.05) / (other + 0.05);
       if (contrast < 4.5) found.push(`${contrast.toFixed(2)} ${element.tagName}: ${element.textContent}`);
     }

@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -31,6 +32,20 @@ it("runs once in a folder, also if it is started twice at one moment, and again 
   await stack.killCoordinator(serving.child);
   await stack.startCoordinator();
   expect((await fetch(`${stack.url}/health`)).status).toBe(200);
+});
+
+it("ends with the npm that was told to end, which passes that on to nobody but its own child", async () => {
+  const other = new Stack();
+  const options = ["start", "--", "--no-demo", "--port", "0", "--state", other.dir];
+  const npm = spawn("npm", options, { stdio: ["ignore", "pipe", "inherit"] });
+  let output = "";
+  npm.stdout.on("data", (text: Buffer) => (output += text.toString()));
+  await until(() => output.includes("Ready") || null);
+  npm.kill("SIGTERM");
+  // Whoever still serves holds the pipe open.
+  await once(npm, "close");
+  expect(output).toContain("Stopping ...");
+  await other.stop();
 });
 
 it("says how to end what still serves after npm start alone was killed", async () => {

@@ -10,7 +10,7 @@ afterEach(() => {
 });
 
 /** A coordinator that gives one answer, and the requests that it got. */
-function coordinator(answer: () => Response | Error) {
+function coordinator(answer: () => Response | Error, token = "secret") {
   const requests: {
     method: string;
     path: string;
@@ -31,7 +31,7 @@ function coordinator(answer: () => Response | Error) {
     if (given instanceof Error) throw given;
     return given;
   });
-  return { api: new Api("secret"), requests };
+  return { api: new Api(token), requests };
 }
 
 const refusalOf = (asked: Promise<unknown>): Promise<ApiError> =>
@@ -97,3 +97,16 @@ it("does not claim that a change without an answer was not made", async () => {
   expect((await refusalOf(api.flags())).message).toBe("the coordinator does not answer");
   expect((await refusalOf(api.simulate({ demand: {} }))).message).toBe("the coordinator does not answer");
 });
+
+it.each(["pässwörd €", "a\nb"])(
+  "knows without asking that %j, which no header carries, is no token",
+  async (token) => {
+    const { api, requests } = coordinator(() => new Error("not asked"), token);
+    const error = await refusalOf(api.flags());
+    expect(error).toMatchObject({
+      message: "This is not the admin token of this coordinator.",
+      isLocked: true,
+    });
+    expect(requests).toEqual([]);
+  },
+);

@@ -72,9 +72,18 @@ describe("a flag's line", () => {
   });
 
   it("says what came of it, and which machines did not follow", () => {
-    expect(outcomeOf({ value: "off" })).toBe("Set to off.");
-    expect(outcomeOf({ value: "" })).toBe("Set to empty.");
-    expect(outcomeOf({ value: "off", not_released: ["mac-1", "mac-2"] })).toContain("used up: mac-1, mac-2.");
+    expect(outcomeOf(flag({ value: "off" }), [])).toBe("Set to off.");
+    expect(outcomeOf(flag({ value: "" }), [])).toBe("Set to empty.");
+    expect(outcomeOf(flag({ value: "off", not_released: ["mac-1", "mac-2"] }), [])).toContain(
+      "used up: mac-1, mac-2.",
+    );
+  });
+
+  it("names what was switched off and is no model", () => {
+    const shed = (value: string) => outcomeOf(flag({ name: "shed_models", value }), ["a", "b"]);
+    expect(shed("a, b")).toBe("Set to a, b.");
+    expect(shed("")).toBe("Set to empty.");
+    expect(shed("a, bb")).toBe("Set to a, bb. Not the id of a model in the catalog: bb.");
   });
 });
 

@@ -58,6 +58,16 @@ describe("the supply of a pool", () => {
     expect(line).toMatchObject({ verdict: "short by 2", remedy: "2 on the way, 1 failed", coming: 2 });
   });
 
+  it("is of no matter for a model that is switched off, which is said instead", () => {
+    const flags = [{ name: "shed_models", value: "b, a" }] as never;
+    const lines = poolLines(aSnapshot({ flags, fleet: { pools: [aPool(), aPool({ model_id: "c" })] } }));
+    expect(lines).toMatchObject([
+      { supply: "off", verdict: "switched off", remedy: "by the flag shed_models" },
+      { model: "c", verdict: "not measured yet" },
+    ]);
+    expect(poolsSummary(lines)).toContain("2 pools · 1 switched off · ");
+  });
+
   it("is never guessed for a pool that does not answer", () => {
     const fleet = { pools: [aPool({ serving: 0 })], unreachable_pools: ["a"] };
     expect(poolLines(aSnapshot({ fleet }))).toMatchObject([

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { readFlags } from "../../../../core/flags.ts";
 import { explain } from "../../../../core/fleet/explain.ts";
 import { sightingsIn, type FleetView } from "../../../../core/fleet/fleet-view.ts";
+import { machineDetails } from "../../../../core/fleet/machine-details.ts";
 import { utilization } from "../../../../core/fleet/utilization.ts";
 import type { GateReason } from "../../../../core/pool/gate.ts";
 import type { PoolMachineReport } from "../../../../core/pool/report.ts";
@@ -201,4 +202,15 @@ describe("[C20] the report", () => {
       machines: [{ state: "offline", managed: true }],
     });
   });
+});
+
+it.each([
+  ["off", null],
+  ["shadow", "dwell"],
+] as const)("says with placement %s why a plan left a machine alone: %s", (placement, said) => {
+  const scene = joined();
+  const machine = scene.core.directory.get(MAC);
+  if (machine === null) throw new Error("the machine has not registered");
+  const details = machineDetails(viewOf(scene, {}), machine, readFlags({ placement }), "dwell");
+  expect(details.stays_because).toBe(said);
 });
