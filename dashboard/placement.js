@@ -53,7 +53,7 @@ export function noMovesSentence({ placement, moves, at }) {
  * @property {string} machine
  * @property {string} way
  * @property {string} why
- * @property {string} net gain in requests/s
+ * @property {string} net gain in requests/s, empty for a machine that stays
  * @property {string} terms of which it is made
  * @property {string} order
  */
@@ -82,8 +82,13 @@ function wayOf(from, to) {
   return `${from ?? "no pool"} → ${to ?? "no pool"}`;
 }
 
-/** @param {Pick<Move, "won_rps" | "lost_rps" | "gate_rps">} move */
-function numbersOf({ won_rps, lost_rps, gate_rps }) {
+/**
+ * Of a machine that stays where it is there is nothing to weigh up.
+ *
+ * @param {Pick<Move, "from" | "to" | "won_rps" | "lost_rps" | "gate_rps">} move
+ */
+function numbersOf({ from, to, won_rps, lost_rps, gate_rps }) {
+  if (from === to) return { net: "", terms: "" };
   return {
     net: signed(won_rps - lost_rps - gate_rps),
     terms: `wins ${decimal(won_rps)}, loses ${decimal(lost_rps)}, gate ${decimal(gate_rps)}`,
@@ -215,7 +220,7 @@ function shareOf(part, all) {
  * @property {string} machine
  * @property {string} way
  * @property {string} why
- * @property {string} terms empty for a move that no plan has made
+ * @property {string} terms empty for what no plan has made, and for a machine that stays
  * @property {string} outcome
  * @property {boolean} isFailed
  */

@@ -53,7 +53,7 @@ describe("a plan", () => {
       { way: "no pool → b", order: "not sent" },
     ]);
     expect(moveLines(placementOf({ moves: [aMove({ from: "b", reason: "adopted" })] }))).toMatchObject([
-      { way: "stays in b" },
+      { way: "stays in b", net: "", terms: "" },
     ]);
   });
 
