@@ -51,6 +51,17 @@ async function exhausted(): Promise<Scene> {
   return at;
 }
 
+/** Three refusals that the pool has yet to hear of, after one that it gave itself; the clock stands. */
+async function threeUntold() {
+  const at = await exhausted();
+  const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+  await stopClock({ waits: true });
+  await ask(at);
+  await poolOf(at).usage(0);
+  for (let i = 0; i < 3; i++) await ask(at);
+  return { at, warned };
+}
+
 async function withPausingMachine(): Promise<{ at: Scene; machine: FakeProvider }> {
   const at = await scene();
   const machine = await join(at);
@@ -263,12 +274,7 @@ describe("[F8] a verdict of a pool", () => {
   });
 
   it("is counted once when the pool breaks down twice while it is told", async () => {
-    const at = await exhausted();
-    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
-    await stopClock({ waits: true });
-    await ask(at);
-    await poolOf(at).usage(0);
-    for (let i = 0; i < 3; i++) await ask(at);
+    const { at, warned } = await threeUntold();
     const waits = [TALLY_FLUSH_MS, TALLY_RETRY_MS];
     for (const [index, waitMs] of waits.entries()) {
       await breakWhenTold(at);
@@ -286,12 +292,7 @@ describe("[F8] a verdict of a pool", () => {
   });
 
   it("is told with the next flush when the pool has broken down each time", async () => {
-    const at = await exhausted();
-    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
-    await stopClock({ waits: true });
-    await ask(at);
-    await poolOf(at).usage(0);
-    for (let i = 0; i < 3; i++) await ask(at);
+    const { at, warned } = await threeUntold();
     for (let tries = 1; tries <= TALLY_TRIES; tries++) {
       await breakWhenTold(at);
       pass(tries === 1 ? TALLY_FLUSH_MS : TALLY_RETRY_MS);

@@ -254,28 +254,30 @@ describe("a machine that was lost", () => {
 });
 
 describe("[F5] [H16] the end of a drain", () => {
-  it("ends a stream that has begun with an error event that names the cause, and blames nobody", () => {
+  /** A request that one of two machines has accepted; `unanswered` gives what either was sent since. */
+  function taken() {
     const scene = new PoolScene();
-    const [one, two] = [scene.join("mac-1"), scene.join("mac-2")];
+    const machines = [scene.join("mac-1"), scene.join("mac-2")];
+    const unanswered = (): Sent[] => machines.flatMap((machine) => scene.requestsOf(machine));
     const client = scene.ask();
-    const [sent] = [...scene.requestsOf(one), ...scene.requestsOf(two)];
+    const [sent] = unanswered();
     if (sent === undefined) throw new Error("nobody was asked");
     scene.accept(sent);
+    return { scene, client, sent, unanswered };
+  }
+
+  it("ends a stream that has begun with an error event that names the cause, and blames nobody", () => {
+    const { scene, client, sent, unanswered } = taken();
     scene.bytes(sent, "half");
     scene.error(sent, "capacity", "switching_model");
     expect(client.ended).toMatchObject({ broken: { message: expect.stringContaining("switching_model") } });
-    expect([...scene.requestsOf(one), ...scene.requestsOf(two)]).toEqual([]);
+    expect(unanswered()).toEqual([]);
   });
 
   it("sends one without a byte to another machine", () => {
-    const scene = new PoolScene();
-    const [one, two] = [scene.join("mac-1"), scene.join("mac-2")];
-    const client = scene.ask();
-    const [sent] = [...scene.requestsOf(one), ...scene.requestsOf(two)];
-    if (sent === undefined) throw new Error("nobody was asked");
-    scene.accept(sent);
+    const { scene, client, sent, unanswered } = taken();
     scene.error(sent, "capacity", "switching_model");
-    const [again] = [...scene.requestsOf(one), ...scene.requestsOf(two)];
+    const [again] = unanswered();
     if (again === undefined) throw new Error("it was not tried again");
     scene.serve(again, "whole");
     expect(client.ended).toBe("finished");

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { RECORD_GRACE_MS } from "../../../../core/limits.ts";
 import { machineIdSchema } from "../../../../protocol/ids.ts";
 import { epoch, expected, modeOf, say, TERMS } from "./assigned-scene.ts";
-import { anAdmission, MODEL, PoolScene, type Machine } from "./pool-scene.ts";
+import { anAdmission, MODEL, PoolScene, type Machine, type Sent } from "./pool-scene.ts";
 
 /** What the fleet says of a machine, and what a pool makes of it. */
 
@@ -173,7 +173,8 @@ describe("[H2] the fleet's word on a dial", () => {
 });
 
 describe("[H6] the socket of a released machine", () => {
-  it("stays while something runs on it, then closes with 4002 once the machine has arrived elsewhere", () => {
+  /** It has arrived elsewhere, and still owes an answer here. */
+  function releasedWhileBusy(): { scene: PoolScene; mac: Machine; sent: Sent } {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
     const { machineId } = mac.connection.identity;
@@ -181,6 +182,11 @@ describe("[H6] the socket of a released machine", () => {
     const sent = scene.requestOf(mac);
     scene.pool.release(machineId, epoch(1), scene.now);
     scene.pool.dismiss(machineId, epoch(1), scene.now);
+    return { scene, mac, sent };
+  }
+
+  it("stays while something runs on it, then closes with 4002 once the machine has arrived elsewhere", () => {
+    const { scene, mac, sent } = releasedWhileBusy();
     expect(mac.socket.closed).toBeNull();
     scene.serve(sent, "done");
     scene.pool.sweep(scene.now);
@@ -188,13 +194,8 @@ describe("[H6] the socket of a released machine", () => {
   });
 
   it("waits anew for a word of where the machine is when it is ordered here and away again", () => {
-    const scene = new PoolScene();
-    const mac = scene.join("mac-1");
+    const { scene, mac, sent } = releasedWhileBusy();
     const { machineId } = mac.connection.identity;
-    scene.ask();
-    const sent = scene.requestOf(mac);
-    scene.pool.release(machineId, epoch(1), scene.now);
-    scene.pool.dismiss(machineId, epoch(1), scene.now);
     scene.pool.expect(machineId, epoch(2), TERMS, scene.now);
     scene.pool.release(machineId, epoch(3), scene.now);
     scene.pool.dismiss(machineId, epoch(2), scene.now);
