@@ -1,14 +1,19 @@
-import { ORDER_TIMES } from "../limits.ts";
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import { MEMBERSHIP_GRACE_MS, ORDER_TIMES } from "../limits.ts";
 import type { PoolCall } from "../pool/calls.ts";
 import type { Directory } from "./directory.ts";
 import type { Intents } from "./intents.ts";
 import type { Memberships } from "./memberships.ts";
 
-/** For each unmanaged machine whose list of pools is not what it was last told: the calls that tell it. */
+/**
+ * For each unmanaged machine whose list of pools is not what it was last told, or that has not dialed all of them: the calls
+ * that tell it. An order to be nobody's has a list, too, and one that was on its way for long may have come after a newer one.
+ */
 export function* announcements(
   directory: Directory,
   memberships: Memberships,
   intents: Intents,
+  now: number,
 ): Generator<{ readonly pool: string; readonly call: PoolCall }> {
   if (directory.catalog === null) return;
   for (const machineId of memberships.machines()) {
@@ -16,10 +21,16 @@ export function* announcements(
     const { pool, stamp } = intents.destination(machineId);
     if (machine === null || pool !== null || stamp.mode !== "unmanaged") continue;
     const pools = directory.poolsOf(machineId);
-    if (pools.join() === machine.pools.join()) continue;
+    const wasTold = pools.join() === machine.pools.join();
+    const isNew = now - machine.registeredAt <= MEMBERSHIP_GRACE_MS;
+    if (wasTold && (isNew || hasDialed(machineId, pools, memberships))) continue;
     const assignment = { model_id: null, epoch: stamp.epoch, ...ORDER_TIMES };
     for (const name of memberships.of(machineId)) {
       yield { pool: name, call: { kind: "announce", machineId, pools, assignment } };
     }
   }
+}
+
+function hasDialed(machineId: MachineId, pools: readonly ModelId[], memberships: Memberships): boolean {
+  return pools.every((pool) => memberships.get(machineId, pool) !== null);
 }

@@ -231,7 +231,7 @@ export class ControlPlane {
     this.#survey.begin(pools, now);
     for (const pool of pools)
       this.#ports.callPool(pool, { ...this.readCall(pool, now), watch: this.#watchOf(pool) });
-    for (const { pool, call } of announcements(this.directory, this.memberships, this.intents)) {
+    for (const { pool, call } of announcements(this.directory, this.memberships, this.intents, now)) {
       this.#ports.callPool(pool, call);
     }
     for (const machine of this.directory.all()) if (machine.isQuarantined) this.#expel(machine.machineId);

@@ -66,7 +66,7 @@ describe("[H10] a list of pools that has changed", () => {
     return calls.flatMap(({ pool, call }) => (call.kind === "announce" ? [{ pool, ...call }] : []));
   };
 
-  it("is told an unmanaged machine through each pool, until it has been passed on", () => {
+  it("is told an unmanaged machine through each pool, until it has been passed on and the machine has dialed", () => {
     const scene = joined();
     expect(announced(scene)).toEqual([]);
     scene.core.directory.catalog = catalogOf({ id: A }, { id: C });
@@ -74,6 +74,19 @@ describe("[H10] a list of pools that has changed", () => {
     expect(announced(scene)).toMatchObject(
       [A, B].map((pool) => ({ pool, machineId: MAC, pools: [A, C], assignment })),
     );
+    // An older list may have come after this one.
+    expect(announced(scene)).toHaveLength(2);
+    scene.dial(C);
+    expect(announced(scene)).toEqual([]);
+  });
+
+  it("is not told again before a machine that has just registered has had time to dial", () => {
+    const scene = new FleetScene();
+    scene.join(A);
+    scene.calls();
+    expect(announced(scene)).toEqual([]);
+    expect(announced(scene)).toMatchObject([{ pool: A, pools: [A, B] }]);
+    scene.dial(B);
     expect(announced(scene)).toEqual([]);
   });
 
