@@ -21,7 +21,7 @@ const SILENCE = "the coordinator does not answer";
 const SILENCE_AFTER_CHANGE = "no answer: it may have been done all the same";
 
 /** @typedef {"GET" | "PUT" | "POST" | "DELETE"} Method */
-/** @typedef {"unpin" | "release" | "quarantine" | "readmit"} Order those that name nothing but the machine */
+/** @typedef {"unpin" | "release" | "cordon" | "uncordon" | "quarantine" | "readmit"} Order those that name nothing but the machine */
 /** By which a change is made only over the entry that was read; null if the answer had none. @typedef {string | null} Tag */
 /** @typedef {Pick<PlacementReport, "models" | "moves" | "machines">} Preview */
 

@@ -33,6 +33,7 @@ export function detailLines(machine) {
     { name: "Chip", value: `${machine.hardware}, ${decimal(machine.memory_gb)} GB` },
     { name: "Provider", value: machine.version ?? "of unknown version" },
     { name: "Owner", value: machine.owner + (machine.private_only ? ", private" : "") },
+    { name: "Cordon", value: machine.cordoned ? "an operator keeps requests away from it" : "" },
     { name: "Quarantine", value: machine.quarantined ? "shut out by an operator" : "" },
   ];
   return lines.filter(({ value }) => value !== "");

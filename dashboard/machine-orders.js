@@ -22,7 +22,7 @@ import { many, sentence } from "./format.js";
  * @returns {Choices}
  */
 export function choicesFor(machine, catalog) {
-  const { quarantined, assigned_model, order, explanation, state } = machine;
+  const { cordoned, quarantined, assigned_model, order, explanation, state } = machine;
   const models = machine.models.filter((model) => catalog.includes(model));
   const isPinned = order?.pinned === true && assigned_model !== null;
   return {
@@ -31,6 +31,9 @@ export function choicesFor(machine, catalog) {
     orders: [
       ...(isPinned ? /** @type {const} */ (["unpin"]) : []),
       ...(assigned_model === null ? [] : /** @type {const} */ (["release"])),
+      ...(quarantined && !cordoned
+        ? []
+        : [cordoned ? /** @type {const} */ ("uncordon") : /** @type {const} */ ("cordon")]),
       quarantined ? "readmit" : "quarantine",
       ...(state === "offline" ? /** @type {const} */ (["remove"]) : []),
     ],
@@ -54,7 +57,7 @@ function obstacleTo(models, because) {
  */
 
 /** @type {readonly Choice[]} */
-export const ORDER_NAMES = ["unpin", "release", "quarantine", "readmit", "remove"];
+export const ORDER_NAMES = ["unpin", "release", "cordon", "uncordon", "quarantine", "readmit", "remove"];
 
 /** @type {Readonly<Record<Choice, OrderWords>>} */
 export const ORDERS = {
@@ -67,6 +70,16 @@ export const ORDERS = {
     label: "Release",
     hint: "Takes its assignment away: it serves all its models again",
     done: "Released.",
+  },
+  cordon: {
+    label: "Cordon",
+    hint: "Keeps requests away: it finishes what runs, stays connected and keeps its model",
+    done: "Cordoned: it gets no new requests, and placement leaves it alone.",
+  },
+  uncordon: {
+    label: "Uncordon",
+    hint: "Lets requests come again",
+    done: "Uncordoned: requests may come again.",
   },
   quarantine: {
     label: "Quarantine",
@@ -99,6 +112,8 @@ export function orderWarning(order, machine) {
       return forgets(machine);
     case "unpin":
     case "release":
+    case "cordon":
+    case "uncordon":
     case "readmit":
       return null;
   }
@@ -123,10 +138,11 @@ function shutsOut({ machine_id: id, in_flight: inFlight }) {
  * @param {MachineDetails} machine
  * @returns {Warning}
  */
-function forgets({ machine_id: id, owner, assigned_model, order, quarantined }) {
+function forgets({ machine_id: id, owner, assigned_model, order, cordoned, quarantined }) {
   const pinned = order?.pinned === true ? ", and its pin with it" : "";
   const lost = [
     ...(assigned_model === null ? [] : [` Its assignment to ${assigned_model} ends${pinned}.`]),
+    ...(cordoned ? [" It is not cordoned any more, should it come back."] : []),
     ...(quarantined ? [" Its quarantine is forgotten, too."] : []),
   ];
   return {

@@ -40,7 +40,7 @@ const COLUMNS = [
     sortKey: "state",
     fill: text(
       ({ state }) => state,
-      undefined,
+      ({ cordoned }) => (cordoned ? "cordoned" : ""),
       ({ tone }) => `sign ${tone}`,
     ),
   },

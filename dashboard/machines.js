@@ -14,6 +14,7 @@ import { count, many, sentence } from "./format.js";
  * @property {string} model its pool, or those in which it waits
  * @property {string} holding what it has in memory, if that is not the same
  * @property {string} state the API's word
+ * @property {boolean} cordoned
  * @property {Tone} tone
  * @property {string} why
  * @property {string} fix empty if nothing need be done
@@ -36,6 +37,7 @@ export const SHOWN = [
   { value: "draining", label: "draining" },
   { value: "loading", label: "loading" },
   { value: "failed", label: "failed" },
+  { value: "cordoned", label: "cordoned" },
   { value: "offline", label: "offline" },
 ];
 
@@ -45,7 +47,7 @@ export const SHOWN = [
  */
 export function machineLines({ utilization }) {
   return utilization.model_pools.machines.map((machine) => {
-    const { explanation, state } = machine;
+    const { explanation, state, cordoned } = machine;
     const { model, holding } = belongingOf(machine);
     const chip = machine.hardware;
     const why = sentence(explanation.why);
@@ -57,6 +59,7 @@ export function machineLines({ utilization }) {
       model,
       holding,
       state,
+      cordoned,
       tone: toneOf(state, explanation, machine.in_flight),
       why,
       fix: explanation.fix === null ? "" : sentence(explanation.fix),
@@ -86,7 +89,7 @@ function belongingOf({ assigned_model, loaded_models, pools }) {
  */
 function toneOf(state, { gate, fix }, inFlight) {
   if (gate === null) return inFlight > 0 ? "busy" : "good";
-  if (state === "offline") return "off";
+  if (state === "offline" || gate === "cordoned") return "off";
   return fix === null ? "waiting" : "bad";
 }
 
@@ -107,7 +110,7 @@ export function filtered(lines, words, shown) {
  * @param {MachineLine} line
  * @param {string} shown
  */
-function isShown({ tone, state }, shown) {
+function isShown({ tone, state, cordoned }, shown) {
   switch (shown) {
     case "all":
       return true;
@@ -115,6 +118,8 @@ function isShown({ tone, state }, shown) {
       return tone === "bad" || tone === "off" || state === "failed";
     case "serving":
       return tone === "good" || tone === "busy";
+    case "cordoned":
+      return cordoned;
     default:
       return state === shown;
   }

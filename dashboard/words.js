@@ -15,6 +15,7 @@ const MOVES = {
 /** @type {Readonly<Record<StayReason, string>>} */
 const STAYS = {
   offline: "it has no connection",
+  cordoned: "an operator has cordoned it",
   moving: "it is being moved already",
   unmanageable: "it takes no orders: too old, private, or quarantined",
   pinned: "an operator has pinned it",

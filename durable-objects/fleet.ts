@@ -170,6 +170,14 @@ export class Fleet extends DurableObject<Env> {
     return this.#order(machineId, (id) => this.#core.readmit(id));
   }
 
+  /** Keeps requests away from a machine, or lets them come again. Its pools have heard when this returns, if they answer. */
+  async cordon(machineId: string, isCordoned: boolean): Promise<MachineVerdict> {
+    this.#core.stir(Date.now());
+    const verdict = this.#order(machineId, (id, now) => this.#core.cordons.set(id, isCordoned, now));
+    await this.#pools.settled();
+    return verdict;
+  }
+
   /** Forgets a machine that is not connected; the pools that may know better are asked. */
   async removeMachine(machineId: string): Promise<MachineVerdict> {
     const askedAt = Date.now();

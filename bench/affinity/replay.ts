@@ -198,8 +198,8 @@ class Life {
     });
     const assignment = { model_id: null, epoch: NEVER_MANAGED, drain_ms: 30_000, load_ms: 180_000 };
     const stamp = { mode: "unmanaged", epoch: NEVER_MANAGED } as const;
-    const admission = { admitted: true, stamp, pools: [MODEL], assignment, publicKey: "k" } as const;
-    this.#pool.admitted(mac.connection, admission, 0);
+    const word = { stamp, pools: [MODEL], assignment, publicKey: "k", isCordoned: false };
+    this.#pool.admitted(mac.connection, { admitted: true, ...word }, 0);
   }
 
   #turnOf(requestId: string): Turn {

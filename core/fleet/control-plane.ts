@@ -10,6 +10,7 @@ import type { PoolNews } from "../pool/ports.ts";
 import type { Stamp } from "../pool/record.ts";
 import type { PoolSettings } from "../pool/settings.ts";
 import { announcements } from "./announcements.ts";
+import { Cordons } from "./cordons.ts";
 import { Directory, unknownMachine } from "./directory.ts";
 import { Doorway, type Dialer } from "./doorway.ts";
 import { FlagBook, type FlagStore } from "./flag-book.ts";
@@ -59,6 +60,7 @@ export class ControlPlane {
   readonly memberships: Memberships;
   readonly directory: Directory;
   readonly placement: Placement;
+  readonly cordons: Cordons;
   readonly #ports: ControlPlanePorts;
   readonly #reconciler: Reconciler;
   readonly #doorway: Doorway;
@@ -94,6 +96,7 @@ export class ControlPlane {
       askPool: (pool, now) => ports.callPool(pool, this.readCall(pool, now)),
       store: ports.store,
     });
+    this.cordons = new Cordons(this.directory, this.memberships, ports.callPool);
     this.#survey = new Survey(ports.plans.schedule(), ports.plans.poolsInDemand().length > 0);
     this.placement = new Placement(ports.plans, {
       assign: (machineId, model, reason, now) =>
@@ -148,6 +151,7 @@ export class ControlPlane {
       pools,
       assignment: this.#assignmentFor(machineId, register),
       publicKey: register.public_key,
+      isCordoned: this.directory.get(machineId)?.cordonedAt != null,
     };
   }
 
@@ -174,6 +178,7 @@ export class ControlPlane {
       this.#settings.confirmed(pool, reply.report.settingsVersion);
       this.#survey.answered(pool, reply.report, call.askedAt);
       this.#reconciler.onReport(pool, reply.report, call.askedAt, now);
+      this.cordons.onReport(pool, reply.report);
     } else if (call.kind === "settings") this.#settings.confirmed(pool, call.settings.version);
     else if (call.kind === "announce") this.#announced(call);
     else if (call.kind === "forget" && reply.kind === "told" && reply.reached)

@@ -37,7 +37,7 @@ export function explainView(view: FleetView, seen: MachineView, flags: Flags): E
 }
 
 /** Nothing can be sent to it, or nothing that clients may ask for. */
-function outOfReach(view: FleetView, { machine, sockets }: MachineView): Closed | null {
+function outOfReach(view: FleetView, { machine, sockets, inFlight }: MachineView): Closed | null {
   if (machine.isQuarantined) {
     return {
       gate: "quarantined",
@@ -50,6 +50,14 @@ function outOfReach(view: FleetView, { machine, sockets }: MachineView): Closed 
       gate: "offline",
       why: `the machine has no connection to the coordinator (last registered ${ago(view.now - machine.registeredAt)} ago)`,
       fix: "start the provider, or check the machine's network",
+    };
+  }
+  if (machine.cordonedAt !== null) {
+    const rest = inFlight === 0 ? "gets no requests" : `finishes ${requests(inFlight)} and gets no new ones`;
+    return {
+      gate: "cordoned",
+      why: `an operator cordoned it ${ago(view.now - machine.cordonedAt)} ago: it ${rest}`,
+      fix: "ask the operator to uncordon it",
     };
   }
   if (machine.models.some(({ id }) => view.models.includes(id))) return null;
@@ -119,7 +127,7 @@ function open({ inFlight, sockets, loadedModels }: MachineView): Closed {
   const pools = sockets.map(({ pool }) => `"${pool}"`).join(", ");
   const why =
     inFlight > 0
-      ? `it is serving ${inFlight} request${inFlight === 1 ? "" : "s"}`
+      ? `it is serving ${requests(inFlight)}`
       : `nothing keeps requests away: it waits for requests to ${pools}` +
         (loadedModels.length === 0 ? "; the first one has to wait for its model to load" : "");
   return { gate: null, why, fix: null };
@@ -131,6 +139,7 @@ const GATES: Record<GateReason, { readonly why: string; readonly fix: string | n
     why: "its provider version has become too old to serve: it finishes its requests and is closed",
     fix: "install a newer provider",
   },
+  cordoned: { why: "an operator keeps requests away from it", fix: "ask the operator to uncordon it" },
   released: { why: "it belongs to another pool now", fix: null },
   expected: { why: "it has not answered its order yet", fix: null },
   draining: { why: "it finishes its requests before it switches models", fix: null },
@@ -169,6 +178,10 @@ function fixOf(code: string): string {
     default:
       return "look at the provider's log";
   }
+}
+
+function requests(count: number): string {
+  return count === 1 ? "1 request" : `${count} requests`;
 }
 
 function ago(ms: number): string {

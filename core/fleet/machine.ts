@@ -18,6 +18,8 @@ export interface Machine {
   /** The list of pools it was last told. */
   readonly pools: readonly ModelId[];
   readonly isQuarantined: boolean;
+  /** Since when an operator has kept requests away from it, ms since the epoch; null if none does. */
+  readonly cordonedAt: number | null;
   readonly firstRegisteredAt: number;
   readonly registeredAt: number;
 }
@@ -138,6 +140,7 @@ export function machineOf(
     maxConcurrency: register.max_concurrency,
     pools,
     isQuarantined: known?.isQuarantined ?? false,
+    cordonedAt: known?.cordonedAt ?? null,
     firstRegisteredAt: known?.firstRegisteredAt ?? now,
     registeredAt: now,
   };

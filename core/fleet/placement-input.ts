@@ -49,7 +49,7 @@ export function placementMachines(
     const seen = viewMachine(view, machine);
     return {
       machineId: machine.machineId,
-      ...placeOf(seen, catalog, view.now),
+      ...(machine.cordonedAt === null ? placeOf(seen, catalog, view.now) : CORDONED),
       assignedAt: seen.intent === null ? 0 : cameAt(seen.intent),
       isPinned: seen.intent !== null && seen.intent.model !== null && seen.intent.isPinned,
       isManageable: unmanageableBecause(machine, flags) === null && hasEpochLeft(seen.intent),
@@ -68,6 +68,9 @@ function cameAt({ reason, phaseAt }: Intent): number {
 type Place = Pick<PlacementMachine, "model" | "state" | "loadDeadlineAt">;
 
 const OFFLINE: Place = { model: null, state: "offline", loadDeadlineAt: null };
+
+/** Connected or not: that an operator has planned it is no fault of the network. */
+const CORDONED: Place = { ...OFFLINE, state: "cordoned" };
 
 /** What the machine holds or is on its way to, and whether that counts. */
 function placeOf(seen: MachineView, catalog: Catalog, now: number): Place {

@@ -42,6 +42,8 @@ export interface MachineRow {
   readonly epoch: number;
   readonly state: MachineState;
   readonly state_age_ms: number;
+  /** An operator keeps requests away from it. */
+  readonly cordoned: boolean;
   readonly loaded_models: readonly string[];
   readonly in_flight: number;
   readonly pools: readonly string[];
@@ -142,6 +144,7 @@ export function machineRow(view: MachineView, now: number): MachineRow {
     epoch: intent?.epoch ?? 0,
     state,
     state_age_ms: Math.max(0, now - since),
+    cordoned: machine.cordonedAt !== null,
     loaded_models: loadedModels,
     in_flight: inFlight,
     pools: sockets.map(({ pool }) => pool),

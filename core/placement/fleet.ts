@@ -250,7 +250,7 @@ function recencyOf({ state, assignedAt }: PlacementMachine, now: number): number
   return state === "unmanaged" ? 0 : Math.exp(-Math.max(0, now - assignedAt) / 1000 / RECENCY_SECONDS);
 }
 
-/** Failed, offline and empty machines are no supply; a load in flight is one until its deadline. */
+/** Failed, offline, cordoned and empty machines are no supply; a load in flight is one until its deadline. */
 function counts(machine: PlacementMachine, now: number): boolean {
   if (isMoving(machine)) return machine.loadDeadlineAt === null || now < machine.loadDeadlineAt;
   return machine.state === "serving" || machine.state === "unmanaged";
@@ -262,7 +262,7 @@ function immovable(
   now: number,
   config: PlacementConfig,
 ): StayReason | null {
-  if (machine.state === "offline") return "offline";
+  if (machine.state === "offline" || machine.state === "cordoned") return machine.state;
   if (isMoving(machine)) return "moving";
   if (!machine.isManageable) return "unmanageable";
   if (machine.isPinned) return "pinned";

@@ -80,7 +80,7 @@ export function scored(
       ? moves.flatMap((move) => leftBehind(move, machines.get(move.machineId), elsewhere))
       : moves.map((move) => sentTo(move, machines.get(move.machineId), input.now, config));
   const moved = new Set(places.map(({ machineId }) => machineId));
-  const online = input.machines.filter(({ state }) => state !== "offline").length;
+  const online = input.machines.filter((machine) => !isAway(machine)).length;
   const row = {
     dayAt: input.now - (input.now % DAY_MS),
     mode,
@@ -129,11 +129,16 @@ function adopted(machines: readonly PlacementMachine[], known: readonly Elsewher
   });
 }
 
+/** In both fleets. */
+function isAway({ state }: PlacementMachine): boolean {
+  return state === "offline" || state === "cordoned";
+}
+
 function imaginedMachines({ machines, now }: PlacementInput, elsewhere: readonly Elsewhere[]) {
   const places = new Map(elsewhere.map((place) => [place.machineId, place]));
   return machines.map((machine): PlacementMachine => {
     const place = places.get(machine.machineId);
-    if (place === undefined || machine.state === "offline") return machine;
+    if (place === undefined || isAway(machine)) return machine;
     const { model, readyAt } = place;
     // As in the real fleet, its dwell begins once it serves.
     return now < readyAt

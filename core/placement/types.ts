@@ -35,7 +35,15 @@ export interface Fitness {
   readonly onDisk: boolean;
 }
 
-export type MachineState = "serving" | "draining" | "loading" | "failed" | "offline" | "empty" | "unmanaged";
+export type MachineState =
+  | "serving"
+  | "draining"
+  | "loading"
+  | "failed"
+  | "offline"
+  | "cordoned"
+  | "empty"
+  | "unmanaged";
 
 export interface PlacementMachine {
   readonly machineId: string;
@@ -184,6 +192,7 @@ export type MoveReason =
 /** Why a machine stays. */
 export type StayReason =
   | "offline"
+  | "cordoned"
   | "moving"
   | "unmanageable"
   | "pinned"

@@ -22,6 +22,8 @@ export type Admission =
       /** What it should hold; an order like any other (H8). */
       readonly assignment: Registered["assignment"];
       readonly publicKey: string;
+      /** An operator keeps requests away from it. */
+      readonly isCordoned: boolean;
     }
   | { readonly admitted: false; readonly close: AdmissionClose };
 

@@ -26,6 +26,7 @@ export type PoolCall =
       readonly assignment: Registered["assignment"];
     }
   | { readonly kind: "expel"; readonly machineId: MachineId }
+  | { readonly kind: "cordon"; readonly machineId: MachineId; readonly isCordoned: boolean }
   | { readonly kind: "revoke"; readonly tokenId: string }
   | { readonly kind: "settings"; readonly settings: PoolSettings }
   /** Closes dead sockets, takes the settings over, then reports. The watch is null unless the fleet looks at all pools. */
@@ -73,6 +74,9 @@ export function perform(pool: Pool, call: PoolCall, now: number): PoolReply {
       return told(true);
     case "expel":
       pool.expel(call.machineId, now);
+      return told(true);
+    case "cordon":
+      pool.cordon(call.machineId, call.isCordoned, now);
       return told(true);
     case "revoke":
       pool.revoke(call.tokenId, now);

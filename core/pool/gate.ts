@@ -25,6 +25,7 @@ export type Asker =
 export type GateReason =
   | "not_registered"
   | "outdated"
+  | "cordoned"
   | Exclude<RecordMode, "unmanaged" | "assigned">
   | "model_not_loaded"
   | "owner_busy"
@@ -49,6 +50,7 @@ export function routableGate(
   const machine = connection.registration;
   if (machine === null || connection.closed) return "not_registered";
   if (connection.retiresAt !== null) return "outdated";
+  if (connection.isCordoned) return "cordoned";
   const { record } = connection;
   const joinsVisit = asOwner && connection.visitedModel === model;
   if (record !== null && record.mode !== "unmanaged") {

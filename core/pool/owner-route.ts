@@ -66,7 +66,15 @@ export function noOwnMachine(
   };
 }
 
+const OUT_OF_REACH: ReadonlySet<GateReason> = new Set([
+  "not_registered",
+  "outdated",
+  "cordoned",
+  "silent",
+  "failed",
+]);
+
 /** Waiting a moment does not help. */
 function isOutOfReach(reason: GateReason | null): boolean {
-  return reason === "not_registered" || reason === "outdated" || reason === "silent" || reason === "failed";
+  return reason !== null && OUT_OF_REACH.has(reason);
 }

@@ -241,6 +241,16 @@ export class Pool {
     }
   }
 
+  /** Sends a machine no more requests, not even its owner's, or lets them come again; what runs there goes on. */
+  cordon(machineId: MachineId, isCordoned: boolean, now: number): void {
+    for (const connection of this.#members.socketsOf(machineId)) {
+      if (connection.isCordoned === isCordoned) continue;
+      connection.isCordoned = isCordoned;
+      connection.save();
+    }
+    this.#dispatch.reconsider(now);
+  }
+
   /** Closes sockets without a sign of life, those that never registered and those of released machines (H6, H20). */
   sweep(now: number): void {
     this.#members.sweep(now);

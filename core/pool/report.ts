@@ -10,6 +10,7 @@ import type { MachineSpeed, Speeds } from "./speeds.ts";
 export interface PoolMachineReport {
   readonly machineId: string;
   readonly isConnected: boolean;
+  readonly isCordoned: boolean;
   readonly version: string | null;
   readonly loadedModels: readonly string[];
   readonly maxConcurrency: number;
@@ -70,6 +71,7 @@ export function reportMachines(
     machines.set(connection.identity.machineId, {
       machineId: connection.identity.machineId,
       isConnected: true,
+      isCordoned: connection.isCordoned,
       version: registration?.version ?? null,
       loadedModels: registration?.loadedModels ?? [],
       maxConcurrency: registration?.maxConcurrency ?? 0,
@@ -90,6 +92,7 @@ function offline(record: PoolRecord): PoolMachineReport {
   return {
     machineId: record.machineId,
     isConnected: false,
+    isCordoned: false,
     version: null,
     loadedModels: [],
     maxConcurrency: 0,

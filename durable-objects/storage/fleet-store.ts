@@ -38,6 +38,7 @@ type MachineRow = {
   private_only: number;
   max_concurrency: number;
   quarantined: number;
+  cordoned_at: number | null;
 };
 
 type IntentRow = {
@@ -103,8 +104,8 @@ export class SqlFleetStore implements FleetStore, FlagStore {
   saveMachine(machine: Machine): void {
     this.#sql.exec(
       `INSERT OR REPLACE INTO machines (machine_id, owner, public_key, version, session_id, hardware, models, pools,
-         first_registered_at, registered_at, private_only, max_concurrency, quarantined)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         first_registered_at, registered_at, private_only, max_concurrency, quarantined, cordoned_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       machine.machineId,
       machine.owner,
       machine.publicKey,
@@ -118,6 +119,7 @@ export class SqlFleetStore implements FleetStore, FlagStore {
       Number(machine.privateOnly),
       machine.maxConcurrency,
       Number(machine.isQuarantined),
+      machine.cordonedAt,
     );
   }
 
@@ -331,6 +333,7 @@ function machineOf(row: MachineRow): Machine {
     privateOnly: row.private_only === 1,
     maxConcurrency: row.max_concurrency,
     isQuarantined: row.quarantined === 1,
+    cordonedAt: row.cordoned_at,
   };
 }
 

@@ -85,6 +85,7 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   "CREATE TABLE configured_pools (pool TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID",
   // One row: what placement was worth, by day.
   "CREATE TABLE placement_score (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL)",
+  "ALTER TABLE machines ADD COLUMN cordoned_at INTEGER",
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

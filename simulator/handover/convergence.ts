@@ -33,10 +33,13 @@ function ofMachine(world: World, machine: MachineHost): string[] {
     .map(({ model }) => model)
     .toSorted()
     .join(" ");
+  const isCordoned = fleet.core.directory.get(id)?.cordonedAt != null;
+  if (isCordoned && routable !== "") wrong.push(`is cordoned and routable in ${routable}`);
   if (intent?.model == null) {
     const own = [...models].toSorted().join(" ");
     if (members !== own) wrong.push(`is unmanaged with memberships ${members} instead of ${own}`);
-    if (routable !== own) wrong.push(`is unmanaged and routable in ${routable} instead of ${own}`);
+    if (!isCordoned && routable !== own)
+      wrong.push(`is unmanaged and routable in ${routable} instead of ${own}`);
     return wrong;
   }
   if (intent.outcome === "failed") {
@@ -54,7 +57,7 @@ function ofMachine(world: World, machine: MachineHost): string[] {
   if (loaded !== intent.model) wrong.push(`has ${loaded} loaded instead of ${intent.model}`);
   if (members !== intent.model)
     wrong.push(`is managed with memberships ${members} instead of ${intent.model}`);
-  if (routable !== intent.model)
+  if (!isCordoned && routable !== intent.model)
     wrong.push(`is managed and routable in "${routable}" instead of ${intent.model}`);
   return wrong;
 }

@@ -81,6 +81,10 @@ export class Troubles {
       this.#world.log(() => `OPERATOR sets the gate ${value}`);
       fleet.setFlag("assignment_gate", value);
       if (value === "off") for (const { id } of machines) wanted.set(id, null);
+    } else if (roll < 0.95) {
+      const isCordoned = fleet.core.directory.get(machine.id)?.cordonedAt == null;
+      this.#world.log(() => `OPERATOR ${isCordoned ? "cordons" : "uncordons"} ${machine.id}`);
+      fleet.operate((core, now) => core.cordons.set(machine.id, isCordoned, now));
     } else {
       const isIn = fleet.core.directory.get(machine.id)?.isQuarantined !== true;
       this.#world.log(() => `OPERATOR ${isIn ? "quarantines" : "readmits"} ${machine.id}`);

@@ -8,6 +8,7 @@ import { hasBrowser, Room } from "./board.ts";
 
 interface Ordered {
   readonly assigned_model: string | null;
+  readonly cordoned: boolean;
   readonly quarantined: boolean;
   readonly order: { readonly pinned: boolean } | null;
 }
@@ -24,7 +25,7 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
 
   const machine = (id: string) => room.read<Ordered>(`machines/${id}`);
 
-  it("is switched to another model, unpinned, released, shut out and readmitted, and not removed before it is gone", async () => {
+  it("is switched to another model, unpinned, released, cordoned and uncordoned, shut out and readmitted, and not removed before it is gone", async () => {
     const id = "mac-ordered";
     const program = await room.machines.startProvider(id, ["tiny-bard", "tiny-verse"], ["--engine", "echo"]);
     const board = await room.enter({ logs: /status of 409/ });
@@ -52,6 +53,15 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
     await board.button("Release", dialog).click();
     await board.shows(report.filter({ hasText: "Done: it is assigned to nothing." }));
     expect(await machine(id)).toMatchObject({ assigned_model: null });
+
+    await board.button("Cordon", dialog).click();
+    await report.filter({ hasText: "Cordoned: it gets no new requests" }).waitFor();
+    expect(await machine(id)).toMatchObject({ cordoned: true });
+    await board.shows(line.getByText("it gets no requests"));
+    await board.shows(line.getByText("cordoned", { exact: true }));
+    await board.button("Uncordon", dialog).click();
+    await report.filter({ hasText: "Uncordoned" }).waitFor();
+    expect(await machine(id)).toMatchObject({ cordoned: false });
 
     await board.button("Quarantine", dialog).click();
     await board.question.getByText(`Shut ${id} out?`).waitFor();

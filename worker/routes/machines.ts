@@ -39,6 +39,10 @@ export const machines = new Hono<AppEnv>()
   })
   .post("/:id/unpin", (context) => answer(context, fleetStub(context.env).unpin(machineId(context))))
   .post("/:id/release", (context) => answer(context, fleetStub(context.env).release(machineId(context))))
+  .post("/:id/cordon", (context) => answer(context, fleetStub(context.env).cordon(machineId(context), true)))
+  .post("/:id/uncordon", (context) =>
+    answer(context, fleetStub(context.env).cordon(machineId(context), false)),
+  )
   .post("/:id/quarantine", (context) =>
     answer(context, fleetStub(context.env).quarantine(machineId(context))),
   )

@@ -45,15 +45,20 @@ describe("the orders that a machine is offered", () => {
     expect(choicesFor(details(), ["b", "a", "c"])).toEqual({
       models: ["a", "b"],
       obstacle: "",
-      orders: ["unpin", "release", "quarantine"],
+      orders: ["unpin", "release", "cordon", "quarantine"],
     });
   });
 
   it("leave out what would change nothing", () => {
     const orders = (fields: Partial<MachineDetails>) => choicesFor(details(fields), ["a"]).orders;
-    expect(orders({ order: anOrder({ pinned: false }) })).toEqual(["release", "quarantine"]);
-    expect(orders({ assigned_model: null })).toEqual(["quarantine"]);
+    expect(orders({ order: anOrder({ pinned: false }) })).toEqual(["release", "cordon", "quarantine"]);
+    expect(orders({ assigned_model: null })).toEqual(["cordon", "quarantine"]);
+    expect(orders({ assigned_model: null, cordoned: true })).toEqual(["uncordon", "quarantine"]);
     expect(orders({ assigned_model: null, order: null, quarantined: true })).toEqual(["readmit"]);
+    expect(orders({ assigned_model: null, quarantined: true, cordoned: true })).toEqual([
+      "uncordon",
+      "readmit",
+    ]);
   });
 
   it("have a removal among them only while the machine is not connected", () => {
@@ -71,7 +76,7 @@ describe("the orders that a machine is offered", () => {
   });
 
   it("do not ask before what can be taken back from here", () => {
-    for (const order of ["unpin", "release", "readmit"] as const) {
+    for (const order of ["unpin", "release", "cordon", "uncordon", "readmit"] as const) {
       expect(orderWarning(order, details())).toBeNull();
     }
   });
@@ -89,6 +94,8 @@ describe("the orders that a machine is offered", () => {
     expect(asked({})?.text).toContain("Its assignment to a ends, and its pin with it.");
     expect(asked({ order: anOrder({ pinned: false }) })?.text).toContain("Its assignment to a ends. ");
     expect(asked({ assigned_model: null, order: null })?.text).not.toContain("assignment");
+    expect(asked({ cordoned: true })?.text).toContain("not cordoned any more");
+    expect(asked({})?.text).not.toContain("cordoned");
     expect(asked({ quarantined: true })?.text).toContain("quarantine is forgotten");
     expect(asked({})?.text).not.toContain("quarantine");
     expect(asked({})?.text).toContain("Its id becomes free");

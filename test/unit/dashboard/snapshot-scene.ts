@@ -32,6 +32,7 @@ export function aMachine(fields: Partial<Pools["machines"][number]> = {}): Pools
     epoch: 7,
     state: "assigned",
     state_age_ms: 1000,
+    cordoned: false,
     loaded_models: ["a"],
     in_flight: 0,
     pools: ["a"],

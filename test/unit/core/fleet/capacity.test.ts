@@ -23,6 +23,7 @@ function aMachine(machineId: string): Machine {
     maxConcurrency: 4,
     pools: [],
     isQuarantined: false,
+    cordonedAt: null,
     firstRegisteredAt: 0,
     registeredAt: 0,
   };

@@ -54,6 +54,21 @@ describe("why a machine is idle", () => {
     });
   });
 
+  it.each([
+    [0, "an operator cordoned it 5 min ago: it gets no requests"],
+    [1, "an operator cordoned it 5 min ago: it finishes 1 request and gets no new ones"],
+  ])("is that an operator has cordoned it, with %i requests to finish", (inFlight, words) => {
+    const scene = joined();
+    scene.core.cordons.set(MAC, true, scene.now);
+    scene.now += 300_000;
+    expect(why(scene, { a: [aMachineReport({ inFlight, blockedBy: "cordoned" })] })).toEqual({
+      gate: "cordoned",
+      why: words,
+      fix: "ask the operator to uncordon it",
+      unmanaged_because: null,
+    });
+  });
+
   it("is not said while it serves", () => {
     expect(why(joined(), { a: [aMachineReport({ inFlight: 2 })] }).why).toBe("it is serving 2 requests");
   });

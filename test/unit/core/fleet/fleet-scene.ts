@@ -151,6 +151,7 @@ export function aMachineReport(fields: Partial<PoolMachineReport> = {}): PoolMac
   return {
     machineId: MAC,
     isConnected: true,
+    isCordoned: false,
     version: "0.7.0",
     loadedModels: [A],
     maxConcurrency: 2,
@@ -186,6 +187,7 @@ function replyTo(call: PoolCall): PoolReply {
     case "unmanage":
       return { kind: "verdict", verdict: { ok: true, mode: "unmanaged", epoch: call.epoch } };
     case "announce":
+    case "cordon":
     case "dismiss":
     case "expel":
     case "forget":

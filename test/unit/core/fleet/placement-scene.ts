@@ -160,6 +160,7 @@ export class PlacementScene {
       case "read":
         return { kind: "report", report: this.#report(pool), totals: null };
       case "announce":
+      case "cordon":
       case "dismiss":
       case "expel":
       case "forget":

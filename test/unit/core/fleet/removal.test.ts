@@ -134,6 +134,7 @@ describe("a report that comes late", () => {
 describe("a machine that comes back after it was deleted", () => {
   it("[H22] is new, also to another owner with another key", () => {
     const scene = gone();
+    scene.core.cordons.set(MAC, true, scene.now);
     remove(scene);
     scene.confirmAll();
     expect(scene.dial(A, "heir")).toMatchObject({ ok: true, pool: A });
@@ -143,6 +144,7 @@ describe("a machine that comes back after it was deleted", () => {
       publicKey: "another",
       firstRegisteredAt: scene.now,
       isQuarantined: false,
+      cordonedAt: null,
     });
     expect(scene.dial(A, identity.owner)).toMatchObject({ error: { code: "machine_not_allowed" } });
   });

@@ -26,5 +26,6 @@ export function aConnection(fields: Partial<Registration> | null = {}, machineId
     registration: fields === null ? null : { ...registration, ...fields },
     streamsReserved: 0,
     retiresAt: null,
+    isCordoned: false,
   });
 }

@@ -66,6 +66,7 @@ export function anAdmission(
     pools: [MODEL],
     assignment: UNMANAGED,
     publicKey: "k",
+    isCordoned: false,
     ...fields,
   };
 }

@@ -1,0 +1,54 @@
+import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
+import type { ApiError } from "../api-error.ts";
+import type { PoolCall } from "../pool/calls.ts";
+import type { PoolReport } from "../pool/report.ts";
+import { unknownMachine, type Directory } from "./directory.ts";
+import type { Machine } from "./machine.ts";
+import type { Memberships } from "./memberships.ts";
+
+/**
+ * Machines that operators keep requests away from for a while, to update or restart them. A cordoned machine finishes what it
+ * runs, stays connected and keeps its model. Its pools hear of it at once, with each register, and again after a report that
+ * shows that one has missed it.
+ */
+export class Cordons {
+  readonly #directory: Directory;
+  readonly #memberships: Memberships;
+  readonly #callPool: (pool: string, call: PoolCall) => void;
+
+  constructor(
+    directory: Directory,
+    memberships: Memberships,
+    callPool: (pool: string, call: PoolCall) => void,
+  ) {
+    this.#directory = directory;
+    this.#memberships = memberships;
+    this.#callPool = callPool;
+  }
+
+  set(machineId: MachineId, isCordoned: boolean, now: number): ApiError | null {
+    const machine = this.#directory.get(machineId);
+    if (machine === null) return unknownMachine(machineId);
+    if (isCordoned !== isCordonedNow(machine)) {
+      this.#directory.save({ ...machine, cordonedAt: isCordoned ? now : null });
+    }
+    for (const pool of this.#memberships.of(machineId)) {
+      this.#callPool(pool, { kind: "cordon", machineId, isCordoned });
+    }
+    return null;
+  }
+
+  /** A pool that had the news on its way when it was asked hears it once more, which does no harm. */
+  onReport(pool: string, { machines }: PoolReport): void {
+    for (const { machineId: id, isConnected, isCordoned } of machines) {
+      const machine = isConnected ? this.#directory.get(machineIdSchema.parse(id)) : null;
+      if (machine === null || isCordoned === isCordonedNow(machine)) continue;
+      const { machineId } = machine;
+      this.#callPool(pool, { kind: "cordon", machineId, isCordoned: !isCordoned });
+    }
+  }
+}
+
+function isCordonedNow({ cordonedAt }: Machine): boolean {
+  return cordonedAt !== null;
+}
