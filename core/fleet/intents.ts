@@ -1,7 +1,7 @@
 import { NEVER_MANAGED, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import { DELETED_MACHINES_KEPT } from "../limits.ts";
 import type { Stamp } from "../pool/record.ts";
-import type { FleetStore, Intent, Switch } from "./machine.ts";
+import { RETRIED, type FleetStore, type Intent, type Switch } from "./machine.ts";
 
 /**
  * The newest order about each machine, which says to whom it belongs, and the history of those that have ended. What
@@ -78,9 +78,12 @@ export class Intents {
     this.#setPinned(machineId, false);
   }
 
-  /** A line of history: an order has ended. */
+  /**
+   * A line of history: an order has ended. Of retries that fail for one reason only the newest has a line, or a machine whose
+   * model is missing would fill the history by itself.
+   */
   note(intent: Intent, outcome: Switch["outcome"], now: number): void {
-    this.#store.addSwitch({
+    const line = {
       at: now,
       machineId: intent.machineId,
       from: intent.from,
@@ -90,7 +93,9 @@ export class Intents {
       outcome,
       error: intent.error?.message ?? null,
       tookMs: now - intent.startedAt,
-    });
+    };
+    if (intent.reason === RETRIED && outcome === "failed") this.#store.removeRepeated(line);
+    this.#store.addSwitch(line);
   }
 
   /**

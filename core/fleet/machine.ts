@@ -75,6 +75,9 @@ export interface Intent {
   readonly retryAt: number | null;
 }
 
+/** Why a machine that has failed gets its model once more. */
+export const RETRIED = "again after its cooldown";
+
 /** One line of the switch history. */
 export interface Switch {
   readonly at: number;
@@ -113,6 +116,8 @@ export interface FleetStore {
   configured(): [pool: string, version: number][];
   saveConfigured(pool: string, version: number): void;
   addSwitch(entry: Switch): void;
+  /** Removes the newest line about the machine if it is as this one, but for its times and its epoch. */
+  removeRepeated(entry: Switch): void;
   /** The newest first. */
   switches(limit: number): Switch[];
 }

@@ -5,7 +5,7 @@ import { isManaged } from "../pool/record.ts";
 import type { PoolReport, RecordReport } from "../pool/report.ts";
 import type { Handover } from "./handover.ts";
 import type { Intents } from "./intents.ts";
-import { hasEpochLeft, type FleetStore, type Intent } from "./machine.ts";
+import { hasEpochLeft, RETRIED, type FleetStore, type Intent } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
 
 /**
@@ -112,7 +112,7 @@ export class Reconciler {
   }
 
   #orderAgain({ machineId, model, isPinned }: Intent, now: number): void {
-    this.#handover.begin({ machineId, model, reason: "again after its cooldown", isPinned }, now);
+    this.#handover.begin({ machineId, model, reason: RETRIED, isPinned }, now);
   }
 }
 

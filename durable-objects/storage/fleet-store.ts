@@ -233,6 +233,19 @@ export class SqlFleetStore implements FleetStore, FlagStore {
     this.#sql.exec("DELETE FROM switches WHERE id <= (SELECT MAX(id) FROM switches) - ?", SWITCH_HISTORY);
   }
 
+  removeRepeated({ machineId, from, to, reason, outcome, error }: Switch): void {
+    this.#sql.exec(
+      `DELETE FROM switches WHERE id = (SELECT MAX(id) FROM switches WHERE machine_id = ?)
+         AND from_model IS ? AND to_model IS ? AND reason = ? AND outcome = ? AND error IS ?`,
+      machineId,
+      from,
+      to,
+      reason,
+      outcome,
+      error,
+    );
+  }
+
   switchTotals(): SwitchTotal[] {
     return this.#sql
       .exec<{ model: string; outcome: string; switches: number }>("SELECT * FROM switch_totals")

@@ -95,6 +95,18 @@ export class MemoryFleetStore implements FleetStore, FlagStore {
     this.#switches.push(entry);
   }
 
+  removeRepeated({ machineId, from, to, reason, outcome, error }: Switch): void {
+    const last = this.#switches.findLastIndex((line) => line.machineId === machineId);
+    const known = this.#switches[last];
+    const isSame =
+      known?.from === from &&
+      known.to === to &&
+      known.reason === reason &&
+      known.outcome === outcome &&
+      known.error === error;
+    if (isSame) this.#switches.splice(last, 1);
+  }
+
   switches(limit: number): Switch[] {
     return this.#switches.toReversed().slice(0, limit);
   }

@@ -189,6 +189,30 @@ describe("a machine that failed", () => {
     ]);
   });
 
+  it("[C19] has one line for its order and one for all retries that fail for the same reason", () => {
+    const scene = pinned();
+    const fail = (at: number, message: string): void => {
+      scene.confirmAll();
+      scene.observe(B, "failed", at, { code: "model_not_on_disk", message });
+      scene.now += 120_000;
+      scene.core.retry(scene.now);
+    };
+    for (const [at, message] of [
+      [1, "gone"],
+      [2, "gone"],
+      [3, "gone"],
+      [4, "damaged"],
+      [5, "gone"],
+    ] as const)
+      fail(at, message);
+    expect(scene.store.switches(9).map(({ epoch: at, reason, error }) => [at, reason, error])).toEqual([
+      [5, "again after its cooldown", "gone"],
+      [4, "again after its cooldown", "damaged"],
+      [3, "again after its cooldown", "gone"],
+      [1, "pinned", "gone"],
+    ]);
+  });
+
   it("[D7] stays failed for its epoch, whatever its pool says later", () => {
     const scene = pinned();
     scene.confirmAll();
