@@ -23,9 +23,12 @@ export class Accounts {
     this.#onEnded = onEnded;
   }
 
-  /** Before anything is decided about it (F8). */
-  arrived(promptTokens: number, now: number): void {
-    this.#ledger.demand.arrived(promptTokens, now);
+  /**
+   * Before anything is decided about it (F8).
+   * @param isDemand it asks for the pool's model, and not for one that its owner has a machine load.
+   */
+  arrived(promptTokens: number, isDemand: boolean, now: number): void {
+    if (isDemand) this.#ledger.demand.arrived(promptTokens, now);
     this.#pressure.arrived(now);
   }
 
@@ -77,7 +80,7 @@ export class Accounts {
       : message.timings.queue_ms + message.timings.prefill_ms;
     const ttftMs = attempt.sentAt - spec.arrivedAt + atMachineMs;
     request.firstTokenAt ??= spec.arrivedAt + ttftMs;
-    this.#ledger.demand.completed(tokens, isServedInTime(message, ttftMs, flags), now);
+    if (isOwnModel) this.#ledger.demand.completed(tokens, isServedInTime(message, ttftMs, flags), now);
   }
 
   /** A request has come to its end. */

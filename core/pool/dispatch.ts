@@ -104,9 +104,11 @@ export class Dispatch {
     if (earlier !== undefined) this.abandon(earlier, now);
     const request = newRequest(spec, answer, now);
     const tooMuch = this.#requests.add(request);
+    // What an owner has the machine load instead says nothing of how much the pool's model is wanted.
+    const isDemand = spec.model === this.#pool.model;
     const arrived = (): void => {
       // The Worker's second call for one request is no second arrival.
-      if (earlier === undefined) this.#accounts.arrived(request.promptTokensEstimate, now);
+      if (earlier === undefined) this.#accounts.arrived(request.promptTokensEstimate, isDemand, now);
     };
     const isProbe = mayBeDeclined(spec.owner);
     if (!isProbe) arrived();

@@ -208,7 +208,8 @@ export class Pool {
   }
 
   submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
-    if (!mayBeDeclined(spec.owner) && this.watch.arrived()) this.#ports.tellFleet({ kind: "demand" });
+    const isDemand = spec.model === this.model && !mayBeDeclined(spec.owner);
+    if (isDemand && this.watch.arrived()) this.#ports.tellFleet({ kind: "demand" });
     return this.#dispatch.submit(spec, answer, now);
   }
 

@@ -117,6 +117,18 @@ describe("[H21] [F2] an owner's visit to another model", () => {
     expect(scene.pool.report(scene.now, 4).machines[0]?.blockedBy).toBe("owner_busy");
   });
 
+  it("is no demand for the pool's own model, served or refused", () => {
+    const scene = new PoolScene();
+    const machine = joinAssigned(scene, "mac-1");
+    visit(scene);
+    scene.serve(scene.requestOf(machine), "hello");
+    scene.flags({ shed_models: [OTHER] });
+    expect(visit(scene).refusedWith).toBe("model_shed");
+    expect(scene.pool.ledger.demand.totals()).toMatchObject({ arrivals: 0, answered: 0, good: 0 });
+    expect(scene.news).not.toContainEqual({ kind: "demand" });
+    expect(scene.outcomes()).toEqual({ ok: 1, model_shed: 1 });
+  });
+
   it("ends with the machine's word that it accepts work, not with one from before", () => {
     const scene = new PoolScene();
     const machine = joinAssigned(scene, "mac-1");
