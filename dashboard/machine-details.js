@@ -12,7 +12,7 @@ import { moveReason, stayReason } from "./words.js";
 export function detailLines(machine) {
   const { explanation, order } = machine;
   const lines = [
-    { name: "State", value: stateSentence(machine) },
+    { name: "State", value: `${machine.state} for ${duration(machine.state_age_ms)}` },
     { name: "What it does", value: sentence(explanation.why) },
     { name: "What would help", value: explanation.fix === null ? "" : sentence(explanation.fix) },
     {
@@ -37,14 +37,6 @@ export function detailLines(machine) {
     { name: "Quarantine", value: machine.quarantined ? "shut out by an operator" : "" },
   ];
   return lines.filter(({ value }) => value !== "");
-}
-
-/**
- * Nobody has noted when a machine went: the age is that of its last registration.
- * @param {MachineDetails} machine
- */
-function stateSentence({ state, state_age_ms: age }) {
-  return state === "offline" ? `offline, registered ${duration(age)} ago` : `${state} for ${duration(age)}`;
 }
 
 /**

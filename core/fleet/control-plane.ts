@@ -23,6 +23,7 @@ import { Orders } from "./orders.ts";
 import { Placement } from "./placement.ts";
 import type { PlacementStore } from "./plan-record.ts";
 import { PoolSettingsBook } from "./pool-settings.ts";
+import { notePresence } from "./presence.ts";
 import { Reconciler } from "./reconcile.ts";
 import { whyNotRemovable } from "./removal.ts";
 import { Survey } from "./survey.ts";
@@ -250,7 +251,9 @@ export class ControlPlane {
       this.placement.skip(flags, now);
       return;
     }
-    const hasDemand = this.placement.place(this.view(now), this.directory.catalog, flags);
+    const view = this.view(now);
+    notePresence(this.directory, view);
+    const hasDemand = this.placement.place(view, this.directory.catalog, flags);
     const isStirring = this.#survey.isStirring(this.intents.all(), this.directory.all(), now);
     schedule.found(hasDemand || isStirring);
     if (schedule.memory !== null) this.#ports.plans.saveSchedule(schedule.memory);

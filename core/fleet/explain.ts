@@ -37,7 +37,7 @@ export function explainView(view: FleetView, seen: MachineView, flags: Flags): E
 }
 
 /** Nothing can be sent to it, or nothing that clients may ask for. */
-function outOfReach(view: FleetView, { machine, sockets, inFlight }: MachineView): Closed | null {
+function outOfReach(view: FleetView, { machine, sockets, since, inFlight }: MachineView): Closed | null {
   if (machine.isQuarantined) {
     return {
       gate: "quarantined",
@@ -48,7 +48,7 @@ function outOfReach(view: FleetView, { machine, sockets, inFlight }: MachineView
   if (sockets.length === 0) {
     return {
       gate: "offline",
-      why: `the machine has no connection to the coordinator (last registered ${ago(view.now - machine.registeredAt)} ago)`,
+      why: `the machine has had no connection to the coordinator for ${ago(view.now - since)}`,
       fix: "start the provider, or check the machine's network",
     };
   }

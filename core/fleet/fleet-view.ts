@@ -69,7 +69,7 @@ export function viewMachine(view: FleetView, machine: Machine): MachineView {
   return {
     machine,
     intent,
-    ...stateOf(machine, intent, home, sockets.length > 0),
+    ...stateOf(machine, intent, home, sockets.length > 0, view.now),
     home,
     sockets,
     loadedModels: newest?.loadedModels ?? [],
@@ -82,8 +82,9 @@ function stateOf(
   intent: Intent | null,
   home: PoolMachineReport | null,
   isConnected: boolean,
+  now: number,
 ): { state: MachineState; since: number } {
-  if (!isConnected) return { state: "offline", since: machine.registeredAt };
+  if (!isConnected) return { state: "offline", since: machine.goneAt ?? now };
   if (intent === null || intent.model === null) {
     return { state: "unmanaged", since: intent?.phaseAt ?? machine.registeredAt };
   }

@@ -22,6 +22,8 @@ export interface Machine {
   readonly cordonedAt: number | null;
   readonly firstRegisteredAt: number;
   readonly registeredAt: number;
+  /** When a tick found that it had no connection any more, ms since the epoch; null while it has one. */
+  readonly goneAt: number | null;
 }
 
 /** A model on its disk. Speeds are the machine's own measurements, tokens per second. */
@@ -148,6 +150,7 @@ export function machineOf(
     cordonedAt: known?.cordonedAt ?? null,
     firstRegisteredAt: known?.firstRegisteredAt ?? now,
     registeredAt: now,
+    goneAt: null,
   };
 }
 

@@ -39,6 +39,7 @@ type MachineRow = {
   max_concurrency: number;
   quarantined: number;
   cordoned_at: number | null;
+  gone_at: number | null;
 };
 
 type IntentRow = {
@@ -104,8 +105,9 @@ export class SqlFleetStore implements FleetStore, FlagStore {
   saveMachine(machine: Machine): void {
     this.#sql.exec(
       `INSERT OR REPLACE INTO machines (machine_id, owner, public_key, version, session_id, hardware, models, pools,
-         first_registered_at, registered_at, private_only, max_concurrency, quarantined, cordoned_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         first_registered_at, registered_at, private_only, max_concurrency, quarantined, cordoned_at,
+         gone_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       machine.machineId,
       machine.owner,
       machine.publicKey,
@@ -120,6 +122,7 @@ export class SqlFleetStore implements FleetStore, FlagStore {
       machine.maxConcurrency,
       Number(machine.isQuarantined),
       machine.cordonedAt,
+      machine.goneAt,
     );
   }
 
@@ -347,6 +350,7 @@ function machineOf(row: MachineRow): Machine {
     maxConcurrency: row.max_concurrency,
     isQuarantined: row.quarantined === 1,
     cordonedAt: row.cordoned_at,
+    goneAt: row.gone_at,
   };
 }
 

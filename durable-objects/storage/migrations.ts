@@ -86,6 +86,7 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   // One row: what placement was worth, by day.
   "CREATE TABLE placement_score (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL)",
   "ALTER TABLE machines ADD COLUMN cordoned_at INTEGER",
+  "ALTER TABLE machines ADD COLUMN gone_at INTEGER",
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

@@ -221,7 +221,7 @@ describe("the details of a machine", () => {
 
   it("say what it does, what it is, and why the last plan left it alone", () => {
     expect(valueOf(details, "State")).toBe("assigned for 8 s");
-    expect(valueOf({ ...details, state: "offline" }, "State")).toBe("offline, registered 8 s ago");
+    expect(valueOf({ ...details, state: "offline" }, "State")).toBe("offline for 8 s");
     expect(valueOf(details, "Chip")).toBe("Apple M3 Ultra, 96 GB");
     expect(valueOf(details, "The last plan")).toBe("leaves it, because it was assigned a short while ago");
     expect(valueOf(details, "Newest order")).toBe("none yet");
