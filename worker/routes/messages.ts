@@ -1,0 +1,29 @@
+import { Hono } from "hono";
+
+import { messagesToChat, countRequestSchema, messagesRequestSchema } from "../anthropic/messages-request.ts";
+import { MessagesTranslator } from "../anthropic/messages-translator.ts";
+import { estimateTokens } from "../anthropic/token-count.ts";
+import { askTranslated } from "../ask-chat.ts";
+import { requireKeyOfEitherHeader } from "../auth.ts";
+import { readJsonBody } from "../body.ts";
+import { requireModel } from "../catalog.ts";
+import type { AppEnv } from "../context.ts";
+import { translateAnswer } from "../openai/translate-answer.ts";
+import { validate } from "../validate.ts";
+
+/** `POST /v1/messages`, Anthropic's API, as a chat there and back; and what is told of a request without asking it. */
+export const messages = new Hono<AppEnv>()
+  .post("/", requireKeyOfEitherHeader, async (context) => {
+    const { json } = await readJsonBody(context.req.raw);
+    const request = validate(messagesRequestSchema, json);
+    const answer = await askTranslated(context, messagesToChat(request));
+    const id = context.get("requestId").replace(/^req_/, "");
+    return translateAnswer(answer, new MessagesTranslator(id, context.get("echoedId"), request));
+  })
+  .post("/count_tokens", requireKeyOfEitherHeader, async (context) => {
+    const { json } = await readJsonBody(context.req.raw);
+    const request = validate(countRequestSchema, json);
+    const inputTokens = estimateTokens(request);
+    await requireModel(context.env, request.model);
+    return context.json({ input_tokens: inputTokens });
+  });
