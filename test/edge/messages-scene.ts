@@ -27,12 +27,17 @@ export function chatOf(fields: object): Record<string, unknown> {
   return JSON.parse(JSON.stringify(messagesToChat(request))) as Record<string, unknown>;
 }
 
+export function translatorOf(fields: object): MessagesTranslator {
+  const told = { id: "1", requestId: "req_1", promptTokens: 4 };
+  return new MessagesTranslator({ model: "m", ...ASK, ...fields }, told);
+}
+
 /** The events of a message. @param broken what the pool's stream ends with, if not cleanly. */
 export function streamed(
   pieces: readonly Uint8Array[],
   { fields = {}, broken }: { fields?: object; broken?: Error } = {},
 ): Promise<string> {
-  const translator = new MessagesTranslator("1", "req_1", { model: "m", ...ASK, ...fields });
+  const translator = translatorOf(fields);
   return translatedBy(translator, pieces, broken);
 }
 

@@ -70,7 +70,7 @@ describe("a stream of POST /v1/messages", () => {
           content: [],
           stop_reason: null,
           stop_sequence: null,
-          usage: { input_tokens: 0, output_tokens: 0 },
+          usage: { input_tokens: 4, output_tokens: 0 },
         },
       },
       { index: 0, content_block: { type: "thinking", thinking: "", signature: "" } },

@@ -1,9 +1,8 @@
 import { describe, expect, it } from "vitest";
 
-import { MessagesTranslator } from "../../worker/anthropic/messages-translator.ts";
 import { toChatName } from "../../worker/openai/chat-names.ts";
 import { join } from "./fake-provider.ts";
-import { ASK, chatOf, complete } from "./messages-scene.ts";
+import { ASK, chatOf, complete, translatorOf } from "./messages-scene.ts";
 import { fetchEdge, scene, type Scene } from "./scene.ts";
 import { post, USAGE } from "./translation-scene.ts";
 
@@ -341,7 +340,7 @@ describe("POST /v1/messages", () => {
 
 describe("a message", () => {
   const whole = (message: object, { fields = {}, finish_reason = "stop" } = {}): object =>
-    new MessagesTranslator("1", "req_1", { model: "m", ...ASK, ...fields }).whole({
+    translatorOf(fields).whole({
       choices: [{ message, finish_reason }],
       usage: USAGE,
     });

@@ -32,7 +32,8 @@ export class BlockStream {
         if (text.trim() !== "") throw new TypeError("a call grows behind its end");
         continue;
       }
-      block.text += text;
+      // Nothing else is looked at again.
+      if (block.kind === "tool_use") block.text += text;
       growing.unsent += text;
     }
     return this.#advance();

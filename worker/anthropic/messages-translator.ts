@@ -10,24 +10,30 @@ import { asksForThoughts, type MessagesRequest } from "./messages-request.ts";
 
 const PING = encodeEvent("ping", {});
 
+/** What a message says that is neither in its request nor in the chat. */
+interface MessageFacts {
+  readonly id: string;
+  /** Told with an error. */
+  readonly requestId: string;
+  /** About how many the prompt takes. */
+  readonly promptTokens: number;
+}
+
 /** A chat answer as a `message`, whole or as its events. */
 export class MessagesTranslator implements Translator {
-  readonly #id: string;
-  readonly #requestId: string;
+  readonly #facts: MessageFacts;
   readonly #model: string;
-  readonly #names: ReadonlyMap<string, string>;
+  readonly #tools: ReadonlyMap<string, string>;
   readonly #showsThoughts: boolean;
   readonly #answer = new AnswerReader((start) => this.#add(start));
   readonly #blocks: Block[] = [];
   readonly #stream = new BlockStream();
   #started = false;
 
-  /** @param requestId is told with an error. */
-  constructor(id: string, requestId: string, request: MessagesRequest) {
-    this.#id = id;
-    this.#requestId = requestId;
+  constructor(request: MessagesRequest, facts: MessageFacts) {
+    this.#facts = facts;
     this.#model = request.model;
-    this.#names = namesByChatName(request);
+    this.#tools = namesByChatName(request);
     this.#showsThoughts = asksForThoughts(request);
   }
 
@@ -59,11 +65,11 @@ export class MessagesTranslator implements Translator {
   }
 
   fail(error: ChatError): string {
-    return encodeEvent("error", anthropicError(error, this.#requestId));
+    return encodeEvent("error", anthropicError(error, this.#facts.requestId));
   }
 
   #add(start: ItemStart): Block {
-    const block = blockOf(start, this.#names, `toolu_${this.#id}_${this.#blocks.length}`);
+    const block = blockOf(start, this.#tools, `toolu_${this.#facts.id}_${this.#blocks.length}`);
     this.#blocks.push(block);
     return block;
   }
@@ -75,20 +81,25 @@ export class MessagesTranslator implements Translator {
   #start(): string {
     if (this.#started) return "";
     this.#started = true;
-    return encodeEvent("message_start", { message: this.#message([], NOT_STOPPED) });
+    // Some clients count by this one alone, which comes before the machine has counted.
+    const usage = { ...encodeUsage(null), input_tokens: this.#facts.promptTokens };
+    return encodeEvent("message_start", { message: this.#message([], NOT_STOPPED, usage) });
   }
 
-  #message(content: readonly object[], stop: object): object {
-    const usage = { ...encodeUsage(this.#answer.usage), service_tier: "standard" };
+  #message(
+    content: readonly object[],
+    stop: object,
+    usage: object = encodeUsage(this.#answer.usage),
+  ): object {
     return {
-      id: `msg_${this.#id}`,
+      id: `msg_${this.#facts.id}`,
       type: "message",
       role: "assistant",
       model: this.#model,
       content,
       ...stop,
       container: null,
-      usage,
+      usage: { ...usage, service_tier: "standard" },
     };
   }
 

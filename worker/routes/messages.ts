@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { messagesToChat, countRequestSchema, messagesRequestSchema } from "../anthropic/messages-request.ts";
 import { MessagesTranslator } from "../anthropic/messages-translator.ts";
 import { estimateTokens } from "../anthropic/token-count.ts";
-import { askTranslated } from "../ask-chat.ts";
+import { askChat } from "../ask-chat.ts";
 import { requireKeyOfEitherHeader } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import { requireModel } from "../catalog.ts";
@@ -16,14 +16,19 @@ export const messages = new Hono<AppEnv>()
   .post("/", requireKeyOfEitherHeader, async (context) => {
     const { json } = await readJsonBody(context.req.raw);
     const request = validate(messagesRequestSchema, json);
-    const answer = await askTranslated(context, messagesToChat(request));
-    const id = context.get("requestId").replace(/^req_/, "");
-    return translateAnswer(answer, new MessagesTranslator(id, context.get("echoedId"), request));
+    const chat = JSON.stringify(messagesToChat(request));
+    const answer = await askChat(context, JSON.parse(chat), chat);
+    const translator = new MessagesTranslator(request, {
+      id: context.get("requestId").replace(/^req_/, ""),
+      requestId: context.get("echoedId"),
+      promptTokens: estimateTokens(chat),
+    });
+    return translateAnswer(answer, translator);
   })
   .post("/count_tokens", requireKeyOfEitherHeader, async (context) => {
     const { json } = await readJsonBody(context.req.raw);
     const request = validate(countRequestSchema, json);
-    const inputTokens = estimateTokens(request);
+    const chat = JSON.stringify(messagesToChat(request));
     await requireModel(context.env, request.model);
-    return context.json({ input_tokens: inputTokens });
+    return context.json({ input_tokens: estimateTokens(chat) });
   });
