@@ -97,6 +97,12 @@ describe("a stream of POST /v1/messages", () => {
     expect(blocksOf(text)).toEqual(["0 text", "0 é😀", "0 end", "1 tool_use", "1 {}", "1 end"]);
   });
 
+  it("says at its end which stop sequence has ended it", async () => {
+    const end = { choices: [{ delta: {}, finish_reason: "stop", stop_reason: "END" }] };
+    const events = eventsOf(await streamed([sse(chunk({ content: "so" }), end)]));
+    expect(events.at(-2)).toMatchObject({ delta: { stop_reason: "stop_sequence", stop_sequence: "END" } });
+  });
+
   it("sends calls as they grow, one after the other", async () => {
     const text = await streamed([
       sse(begin(0), grow(0, '{"a"'), grow(0, ":1}"), begin(1, "{"), grow(1, "}"), chunk({ content: "so" })),

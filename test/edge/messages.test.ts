@@ -338,10 +338,16 @@ describe("POST /v1/messages", () => {
   });
 });
 
+interface WholeEnd {
+  readonly fields?: object;
+  readonly finish_reason?: string;
+  readonly stop_reason?: unknown;
+}
+
 describe("a message", () => {
-  const whole = (message: object, { fields = {}, finish_reason = "stop" } = {}): object =>
+  const whole = (message: object, { fields = {}, finish_reason = "stop", ...end }: WholeEnd = {}): object =>
     translatorOf(fields).whole({
-      choices: [{ message, finish_reason }],
+      choices: [{ message, finish_reason, ...end }],
       usage: USAGE,
     });
 
@@ -374,6 +380,16 @@ describe("a message", () => {
     ["stop", "end_turn"],
   ])("that ends with %s has the reason %s", (finish_reason, stop_reason) => {
     expect(whole({ content: "ho" }, { finish_reason })).toMatchObject({ stop_reason });
+  });
+
+  it("that a stop sequence has ended says which, if the machine does", () => {
+    const told = whole({ content: "ho" }, { stop_reason: "END" });
+    expect(told).toMatchObject({ stop_reason: "stop_sequence", stop_sequence: "END" });
+    // Some say other things there.
+    const untold = whole({ content: "ho" }, { stop_reason: 128_009 });
+    expect(untold).toMatchObject({ stop_reason: "end_turn", stop_sequence: null });
+    const cut = whole({ content: "ho" }, { finish_reason: "length", stop_reason: "END" });
+    expect(cut).toMatchObject({ stop_reason: "max_tokens", stop_sequence: null });
   });
 
   it.each([

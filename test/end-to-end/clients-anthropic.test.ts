@@ -76,6 +76,14 @@ describe("Anthropic's client", () => {
     expect(message).toMatchObject({ stop_reason: "max_tokens", usage: { output_tokens: 3 } });
   });
 
+  it("is told which stop sequence has ended the answer, whole and streamed", async () => {
+    const body = { ...introduce, stop_sequences: ["never", "Bard"] };
+    const ended = { stop_reason: "stop_sequence", stop_sequence: "Bard" };
+    expect(await clientOf().messages.create(body)).toMatchObject(ended);
+    const streamed = await clientOf().messages.stream(body).finalMessage();
+    expect(streamed).toMatchObject({ ...ended, content: [{ text: expect.stringMatching(/Tiny $/) }] });
+  });
+
   it("calls a tool and goes on with what came of it, whole and streamed", async () => {
     const { messages } = clientOf();
     const whole = await messages.create(forced);

@@ -104,14 +104,20 @@ export class MessagesTranslator implements Translator {
   }
 
   #stop(): object {
-    return { ...NOT_STOPPED, stop_reason: this.#stopReason() };
+    const reason = this.#stopReason();
+    return {
+      ...NOT_STOPPED,
+      stop_reason: reason,
+      stop_sequence: reason === "stop_sequence" ? this.#answer.stopText : null,
+    };
   }
 
   #stopReason(): string {
-    const { finishReason } = this.#answer;
+    const { finishReason, stopText } = this.#answer;
     if (finishReason === "length") return "max_tokens";
     if (finishReason === "content_filter") return "refusal";
-    return this.#blocks.some(({ kind }) => kind === "tool_use") ? "tool_use" : "end_turn";
+    if (this.#blocks.some(({ kind }) => kind === "tool_use")) return "tool_use";
+    return stopText === null ? "end_turn" : "stop_sequence";
   }
 }
 

@@ -28,6 +28,7 @@ export class AnswerReader<Item> {
   #text: { readonly item: Item; readonly kind: "reasoning" | "message" } | null = null;
   #chars = 0;
   #finishReason = "stop";
+  #stopText: string | null = null;
   #usage: ChatUsage | null = null;
 
   /** @param begin makes an item of what begins. */
@@ -40,13 +41,18 @@ export class AnswerReader<Item> {
     return this.#finishReason;
   }
 
+  /** The text of `stop` that has ended it, if one has and the machine says which. */
+  get stopText(): string | null {
+    return this.#stopText;
+  }
+
   get usage(): ChatUsage | null {
     return this.#usage;
   }
 
   whole({ choices, usage }: ChatCompletion): AnswerPiece<Item>[] {
     return this.chunk({
-      choices: choices.map(({ message, finish_reason }) => ({ delta: message, finish_reason })),
+      choices: choices.map(({ message, ...end }) => ({ delta: message, ...end })),
       ...(usage == null ? {} : { usage }),
     });
   }
@@ -54,9 +60,10 @@ export class AnswerReader<Item> {
   /** @throws RangeError for an answer that is too long, and TypeError for one that makes no sense */
   chunk({ choices = [], usage }: ChatChunk): AnswerPiece<Item>[] {
     const pieces: AnswerPiece<Item>[] = [];
-    for (const { delta, finish_reason } of choices) {
+    for (const { delta, finish_reason, stop_reason } of choices) {
       this.#read(delta, pieces);
       if (finish_reason != null) this.#finishReason = finish_reason;
+      if (typeof stop_reason === "string") this.#stopText = stop_reason;
     }
     if (usage != null) this.#usage = usage;
     return pieces;

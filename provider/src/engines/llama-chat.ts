@@ -166,6 +166,7 @@ async function generate(
   try {
     const { metadata } = await respond(chat, prepared, meter, writer, control.signal);
     const cut = metadata.stopReason === "maxTokens";
+    if (metadata.stopReason === "customStopTrigger") meter.stopText = metadata.customStopTrigger.join("");
     const called = writer.end(!cut);
     if (cut) return "length";
     return metadata.stopReason === "functionCalls" || called ? "tool_calls" : "stop";
@@ -236,6 +237,7 @@ class ContextFull extends Error {}
 class Meter {
   cachedTokens = 0;
   reasoningTokens = 0;
+  stopText: string | undefined;
   readonly #host: LlamaHost;
   readonly #slot: LlamaSlot;
   readonly #control: ChatControl;
@@ -277,6 +279,7 @@ class Meter {
       },
       prefillMs: firstTokenAt - this.#startedAt,
       decodeMs: Math.max(0, this.#lastTokenAt - firstTokenAt),
+      stopText: this.stopText,
     };
   }
 }
