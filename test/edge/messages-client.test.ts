@@ -10,6 +10,18 @@ import { CALL, CHUNKS, sse } from "./translation-scene.ts";
 
 const LOOK = { name: "look", input_schema: { type: "object" as const } };
 
+/** A stream of which the client has read the first text. */
+async function halfWay() {
+  const at = await scene();
+  const machine = await join(at);
+  const stream = clientOf(at).messages.stream({ model: at.model, ...ASK });
+  const request = await machine.next("inference_request");
+  machine.accept(request);
+  machine.bytes(request, `data: ${JSON.stringify(CHUNKS[1])}\n\n`);
+  await new Promise((resolve) => stream.once("text", resolve));
+  return { at, machine, request, stream };
+}
+
 describe("the official client", () => {
   it("reads a message", async () => {
     const at = await scene();
@@ -76,13 +88,7 @@ describe("the official client", () => {
   });
 
   it("throws at an error in the middle of a stream, and says which", async () => {
-    const at = await scene();
-    const machine = await join(at);
-    const stream = clientOf(at).messages.stream({ model: at.model, ...ASK });
-    const request = await machine.next("inference_request");
-    machine.accept(request);
-    machine.bytes(request, `data: ${JSON.stringify(CHUNKS[1])}\n\n`);
-    await new Promise((resolve) => stream.once("text", resolve));
+    const { machine, request, stream } = await halfWay();
     machine.error(request, "fault", "broke");
     await expect(stream.finalMessage()).rejects.toMatchObject({
       type: "api_error",
@@ -92,13 +98,7 @@ describe("the official client", () => {
   });
 
   it("[F7] that leaves in the middle frees the slot", async () => {
-    const at = await scene();
-    const machine = await join(at);
-    const stream = clientOf(at).messages.stream({ model: at.model, ...ASK });
-    const request = await machine.next("inference_request");
-    machine.accept(request);
-    machine.bytes(request, `data: ${JSON.stringify(CHUNKS[1])}\n\n`);
-    await new Promise((resolve) => stream.once("text", resolve));
+    const { at, machine, request, stream } = await halfWay();
     const ended = expect(stream.finalMessage()).rejects.toThrow("abort");
     stream.abort();
     await ended;

@@ -4,7 +4,15 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 
 import { useOneSlot } from "./one-slot.ts";
-import { expectPatience, LONG_GRAMMAR, statusesOf, TOO_LONG, watchFetch, WHO } from "./questions.ts";
+import {
+  expectPatience,
+  LONG_GRAMMAR,
+  NAME_SCHEMA,
+  statusesOf,
+  TOO_LONG,
+  watchFetch,
+  WHO,
+} from "./questions.ts";
 
 /** Anthropic's official client, as its users point it at any server of the Messages API. */
 
@@ -29,12 +37,7 @@ const lookUp = {
   name: "look_up",
   description: "Tells who somebody is.",
   strict: true,
-  input_schema: {
-    type: "object" as const,
-    properties: { name: { enum: ["bard", "verse"] } },
-    required: ["name"],
-    additionalProperties: false,
-  },
+  input_schema: NAME_SCHEMA,
 };
 const forced = {
   ...introduce,

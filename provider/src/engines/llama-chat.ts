@@ -235,9 +235,9 @@ class ContextFull extends Error {}
 
 /** Counts the tokens of one answer and holds its generation back where it has to wait or must not go on. */
 class Meter {
+  stopText: string | undefined;
   cachedTokens = 0;
   reasoningTokens = 0;
-  stopText: string | undefined;
   readonly #host: LlamaHost;
   readonly #slot: LlamaSlot;
   readonly #control: ChatControl;
