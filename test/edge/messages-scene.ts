@@ -11,6 +11,27 @@ import { translatedBy } from "./translation-scene.ts";
 
 export const ASK = { max_tokens: 9, messages: [{ role: "user" as const, content: "hi" }] };
 
+/** What requests consist of, and what calls are in a chat. */
+export const user = (...content: object[]) => ({ role: "user", content });
+export const assistant = (...content: object[]) => ({ role: "assistant", content });
+export const text = (said: string) => ({ type: "text", text: said, cache_control: { type: "ephemeral" } });
+export const toolUse = (id: string, name: string, input: object = {}) => ({
+  type: "tool_use",
+  id,
+  name,
+  input,
+});
+export const toolResult = (id: string, fields: object = {}) => ({
+  type: "tool_result",
+  tool_use_id: id,
+  ...fields,
+});
+export const called = (id: string, name: string, args = "{}") => ({
+  id,
+  type: "function",
+  function: { name, arguments: args },
+});
+
 export function clientOf(at: Scene, options: object = {}): Anthropic {
   return new Anthropic({
     apiKey: at.apiKey,
