@@ -75,9 +75,14 @@ export function isApiErrorCode(text: string | null): text is ApiErrorCode {
   return text !== null && Object.hasOwn(CODES, text);
 }
 
+/** The HTTP status of an error by its code; 500 for a code that is none of ours. */
+export function statusOf(code: string): number {
+  return isApiErrorCode(code) ? CODES[code].status : 500;
+}
+
 /** Whether an outcome is the code of a 429. */
 export function isRateLimit(outcome: string): boolean {
-  return isApiErrorCode(outcome) && CODES[outcome].status === 429;
+  return statusOf(outcome) === 429;
 }
 
 /** Whether an outcome is the code of a 5xx. */

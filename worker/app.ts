@@ -2,6 +2,7 @@ import { Hono } from "hono";
 
 import { logError } from "../durable-objects/log.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
+import { anthropicClients } from "./anthropic/clients.ts";
 import { browsers } from "./browsers.ts";
 import type { AppEnv } from "./context.ts";
 import { errorResponse, HttpError } from "./http-error.ts";
@@ -11,13 +12,17 @@ import { capacity } from "./routes/capacity.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
 import { dashboard } from "./routes/dashboard.ts";
+import { messages } from "./routes/messages.ts";
 import { metrics } from "./routes/metrics.ts";
 import { models } from "./routes/models.ts";
 import { providers } from "./routes/providers.ts";
 import { responses } from "./routes/responses.ts";
 import { providerVersions } from "./version.ts";
 
-/** The edge: one Hono app. Errors of every route come out in OpenAI's envelope, here and nowhere else. */
+/**
+ * The edge: one Hono app. Errors of every route come out in OpenAI's envelope, here and nowhere else, and
+ * go on in Anthropic's to its clients.
+ */
 export const app = new Hono<AppEnv>()
   .use(async function requestIds(context, next) {
     const requestId = newRequestId();
@@ -29,7 +34,8 @@ export const app = new Hono<AppEnv>()
     const { res } = context;
     if (res.status !== 101 && !res.headers.has("x-request-id")) context.header("x-request-id", echoedId);
   })
-  .use("/v1/:api{chat|completions|responses|models}/*", browsers)
+  .use("/v1/:api{chat|completions|responses|messages|models}/*", browsers)
+  .use("/v1/:api{messages|models}/*", anthropicClients)
   .get("/health", (context) => context.json({ status: "ok" }))
   .get("/version", async (context) =>
     context.json({ provider: await providerVersions(context.env), protocol: PROTOCOL_VERSION }),
@@ -39,6 +45,7 @@ export const app = new Hono<AppEnv>()
   .route("/v1/chat/completions", chatCompletions)
   .route("/v1/completions", completions)
   .route("/v1/responses", responses)
+  .route("/v1/messages", messages)
   .route("/v1/models/capacity", capacity)
   .route("/v1/models", models)
   .route("/v1/providers", providers)

@@ -12,16 +12,18 @@ import { callPool } from "./pool-client.ts";
 import { giveBack, withinLimits } from "./rate-limit.ts";
 import { validate } from "./validate.ts";
 
+/** Asks what another API's request was made into; fields without a value are left out. */
+export function askTranslated(context: AppContext, chat: object): Promise<Response> {
+  const text = JSON.stringify(chat);
+  return askChat(context, JSON.parse(text), text);
+}
+
 /**
  * The one way from a route to a pool: checks a chat request and sends it.
- * @param text the request as the client wrote it, if it is a chat request itself.
+ * @param text the request as it goes on: as the client wrote it, if it is a chat request itself.
  * @throws HttpError
  */
-export async function askChat(
-  context: AppContext,
-  json: unknown,
-  text: string = JSON.stringify(json),
-): Promise<Response> {
+export async function askChat(context: AppContext, json: unknown, text: string): Promise<Response> {
   // Now that its body is here: waiting makes up for a low priority, and whoever sends his body slowly must not wait so.
   const arrivedAt = Date.now();
   const request = isPlainChatRequest(json) ? json : validate(chatRequestSchema, json);

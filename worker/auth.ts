@@ -12,12 +12,24 @@ export function bearer(context: AppContext): string | null {
 
 /** Passes on only requests that carry a valid API key. */
 export const requireApiKey: MiddlewareHandler<AppEnv> = async function requireApiKey(context, next) {
-  const secret = bearer(context);
+  await checkApiKey(context, bearer(context), "`Authorization: Bearer <key>`");
+  await next();
+};
+
+/** The same where clients of Anthropic's API come too: these may send the key in a header of its own. */
+export const requireKeyOfEitherHeader: MiddlewareHandler<AppEnv> = async function requireKeyOfEitherHeader(
+  context,
+  next,
+) {
+  const secret = bearer(context) ?? context.req.header("x-api-key") ?? null;
+  await checkApiKey(context, secret, "`x-api-key: <key>` or `Authorization: Bearer <key>`");
+  await next();
+};
+
+/** @param how it must be sent. */
+async function checkApiKey(context: AppContext, secret: string | null, how: string): Promise<void> {
   if (secret === null) {
-    throw new HttpError({
-      code: "invalid_api_key",
-      message: "no API key: send it as `Authorization: Bearer <key>`",
-    });
+    throw new HttpError({ code: "invalid_api_key", message: `no API key: send it as ${how}` });
   }
   const record = await verifySecret(context.env.KEYS, "key", secret, Date.now());
   if (record === null) {
@@ -27,8 +39,7 @@ export const requireApiKey: MiddlewareHandler<AppEnv> = async function requireAp
     throw new HttpError({ code: "invalid_api_key", message });
   }
   context.set("key", record);
-  await next();
-};
+}
 
 /** Passes on only requests that carry the admin token. */
 export const requireAdmin: MiddlewareHandler<AppEnv> = async function requireAdmin(context, next) {

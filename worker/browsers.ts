@@ -13,7 +13,7 @@ const allowPages = cors({
   origin: "*",
   allowMethods: ["GET", "POST", "DELETE"],
   // All of them; named are those that SDKs read, for browsers that do not know the asterisk.
-  exposeHeaders: ["x-request-id", "retry-after", "x-pool-reason", "*"],
+  exposeHeaders: ["x-request-id", "request-id", "retry-after", "x-pool-reason", "*"],
   maxAge: 86_400,
 });
 

@@ -89,6 +89,8 @@ export interface ChatResult {
   /** Time to evaluate the prompt, and from the first token to the last. */
   readonly prefillMs: number;
   readonly decodeMs: number;
+  /** Which of the texts in `stop` has ended it; absent if none has. */
+  readonly stopText?: string | undefined;
 }
 
 /** `client`: never worth a retry elsewhere. `capacity`: another machine may do. `fault`: this machine is in trouble. */

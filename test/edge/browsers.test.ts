@@ -15,6 +15,8 @@ describe("a page of another origin", () => {
     "/v1/completions",
     "/v1/responses",
     "/v1/responses/resp_1",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
     "/v1/models",
     "/v1/models/a/b",
   ])("may ask with a key and any header: %s", async (path) => {
@@ -69,6 +71,7 @@ describe("a page of another origin", () => {
       [404, chat(at, { model: "nope" }, { headers })],
       [405, fetchEdge("/v1/chat/completions", { headers })],
       [503, chat(at, {}, { headers })],
+      [405, fetchEdge("/v1/messages", { headers })],
     ] as const;
     for (const [status, pending] of answers) {
       const response = await pending;

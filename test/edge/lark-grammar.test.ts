@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 
 import { larkPattern } from "../../worker/openai/lark-grammar.ts";
 import { join } from "./fake-provider.ts";
-import { post } from "./responses-scene.ts";
 import { errorOf, scene } from "./scene.ts";
+import { post } from "./translation-scene.ts";
 
 const takes = (grammar: string, text: string): boolean =>
   new RegExp(`^(?:${larkPattern(grammar)})$`, "u").test(text);

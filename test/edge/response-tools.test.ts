@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { chatNameOf } from "../../worker/openai/response-tools.ts";
 import { join } from "./fake-provider.ts";
 import { answered, open, say } from "./responses-client.ts";
-import { eventsOf, post } from "./responses-scene.ts";
 import { errorOf, scene } from "./scene.ts";
+import { eventsOf, post } from "./translation-scene.ts";
 
 const LOOK = { type: "function", name: "look" };
 /** As Codex sends tools of an MCP server. */

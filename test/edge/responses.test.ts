@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { responsesToChat, type ResponsesRequest } from "../../worker/openai/responses-request.ts";
 import { ResponsesTranslator } from "../../worker/openai/responses-translator.ts";
 import { join } from "./fake-provider.ts";
-import { begun, CHUNKS, eventsOf, post, sse, translated, USAGE } from "./responses-scene.ts";
 import { errorOf, fetchEdge, scene } from "./scene.ts";
+import { begun, CHUNKS, eventsOf, post, sse, translated, USAGE } from "./translation-scene.ts";
 
 describe("a turn of very many calls", () => {
   const CALLS = 100_000;

@@ -17,8 +17,12 @@ vi.setConfig({ testTimeout: 30_000 });
 const worker = exports as unknown as { default: { fetch(request: Request): Promise<Response> } };
 
 /** A request to the Worker as it would come over the network. */
+export function edge(request: Request): Promise<Response> {
+  return worker.default.fetch(request);
+}
+
 export function fetchEdge(path: string, init: RequestInit = {}): Promise<Response> {
-  return worker.default.fetch(new Request(`http://edge${path}`, init));
+  return edge(new Request(`http://edge${path}`, init));
 }
 
 /** A call of the admin API, whatever comes of it. */

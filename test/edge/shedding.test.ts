@@ -18,7 +18,17 @@ const WAYS = [
   ["/v1/chat/completions", { messages: [{ role: "user", content: "hi" }] }],
   ["/v1/responses", { input: "hi" }],
   ["/v1/completions", { prompt: "hi" }],
+  ["/v1/messages", { messages: [{ role: "user", content: "hi" }], max_tokens: 9 }],
 ] as const;
+
+/** What Anthropic's API calls the types of errors. */
+const TYPES: Readonly<Record<string, string>> = {
+  invalid_request_error: "invalid_request_error",
+  authentication_error: "invalid_request_error",
+  not_found_error: "invalid_request_error",
+  rate_limit_error: "rate_limit_exceeded",
+  api_error: "server_error",
+};
 
 describe("[C8] every API is shed alike, streamed or not:", () => {
   it("503 from a pool that no machine serves", async () => {
@@ -53,7 +63,7 @@ describe("[C8] every API is shed alike, streamed or not:", () => {
     void ask(at, 0, false, busy.signal).catch(() => undefined);
     await machine.next("inference_request");
     const waiting = askAll(at);
-    await untilQueued(at, 6);
+    await untilQueued(at, 2 * WAYS.length);
     await advanceClock(poolOf(at), 6250);
     expect(await theOneRefusal(waiting)).toMatchObject({
       status: 429,
@@ -119,10 +129,13 @@ async function theOneRefusal(asked: readonly Promise<Response>[]): Promise<Refus
   const refusals = await Promise.all(
     asked.map(async (pending) => {
       const response = await pending;
-      const { error } = await response.json<{ error: object }>();
+      const error = errorIn(await response.json<ErrorBody>());
       expectRetryAfter(response);
       const headers = new Headers(response.headers);
-      for (const own of ["retry-after", "retry-after-ms", "x-pool-queue-ms"]) headers.delete(own);
+      const ownId = headers.get("request-id");
+      expect(ownId === null || ownId === "trace-8").toBe(true);
+      for (const own of ["request-id", "x-should-retry", "retry-after", "retry-after-ms", "x-pool-queue-ms"])
+        headers.delete(own);
       return { status: response.status, headers: Object.fromEntries(headers), error };
     }),
   );
@@ -131,6 +144,26 @@ async function theOneRefusal(asked: readonly Promise<Response>[]): Promise<Refus
   expect(first.headers).toMatchObject({ "content-type": "application/json", "x-request-id": "trace-8" });
   for (const refusal of refusals) expect(refusal).toEqual(first);
   return first;
+}
+
+type ErrorBody =
+  | { readonly error: object; readonly type?: undefined }
+  | {
+      readonly type: "error";
+      readonly error: {
+        type: string;
+        message: string;
+        details: { error_code: string; param: string | null };
+      };
+      readonly request_id: string;
+    };
+
+/** The same words of either envelope. */
+function errorIn(body: ErrorBody): object {
+  if (body.type === undefined) return body.error;
+  expect(body.request_id).toBe("trace-8");
+  const { type, message, details } = body.error;
+  return { message, type: TYPES[type], code: details.error_code, param: details.param };
 }
 
 function expectRetryAfter({ status, headers }: Response): void {

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 
 import { useOneSlot } from "./one-slot.ts";
-import { expectPatience, statusesOf, TOO_LONG, watchFetch, WHO } from "./questions.ts";
+import { expectPatience, NAME_SCHEMA, statusesOf, TOO_LONG, watchFetch, WHO } from "./questions.ts";
 
 /** What else the official client does with chats: its helpers for tools and schemas, its errors and its retries. */
 
@@ -28,12 +28,7 @@ const lookUp = {
     name: "look_up",
     description: "Tells who somebody is.",
     strict: true,
-    parameters: {
-      type: "object",
-      properties: { name: { enum: ["bard", "verse"] } },
-      required: ["name"],
-      additionalProperties: false,
-    },
+    parameters: NAME_SCHEMA,
   },
 };
 const forced = {

@@ -11,6 +11,14 @@ export const LONG_GRAMMAR =
 /** More than the tiny models' context of 1,024 tokens takes. */
 export const TOO_LONG = "Who are you, and who is it that asks? ".repeat(400);
 
+/** What a function takes, as a schema that can be kept to. */
+export const NAME_SCHEMA = {
+  type: "object" as const,
+  properties: { name: { enum: ["bard", "verse"] } },
+  required: ["name"],
+  additionalProperties: false,
+};
+
 interface Attempt {
   readonly sentAt: number;
   readonly status: number;

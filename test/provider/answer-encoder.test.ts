@@ -108,6 +108,14 @@ describe("a streamed answer", () => {
     },
   );
 
+  it("says which stop text has ended it, beside the reason, and nothing of it without one", () => {
+    const ends = chunksOf(encodeAll(streamed, words, { stopText: 'so "on"' })).map(
+      ({ choices }) => choices[0],
+    );
+    expect(ends.at(-1)).toMatchObject({ finish_reason: "stop", stop_reason: 'so "on"' });
+    expect(encodeAll(streamed, words)).not.toContain("stop_reason");
+  });
+
   it("has one chunk of usage after that, and null before, if it is asked for", () => {
     const chunks = chunksOf(encodeAll({ ...streamed, stream_options: { include_usage: true } }, words));
     expect(chunks.map((chunk) => chunk.usage)).toStrictEqual([null, null, null, usage]);
@@ -183,6 +191,11 @@ describe("an answer in one body", () => {
       ],
       usage,
     });
+  });
+
+  it("says which stop text has ended it", () => {
+    expect(completion([], { stopText: "so" }).choices[0]).toMatchObject({ stop_reason: "so" });
+    expect(completion([]).choices[0]).not.toHaveProperty("stop_reason");
   });
 
   it("writes nothing before its end", () => {

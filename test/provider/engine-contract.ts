@@ -93,6 +93,7 @@ export function describeEngineContract(
         expect(events.length).toBeGreaterThan(1);
         expect(content).not.toBe("");
         expect(result.finishReason).toBe("stop");
+        expect(result.stopText).toBeUndefined();
         expect(result.usage.promptTokens).toBeGreaterThan(4);
         expect(result.usage.completionTokens).toBeGreaterThanOrEqual(events.length);
         expect(result.usage.completionTokens).toBeLessThan(content.length);
@@ -118,7 +119,11 @@ export function describeEngineContract(
           stop: ["\u0000 never", stop],
         });
         expect(cut).toBe(content.slice(0, content.indexOf(stop)));
-        expect(result.finishReason).toBe("stop");
+        expect(result).toMatchObject({ finishReason: "stop", stopText: stop });
+        // It is far behind what fits into the limit.
+        const { result: limited } = await ask(loaded, { ...longRequest(), stop, max_tokens: 3 });
+        expect(limited.finishReason).toBe("length");
+        expect(limited.stopText).toBeUndefined();
       });
 
       it("answers with JSON of the schema that was asked for", async () => {

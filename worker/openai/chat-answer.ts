@@ -28,14 +28,21 @@ export interface ChatError {
   readonly param: string | null;
 }
 
+/** Why an answer has ended. */
+interface ChatEnd<Reason> {
+  readonly finish_reason: Reason;
+  /** Not of OpenAI's: which text of `stop` it was, from machines that say so. Others say other things here. */
+  readonly stop_reason?: unknown;
+}
+
 /** A chunk of a stream, or its error event. */
 export interface ChatChunk {
-  readonly choices?: readonly { readonly delta: ChatDelta; readonly finish_reason: string | null }[];
+  readonly choices?: readonly (ChatEnd<string | null> & { readonly delta: ChatDelta })[];
   readonly usage?: ChatUsage | null;
   readonly error?: ChatError;
 }
 
 export interface ChatCompletion {
-  readonly choices: readonly { readonly message: ChatDelta; readonly finish_reason: string }[];
+  readonly choices: readonly (ChatEnd<string> & { readonly message: ChatDelta })[];
   readonly usage?: ChatUsage | null;
 }

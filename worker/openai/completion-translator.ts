@@ -28,6 +28,7 @@ export function completionTranslator(id: string, created: number, model: string)
       usage,
     }),
     chunk: encodeChunk,
+    comment: (line) => `${line}\n\n`,
     end: () => "data: [DONE]\n\n",
     fail: (error) => `data: ${JSON.stringify({ error })}\n\n`,
   };

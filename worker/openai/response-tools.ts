@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-import { HASH_START, hashOn } from "../../core/text-hash.ts";
+import { toChatName } from "./chat-names.ts";
 import { MAX_TOOLS } from "./chat-request.ts";
 import { customToolParameters } from "./custom-tool.ts";
 import { invalid, unsupported } from "./field-refusals.ts";
@@ -124,16 +124,10 @@ function patternOf(format: NonNullable<PlainTool["format"]>, param: string): str
   }
 }
 
-/** What chats allow; more is cut and told apart by a hash. */
-const MAX_NAME_CHARS = 64;
-
-/** The name of a tool for machines, which is the same in each request. */
+/** What a machine calls a tool. */
 export function chatNameOf(namespace: string | null | undefined, name: string): string {
   if (namespace == null) return name;
-  const full = `${namespace}${namespace.endsWith("__") ? "" : "__"}${name}`;
-  if (full.length <= MAX_NAME_CHARS) return full;
-  const hash = (hashOn(HASH_START, full) >>> 0).toString(16).padStart(8, "0");
-  return `${full.slice(0, MAX_NAME_CHARS - hash.length - 1)}_${hash}`;
+  return toChatName(`${namespace}${namespace.endsWith("__") ? "" : "__"}${name}`);
 }
 
 /** The fields of a chat that are about tools. @throws HttpError 400 */

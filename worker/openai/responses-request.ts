@@ -1,9 +1,11 @@
 import { z } from "zod";
 
+import { ChatMessages } from "./chat-messages.ts";
 import { MAX_TOOLS } from "./chat-request.ts";
 import { inputToArguments } from "./custom-tool.ts";
 import { invalid, unsupported } from "./field-refusals.ts";
 import { chatNameOf, toChatTools, toolChoiceSchema, toolSchema } from "./response-tools.ts";
+import { samplingOf } from "./sampling.ts";
 
 /**
  * A request of the Responses API, and the chat request that asks the same of a machine. Nothing is kept between
@@ -54,19 +56,6 @@ export type ResponsesRequest = z.infer<typeof responsesRequestSchema>;
 type Item = z.infer<typeof itemSchema>;
 type Part = z.infer<typeof partSchema>;
 
-interface ChatMessage {
-  readonly role: string;
-  readonly content: string | null;
-  readonly tool_call_id?: string;
-  tool_calls?: ChatCall[];
-}
-
-interface ChatCall {
-  readonly id: string;
-  readonly type: "function";
-  readonly function: { readonly name: string; readonly arguments: string };
-}
-
 /** @throws HttpError 400 that names what cannot be done in `param` */
 export function responsesToChat(request: ResponsesRequest): object {
   for (const param of ["previous_response_id", "conversation", "prompt"] as const) {
@@ -89,78 +78,45 @@ export function responsesToChat(request: ResponsesRequest): object {
     reasoning_effort: request.reasoning?.effort ?? undefined,
     response_format: format == null ? undefined : toResponseFormat(format),
     ...toChatTools(request),
-    ...Object.fromEntries(SAMPLING.map((name) => [name, request[name] ?? undefined])),
+    ...samplingOf(request),
   };
 }
 
-/** Not of this API, but clients that know our engine may send them here as they do in a chat. */
-const SAMPLING = [
-  "seed",
-  "stop",
-  "frequency_penalty",
-  "presence_penalty",
-  "top_k",
-  "min_p",
-  "repeat_penalty",
-  "grammar",
-] as const;
-
-function toMessages({ input, instructions }: ResponsesRequest): ChatMessage[] {
-  const chat = new ChatWriter();
-  if (instructions != null) chat.messages.push({ role: "system", content: instructions });
-  if (typeof input === "string") chat.messages.push({ role: "user", content: input });
-  else for (const [index, item] of input.entries()) chat.add(item, `input[${index}]`);
-  return chat.messages;
+function toMessages({ input, instructions }: ResponsesRequest): object[] {
+  const chat = new ChatMessages();
+  if (instructions != null) chat.say("system", instructions);
+  if (typeof input === "string") chat.say("user", input);
+  else for (const [index, item] of input.entries()) addItem(chat, item, `input[${index}]`);
+  return chat.list;
 }
 
-/** Makes messages of items, one after the other. A turn may have very many calls, so nothing is searched or copied. */
-class ChatWriter {
-  readonly messages: ChatMessage[] = [];
-  readonly #callIds = new Set<string>();
-
-  add(item: Item, param: string): void {
-    switch (item.type ?? "message") {
-      case "message":
-        if (item.role === undefined) throw invalid(`${param}.role`, "a message needs a role");
-        this.messages.push({ role: item.role, content: textOf(item.content, `${param}.content`) });
-        return;
-      case "function_call":
-      case "custom_tool_call":
-        this.#addCall(item, param);
-        return;
-      case "function_call_output":
-      case "custom_tool_call_output":
-        if (item.call_id === undefined) throw invalid(`${param}.call_id`, "an output needs its call's id");
-        if (!this.#callIds.has(item.call_id)) {
-          throw invalid(`${param}.call_id`, "no call before it has this id");
-        }
-        this.messages.push({
-          role: "tool",
-          tool_call_id: item.call_id,
-          content: textOf(item.output, `${param}.output`),
-        });
-        return;
-      case "reasoning":
-        return;
-      default:
-        throw unsupported(`${param}.type`, `items of type ${item.type} are not supported`);
-    }
+function addItem(chat: ChatMessages, item: Item, param: string): void {
+  const { call_id: id } = item;
+  switch (item.type ?? "message") {
+    case "message":
+      if (item.role === undefined) throw invalid(`${param}.role`, "a message needs a role");
+      chat.say(item.role, textOf(item.content, `${param}.content`));
+      return;
+    case "function_call":
+    case "custom_tool_call":
+      if (id === undefined) throw invalid(`${param}.call_id`, "a call needs its id");
+      chat.call(id, chatNameOf(item.namespace, item.name ?? ""), argumentsOf(item));
+      return;
+    case "function_call_output":
+    case "custom_tool_call_output":
+      if (id === undefined) throw invalid(`${param}.call_id`, "an output needs its call's id");
+      if (!chat.hasCall(id)) throw invalid(`${param}.call_id`, "no call before it has this id");
+      chat.answer(id, textOf(item.output, `${param}.output`));
+      return;
+    case "reasoning":
+      return;
+    default:
+      throw unsupported(`${param}.type`, `items of type ${item.type} are not supported`);
   }
+}
 
-  #addCall(item: Item, param: string): void {
-    const { type, call_id: id, namespace, name = "", arguments: args = "", input = "" } = item;
-    if (id === undefined) throw invalid(`${param}.call_id`, "a call needs its id");
-    this.#callIds.add(id);
-    const text = type === "function_call" ? args : inputToArguments(input);
-    const called = { name: chatNameOf(namespace, name), arguments: text };
-    const call = { id, type: "function", function: called } as const;
-    const last = this.messages.at(-1);
-    // Chat wants the calls that were made together, and the text before them, in one message.
-    if (last?.role !== "assistant")
-      this.messages.push({ role: "assistant", content: null, tool_calls: [call] });
-    else if (last.tool_calls === undefined) last.tool_calls = [call];
-    else last.tool_calls.push(call);
-  }
+function argumentsOf({ type, arguments: args = "", input = "" }: Item): string {
+  return type === "function_call" ? args : inputToArguments(input);
 }
 
 function textOf(content: string | Part[] | null | undefined, param: string): string {

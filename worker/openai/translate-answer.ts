@@ -9,6 +9,8 @@ export interface Translator {
   whole(completion: ChatCompletion): object;
   /** The events that a chunk becomes. */
   chunk(chunk: ChatChunk): string;
+  /** What a comment becomes, by which a machine says that it is at work. */
+  comment(line: string): string;
   /** The last events of a stream that came to its end. */
   end(): string;
   /** The last events of a stream that did not. */
@@ -96,7 +98,7 @@ class StreamTranslation {
     let text = "";
     for (const item of this.#sse.feed(bytes)) {
       if (this.#isOver) break;
-      if (item.type === "comment") text += `${item.text}\n\n`;
+      if (item.type === "comment") text += this.#translator.comment(item.text);
       else if (item.text === "[DONE]") this.#isDone = true;
       else text += this.#translateChunk(item.text);
     }

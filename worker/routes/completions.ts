@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 
-import { askChat } from "../ask-chat.ts";
+import { askTranslated } from "../ask-chat.ts";
 import { requireApiKey } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppEnv } from "../context.ts";
@@ -13,7 +13,7 @@ import { validate } from "../validate.ts";
 export const completions = new Hono<AppEnv>().post("/", requireApiKey, async (context) => {
   const { json } = await readJsonBody(context.req.raw);
   const request = validate(completionRequestSchema, json);
-  const answer = await askChat(context, completionToChat(request));
+  const answer = await askTranslated(context, completionToChat(request));
   const id = context.get("requestId");
   return translateAnswer(answer, completionTranslator(id, Math.floor(Date.now() / 1000), request.model));
 });

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 
-import { askChat } from "../ask-chat.ts";
+import { askTranslated } from "../ask-chat.ts";
 import { requireApiKey } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
@@ -17,7 +17,7 @@ export const responses = new Hono<AppEnv>()
   .post("/", requireApiKey, async (context) => {
     const { json } = await readJsonBody(context.req.raw);
     const request = validate(responsesRequestSchema, json);
-    const answer = await askChat(context, JSON.parse(JSON.stringify(responsesToChat(request))));
+    const answer = await askTranslated(context, responsesToChat(request));
     const id = context.get("requestId").replace(/^req_/, "");
     return translateAnswer(answer, new ResponsesTranslator(id, request, nowS));
   })

@@ -125,7 +125,7 @@ class LoadedEcho implements LoadedModel {
     const room = this.contextTokens - promptTokens;
     if (room < 1) throw contextLengthExceeded(promptTokens, this.contextTokens);
     const limit = Math.min(params.maxTokens ?? room, room);
-    const [said, stopped] = cutAtStop(echoed(turns), params.stop);
+    const [said, stopText] = cutAtStop(echoed(turns), params.stop);
     const answer = this.#events(form, said);
     const startedAt = this.#clock.now();
     await this.#sleep(this.#options.prefillMs ?? 0, stop);
@@ -144,13 +144,15 @@ class LoadedEcho implements LoadedModel {
       await this.#sleep(1000 / (this.#options.tokensPerSecond ?? DEFAULT_TOKENS_PER_SECOND), stop);
     }
     this.#gone.signal.throwIfAborted();
-    const cut = !stopped && written < answer.filter((event) => event.type !== "tool_call").length;
+    const cut = written < answer.filter((event) => event.type !== "tool_call").length;
     const natural = form.type === "forced_tool" ? "tool_calls" : "stop";
+    const finishReason = stop.aborted ? "cancelled" : cut ? "length" : natural;
     return {
-      finishReason: stop.aborted ? "cancelled" : cut ? "length" : natural,
+      finishReason,
       usage: { promptTokens, completionTokens: written, cachedTokens: 0, reasoningTokens: 0 },
       prefillMs: firstTokenAt - startedAt,
       decodeMs: lastTokenAt - firstTokenAt,
+      stopText: finishReason === "stop" ? stopText : undefined,
     };
   }
 
@@ -193,9 +195,11 @@ function echoed(turns: readonly ChatTurn[]): string {
   return (turns.findLast(({ role }) => role === "user") ?? last)?.text ?? "";
 }
 
-function cutAtStop(text: string, stops: readonly string[]): [text: string, stopped: boolean] {
-  const found = stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
-  return found.length === 0 ? [text, false] : [text.slice(0, Math.min(...found)), true];
+/** What comes before the first of the stop texts, and which one that is. */
+function cutAtStop(text: string, stops: readonly string[]): [text: string, stopText: string | undefined] {
+  const found = stops.filter((stop) => text.includes(stop));
+  const [first] = found.toSorted((a, b) => text.indexOf(a) - text.indexOf(b));
+  return first === undefined ? [text, undefined] : [text.slice(0, text.indexOf(first)), first];
 }
 
 /** Each word with the blanks before it, so that the pieces make up the text again. */

@@ -166,6 +166,7 @@ async function generate(
   try {
     const { metadata } = await respond(chat, prepared, meter, writer, control.signal);
     const cut = metadata.stopReason === "maxTokens";
+    if (metadata.stopReason === "customStopTrigger") meter.stopText = metadata.customStopTrigger.join("");
     const called = writer.end(!cut);
     if (cut) return "length";
     return metadata.stopReason === "functionCalls" || called ? "tool_calls" : "stop";
@@ -234,6 +235,7 @@ class ContextFull extends Error {}
 
 /** Counts the tokens of one answer and holds its generation back where it has to wait or must not go on. */
 class Meter {
+  stopText: string | undefined;
   cachedTokens = 0;
   reasoningTokens = 0;
   readonly #host: LlamaHost;
@@ -277,6 +279,7 @@ class Meter {
       },
       prefillMs: firstTokenAt - this.#startedAt,
       decodeMs: Math.max(0, this.#lastTokenAt - firstTokenAt),
+      stopText: this.stopText,
     };
   }
 }

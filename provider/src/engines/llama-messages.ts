@@ -65,6 +65,7 @@ export const reportSchema = z.discriminatedUnion("type", [
       }),
       prefillMs: z.number(),
       decodeMs: z.number(),
+      stopText: z.string().optional(),
     }),
   }),
   z.object({ type: z.literal("run_failed"), id: runId, failure: failureSchema }),

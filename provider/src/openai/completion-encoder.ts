@@ -32,7 +32,7 @@ export function createCompletionEncoder(head: AnswerHead): AnswerEncoder {
       }
       return null;
     },
-    finish({ finishReason, usage }) {
+    finish({ finishReason, usage, stopText }) {
       const message = {
         role: "assistant",
         // With calls and no text OpenAI says null; an answer that is simply empty is "".
@@ -46,7 +46,7 @@ export function createCompletionEncoder(head: AnswerHead): AnswerEncoder {
         object: "chat.completion",
         created: head.created,
         model: head.model,
-        choices: [{ index: 0, message, logprobs: null, finish_reason: finishReason }],
+        choices: [{ index: 0, message, logprobs: null, finish_reason: finishReason, stop_reason: stopText }],
         usage: encodeUsage(usage),
       };
       return new TextEncoder().encode(JSON.stringify(completion));

@@ -28,10 +28,11 @@ export function createStreamEncoder(
 
   return {
     encode: (event) => utf8.encode(chunk(encodeDelta(event))),
-    finish({ finishReason, usage }) {
+    finish({ finishReason, usage, stopText }) {
       let text = role === "" ? "" : chunk('"content":""');
       const usageNull = includeUsage ? ',"usage":null' : "";
-      text += `${deltaStart}},"logprobs":null,"finish_reason":"${finishReason}"}]${usageNull}}\n\n`;
+      const stopReason = stopText === undefined ? "" : `,"stop_reason":${JSON.stringify(stopText)}`;
+      text += `${deltaStart}},"logprobs":null,"finish_reason":"${finishReason}"${stopReason}}]${usageNull}}\n\n`;
       if (includeUsage) text += `${start}],"usage":${JSON.stringify(encodeUsage(usage))}}\n\n`;
       return utf8.encode(`${text}data: [DONE]\n\n`);
     },

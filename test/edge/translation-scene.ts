@@ -1,10 +1,10 @@
 import type { ChatChunk } from "../../worker/openai/chat-answer.ts";
 import { ResponsesTranslator } from "../../worker/openai/responses-translator.ts";
-import { translateAnswer } from "../../worker/openai/translate-answer.ts";
+import { translateAnswer, type Translator } from "../../worker/openai/translate-answer.ts";
 import type { FakeProvider } from "./fake-provider.ts";
 import { fetchEdge, type Scene } from "./scene.ts";
 
-/** Chats that become responses, and how to read what came of them. */
+/** Chats that become the answers of other APIs, and how to read what came of them. */
 
 export const USAGE = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
 export const CALL = { index: 0, id: "call_1", function: { name: "look", arguments: "" } };
@@ -20,8 +20,16 @@ export const CHUNKS: ChatChunk[] = [
 ];
 export const CHAT = `: keep-alive\n\n${CHUNKS.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("")}data: [DONE]\n\n`;
 
-/** @param broken what the pool's stream ends with, if not cleanly. */
-export async function translated(pieces: readonly Uint8Array[], broken?: Error): Promise<string> {
+/** The events of a response. @param broken what the pool's stream ends with, if not cleanly. */
+export function translated(pieces: readonly Uint8Array[], broken?: Error): Promise<string> {
+  return translatedBy(new ResponsesTranslator("1", { model: "m", input: "hi" }, () => 0), pieces, broken);
+}
+
+export async function translatedBy(
+  translator: Translator,
+  pieces: readonly Uint8Array[],
+  broken?: Error,
+): Promise<string> {
   const rest = [...pieces];
   const body = new ReadableStream<Uint8Array>({
     pull(controller) {
@@ -32,7 +40,6 @@ export async function translated(pieces: readonly Uint8Array[], broken?: Error):
     },
   });
   const chat = new Response(body, { headers: { "content-type": "text/event-stream" } });
-  const translator = new ResponsesTranslator("1", { model: "m", input: "hi" }, () => 0);
   return (await translateAnswer(chat, translator)).text();
 }
 
@@ -60,8 +67,13 @@ export function post(at: Scene, fields: object, path = "/v1/responses"): Promise
 }
 
 /** A stream of which a machine has written the beginning, and goes on running. */
-export async function begun(at: Scene, machine: FakeProvider) {
-  const pending = post(at, { input: "hi", stream: true });
+export async function begun(
+  at: Scene,
+  machine: FakeProvider,
+  question: object = { input: "hi" },
+  path = "/v1/responses",
+) {
+  const pending = post(at, { ...question, stream: true }, path);
   const request = await machine.next("inference_request");
   machine.accept(request);
   machine.bytes(request, `data: ${JSON.stringify(CHUNKS[1])}\n\n`);

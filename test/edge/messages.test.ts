@@ -1,0 +1,269 @@
+import { describe, expect, it } from "vitest";
+
+import { toChatName } from "../../worker/openai/chat-names.ts";
+import { join } from "./fake-provider.ts";
+import {
+  ASK,
+  assistant,
+  called,
+  complete,
+  text,
+  toolResult,
+  toolUse,
+  translatorOf,
+  user,
+} from "./messages-scene.ts";
+import { fetchEdge, scene, type Scene } from "./scene.ts";
+import { post, USAGE } from "./translation-scene.ts";
+
+const PATH = "/v1/messages";
+
+/** A refusal's status and what its envelope says. */
+async function refusalOf(response: Response) {
+  const { error } = await response.json<{
+    error: { type: string; message: string; details: { error_code: string; param: string | null } };
+  }>();
+  const { error_code: code, param } = error.details;
+  return { status: response.status, type: error.type, message: error.message, code, param };
+}
+
+describe("POST /v1/messages", () => {
+  it("takes a tool's name that is too long for chats, and gives the call back under it", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const name = `mcp__${"server".repeat(9)}__${"look".repeat(6)}`;
+    const pending = post(
+      at,
+      {
+        ...ASK,
+        tools: [{ name, input_schema: {} }],
+        tool_choice: { type: "tool", name },
+        messages: [user(text("hi")), assistant(toolUse("toolu_a", name)), user(toolResult("toolu_a"))],
+      },
+      PATH,
+    );
+    const request = await machine.next("inference_request");
+    const chatName = toChatName(name);
+    expect(chatName).toMatch(/^mcp__[a-z_]+_[0-9a-f]{8}$/);
+    expect(request["body"]).toMatchObject({
+      tools: [{ function: { name: chatName } }],
+      tool_choice: { function: { name: chatName } },
+      messages: [{}, { tool_calls: [{ function: { name: chatName } }] }, {}],
+    });
+    complete(machine, request, { content: null, tool_calls: [called("call_b", chatName, '{"at":1}')] });
+    expect(await (await pending).json()).toMatchObject({
+      content: [{ type: "tool_use", id: "call_b", name, input: { at: 1 } }],
+      stop_reason: "tool_use",
+    });
+  });
+
+  it.each(["x-api-key", "authorization"])(
+    "takes the key in %s, and gives its id under both names",
+    async (header) => {
+      const at = await scene();
+      const machine = await join(at);
+      const pending = fetchEdge(`${PATH}?beta=true`, {
+        method: "POST",
+        headers: {
+          [header]: header === "x-api-key" ? at.apiKey : `Bearer ${at.apiKey}`,
+          "anthropic-version": "2023-06-01",
+          "anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14",
+        },
+        body: JSON.stringify({ model: at.model, ...ASK }),
+      });
+      const request = await machine.next("inference_request");
+      complete(machine, request, { content: "ho" });
+      const { headers, status } = await pending;
+      expect(status).toBe(200);
+      expect(headers.get("request-id")).toBe(request["request_id"]);
+      expect(headers.get("x-request-id")).toBe(request["request_id"]);
+    },
+  );
+
+  it("is the only one, with the models, to take a key in x-api-key", async () => {
+    const at = await scene();
+    const headers = { "x-api-key": at.apiKey, "anthropic-version": "2023-06-01" };
+    const ask = (path: string, body: object): Promise<Response> =>
+      fetchEdge(path, { method: "POST", headers, body: JSON.stringify({ model: at.model, ...body }) });
+    expect((await ask("/v1/messages/count_tokens", ASK)).status).toBe(200);
+    expect((await fetchEdge("/v1/models", { headers })).status).toBe(200);
+    expect((await ask("/v1/chat/completions", ASK)).status).toBe(401);
+    expect((await ask("/v1/responses", { input: "hi" })).status).toBe(401);
+  });
+
+  it.each([
+    [{ max_tokens: undefined }, "max_tokens"],
+    [{ max_tokens: 0 }, "max_tokens"],
+    [{ messages: [] }, "messages"],
+    [{ messages: [{ role: "tool", content: "x" }] }, "messages[0].role"],
+    [{ messages: [user({ type: "text" })] }, "messages[0].content[0].text"],
+    [{ messages: [user(toolResult("toolu_a"))] }, "messages[0].content[0].tool_use_id"],
+    [{ messages: [user({ type: "tool_result" })] }, "messages[0].content[0].tool_use_id"],
+    [{ messages: [assistant({ type: "tool_use", id: "a" })] }, "messages[0].content[0].name"],
+    [{ messages: [assistant({ type: "tool_use", name: "a" })] }, "messages[0].content[0].id"],
+    [{ stop_sequences: ["a", "b", "c", "d", "e"] }, "stop_sequences"],
+    [{ tools: [{ name: "a b", input_schema: {} }] }, "tools[0].name"],
+    [{ tools: [{ input_schema: {} }] }, "tools[0].name"],
+    [{ tool_choice: { type: "any" } }, "tool_choice"],
+    [{ tools: [{ name: "a" }], tool_choice: { type: "tool", name: "b" } }, "tool_choice.name"],
+    [{ tools: [{ name: "a" }], tool_choice: { type: "must" } }, "tool_choice.type"],
+    [{ system: 7 }, "system"],
+  ])("refuses what is wrong by name: %j", async (fields, param) => {
+    const refusal = await refusalOf(await post(await scene(), { ...ASK, ...fields }, PATH));
+    expect(refusal).toMatchObject({
+      status: 400,
+      type: "invalid_request_error",
+      code: "invalid_request",
+      param,
+    });
+    expect(refusal.message).toContain(param);
+  });
+
+  const image = { type: "image", source: { type: "base64", media_type: "image/png", data: "" } };
+
+  it.each([
+    [{ messages: [user(text("see"), image)] }, "messages[0].content[1].type"],
+    [
+      { messages: [assistant(toolUse("a", "b")), user(toolResult("a", { content: [text("see"), image] }))] },
+      "messages[1].content[0].content[1].type",
+    ],
+    [{ messages: [user({ type: "document", source: {} })] }, "messages[0].content[0].type"],
+    [
+      { messages: [assistant({ type: "server_tool_use", id: "a", name: "b" })] },
+      "messages[0].content[0].type",
+    ],
+    [{ messages: [user(text("hi")), assistant(text("I am"))] }, "messages"],
+    [{ tools: [{ type: "web_search_20250305", name: "web_search" }] }, "tools[0].type"],
+    [{ tools: [{ name: "a" }, { type: "bash_20250124", name: "bash" }] }, "tools[1].type"],
+    [{ mcp_servers: [{ type: "url" }] }, "mcp_servers"],
+    [{ container: "c" }, "container"],
+  ])("refuses by name what is not done here: %j", async (fields, param) => {
+    const refusal = await refusalOf(await post(await scene(), { ...ASK, ...fields }, PATH));
+    expect(refusal).toMatchObject({ status: 400, type: "invalid_request_error", code: "unsupported", param });
+  });
+
+  it("says that a prompt is too long in the words by which clients know that they must shorten it", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const pending = post(at, ASK, PATH);
+    const request = await machine.next("inference_request");
+    machine.error(request, "client", "context_length_exceeded", "it takes 9 tokens");
+    expect(await refusalOf(await pending)).toMatchObject({
+      status: 400,
+      type: "invalid_request_error",
+      code: "context_length_exceeded",
+      message: "prompt is too long: it takes 9 tokens",
+    });
+  });
+
+  it("answers in Anthropic's envelope to whatever is sent there", async () => {
+    const at = await scene();
+    const send = (path: string, init: RequestInit, by: Scene = at): Promise<Response> =>
+      fetchEdge(path, { headers: { authorization: `Bearer ${by.apiKey}` }, ...init });
+    const large = { method: "POST", body: new Uint8Array(16 * 1024 * 1024 + 1) };
+    for (const [pending, status, type, code] of [
+      [send(PATH, large), 413, "request_too_large", "request_too_large"],
+      [send(PATH, { method: "POST", body: "{no" }), 400, "invalid_request_error", "invalid_request"],
+      [send(PATH, { method: "GET" }), 405, "invalid_request_error", "method_not_allowed"],
+      [send(`${PATH}/batches`, { method: "POST" }), 404, "not_found_error", "not_found"],
+      [send(PATH, { method: "POST", headers: {} }), 401, "authentication_error", "invalid_api_key"],
+    ] as const) {
+      const response = await pending;
+      const id = response.headers.get("request-id");
+      expect(id).toMatch(/^req_[0-9a-f]{32}$/);
+      expect(response.headers.get("content-type")).toBe("application/json");
+      const body = await response.json();
+      expect(response.status).toBe(status);
+      expect(response.headers.get("x-should-retry")).toBe("false");
+      expect(response.headers.get("allow")).toBe(status === 405 ? "POST" : null);
+      expect(body).toMatchObject({
+        type: "error",
+        request_id: id,
+        error: { type, details: { error_code: code } },
+      });
+    }
+  });
+});
+
+interface WholeEnd {
+  readonly fields?: object;
+  readonly finish_reason?: string;
+  readonly stop_reason?: unknown;
+}
+
+describe("a message", () => {
+  const whole = (message: object, { fields = {}, finish_reason = "stop", ...end }: WholeEnd = {}): object =>
+    translatorOf(fields).whole({
+      choices: [{ message, finish_reason, ...end }],
+      usage: USAGE,
+    });
+
+  it("has every field that the API's has", () => {
+    expect(whole({ content: "ho" })).toEqual({
+      id: "msg_1",
+      type: "message",
+      role: "assistant",
+      model: "m",
+      content: [{ type: "text", text: "ho", citations: null }],
+      stop_reason: "end_turn",
+      stop_sequence: null,
+      stop_details: null,
+      container: null,
+      usage: {
+        input_tokens: 7,
+        cache_creation_input_tokens: 0,
+        cache_read_input_tokens: 0,
+        output_tokens: 3,
+        output_tokens_details: { thinking_tokens: 0 },
+        server_tool_use: null,
+        service_tier: "standard",
+      },
+    });
+  });
+
+  it.each([
+    ["length", "max_tokens"],
+    ["content_filter", "refusal"],
+    ["stop", "end_turn"],
+  ])("that ends with %s has the reason %s", (finish_reason, stop_reason) => {
+    expect(whole({ content: "ho" }, { finish_reason })).toMatchObject({ stop_reason });
+  });
+
+  it("that a stop sequence has ended says which, if the machine does", () => {
+    const told = whole({ content: "ho" }, { stop_reason: "END" });
+    expect(told).toMatchObject({ stop_reason: "stop_sequence", stop_sequence: "END" });
+    // Some say other things there.
+    const untold = whole({ content: "ho" }, { stop_reason: 128_009 });
+    expect(untold).toMatchObject({ stop_reason: "end_turn", stop_sequence: null });
+    const cut = whole({ content: "ho" }, { finish_reason: "length", stop_reason: "END" });
+    expect(cut).toMatchObject({ stop_reason: "max_tokens", stop_sequence: null });
+  });
+
+  it.each([
+    [{}, 1],
+    [{ thinking: { type: "disabled" } }, 1],
+    [{ thinking: { type: "adaptive", display: "omitted" } }, 1],
+    [{ thinking: { type: "enabled", budget_tokens: 1024 } }, 2],
+  ])("shows what the model thought only to those who ask: %j", (fields, blocks) => {
+    const message = whole({ reasoning_content: "hm", content: "ho" }, { fields });
+    expect(message).toHaveProperty("content.length", blocks);
+    expect(message).toHaveProperty(`content.${blocks - 1}.text`, "ho");
+  });
+
+  it("has no call that was cut off, but one without input", () => {
+    const tool_calls = [called("call_a", "look", ""), called("call_b", "hear", '{"at":')];
+    expect(whole({ tool_calls: tool_calls.slice(0, 1) })).toMatchObject({
+      content: [{ id: "call_a", input: {} }],
+      stop_reason: "tool_use",
+    });
+    expect(whole({ content: "so", tool_calls }, { finish_reason: "length" })).toMatchObject({
+      content: [{ text: "so" }],
+      stop_reason: "max_tokens",
+    });
+    expect(() => whole({ tool_calls })).toThrow(SyntaxError);
+  });
+
+  it("gives a call without an id one of its own", () => {
+    expect(whole({ tool_calls: [called("", "look")] })).toMatchObject({ content: [{ id: "toolu_1_0" }] });
+  });
+});
