@@ -12,6 +12,7 @@ import flagsView from "../dashboard/flags-view.js" with { type: "text" };
 import flags from "../dashboard/flags.js" with { type: "text" };
 import format from "../dashboard/format.js" with { type: "text" };
 import icon from "../dashboard/icon.svg" with { type: "text" };
+import lists from "../dashboard/lists.js" with { type: "text" };
 import machineDetails from "../dashboard/machine-details.js" with { type: "text" };
 import machineDialog from "../dashboard/machine-dialog.js" with { type: "text" };
 import machineOrdersView from "../dashboard/machine-orders-view.js" with { type: "text" };
@@ -22,6 +23,7 @@ import main from "../dashboard/main.js" with { type: "text" };
 import modelDialog from "../dashboard/model-dialog.js" with { type: "text" };
 import modelEntry from "../dashboard/model-entry.js" with { type: "text" };
 import page from "../dashboard/page.html" with { type: "text" };
+import pagedTable from "../dashboard/paged-table.js" with { type: "text" };
 import placementColumns from "../dashboard/placement-columns.js" with { type: "text" };
 import placementView from "../dashboard/placement-view.js" with { type: "text" };
 import placement from "../dashboard/placement.js" with { type: "text" };
@@ -55,6 +57,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["flags.js", flags],
   ["format.js", format],
   ["icon.svg", icon],
+  ["lists.js", lists],
   ["machine-details.js", machineDetails],
   ["machine-dialog.js", machineDialog],
   ["machine-orders-view.js", machineOrdersView],
@@ -64,6 +67,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["main.js", main],
   ["model-dialog.js", modelDialog],
   ["model-entry.js", modelEntry],
+  ["paged-table.js", pagedTable],
   ["placement-columns.js", placementColumns],
   ["placement-view.js", placementView],
   ["placement.js", placement],

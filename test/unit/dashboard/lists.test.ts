@@ -1,0 +1,29 @@
+import { describe, expect, it } from "vitest";
+
+import { hasWords, paged } from "../../../dashboard/lists.js";
+
+/** What the lists of machines and of keys have in common. */
+
+describe("words", () => {
+  it("must all be there, in any case and order", () => {
+    expect(hasWords("studio-1 apple m3", "")).toBe(true);
+    expect(hasWords("studio-1 apple m3", "  M3  studio ")).toBe(true);
+    expect(hasWords("studio-1 apple m3", "m3 mini")).toBe(false);
+  });
+});
+
+describe("a page", () => {
+  const lines = Array.from({ length: 120 }, (_, n) => n);
+
+  it("holds so many lines, and says which", () => {
+    expect(paged(lines, 0, 50)).toMatchObject({ page: 0, isLast: false, range: "1 to 50 of 120" });
+    const last = paged(lines, 2, 50);
+    expect(last).toMatchObject({ page: 2, isLast: true, range: "101 to 120 of 120" });
+    expect(last.lines).toEqual(lines.slice(100));
+  });
+
+  it("becomes the last one if it has vanished", () => {
+    expect(paged(lines.slice(0, 60), 2, 50)).toMatchObject({ page: 1, isLast: true });
+    expect(paged([], 2, 50)).toMatchObject({ page: 0, isLast: true, range: "0", lines: [] });
+  });
+});
