@@ -77,6 +77,24 @@ export function moment(at, now, timeZone) {
 }
 
 /**
+ * A day with its year, in the reader's own zone.
+ * @param {number} at
+ * @param {string} [timeZone]
+ */
+export function date(at, timeZone) {
+  return new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", ...(timeZone && { timeZone }) }).format(at);
+}
+
+/** Names that a sentence has room for; the rest are counted. */
+const NAMED = 3;
+
+/** @param {readonly string[]} names */
+export function someOf(names) {
+  const more = names.length - NAMED;
+  return names.slice(0, NAMED).join(", ") + (more > 0 ? ` and ${count(more)} more` : "");
+}
+
+/**
  * The API's sentences begin small, since programs put them behind a colon.
  * @param {string} text
  */

@@ -7,6 +7,8 @@ import { interruptDialogs, resumeDialogs } from "./dialogs.js";
 import { byId, elementOf, say, setText } from "./dom.js";
 import { showFlags } from "./flags-view.js";
 import { clock } from "./format.js";
+import { expireKeys, knowFleet, readKeysWith, refreshKeys, showKeysBy } from "./key-store.js";
+import { showKeys } from "./keys-view.js";
 import { readMachinesWith, refreshMachine } from "./machine-dialog.js";
 import { orderWithin } from "./machine-orders-view.js";
 import { showMachines } from "./machines-view.js";
@@ -40,7 +42,10 @@ byId("logout").addEventListener("click", () => {
   // A page loaded anew holds nothing of the fleet any more.
   location.reload();
 });
-byId("refresh").addEventListener("click", () => void refresher?.now());
+byId("refresh").addEventListener("click", () => {
+  expireKeys();
+  void refresher?.now();
+});
 pause.addEventListener("click", () => {
   isPaused = !isPaused;
   pause.setAttribute("aria-pressed", String(isPaused));
@@ -48,6 +53,8 @@ pause.addEventListener("click", () => {
   refresher?.look();
 });
 document.addEventListener("visibilitychange", () => refresher?.look());
+
+showKeysBy(showKeys);
 
 const kept = keptToken();
 if (kept === null) lock("");
@@ -101,6 +108,7 @@ function start(token) {
   const api = new Api(token);
   readMachinesWith(api);
   readModelsWith(api);
+  readKeysWith(api);
   /** @type {Snapshot | null} */
   let known = null;
   const read = async () => {
@@ -112,6 +120,8 @@ function start(token) {
       show(snapshot);
       if (isFirst) goToPart();
       resumeDialogs();
+      // It may take longer than the fleet, which need not wait for it.
+      void refreshKeys();
       await refreshMachine();
     } catch (error) {
       if (refresher === own) showProblem(error, known);
@@ -137,6 +147,7 @@ function show(snapshot) {
   showFlags(snapshot);
   orderWithin(snapshot);
   knowModels(snapshot);
+  knowFleet(snapshot);
   board.classList.remove("unread", "stale");
   setText(byId("status"), `Updated ${clock(Date.now())}`);
   say(byId("problem"), "");

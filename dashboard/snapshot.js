@@ -14,8 +14,11 @@
  * @typedef {object} UsageRow
  * @property {string} model_id
  * @property {number} hour_at
+ * @property {string} key_id
  * @property {string} outcome
  * @property {number} requests
+ * @property {number} prompt_tokens
+ * @property {number} completion_tokens
  */
 
 /**

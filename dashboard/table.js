@@ -46,20 +46,23 @@ export function text(textOf, noteOf, toneOf) {
 /**
  * A cell that opens more of the line over the page.
  * @template L
- * @param {(line: L) => string} idOf what it is, which is also what stands there
+ * @param {(line: L) => string} idOf what it is
  * @param {(id: string) => void} open
+ * @param {(line: L) => string} [nameOf] what stands there, with the id under it; without it the id alone
  * @returns {Column<L>["fill"]}
  */
-export function opener(idOf, open) {
+export function opener(idOf, open, nameOf) {
   return (cell) => {
     const button = cell.appendChild(make("button", "link"));
     button.type = "button";
     button.setAttribute("aria-haspopup", "dialog");
+    const note = nameOf === undefined ? null : cell.appendChild(make("span", "note"));
     let id = "";
     button.addEventListener("click", () => open(id));
     return (line) => {
       id = idOf(line);
-      setText(button, id);
+      setText(button, nameOf === undefined ? id : nameOf(line));
+      if (note !== null) setText(note, id);
     };
   };
 }

@@ -96,7 +96,8 @@ export function aSwitch(
 }
 
 export function used(outcome: string, requests: number, hoursAgo = 0, model_id = "a") {
-  return { model_id, hour_at: NOW - (NOW % HOUR_MS) - hoursAgo * HOUR_MS, outcome, requests };
+  const hour_at = NOW - (NOW % HOUR_MS) - hoursAgo * HOUR_MS;
+  return { model_id, hour_at, key_id: "k1", outcome, requests, prompt_tokens: 0, completion_tokens: 0 };
 }
 
 export interface Changes {
