@@ -17,6 +17,15 @@ const names = new Intl.Collator("en", { numeric: true });
 export const compareNames = (one, other) => names.compare(one, other);
 
 /**
+ * The order of models wherever they stand. The catalog has them in the order in which they came, the planner in its own.
+ * @template {{ readonly model_id: string }} R
+ * @param {readonly R[]} rows
+ */
+export function byModel(rows) {
+  return rows.toSorted((one, other) => compareNames(one.model_id, other.model_id));
+}
+
+/**
  * Whether all words that were typed are in a text, wherever.
  * @param {string} searched in small letters
  * @param {string} typed

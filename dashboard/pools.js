@@ -1,6 +1,7 @@
 /** @import { Snapshot, UsageRow } from "./snapshot.js" */
 import { shedModels } from "./flags.js";
 import { count, many, percent } from "./format.js";
+import { byModel } from "./lists.js";
 
 /** What the table of pools says: whether each model has the machines that its demand needs. */
 
@@ -59,7 +60,7 @@ export function poolLines({ utilization, placement, usage, flags }) {
   const { pools, unreachable_pools: silent } = utilization.model_pools;
   const shed = shedModels(flags);
   const isPlanned = utilization.model_pools.placement !== "off";
-  return pools.map((pool) => {
+  return byModel(pools).map((pool) => {
     const plan = placement.models.find(({ model_id }) => model_id === pool.model_id);
     const ready = pool.serving + pool.unmanaged;
     const demand = plan?.demand_machines ?? null;

@@ -1,8 +1,23 @@
 import { describe, expect, it } from "vitest";
 
 import { hasWords, paged } from "../../../dashboard/lists.js";
+import { demandLines } from "../../../dashboard/placement.js";
+import { poolLines } from "../../../dashboard/pools.js";
+import { demandFields } from "../../../dashboard/what-if.js";
+import { aPlanned, aPool, aSnapshot } from "./snapshot-scene.ts";
 
-/** What the lists of machines and of keys have in common. */
+/** What the lists of the page have in common. */
+
+it("has models in the same order wherever they stand, whatever the order in which they are read", () => {
+  const models = ["model-10", "Other", "model-9"];
+  const snapshot = aSnapshot({
+    fleet: { pools: models.map((model_id) => aPool({ model_id })) },
+    placement: { models: models.toReversed().map((model_id) => aPlanned({ model_id })) },
+  });
+  for (const lines of [poolLines(snapshot), demandLines(snapshot.placement), demandFields(snapshot)]) {
+    expect(lines.map(({ model }) => model)).toEqual(["model-9", "model-10", "Other"]);
+  }
+});
 
 describe("words", () => {
   it("must all be there, in any case and order", () => {
