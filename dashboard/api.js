@@ -12,8 +12,6 @@ import { ApiError, refusal, wrongToken } from "./api-error.js";
 /** What a header can carry. What else is typed or pasted makes `fetch` fail as if nobody answered. */
 const SENDABLE = /^[\x20-\xff]*$/;
 
-const TOKEN_KEY = "poolkeeper-admin-token";
-
 /** Longer than Fleet waits for its slowest pool. */
 const ANSWER_LIMIT_MS = 15_000;
 
@@ -272,11 +270,3 @@ async function contentOf(response) {
 
 /** @param {string | null} cursor */
 const pageAt = (cursor) => (cursor === null ? "" : `?cursor=${encodeURIComponent(cursor)}`);
-
-/** @returns {string | null} */
-export const keptToken = () => sessionStorage.getItem(TOKEN_KEY);
-
-/** @param {string} token */
-export const keepToken = (token) => sessionStorage.setItem(TOKEN_KEY, token);
-
-export const forgetToken = () => sessionStorage.removeItem(TOKEN_KEY);

@@ -7,6 +7,24 @@ import { count } from "./format.js";
  * @typedef {{ key: K, isDescending: boolean }} Order
  */
 
+/**
+ * An order as text.
+ * @param {Order<string>} order
+ */
+export const orderText = ({ key, isDescending }) => `${isDescending ? "-" : "+"}${key}`;
+
+/**
+ * @template {string} K
+ * @param {string | null} text null if there is none
+ * @param {readonly K[]} keys
+ * @param {Order<K>} otherwise if there is no such order
+ * @returns {Order<K>}
+ */
+export function orderOf(text, keys, otherwise) {
+  const key = keys.find((known) => known === text?.slice(1));
+  return key === undefined ? otherwise : { key, isDescending: text?.startsWith("-") === true };
+}
+
 const names = new Intl.Collator("en", { numeric: true });
 
 /**

@@ -7,6 +7,7 @@ import { count, decimal } from "./format.js";
 import { openMachine } from "./machine-dialog.js";
 import { filtered, machineLines, machinesSummary, SHOWN, sorted } from "./machines.js";
 import { PagedTable } from "./paged-table.js";
+import { keep, kept } from "./tab-memory.js";
 import { opener, text } from "./table.js";
 
 /** The machines on the page. */
@@ -73,7 +74,19 @@ const table = new PagedTable("machines", {
 });
 
 for (const { value, label } of SHOWN) show.append(new Option(label, value));
-for (const control of [filter, show]) control.addEventListener("input", () => table.filterAnew());
+for (const [name, control] of /** @type {const} */ ([
+  ["machines-filter", filter],
+  ["machines-show", show],
+])) {
+  const before = control.value;
+  control.value = kept(name) ?? before;
+  // A list has nothing chosen if what was kept is no choice any more.
+  if (control === show && show.selectedIndex === -1) show.value = before;
+  control.addEventListener("input", () => {
+    keep(name, control.value);
+    table.filterAnew();
+  });
+}
 
 /** @param {Snapshot} snapshot */
 export function showMachines(snapshot) {

@@ -1,7 +1,7 @@
 /** @import { Snapshot } from "./snapshot.js" */
 import { actWith } from "./action.js";
 import { ApiError, sentenceOf } from "./api-error.js";
-import { Api, forgetToken, keepToken, keptToken } from "./api.js";
+import { Api } from "./api.js";
 import { closeQuestion } from "./confirm.js";
 import { interruptDialogs, resumeDialogs } from "./dialogs.js";
 import { byId, elementOf, say, setText } from "./dom.js";
@@ -17,6 +17,7 @@ import { showPlacement } from "./placement-view.js";
 import { showPools } from "./pools-view.js";
 import { Refresher } from "./refresher.js";
 import { readSnapshot } from "./snapshot.js";
+import { forget, forgetAll, keep, kept } from "./tab-memory.js";
 import { showWhatIf } from "./what-if-view.js";
 
 /** The operator's page: a login, and then the fleet, read again and again while somebody looks. */
@@ -31,14 +32,14 @@ const pause = elementOf(HTMLButtonElement, "pause");
 
 /** @type {Refresher | null} */
 let refresher = null;
-let isPaused = false;
+let isPaused = kept("paused") !== null;
 
 elementOf(HTMLFormElement, "login-form").addEventListener("submit", (event) => {
   event.preventDefault();
   void logIn(input.value.trim());
 });
 byId("logout").addEventListener("click", () => {
-  forgetToken();
+  forgetAll();
   // A page loaded anew holds nothing of the fleet any more.
   location.reload();
 });
@@ -48,17 +49,25 @@ byId("refresh").addEventListener("click", () => {
 });
 pause.addEventListener("click", () => {
   isPaused = !isPaused;
-  pause.setAttribute("aria-pressed", String(isPaused));
-  setText(pause, isPaused ? "Go on" : "Pause");
+  if (isPaused) keep("paused", "yes");
+  else forget("paused");
+  showPause();
   refresher?.look();
 });
 document.addEventListener("visibilitychange", () => refresher?.look());
 
 showKeysBy(showKeys);
 
-const kept = keptToken();
-if (kept === null) lock("");
-else start(kept);
+showPause();
+
+const keptToken = kept("admin-token");
+if (keptToken === null) lock("");
+else start(keptToken);
+
+function showPause() {
+  pause.setAttribute("aria-pressed", String(isPaused));
+  setText(pause, isPaused ? "Go on" : "Pause");
+}
 
 /**
  * The token is tried before it is kept, so that a wrong one is told at once.
@@ -79,7 +88,7 @@ async function logIn(token) {
     submit.disabled = false;
     setText(submit, "Log in");
   }
-  keepToken(token);
+  keep("admin-token", token);
   input.value = "";
   start(token);
 }
@@ -89,7 +98,7 @@ async function logIn(token) {
  * @param {string} why empty at first
  */
 function lock(why) {
-  forgetToken();
+  forget("admin-token");
   refresher?.stop();
   refresher = null;
   closeQuestion();

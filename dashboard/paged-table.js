@@ -1,7 +1,8 @@
 /** @import { Order } from "./lists.js" */
 /** @import { Column } from "./table.js" */
 import { byId, elementOf, setText } from "./dom.js";
-import { paged } from "./lists.js";
+import { orderOf, orderText, paged } from "./lists.js";
+import { keep, kept } from "./tab-memory.js";
 import { Table } from "./table.js";
 
 /**
@@ -18,7 +19,7 @@ const PER_PAGE = 50;
  * @property {readonly (Column<L> & { sortKey?: K })[]} columns
  * @property {(lines: readonly L[]) => readonly L[]} filtered
  * @property {(lines: readonly L[], order: Order<K>) => readonly L[]} sorted
- * @property {Order<K>} order at first
+ * @property {Order<K>} order as long as nobody has chosen one
  * @property {readonly K[]} largestFirst columns of which one wants to see the largest first
  */
 
@@ -27,6 +28,7 @@ const PER_PAGE = 50;
  * @template {string} K
  */
 export class PagedTable {
+  #name;
   #listing;
   #order;
   /** @type {readonly L[]} */
@@ -45,8 +47,10 @@ export class PagedTable {
    */
   constructor(name, listing) {
     const { columns, order } = listing;
+    this.#name = name;
     this.#listing = listing;
-    this.#order = order;
+    const keys = columns.flatMap(({ sortKey }) => sortKey ?? []);
+    this.#order = orderOf(kept(`${name}-order`), keys, order);
     this.#table = new Table(
       byId(`${name}-table`),
       columns,
@@ -61,7 +65,7 @@ export class PagedTable {
     for (const { sortKey, label } of columns) {
       if (sortKey !== undefined) this.#sort.append(new Option(label, sortKey));
     }
-    this.#sort.value = order.key;
+    this.#sort.value = this.#order.key;
     this.#sort.addEventListener("input", () => this.#sortBy(this.#sort.value, false));
     this.#previous.addEventListener("click", () => this.#turnTo(this.#page - 1));
     this.#next.addEventListener("click", () => this.#turnTo(this.#page + 1));
@@ -94,6 +98,7 @@ export class PagedTable {
     const isAgain = isTurned && this.#order.key === key;
     const isDescending = isAgain ? !this.#order.isDescending : this.#listing.largestFirst.includes(key);
     this.#order = { key, isDescending };
+    keep(`${this.#name}-order`, orderText(this.#order));
     this.#sort.value = key;
     this.#turnTo(0);
   }

@@ -42,6 +42,7 @@ import revocation from "../dashboard/revocation.js" with { type: "text" };
 import secretDialog from "../dashboard/secret-dialog.js" with { type: "text" };
 import settingFields from "../dashboard/setting-fields.js" with { type: "text" };
 import snapshot from "../dashboard/snapshot.js" with { type: "text" };
+import tabMemory from "../dashboard/tab-memory.js" with { type: "text" };
 import table from "../dashboard/table.js" with { type: "text" };
 import whatIfView from "../dashboard/what-if-view.js" with { type: "text" };
 import whatIf from "../dashboard/what-if.js" with { type: "text" };
@@ -98,6 +99,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["setting-fields.js", settingFields],
   ["snapshot.js", snapshot],
   ["style.css", style],
+  ["tab-memory.js", tabMemory],
   ["table.js", table],
   ["what-if-view.js", whatIfView],
   ["what-if.js", whatIf],

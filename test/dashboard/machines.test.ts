@@ -132,4 +132,38 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
     await board.button("Memory", page.locator("#machines")).click();
     await page.locator("#machines th[aria-sort=descending]", { hasText: "Memory" }).waitFor();
   });
+
+  it("is found in the same way after the page was loaded anew, which is paused as before, until somebody logs out", async () => {
+    for (const name of ["kept", "other"]) await room.addPuppet(`mac-${name}`, ["tiny-bard"]);
+    const board = await room.enter();
+    const { page } = board;
+    const filter = page.getByRole("searchbox", { name: "Filter" }).first();
+    await board.row("Machines", "mac-kept").waitFor();
+    await filter.fill("kept");
+    await page.locator("#machines-show").selectOption("unmanaged");
+    const memory = page.locator("#machines thead").getByRole("button", { name: "Memory" });
+    await memory.click();
+    await memory.click();
+    await board.button("Pause").click();
+    await page.reload();
+    await board.status.filter({ hasText: /^Updated/ }).waitFor();
+    expect(await board.button("Go on").getAttribute("aria-pressed")).toBe("true");
+    expect(await filter.inputValue()).toBe("kept");
+    expect(await page.locator("#machines-show").inputValue()).toBe("unmanaged");
+    await page.locator("#machines th[aria-sort=ascending]", { hasText: "Memory" }).waitFor();
+    await board.row("Machines", "mac-kept").waitFor();
+    expect(await board.row("Machines", "mac-other").count()).toBe(0);
+
+    let readings = 0;
+    page.on("request", (request) => {
+      if (request.url().endsWith("/utilization")) readings += 1;
+    });
+    await page.waitForTimeout(6000);
+    expect(readings).toBe(0);
+    await board.button("Go on").click();
+    await board.button("Log out").click();
+    await board.logIn(room.adminToken);
+    await board.row("Machines", "mac-other").waitFor();
+    expect(await filter.inputValue()).toBe("");
+  });
 });

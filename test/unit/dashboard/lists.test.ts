@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { hasWords, paged } from "../../../dashboard/lists.js";
+import { hasWords, orderOf, orderText, paged } from "../../../dashboard/lists.js";
 import { demandLines } from "../../../dashboard/placement.js";
 import { poolLines } from "../../../dashboard/pools.js";
 import { demandFields } from "../../../dashboard/what-if.js";
@@ -24,6 +24,23 @@ describe("words", () => {
     expect(hasWords("studio-1 apple m3", "")).toBe(true);
     expect(hasWords("studio-1 apple m3", "  M3  studio ")).toBe(true);
     expect(hasWords("studio-1 apple m3", "m3 mini")).toBe(false);
+  });
+});
+
+describe("an order that was kept", () => {
+  const otherwise = { key: "id", isDescending: false } as const;
+  const of = (text: string | null) => orderOf(text, ["id", "memory"], otherwise);
+
+  it("is the one that was chosen", () => {
+    for (const key of ["id", "memory"] as const) {
+      for (const isDescending of [false, true]) {
+        expect(of(orderText({ key, isDescending }))).toEqual({ key, isDescending });
+      }
+    }
+  });
+
+  it.each([null, "", "-", "-chip", "memory"])("is the first one if it was none: %s", (text) => {
+    expect(of(text)).toEqual(otherwise);
   });
 });
 
