@@ -85,6 +85,19 @@ export function date(at, timeZone) {
   return new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", ...(timeZone && { timeZone }) }).format(at);
 }
 
+/** Of a long name, what a table shows: two lines of its column. */
+const SHOWN_BEGIN = 24;
+const SHOWN_END = 12;
+
+/**
+ * A long name without its middle: ids are told apart by how they begin and end.
+ * @param {string} name
+ */
+export function shortened(name) {
+  if (name.length <= SHOWN_BEGIN + SHOWN_END + 1) return name;
+  return `${name.slice(0, SHOWN_BEGIN)}…${name.slice(-SHOWN_END)}`;
+}
+
 /** Names that a sentence has room for; the rest are counted. */
 const NAMED = 3;
 

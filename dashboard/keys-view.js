@@ -111,6 +111,7 @@ const tokens = new PagedTable("tokens", {
   largestFirst: ["machines", "created"],
 });
 
+// It is not kept over a reload, as that of the machines is: somebody may have put a whole secret there.
 filter.addEventListener("input", () => {
   keys.filterAnew();
   tokens.filterAnew();

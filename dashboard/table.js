@@ -1,4 +1,5 @@
 import { make, setClass, setText } from "./dom.js";
+import { shortened } from "./format.js";
 
 /**
  * A table that is brought up to date in place: a line keeps its row as long as it is there, and a cell is touched only
@@ -61,10 +62,24 @@ export function opener(idOf, open, nameOf) {
     button.addEventListener("click", () => open(id));
     return (line) => {
       id = idOf(line);
-      setText(button, nameOf === undefined ? id : nameOf(line));
+      showName(button, nameOf === undefined ? id : nameOf(line));
       if (note !== null) setText(note, id);
     };
   };
+}
+
+/**
+ * A name that is too long for its column keeps its row as low as the others; whoever points at it or hears it gets it all.
+ * @param {HTMLElement} button
+ * @param {string} name
+ */
+function showName(button, name) {
+  const shown = shortened(name);
+  const isWhole = shown === name;
+  setText(button, shown);
+  setClass(button, isWhole ? "link" : "link shortened");
+  button.title = isWhole ? "" : name;
+  button.ariaLabel = isWhole ? null : name;
 }
 
 /** @template L */

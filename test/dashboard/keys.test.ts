@@ -325,7 +325,10 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
       ["API keys", "Key"],
       ["Provider tokens", "Token"],
     ] as const) {
-      const rows = part.getByRole("table", { name: table }).getByRole("row").filter({ hasText: name });
+      const rows = part
+        .getByRole("table", { name: table })
+        .getByRole("row")
+        .filter({ has: board.button(name) });
       await rows.getByText(owner, { exact: true }).waitFor();
       await board.button(name, rows).click();
       const dialog = board.dialog(`${title} ${name}`);

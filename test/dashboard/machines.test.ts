@@ -133,6 +133,18 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
     await page.locator("#machines th[aria-sort=descending]", { hasText: "Memory" }).waitFor();
   });
 
+  it("has a row as low as others if its id is long, and is called by the whole of it", async () => {
+    const long = `build-farm-rack-12-mac-studio-m3-ultra-192gb-unit-0042-${"7".repeat(9)}`;
+    expect(long).toHaveLength(64);
+    for (const id of [long, "mac-low"]) await room.addPuppet(id, ["tiny-bard"]);
+    const board = await room.enter();
+    const height = async (id: string) => (await board.row("Machines", id).boundingBox())?.height ?? NaN;
+    await board.row("Machines", long).waitFor();
+    // A line more, in a wide font.
+    expect((await height(long)) - (await height("mac-low"))).toBeLessThan(25);
+    await board.openMachine(long);
+  });
+
   it("is found in the same way after the page was loaded anew, which is paused as before, until somebody logs out", async () => {
     for (const name of ["kept", "other"]) await room.addPuppet(`mac-${name}`, ["tiny-bard"]);
     const board = await room.enter();
