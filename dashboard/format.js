@@ -35,6 +35,13 @@ export function percent(part, all) {
   return `${share < 10 && part > 0 ? share.toFixed(1) : share.toFixed(0)} %`;
 }
 
+/** @param {Iterable<number>} values */
+export function sum(values) {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
+
 /** @param {number} ms */
 export function duration(ms) {
   const seconds = Math.max(0, ms) / 1000;

@@ -38,6 +38,7 @@ import placement from "../dashboard/placement.js" with { type: "text" };
 import poolsView from "../dashboard/pools-view.js" with { type: "text" };
 import pools from "../dashboard/pools.js" with { type: "text" };
 import refresher from "../dashboard/refresher.js" with { type: "text" };
+import refusals from "../dashboard/refusals.js" with { type: "text" };
 import revocation from "../dashboard/revocation.js" with { type: "text" };
 import secretDialog from "../dashboard/secret-dialog.js" with { type: "text" };
 import settingFields from "../dashboard/setting-fields.js" with { type: "text" };
@@ -94,6 +95,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["pools-view.js", poolsView],
   ["pools.js", pools],
   ["refresher.js", refresher],
+  ["refusals.js", refusals],
   ["revocation.js", revocation],
   ["secret-dialog.js", secretDialog],
   ["setting-fields.js", settingFields],

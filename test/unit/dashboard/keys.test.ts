@@ -16,7 +16,7 @@ import {
   type KeySort,
 } from "../../../dashboard/keys.js";
 import { keyRevocation, tokenRevocation } from "../../../dashboard/revocation.js";
-import { aMachine, aSnapshot, NOW, used } from "./snapshot-scene.ts";
+import { aMachine, aSnapshot, aUsage, NOW, used } from "./snapshot-scene.ts";
 
 /** What the page says of API keys and provider tokens. */
 
@@ -32,8 +32,6 @@ function aKey(fields: Partial<KeyRow> = {}): KeyRow {
     ...fields,
   };
 }
-
-const usageOf = (...rows: ReturnType<typeof used>[]) => ({ rows, readAt: NOW });
 
 const ofKey = (key_id: string, row: ReturnType<typeof used>, tokens = 0) => ({
   ...row,
@@ -51,7 +49,7 @@ describe("what a key was used for", () => {
   };
 
   it("is the sum of all models, hours and outcomes", () => {
-    const usage = usageOf(
+    const usage = aUsage(
       ofKey("k1", used("ok", 90, 3), 1000),
       ofKey("k1", used("queue_full", 5, 0, "b"), 0),
       ofKey("k2", used("ok", 7), 7),
@@ -65,7 +63,7 @@ describe("what a key was used for", () => {
   });
 
   it("is nothing without a request, and not known before usage was read", () => {
-    const [unused, unknown] = [lineWith(usageOf()), lineWith(null)];
+    const [unused, unknown] = [lineWith(aUsage()), lineWith(null)];
     expect([useText(unused.use), useNote(unused.use), keyDetails(unused).at(-1)?.value]).toEqual([
       "0",
       "",
@@ -105,7 +103,7 @@ describe("the order of keys", () => {
     aKey({ id: "2", name: "mac 9", requests_per_minute: null, priority: "high", created_at: NOW }),
     aKey({ id: "3", name: "mac 9", requests_per_minute: 60, created_at: NOW - 1 }),
   ];
-  const lines = keyLines(rows, usageOf(ofKey("3", used("ok", 2))));
+  const lines = keyLines(rows, aUsage(ofKey("3", used("ok", 2))));
   const by = (key: KeySort, isDescending: boolean) =>
     sortedKeys(lines, { key, isDescending }).map(({ id }) => id);
 
@@ -166,7 +164,7 @@ describe("the question before a revocation", () => {
 
   it("says of a key how much it is in use", () => {
     const textWith = (...rows: ReturnType<typeof used>[]) =>
-      keyLines([aKey({ id: "k1" })], usageOf(...rows)).map((line) => keyRevocation(line).text)[0];
+      keyLines([aKey({ id: "k1" })], aUsage(...rows)).map((line) => keyRevocation(line).text)[0];
     expect(textWith(ofKey("k1", used("ok", 1200)))).toContain("It had 1,200 requests in the last day.");
     expect(textWith()).not.toContain("requests in");
   });
