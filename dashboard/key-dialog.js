@@ -1,11 +1,12 @@
+/** @import { ApiError } from "./api-error.js" */
 /** @import { Settings } from "./keys.js" */
 import { act } from "./action.js";
 import { confirmed } from "./confirm.js";
 import { showDetails } from "./details.js";
-import { closeBeside } from "./dialogs.js";
+import { closeBeside, isInterrupted } from "./dialogs.js";
 import { byId, elementOf, markWrong, report, setText } from "./dom.js";
 import { changedSentence, changesOf, DEFAULTS, noNumber, refusalOf } from "./key-settings.js";
-import { keysKnown, noteKey, noteRevoked } from "./key-store.js";
+import { keysKnown, noteKey, noteRevoked, readKeysAnew } from "./key-store.js";
 import { keyDetails, keyLines, tokenDetails, tokenLines } from "./keys.js";
 import { keyRevocation, keyRevoked, tokenRevocation, tokenRevoked } from "./revocation.js";
 import { SettingFields } from "./setting-fields.js";
@@ -110,11 +111,13 @@ async function save() {
     done: changedSentence,
     failed: refusalOf,
   });
-  if (outcome.ok) noteKey(outcome.answer);
-  if (asked !== opening) report(told, "", false);
-  else if (outcome.ok) dialog.close();
-  else mark((name) => outcome.error.param === name);
-  if (outcome.ok) report(toldAfter, changedSentence(outcome.answer), false);
+  if (!outcome.ok) {
+    failed(outcome.error, asked);
+    return;
+  }
+  if (asked === opening) dialog.close();
+  noteKey(outcome.answer);
+  report(toldAfter, changedSentence(outcome.answer), false);
 }
 
 async function revoke() {
@@ -137,13 +140,30 @@ async function send(kind, id, done, asked) {
     done: () => done,
     failed: refusalOf,
   });
-  if (asked !== opening) report(told, "", false);
-  if (!outcome.ok) return;
-  if (asked === opening && dialog.open) dialog.close();
+  if (!outcome.ok) {
+    failed(outcome.error, asked);
+    return;
+  }
+  if (asked === opening) dialog.close();
   noteRevoked(kind, id);
   report(toldAfter, done, false);
   // What has opened the dialog goes with the row.
   byId("keys-title").focus();
+}
+
+/**
+ * What went wrong stands in the dialog, or on the page if that was closed or shows another one by now.
+ * @param {ApiError} error
+ * @param {number} asked
+ */
+function failed(error, asked) {
+  const isShown = asked === opening && (dialog.open || isInterrupted(dialog));
+  if (isShown) mark((name) => error.param === name);
+  else {
+    if (asked !== opening) report(told, "", false);
+    report(toldAfter, refusalOf(error), true);
+  }
+  if (error.isUnanswered) readKeysAnew();
 }
 
 /** @param {(name: keyof Settings) => boolean} isWrong */

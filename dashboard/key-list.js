@@ -8,7 +8,7 @@ import { Ledger } from "./ledger.js";
  */
 
 /** How old the list may become before it is read again, while somebody looks at it. */
-const TTL_MS = 60_000;
+const TTL_MS = 300_000;
 
 /** Pages that are read of each kind, until more are asked for: 100 rows each. */
 const PAGES = 20;

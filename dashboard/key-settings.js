@@ -102,8 +102,8 @@ function isField(param) {
 export function unmadeSentence(error) {
   if (!error.isUnanswered) return refusalOf(error);
   return (
-    "No answer: it may have been made all the same, with a secret that nobody has seen. If it appears in the list " +
-    "within a minute, revoke it."
+    "No answer: it may have been made all the same, with a secret that nobody has seen. Refresh in a minute, and " +
+    "revoke it if it is in the list."
   );
 }
 

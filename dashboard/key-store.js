@@ -47,6 +47,12 @@ export function expireKeys() {
   list.expire();
 }
 
+/** Nobody knows what came of a change. */
+export function readKeysAnew() {
+  list.expire();
+  void refreshKeys();
+}
+
 export function readMoreKeys() {
   list.wantMore();
   void refreshKeys();

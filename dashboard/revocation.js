@@ -10,14 +10,14 @@ import { connectedOf } from "./keys.js";
  * @param {KeyLine} line
  * @returns {Warning}
  */
-export function keyRevocation({ name, owner, use }) {
+export function keyRevocation({ id, name, owner, use }) {
   const used =
     use === null || use.requests === 0 ? "" : ` It had ${many(use.requests, "request")} in the last day.`;
   return {
     title: `Revoke ${name} of ${owner}?`,
     text:
       "Whoever sends it is refused, within about a minute everywhere. Requests that run are not cut. It cannot be " +
-      `taken back: they need another key.${used}`,
+      `taken back: they need another key.${used} Its id is ${id}.`,
     verb: "Revoke",
   };
 }
@@ -27,13 +27,13 @@ export function keyRevocation({ name, owner, use }) {
  * @param {Snapshot | null} snapshot
  * @returns {Warning}
  */
-export function tokenRevocation({ name, owner }, snapshot) {
+export function tokenRevocation({ id, name, owner }, snapshot) {
   return {
     title: `Revoke ${name} of ${owner}?`,
     text:
       "The sockets that were dialed with it are closed at once (4005) and their providers end; what runs there is " +
       "tried on another machine, or ends with an error. It cannot be taken back: these machines need another token. " +
-      whose(owner, connectedOf(owner, snapshot)),
+      `${whose(owner, connectedOf(owner, snapshot))} Its id is ${id}.`,
     verb: "Revoke",
   };
 }

@@ -1,4 +1,5 @@
 /** @import { Api, Labels } from "./api.js" */
+/** @import { ApiError } from "./api-error.js" */
 /** @import { FieldName } from "./key-settings.js" */
 /** @import { Settings } from "./keys.js" */
 import { act } from "./action.js";
@@ -6,7 +7,7 @@ import { chatCommand, connectCommand, modelToTry } from "./commands.js";
 import { closeBeside, isInterrupted } from "./dialogs.js";
 import { byId, elementOf, markWrong, report, setText } from "./dom.js";
 import { changesOf, DEFAULTS, noNumber, obstacleTo, unmadeSentence } from "./key-settings.js";
-import { expireKeys, keysKnown, noteKey, noteToken, refreshKeys } from "./key-store.js";
+import { keysKnown, noteKey, noteToken, readKeysAnew } from "./key-store.js";
 import { ownersOf } from "./keys.js";
 import { SettingFields } from "./setting-fields.js";
 
@@ -114,11 +115,15 @@ async function send() {
   });
   isSending = false;
   if (outcome.ok) show(outcome.answer, labels, changes);
-  else {
-    mark((marked) => outcome.error.param === marked);
-    expireKeys();
-    void refreshKeys();
-  }
+  else failed(outcome.error);
+}
+
+/** @param {ApiError} error */
+function failed(error) {
+  // Whoever has closed the dialog meanwhile reads it on the page.
+  if (dialog.open || isInterrupted(dialog)) mark((marked) => error.param === marked);
+  else report(toldAfter, unmadeSentence(error), true);
+  if (error.isUnanswered) readKeysAnew();
 }
 
 /**

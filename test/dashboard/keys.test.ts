@@ -285,6 +285,39 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     expect(await secretIn(board.dialog("The key slow of maker"))).toMatch(/^pk_/);
   });
 
+  it("says on the page what went wrong if its dialog was closed before the answer came", async () => {
+    await room.admin.createKey("changer", "left");
+    const board = await room.enter({ logs: /net::ERR_/ });
+    const { page } = board;
+    const part = await goToKeys(board);
+    let asked = Promise.withResolvers<() => Promise<void>>();
+    await page.route(/admin\/keys/, async (route) => {
+      if (["POST", "PATCH"].includes(route.request().method())) asked.resolve(() => route.abort());
+      else await route.fallback();
+    });
+    const closeAndFail = async (dialog: Locator): Promise<void> => {
+      const fail = await asked.promise;
+      await page.keyboard.press("Escape");
+      await dialog.waitFor({ state: "hidden" });
+      await fail();
+      asked = Promise.withResolvers();
+    };
+    await board.button("left", part).click();
+    const settings = board.dialog("Key left");
+    await settings.getByLabel("Requests a minute").fill("7");
+    await board.button("Save", settings).click();
+    await closeAndFail(settings);
+    await part.getByText("No answer: it may have been done all the same.").waitFor();
+
+    await board.button("Make a key").click();
+    const dialog = board.dialog("Make an API key");
+    await dialog.getByLabel(/^Owner/).fill("maker");
+    await dialog.getByLabel(/^Name/).fill("failed");
+    await board.button("Make the key", dialog).click();
+    await closeAndFail(dialog);
+    await part.getByText("with a secret that nobody has seen").waitFor();
+  });
+
   it("of a machine is shown with the command that uses it, and closes its sockets when it is revoked", async () => {
     const board = await room.enter();
     const part = await goToKeys(board);
@@ -305,7 +338,9 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     await dialog.getByText("1 machine connected").waitFor();
     expect(await board.button("Save", dialog).isVisible()).toBe(false);
     await board.button("Revoke", dialog).click();
-    await board.question.getByText(/closed at once \(4005\).*token or another one: mac-tokened\.$/).waitFor();
+    await board.question
+      .getByText(/closed at once \(4005\).*token or another one: mac-tokened\. Its id is/)
+      .waitFor();
     await board.button("Revoke", board.question).click();
     await part.getByText("The token office of machinist is revoked, and its sockets are closed.").waitFor();
     expect(await puppet.closed).toBe(4005);

@@ -66,6 +66,6 @@ describe("a refusal", () => {
   });
 
   it("is none if there was no answer: a secret may be in force that nobody has seen", () => {
-    expect(unmadeSentence(new ApiError("no answer", { isUnanswered: true }))).toMatch(/revoke it\.$/);
+    expect(unmadeSentence(new ApiError("no answer", { isUnanswered: true }))).toMatch(/revoke it if it is in the list\.$/);
   });
 });

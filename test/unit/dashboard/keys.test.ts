@@ -162,6 +162,12 @@ describe("the question before a revocation", () => {
     expect(questionWith({}).text).toContain("Connected is 1 machine of acme, with this token");
   });
 
+  it("tells apart those that have the same name, by their ids", () => {
+    const { id } = token;
+    expect(questionWith().text).toContain(`Its id is ${id}.`);
+    expect(keyLines([token], null).map((line) => keyRevocation(line).text)[0]).toContain(`Its id is ${id}.`);
+  });
+
   it("says of a key how much it is in use", () => {
     const textWith = (...rows: ReturnType<typeof used>[]) =>
       keyLines([aKey({ id: "k1" })], aUsage(...rows)).map((line) => keyRevocation(line).text)[0];
