@@ -3,10 +3,12 @@
 export class ApiError extends Error {
   /**
    * @param {string} message for the operator
-   * @param {{ isLocked?: boolean, code?: string | null, param?: string | null }} [more]
+   * @param {{ isLocked?: boolean, isUnanswered?: boolean, code?: string | null, param?: string | null }} [more]
    */
-  constructor(message, { isLocked = false, code = null, param = null } = {}) {
+  constructor(message, { isLocked = false, isUnanswered = false, code = null, param = null } = {}) {
     super(message);
+    /** Whether nobody knows what came of it. */
+    this.isUnanswered = isUnanswered;
     /** Whether the token is the reason. */
     this.isLocked = isLocked;
     /** The API's own word for it; null if it gave none. */

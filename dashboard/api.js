@@ -1,6 +1,7 @@
 /** @import { PlacementReport } from "../core/fleet/placement-report.ts" */
 /** @import { FlagView } from "../core/fleet/flag-book.ts" */
 /** @import { Utilization } from "../core/fleet/utilization.ts" */
+/** @import { KeyRow, Settings, TokenRow } from "./keys.js" */
 /** @import { Entry } from "./model-entry.js" */
 /** @import { MachineDetails, UsageRow } from "./snapshot.js" */
 /** @import { Asked } from "./what-if.js" */
@@ -11,8 +12,6 @@ import { ApiError, refusal, wrongToken } from "./api-error.js";
 /** What a header can carry. What else is typed or pasted makes `fetch` fail as if nobody answered. */
 const SENDABLE = /^[\x20-\xff]*$/;
 
-const TOKEN_KEY = "poolkeeper-admin-token";
-
 /** Longer than Fleet waits for its slowest pool. */
 const ANSWER_LIMIT_MS = 15_000;
 
@@ -20,7 +19,8 @@ const ANSWER_LIMIT_MS = 15_000;
 const SILENCE = "the coordinator does not answer";
 const SILENCE_AFTER_CHANGE = "no answer: it may have been done all the same";
 
-/** @typedef {"GET" | "PUT" | "POST" | "DELETE"} Method */
+/** @typedef {"GET" | "PUT" | "POST" | "PATCH" | "DELETE"} Method */
+/** @typedef {{ owner: string, name: string }} Labels of a key or a token */
 /** @typedef {"unpin" | "release" | "cordon" | "uncordon" | "quarantine" | "readmit"} Order those that name nothing but the machine */
 /** By which a change is made only over the entry that was read; null if the answer had none. @typedef {string | null} Tag */
 /** @typedef {Pick<PlacementReport, "models" | "moves" | "machines">} Preview */
@@ -129,6 +129,56 @@ export class Api {
   }
 
   /**
+   * @param {string | null} cursor of the page before; null for the first
+   * @returns {Promise<{ keys: readonly KeyRow[], next_cursor: string | null }>}
+   */
+  keys(cursor) {
+    return this.#get(`keys${pageAt(cursor)}`);
+  }
+
+  /**
+   * @param {string | null} cursor
+   * @returns {Promise<{ provider_tokens: readonly TokenRow[], next_cursor: string | null }>}
+   */
+  providerTokens(cursor) {
+    return this.#get(`provider-tokens${pageAt(cursor)}`);
+  }
+
+  /**
+   * @param {Labels & Partial<Settings>} made
+   * @returns {Promise<{ id: string, key: string }>} with the secret, which is never given again
+   */
+  makeKey(made) {
+    return this.#change("POST", "keys", made);
+  }
+
+  /**
+   * @param {Labels} made
+   * @returns {Promise<{ id: string, token: string }>} with the secret, which is never given again
+   */
+  makeProviderToken(made) {
+    return this.#change("POST", "provider-tokens", made);
+  }
+
+  /**
+   * @param {string} id
+   * @param {Partial<Settings>} changes what is left out stays
+   * @returns {Promise<KeyRow>}
+   */
+  changeKey(id, changes) {
+    return this.#change("PATCH", `keys/${encodeURIComponent(id)}`, changes);
+  }
+
+  /**
+   * @param {"keys" | "provider-tokens"} kind
+   * @param {string} id
+   * @returns {Promise<{ id: string }>}
+   */
+  revoke(kind, id) {
+    return this.#change("DELETE", `${kind}/${encodeURIComponent(id)}`);
+  }
+
+  /**
    * It changes nothing, whatever comes of it.
    * @param {Asked} asked
    * @returns {Promise<Preview>}
@@ -148,7 +198,7 @@ export class Api {
 
   /**
    * @template T
-   * @param {"PUT" | "POST" | "DELETE"} method
+   * @param {Exclude<Method, "GET">} method
    * @param {string} path below `/v1/admin/`
    * @param {object} [body]
    * @param {Tag} [over]
@@ -194,7 +244,7 @@ export class Api {
         signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
       });
     } catch {
-      throw new ApiError(silence);
+      throw new ApiError(silence, { isUnanswered: true });
     }
     if (!response.ok) throw await refusal(response);
     return response;
@@ -214,14 +264,9 @@ async function contentOf(response) {
     // oxlint-disable-next-line typescript/no-unsafe-return -- the one place where answers get their types
     return await response.json();
   } catch {
-    throw new ApiError("the coordinator's answer broke off");
+    throw new ApiError("the coordinator's answer broke off", { isUnanswered: true });
   }
 }
 
-/** @returns {string | null} */
-export const keptToken = () => sessionStorage.getItem(TOKEN_KEY);
-
-/** @param {string} token */
-export const keepToken = (token) => sessionStorage.setItem(TOKEN_KEY, token);
-
-export const forgetToken = () => sessionStorage.removeItem(TOKEN_KEY);
+/** @param {string | null} cursor */
+const pageAt = (cursor) => (cursor === null ? "" : `?cursor=${encodeURIComponent(cursor)}`);

@@ -1,4 +1,6 @@
-/** What to type where the page has nothing to show yet. */
+/** @import { Snapshot } from "./snapshot.js" */
+
+/** What to type where the page has nothing to show yet, and with a secret that it shows once. */
 
 /** @param {string} origin */
 export function catalogCommand(origin) {
@@ -16,5 +18,47 @@ export function providerCommand(origin) {
     "",
     `npx node provider/src/main.ts --coordinator ${origin} --token-file ~/.poolkeeper/token \\`,
     "  --model gpt-oss-20b=~/models/gpt-oss-20b-mxfp4.gguf",
+  ].join("\n");
+}
+
+/** Stands for a model while the catalog has none. */
+const EXAMPLE = "gpt-oss-20b";
+
+/**
+ * One that answers if there is one.
+ * @param {Snapshot | null} snapshot
+ */
+export function modelToTry(snapshot) {
+  const pools = snapshot?.utilization.model_pools.pools ?? [];
+  const answering = pools.find(({ serving, unmanaged }) => serving + unmanaged > 0);
+  return (answering ?? pools[0])?.model_id ?? EXAMPLE;
+}
+
+/**
+ * A chat with a key.
+ * @param {string} origin
+ * @param {string} key
+ * @param {string} model
+ */
+export function chatCommand(origin, key, model) {
+  return [
+    `curl -N ${origin}/v1/chat/completions -H "Authorization: Bearer ${key}" \\`,
+    `  -d '{"model":"${model}","stream":true,"messages":[{"role":"user","content":"Hello"}]}'`,
+  ].join("\n");
+}
+
+/**
+ * Connects a machine. It is one command that asks for the token, so that the token gets neither into the history of the
+ * shell nor into the list of processes, and none of its lines is taken for the token.
+ * @param {string} origin
+ * @param {string} model
+ */
+export function connectCommand(origin, model) {
+  return [
+    "mkdir -p ~/.poolkeeper && chmod 700 ~/.poolkeeper && \\",
+    "  printf 'Provider token: ' && read -rs TOKEN && echo && \\",
+    `  printf '%s\\n' "$TOKEN" > ~/.poolkeeper/token && chmod 600 ~/.poolkeeper/token && \\`,
+    `  npx node provider/src/main.ts --coordinator ${origin} --token-file ~/.poolkeeper/token \\`,
+    `  --model ${model}=~/models/${model.slice(model.lastIndexOf("/") + 1)}.gguf`,
   ].join("\n");
 }

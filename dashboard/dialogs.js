@@ -6,10 +6,11 @@ const interrupted = [];
 /**
  * A click beside the dialog hits the dialog's own element, since all that is in it lies in others.
  * @param {HTMLDialogElement} dialog
+ * @param {() => boolean} [mayClose]
  */
-export function closeBeside(dialog) {
+export function closeBeside(dialog, mayClose = () => true) {
   dialog.addEventListener("click", (event) => {
-    if (event.target === dialog) dialog.close();
+    if (event.target === dialog && mayClose()) dialog.close();
   });
 }
 
@@ -21,6 +22,12 @@ export function interruptDialogs() {
     interrupted.push(dialog);
   }
 }
+
+/**
+ * Whether it is to come back after the login, so that nothing in it may be forgotten.
+ * @param {HTMLDialogElement} dialog
+ */
+export const isInterrupted = (dialog) => interrupted.includes(dialog);
 
 /** They come back as they were. */
 export function resumeDialogs() {

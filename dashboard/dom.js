@@ -90,11 +90,11 @@ export function setHidden(element, isHidden, heir) {
 /**
  * Marks what was typed wrong. The first of them gets the focus.
  * @template {string} Name
- * @param {Iterable<readonly [Name, HTMLInputElement]>} inputs
+ * @param {Iterable<readonly [Name, HTMLInputElement | HTMLSelectElement]>} inputs
  * @param {(name: Name) => boolean} isWrong
  */
 export function markWrong(inputs, isWrong) {
-  /** @type {HTMLInputElement | null} */
+  /** @type {HTMLElement | null} */
   let first = null;
   for (const [name, input] of inputs) {
     input.setAttribute("aria-invalid", String(isWrong(name)));

@@ -35,6 +35,13 @@ export function percent(part, all) {
   return `${share < 10 && part > 0 ? share.toFixed(1) : share.toFixed(0)} %`;
 }
 
+/** @param {Iterable<number>} values */
+export function sum(values) {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
+
 /** @param {number} ms */
 export function duration(ms) {
   const seconds = Math.max(0, ms) / 1000;
@@ -74,6 +81,37 @@ export function moment(at, now, timeZone) {
   const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", ...zone });
   const time = clock(at, timeZone);
   return day.format(at) === day.format(now) ? time : `${day.format(at)}, ${time}`;
+}
+
+/**
+ * A day with its year, in the reader's own zone.
+ * @param {number} at
+ * @param {string} [timeZone]
+ */
+export function date(at, timeZone) {
+  return new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", ...(timeZone && { timeZone }) }).format(at);
+}
+
+/** Of a long name, what a table shows: two lines of its column. */
+const SHOWN_BEGIN = 24;
+const SHOWN_END = 12;
+
+/**
+ * A long name without its middle: ids are told apart by how they begin and end.
+ * @param {string} name
+ */
+export function shortened(name) {
+  if (name.length <= SHOWN_BEGIN + SHOWN_END + 1) return name;
+  return `${name.slice(0, SHOWN_BEGIN)}…${name.slice(-SHOWN_END)}`;
+}
+
+/** Names that a sentence has room for; the rest are counted. */
+const NAMED = 3;
+
+/** @param {readonly string[]} names */
+export function someOf(names) {
+  const more = names.length - NAMED;
+  return names.slice(0, NAMED).join(", ") + (more > 0 ? ` and ${count(more)} more` : "");
 }
 
 /**

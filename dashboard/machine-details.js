@@ -1,8 +1,7 @@
+/** @import { DetailLine } from "./details.js" */
 /** @import { MachineDetails } from "./snapshot.js" */
 import { decimal, duration, sentence } from "./format.js";
 import { moveReason, stayReason } from "./words.js";
-
-/** @typedef {{ name: string, value: string }} DetailLine */
 
 /**
  * What the page says of one machine when it is opened.

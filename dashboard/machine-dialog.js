@@ -1,8 +1,9 @@
 /** @import { Api } from "./api.js" */
 /** @import { MachineDetails } from "./snapshot.js" */
 import { ApiError } from "./api-error.js";
+import { showDetails } from "./details.js";
 import { closeBeside } from "./dialogs.js";
-import { byId, elementOf, make, report, say, setText } from "./dom.js";
+import { byId, elementOf, report, say, setText } from "./dom.js";
 import { detailLines } from "./machine-details.js";
 import { clearOrders, showOrders, whenRemoved } from "./machine-orders-view.js";
 
@@ -59,15 +60,5 @@ export async function refreshMachine() {
 /** @param {MachineDetails} machine */
 function show(machine) {
   showOrders(machine);
-  const list = byId("machine-details");
-  const lines = detailLines(machine);
-  const names = [...list.querySelectorAll("dt")].map(({ textContent }) => textContent);
-  if (names.join("\n") !== lines.map(({ name }) => name).join("\n")) {
-    list.replaceChildren(...lines.flatMap(({ name }) => [make("dt", "", name), make("dd")]));
-  }
-  const values = list.querySelectorAll("dd");
-  for (const [index, { value }] of lines.entries()) {
-    const element = values[index];
-    if (element !== undefined) setText(element, value);
-  }
+  showDetails(byId("machine-details"), detailLines(machine));
 }

@@ -1,16 +1,16 @@
-/** @import { MachineLine, Order, SortKey } from "./machines.js" */
+/** @import { MachineLine, SortKey } from "./machines.js" */
 /** @import { Column } from "./table.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { providerCommand } from "./commands.js";
 import { byId, elementOf, setText } from "./dom.js";
 import { count, decimal } from "./format.js";
 import { openMachine } from "./machine-dialog.js";
-import { filtered, machineLines, machinesSummary, paged, SHOWN, sorted } from "./machines.js";
-import { opener, Table, text } from "./table.js";
+import { filtered, machineLines, machinesSummary, SHOWN, sorted } from "./machines.js";
+import { PagedTable } from "./paged-table.js";
+import { keep, kept } from "./tab-memory.js";
+import { opener, text } from "./table.js";
 
-/** The machines on the page: one screenful of rows at a time, so that a thousand are no slower than fifty. */
-
-const PER_PAGE = 50;
+/** The machines on the page. */
 
 /** @type {readonly (Column<MachineLine> & { sortKey?: SortKey })[]} */
 const COLUMNS = [
@@ -62,80 +62,38 @@ const COLUMNS = [
   },
 ];
 
-/** @type {readonly MachineLine[]} */
-let all = [];
-/** @type {Order} */
-let order = { key: "id", isDescending: false };
-let page = 0;
-
 const filter = elementOf(HTMLInputElement, "machines-filter");
 const show = elementOf(HTMLSelectElement, "machines-show");
-const sort = elementOf(HTMLSelectElement, "machines-sort");
-const previous = elementOf(HTMLButtonElement, "machines-previous");
-const next = elementOf(HTMLButtonElement, "machines-next");
 
-const table = new Table(
-  byId("machines-table"),
-  COLUMNS,
-  ({ id }) => id,
-  (key) => {
-    const column = COLUMNS.find(({ sortKey }) => sortKey === key)?.sortKey ?? "id";
-    sortBy(column, order.key === column ? !order.isDescending : isBestLast(column));
-  },
-);
+const table = new PagedTable("machines", {
+  columns: COLUMNS,
+  filtered: (lines) => filtered(lines, filter.value, show.value),
+  sorted,
+  order: { key: "id", isDescending: false },
+  largestFirst: ["memory", "inFlight", "speed"],
+});
 
 for (const { value, label } of SHOWN) show.append(new Option(label, value));
-for (const { sortKey, label } of COLUMNS) if (sortKey !== undefined) sort.append(new Option(label, sortKey));
-for (const control of [filter, show]) control.addEventListener("input", () => turnTo(0));
-sort.addEventListener("input", () => {
-  const column = COLUMNS.find(({ sortKey }) => sortKey === sort.value)?.sortKey ?? "id";
-  sortBy(column, isBestLast(column));
-});
-previous.addEventListener("click", () => turnTo(page - 1));
-next.addEventListener("click", () => turnTo(page + 1));
+for (const [name, control] of /** @type {const} */ ([
+  ["machines-filter", filter],
+  ["machines-show", show],
+])) {
+  const before = control.value;
+  control.value = kept(name) ?? before;
+  // A list has nothing chosen if what was kept is no choice any more.
+  if (control === show && show.selectedIndex === -1) show.value = before;
+  control.addEventListener("input", () => {
+    keep(name, control.value);
+    table.filterAnew();
+  });
+}
 
 /** @param {Snapshot} snapshot */
 export function showMachines(snapshot) {
-  all = machineLines(snapshot);
-  setText(byId("machines-summary"), machinesSummary(all));
-  byId("machines-empty").hidden = all.length > 0;
-  byId("machines-tools").hidden = all.length === 0;
+  const lines = machineLines(snapshot);
+  setText(byId("machines-summary"), machinesSummary(lines));
+  byId("machines-empty").hidden = lines.length > 0;
+  byId("machines-tools").hidden = lines.length === 0;
   setText(byId("machines-command"), providerCommand(location.origin));
-  render();
-}
-
-function render() {
-  const lines = sorted(filtered(all, filter.value, show.value), order);
-  const shown = paged(lines, page, PER_PAGE);
-  ({ page } = shown);
-  table.show(shown.lines);
-  table.markSorted(order.key, order.isDescending);
-  setText(byId("machines-range"), shown.range);
-  previous.disabled = page === 0;
-  next.disabled = shown.isLast;
-  byId("machines-none").hidden = lines.length > 0 || all.length === 0;
-}
-
-/** @param {number} wanted */
-function turnTo(wanted) {
-  page = wanted;
-  render();
-}
-
-/**
- * @param {SortKey} key
- * @param {boolean} isDescending
- */
-function sortBy(key, isDescending) {
-  order = { key, isDescending };
-  sort.value = key;
-  turnTo(0);
-}
-
-/**
- * Of amounts one wants to see the largest first.
- * @param {SortKey} key
- */
-function isBestLast(key) {
-  return key === "memory" || key === "inFlight" || key === "speed";
+  table.show(lines);
 }

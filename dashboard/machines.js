@@ -1,5 +1,7 @@
+/** @import { Order } from "./lists.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { count, many, sentence } from "./format.js";
+import { compareNames, hasWords, sortedBy } from "./lists.js";
 
 /** What the table of machines says, and which of its lines in which order. */
 
@@ -24,7 +26,6 @@ import { count, many, sentence } from "./format.js";
  */
 
 /** @typedef {"id" | "chip" | "memory" | "model" | "state" | "inFlight" | "speed"} SortKey */
-/** @typedef {{ key: SortKey, isDescending: boolean }} Order */
 
 /** @type {readonly { readonly value: string, readonly label: string }[]} */
 export const SHOWN = [
@@ -99,11 +100,7 @@ function toneOf(state, { gate, fix }, inFlight) {
  * @param {string} shown a value of `SHOWN`
  */
 export function filtered(lines, words, shown) {
-  const wanted = words
-    .toLowerCase()
-    .split(/\s+/)
-    .filter((word) => word !== "");
-  return lines.filter((line) => isShown(line, shown) && wanted.every((word) => line.searched.includes(word)));
+  return lines.filter((line) => isShown(line, shown) && hasWords(line.searched, words));
 }
 
 /**
@@ -125,51 +122,23 @@ function isShown({ tone, state, cordoned }, shown) {
   }
 }
 
-const names = new Intl.Collator("en", { numeric: true });
-
 /** @type {Readonly<Record<SortKey, (one: MachineLine, other: MachineLine) => number>>} */
 const COMPARED = {
-  id: () => 0,
-  chip: (one, other) => names.compare(one.chip, other.chip),
+  id: (one, other) => compareNames(one.id, other.id),
+  chip: (one, other) => compareNames(one.chip, other.chip),
   memory: (one, other) => one.memoryGb - other.memoryGb,
-  model: (one, other) => names.compare(one.model, other.model),
-  state: (one, other) => names.compare(one.state, other.state),
+  model: (one, other) => compareNames(one.model, other.model),
+  state: (one, other) => compareNames(one.state, other.state),
   inFlight: (one, other) => one.inFlight - other.inFlight,
   speed: (one, other) => (one.decodeTps ?? -1) - (other.decodeTps ?? -1),
 };
 
 /**
- * Equal lines go by their ids, so that none changes its place without a reason.
  * @param {readonly MachineLine[]} lines
- * @param {Order} order
+ * @param {Order<SortKey>} order
  */
 export function sorted(lines, { key, isDescending }) {
-  const sign = isDescending ? -1 : 1;
-  const compare = COMPARED[key];
-  return lines.toSorted((one, other) => {
-    const difference = sign * compare(one, other);
-    if (difference !== 0) return difference;
-    return (key === "id" ? sign : 1) * names.compare(one.id, other.id);
-  });
-}
-
-/**
- * The page of lines that is on the screen; one that has vanished becomes the last one.
- * @param {readonly MachineLine[]} lines
- * @param {number} page
- * @param {number} perPage
- */
-export function paged(lines, page, perPage) {
-  const last = Math.max(0, Math.ceil(lines.length / perPage) - 1);
-  const shown = Math.min(page, last);
-  const from = shown * perPage;
-  const to = Math.min(lines.length, from + perPage);
-  return {
-    page: shown,
-    isLast: shown === last,
-    lines: lines.slice(from, to),
-    range: lines.length === 0 ? "0" : `${count(from + 1)} to ${count(to)} of ${count(lines.length)}`,
-  };
+  return sortedBy(lines, COMPARED[key], isDescending);
 }
 
 /** @param {readonly MachineLine[]} lines */

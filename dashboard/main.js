@@ -1,12 +1,14 @@
 /** @import { Snapshot } from "./snapshot.js" */
 import { actWith } from "./action.js";
 import { ApiError, sentenceOf } from "./api-error.js";
-import { Api, forgetToken, keepToken, keptToken } from "./api.js";
+import { Api } from "./api.js";
 import { closeQuestion } from "./confirm.js";
 import { interruptDialogs, resumeDialogs } from "./dialogs.js";
 import { byId, elementOf, say, setText } from "./dom.js";
 import { showFlags } from "./flags-view.js";
 import { clock } from "./format.js";
+import { expireKeys, knowFleet, readKeysWith, refreshKeys, showKeysBy } from "./key-store.js";
+import { showKeys } from "./keys-view.js";
 import { readMachinesWith, refreshMachine } from "./machine-dialog.js";
 import { orderWithin } from "./machine-orders-view.js";
 import { showMachines } from "./machines-view.js";
@@ -15,6 +17,7 @@ import { showPlacement } from "./placement-view.js";
 import { showPools } from "./pools-view.js";
 import { Refresher } from "./refresher.js";
 import { readSnapshot } from "./snapshot.js";
+import { forget, forgetAll, keep, kept } from "./tab-memory.js";
 import { showWhatIf } from "./what-if-view.js";
 
 /** The operator's page: a login, and then the fleet, read again and again while somebody looks. */
@@ -29,29 +32,42 @@ const pause = elementOf(HTMLButtonElement, "pause");
 
 /** @type {Refresher | null} */
 let refresher = null;
-let isPaused = false;
+let isPaused = kept("paused") !== null;
 
 elementOf(HTMLFormElement, "login-form").addEventListener("submit", (event) => {
   event.preventDefault();
   void logIn(input.value.trim());
 });
 byId("logout").addEventListener("click", () => {
-  forgetToken();
+  forgetAll();
   // A page loaded anew holds nothing of the fleet any more.
   location.reload();
 });
-byId("refresh").addEventListener("click", () => void refresher?.now());
+byId("refresh").addEventListener("click", () => {
+  expireKeys();
+  void refresher?.now();
+});
 pause.addEventListener("click", () => {
   isPaused = !isPaused;
-  pause.setAttribute("aria-pressed", String(isPaused));
-  setText(pause, isPaused ? "Go on" : "Pause");
+  if (isPaused) keep("paused", "yes");
+  else forget("paused");
+  showPause();
   refresher?.look();
 });
 document.addEventListener("visibilitychange", () => refresher?.look());
 
-const kept = keptToken();
-if (kept === null) lock("");
-else start(kept);
+showKeysBy(showKeys);
+
+showPause();
+
+const keptToken = kept("admin-token");
+if (keptToken === null) lock("");
+else start(keptToken);
+
+function showPause() {
+  pause.setAttribute("aria-pressed", String(isPaused));
+  setText(pause, isPaused ? "Go on" : "Pause");
+}
 
 /**
  * The token is tried before it is kept, so that a wrong one is told at once.
@@ -72,7 +88,7 @@ async function logIn(token) {
     submit.disabled = false;
     setText(submit, "Log in");
   }
-  keepToken(token);
+  keep("admin-token", token);
   input.value = "";
   start(token);
 }
@@ -82,7 +98,7 @@ async function logIn(token) {
  * @param {string} why empty at first
  */
 function lock(why) {
-  forgetToken();
+  forget("admin-token");
   refresher?.stop();
   refresher = null;
   closeQuestion();
@@ -101,6 +117,7 @@ function start(token) {
   const api = new Api(token);
   readMachinesWith(api);
   readModelsWith(api);
+  readKeysWith(api);
   /** @type {Snapshot | null} */
   let known = null;
   const read = async () => {
@@ -112,6 +129,8 @@ function start(token) {
       show(snapshot);
       if (isFirst) goToPart();
       resumeDialogs();
+      // It may take longer than the fleet, which need not wait for it.
+      void refreshKeys();
       await refreshMachine();
     } catch (error) {
       if (refresher === own) showProblem(error, known);
@@ -137,6 +156,7 @@ function show(snapshot) {
   showFlags(snapshot);
   orderWithin(snapshot);
   knowModels(snapshot);
+  knowFleet(snapshot);
   board.classList.remove("unread", "stale");
   setText(byId("status"), `Updated ${clock(Date.now())}`);
   say(byId("problem"), "");

@@ -3,7 +3,7 @@
 /** @import { Warning } from "./confirm.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { sentenceOf } from "./api-error.js";
-import { count, many, sentence } from "./format.js";
+import { many, sentence, someOf } from "./format.js";
 
 /**
  * A model's entry of the catalog as a form: what was typed becomes what the API takes. Which values are good is the
@@ -110,9 +110,6 @@ export function refusalOf(error) {
   return `${field.label}: ${message.slice(`${param}: `.length)}.`;
 }
 
-/** Machines named in a question; the rest are counted. */
-const NAMED_MACHINES = 3;
-
 /**
  * @param {string} id
  * @param {Snapshot} snapshot
@@ -124,7 +121,7 @@ export function removal(id, { utilization }) {
     .map(({ machine_id }) => machine_id);
   const isForced = assigned.length > 0;
   const released = isForced
-    ? ` ${sentence(many(assigned.length, "machine"))} assigned to it will be released: ${named(assigned)}.`
+    ? ` ${sentence(many(assigned.length, "machine"))} assigned to it will be released: ${someOf(assigned)}.`
     : "";
   return {
     isForced,
@@ -136,10 +133,4 @@ export function removal(id, { utilization }) {
       verb: isForced ? "Release and remove" : "Remove",
     },
   };
-}
-
-/** @param {readonly string[]} machines */
-function named(machines) {
-  const more = machines.length - NAMED_MACHINES;
-  return machines.slice(0, NAMED_MACHINES).join(", ") + (more > 0 ? ` and ${count(more)} more` : "");
 }

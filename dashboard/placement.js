@@ -1,5 +1,6 @@
 /** @import { Snapshot } from "./snapshot.js" */
 import { count, decimal, duration, many, moment, signed } from "./format.js";
+import { byModel } from "./lists.js";
 import { haltReason, moveReason, stayReason } from "./words.js";
 
 /** What the page says of the planner: in which mode it is, what its last plan was, and what came of those before. */
@@ -153,7 +154,7 @@ function bestOf(stays) {
  * @returns {DemandLine[]}
  */
 export function demandLines({ models, placement }) {
-  return models.map((model) => ({
+  return byModel(models).map((model) => ({
     model: model.model_id,
     offered: model.offered === null ? "–" : count(model.offered),
     inTime: model.served_in_time === null ? "–" : count(model.served_in_time),

@@ -74,12 +74,12 @@ const COLUMNS = [
   },
   {
     label: "Refused",
-    hint: "For lack of room, of all requests of this hour and the last",
+    hint: "For lack of room, of all requests of this hour and the last; red if there were some in the last minutes",
     kind: "number",
     fill: text(
       ({ refusals }) => refusals?.share ?? "?",
       ({ refusals }) => refusals?.detail ?? "",
-      ({ refusals }) => (refusals?.isAny === true ? "warn" : ""),
+      ({ refusals }) => (refusals?.isLately === true ? "warn" : ""),
     ),
   },
 ];

@@ -1,6 +1,9 @@
-/** @import { Snapshot, UsageRow } from "./snapshot.js" */
+/** @import { Refusals } from "./refusals.js" */
+/** @import { Snapshot } from "./snapshot.js" */
 import { shedModels } from "./flags.js";
-import { count, many, percent } from "./format.js";
+import { count, many, sum } from "./format.js";
+import { byModel } from "./lists.js";
+import { refusalsOf } from "./refusals.js";
 
 /** What the table of pools says: whether each model has the machines that its demand needs. */
 
@@ -24,32 +27,10 @@ import { count, many, percent } from "./format.js";
  * @property {Refusals | null} refusals null if they are not known
  */
 
-/**
- * @typedef {object} Refusals
- * @property {number} since start of the first hour that is counted
- * @property {string} share of all requests, "–" without any
- * @property {string} detail
- * @property {boolean} isAny
- */
-
 /** @typedef {Pick<PoolLine, "supply" | "verdict" | "remedy">} Judgement */
-
-/** Outcomes that mean: the fleet had no room for it. */
-const REFUSED = new Set([
-  "pool_exhausted",
-  "model_shed",
-  "machine_busy",
-  "machine_offline",
-  "queue_full",
-  "queue_timeout",
-  "ttft_too_slow",
-  "model_unavailable",
-]);
 
 /** What is said of a pool that refuses everything by order, whatever machines it has. @type {Judgement} */
 const SWITCHED_OFF = { supply: "off", verdict: "switched off", remedy: "by the flag shed_models" };
-
-const HOUR_MS = 3_600_000;
 
 /**
  * @param {Snapshot} snapshot
@@ -59,7 +40,7 @@ export function poolLines({ utilization, placement, usage, flags }) {
   const { pools, unreachable_pools: silent } = utilization.model_pools;
   const shed = shedModels(flags);
   const isPlanned = utilization.model_pools.placement !== "off";
-  return pools.map((pool) => {
+  return byModel(pools).map((pool) => {
     const plan = placement.models.find(({ model_id }) => model_id === pool.model_id);
     const ready = pool.serving + pool.unmanaged;
     const demand = plan?.demand_machines ?? null;
@@ -76,7 +57,7 @@ export function poolLines({ utilization, placement, usage, flags }) {
       inFlight: pool.in_flight,
       queued: pool.queued,
       freeSlots: pool.free_slots,
-      refusals: usage === null ? null : refusalsOf(usage.rows, pool.model_id, utilization.at),
+      refusals: usage === null ? null : refusalsOf(usage, pool.model_id, utilization.at),
     };
     return { ...line, ...(shed.has(pool.model_id) ? SWITCHED_OFF : judge(line)) };
   });
@@ -104,39 +85,6 @@ function judge({ isAnswering, ready, coming, failed, demand, queued, freeSlots }
   if (demand === 0 && ready === 0) return { supply: "unknown", verdict: "not in use", remedy };
   if (ready > demand) return { supply: "spare", verdict: `${count(ready - demand)} to spare`, remedy };
   return { supply: "enough", verdict: "enough", remedy };
-}
-
-/**
- * What came of the requests of this hour and the last.
- * @param {readonly UsageRow[]} rows
- * @param {string} model
- * @param {number} now
- * @returns {Refusals}
- */
-function refusalsOf(rows, model, now) {
-  const since = now - (now % HOUR_MS) - HOUR_MS;
-  /** @type {Map<string, number>} */
-  const outcomes = new Map();
-  for (const { model_id, hour_at, outcome, requests } of rows) {
-    if (model_id !== model || hour_at < since) continue;
-    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + requests);
-  }
-  const all = sum(outcomes.values());
-  const refused = [...outcomes].filter(([outcome]) => REFUSED.has(outcome));
-  const turnedAway = sum(refused.map(([, requests]) => requests));
-  return {
-    since,
-    share: all === 0 ? "–" : percent(turnedAway, all),
-    detail: all === 0 ? "no requests" : `${count(turnedAway)} of ${count(all)}`,
-    isAny: turnedAway > 0,
-  };
-}
-
-/** @param {Iterable<number>} values */
-function sum(values) {
-  let total = 0;
-  for (const value of values) total += value;
-  return total;
 }
 
 /**

@@ -3,6 +3,8 @@
 /** @import { FlagView } from "../core/fleet/flag-book.ts" */
 /** @import { MachineRow, Utilization } from "../core/fleet/utilization.ts" */
 /** @import { Api } from "./api.js" */
+/** @import { LastRefusal } from "./refusals.js" */
+import { lastRefusals } from "./refusals.js";
 
 /**
  * Everything that the page shows, as it was at one moment. All of it is what the admin API gives to everybody with the
@@ -14,14 +16,19 @@
  * @typedef {object} UsageRow
  * @property {string} model_id
  * @property {number} hour_at
+ * @property {string} key_id
  * @property {string} outcome
  * @property {number} requests
+ * @property {number} prompt_tokens
+ * @property {number} completion_tokens
  */
 
 /**
  * @typedef {object} Usage
  * @property {readonly UsageRow[]} rows
- * @property {number} readAt
+ * @property {number} readAt by the clock of the browser
+ * @property {number} asOf the same by that of the coordinator
+ * @property {ReadonlyMap<string, LastRefusal>} refused by model
  */
 
 /**
@@ -52,12 +59,22 @@ const USAGE_TTL_MS = 60_000;
  * @returns {Promise<Snapshot>}
  */
 export async function readSnapshot(api, known, now) {
-  const [utilization, placement, { flags }, usage] = await Promise.all([
+  const before = known?.usage ?? null;
+  const [utilization, placement, { flags }, rows] = await Promise.all([
     api.utilization(),
     api.placement(),
     api.flags(),
-    readUsage(api, known?.usage ?? null, now),
+    readUsage(api, before, now),
   ]);
+  const usage =
+    rows === null
+      ? before
+      : {
+          rows,
+          readAt: now,
+          asOf: utilization.at,
+          refused: lastRefusals(rows, utilization.at, before?.refused),
+        };
   return { utilization, placement, flags, usage };
 }
 
@@ -66,14 +83,13 @@ export async function readSnapshot(api, known, now) {
  * @param {Api} api
  * @param {Usage | null} known
  * @param {number} now
- * @returns {Promise<Usage | null>}
+ * @returns {Promise<readonly UsageRow[] | null>} null if what is known still counts
  */
 async function readUsage(api, known, now) {
-  if (known !== null && now - known.readAt < USAGE_TTL_MS) return known;
+  if (known !== null && now - known.readAt < USAGE_TTL_MS) return null;
   try {
-    const { usage } = await api.usage();
-    return { rows: usage, readAt: now };
+    return (await api.usage()).usage;
   } catch {
-    return known;
+    return null;
   }
 }

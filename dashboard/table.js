@@ -1,4 +1,5 @@
 import { make, setClass, setText } from "./dom.js";
+import { shortened } from "./format.js";
 
 /**
  * A table that is brought up to date in place: a line keeps its row as long as it is there, and a cell is touched only
@@ -46,22 +47,39 @@ export function text(textOf, noteOf, toneOf) {
 /**
  * A cell that opens more of the line over the page.
  * @template L
- * @param {(line: L) => string} idOf what it is, which is also what stands there
+ * @param {(line: L) => string} idOf what it is
  * @param {(id: string) => void} open
+ * @param {(line: L) => string} [nameOf] what stands there, with the id under it; without it the id alone
  * @returns {Column<L>["fill"]}
  */
-export function opener(idOf, open) {
+export function opener(idOf, open, nameOf) {
   return (cell) => {
     const button = cell.appendChild(make("button", "link"));
     button.type = "button";
     button.setAttribute("aria-haspopup", "dialog");
+    const note = nameOf === undefined ? null : cell.appendChild(make("span", "note"));
     let id = "";
     button.addEventListener("click", () => open(id));
     return (line) => {
       id = idOf(line);
-      setText(button, id);
+      showName(button, nameOf === undefined ? id : nameOf(line));
+      if (note !== null) setText(note, id);
     };
   };
+}
+
+/**
+ * A name that is too long for its column keeps its row as low as the others; whoever points at it or hears it gets it all.
+ * @param {HTMLElement} button
+ * @param {string} name
+ */
+function showName(button, name) {
+  const shown = shortened(name);
+  const isWhole = shown === name;
+  setText(button, shown);
+  setClass(button, isWhole ? "link" : "link shortened");
+  button.title = isWhole ? "" : name;
+  button.ariaLabel = isWhole ? null : name;
 }
 
 /** @template L */

@@ -3,6 +3,7 @@
 /** @import { Snapshot } from "./snapshot.js" */
 import { sentenceOf } from "./api-error.js";
 import { count, decimal, many } from "./format.js";
+import { byModel } from "./lists.js";
 
 /** "What would be planned if …?": what can be asked, the question as the API takes it, and its answer in a sentence. */
 
@@ -29,7 +30,7 @@ export const KNOBS = [
  * @returns {DemandField[]}
  */
 export function demandFields({ utilization, placement }) {
-  return utilization.model_pools.pools.map(({ model_id: model }) => {
+  return byModel(utilization.model_pools.pools).map(({ model_id: model }) => {
     const measured = placement.models.find(({ model_id }) => model_id === model);
     return { model, now: measured === undefined ? "0" : decimal(measured.demand_rps) };
   });

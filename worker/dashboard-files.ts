@@ -3,6 +3,7 @@ import apiError from "../dashboard/api-error.js" with { type: "text" };
 import api from "../dashboard/api.js" with { type: "text" };
 import commands from "../dashboard/commands.js" with { type: "text" };
 import confirm from "../dashboard/confirm.js" with { type: "text" };
+import details from "../dashboard/details.js" with { type: "text" };
 import dialogs from "../dashboard/dialogs.js" with { type: "text" };
 import dom from "../dashboard/dom.js" with { type: "text" };
 import flagForm from "../dashboard/flag-form.js" with { type: "text" };
@@ -12,6 +13,14 @@ import flagsView from "../dashboard/flags-view.js" with { type: "text" };
 import flags from "../dashboard/flags.js" with { type: "text" };
 import format from "../dashboard/format.js" with { type: "text" };
 import icon from "../dashboard/icon.svg" with { type: "text" };
+import keyDialog from "../dashboard/key-dialog.js" with { type: "text" };
+import keyList from "../dashboard/key-list.js" with { type: "text" };
+import keySettings from "../dashboard/key-settings.js" with { type: "text" };
+import keyStore from "../dashboard/key-store.js" with { type: "text" };
+import keysView from "../dashboard/keys-view.js" with { type: "text" };
+import keys from "../dashboard/keys.js" with { type: "text" };
+import ledger from "../dashboard/ledger.js" with { type: "text" };
+import lists from "../dashboard/lists.js" with { type: "text" };
 import machineDetails from "../dashboard/machine-details.js" with { type: "text" };
 import machineDialog from "../dashboard/machine-dialog.js" with { type: "text" };
 import machineOrdersView from "../dashboard/machine-orders-view.js" with { type: "text" };
@@ -22,13 +31,19 @@ import main from "../dashboard/main.js" with { type: "text" };
 import modelDialog from "../dashboard/model-dialog.js" with { type: "text" };
 import modelEntry from "../dashboard/model-entry.js" with { type: "text" };
 import page from "../dashboard/page.html" with { type: "text" };
+import pagedTable from "../dashboard/paged-table.js" with { type: "text" };
 import placementColumns from "../dashboard/placement-columns.js" with { type: "text" };
 import placementView from "../dashboard/placement-view.js" with { type: "text" };
 import placement from "../dashboard/placement.js" with { type: "text" };
 import poolsView from "../dashboard/pools-view.js" with { type: "text" };
 import pools from "../dashboard/pools.js" with { type: "text" };
 import refresher from "../dashboard/refresher.js" with { type: "text" };
+import refusals from "../dashboard/refusals.js" with { type: "text" };
+import revocation from "../dashboard/revocation.js" with { type: "text" };
+import secretDialog from "../dashboard/secret-dialog.js" with { type: "text" };
+import settingFields from "../dashboard/setting-fields.js" with { type: "text" };
 import snapshot from "../dashboard/snapshot.js" with { type: "text" };
+import tabMemory from "../dashboard/tab-memory.js" with { type: "text" };
 import table from "../dashboard/table.js" with { type: "text" };
 import whatIfView from "../dashboard/what-if-view.js" with { type: "text" };
 import whatIf from "../dashboard/what-if.js" with { type: "text" };
@@ -46,6 +61,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["api.js", api],
   ["commands.js", commands],
   ["confirm.js", confirm],
+  ["details.js", details],
   ["dialogs.js", dialogs],
   ["dom.js", dom],
   ["flag-form.js", flagForm],
@@ -55,6 +71,14 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["flags.js", flags],
   ["format.js", format],
   ["icon.svg", icon],
+  ["key-dialog.js", keyDialog],
+  ["key-list.js", keyList],
+  ["key-settings.js", keySettings],
+  ["key-store.js", keyStore],
+  ["keys-view.js", keysView],
+  ["keys.js", keys],
+  ["ledger.js", ledger],
+  ["lists.js", lists],
   ["machine-details.js", machineDetails],
   ["machine-dialog.js", machineDialog],
   ["machine-orders-view.js", machineOrdersView],
@@ -64,14 +88,20 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["main.js", main],
   ["model-dialog.js", modelDialog],
   ["model-entry.js", modelEntry],
+  ["paged-table.js", pagedTable],
   ["placement-columns.js", placementColumns],
   ["placement-view.js", placementView],
   ["placement.js", placement],
   ["pools-view.js", poolsView],
   ["pools.js", pools],
   ["refresher.js", refresher],
+  ["refusals.js", refusals],
+  ["revocation.js", revocation],
+  ["secret-dialog.js", secretDialog],
+  ["setting-fields.js", settingFields],
   ["snapshot.js", snapshot],
   ["style.css", style],
+  ["tab-memory.js", tabMemory],
   ["table.js", table],
   ["what-if-view.js", whatIfView],
   ["what-if.js", whatIf],

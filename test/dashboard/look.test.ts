@@ -1,7 +1,7 @@
 import type { Locator } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
-import { hasBrowser, Room } from "./board.ts";
+import { type Board, hasBrowser, Room } from "./board.ts";
 import { focused, overflowing, pale, usable } from "./look.ts";
 
 /** Whether the page can be read on a phone, in the dark, and used without a mouse. */
@@ -10,6 +10,8 @@ import { focused, overflowing, pale, usable } from "./look.ts";
 const MODEL = "m".repeat(128);
 const MACHINE = "n".repeat(64);
 const CHIP = "C".repeat(256);
+const OWNER = "w".repeat(128);
+const LABEL = "k".repeat(128);
 
 /** A small and a usual phone, and the narrowest windows of the two wider layouts. */
 const WIDTHS = [320, 375, 661, 901];
@@ -21,9 +23,17 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     await room.addModels(MODEL, "shown");
     await room.addPuppet(MACHINE, [MODEL], { hardware: { chip_name: CHIP } });
     await room.addPuppet("mac-shown", ["shown"]);
+    await room.admin.createKey(OWNER, LABEL);
+    await room.admin.createProviderToken(OWNER, LABEL);
+    await room.admin.createKey("looker", "looked-at");
   });
   afterEach(() => room.closeBoards());
   afterAll(() => room.leave());
+
+  async function goToKeys(board: Board): Promise<void> {
+    await board.page.getByRole("navigation").getByText("Keys").click();
+    await board.page.locator("#keys-summary").filter({ hasText: "as of" }).waitFor();
+  }
 
   it("fits into narrow windows, with the longest names", async () => {
     const board = await room.open();
@@ -55,6 +65,69 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
       }
     }
   });
+
+  it("fits keys and what is shown of them into narrow windows", async () => {
+    const board = await room.enter();
+    const { page } = board;
+    await goToKeys(board);
+    for (const width of WIDTHS) {
+      await page.setViewportSize({ width, height: 900 });
+      expect(await overflowing(page)).toEqual([]);
+      for (const [table, title] of [
+        ["API keys", "Key"],
+        ["Provider tokens", "Token"],
+      ] as const) {
+        await board
+          .button(LABEL, page.getByRole("table", { name: table }))
+          .first()
+          .click();
+        const dialog = board.dialog(`${title} ${LABEL}`);
+        await board.button("Revoke", dialog).click();
+        await board.question.waitFor();
+        expect(await overflowing(page)).toEqual([]);
+        await page.keyboard.press("Escape");
+        await page.keyboard.press("Escape");
+        await dialog.waitFor({ state: "hidden" });
+      }
+      for (const kind of ["key", "token"]) {
+        await board.button(`Make a ${kind}`).click();
+        await page.getByLabel(/^Owner,/).fill(OWNER);
+        await page.getByLabel(/^Name,/).fill(LABEL);
+        expect(await overflowing(page)).toEqual([]);
+        await board.button(`Make the ${kind}`).click();
+        const shown = board.dialog(`The ${kind} ${LABEL} of ${OWNER}`);
+        await shown.waitFor();
+        expect(await overflowing(page)).toEqual([]);
+        await board.button("Close", shown).click();
+      }
+    }
+  });
+
+  it.each(["light", "dark"] as const)(
+    "can be read in %s colours where it is about keys",
+    async (colorScheme) => {
+      const board = await room.enter();
+      const { page } = board;
+      await page.emulateMedia({ colorScheme });
+      await goToKeys(board);
+      expect(await pale(page)).toEqual([]);
+      await board.button("looked-at", page.locator("#keys")).click();
+      await board.dialog("Key looked-at").getByLabel("Requests a minute").fill("many");
+      await board.button("Save").click();
+      await page.getByText('"many" is no number.').waitFor();
+      expect(await pale(page)).toEqual([]);
+      await page.keyboard.press("Escape");
+      await board.button("Make a key").click();
+      await page.getByLabel(/^Owner,/).fill("looker");
+      await page.getByLabel(/^Name,/).fill(colorScheme);
+      expect(await pale(page)).toEqual([]);
+      await board.button("Make the key").click();
+      await board.dialog(`The key ${colorScheme} of looker`).waitFor();
+      await page.keyboard.press("Escape");
+      await page.getByText("It has not been copied.").waitFor();
+      expect(await pale(page)).toEqual([]);
+    },
+  );
 
   it.each(["light", "dark"] as const)("can be read in %s colours", async (colorScheme) => {
     const board = await room.open({ logs: /status of 40[01]|net::ERR_/ });
@@ -104,7 +177,9 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
   });
 
   it("brings the Tab key to whatever can be used, where one can see it", async () => {
-    const { page } = await room.enter();
+    const board = await room.enter();
+    const { page } = board;
+    await goToKeys(board);
     await page.getByText("What if …").click();
     await page.locator("#pause").click();
     await page.evaluate(() => (document.activeElement as HTMLElement).blur());
@@ -190,6 +265,29 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     await press(board.button("Set", board.row("Flags", "assignment_gate")));
     await confirm("Switch off");
     await board.row("Flags", "assignment_gate").getByText("Set to off.").waitFor();
+
+    // A key: from its owner to its end.
+    await press(board.button("Make a key"));
+    await keyboard.type("typist");
+    await keyboard.press("Tab");
+    await keyboard.type("typed key");
+    await keyboard.press("Enter");
+    const made = board.dialog("The key typed key of typist");
+    await made.waitFor();
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe("Copy");
+    await press(board.button("Close", made));
+    const row = board.button("typed key", page.locator("#keys"));
+    await press(row);
+    const settings = board.dialog("Key typed key");
+    await board.tabTo(settings.getByLabel("Requests a minute"));
+    await keyboard.type("7");
+    await keyboard.press("Enter");
+    await page.locator("#keys-report").filter({ hasText: "is changed" }).waitFor();
+    expect(await row.evaluate((element) => element === document.activeElement)).toBe(true);
+    await keyboard.press("Enter");
+    await press(board.button("Revoke", settings));
+    await confirm("Revoke");
+    await page.locator("#keys-report").filter({ hasText: "is revoked" }).waitFor();
     await press(board.button("Log out"));
     await page.getByLabel("Admin token").waitFor();
   });

@@ -132,4 +132,50 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
     await board.button("Memory", page.locator("#machines")).click();
     await page.locator("#machines th[aria-sort=descending]", { hasText: "Memory" }).waitFor();
   });
+
+  it("has a row as low as others if its id is long, and is called by the whole of it", async () => {
+    const long = `build-farm-rack-12-mac-studio-m3-ultra-192gb-unit-0042-${"7".repeat(9)}`;
+    expect(long).toHaveLength(64);
+    for (const id of [long, "mac-low"]) await room.addPuppet(id, ["tiny-bard"]);
+    const board = await room.enter();
+    const height = async (id: string) => (await board.row("Machines", id).boundingBox())?.height ?? NaN;
+    await board.row("Machines", long).waitFor();
+    // A line more, in a wide font.
+    expect((await height(long)) - (await height("mac-low"))).toBeLessThan(25);
+    await board.openMachine(long);
+  });
+
+  it("is found in the same way after the page was loaded anew, which is paused as before, until somebody logs out", async () => {
+    for (const name of ["kept", "other"]) await room.addPuppet(`mac-${name}`, ["tiny-bard"]);
+    const board = await room.enter();
+    const { page } = board;
+    const filter = page.getByRole("searchbox", { name: "Filter" }).first();
+    await board.row("Machines", "mac-kept").waitFor();
+    await filter.fill("kept");
+    await page.locator("#machines-show").selectOption("unmanaged");
+    const memory = page.locator("#machines thead").getByRole("button", { name: "Memory" });
+    await memory.click();
+    await memory.click();
+    await board.button("Pause").click();
+    await page.reload();
+    await board.status.filter({ hasText: /^Updated/ }).waitFor();
+    expect(await board.button("Go on").getAttribute("aria-pressed")).toBe("true");
+    expect(await filter.inputValue()).toBe("kept");
+    expect(await page.locator("#machines-show").inputValue()).toBe("unmanaged");
+    await page.locator("#machines th[aria-sort=ascending]", { hasText: "Memory" }).waitFor();
+    await board.row("Machines", "mac-kept").waitFor();
+    expect(await board.row("Machines", "mac-other").count()).toBe(0);
+
+    let readings = 0;
+    page.on("request", (request) => {
+      if (request.url().endsWith("/utilization")) readings += 1;
+    });
+    await page.waitForTimeout(6000);
+    expect(readings).toBe(0);
+    await board.button("Go on").click();
+    await board.button("Log out").click();
+    await board.logIn(room.adminToken);
+    await board.row("Machines", "mac-other").waitFor();
+    expect(await filter.inputValue()).toBe("");
+  });
 });

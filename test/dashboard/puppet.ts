@@ -31,6 +31,8 @@ export class Puppet {
   readonly registered: Promise<void>;
   /** The first order that comes. */
   readonly ordered: Promise<Order>;
+  /** The code with which its socket was closed. */
+  readonly closed: Promise<number>;
   readonly #socket: WebSocket;
   readonly #ping: NodeJS.Timeout;
 
@@ -41,6 +43,7 @@ export class Puppet {
     this.#ping = setInterval(() => {
       if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(PING);
     }, PING_INTERVAL_MS);
+    this.closed = new Promise((resolve) => this.#socket.on("close", resolve));
     this.#socket.on("open", () =>
       this.send({
         type: "register",

@@ -94,14 +94,20 @@ describe("GET /dashboard", () => {
 });
 
 describe("what the page reads", () => {
-  it.each(["utilization", "placement", "flags", "usage?days=1", "machines/studio-7f3a", "catalog/a"])(
-    "is closed without the admin token: %s",
-    async (path) => {
-      expect((await fetchEdge(`/v1/admin/${path}`)).status).toBe(401);
-      const wrong = { headers: { authorization: "Bearer not-the-admin-token" } };
-      expect((await fetchEdge(`/v1/admin/${path}`, wrong)).status).toBe(401);
-    },
-  );
+  it.each([
+    "utilization",
+    "placement",
+    "flags",
+    "usage?days=1",
+    "machines/studio-7f3a",
+    "catalog/a",
+    "keys",
+    "provider-tokens?cursor=a",
+  ])("is closed without the admin token: %s", async (path) => {
+    expect((await fetchEdge(`/v1/admin/${path}`)).status).toBe(401);
+    const wrong = { headers: { authorization: "Bearer not-the-admin-token" } };
+    expect((await fetchEdge(`/v1/admin/${path}`, wrong)).status).toBe(401);
+  });
 
   it("says of each flag what the page may offer", async () => {
     const { flags } = await adminCall<{ flags: { name: string; takes: unknown }[] }>("GET", "/flags");
@@ -114,7 +120,14 @@ describe("what the page reads", () => {
   });
 
   it("is open with the admin token", async () => {
-    for (const path of ["/utilization", "/placement", "/flags", "/usage?days=1"]) {
+    for (const path of [
+      "/utilization",
+      "/placement",
+      "/flags",
+      "/usage?days=1",
+      "/keys",
+      "/provider-tokens",
+    ]) {
       expect((await callAdmin("GET", path)).status).toBe(200);
     }
   });
@@ -128,6 +141,11 @@ describe("what the page changes", () => {
     ["DELETE", "machines/studio-7f3a", undefined],
     ["PUT", "catalog/a", { size_gb: 1 }],
     ["DELETE", "catalog/a?force=true", undefined],
+    ["POST", "keys", { owner: "acme", name: "web" }],
+    ["PATCH", "keys/31ce20c437d22bdc02", { priority: "low" }],
+    ["DELETE", "keys/31ce20c437d22bdc02", undefined],
+    ["POST", "provider-tokens", { owner: "acme", name: "office" }],
+    ["DELETE", "provider-tokens/31ce20c437d22bdc02", undefined],
     ...["unpin", "release", "quarantine", "readmit"].map(
       (order) => ["POST", `machines/studio-7f3a/${order}`, undefined] as const,
     ),
@@ -166,5 +184,42 @@ describe("what the page changes", () => {
       expect([error.status, error.param]).toEqual([400, param]);
       expect(error.message.startsWith(`${param}: `)).toBe(true);
     }
+  });
+
+  it("says of a key or token which field is at fault, and that one is not there", async () => {
+    const labels = { owner: "acme", name: "web" };
+    for (const [path, param, body] of [
+      ["/keys", "owner", { ...labels, owner: " acme" }],
+      ["/keys", "tokens_per_minute", { ...labels, tokens_per_minute: 1.5 }],
+      ["/provider-tokens", "name", { ...labels, name: "n".repeat(129) }],
+    ] as const) {
+      const error = await errorOf(await callAdmin("POST", path, body));
+      expect([error.status, error.param]).toEqual([400, param]);
+      expect(error.message.startsWith(`${param}: `)).toBe(true);
+    }
+    for (const path of ["/keys/31ce20c437d22bdc02", "/provider-tokens/31ce20c437d22bdc02"]) {
+      expect(await errorOf(await callAdmin("DELETE", path))).toMatchObject({
+        status: 404,
+        code: "not_found",
+      });
+    }
+  });
+
+  it("gives the settings of a key back as the page keeps them", async () => {
+    const settings = { requests_per_minute: 60, tokens_per_minute: null, priority: "low" };
+    const { id } = await adminCall<{ id: string }>("POST", "/keys", {
+      owner: "acme",
+      name: "web",
+      ...settings,
+    });
+    const changed = await callAdmin("PATCH", `/keys/${id}`, { requests_per_minute: null });
+    expect(await changed.json()).toEqual({
+      id,
+      owner: "acme",
+      name: "web",
+      created_at: expect.any(Number) as number,
+      ...settings,
+      requests_per_minute: null,
+    });
   });
 });

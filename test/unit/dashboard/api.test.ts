@@ -50,6 +50,11 @@ it("sends each change as the admin API wants it, with the token", async () => {
   await api.putModel("org/a", { size_gb: 1 }, '"tag"');
   await api.removeModel("org/a", false, '"tag"');
   await api.removeModel("b", true, null);
+  await api.makeKey({ owner: "acme", name: "web", priority: "low" });
+  await api.makeProviderToken({ owner: "acme", name: "office" });
+  await api.changeKey("31ce/2", { tokens_per_minute: null });
+  await api.revoke("keys", "31ce/2");
+  await api.revoke("provider-tokens", "31ce");
   await api.simulate({ max_loads_per_tick: 8, demand: {} });
   expect(requests).toEqual(
     [
@@ -61,6 +66,15 @@ it("sends each change as the admin API wants it, with the token", async () => {
       { method: "PUT", path: "/v1/admin/catalog/org%2Fa", body: '{"size_gb":1}', over: '"tag"' },
       { method: "DELETE", path: "/v1/admin/catalog/org%2Fa", body: "", over: '"tag"' },
       { method: "DELETE", path: "/v1/admin/catalog/b?force=true", body: "" },
+      {
+        method: "POST",
+        path: "/v1/admin/keys",
+        body: '{"owner":"acme","name":"web","priority":"low"}',
+      },
+      { method: "POST", path: "/v1/admin/provider-tokens", body: '{"owner":"acme","name":"office"}' },
+      { method: "PATCH", path: "/v1/admin/keys/31ce%2F2", body: '{"tokens_per_minute":null}' },
+      { method: "DELETE", path: "/v1/admin/keys/31ce%2F2", body: "" },
+      { method: "DELETE", path: "/v1/admin/provider-tokens/31ce", body: "" },
       { method: "POST", path: "/v1/admin/placement/simulate", body: '{"max_loads_per_tick":8,"demand":{}}' },
     ].map((request) => ({ over: null, ...request, token: "Bearer secret" })),
   );
@@ -71,6 +85,27 @@ it("reads a model with the tag by which it is changed, if there is one", async (
   expect(await api.model("a")).toEqual({ entry: { id: "a" }, tag: '"tag"' });
   const without = coordinator(() => Response.json({ id: "a" }));
   expect(await without.api.model("a")).toEqual({ entry: { id: "a" }, tag: null });
+});
+
+it("reads keys and tokens by the page", async () => {
+  const { api, requests } = coordinator(() => Response.json({}));
+  await api.keys(null);
+  await api.keys("a/b");
+  await api.providerTokens("c");
+  expect(requests.map(({ path }) => path)).toEqual([
+    "/v1/admin/keys",
+    "/v1/admin/keys?cursor=a%2Fb",
+    "/v1/admin/provider-tokens?cursor=c",
+  ]);
+});
+
+it("knows when nobody can say what came of a change", async () => {
+  const silent = coordinator(() => new TypeError("network"));
+  expect(await refusalOf(silent.api.revoke("keys", "a"))).toMatchObject({ isUnanswered: true });
+  const broken = coordinator(() => new Response("{"));
+  expect(await refusalOf(broken.api.revoke("keys", "a"))).toMatchObject({ isUnanswered: true });
+  const refused = coordinator(() => new Response("{}", { status: 404 }));
+  expect(await refusalOf(refused.api.revoke("keys", "a"))).toMatchObject({ isUnanswered: false });
 });
 
 it("keeps what a refusal says: its words, its code and the field", async () => {

@@ -9,7 +9,9 @@ import {
   moment,
   percent,
   sentence,
+  shortened,
   signed,
+  someOf,
 } from "../../../dashboard/format.js";
 
 it("numbers have the digits that matter", () => {
@@ -39,4 +41,17 @@ it("times are in the unit that fits", () => {
 
 it("a sentence begins with a capital", () => {
   expect([sentence("it is too hot"), sentence("")]).toEqual(["It is too hot", ""]);
+});
+
+it("a long name keeps its beginning and its end", () => {
+  expect(shortened("mac-studio-7f3a")).toBe("mac-studio-7f3a");
+  expect(shortened("n".repeat(37))).toBe("n".repeat(37));
+  const long = "build-farm-rack-12-mac-studio-m3-ultra-unit-0042-7f3ac2d1";
+  expect(shortened(long)).toBe("build-farm-rack-12-mac-s…042-7f3ac2d1");
+});
+
+it("of many names a sentence says some", () => {
+  expect(someOf(["a"])).toBe("a");
+  expect(someOf(["a", "b", "c"])).toBe("a, b, c");
+  expect(someOf(["a", "b", "c", "d", "e"])).toBe("a, b, c and 2 more");
 });

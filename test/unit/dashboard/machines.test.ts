@@ -1,13 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import {
-  filtered,
-  machineLines,
-  machinesSummary,
-  paged,
-  SHOWN,
-  sorted,
-} from "../../../dashboard/machines.js";
+import { filtered, machineLines, machinesSummary, SHOWN, sorted } from "../../../dashboard/machines.js";
 import { aMachine, aSnapshot } from "./snapshot-scene.ts";
 
 const linesOf = (...machines: Parameters<typeof aMachine>[0][]) =>
@@ -97,21 +90,5 @@ describe("the order", () => {
 
   it("puts a speed that is not known below all others", () => {
     expect(by("speed", true)).toEqual(["mac-1", "mac-9", "mac-10"]);
-  });
-});
-
-describe("a page", () => {
-  const lines = linesOf(...Array.from({ length: 120 }, (_, n) => ({ machine_id: `mac-${n}` })));
-
-  it("holds so many lines, and says which", () => {
-    expect(paged(lines, 0, 50)).toMatchObject({ page: 0, isLast: false, range: "1 to 50 of 120" });
-    const last = paged(lines, 2, 50);
-    expect(last).toMatchObject({ page: 2, isLast: true, range: "101 to 120 of 120" });
-    expect(last.lines.map(({ id }) => id)).toEqual(lines.slice(100).map(({ id }) => id));
-  });
-
-  it("becomes the last one if it has vanished", () => {
-    expect(paged(lines.slice(0, 60), 2, 50)).toMatchObject({ page: 1, isLast: true });
-    expect(paged([], 2, 50)).toMatchObject({ page: 0, isLast: true, range: "0", lines: [] });
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { longestBar, poolLines, poolsSummary } from "../../../dashboard/pools.js";
 import type { Snapshot } from "../../../dashboard/snapshot.js";
-import { aPlanned, aPool, aSnapshot, NOW, used } from "./snapshot-scene.ts";
+import { aPlanned, aPool, aSnapshot, aUsage, used } from "./snapshot-scene.ts";
 
 /** The one line of a pool of this kind, beside the demand of so many machines. */
 function lineOf(pool: Parameters<typeof aPool>[0], demand: number | null, usage: Snapshot["usage"] = null) {
@@ -86,29 +86,11 @@ describe("what is wanted", () => {
   });
 });
 
-describe("what was refused", () => {
-  it("is counted over this hour and the last, for lack of room only", () => {
-    const rows = [
-      used("ok", 90),
-      used("cancelled", 2),
-      used("provider_error", 3),
-      used("queue_full", 4),
-      used("pool_exhausted", 1, 1),
-      used("queue_full", 999, 2),
-      used("queue_full", 999, 0, "b"),
-    ];
-    expect(lineOf({}, 2, { rows, readAt: NOW }).refusals).toEqual({
-      since: NOW - 5_400_000,
-      share: "5.0 %",
-      detail: "5 of 100",
-      isAny: true,
-    });
+it("says what was refused, once that has been read", () => {
+  expect(lineOf({}, 2, aUsage(used("ok", 9), used("queue_full", 1))).refusals).toMatchObject({
+    share: "10 %",
   });
-
-  it("is no share of nothing, and not known before it has been read", () => {
-    expect(lineOf({}, 2, { rows: [], readAt: NOW }).refusals).toMatchObject({ share: "–", isAny: false });
-    expect(lineOf({}, 2, null).refusals).toBeNull();
-  });
+  expect(lineOf({}, 2, null).refusals).toBeNull();
 });
 
 it("draws bars to the longest of what is ready, what comes, and the demand", () => {

@@ -1,3 +1,4 @@
+import { lastRefusals } from "../../../dashboard/refusals.js";
 import type { Snapshot } from "../../../dashboard/snapshot.js";
 
 /** A fleet as the page reads it, to be varied by tests. */
@@ -96,7 +97,13 @@ export function aSwitch(
 }
 
 export function used(outcome: string, requests: number, hoursAgo = 0, model_id = "a") {
-  return { model_id, hour_at: NOW - (NOW % HOUR_MS) - hoursAgo * HOUR_MS, outcome, requests };
+  const hour_at = NOW - (NOW % HOUR_MS) - hoursAgo * HOUR_MS;
+  return { model_id, hour_at, key_id: "k1", outcome, requests, prompt_tokens: 0, completion_tokens: 0 };
+}
+
+/** Usage as it is read for the first time. */
+export function aUsage(...rows: ReturnType<typeof used>[]): NonNullable<Snapshot["usage"]> {
+  return { rows, readAt: NOW, asOf: NOW, refused: lastRefusals(rows, NOW, undefined) };
 }
 
 export interface Changes {
