@@ -87,6 +87,19 @@ describe("a request for the loaded model", () => {
     expect([alpha.errors(), beta.errors()]).toEqual([["1 cancelled/cancelled"], []]);
   });
 
+  it("has texts made vectors, which are no tokens of an answer", async () => {
+    const harness = new AgentHarness();
+    const socket = await harness.connected();
+    socket.request(1, { endpoint: "/v1/embeddings", body: { model: "alpha", input: "To be" } });
+    const run = harness.engine.lastRun();
+    expect(run.request).toEqual({ task: "embeddings", body: { model: "alpha", input: "To be" } });
+    void run.embed(0, Float32Array.of(1, 0));
+    run.finish("stop", { promptTokens: 7, completionTokens: 0 });
+    await settle();
+    expect(socket.errors()).toEqual([]);
+    expect(harness.agent.status().tokens).toBe(0);
+  });
+
   it("ignores a second request on a stream that is open", async () => {
     const harness = new AgentHarness();
     const socket = await harness.connected();

@@ -1,9 +1,10 @@
 import type { InferenceRequest } from "../../../protocol/downstream.ts";
+import { EMBEDDINGS_ENDPOINT } from "../../../protocol/endpoints.ts";
 import type { InferenceComplete, InferenceError } from "../../../protocol/upstream.ts";
 import {
   asEngineError,
-  type ChatEvent,
-  type ChatResult,
+  type AnswerEvent,
+  type RunResult,
   type EngineError,
   type LoadedModel,
 } from "../engine.ts";
@@ -33,9 +34,9 @@ const STUCK_ABORT_MS = 20_000;
 /** Turns an engine's events into the bytes that the client reads. */
 export interface AnswerEncoder {
   /** Bytes to send now; null if the whole answer comes at the end. */
-  encode(event: ChatEvent): Uint8Array | null;
+  encode(event: AnswerEvent): Uint8Array | null;
   /** The rest of the answer. */
-  finish(result: ChatResult): Uint8Array;
+  finish(result: RunResult): Uint8Array;
 }
 
 export type CreateAnswerEncoder = (request: InferenceRequest, now: number) => AnswerEncoder;
@@ -49,7 +50,7 @@ export interface JobsHost {
   onChange(): void;
   /** A request of this socket is over, and all that it owed has been sent. */
   onJobOver(session: Session): void;
-  onAnswered(modelId: InferenceRequest["model_id"], result: ChatResult): void;
+  onAnswered(modelId: InferenceRequest["model_id"], result: RunResult): void;
   /** The engine ignores an abort. */
   onStuck(loaded: LoadedModel): void;
 }
@@ -233,14 +234,15 @@ export class Jobs {
     session.send({ type: "inference_accepted", request_id, stream });
     session.outbox.open(stream);
     const encoder = createAnswerEncoder(request, startedAt);
-    const emit = (event: ChatEvent): void | Promise<void> => {
+    const emit = (event: AnswerEvent): void | Promise<void> => {
       if (job.ending !== null) return;
-      this.#tokens += 1;
+      if (event.type !== "embedding") this.#tokens += 1;
       const bytes = encoder.encode(event);
       if (bytes !== null) return session.outbox.write(stream, bytes);
     };
     try {
-      const result = await loaded.run({ body: request.body }, emit, job.abort.signal);
+      const task = request.endpoint === EMBEDDINGS_ENDPOINT ? "embeddings" : "chat";
+      const result = await loaded.run({ task, body: request.body }, emit, job.abort.signal);
       this.#settle(job);
       // Once a request is being ended its events are dropped, so an answer that still came to its end has a hole.
       if (result.finishReason === "cancelled" || job.ending !== null) {

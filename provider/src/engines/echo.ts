@@ -2,25 +2,27 @@ import type { Clock } from "../agent/ports.ts";
 import { type AnswerForm, parseAnswerForm } from "../chat/answer-form.ts";
 import { type ChatTurn, parseMessages } from "../chat/messages.ts";
 import { parseParams } from "../chat/params.ts";
+import { normalized, parseInputs } from "../embeddings.ts";
 import {
   type ChatEvent,
-  type ChatRequest,
-  type ChatResult,
-  type EmitChatEvent,
+  type EngineRequest,
+  type RunResult,
+  type EmitAnswerEvent,
   type Engine,
   EngineError,
   type LoadedModel,
   type LoadOptions,
   type LocalModel,
 } from "../engine.ts";
-import { contextLengthExceeded } from "../request-errors.ts";
+import { contextLengthExceeded, textTooLong } from "../request-errors.ts";
 import { exampleOf } from "../schema/schema-example.ts";
 import { SYSTEM_CLOCK } from "../system-clock.ts";
 import { settledOrAborted } from "./abortable.ts";
 import { deferred } from "./deferred.ts";
 
 /**
- * The engine `echo`: no model, it repeats the last thing the user said, word by word. A word counts as a token. Requests
+ * The engine `echo`: no model, it repeats the last thing the user said, word by word. A word counts as a token, and the vector
+ * of a text says how often which words are in it. Requests
  * are read by the same code as for real models, so it refuses what they refuse, and it keeps to the same contract;
  * its time comes from a clock that a simulation can turn.
  */
@@ -33,7 +35,7 @@ export interface EchoEngineOptions {
   /** Asked at the end of each load; what it returns is thrown. */
   readonly failLoad?: (model: LocalModel) => EngineError | null;
   /** Asked before each word of an answer; what it returns is thrown. */
-  readonly failRun?: (request: ChatRequest, tokensWritten: number) => EngineError | null;
+  readonly failRun?: (request: EngineRequest, tokensWritten: number) => EngineError | null;
 }
 
 export interface EchoEngine extends Engine {
@@ -43,6 +45,8 @@ export interface EchoEngine extends Engine {
 
 const DEFAULT_TOKENS_PER_SECOND = 100;
 const LOAD_STEPS = 4;
+/** Numbers in its vectors. */
+const ECHO_DIMENSIONS = 64;
 
 export function createEchoEngine(options: EchoEngineOptions = {}): EchoEngine {
   const loaded = new Set<LoadedEcho>();
@@ -104,20 +108,23 @@ class LoadedEcho implements LoadedModel {
     this.#gone.abort(new EngineError("fault", "unloaded", "the model was unloaded"));
   }
 
-  async run(request: ChatRequest, emit: EmitChatEvent, signal: AbortSignal): Promise<ChatResult> {
+  async run(request: EngineRequest, emit: EmitAnswerEvent, signal: AbortSignal): Promise<RunResult> {
     this.#gone.signal.throwIfAborted();
     if (this.#running >= this.slots) {
       throw new EngineError("capacity", "no_free_slot", "all slots of the model are busy");
     }
     this.#running += 1;
     try {
-      return await this.#answer(request, emit, AbortSignal.any([signal, this.#gone.signal]));
+      const stop = AbortSignal.any([signal, this.#gone.signal]);
+      return await (request.task === "chat"
+        ? this.#answer(request, emit, stop)
+        : this.#embed(request, emit, stop));
     } finally {
       this.#running -= 1;
     }
   }
 
-  async #answer(request: ChatRequest, emit: EmitChatEvent, stop: AbortSignal): Promise<ChatResult> {
+  async #answer(request: EngineRequest, emit: EmitAnswerEvent, stop: AbortSignal): Promise<RunResult> {
     const params = parseParams(request.body);
     const form = parseAnswerForm(request.body);
     const turns = parseMessages(request.body["messages"]);
@@ -151,6 +158,28 @@ class LoadedEcho implements LoadedModel {
       usage: { promptTokens, completionTokens: written, cachedTokens: 0, reasoningTokens: 0 },
       prefillMs: firstTokenAt - startedAt,
       decodeMs: lastTokenAt - firstTokenAt,
+    };
+  }
+
+  async #embed({ body }: EngineRequest, emit: EmitAnswerEvent, stop: AbortSignal): Promise<RunResult> {
+    const texts = parseInputs(body, ECHO_DIMENSIONS).map(({ text, name }) => {
+      const read = words(text);
+      if (read.length > this.contextTokens) throw textTooLong(name, read.length, this.contextTokens);
+      return read;
+    });
+    const startedAt = this.#clock.now();
+    for (const [index, text] of texts.entries()) {
+      await this.#sleep(this.#options.prefillMs ?? 0, stop);
+      if (stop.aborted) break;
+      const behind = emit({ type: "embedding", index, vector: countedWords(text) });
+      if (behind instanceof Promise) await settledOrAborted(behind, stop);
+    }
+    this.#gone.signal.throwIfAborted();
+    return {
+      finishReason: stop.aborted ? "cancelled" : "stop",
+      usage: { promptTokens: texts.flat().length, completionTokens: 0, cachedTokens: 0 },
+      prefillMs: this.#clock.now() - startedAt,
+      decodeMs: 0,
     };
   }
 
@@ -196,6 +225,22 @@ function echoed(turns: readonly ChatTurn[]): string {
 function cutAtStop(text: string, stops: readonly string[]): [text: string, stopped: boolean] {
   const found = stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
   return found.length === 0 ? [text, false] : [text.slice(0, Math.min(...found)), true];
+}
+
+/** Texts with the same words have the same vector, and the more words they share, the nearer theirs are. */
+function countedWords(text: readonly string[]): Float32Array<ArrayBuffer> {
+  const counts = Array.from({ length: ECHO_DIMENSIONS }, () => 0);
+  for (const word of text) {
+    const place = hashOf(word.trim()) % ECHO_DIMENSIONS;
+    counts[place] = (counts[place] ?? 0) + 1;
+  }
+  return normalized(counts) ?? new Float32Array(ECHO_DIMENSIONS);
+}
+
+function hashOf(word: string): number {
+  let hash = 0;
+  for (const char of word) hash = (Math.imul(hash, 31) + (char.codePointAt(0) ?? 0)) >>> 0;
+  return hash;
 }
 
 /** Each word with the blanks before it, so that the pieces make up the text again. */

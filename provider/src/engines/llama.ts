@@ -1,9 +1,9 @@
 import { availableParallelism } from "node:os";
 
 import {
-  type ChatRequest,
-  type ChatResult,
-  type EmitChatEvent,
+  type EngineRequest,
+  type RunResult,
+  type EmitAnswerEvent,
   type Engine,
   EngineError,
   MAX_CONTEXT_TOKENS,
@@ -56,7 +56,7 @@ export function createLlamaEngine(options: LlamaEngineOptions = {}): Engine {
 
 interface Run {
   readonly pipe: EventPipe;
-  readonly finish: (result: ChatResult) => void;
+  readonly finish: (result: RunResult) => void;
   readonly fail: (error: unknown) => void;
 }
 
@@ -115,11 +115,11 @@ class LoadedLlama implements LoadedModel {
     return this.#contextTokens;
   }
 
-  async run(request: ChatRequest, emit: EmitChatEvent, signal: AbortSignal): Promise<ChatResult> {
+  async run(request: EngineRequest, emit: EmitAnswerEvent, signal: AbortSignal): Promise<RunResult> {
     if (this.#dead !== null) throw this.#dead;
     const id = this.#nextRun;
     this.#nextRun += 1;
-    const done = deferred<ChatResult>();
+    const done = deferred<RunResult>();
     const cancel = (): void => this.#process.send({ type: "cancel", id });
     const pipe = createEventPipe(emit, {
       hold: () => this.#process.send({ type: "pause", id }),
@@ -135,7 +135,7 @@ class LoadedLlama implements LoadedModel {
     };
     this.#runs.set(id, { pipe, finish: done.resolve, fail: done.reject });
     try {
-      this.#process.send({ type: "run", id, body: request.body });
+      this.#process.send({ type: "run", id, ...request });
       if (signal.aborted) onAbort();
       else signal.addEventListener("abort", onAbort, { once: true });
       const result = await done.promise;
