@@ -11,6 +11,7 @@ import { capacity } from "./routes/capacity.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
 import { dashboard } from "./routes/dashboard.ts";
+import { embeddings } from "./routes/embeddings.ts";
 import { metrics } from "./routes/metrics.ts";
 import { models } from "./routes/models.ts";
 import { providers } from "./routes/providers.ts";
@@ -29,7 +30,7 @@ export const app = new Hono<AppEnv>()
     const { res } = context;
     if (res.status !== 101 && !res.headers.has("x-request-id")) context.header("x-request-id", echoedId);
   })
-  .use("/v1/:api{chat|completions|responses|models}/*", browsers)
+  .use("/v1/:api{chat|completions|embeddings|responses|models}/*", browsers)
   .get("/health", (context) => context.json({ status: "ok" }))
   .get("/version", async (context) =>
     context.json({ provider: await providerVersions(context.env), protocol: PROTOCOL_VERSION }),
@@ -38,6 +39,7 @@ export const app = new Hono<AppEnv>()
   .route("/dashboard", dashboard)
   .route("/v1/chat/completions", chatCompletions)
   .route("/v1/completions", completions)
+  .route("/v1/embeddings", embeddings)
   .route("/v1/responses", responses)
   .route("/v1/models/capacity", capacity)
   .route("/v1/models", models)

@@ -16,7 +16,8 @@ import type { LlamaHost } from "../../provider/src/engines/llama-host.ts";
 import { loadLlama } from "../../provider/src/engines/llama-loader.ts";
 import { purposeOf, readsInOnePiece } from "../../provider/src/engines/model-purpose.ts";
 import { withKeys } from "../support/gguf.ts";
-import { ask, embed, failure, hello, nearness } from "./engine-questions.ts";
+import { nearness } from "../support/nearness.ts";
+import { ask, embed, failure, hello } from "./engine-questions.ts";
 import { BARD, load, modelAt } from "./llama-models.ts";
 
 /**

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 
 import type { Engine, LoadedModel, LocalModel } from "../../provider/src/engine.ts";
-import { ask, embed, failure, hello, nearness, tool, type Body } from "./engine-questions.ts";
+import { nearness } from "../support/nearness.ts";
+import { ask, embed, failure, hello, tool, type Body } from "./engine-questions.ts";
 import { UNSUPPORTED, WRONG, WRONG_INPUTS } from "./engine-refusals.ts";
 
 /** What the agent relies on in every engine. Both the real one and the fake run through it. */

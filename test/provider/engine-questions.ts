@@ -83,11 +83,6 @@ interface EmbedOptions {
   readonly onVector?: (index: number) => void | Promise<void>;
 }
 
-/** How near two vectors of length 1 are: 1 for the same direction. */
-export function nearness(one: readonly number[] = [], other: readonly number[] = []): number {
-  return one.reduce((sum, value, index) => sum + value * (other[index] ?? NaN), 0);
-}
-
 /** The error a promise rejects with; any other outcome fails the test. */
 export async function failure(promise: Promise<unknown>): Promise<EngineError> {
   const error = await promise.then(
