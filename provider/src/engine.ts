@@ -51,6 +51,12 @@ export interface LoadedModel {
    * @throws EngineError of class `client` for what the caller got wrong, `fault` for what the engine did.
    */
   run(request: EngineRequest, emit: EmitAnswerEvent, signal: AbortSignal): Promise<RunResult>;
+  /**
+   * Takes what embeddings need beyond the model itself, which a chat model has not got from the start. Asked before a
+   * request for them is accepted, since afterwards it could not be refused for lack of memory; at once, if it was done before.
+   * @throws EngineError `insufficient_memory`, or what else went wrong. It may be tried again.
+   */
+  prepareEmbeddings(): Promise<void>;
   /** Frees the memory for certain. Open runs reject with a fault. Safe to call twice. */
   unload(): Promise<void>;
   /** Settles if the engine dies by itself; never after `unload` was called. */

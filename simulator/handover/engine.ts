@@ -137,6 +137,11 @@ export class SimLoaded implements LoadedModel {
     });
   }
 
+  /** Nobody asks for them here. */
+  prepareEmbeddings(): Promise<void> {
+    return Promise.resolve();
+  }
+
   unload(): Promise<void> {
     if (this.#isGone) return Promise.resolve();
     this.#isGone = true;

@@ -215,6 +215,15 @@ export function describeEngineContract(
         expect(nearness(one, similar)).toBeGreaterThan(nearness(one, other) + 0.1);
       });
 
+      it("can be prepared for it, again and again, but not once it is unloaded", async () => {
+        const one = await load();
+        await Promise.all([one.prepareEmbeddings(), one.prepareEmbeddings()]);
+        await one.prepareEmbeddings();
+        expect((await embed(one, { input: king })).vectors).toHaveLength(1);
+        await one.unload();
+        expect(await failure(one.prepareEmbeddings())).toMatchObject({ class: "fault", code: "unloaded" });
+      });
+
       it("takes the size that vectors have anyway, and no other", async () => {
         const { vectors } = await embed(loaded, { input: king });
         const dimensions = vectors[0]?.length ?? 0;

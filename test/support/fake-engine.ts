@@ -90,6 +90,8 @@ export class FakeLoaded implements LoadedModel {
   readonly runs: FakeRun[] = [];
   /** Whether it takes up memory. */
   isHeld = false;
+  /** What comes of taking the memory that embeddings need. */
+  embeddings: Promise<void> = Promise.resolve();
   readonly #engine: FakeEngine;
   readonly #death: PromiseWithResolvers<EngineError> = Promise.withResolvers();
   #isUnloaded = false;
@@ -106,6 +108,10 @@ export class FakeLoaded implements LoadedModel {
     const run = new FakeRun(request, emit, signal);
     this.runs.push(run);
     return run.outcome;
+  }
+
+  prepareEmbeddings(): Promise<void> {
+    return this.embeddings;
   }
 
   unload(): Promise<void> {

@@ -6,6 +6,7 @@ import {
   type AnswerEvent,
   type RunResult,
   type EngineError,
+  type EngineRequest,
   type LoadedModel,
 } from "../engine.ts";
 import type { Admission } from "./admission.ts";
@@ -152,13 +153,13 @@ export class Jobs {
     this.#jobs.add(job);
     this.#changed();
     if (admission.verdict === "run") {
-      void this.#run(job, admission.loaded);
+      this.#begin(job, admission.loaded);
       return;
     }
     const { verdict, model } = admission;
     const load = verdict === "visit" ? this.#host.visit(model) : this.#host.load(model);
     load.then(
-      (loaded) => this.#onLoaded(job, loaded),
+      (loaded) => this.#begin(job, loaded),
       (error: unknown) => this.#onLoadFailed(job, asEngineError(error, "load_failed")),
     );
   }
@@ -208,7 +209,19 @@ export class Jobs {
     return undefined;
   }
 
-  #onLoaded(job: Job, loaded: LoadedModel): void {
+  /** Its model is loaded. What embeddings need besides may still have to be, and there may be no memory for it. */
+  #begin(job: Job, loaded: LoadedModel): void {
+    if (taskOf(job.request) === "chat") {
+      this.#onReady(job, loaded);
+      return;
+    }
+    loaded.prepareEmbeddings().then(
+      () => this.#onReady(job, loaded),
+      (error: unknown) => this.#onLoadFailed(job, asEngineError(error, "embeddings_failed")),
+    );
+  }
+
+  #onReady(job: Job, loaded: LoadedModel): void {
     if (!this.#jobs.has(job)) return;
     const running = this.running();
     // An engine may have granted fewer slots than it was asked for.
@@ -241,8 +254,8 @@ export class Jobs {
       if (bytes !== null) return session.outbox.write(stream, bytes);
     };
     try {
-      const task = request.endpoint === EMBEDDINGS_ENDPOINT ? "embeddings" : "chat";
-      const result = await loaded.run({ task, body: request.body }, emit, job.abort.signal);
+      const asked = { task: taskOf(request), body: request.body };
+      const result = await loaded.run(asked, emit, job.abort.signal);
       this.#settle(job);
       // Once a request is being ended its events are dropped, so an answer that still came to its end has a hole.
       if (result.finishReason === "cancelled" || job.ending !== null) {
@@ -341,4 +354,8 @@ export class Jobs {
       awaited.resolve();
     }
   }
+}
+
+function taskOf({ endpoint }: InferenceRequest): EngineRequest["task"] {
+  return endpoint === EMBEDDINGS_ENDPOINT ? "embeddings" : "chat";
 }

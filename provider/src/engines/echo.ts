@@ -104,6 +104,10 @@ class LoadedEcho implements LoadedModel {
     this.#death.resolve(error);
   }
 
+  async prepareEmbeddings(): Promise<void> {
+    this.#gone.signal.throwIfAborted();
+  }
+
   async unload(): Promise<void> {
     this.#gone.abort(new EngineError("fault", "unloaded", "the model was unloaded"));
   }

@@ -41,6 +41,9 @@ function obey(command: Command): void {
     case "run":
       void run(command.id, command);
       break;
+    case "prepare_embeddings":
+      void prepareEmbeddings();
+      break;
     case "cancel":
       runs.get(command.id)?.abort.abort(new Error("cancelled"));
       break;
@@ -88,15 +91,28 @@ async function load(command: LoadCommand): Promise<LlamaHost | null> {
   }
 }
 
+async function prepareEmbeddings(): Promise<void> {
+  try {
+    await (await loadedHost()).embedder.open();
+    send({ type: "embeddings_ready" });
+  } catch (error) {
+    send({ type: "embeddings_failed", failure: toFailure(error) });
+  }
+}
+
+async function loadedHost(): Promise<LlamaHost> {
+  const host = await loaded;
+  if (host === null) throw new EngineError("fault", "engine_failed", "no model is loaded");
+  return host;
+}
+
 async function run(id: number, request: EngineRequest): Promise<void> {
   const state: Run = { abort: new AbortController(), pause: null };
   runs.set(id, state);
   // A cancelled run must not wait for a reader that will never come back.
   state.abort.signal.addEventListener("abort", () => state.pause?.resolve());
   try {
-    const host = await loaded;
-    if (host === null) throw new EngineError("fault", "engine_failed", "no model is loaded");
-    const result = await answer(host, request, {
+    const result = await answer(await loadedHost(), request, {
       signal: state.abort.signal,
       emit: (event) => send({ type: "event", id, event }),
       mayGoOn: async () => {

@@ -29,6 +29,7 @@ export const commandSchema = z.discriminatedUnion("type", [
     task: z.enum(["chat", "embeddings"]),
     body: z.record(z.string(), z.unknown()),
   }),
+  z.object({ type: z.literal("prepare_embeddings") }),
   z.object({ type: z.literal("cancel"), id: runId }),
   z.object({ type: z.literal("pause"), id: runId }),
   z.object({ type: z.literal("resume"), id: runId }),
@@ -57,6 +58,8 @@ export const reportSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("log"), line: z.string() }),
   z.object({ type: z.literal("ready"), contextTokens: z.int(), engine: z.string() }),
   z.object({ type: z.literal("load_failed"), failure: failureSchema }),
+  z.object({ type: z.literal("embeddings_ready") }),
+  z.object({ type: z.literal("embeddings_failed"), failure: failureSchema }),
   z.object({ type: z.literal("event"), id: runId, event: eventSchema }),
   z.object({
     type: z.literal("done"),

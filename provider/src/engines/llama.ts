@@ -13,7 +13,7 @@ import {
   type LocalModel,
 } from "../engine.ts";
 import { settledOrAborted } from "./abortable.ts";
-import { deferred } from "./deferred.ts";
+import { type Deferred, deferred } from "./deferred.ts";
 import { createEventPipe, type EventPipe } from "./event-pipe.ts";
 import type { EngineFailure, LoadCommand, Report } from "./llama-messages.ts";
 import { type LlamaProcess, type ProcessEnd, startLlamaProcess } from "./llama-process.ts";
@@ -70,6 +70,8 @@ class LoadedLlama implements LoadedModel {
   readonly #ready = deferred<void>();
   #contextTokens: number;
   #onProgress: ((progress: number) => void) | null;
+  /** Null until somebody has asked for them, and again if they could not be had. */
+  #embeddings: Deferred<void> | null = null;
   #nextRun = 0;
   #unloading: Promise<void> | null = null;
   #dead: EngineError | null = null;
@@ -149,6 +151,15 @@ class LoadedLlama implements LoadedModel {
     }
   }
 
+  async prepareEmbeddings(): Promise<void> {
+    if (this.#dead !== null) throw this.#dead;
+    if (this.#embeddings === null) {
+      this.#embeddings = deferred<void>();
+      this.#process.send({ type: "prepare_embeddings" });
+    }
+    return this.#embeddings.promise;
+  }
+
   unload(): Promise<void> {
     this.#unloading ??= this.#end();
     return this.#unloading;
@@ -174,6 +185,12 @@ class LoadedLlama implements LoadedModel {
         break;
       case "load_failed":
         this.#ready.reject(toError(report.failure));
+        break;
+      case "embeddings_ready":
+        this.#embeddings?.resolve();
+        break;
+      case "embeddings_failed":
+        this.#failEmbeddings(toError(report.failure));
         break;
       case "event":
         this.#runs.get(report.id)?.pipe.push(report.event);
@@ -210,6 +227,12 @@ class LoadedLlama implements LoadedModel {
   #failRuns(error: EngineError): void {
     for (const run of this.#runs.values()) run.fail(error);
     this.#runs.clear();
+    this.#failEmbeddings(error);
+  }
+
+  #failEmbeddings(error: EngineError): void {
+    this.#embeddings?.reject(error);
+    this.#embeddings = null;
   }
 }
 
