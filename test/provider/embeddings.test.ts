@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import type { LlamaModel } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { normalized, parseInputs } from "../../provider/src/embeddings.ts";
@@ -105,6 +106,21 @@ it("a model that ranks texts is not loaded, since nobody could ask for it", asyn
   const error = await failure(load(bardThat("rank", { "llama.pooling_type": 4 })));
   expect(error).toMatchObject({ class: "fault", code: "load_failed" });
   expect(error.message).toContain("ranks");
+});
+
+it("a model that translates text into text needs no memory for vectors, and refuses them by name", async () => {
+  const model = { fileInsights: { hasEncoder: true, hasDecoder: true } } as LlamaModel;
+  const options = { slots: 1, contextTokens: 512, threads: 1, batchTokens: 64 };
+  const embedder = new LlamaEmbedder(model, options);
+  await embedder.prepare();
+  const control = {
+    emit: () => undefined,
+    signal: new AbortController().signal,
+    mayGoOn: async () => undefined,
+  };
+  const error = await failure(embedder.run({ input: "Hello" }, control));
+  expect(error).toMatchObject({ class: "client", code: "unsupported" });
+  expect(error.message).toMatch(/^model: /);
 });
 
 it("weights that are noise are found when the model is warmed", async () => {

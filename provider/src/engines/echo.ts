@@ -21,10 +21,9 @@ import { settledOrAborted } from "./abortable.ts";
 import { deferred } from "./deferred.ts";
 
 /**
- * The engine `echo`: no model, it repeats the last thing the user said, word by word. A word counts as a token, and the vector
- * of a text says how often which words are in it. Requests
- * are read by the same code as for real models, so it refuses what they refuse, and it keeps to the same contract;
- * its time comes from a clock that a simulation can turn.
+ * The engine `echo`: no model, it repeats the last thing the user said, word by word. A word counts as a token, and the
+ * vector of a text says how often which words are in it. Requests are read by the same code as for real models, so it
+ * refuses what they refuse, and it keeps to the same contract; its time comes from a clock that a simulation can turn.
  */
 export interface EchoEngineOptions {
   /** Words a second of each slot. */

@@ -93,7 +93,7 @@ async function load(command: LoadCommand): Promise<LlamaHost | null> {
 
 async function prepareEmbeddings(): Promise<void> {
   try {
-    await (await loadedHost()).embedder.open();
+    await (await loadedHost()).embedder.prepare();
     send({ type: "embeddings_ready" });
   } catch (error) {
     send({ type: "embeddings_failed", failure: toFailure(error) });

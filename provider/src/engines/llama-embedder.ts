@@ -7,7 +7,7 @@ import {
 
 import { type EmbeddingInput, normalized, parseInputs } from "../embeddings.ts";
 import { type EmbeddingEvent, EngineError, type RunResult } from "../engine.ts";
-import { textTooLong, unsupported } from "../request-errors.ts";
+import { invalidRequest, textTooLong, unsupported } from "../request-errors.ts";
 import { settledOrAborted } from "./abortable.ts";
 import { MAX_CHARS_PER_TOKEN, type RunControl } from "./llama-host.ts";
 import { factsOf, readsInOnePiece } from "./model-purpose.ts";
@@ -45,7 +45,12 @@ export class LlamaEmbedder {
    * Takes the memory that it needs, if it has not yet. It goes with the model's.
    * @throws EngineError `insufficient_memory`, or what the library throws.
    */
-  open(): Promise<LlamaEmbeddingContext> {
+  async prepare(): Promise<void> {
+    // Else its requests will hear why.
+    if (this.#makesVectors()) await this.#open();
+  }
+
+  #open(): Promise<LlamaEmbeddingContext> {
     this.#context ??= this.#create().catch((error: unknown) => {
       this.#context = null;
       if (!(error instanceof InsufficientMemoryError)) throw error;
@@ -55,7 +60,7 @@ export class LlamaEmbedder {
   }
 
   /**
-   * @returns also when `signal` was aborted, with what was used until then. The text in hand is read to its end all the same.
+   * @returns also when `signal` was aborted. The text in hand is then read to its end, for nobody.
    * @throws EngineError
    */
   async run(
@@ -83,9 +88,13 @@ export class LlamaEmbedder {
     };
   }
 
-  #parse(body: Readonly<Record<string, unknown>>): EmbeddingInput[] {
+  #makesVectors(): boolean {
     const { hasEncoder, hasDecoder } = this.#model.fileInsights;
-    if (hasEncoder && hasDecoder) {
+    return !(hasEncoder && hasDecoder);
+  }
+
+  #parse(body: Readonly<Record<string, unknown>>): EmbeddingInput[] {
+    if (!this.#makesVectors()) {
       throw unsupported("model: this model translates text into text and makes no vectors");
     }
     return parseInputs(body, this.#model.embeddingVectorSize);
@@ -93,7 +102,7 @@ export class LlamaEmbedder {
 
   /** @returns how many tokens the texts take together. */
   async #embed(inputs: readonly EmbeddingInput[], control: RunControl<EmbeddingEvent>): Promise<number> {
-    const context = await this.open();
+    const context = await this.#open();
     const { texts, tokens } = await this.#tokenize(inputs, context, control.signal);
     for (const [index, text] of texts.entries()) {
       await control.mayGoOn();
@@ -129,7 +138,7 @@ export class LlamaEmbedder {
       // With those that the model wants at the beginning and at the end.
       const tokens = context.calculateInputLength(read);
       if (tokens > contextTokens) throw textTooLong(name, tokens, contextTokens);
-      if (read.length === 0) throw unsupported(`${name}: has nothing in it that this model can read`);
+      if (read.length === 0) throw invalidRequest(`${name}: has nothing in it that this model can read`);
       texts.push(read);
       sum += tokens;
       // Other requests go on meanwhile.

@@ -109,7 +109,7 @@ async function openModel(
   const contextTokens = Math.min(command.contextTokens, model.trainContextSize);
   const embedder = new LlamaEmbedder(model, { slots, contextTokens, threads, batchTokens: BATCH_TOKENS });
   const chats = purpose === "chat" ? await openChats(model, contextTokens, command) : null;
-  if (chats === null) await embedder.open();
+  if (chats === null) await embedder.prepare();
   signal.throwIfAborted();
   return { llama, contextTokens, chats, embedder, dispose: () => llama.dispose() };
 }
