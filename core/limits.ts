@@ -102,9 +102,6 @@ export const PIECES_PER_SECOND = 8_000;
 /** The longest that a pool asks providers to collect bytes for one frame, whatever it gets then: readers still see ten pieces a second. */
 export const MAX_FLUSH_INTERVAL_MS = 100;
 
-/** A non-streamed answer is collected whole before it is sent; one larger than this is a fault. */
-export const MAX_COLLECTED_BYTES = 16 * 1024 * 1024;
-
 /** What waits for a client, or to be whole, counts for this much a piece at least: that is what it takes to keep one. */
 export const LEAST_PIECE_BYTES = 128;
 

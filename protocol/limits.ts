@@ -9,6 +9,9 @@ export const MAX_REQUEST_BODY_BYTES = 16 * 1024 * 1024;
 /** Lists and objects inside each other in a request body: ten times what people write, a tenth of what fills a stack. */
 export const MAX_JSON_DEPTH = 256;
 
+/** Largest answer that is not streamed, in bytes: the coordinator keeps it until it is whole. */
+export const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+
 /** How much of one stream may wait undelivered before the stream is ended with an error event. */
 export const MAX_UNDELIVERED_BYTES = 1024 * 1024;
 

@@ -12,6 +12,7 @@ import { capacity } from "./routes/capacity.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
 import { dashboard } from "./routes/dashboard.ts";
+import { embeddings } from "./routes/embeddings.ts";
 import { messages } from "./routes/messages.ts";
 import { metrics } from "./routes/metrics.ts";
 import { models } from "./routes/models.ts";
@@ -34,7 +35,7 @@ export const app = new Hono<AppEnv>()
     const { res } = context;
     if (res.status !== 101 && !res.headers.has("x-request-id")) context.header("x-request-id", echoedId);
   })
-  .use("/v1/:api{chat|completions|responses|messages|models}/*", browsers)
+  .use("/v1/:api{chat|completions|embeddings|responses|messages|models}/*", browsers)
   .use("/v1/:api{messages|models}/*", anthropicClients)
   .get("/health", (context) => context.json({ status: "ok" }))
   .get("/version", async (context) =>
@@ -44,6 +45,7 @@ export const app = new Hono<AppEnv>()
   .route("/dashboard", dashboard)
   .route("/v1/chat/completions", chatCompletions)
   .route("/v1/completions", completions)
+  .route("/v1/embeddings", embeddings)
   .route("/v1/responses", responses)
   .route("/v1/messages", messages)
   .route("/v1/models/capacity", capacity)

@@ -174,9 +174,12 @@ export function requestsPerSecond(
 /** Means. */
 type TokensPerRequest = Pick<ModelEstimate, "promptTokens" | "outputTokens">;
 
+/** Whatever machines say that a request takes: an answer without a token would make room for any number of them. */
+const LEAST_SECONDS = 0.001;
+
 /** How long one request takes. */
 function secondsOf({ prefillTps, decodeTps }: Fitness, request: TokensPerRequest): number {
-  return request.promptTokens / prefillTps + request.outputTokens / decodeTps;
+  return Math.max(LEAST_SECONDS, request.promptTokens / prefillTps + request.outputTokens / decodeTps);
 }
 
 /** Counts are means over a tick: within it, demand that does not come at random swings the more. */

@@ -6,7 +6,7 @@ import { learnPrefill } from "./first-token.ts";
 import type { Ledger } from "./ledger.ts";
 import { outcomeOf, type RequestOutcome } from "./outcome.ts";
 import type { Pressure } from "./pressure.ts";
-import type { PoolRequest } from "./request.ts";
+import { isWritten, type PoolRequest } from "./request.ts";
 import { isServedInTime } from "./service-level.ts";
 import type { PoolFlags } from "./settings.ts";
 import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
@@ -71,7 +71,7 @@ export class Accounts {
         prefillMs: message.timings.prefill_ms,
         isAlone: attempt.streamsAtFirstByte === 1,
       };
-      learnPrefill(connection, read, now);
+      if (isWritten(spec)) learnPrefill(connection, read, now);
       connection.prefixes.learn(spec.prefix, message.usage.cached_tokens ?? null);
     }
     // When the first token of an answer that is sent whole was there, only the machine knows.
@@ -79,7 +79,7 @@ export class Accounts {
       ? attempt.firstByteAt - attempt.sentAt
       : message.timings.queue_ms + message.timings.prefill_ms;
     const ttftMs = attempt.sentAt - spec.arrivedAt + atMachineMs;
-    request.firstTokenAt ??= spec.arrivedAt + ttftMs;
+    if (isWritten(spec)) request.firstTokenAt ??= spec.arrivedAt + ttftMs;
     if (isOwnModel) this.#ledger.demand.completed(tokens, isServedInTime(message, ttftMs, flags), now);
   }
 

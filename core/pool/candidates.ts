@@ -8,7 +8,7 @@ import { isTooSlow } from "./first-token.ts";
 import { failsOpen, routableGate, type Asker } from "./gate.ts";
 import type { ExpectedLoad } from "./loads.ts";
 import { isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
-import type { PoolRequest } from "./request.ts";
+import { isWritten, type PoolRequest } from "./request.ts";
 import { pick } from "./schedule.ts";
 import { ttftLimitMs } from "./service-level.ts";
 import type { PoolSettings } from "./settings.ts";
@@ -60,7 +60,7 @@ export class Candidates {
   tooSlowFor({ spec, promptTokensEstimate }: PoolRequest, now: number): ApiError | null {
     // An owner's request may be as slow as the owner's machine is. One that is too long for the model is refused at
     // once by the engine, with a better reason.
-    if (spec.owner !== null || promptTokensEstimate > spec.contextLength) return null;
+    if (spec.owner !== null || promptTokensEstimate > spec.contextLength || !isWritten(spec)) return null;
     const { model } = this.#pool;
     const limitMs = ttftLimitMs(this.#pool.settings().flags, promptTokensEstimate);
     const tokensOn = ({ prefixes }: Connection): number =>

@@ -1,6 +1,6 @@
 import { encodeDownstream } from "../../protocol/codec.ts";
-import { MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
-import { COMMENT_INTERVAL_MS, LEAST_PIECE_BYTES, MAX_COLLECTED_BYTES, PAUSE_ABOVE_BYTES } from "../limits.ts";
+import { MAX_ANSWER_BYTES, MAX_UNDELIVERED_BYTES } from "../../protocol/limits.ts";
+import { COMMENT_INTERVAL_MS, LEAST_PIECE_BYTES, PAUSE_ABOVE_BYTES } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
 import { CLIENT_TOO_SLOW, providerFault, type Failure } from "./failure.ts";
 import type { PoolRequest } from "./request.ts";
@@ -68,7 +68,7 @@ export function goOn(attempt: Attempt, now: number): void {
 export function collect(request: PoolRequest, bytes: Uint8Array): Failure | null {
   request.collected.push(ownBytes(bytes));
   request.collectedBytes += Math.max(LEAST_PIECE_BYTES, bytes.byteLength);
-  if (request.collectedBytes <= MAX_COLLECTED_BYTES) return null;
+  if (request.collectedBytes <= MAX_ANSWER_BYTES) return null;
   return providerFault("the machine's answer is larger than 16 MiB");
 }
 

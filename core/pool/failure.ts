@@ -80,7 +80,7 @@ export const CLIENT_TOO_SLOW: Failure = {
 
 /** Engines have no other way to name the field at fault than to begin with it, as in `messages[2].content: why`. */
 function clientError({ code, message }: InferenceError): ApiError {
-  if (code === "context_length_exceeded") return { code, message, param: "messages" };
   const [, param] = /^([a-z_]{1,64}(?:\[\d{1,6}\]|\.[\w$-]{1,64}){0,32}): /.exec(message) ?? [];
+  if (code === "context_length_exceeded") return { code, message, param: param ?? "messages" };
   return { code: code === "unsupported" ? code : "invalid_request", message, param };
 }

@@ -2,6 +2,7 @@ import type { ModelId } from "../../protocol/ids.ts";
 import { FASTEST_PREFILL_TPS, PREFILL_SAYS_FOR_MS, PREFILL_SAYS_TOKENS } from "../limits.ts";
 import type { Connection } from "./connection.ts";
 import { isBusy, isLoaded, routableGate } from "./gate.ts";
+import { isWritten } from "./request.ts";
 
 /**
  * How long the first token of a prompt takes at least, and whether that is too long to begin at all. A request is
@@ -75,7 +76,8 @@ export function isTooSlow(
 function backlogTokens({ attempts }: Connection): number {
   let tokens = 0;
   for (const { phase, request } of attempts.values()) {
-    if (phase === "sent" || phase === "accepted") tokens += request?.promptTokensEstimate ?? 0;
+    if (request === null || !isWritten(request.spec)) continue;
+    if (phase === "sent" || phase === "accepted") tokens += request.promptTokensEstimate;
   }
   return tokens;
 }

@@ -1,3 +1,4 @@
+import { EMBEDDINGS_ENDPOINT } from "../../protocol/endpoints.ts";
 import type { ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
 import { BYTES_PER_TOKEN, COMMENT_INTERVAL_MS } from "../limits.ts";
@@ -29,7 +30,7 @@ export interface RequestSpec {
   readonly priority: Priority;
   /** Streams one machine may decode at once, from the catalog. */
   readonly slotsPerMachine: number;
-  /** Tokens of prompt and answer together, from the catalog. */
+  /** Tokens of prompt and answer together, from the catalog; for several texts as many times as much. */
   readonly contextLength: number;
   /** When all of it was at the edge. */
   readonly arrivedAt: number;
@@ -86,6 +87,14 @@ export interface PoolRequest {
   collectedBytes: number;
   /** Why the last attempt failed; told to the client if no other succeeds. */
   lastFailure: ApiError | null;
+}
+
+/**
+ * Whether its answer is written, so that there is a first token to wait for. Vectors are made text by text, in turns with
+ * what else runs on the machine: how long their texts are says little of how long the next request has to wait.
+ */
+export function isWritten({ endpoint }: Pick<RequestSpec, "endpoint">): boolean {
+  return endpoint !== EMBEDDINGS_ENDPOINT;
 }
 
 /** As it arrives. */

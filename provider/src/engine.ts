@@ -1,7 +1,7 @@
 import { reasonOf } from "./reason.ts";
 
 /**
- * What the agent needs of an inference engine: load one model, run chat requests on it, unload it. One engine
+ * What the agent needs of an inference engine: load one model, run requests on it, unload it. One engine
  * process holds one model at a time; the agent unloads before it loads, so an engine never has to juggle memory.
  */
 
@@ -45,23 +45,32 @@ export interface LoadedModel {
   /** What fits into each slot, prompt and answer together; less than asked for if the model was trained for less. */
   readonly contextTokens: number;
   /**
-   * Runs one chat completion. At most `slots` calls may be open at once; the agent sees to that.
+   * Runs one request: a chat completion, or texts to be made vectors. At most `slots` calls may be open at once; the agent
+   * sees to that.
    * Resolves also when the request was aborted (`finishReason: "cancelled"`); no event is emitted after it settles.
    * @throws EngineError of class `client` for what the caller got wrong, `fault` for what the engine did.
    */
-  run(request: ChatRequest, emit: EmitChatEvent, signal: AbortSignal): Promise<ChatResult>;
+  run(request: EngineRequest, emit: EmitAnswerEvent, signal: AbortSignal): Promise<RunResult>;
+  /**
+   * Takes what embeddings need beyond the model itself, which a chat model has not got from the start. Asked before a
+   * request for them is accepted, since afterwards it could not be refused for lack of memory; at once, if it was done before.
+   * @throws EngineError `insufficient_memory`, or what else went wrong. It may be tried again.
+   */
+  prepareEmbeddings(): Promise<void>;
   /** Frees the memory for certain. Open runs reject with a fault. Safe to call twice. */
   unload(): Promise<void>;
   /** Settles if the engine dies by itself; never after `unload` was called. */
   readonly died: Promise<EngineError>;
 }
 
-/** The OpenAI request body as the client sent it. That `messages` is an array has been checked, and nothing else. */
-export interface ChatRequest {
+export interface EngineRequest {
+  /** What is asked for. Whether the model can do it, only the engine knows: else it is a `client` error, `unsupported`. */
+  readonly task: "chat" | "embeddings";
+  /** The OpenAI request body as the client sent it. That a chat's `messages` is an array has been checked, and nothing else. */
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** A piece of the answer, in the order the model wrote it. */
+/** A piece of a chat's answer, in the order the model wrote it. */
 export type ChatEvent =
   | { readonly type: "content"; readonly text: string }
   | { readonly type: "reasoning"; readonly text: string }
@@ -70,13 +79,24 @@ export type ChatEvent =
   /** More JSON text of that call's arguments. */
   | { readonly type: "tool_arguments"; readonly index: number; readonly text: string };
 
+/** The vector of one text, of length 1. They come in the order of the texts, when all of those have been checked. */
+export interface EmbeddingEvent {
+  readonly type: "embedding";
+  /** Of the text, from 0. */
+  readonly index: number;
+  readonly vector: Float32Array<ArrayBuffer>;
+}
+
+export type AnswerEvent = ChatEvent | EmbeddingEvent;
+
 /**
  * Takes one event. A returned promise means that the reader is behind: the engine should wait for it before it
  * generates further, if it can.
  */
-export type EmitChatEvent = (event: ChatEvent) => void | Promise<void>;
+export type EmitAnswerEvent = (event: AnswerEvent) => void | Promise<void>;
 
-export interface ChatResult {
+/** How a request went. Embeddings have no completion tokens, and all their time is the prompt's. */
+export interface RunResult {
   readonly finishReason: "stop" | "length" | "tool_calls" | "cancelled";
   readonly usage: {
     readonly promptTokens: number;

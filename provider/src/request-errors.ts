@@ -27,6 +27,19 @@ export function unsupported(message: string): EngineError {
 }
 
 /**
+ * One of several texts is too long to be made a vector.
+ * @param tokens null if there are too many to count.
+ * @param contextTokens the longest text that the model takes.
+ */
+export function textTooLong(name: string, tokens: number | null, contextTokens: number): EngineError {
+  return new EngineError(
+    "client",
+    "context_length_exceeded",
+    `${name}: This model's maximum context length is ${contextTokens} tokens; this text takes ${tokens ?? "far more"}.`,
+  );
+}
+
+/**
  * @param promptTokens null if there are too many to count.
  * @param contextTokens what fits into a slot, prompt and answer together.
  */

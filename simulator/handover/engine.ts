@@ -1,8 +1,8 @@
 import {
   EngineError,
-  type ChatRequest,
-  type ChatResult,
-  type EmitChatEvent,
+  type EngineRequest,
+  type RunResult,
+  type EmitAnswerEvent,
   type Engine,
   type LoadedModel,
   type LoadOptions,
@@ -112,12 +112,12 @@ export class SimLoaded implements LoadedModel {
     });
   }
 
-  run(_request: ChatRequest, emit: EmitChatEvent, signal: AbortSignal): Promise<ChatResult> {
+  run(_request: EngineRequest, emit: EmitAnswerEvent, signal: AbortSignal): Promise<RunResult> {
     const { clock, dice } = this.#host;
     const pieces = dice.whole(1, 4);
     const everyMs = dice.chance(0.1) ? dice.whole(5000, 30_000) : dice.whole(20, 3000);
     return new Promise((resolve, reject) => {
-      const over = (finishReason: ChatResult["finishReason"]): void => {
+      const over = (finishReason: RunResult["finishReason"]): void => {
         this.#runs.delete(reject);
         const usage = { promptTokens: 1, completionTokens: pieces, cachedTokens: 0 };
         resolve({ finishReason, usage, prefillMs: 1, decodeMs: 1 });
@@ -135,6 +135,11 @@ export class SimLoaded implements LoadedModel {
       signal.addEventListener("abort", () => clock.after(dice.whole(1, 300), () => over("cancelled")));
       clock.after(everyMs, () => write(pieces));
     });
+  }
+
+  /** Nobody asks for them here. */
+  prepareEmbeddings(): Promise<void> {
+    return Promise.resolve();
   }
 
   unload(): Promise<void> {

@@ -27,6 +27,7 @@ describe("an API key", () => {
   ])("is wanted everywhere: %s is 401", async (_, headers) => {
     for (const [method, path] of [
       ["POST", "/v1/chat/completions"],
+      ["POST", "/v1/embeddings"],
       ["GET", "/v1/models"],
       ["GET", "/v1/models/org/any"],
     ] as const) {

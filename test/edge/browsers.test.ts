@@ -13,6 +13,7 @@ describe("a page of another origin", () => {
   it.each([
     "/v1/chat/completions",
     "/v1/completions",
+    "/v1/embeddings",
     "/v1/responses",
     "/v1/responses/resp_1",
     "/v1/messages",

@@ -45,6 +45,13 @@ const responses: Json = {
   include: ["a"],
 };
 const completion: Json = { model: "none", prompt: "a", echo: false, best_of: 1, suffix: "", logprobs: null };
+const embedding: Json = {
+  model: "none",
+  input: ["a", "b"],
+  encoding_format: "float",
+  dimensions: 8,
+  user: "ann",
+};
 const key: Json = {
   owner: "acme",
   name: "test",
@@ -74,6 +81,7 @@ it.each<[string, string, Json, "client" | "admin"]>([
   ["POST", "/chat/completions", chat, "client"],
   ["POST", "/responses", responses, "client"],
   ["POST", "/completions", completion, "client"],
+  ["POST", "/embeddings", embedding, "client"],
   ["PUT", "/admin/catalog", [entry], "admin"],
   ["PUT", "/admin/catalog/spoilt", entry, "admin"],
   ["POST", "/admin/keys", key, "admin"],

@@ -131,7 +131,7 @@ describe("a path that does not exist", () => {
     expect(error.message).toContain("begins with /v1, the operator's page is /dashboard");
   });
 
-  it.each(["/v1/embeddings", "/v1/v1/embeddings", "/embeddings/"])(
+  it.each(["/v1/moderations", "/v1/v1/moderations", "/moderations/"])(
     "and suggests none that is not there: %s",
     async (path) => {
       const error = await errorOf(await fetchEdge(path, { method: "POST", body: "{}" }));

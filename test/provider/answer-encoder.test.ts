@@ -1,14 +1,15 @@
 import { Stream } from "openai/core/streaming";
 import type { ChatCompletion, ChatCompletionChunk } from "openai/resources/chat/completions";
+import type { CreateEmbeddingResponse } from "openai/resources/embeddings";
 import { describe, expect, it } from "vitest";
 
 import { inferenceRequestSchema } from "../../protocol/downstream.ts";
-import type { ChatEvent, ChatResult } from "../../provider/src/engine.ts";
+import type { AnswerEvent, ChatEvent, RunResult } from "../../provider/src/engine.ts";
 import { createAnswerEncoder } from "../../provider/src/openai/answer-encoder.ts";
 
 const NOW = 1_760_000_000_999;
 
-const result: ChatResult = {
+const result: RunResult = {
   finishReason: "stop",
   usage: { promptTokens: 11, completionTokens: 5, cachedTokens: 4, reasoningTokens: 2 },
   prefillMs: 1,
@@ -29,12 +30,12 @@ const call: ChatEvent[] = [
   { type: "tool_arguments", index: 1, text: "{}" },
 ];
 
-function encoderFor(body: Record<string, unknown>) {
+function encoderFor(body: Record<string, unknown>, endpoint = "/v1/chat/completions") {
   const request = inferenceRequestSchema.parse({
     type: "inference_request",
     request_id: "req-1",
     stream: 3,
-    endpoint: "/v1/chat/completions",
+    endpoint,
     model_id: "gpt-oss-20b",
     body,
     deadline_ms: 1000,
@@ -46,10 +47,11 @@ function encoderFor(body: Record<string, unknown>) {
 /** What the encoder writes, byte for byte as one text. */
 function encodeAll(
   body: Record<string, unknown>,
-  events: readonly ChatEvent[],
-  end: Partial<ChatResult> = {},
+  events: readonly AnswerEvent[],
+  end: Partial<RunResult> = {},
+  endpoint?: string,
 ): string {
-  const encoder = encoderFor(body);
+  const encoder = encoderFor(body, endpoint);
   const utf8 = new TextDecoder();
   const pieces = events.map((event) => encoder.encode(event)).filter((bytes) => bytes !== null);
   return [...pieces, encoder.finish({ ...result, ...end })].map((bytes) => utf8.decode(bytes)).join("");
@@ -168,7 +170,7 @@ describe("a streamed answer", () => {
 });
 
 describe("an answer in one body", () => {
-  const completion = (events: readonly ChatEvent[], end: Partial<ChatResult> = {}): ChatCompletion =>
+  const completion = (events: readonly ChatEvent[], end: Partial<RunResult> = {}): ChatCompletion =>
     JSON.parse(encodeAll({ model: "my-alias", stream: false }, events, end)) as ChatCompletion;
 
   it("is a chat.completion with the whole text and its usage", () => {
@@ -238,5 +240,52 @@ describe("the choice of encoder", () => {
       object: "chat.completion",
       model: "gpt-oss-20b",
     });
+  });
+});
+
+describe("vectors", () => {
+  const events: AnswerEvent[] = [
+    { type: "embedding", index: 0, vector: Float32Array.of(0.6, -0.8, 1 / 3) },
+    { type: "embedding", index: 1, vector: Float32Array.of(1, 0, 2 ** -23) },
+  ];
+  const encode = (body: Record<string, unknown>): CreateEmbeddingResponse =>
+    JSON.parse(encodeAll(body, events, {}, "/v1/embeddings")) as CreateEmbeddingResponse;
+
+  it("are one list under the name that was asked for, and cost what their texts did", () => {
+    expect(encode({ model: "alias", input: ["a", "b"] })).toStrictEqual({
+      object: "list",
+      data: [
+        { object: "embedding", index: 0, embedding: [0.600000024, -0.800000012, 0.333333343] },
+        { object: "embedding", index: 1, embedding: [1, 0, 1.1920929e-7] },
+      ],
+      model: "alias",
+      usage: { prompt_tokens: 11, total_tokens: 11 },
+    });
+    expect(encode({})).toMatchObject({ model: "gpt-oss-20b" });
+  });
+
+  it("are no other numbers in text than in base64, which is theirs with the low byte first", () => {
+    const texts = encode({ encoding_format: "float" }).data.map(({ embedding }) =>
+      Float32Array.from(embedding),
+    );
+    expect(texts).toStrictEqual(events.map((event) => event.type === "embedding" && event.vector));
+    const [, second] = encode({ encoding_format: "base64" }).data.map(({ embedding }) => String(embedding));
+    expect(second).toBe(Buffer.from([0, 0, 0x80, 0x3f, 0, 0, 0, 0, 0, 0, 0, 0x34]).toString("base64"));
+  });
+
+  it("go out one by one", () => {
+    const encoder = encoderFor({}, "/v1/embeddings");
+    const [one, two] = events.map((event) => new TextDecoder().decode(encoder.encode(event) ?? undefined));
+    expect(one).toMatch(/^\{"object":"list","data":\[\{.*"index":0.*\}$/);
+    expect(two).toMatch(/^,\{.*"index":1.*\}$/);
+  });
+
+  it("are no part of a chat, nor text of vectors", () => {
+    const [vector] = events;
+    if (vector === undefined) throw new Error("there is none");
+    for (const stream of [true, false])
+      expect(() => encoderFor({ stream }).encode(vector)).toThrow("vectors");
+    const text: AnswerEvent = { type: "content", text: "x" };
+    expect(() => encoderFor({}, "/v1/embeddings").encode(text)).toThrow("content");
   });
 });

@@ -37,6 +37,19 @@ export const WRONG: readonly [field: string, body: Body][] = [
   ["response_format", { ...hello(), response_format: { type: "yaml" } }],
 ];
 
+/** The same for texts that are to be made vectors. */
+export const WRONG_INPUTS: readonly [field: string, body: Body][] = [
+  ["input", {}],
+  ["input", { input: "" }],
+  ["input", { input: [] }],
+  ["input[1]", { input: ["x", ""] }],
+  ["input[0]", { input: [1, 2, 3] }],
+  ["input[1]", { input: ["x", [1, 2, 3]] }],
+  ["input", { input: Array.from({ length: 2049 }, () => "x") }],
+  ["encoding_format", { input: "x", encoding_format: "int8" }],
+  ["dimensions", { input: "x", dimensions: 0 }],
+];
+
 export const UNSUPPORTED: readonly [field: string, body: Body][] = [
   ["n", { ...hello(), n: 2 }],
   ["logprobs", { ...hello(), logprobs: true }],

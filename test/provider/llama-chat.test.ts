@@ -17,7 +17,7 @@ import {
   toFunctions,
   withoutAbsent,
 } from "../../provider/src/engines/llama-functions.ts";
-import type { LlamaHost } from "../../provider/src/engines/llama-host.ts";
+import type { ChatHost, LlamaHost } from "../../provider/src/engines/llama-host.ts";
 import { loadLlama } from "../../provider/src/engines/llama-loader.ts";
 import { withReasoningEffort } from "../../provider/src/engines/reasoning-effort.ts";
 import { parseJsonSchema } from "../../provider/src/schema/json-schema.ts";
@@ -51,23 +51,26 @@ async function* drawPrompted(
   }
 }
 
-let host: LlamaHost;
+let loaded: LlamaHost;
+let host: ChatHost;
 beforeAll(async () => {
   LlamaContextSequence.prototype.evaluate = drawPrompted;
   const path = new URL("../../models/tiny-bard.gguf", import.meta.url).pathname;
   const order = { slots: 1, contextTokens: 1024, threads: 1, gpu: false, sliceTokens: 256 };
   const report = { onProgress: () => undefined, onLog: () => undefined };
-  host = await loadLlama({ type: "load", path, ...order }, report, new AbortController().signal);
+  loaded = await loadLlama({ type: "load", path, ...order }, report, new AbortController().signal);
+  if (loaded.chats === null) throw new Error("a chat model cannot chat");
+  host = loaded.chats;
 });
 afterEach(() => {
   prompted = [];
 });
 afterAll(async () => {
   LlamaContextSequence.prototype.evaluate = draw;
-  await host.dispose();
+  await loaded.dispose();
 });
 
-async function answer(beginning: string, body: Record<string, unknown>, on: LlamaHost = host) {
+async function answer(beginning: string, body: Record<string, unknown>, on: ChatHost = host) {
   prompted = [...host.model.tokenize(beginning)];
   const events: ChatEvent[] = [];
   const result = await runChat(
@@ -210,7 +213,7 @@ describe("an answer that is JSON or a call", () => {
 });
 
 describe("a model that thinks", () => {
-  const thinking = (): LlamaHost => ({ ...host, chatWrapper: new QwenChatWrapper() });
+  const thinking = (): ChatHost => ({ ...host, chatWrapper: new QwenChatWrapper() });
 
   it("has its thoughts told apart from its answer, and counted", async () => {
     const { events, reasoning, content, result } = await answer(

@@ -87,6 +87,43 @@ describe("a request for the loaded model", () => {
     expect([alpha.errors(), beta.errors()]).toEqual([["1 cancelled/cancelled"], []]);
   });
 
+  it("has texts made vectors, which are no tokens of an answer", async () => {
+    const harness = new AgentHarness();
+    const socket = await harness.connected();
+    socket.request(1, { endpoint: "/v1/embeddings", body: { model: "alpha", input: "To be" } });
+    await settle();
+    const run = harness.engine.lastRun();
+    expect(run.request).toEqual({ task: "embeddings", body: { model: "alpha", input: "To be" } });
+    void run.embed(0, Float32Array.of(1, 0));
+    run.finish("stop", { promptTokens: 7, completionTokens: 0 });
+    await settle();
+    expect(socket.errors()).toEqual([]);
+    expect(harness.agent.status().tokens).toBe(0);
+  });
+
+  it("[D3] refuses to make vectors before it has accepted to, if there is no memory for that", async () => {
+    const harness = new AgentHarness();
+    const socket = await harness.connected();
+    const { loaded } = harness.engine.lastLoad();
+    const memory = Promise.withResolvers<void>();
+    loaded.embeddings = memory.promise;
+    const embeddings = { endpoint: "/v1/embeddings", body: { model: "alpha", input: "To be" } };
+    socket.request(1, embeddings);
+    await settle();
+    expect(socket.ofType("inference_accepted")).toEqual([]);
+    memory.reject(new EngineError("capacity", "insufficient_memory", "no memory is left for embeddings"));
+    await settle();
+    expect(socket.errors()).toEqual(["1 capacity/insufficient_memory"]);
+    expect(socket.ofType("inference_accepted")).toEqual([]);
+    expect(loaded.runs).toEqual([]);
+    // Chats go on, and so do vectors once there is memory.
+    loaded.embeddings = Promise.resolve();
+    socket.request(2);
+    socket.request(3, embeddings);
+    await settle();
+    expect(loaded.runs.map(({ request }) => request.task)).toEqual(["chat", "embeddings"]);
+  });
+
   it("ignores a second request on a stream that is open", async () => {
     const harness = new AgentHarness();
     const socket = await harness.connected();

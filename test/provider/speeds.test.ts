@@ -2,13 +2,11 @@ import { expect, it } from "vitest";
 
 import { modelIdSchema } from "../../protocol/ids.ts";
 import { Speeds } from "../../provider/src/agent/speeds.ts";
-import type { ChatResult } from "../../provider/src/engine.ts";
+import type { RunResult } from "../../provider/src/engine.ts";
 
 const alpha = modelIdSchema.parse("alpha");
 
-function answer(
-  fields: Partial<ChatResult["usage"]> & { prefillMs?: number; decodeMs?: number },
-): ChatResult {
+function answer(fields: Partial<RunResult["usage"]> & { prefillMs?: number; decodeMs?: number }): RunResult {
   const { prefillMs = 1000, decodeMs = 1000, ...usage } = fields;
   return {
     finishReason: "stop",
@@ -39,6 +37,7 @@ it("takes the median of the last answers", () => {
 
 it.each([
   ["too short to be measured", { promptTokens: 101, completionTokens: 3 }],
+  ["that is made of vectors, whose texts were read one by one", { completionTokens: 0 }],
   ["that took no time", { prefillMs: 0, decodeMs: 0 }],
   ["with timings that are no numbers", { prefillMs: Number.NaN, decodeMs: Number.POSITIVE_INFINITY }],
 ])("ignores an answer %s", (_, fields) => {

@@ -1,8 +1,8 @@
 import {
   EngineError,
-  type ChatRequest,
-  type ChatResult,
-  type EmitChatEvent,
+  type EngineRequest,
+  type RunResult,
+  type EmitAnswerEvent,
   type Engine,
   type LoadedModel,
   type LoadOptions,
@@ -90,6 +90,8 @@ export class FakeLoaded implements LoadedModel {
   readonly runs: FakeRun[] = [];
   /** Whether it takes up memory. */
   isHeld = false;
+  /** What comes of taking the memory that embeddings need. */
+  embeddings: Promise<void> = Promise.resolve();
   readonly #engine: FakeEngine;
   readonly #death: PromiseWithResolvers<EngineError> = Promise.withResolvers();
   #isUnloaded = false;
@@ -102,10 +104,14 @@ export class FakeLoaded implements LoadedModel {
     this.died = this.#death.promise;
   }
 
-  run(request: ChatRequest, emit: EmitChatEvent, signal: AbortSignal): Promise<ChatResult> {
+  run(request: EngineRequest, emit: EmitAnswerEvent, signal: AbortSignal): Promise<RunResult> {
     const run = new FakeRun(request, emit, signal);
     this.runs.push(run);
     return run.outcome;
+  }
+
+  prepareEmbeddings(): Promise<void> {
+    return this.embeddings;
   }
 
   unload(): Promise<void> {
@@ -125,18 +131,18 @@ export class FakeLoaded implements LoadedModel {
 }
 
 export class FakeRun {
-  readonly request: ChatRequest;
+  readonly request: EngineRequest;
   readonly signal: AbortSignal;
-  readonly outcome: Promise<ChatResult>;
+  readonly outcome: Promise<RunResult>;
   /** Set to play an engine that does not notice an abort. */
   ignoresAbort = false;
   hasEnded = false;
   /** All that was written before the abort, if there was one. */
   written = "";
-  readonly #emit: EmitChatEvent;
-  readonly #settle: PromiseWithResolvers<ChatResult> = Promise.withResolvers();
+  readonly #emit: EmitAnswerEvent;
+  readonly #settle: PromiseWithResolvers<RunResult> = Promise.withResolvers();
 
-  constructor(request: ChatRequest, emit: EmitChatEvent, signal: AbortSignal) {
+  constructor(request: EngineRequest, emit: EmitAnswerEvent, signal: AbortSignal) {
     this.request = request;
     this.signal = signal;
     this.#emit = emit;
@@ -152,7 +158,11 @@ export class FakeRun {
     return this.#emit({ type: "content", text });
   }
 
-  finish(finishReason: ChatResult["finishReason"] = "stop", usage: Partial<ChatResult["usage"]> = {}): void {
+  embed(index: number, vector: Float32Array<ArrayBuffer>): void | Promise<void> {
+    return this.#emit({ type: "embedding", index, vector });
+  }
+
+  finish(finishReason: RunResult["finishReason"] = "stop", usage: Partial<RunResult["usage"]> = {}): void {
     this.hasEnded = true;
     this.#settle.resolve({
       finishReason,

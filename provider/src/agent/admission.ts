@@ -1,4 +1,5 @@
 import type { InferenceRequest } from "../../../protocol/downstream.ts";
+import { CHAT_ENDPOINT, EMBEDDINGS_ENDPOINT } from "../../../protocol/endpoints.ts";
 import { isTooDeep } from "../../../protocol/json-depth.ts";
 import type { CAPACITY_CODES } from "../../../protocol/upstream.ts";
 import type { LoadedModel } from "../engine.ts";
@@ -48,14 +49,13 @@ type Refusal =
       readonly message: string;
     };
 
-const CHAT_ENDPOINT = "/v1/chat/completions";
-
 export function admit(request: InferenceRequest, view: AdmissionView): Admission {
   if (view.isStopping) return atCapacity("stopping", "this machine is stopping");
-  if (request.endpoint !== CHAT_ENDPOINT) {
-    return byClient("unsupported", `this machine serves ${CHAT_ENDPOINT} only`);
+  const isChat = request.endpoint === CHAT_ENDPOINT;
+  if (!isChat && request.endpoint !== EMBEDDINGS_ENDPOINT) {
+    return byClient("unsupported", `this machine serves ${CHAT_ENDPOINT} and ${EMBEDDINGS_ENDPOINT} only`);
   }
-  if (!Array.isArray(request.body["messages"])) {
+  if (isChat && !Array.isArray(request.body["messages"])) {
     return byClient("invalid_request", "messages must be an array");
   }
   if (isTooDeep(request.body)) {

@@ -1,10 +1,12 @@
 import type { InferenceRequest } from "../../../protocol/downstream.ts";
+import { EMBEDDINGS_ENDPOINT } from "../../../protocol/endpoints.ts";
 import type { InferenceComplete, InferenceError } from "../../../protocol/upstream.ts";
 import {
   asEngineError,
-  type ChatEvent,
-  type ChatResult,
+  type AnswerEvent,
+  type RunResult,
   type EngineError,
+  type EngineRequest,
   type LoadedModel,
 } from "../engine.ts";
 import type { Admission } from "./admission.ts";
@@ -33,9 +35,9 @@ const STUCK_ABORT_MS = 20_000;
 /** Turns an engine's events into the bytes that the client reads. */
 export interface AnswerEncoder {
   /** Bytes to send now; null if the whole answer comes at the end. */
-  encode(event: ChatEvent): Uint8Array | null;
+  encode(event: AnswerEvent): Uint8Array | null;
   /** The rest of the answer. */
-  finish(result: ChatResult): Uint8Array;
+  finish(result: RunResult): Uint8Array;
 }
 
 export type CreateAnswerEncoder = (request: InferenceRequest, now: number) => AnswerEncoder;
@@ -49,7 +51,7 @@ export interface JobsHost {
   onChange(): void;
   /** A request of this socket is over, and all that it owed has been sent. */
   onJobOver(session: Session): void;
-  onAnswered(modelId: InferenceRequest["model_id"], result: ChatResult): void;
+  onAnswered(modelId: InferenceRequest["model_id"], result: RunResult): void;
   /** The engine ignores an abort. */
   onStuck(loaded: LoadedModel): void;
 }
@@ -151,13 +153,13 @@ export class Jobs {
     this.#jobs.add(job);
     this.#changed();
     if (admission.verdict === "run") {
-      void this.#run(job, admission.loaded);
+      this.#begin(job, admission.loaded);
       return;
     }
     const { verdict, model } = admission;
     const load = verdict === "visit" ? this.#host.visit(model) : this.#host.load(model);
     load.then(
-      (loaded) => this.#onLoaded(job, loaded),
+      (loaded) => this.#begin(job, loaded),
       (error: unknown) => this.#onLoadFailed(job, asEngineError(error, "load_failed")),
     );
   }
@@ -207,7 +209,19 @@ export class Jobs {
     return undefined;
   }
 
-  #onLoaded(job: Job, loaded: LoadedModel): void {
+  /** Its model is loaded. What embeddings need besides may still have to be, and there may be no memory for it. */
+  #begin(job: Job, loaded: LoadedModel): void {
+    if (taskOf(job.request) === "chat") {
+      this.#onReady(job, loaded);
+      return;
+    }
+    loaded.prepareEmbeddings().then(
+      () => this.#onReady(job, loaded),
+      (error: unknown) => this.#onLoadFailed(job, asEngineError(error, "embeddings_failed")),
+    );
+  }
+
+  #onReady(job: Job, loaded: LoadedModel): void {
     if (!this.#jobs.has(job)) return;
     const running = this.running();
     // An engine may have granted fewer slots than it was asked for.
@@ -233,14 +247,15 @@ export class Jobs {
     session.send({ type: "inference_accepted", request_id, stream });
     session.outbox.open(stream);
     const encoder = createAnswerEncoder(request, startedAt);
-    const emit = (event: ChatEvent): void | Promise<void> => {
+    const emit = (event: AnswerEvent): void | Promise<void> => {
       if (job.ending !== null) return;
-      this.#tokens += 1;
+      if (event.type !== "embedding") this.#tokens += 1;
       const bytes = encoder.encode(event);
       if (bytes !== null) return session.outbox.write(stream, bytes);
     };
     try {
-      const result = await loaded.run({ body: request.body }, emit, job.abort.signal);
+      const asked = { task: taskOf(request), body: request.body };
+      const result = await loaded.run(asked, emit, job.abort.signal);
       this.#settle(job);
       // Once a request is being ended its events are dropped, so an answer that still came to its end has a hole.
       if (result.finishReason === "cancelled" || job.ending !== null) {
@@ -339,4 +354,8 @@ export class Jobs {
       awaited.resolve();
     }
   }
+}
+
+function taskOf({ endpoint }: InferenceRequest): EngineRequest["task"] {
+  return endpoint === EMBEDDINGS_ENDPOINT ? "embeddings" : "chat";
 }

@@ -1,6 +1,6 @@
 import type { InferenceRequest } from "../../../protocol/downstream.ts";
 import type { ErrorClass, InferenceComplete, InferenceError } from "../../../protocol/upstream.ts";
-import type { ChatResult, EngineError } from "../engine.ts";
+import type { RunResult, EngineError } from "../engine.ts";
 
 /**
  * The last word on a request, which frees its slot at the pool: how it went, or why there is no answer. A refusal sends
@@ -88,7 +88,7 @@ export function inferenceError(
 
 export function inferenceComplete(
   { request_id, stream }: InferenceRequest,
-  { usage, finishReason, prefillMs, decodeMs }: ChatResult,
+  { usage, finishReason, prefillMs, decodeMs }: RunResult,
   queueMs: number,
 ): InferenceComplete {
   return {

@@ -1,5 +1,5 @@
 import type { ModelId } from "../../../protocol/ids.ts";
-import type { ChatResult } from "../engine.ts";
+import type { RunResult } from "../engine.ts";
 
 /** How fast this machine has been, by model: the median of its last answers, so that one odd one does not count. */
 
@@ -22,7 +22,9 @@ export interface MeasuredSpeed {
 export class Speeds {
   readonly #samples = new Map<ModelId, Samples>();
 
-  note(model: ModelId, { usage, prefillMs, decodeMs }: ChatResult): void {
+  note(model: ModelId, { usage, prefillMs, decodeMs }: RunResult): void {
+    // Texts that were made vectors were read one by one, which says little of how fast a prompt is read.
+    if (usage.completionTokens === 0) return;
     const samples = this.#samples.get(model) ?? { decodeTps: [], prefillTps: [] };
     this.#samples.set(model, samples);
     // The first token comes out of the prompt's evaluation; decoding is what follows it.

@@ -2,27 +2,28 @@ import type { Clock } from "../agent/ports.ts";
 import { type AnswerForm, parseAnswerForm } from "../chat/answer-form.ts";
 import { type ChatTurn, parseMessages } from "../chat/messages.ts";
 import { parseParams } from "../chat/params.ts";
+import { normalized, parseInputs } from "../embeddings.ts";
 import {
   type ChatEvent,
-  type ChatRequest,
-  type ChatResult,
-  type EmitChatEvent,
+  type EngineRequest,
+  type RunResult,
+  type EmitAnswerEvent,
   type Engine,
   EngineError,
   type LoadedModel,
   type LoadOptions,
   type LocalModel,
 } from "../engine.ts";
-import { contextLengthExceeded } from "../request-errors.ts";
+import { contextLengthExceeded, textTooLong } from "../request-errors.ts";
 import { exampleOf } from "../schema/schema-example.ts";
 import { SYSTEM_CLOCK } from "../system-clock.ts";
 import { settledOrAborted } from "./abortable.ts";
 import { deferred } from "./deferred.ts";
 
 /**
- * The engine `echo`: no model, it repeats the last thing the user said, word by word. A word counts as a token. Requests
- * are read by the same code as for real models, so it refuses what they refuse, and it keeps to the same contract;
- * its time comes from a clock that a simulation can turn.
+ * The engine `echo`: no model, it repeats the last thing the user said, word by word. A word counts as a token, and the
+ * vector of a text says how often which words are in it. Requests are read by the same code as for real models, so it
+ * refuses what they refuse, and it keeps to the same contract; its time comes from a clock that a simulation can turn.
  */
 export interface EchoEngineOptions {
   /** Words a second of each slot. */
@@ -33,7 +34,7 @@ export interface EchoEngineOptions {
   /** Asked at the end of each load; what it returns is thrown. */
   readonly failLoad?: (model: LocalModel) => EngineError | null;
   /** Asked before each word of an answer; what it returns is thrown. */
-  readonly failRun?: (request: ChatRequest, tokensWritten: number) => EngineError | null;
+  readonly failRun?: (request: EngineRequest, tokensWritten: number) => EngineError | null;
 }
 
 export interface EchoEngine extends Engine {
@@ -43,6 +44,8 @@ export interface EchoEngine extends Engine {
 
 const DEFAULT_TOKENS_PER_SECOND = 100;
 const LOAD_STEPS = 4;
+/** Numbers in its vectors. */
+const ECHO_DIMENSIONS = 64;
 
 export function createEchoEngine(options: EchoEngineOptions = {}): EchoEngine {
   const loaded = new Set<LoadedEcho>();
@@ -100,24 +103,31 @@ class LoadedEcho implements LoadedModel {
     this.#death.resolve(error);
   }
 
+  async prepareEmbeddings(): Promise<void> {
+    this.#gone.signal.throwIfAborted();
+  }
+
   async unload(): Promise<void> {
     this.#gone.abort(new EngineError("fault", "unloaded", "the model was unloaded"));
   }
 
-  async run(request: ChatRequest, emit: EmitChatEvent, signal: AbortSignal): Promise<ChatResult> {
+  async run(request: EngineRequest, emit: EmitAnswerEvent, signal: AbortSignal): Promise<RunResult> {
     this.#gone.signal.throwIfAborted();
     if (this.#running >= this.slots) {
       throw new EngineError("capacity", "no_free_slot", "all slots of the model are busy");
     }
     this.#running += 1;
     try {
-      return await this.#answer(request, emit, AbortSignal.any([signal, this.#gone.signal]));
+      const stop = AbortSignal.any([signal, this.#gone.signal]);
+      return await (request.task === "chat"
+        ? this.#answer(request, emit, stop)
+        : this.#embed(request, emit, stop));
     } finally {
       this.#running -= 1;
     }
   }
 
-  async #answer(request: ChatRequest, emit: EmitChatEvent, stop: AbortSignal): Promise<ChatResult> {
+  async #answer(request: EngineRequest, emit: EmitAnswerEvent, stop: AbortSignal): Promise<RunResult> {
     const params = parseParams(request.body);
     const form = parseAnswerForm(request.body);
     const turns = parseMessages(request.body["messages"]);
@@ -153,6 +163,28 @@ class LoadedEcho implements LoadedModel {
       prefillMs: firstTokenAt - startedAt,
       decodeMs: lastTokenAt - firstTokenAt,
       stopText: finishReason === "stop" ? stopText : undefined,
+    };
+  }
+
+  async #embed({ body }: EngineRequest, emit: EmitAnswerEvent, stop: AbortSignal): Promise<RunResult> {
+    const texts = parseInputs(body, ECHO_DIMENSIONS).map(({ text, name }) => {
+      const read = words(text);
+      if (read.length > this.contextTokens) throw textTooLong(name, read.length, this.contextTokens);
+      return read;
+    });
+    const startedAt = this.#clock.now();
+    for (const [index, text] of texts.entries()) {
+      await this.#sleep(this.#options.prefillMs ?? 0, stop);
+      if (stop.aborted) break;
+      const behind = emit({ type: "embedding", index, vector: countedWords(text) });
+      if (behind instanceof Promise) await settledOrAborted(behind, stop);
+    }
+    this.#gone.signal.throwIfAborted();
+    return {
+      finishReason: stop.aborted ? "cancelled" : "stop",
+      usage: { promptTokens: texts.flat().length, completionTokens: 0, cachedTokens: 0 },
+      prefillMs: this.#clock.now() - startedAt,
+      decodeMs: 0,
     };
   }
 
@@ -200,6 +232,22 @@ function cutAtStop(text: string, stops: readonly string[]): [text: string, stopT
   const found = stops.filter((stop) => text.includes(stop));
   const [first] = found.toSorted((a, b) => text.indexOf(a) - text.indexOf(b));
   return first === undefined ? [text, undefined] : [text.slice(0, text.indexOf(first)), first];
+}
+
+/** Texts with the same words have the same vector, and the more words they share, the nearer theirs are. */
+function countedWords(text: readonly string[]): Float32Array<ArrayBuffer> {
+  const counts = Array.from({ length: ECHO_DIMENSIONS }, () => 0);
+  for (const word of text) {
+    const place = hashOf(word.trim()) % ECHO_DIMENSIONS;
+    counts[place] = (counts[place] ?? 0) + 1;
+  }
+  return normalized(counts) ?? new Float32Array(ECHO_DIMENSIONS);
+}
+
+function hashOf(word: string): number {
+  let hash = 0;
+  for (const char of word) hash = (Math.imul(hash, 31) + (char.codePointAt(0) ?? 0)) >>> 0;
+  return hash;
 }
 
 /** Each word with the blanks before it, so that the pieces make up the text again. */

@@ -1,11 +1,11 @@
-import type { ChatEvent, EmitChatEvent } from "../engine.ts";
+import type { AnswerEvent, EmitAnswerEvent } from "../engine.ts";
 
 /**
  * Hands events to a reader who may fall behind, in order and one at a time. What arrives meanwhile waits here; when
  * more waits than a reader's short pauses explain, the source is asked to hold, and to go on once all is delivered.
  */
 export interface EventPipe {
-  push(event: ChatEvent): void;
+  push(event: AnswerEvent): void;
   /** From now on nothing is delivered, what waits is dropped. */
   close(): void;
   /** Resolves when all is delivered or dropped; rejects with what the reader threw. */
@@ -16,10 +16,10 @@ export interface EventPipe {
 const HOLD_ABOVE_EVENTS = 8;
 
 export function createEventPipe(
-  emit: EmitChatEvent,
+  emit: EmitAnswerEvent,
   source: { hold(): void; goOn(): void; fail(error: unknown): void },
 ): EventPipe {
-  let waiting: ChatEvent[] = [];
+  let waiting: AnswerEvent[] = [];
   let closed = false;
   let held = false;
   let delivery: Promise<void> | null = null;

@@ -14,29 +14,24 @@ import {
 import { type AnswerForm, parseAnswerForm } from "../chat/answer-form.ts";
 import { type ChatTurn, parseMessages } from "../chat/messages.ts";
 import { type ChatParams, parseParams } from "../chat/params.ts";
-import { type ChatEvent, type ChatResult, EngineError } from "../engine.ts";
+import { type ChatEvent, type RunResult, EngineError } from "../engine.ts";
 import { contextLengthExceeded, invalidRequest } from "../request-errors.ts";
 import { forcedCallGrammar, jsonOrCallGrammar, schemaGrammar } from "../schema/schema-grammar.ts";
 import { type AnswerWriter, createAnswerWriter } from "./answer-writer.ts";
 import { toFunctions } from "./llama-functions.ts";
 import { toHistory } from "./llama-history.ts";
-import type { LlamaHost } from "./llama-host.ts";
+import { type ChatHost, MAX_CHARS_PER_TOKEN, type RunControl } from "./llama-host.ts";
 import { type LlamaSlot, prefill } from "./llama-slots.ts";
 import { withReasoningEffort } from "./reasoning-effort.ts";
+import { toRunError } from "./run-error.ts";
 
 /** One chat completion on a loaded model: read the request, evaluate the prompt, write the answer. */
 
-export interface ChatControl {
-  readonly emit: (event: ChatEvent) => void;
-  readonly signal: AbortSignal;
-  /** Resolves when generation may go on; asked before each token. */
-  readonly mayGoOn: () => Promise<void>;
-}
+/** It may go on before each token. */
+type ChatControl = RunControl<ChatEvent>;
 
 /** Tokens the library may put in by itself around a call that the model makes of its own accord. */
 const FUNCTION_RESERVE_TOKENS = 64;
-/** Text that is longer than any that fits is refused before it is tokenized, which would hold up the other streams. */
-const MAX_CHARS_PER_TOKEN = 64;
 
 interface Prepared {
   readonly params: ChatParams;
@@ -56,10 +51,10 @@ interface Prepared {
  * @throws EngineError
  */
 export async function runChat(
-  host: LlamaHost,
+  host: ChatHost,
   body: Readonly<Record<string, unknown>>,
   control: ChatControl,
-): Promise<ChatResult> {
+): Promise<RunResult> {
   const prepared = await prepare(host, body);
   const slot = host.slots.take(prepared.prompt);
   if (slot === null) throw new EngineError("capacity", "no_free_slot", "all slots of the model are busy");
@@ -70,14 +65,14 @@ export async function runChat(
     const finishReason = await generate(slot, prepared, meter, control);
     return meter.result(finishReason, prepared.prompt.length);
   } catch (error) {
-    if (!control.signal.aborted) throw toEngineError(error);
+    if (!control.signal.aborted) throw toRunError(error, "generation_failed", "generating");
     return meter.result("cancelled", prepared.prompt.length);
   } finally {
     host.slots.giveBack(slot);
   }
 }
 
-async function prepare(host: LlamaHost, body: Readonly<Record<string, unknown>>): Promise<Prepared> {
+async function prepare(host: ChatHost, body: Readonly<Record<string, unknown>>): Promise<Prepared> {
   const params = parseParams(body);
   const form = parseAnswerForm(body);
   const turns = parseMessages(body["messages"]);
@@ -115,7 +110,7 @@ function charsToRead(turns: readonly ChatTurn[], form: AnswerForm): number {
 }
 
 async function compileGrammar(
-  host: LlamaHost,
+  host: ChatHost,
   params: ChatParams,
   form: AnswerForm,
 ): Promise<LlamaGrammar | null> {
@@ -159,7 +154,7 @@ async function generate(
   prepared: Prepared,
   meter: Meter,
   control: ChatControl,
-): Promise<ChatResult["finishReason"]> {
+): Promise<RunResult["finishReason"]> {
   const newCallId = (): string => `call_${randomUUID().replaceAll("-", "").slice(0, 24)}`;
   const writer = createAnswerWriter(prepared.form, newCallId, control.emit);
   const chat = new LlamaChat({ contextSequence: slot.sequence, chatWrapper: prepared.chatWrapper });
@@ -238,7 +233,7 @@ class Meter {
   stopText: string | undefined;
   cachedTokens = 0;
   reasoningTokens = 0;
-  readonly #host: LlamaHost;
+  readonly #host: ChatHost;
   readonly #slot: LlamaSlot;
   readonly #control: ChatControl;
   readonly #startedAt = performance.now();
@@ -246,7 +241,7 @@ class Meter {
   #lastTokenAt = 0;
   #tokens = 0;
 
-  constructor(host: LlamaHost, slot: LlamaSlot, control: ChatControl) {
+  constructor(host: ChatHost, slot: LlamaSlot, control: ChatControl) {
     this.#host = host;
     this.#slot = slot;
     this.#control = control;
@@ -267,7 +262,7 @@ class Meter {
     if (!this.#host.model.isEogToken(token)) this.#tokens += 1;
   }
 
-  result(finishReason: ChatResult["finishReason"], promptTokens: number): ChatResult {
+  result(finishReason: RunResult["finishReason"], promptTokens: number): RunResult {
     const firstTokenAt = this.#firstTokenAt ?? performance.now();
     return {
       finishReason,
@@ -282,12 +277,4 @@ class Meter {
       stopText: this.stopText,
     };
   }
-}
-
-/** Messages of the library may quote what the model wrote, so only those of plain errors are passed on. */
-function toEngineError(error: unknown): EngineError {
-  if (error instanceof EngineError) return error;
-  const what = error instanceof Error ? error.constructor.name : "unknown error";
-  const detail = what === "Error" && error instanceof Error ? error.message.slice(0, 200) : what;
-  return new EngineError("fault", "generation_failed", `the engine failed while generating: ${detail}`);
 }

@@ -1,7 +1,8 @@
-import { EngineError } from "../engine.ts";
+import { type AnswerEvent, EngineError, type EngineRequest, type RunResult } from "../engine.ts";
+import { unsupported } from "../request-errors.ts";
 import { type Deferred, deferred } from "./deferred.ts";
 import { runChat } from "./llama-chat.ts";
-import type { LlamaHost } from "./llama-host.ts";
+import type { LlamaHost, RunControl } from "./llama-host.ts";
 import { loadLlama } from "./llama-loader.ts";
 import {
   type EngineFailure,
@@ -38,7 +39,10 @@ function obey(command: Command): void {
       loaded = load(command);
       break;
     case "run":
-      void run(command.id, command.body);
+      void run(command.id, command);
+      break;
+    case "prepare_embeddings":
+      void prepareEmbeddings();
       break;
     case "cancel":
       runs.get(command.id)?.abort.abort(new Error("cancelled"));
@@ -87,15 +91,28 @@ async function load(command: LoadCommand): Promise<LlamaHost | null> {
   }
 }
 
-async function run(id: number, body: Readonly<Record<string, unknown>>): Promise<void> {
+async function prepareEmbeddings(): Promise<void> {
+  try {
+    await (await loadedHost()).embedder.prepare();
+    send({ type: "embeddings_ready" });
+  } catch (error) {
+    send({ type: "embeddings_failed", failure: toFailure(error) });
+  }
+}
+
+async function loadedHost(): Promise<LlamaHost> {
+  const host = await loaded;
+  if (host === null) throw new EngineError("fault", "engine_failed", "no model is loaded");
+  return host;
+}
+
+async function run(id: number, request: EngineRequest): Promise<void> {
   const state: Run = { abort: new AbortController(), pause: null };
   runs.set(id, state);
   // A cancelled run must not wait for a reader that will never come back.
   state.abort.signal.addEventListener("abort", () => state.pause?.resolve());
   try {
-    const host = await loaded;
-    if (host === null) throw new EngineError("fault", "engine_failed", "no model is loaded");
-    const result = await runChat(host, body, {
+    const result = await answer(await loadedHost(), request, {
       signal: state.abort.signal,
       emit: (event) => send({ type: "event", id, event }),
       mayGoOn: async () => {
@@ -112,6 +129,16 @@ async function run(id: number, body: Readonly<Record<string, unknown>>): Promise
   } finally {
     runs.delete(id);
   }
+}
+
+function answer(
+  { chats, embedder }: LlamaHost,
+  { task, body }: EngineRequest,
+  control: RunControl<AnswerEvent>,
+): Promise<RunResult> {
+  if (task === "embeddings") return embedder.run(body, control);
+  if (chats !== null) return runChat(chats, body, control);
+  throw unsupported("model: this model makes vectors of texts and cannot write; ask it for embeddings");
 }
 
 /** Frees the model before the process ends: on a Mac, buffers that are alive at exit abort it. */

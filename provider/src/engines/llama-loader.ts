@@ -6,16 +6,19 @@ import {
   InsufficientMemoryError,
   type Llama,
   LlamaLogLevel,
+  type LlamaModel,
   NoBinaryFoundError,
   resolveChatWrapper,
 } from "node-llama-cpp";
 
-import { EngineError } from "../engine.ts";
+import { type ChatEvent, EngineError } from "../engine.ts";
 import { reasonOf } from "../reason.ts";
 import { runChat } from "./llama-chat.ts";
-import type { LlamaHost } from "./llama-host.ts";
+import { LlamaEmbedder } from "./llama-embedder.ts";
+import type { ChatHost, LlamaHost, RunControl } from "./llama-host.ts";
 import type { LoadCommand } from "./llama-messages.ts";
 import { SlotPool } from "./llama-slots.ts";
+import { factsOf, purposeOf } from "./model-purpose.ts";
 
 /** Brings one model up in this process, from the file to the first token, and takes it down again. */
 
@@ -98,7 +101,20 @@ async function openModel(
     },
   });
   reading = false;
+  const purpose = purposeOf(factsOf(model));
+  if (purpose === "ranking") {
+    throw new EngineError("fault", "load_failed", "this model ranks texts, which nobody can ask for here");
+  }
+  const { slots, threads } = command;
   const contextTokens = Math.min(command.contextTokens, model.trainContextSize);
+  const embedder = new LlamaEmbedder(model, { slots, contextTokens, threads, batchTokens: BATCH_TOKENS });
+  const chats = purpose === "chat" ? await openChats(model, contextTokens, command) : null;
+  if (chats === null) await embedder.prepare();
+  signal.throwIfAborted();
+  return { llama, contextTokens, chats, embedder, dispose: () => llama.dispose() };
+}
+
+async function openChats(model: LlamaModel, contextTokens: number, command: LoadCommand): Promise<ChatHost> {
   const context = await model.createContext({
     sequences: command.slots,
     contextSize: contextTokens,
@@ -107,38 +123,36 @@ async function openModel(
     failedCreationRemedy: false,
     ...(command.threads === null ? {} : { threads: command.threads }),
   });
-  signal.throwIfAborted();
   return {
-    llama,
+    llama: model.llama,
     model,
     // Recognising the template takes up to 300 ms of blocked event loop, so once for all slots.
     chatWrapper: resolveChatWrapper(model),
     slots: new SlotPool(context),
     contextTokens,
     sliceTokens: command.sliceTokens,
-    dispose: () => llama.dispose(),
   };
 }
 
 /** The first evaluation allocates buffers and faults the file's pages in; it also shows whether the weights are sound. */
-async function warmUp(host: LlamaHost): Promise<void> {
-  const body = { messages: [{ role: "user", content: "Hello" }], max_tokens: 1, temperature: 0 };
+async function warmUp({ chats, embedder }: LlamaHost): Promise<void> {
   const control = {
     emit: () => undefined,
     signal: new AbortController().signal,
     mayGoOn: () => Promise.resolve(),
   };
-  const { usage } = await runChat(host, body, control).catch((error: unknown) => {
+  const warmed = chats === null ? embedder.run({ input: "Hello" }, control) : greet(chats, control);
+  await warmed.catch((error: unknown) => {
     throw new EngineError("fault", "warmup_failed", reasonOf(error), { cause: error });
   });
-  if (usage.completionTokens === 0) {
-    throw new EngineError(
-      "fault",
-      "warmup_failed",
-      "the model answered a greeting with nothing: damaged weights?",
-    );
-  }
-  await host.slots.forget();
+}
+
+async function greet(chats: ChatHost, control: RunControl<ChatEvent>): Promise<void> {
+  const body = { messages: [{ role: "user", content: "Hello" }], max_tokens: 1, temperature: 0 };
+  const { usage } = await runChat(chats, body, control);
+  if (usage.completionTokens === 0)
+    throw new Error("the model answered a greeting with nothing: damaged weights?");
+  await chats.slots.forget();
 }
 
 function toLoadError(error: unknown, tail: readonly string[], path: string): EngineError {

@@ -23,7 +23,13 @@ export type LoadCommand = z.infer<typeof loadCommandSchema>;
 /** Parent to child. `dispose` frees everything and ends the process; it also ends a load that is under way. */
 export const commandSchema = z.discriminatedUnion("type", [
   loadCommandSchema,
-  z.object({ type: z.literal("run"), id: runId, body: z.record(z.string(), z.unknown()) }),
+  z.object({
+    type: z.literal("run"),
+    id: runId,
+    task: z.enum(["chat", "embeddings"]),
+    body: z.record(z.string(), z.unknown()),
+  }),
+  z.object({ type: z.literal("prepare_embeddings") }),
   z.object({ type: z.literal("cancel"), id: runId }),
   z.object({ type: z.literal("pause"), id: runId }),
   z.object({ type: z.literal("resume"), id: runId }),
@@ -36,6 +42,7 @@ const eventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("reasoning"), text: z.string() }),
   z.object({ type: z.literal("tool_call"), index: z.int(), id: z.string(), name: z.string() }),
   z.object({ type: z.literal("tool_arguments"), index: z.int(), text: z.string() }),
+  z.object({ type: z.literal("embedding"), index: z.int(), vector: z.instanceof(Float32Array) }),
 ]);
 
 const failureSchema = z.object({
@@ -51,6 +58,8 @@ export const reportSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("log"), line: z.string() }),
   z.object({ type: z.literal("ready"), contextTokens: z.int(), engine: z.string() }),
   z.object({ type: z.literal("load_failed"), failure: failureSchema }),
+  z.object({ type: z.literal("embeddings_ready") }),
+  z.object({ type: z.literal("embeddings_failed"), failure: failureSchema }),
   z.object({ type: z.literal("event"), id: runId, event: eventSchema }),
   z.object({
     type: z.literal("done"),

@@ -1,9 +1,9 @@
 import { availableParallelism } from "node:os";
 
 import {
-  type ChatRequest,
-  type ChatResult,
-  type EmitChatEvent,
+  type EngineRequest,
+  type RunResult,
+  type EmitAnswerEvent,
   type Engine,
   EngineError,
   MAX_CONTEXT_TOKENS,
@@ -13,7 +13,7 @@ import {
   type LocalModel,
 } from "../engine.ts";
 import { settledOrAborted } from "./abortable.ts";
-import { deferred } from "./deferred.ts";
+import { type Deferred, deferred } from "./deferred.ts";
 import { createEventPipe, type EventPipe } from "./event-pipe.ts";
 import type { EngineFailure, LoadCommand, Report } from "./llama-messages.ts";
 import { type LlamaProcess, type ProcessEnd, startLlamaProcess } from "./llama-process.ts";
@@ -56,7 +56,7 @@ export function createLlamaEngine(options: LlamaEngineOptions = {}): Engine {
 
 interface Run {
   readonly pipe: EventPipe;
-  readonly finish: (result: ChatResult) => void;
+  readonly finish: (result: RunResult) => void;
   readonly fail: (error: unknown) => void;
 }
 
@@ -70,6 +70,8 @@ class LoadedLlama implements LoadedModel {
   readonly #ready = deferred<void>();
   #contextTokens: number;
   #onProgress: ((progress: number) => void) | null;
+  /** Null until somebody has asked for them, and again if they could not be had. */
+  #embeddings: Deferred<void> | null = null;
   #nextRun = 0;
   #unloading: Promise<void> | null = null;
   #dead: EngineError | null = null;
@@ -115,11 +117,11 @@ class LoadedLlama implements LoadedModel {
     return this.#contextTokens;
   }
 
-  async run(request: ChatRequest, emit: EmitChatEvent, signal: AbortSignal): Promise<ChatResult> {
+  async run(request: EngineRequest, emit: EmitAnswerEvent, signal: AbortSignal): Promise<RunResult> {
     if (this.#dead !== null) throw this.#dead;
     const id = this.#nextRun;
     this.#nextRun += 1;
-    const done = deferred<ChatResult>();
+    const done = deferred<RunResult>();
     const cancel = (): void => this.#process.send({ type: "cancel", id });
     const pipe = createEventPipe(emit, {
       hold: () => this.#process.send({ type: "pause", id }),
@@ -135,7 +137,7 @@ class LoadedLlama implements LoadedModel {
     };
     this.#runs.set(id, { pipe, finish: done.resolve, fail: done.reject });
     try {
-      this.#process.send({ type: "run", id, body: request.body });
+      this.#process.send({ type: "run", id, ...request });
       if (signal.aborted) onAbort();
       else signal.addEventListener("abort", onAbort, { once: true });
       const result = await done.promise;
@@ -147,6 +149,15 @@ class LoadedLlama implements LoadedModel {
       pipe.close();
       signal.removeEventListener("abort", onAbort);
     }
+  }
+
+  async prepareEmbeddings(): Promise<void> {
+    if (this.#dead !== null) throw this.#dead;
+    if (this.#embeddings === null) {
+      this.#embeddings = deferred<void>();
+      this.#process.send({ type: "prepare_embeddings" });
+    }
+    return this.#embeddings.promise;
   }
 
   unload(): Promise<void> {
@@ -174,6 +185,12 @@ class LoadedLlama implements LoadedModel {
         break;
       case "load_failed":
         this.#ready.reject(toError(report.failure));
+        break;
+      case "embeddings_ready":
+        this.#embeddings?.resolve();
+        break;
+      case "embeddings_failed":
+        this.#failEmbeddings(toError(report.failure));
         break;
       case "event":
         this.#runs.get(report.id)?.pipe.push(report.event);
@@ -210,6 +227,12 @@ class LoadedLlama implements LoadedModel {
   #failRuns(error: EngineError): void {
     for (const run of this.#runs.values()) run.fail(error);
     this.#runs.clear();
+    this.#failEmbeddings(error);
+  }
+
+  #failEmbeddings(error: EngineError): void {
+    this.#embeddings?.reject(error);
+    this.#embeddings = null;
   }
 }
 

@@ -29,6 +29,8 @@ export function createCompletionEncoder(head: AnswerHead): AnswerEncoder {
           if (call !== undefined) call.function.arguments += event.text;
           break;
         }
+        case "embedding":
+          throw new Error("a chat has no vectors");
       }
       return null;
     },

@@ -1,5 +1,5 @@
 import type { AnswerEncoder } from "../agent/jobs.ts";
-import type { ChatEvent } from "../engine.ts";
+import type { AnswerEvent } from "../engine.ts";
 import { type AnswerHead, encodeUsage } from "./usage.ts";
 
 /**
@@ -40,7 +40,7 @@ export function createStreamEncoder(
 }
 
 /** The members of a delta, without its braces. */
-function encodeDelta(event: ChatEvent): string {
+function encodeDelta(event: AnswerEvent): string {
   switch (event.type) {
     case "content":
       return `"content":${JSON.stringify(event.text)}`;
@@ -52,5 +52,7 @@ function encodeDelta(event: ChatEvent): string {
       ])}`;
     case "tool_arguments":
       return `"tool_calls":[{"index":${event.index},"function":{"arguments":${JSON.stringify(event.text)}}}]`;
+    case "embedding":
+      throw new Error("a chat has no vectors");
   }
 }

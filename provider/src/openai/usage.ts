@@ -1,4 +1,4 @@
-import type { ChatResult } from "../engine.ts";
+import type { RunResult } from "../engine.ts";
 
 /** What every chunk and the whole completion say about the answer they belong to. */
 export interface AnswerHead {
@@ -15,7 +15,7 @@ export function encodeUsage({
   completionTokens,
   cachedTokens,
   reasoningTokens,
-}: ChatResult["usage"]) {
+}: RunResult["usage"]) {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,

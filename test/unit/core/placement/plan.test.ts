@@ -57,6 +57,23 @@ describe("the planner", () => {
     expect(planned(anInput(aFleet(4), 5, 1)).moves).toMatchObject([{ from: A, to: B }]);
   });
 
+  it.each([
+    // Two requests a second: one machine answers eight of the short ones, and one of the long ones.
+    [500, 1],
+    [4000, 3],
+    // Of machines that count no tokens nobody knows what they can do: the model gets its first one.
+    [0, 1],
+  ])(
+    "gives a model that writes nothing, and reads %i tokens, as many machines as it needs",
+    (tokens, moves) => {
+      const input = anInput(aFleet(4), 1, 60);
+      const texts = { promptTokensMean: tokens, outputTokensMean: 0 };
+      const result = planned({ ...input, demand: input.demand.map((tick) => ({ ...tick, ...texts })) });
+      expect(result.moves).toHaveLength(moves);
+      expect(result.models.every(({ capacity }) => Number.isFinite(capacity))).toBe(true);
+    },
+  );
+
   it("[D5] takes machines from a pool above its need, no priority set", () => {
     expect(planned(anInput(aFleet(8), 1, 60)).moves.length).toBe(config.maxLoadsPerTick);
   });

@@ -39,6 +39,7 @@ describe("[F15] the one classifier", () => {
   it.each([
     ["logit_bias: is not supported", "logit_bias"],
     ["messages[2].content[0].text: is too long", "messages[2].content[0].text"],
+    ["input[7]: must not be empty", "input[7]"],
     ["response_format.json_schema: has no name", "response_format.json_schema"],
     ["something is wrong: no idea", undefined],
     ["Error: no idea", undefined],
@@ -49,6 +50,11 @@ describe("[F15] the one classifier", () => {
       message,
       param,
     });
+  });
+
+  it("knows which of several texts is too long", () => {
+    const { error } = classify("client", "context_length_exceeded", "input[7]: is too long");
+    expect(error).toMatchObject({ code: "context_length_exceeded", param: "input[7]" });
   });
 
   it.each([

@@ -40,9 +40,12 @@ interface Read {
   readonly tokens: number;
   readonly cached: number;
   readonly ms: number;
+  /** Completion tokens. */
+  readonly written: number;
 }
 
 export interface Ask {
+  readonly endpoint?: string;
   readonly stream?: boolean;
   readonly requestId?: string;
   readonly body?: string;
@@ -208,7 +211,7 @@ export class PoolScene {
     const client = new FakeClient();
     const spec = {
       requestId: fields.requestId ?? `req_${++this.#requests}`,
-      endpoint: "/v1/chat/completions",
+      endpoint: fields.endpoint ?? "/v1/chat/completions",
       body: fields.body ?? "{}",
       prefix: fields.prefix ?? [],
       stream: fields.stream ?? true,
@@ -269,7 +272,11 @@ export class PoolScene {
       type: "inference_complete",
       request_id,
       stream,
-      usage: { prompt_tokens: read.tokens ?? 5, completion_tokens: 2, cached_tokens: read.cached ?? 1 },
+      usage: {
+        prompt_tokens: read.tokens ?? 5,
+        completion_tokens: read.written ?? 2,
+        cached_tokens: read.cached ?? 1,
+      },
       finish_reason: "stop",
       timings: { queue_ms: 0, prefill_ms: read.ms ?? 1, decode_ms: 1 },
     });
