@@ -1,7 +1,8 @@
 import { ownValue } from "../own-value.ts";
 import { estimate } from "./demand.ts";
-import { fleetOf, type Pool } from "./fleet.ts";
+import { fleetOf } from "./fleet.ts";
 import { chooseMoves } from "./moves.ts";
+import type { Pool } from "./pools.ts";
 import type {
   ModelPlan,
   PlacementConfig,

@@ -1,7 +1,7 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import { ELSEWHERE_KEPT, IDLE_TICK_MS, SCORED_DAYS_KEPT } from "../limits.ts";
 import { ownValue } from "../own-value.ts";
-import { requestsPerSecond } from "./fleet.ts";
+import { requestsPerSecond } from "./kinds.ts";
 import { plan } from "./plan.ts";
 import type { Move, PlacementConfig, PlacementInput, PlacementMachine, PlacementState } from "./types.ts";
 
