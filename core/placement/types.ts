@@ -94,7 +94,7 @@ export interface PlacementConfig {
 
 /** What is remembered of one model between ticks. */
 export interface ModelEstimate {
-  /** Requests/s, averaged over `fastSeconds`, `slowSeconds` and `usualSeconds`; `fast` is null before the first arrival. */
+  /** Requests/s, averaged over `fastSeconds`, `slowSeconds` and `usualSeconds`; `fast` is null before the first count. */
   readonly fast: number | null;
   readonly slow: number;
   readonly usual: number;
@@ -119,6 +119,11 @@ export interface ModelEstimate {
   readonly ticks: number;
   readonly persistence: Persistence;
   readonly hindsight: Hindsight;
+}
+
+/** One whose model has been counted at least once. */
+export interface BegunEstimate extends ModelEstimate {
+  readonly fast: number;
 }
 
 /** Which share of a difference between two averages is expected to last, 0 to 1. */
