@@ -25,7 +25,6 @@ import { reasonText } from "./move-reasons.ts";
 import { placementConfig, placementMachines, placementModels } from "./placement-input.ts";
 import {
   modeOf,
-  type Halt,
   type LastPlan,
   type PlacementMemory,
   type PlacementMode,
@@ -135,7 +134,7 @@ export class Placement {
     const planned = plan(this.#memory.state, input, config);
     const moves = this.#carryOut(mode, planned, input, now);
     const record = {
-      halted: haltOf(planned, now),
+      halted: planned.halted,
       models: planned.models,
       moves,
       stays: countStays(planned),
@@ -268,12 +267,6 @@ function surprisingArrivals(rate: number, dispersion: number, tickMs: number): n
   const expected = (rate * tickMs) / 1000;
   const deviation = Math.sqrt(Math.max(1, dispersion) * Math.max(1, expected));
   return Math.ceil(expected + SURPRISE.sigmas * deviation + SURPRISE.atLeast);
-}
-
-function haltOf({ state }: Plan, now: number): Halt | null {
-  if (now < state.frozenUntil) return "frozen";
-  const hasStarted = Object.values(state.estimates).some(({ fast }) => fast !== null);
-  return hasStarted ? null : "no_demand_seen";
 }
 
 function countStays({ machines }: Plan): PlanRecord["stays"] {

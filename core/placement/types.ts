@@ -202,6 +202,9 @@ export type StayReason =
   | "frozen"
   | "no_demand_seen";
 
+/** Why a plan moves nothing, whatever it would gain. */
+export type PlanHalt = Extract<StayReason, "frozen" | "no_demand_seen">;
+
 export interface Move {
   readonly machineId: string;
   readonly from: ModelId | null;
@@ -238,6 +241,7 @@ export interface ModelPlan {
 export interface Plan {
   readonly state: PlacementState;
   readonly moves: readonly Move[];
+  readonly halted: PlanHalt | null;
   /** Orders that this tick may send, after the loads in flight; 0 while the planner is halted. */
   readonly budget: number;
   readonly machines: readonly Stay[];

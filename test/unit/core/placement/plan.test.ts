@@ -202,7 +202,18 @@ describe("the planner", () => {
 
   it("[D11] keeps what machines hold until the first arrival", () => {
     const result = planned(anInput(aFleet(4), 0, 0, 5));
+    expect(result.halted).toBe("no_demand_seen");
     expect(reasons(result)).toEqual(new Set(["no_demand_seen"]));
+  });
+
+  it("does not call itself halted while it moves, though nothing is known of the models that are left", () => {
+    const { state } = planned(anInput(aFleet(4), 5, 0));
+    const changed = anInput(aFleet(4, { model: null, state: "empty" }), 0, 0);
+    const models = [{ modelId: B, floor: 1, cap: null, priority: 1 }];
+    expect(plan(state, { ...changed, models, demand: [] }, config)).toMatchObject({
+      halted: null,
+      moves: [{ to: B, reason: "floor" }],
+    });
   });
 
   it("freezes when many machines vanish at once", () => {
@@ -211,7 +222,9 @@ describe("the planner", () => {
       ...aFleet(5),
       ...aFleet(5, { state: "offline" }).map((m) => ({ ...m, machineId: `o${m.machineId}` })),
     ];
-    expect(reasons(plan(before.state, anInput(after, 1, 60), config))).toEqual(new Set(["frozen"]));
+    const result = plan(before.state, anInput(after, 1, 60), config);
+    expect(result.halted).toBe("frozen");
+    expect(reasons(result)).toEqual(new Set(["frozen"]));
   });
 
   it("takes chance to vary demand over a request's service time, and what is beyond chance over a tick", () => {
