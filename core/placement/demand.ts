@@ -184,7 +184,8 @@ function isTooMuch(rate: number, due: number, { dispersion, roughness }: Spread,
 
 /** What the answers of the tick say: how long requests are, and how many were not served in time. */
 function withAnswers(before: ModelEstimate, tick: TickDemand, tokensWeight: number): ModelEstimate {
-  const missed = tick.offered > 0 ? 1 - tick.good / tick.offered : 0;
+  // Answers are counted when they end, so after a rush one request may come with the answers of dozens: no tick says more than any other.
+  const missed = tick.offered > 0 ? Math.max(-1, 1 - tick.good / tick.offered) : 0;
   const missShare = towards(before.missShare, missed, MISS_WEIGHT);
   if (tick.offered <= 0) return { ...before, missShare };
   const mean = (last: number, seen: number | null): number =>

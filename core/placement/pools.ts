@@ -46,7 +46,8 @@ export function emptyPool(
     mean,
     deviation: deviationOf(estimate.dispersion, mean, medianSeconds(known, index, kinds), config.tickSeconds),
     roughness: estimate.roughness,
-    weight: model.priority * (1 + config.fairness * estimate.missShare),
+    // Below 0 while more answers end than requests come: that makes no request worth less.
+    weight: model.priority * (1 + config.fairness * Math.max(0, estimate.missShare)),
     keeps: Math.max(model.floor, mean > 0 ? 1 : 0),
     perMachine: meanCapacity(index, kinds),
     capacity: 0,

@@ -113,7 +113,7 @@ export interface ModelEstimate {
   readonly surpriseExpected: number;
   readonly promptTokens: number;
   readonly outputTokens: number;
-  /** Share of requests not served in time, averaged. */
+  /** Share of requests not served in time, averaged; below 0 for a while if answers are late. */
   readonly missShare: number;
   /** Ticks learned from, as far as they matter. */
   readonly ticks: number;

@@ -246,6 +246,19 @@ describe("the planner", () => {
     expect(varianceAt(5)).toBeCloseTo(1 / 10.5 + (3 * 4) / 30);
   });
 
+  it("holds no pool for worth less because more answers end in it than requests come", () => {
+    const input = anInput(aFleet(4), 30, 60);
+    const { state } = planned(input, { maxLoadsPerTick: 0 });
+    const movesAt = (missShare: number): Plan["moves"] => {
+      const known = state.estimates[A];
+      if (known === undefined) throw new Error("a tick was learned from");
+      const estimates = { ...state.estimates, [A]: { ...known, missShare } };
+      return plan({ ...state, estimates }, { ...input, demand: [] }, config).moves;
+    };
+    expect(movesAt(0)).not.toEqual([]);
+    expect(movesAt(-1.5)).toEqual(movesAt(0));
+  });
+
   it("lets the demand of a model that comes later rise from 0", () => {
     const first = planned(anInput(aFleet(4), 30, 0));
     const later = plan(first.state, anInput(aFleet(4), 30, 30), config);
