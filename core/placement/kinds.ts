@@ -77,9 +77,9 @@ export function requestsPerSecond(
 /** Means. */
 type TokensPerRequest = Pick<ModelEstimate, "promptTokens" | "outputTokens">;
 
-/** How long one request takes. */
+/** How long one request takes. By the machines' own counts both may be 0 tokens, and no machine answers endlessly many of those. */
 function secondsOf({ prefillTps, decodeTps }: Fitness, request: TokensPerRequest): number {
-  return request.promptTokens / prefillTps + request.outputTokens / decodeTps;
+  return request.promptTokens / prefillTps + Math.max(1, request.outputTokens) / decodeTps;
 }
 
 /** Of more kinds than this, evenly spaced ones are taken for a median. */

@@ -259,6 +259,19 @@ describe("the planner", () => {
     expect(movesAt(-1.5)).toEqual(movesAt(0));
   });
 
+  it("takes machines from a pool of whose answers they say that they had no tokens at all", () => {
+    const input = anInput(aFleet(4), 4, 60);
+    const demand = input.demand.map((tick) =>
+      tick.modelId === A ? { ...tick, promptTokensMean: 0, outputTokensMean: 0 } : tick,
+    );
+    const { moves, models } = planned({ ...input, demand });
+    expect(moves.slice(0, 2)).toMatchObject([
+      { from: A, to: B, reason: "first_machine" },
+      { from: A, to: B, reason: "demand_gain" },
+    ]);
+    expect(models[0]?.capacity).toBeLessThan(1e3);
+  });
+
   it("lets the demand of a model that comes later rise from 0", () => {
     const first = planned(anInput(aFleet(4), 30, 0));
     const later = plan(first.state, anInput(aFleet(4), 30, 30), config);
