@@ -12,7 +12,7 @@ export interface Candidate {
   readonly lost: number;
   readonly gate: number;
   readonly gain: number;
-  /** Demand of the target per capacity, as it was when this was weighed. */
+  /** The target's, when this was weighed: the share of its floor that it lacked, else its demand per capacity. */
   readonly need: number;
   readonly reason: Reason;
 }
@@ -81,7 +81,7 @@ function weighed(
   const gate = gateOf(group, to, own, recency, fit, config);
   const gain = won - lost - gate;
   const reason = reasonOf(group, to, gain);
-  return reason === null ? null : { to, won, lost, gate, gain, need: needOf(to), reason };
+  return reason === null ? null : { to, won, lost, gate, gain, need: needOf(to, reason), reason };
 }
 
 /** Null if nothing speaks for the move. */
@@ -92,8 +92,8 @@ function reasonOf({ pool }: Group, to: Pool, gain: number): Reason | null {
   return pool === null && to.mean > 0 ? "placed_empty" : null;
 }
 
-function needOf({ mean, capacity }: Pool): number {
-  return mean / (capacity + 1e-9);
+function needOf({ mean, capacity, held, model }: Pool, reason: Reason): number {
+  return reason === "floor" ? 1 - held / model.floor : mean / (capacity + 1e-9);
 }
 
 export function isBetter(a: Candidate, b: Candidate): boolean {
@@ -101,6 +101,7 @@ export function isBetter(a: Candidate, b: Candidate): boolean {
   if (RANK[a.reason] >= RANK.first_machine && a.to.model.priority !== b.to.model.priority) {
     return a.to.model.priority > b.to.model.priority;
   }
-  if (a.reason === "placed_empty") return a.need > b.need;
+  // Floors that nobody asks for all gain the same.
+  if (a.reason === "placed_empty" || a.gain === b.gain) return a.need > b.need;
   return a.gain > b.gain;
 }

@@ -150,6 +150,29 @@ describe("the planner", () => {
     expect(planned(anInput(empty, 0, 100, 1)).moves).toMatchObject([{ to: A, reason: "floor" }]);
   });
 
+  it.each([
+    ["a", 3, 5],
+    ["b", 5, 3],
+  ])(
+    "[C9] shares too few machines between floors by what they lack, not by name (%s has the lower one)",
+    (_, a, b) => {
+      const input = anInput(aFleet(5, { model: null, state: "empty" }), 0, 0);
+      const models = [
+        { modelId: A, floor: a, cap: null, priority: 1 },
+        { modelId: B, floor: b, cap: null, priority: 1 },
+      ];
+      const { state } = planned(anInput(aFleet(1), 1, 1));
+      const resting = Object.fromEntries(
+        Object.entries(state.estimates).map(([id, known]) => [id, { ...known, fast: 0, slow: 0 }]),
+      );
+      const asked = { ...input, models, demand: [] };
+      const { moves } = plan({ ...state, estimates: resting }, asked, { ...config, maxLoadsPerTick: 5 });
+      const held = (modelId: typeof A) => moves.filter(({ to }) => to === modelId).length;
+      expect([held(A), held(B)].sort()).toEqual([2, 3]);
+      expect(held(A) > held(B)).toBe(a > b);
+    },
+  );
+
   it("[C11] leaves a young managed machine, not an unmanaged one", () => {
     const young = planned(anInput(aFleet(4, { assignedAt: NOW - 1000 }), 1, 60));
     expect(young.moves).toEqual([]);
