@@ -58,6 +58,7 @@ function evaluate(group: Group, { pools, config }: Terms): void {
 function notice(group: Group, from: Pool | null, to: Pool, terms: Terms): void {
   const { pool, best } = group;
   const leavesTarget = pool === to;
+  // Its best move is worth more now: it stays the best, but by how much has to be said anew.
   const wantsDonor = from !== null && best?.to === from;
   if (leavesTarget || wantsDonor) {
     evaluate(group, terms);
