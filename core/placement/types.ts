@@ -7,7 +7,7 @@ export interface TickDemand {
   readonly modelId: ModelId;
   /** All arrivals, those refused with 429 included. */
   readonly offered: number;
-  /** Those of them that were served in time. */
+  /** Requests whose answer ended in this tick and was in time; they may have come in an earlier one. */
   readonly good: number;
   /** Null without a measurement in this tick. */
   readonly promptTokensMean: number | null;
@@ -18,7 +18,7 @@ export interface PlacementModel {
   readonly modelId: ModelId;
   /** Machines the operator wants held at all times. */
   readonly floor: number;
-  /** The most machines the model may hold; null without a limit. */
+  /** No machine is given to a model that has this many; null without a limit. */
   readonly cap: number | null;
   /** Weight of a served request of this model; 1 is normal. */
   readonly priority: number;
@@ -41,7 +41,7 @@ export interface PlacementMachine {
   readonly machineId: string;
   /** Held, or being loaded towards while draining or loading, or not to be loaded while failed. */
   readonly model: ModelId | null;
-  /** `unmanaged`: serves what its owner chose, never assigned by the planner. */
+  /** `unmanaged`: serves what its owner chose, since nobody has placed it yet. */
   readonly state: MachineState;
   /** When a drain or load in flight stops counting as coming supply. */
   readonly loadDeadlineAt: number | null;
@@ -56,7 +56,7 @@ export interface PlacementMachine {
 }
 
 export interface PlacementConfig {
-  /** Arrivals are forecast per tick of this length when no elapsed time is known. */
+  /** Of a regular tick: what counts swing beyond chance was measured over so long. Also a tick's length if none is known. */
   readonly tickSeconds: number;
   /** A managed machine younger than this stays (C11). Safe: 0 to 900. */
   readonly minDwellSeconds: number;
