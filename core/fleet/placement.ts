@@ -173,8 +173,9 @@ export class Placement {
     const changed = simulatedFlags(flags, asked);
     const input = simulatedInput(this.#inputOf(view, catalog, changed), asked);
     const { state } = this.#memory;
-    const estimates = simulatedEstimates(state.estimates, asked);
-    return { plan: plan({ ...state, estimates }, input, placementConfig(changed)), input };
+    // Machines that are only thought away have not vanished at once.
+    const known = { ...state, estimates: simulatedEstimates(state.estimates, asked), online: [] };
+    return { plan: plan(known, input, placementConfig(changed)), input };
   }
 
   #inputOf(view: FleetView, catalog: Catalog, flags: Flags): PlacementInput {
