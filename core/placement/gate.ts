@@ -1,4 +1,3 @@
-import type { Group } from "./groups.ts";
 import type { Kind } from "./kinds.ts";
 import type { Pool } from "./pools.ts";
 import type { Fitness, PlacementConfig, PlacementMachine } from "./types.ts";
@@ -35,34 +34,43 @@ const GATE_OF_EMPTY = 1e-6;
 /** Weights that have to be downloaded first raise the gate by this share. */
 const DOWNLOAD_SURCHARGE = 0.25;
 
+/** Machines that may leave, as far as the gate is concerned. */
+export interface Leaver {
+  readonly pool: Pool | null;
+  /** Requests/s of one of them in its pool. */
+  readonly serves: number;
+  /** What one of them stakes with any move, requests/s. */
+  readonly stake: number;
+}
+
 /** What a machine stakes with any move, requests/s. */
 export function stakeOf({ best }: Kind, { state }: PlacementMachine): number {
   return best * (state === "unmanaged" ? UNMANAGED_STAKE : 1);
 }
 
 /**
- * The gate of sending the group's next machine to a pool.
+ * The gate of sending a machine to a pool.
  *
  * @param own what it could serve there, requests/s.
  * @param recency of its last move.
  */
 export function gateOf(
-  group: Group,
+  leaver: Leaver,
   to: Pool,
   own: number,
   recency: number,
   fit: Fitness,
   config: PlacementConfig,
 ): number {
-  const roughness = Math.max(to.roughness, group.pool?.roughness ?? 0);
+  const roughness = Math.max(to.roughness, leaver.pool?.roughness ?? 0);
   const share = shareOf(fit.loadSeconds, roughness, config);
-  const gate = Math.min(share * atStake(group, own, recency), gateMost(group, own));
-  return group.pool === null || fit.onDisk ? gate : gate * (1 + DOWNLOAD_SURCHARGE);
+  const gate = Math.min(share * atStake(leaver, own, recency), gateMost(leaver, own));
+  return leaver.pool === null || fit.onDisk ? gate : gate * (1 + DOWNLOAD_SURCHARGE);
 }
 
 /** As the gate, had nothing to be loaded: no gate is lower. */
-export function gateLeast(group: Group, own: number, recency: number, config: PlacementConfig): number {
-  return Math.min(config.kappa * atStake(group, own, recency), gateMost(group, own));
+export function gateLeast(leaver: Leaver, own: number, recency: number, config: PlacementConfig): number {
+  return Math.min(config.kappa * atStake(leaver, own, recency), gateMost(leaver, own));
 }
 
 /** Never below `kappa`. */
@@ -72,10 +80,10 @@ function shareOf(loadSeconds: number, roughness: number, config: PlacementConfig
   return share * (1 + ROUGH.surcharge * Math.max(0, roughness - ROUGH.from));
 }
 
-function atStake({ stake, serves }: Group, own: number, recency: number): number {
+function atStake({ stake, serves }: Leaver, own: number, recency: number): number {
   return stake + RECENCY_SURCHARGE * recency * Math.min(own, serves);
 }
 
-function gateMost({ pool }: Group, own: number): number {
+function gateMost({ pool }: Leaver, own: number): number {
   return pool === null ? GATE_OF_EMPTY : GATE_MOST * own;
 }

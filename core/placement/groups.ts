@@ -1,9 +1,9 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import type { Candidate } from "./best-move.ts";
 import type { Seat } from "./fleet.ts";
-import { stakeOf } from "./gate.ts";
+import { stakeOf, type Leaver } from "./gate.ts";
 import type { Kind } from "./kinds.ts";
-import { capacityIn, type Pool } from "./pools.ts";
+import { capacityIn } from "./pools.ts";
 import type { PlacementConfig } from "./types.ts";
 
 /**
@@ -11,13 +11,8 @@ import type { PlacementConfig } from "./types.ts";
  * machines; of a group the machine that was assigned longest ago goes first.
  */
 
-export interface Group {
+export interface Group extends Leaver {
   readonly kind: Kind;
-  readonly pool: Pool | null;
-  /** Requests/s of one of them in its pool. */
-  readonly serves: number;
-  /** What one of them stakes with any move; see `gate.ts`. */
-  readonly stake: number;
   /** How long one of them takes to let go of its requests. */
   readonly drainSeconds: number;
   /** Models that they must not be given. */

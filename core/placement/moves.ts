@@ -1,7 +1,7 @@
 import { bestMove, isBetter, type Candidate } from "./best-move.ts";
 import type { Fleet, Seat } from "./fleet.ts";
 import { groupsOf, nextSeat, type Group } from "./groups.ts";
-import { capacityIn, poolValue, transfer, type Pool } from "./pools.ts";
+import { poolValue, transfer, type Pool } from "./pools.ts";
 import { staysOf } from "./stays.ts";
 import type { Move, PlacementConfig, Stay } from "./types.ts";
 
@@ -48,8 +48,8 @@ export function chooseMoves(
 }
 
 function evaluate(group: Group, { pools, config }: Terms): void {
-  const { kind, pool } = group;
-  group.lost = pool === null ? 0 : pool.value - poolValue(pool, pool.capacity - capacityIn(kind, pool));
+  const { pool, serves } = group;
+  group.lost = pool === null ? 0 : pool.value - poolValue(pool, pool.capacity - serves);
   group.best = bestMove(group, pools, null, config);
   group.isUpperBound = false;
 }
