@@ -8,24 +8,15 @@ import { EMPTY_PLACEMENT_STATE } from "../placement/config.ts";
 import { planningRate } from "../placement/demand.ts";
 import { plan } from "../placement/plan.ts";
 import { NO_SCORE, scored, type Score, type ScoredDay, type ScoredTick } from "../placement/score.ts";
-import type {
-  ModelEstimate,
-  Move,
-  PlacementConfig,
-  PlacementInput,
-  Plan,
-  StayReason,
-  TickDemand,
-} from "../placement/types.ts";
+import type { ModelEstimate, PlacementConfig, PlacementInput, Plan, StayReason } from "../placement/types.ts";
 import type { Watch } from "../pool/demand-watch.ts";
-import type { DemandTotals } from "../pool/demand.ts";
+import { demandSince } from "./counted-demand.ts";
 import type { FleetView } from "./fleet-view.ts";
 import { LoadTimes } from "./load-times.ts";
 import { reasonText } from "./move-reasons.ts";
 import { placementConfig, placementMachines, placementModels } from "./placement-input.ts";
 import {
   modeOf,
-  type Halt,
   type LastPlan,
   type PlacementMemory,
   type PlacementMode,
@@ -52,8 +43,6 @@ const NOTHING_LEARNED: PlacementMemory = {
   counted: {},
   last: null,
 };
-
-const NO_DEMAND: DemandTotals = { arrivals: 0, good: 0, answered: 0, promptTokens: 0, completionTokens: 0 };
 
 export class Placement {
   readonly loadTimes: LoadTimes;
@@ -128,42 +117,35 @@ export class Placement {
 
   /** Learns, plans, records, and in `enforce` orders. @returns whether anything was asked of any pool since the last time. */
   place(view: FleetView, catalog: Catalog, flags: Flags): boolean {
-    const { now } = view;
     const mode = modeOf(flags);
-    const input = this.#inputOf(view, catalog, flags);
     const config = placementConfig(flags);
-    const planned = plan(this.#memory.state, input, config);
-    const moves = this.#carryOut(mode, planned, input, now);
-    const record = {
-      halted: haltOf(planned, now),
-      models: planned.models,
-      moves,
-      stays: countStays(planned),
-    };
-    const last = {
-      ...this.#record(mode, record, now),
+    const input = this.#inputOf(view, catalog, flags);
+    const { state: before } = this.#memory;
+    const planned = plan(before, input, config);
+    const moves = this.#carryOut(mode, planned, input);
+    const ordered = moves.filter(({ epoch }) => epoch !== null);
+    const record = this.#record(
+      mode,
+      { halted: planned.halted, models: planned.models, moves, stays: countStays(planned) },
+      input.now,
+    );
+    this.#keepScore(mode, { before, after: planned.state, input, moves: ordered }, config);
+    this.#remember(view, planned, {
+      ...record,
       demand: input.demand,
       elapsedSeconds: input.elapsedSeconds,
       budget: planned.budget,
       machines: planned.machines.slice(0, PLANNED_MACHINES_KEPT),
-    };
-    const ordered = moves.filter(({ epoch }) => epoch !== null);
-    this.#keepScore(
-      mode,
-      { before: this.#memory.state, after: planned.state, input, moves: ordered },
-      config,
-    );
-    const counted = Object.fromEntries([...view.reports].map(([pool, { demand }]) => [pool, demand]));
-    this.#memory = {
-      learnedAt: now,
-      state: planned.state,
-      counted: { ...this.#memory.counted, ...counted },
-      last,
-    };
-    this.#store.savePlacement(this.#memory);
+    });
     this.#forgetDemandRead();
     // What is only shown moves nobody, so it is no reason to look again soon.
     return input.demand.some(({ offered }) => offered > 0) || ordered.length > 0;
+  }
+
+  #remember({ now, reports }: FleetView, { state }: Plan, last: LastPlan): void {
+    const counted = Object.fromEntries([...reports].map(([pool, { demand }]) => [pool, demand]));
+    this.#memory = { learnedAt: now, state, counted: { ...this.#memory.counted, ...counted }, last };
+    this.#store.savePlacement(this.#memory);
   }
 
   #keepScore(mode: PlacementMode, tick: ScoredTick, config: PlacementConfig): void {
@@ -191,8 +173,9 @@ export class Placement {
     const changed = simulatedFlags(flags, asked);
     const input = simulatedInput(this.#inputOf(view, catalog, changed), asked);
     const { state } = this.#memory;
-    const estimates = simulatedEstimates(state.estimates, asked);
-    return { plan: plan({ ...state, estimates }, input, placementConfig(changed)), input };
+    // Machines that are only thought away have not vanished at once.
+    const known = { ...state, estimates: simulatedEstimates(state.estimates, asked), online: [] };
+    return { plan: plan(known, input, placementConfig(changed)), input };
   }
 
   #inputOf(view: FleetView, catalog: Catalog, flags: Flags): PlacementInput {
@@ -201,45 +184,19 @@ export class Placement {
       now: view.now,
       models: placementModels(catalog),
       machines: placementMachines(view, catalog, flags, this.loadTimes),
-      demand: this.#demandSince(view, catalog),
+      demand: demandSince(this.#memory, view, catalog, this.#inDemand),
       elapsedSeconds: learnedAt === null ? flags.tick_seconds : Math.max(1, (view.now - learnedAt) / 1000),
     };
   }
 
-  /** What has come since the last time. A pool's first totals are where counting begins, unless it has just said that they are news. */
-  #demandSince({ reports }: FleetView, catalog: Catalog): TickDemand[] {
-    return catalog.entries.flatMap(({ id }): TickDemand[] => {
-      const totals = reports.get(id)?.demand;
-      if (totals === undefined) return [];
-      const isNews = this.#inDemand.has(id) || this.#memory.learnedAt !== null;
-      const before = ownValue(this.#memory.counted, id) ?? (isNews ? NO_DEMAND : totals);
-      // A pool that has lost its last counts goes on from a lower number.
-      const since = (of: (counts: DemandTotals) => number): number => Math.max(0, of(totals) - of(before));
-      const answered = since((counts) => counts.answered);
-      const mean = (tokens: number): number | null => (answered === 0 ? null : tokens / answered);
-      return [
-        {
-          modelId: id,
-          offered: since((counts) => counts.arrivals),
-          good: since((counts) => counts.good),
-          promptTokensMean: mean(since((counts) => counts.promptTokens)),
-          outputTokensMean: mean(since((counts) => counts.completionTokens)),
-        },
-      ];
-    });
-  }
-
-  #carryOut(mode: PlacementMode, planned: Plan, input: PlacementInput, now: number): PlannedMove[] {
+  #carryOut(mode: PlacementMode, planned: Plan, input: PlacementInput): PlannedMove[] {
     if (mode === "off") return [];
     const moves = [...planned.moves, ...adoptions(planned, input)];
     return moves.map((move) => ({
       ...move,
-      epoch: mode === "enforce" ? this.#order(move, now) : null,
+      epoch:
+        mode === "enforce" ? this.#ports.assign(move.machineId, move.to, reasonText(move), input.now) : null,
     }));
-  }
-
-  #order(move: Move, now: number): number | null {
-    return this.#ports.assign(move.machineId, move.to, reasonText(move), now);
   }
 
   /** Only what says something new is kept: moves, and changes of what keeps the planner from moving. */
@@ -268,12 +225,6 @@ function surprisingArrivals(rate: number, dispersion: number, tickMs: number): n
   const expected = (rate * tickMs) / 1000;
   const deviation = Math.sqrt(Math.max(1, dispersion) * Math.max(1, expected));
   return Math.ceil(expected + SURPRISE.sigmas * deviation + SURPRISE.atLeast);
-}
-
-function haltOf({ state }: Plan, now: number): Halt | null {
-  if (now < state.frozenUntil) return "frozen";
-  const hasStarted = Object.values(state.estimates).some(({ fast }) => fast !== null);
-  return hasStarted ? null : "no_demand_seen";
 }
 
 function countStays({ machines }: Plan): PlanRecord["stays"] {

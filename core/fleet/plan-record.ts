@@ -1,7 +1,15 @@
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { Flags } from "../flags.ts";
 import type { Score } from "../placement/score.ts";
-import type { ModelPlan, Move, PlacementState, Stay, StayReason, TickDemand } from "../placement/types.ts";
+import type {
+  ModelPlan,
+  Move,
+  PlacementState,
+  PlanHalt,
+  Stay,
+  StayReason,
+  TickDemand,
+} from "../placement/types.ts";
 import type { DemandTotals } from "../pool/demand.ts";
 import type { ScheduleMemory } from "./tick-schedule.ts";
 
@@ -15,8 +23,8 @@ export function modeOf({ placement, assignment_gate }: Flags): PlacementMode {
   return placement === "enforce" && assignment_gate === "off" ? "shadow" : placement;
 }
 
-/** Why a plan moves nothing, whatever it would gain. */
-export type Halt = "frozen" | "no_demand_seen" | "stale_reports";
+/** Why a tick moved nothing: its plan was halted, or there was none for want of fresh reports. */
+export type Halt = PlanHalt | "stale_reports";
 
 /** One tick's decision. */
 export interface PlanRecord {

@@ -5,7 +5,7 @@ import { LOAD_TIMEOUT_MS } from "../limits.ts";
 import { ownValue } from "../own-value.ts";
 import { DEFAULT_PLACEMENT_CONFIG } from "../placement/config.ts";
 import { UNSEEN } from "../placement/demand.ts";
-import { requestsPerSecond } from "../placement/fleet.ts";
+import { requestsPerSecond } from "../placement/kinds.ts";
 import type { Fitness } from "../placement/types.ts";
 import type { DemandRow } from "../pool/demand.ts";
 import { viewMachine, type FleetView } from "./fleet-view.ts";

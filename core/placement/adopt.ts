@@ -4,14 +4,15 @@ import type { Move, PlacementInput, PlacementMachine, Plan } from "./types.ts";
 /**
  * Machines that nobody has placed yet and that are well where they are: each is given the model that it holds. Without it a machine
  * with several models on its disk would go on swapping them by demand. It is out of use for the moment that the order takes, so
- * a pool gives at most half of its machines to it at once.
+ * a pool gives at most half of what the moves leave of it, and at least one.
  */
 export function adoptions({ moves, budget }: Plan, input: PlacementInput): Move[] {
   const moving = new Set(moves.map(({ machineId }) => machineId));
   const serving = new Map<string, number>();
-  for (const { model, state } of input.machines) {
-    const isServing = model !== null && (state === "serving" || state === "unmanaged");
-    if (isServing) serving.set(model, (serving.get(model) ?? 0) + 1);
+  for (const { machineId, model, state } of input.machines) {
+    const serves = state === "serving" || state === "unmanaged";
+    if (model === null || !serves || moving.has(machineId)) continue;
+    serving.set(model, (serving.get(model) ?? 0) + 1);
   }
   const adopted = new Map<string, number>();
   const chosen: Move[] = [];

@@ -1,5 +1,5 @@
 import { afterJump, lookedBack, NO_HINDSIGHT } from "./persistence.ts";
-import type { ModelEstimate, PlacementConfig, TickDemand } from "./types.ts";
+import type { BegunEstimate, ModelEstimate, PlacementConfig, TickDemand } from "./types.ts";
 
 /**
  * What a model's demand is, from counts per tick: a fast and a slow average and a usual one of hours, how much of their differences
@@ -26,6 +26,13 @@ const JUMP = { sigmas: 4, calmRoughness: 1.4, roughSigmas: 12, maxRoughness: 3, 
 /** Share of a new tick in the dispersion and the roughness: more in the first ticks, when little is known. */
 const SPREAD_WEIGHT = 0.02;
 const SPREAD_PRIOR_TICKS = 5;
+
+/** What one tick says of the dispersion at most, so that a step does not pass for a burst for long. */
+const SQUARED_ERROR_MOST = 50;
+
+/** Share of a new tick in the mean tokens of a request, and in the share of requests not served in time. */
+const TOKENS_WEIGHT = 0.1;
+const MISS_WEIGHT = 0.05;
 
 /** Of a model that nobody has asked for yet. */
 export const UNSEEN: ModelEstimate = {
@@ -61,40 +68,32 @@ export function estimate(
   const before = last ?? UNSEEN;
   if (tick === undefined || !hasStarted) return before;
   const rate = tick.offered / seconds;
-  if (before.fast === null) return startedWith(before, tick, seconds, rate);
-  const expected = before.fast * seconds;
-  const scale = Math.max(expected, 1);
-  const error = tick.offered - expected;
-  const squared = Math.min(50, (error * error) / scale);
-  const share = spreadWeight(before.ticks);
-  const dispersion = before.dispersion + share * (squared - before.dispersion);
-  const roughness = before.roughness + share * (bendOf(before, rate, seconds) - before.roughness);
-  const run = surprise({ ...before, dispersion, roughness }, rate, forecastOf(before.fast, before), seconds);
-  const averages = run.isJump ? begunAt(rate, seconds) : averaged(before, before.fast, rate, seconds, config);
-  // What was forecast before a jump says nothing of the demand after it.
-  const looked = run.isJump
-    ? { persistence: before.persistence, hindsight: afterJump(before.hindsight) }
-    : lookedBack(before, before.fast, rate, seconds);
+  if (!hasBegun(before)) {
+    return { ...withAnswers(before, tick, 1), ...begunAt(rate, seconds), recent: [rate, rate] };
+  }
+  const forecast = forecastOf(before);
+  const spread = spreadAfter(before, tick.offered, rate, seconds);
+  const run = runAfter(before, rate, forecast);
+  const hasJumped =
+    isTooMuch(rate, forecast, spread, seconds) ||
+    isTooMuch(run.surpriseRate, run.surpriseExpected, spread, seconds);
   return {
-    ...withMeans(before, tick, 0.1),
-    ...averages,
-    ...looked,
-    ticks: Math.min(before.ticks + 1, 1 / SPREAD_WEIGHT),
-    dispersion,
-    roughness,
+    ...withAnswers(before, tick, TOKENS_WEIGHT),
+    ...spread,
     recent: [before.recent[1], rate],
-    // After a jump the next run begins.
-    surprises: run.isJump ? 0 : run.ticks,
-    surpriseRate: run.isJump ? 0 : run.rate,
-    surpriseExpected: run.isJump ? 0 : run.expected,
+    ticks: Math.min(before.ticks + 1, 1 / SPREAD_WEIGHT),
+    // What was before a jump says nothing any more: the averages begin anew, and so does the run.
+    ...(hasJumped
+      ? { ...begunAt(rate, seconds), ...NO_RUN, hindsight: afterJump(before.hindsight) }
+      : { ...averaged(before, rate, seconds, config), ...run, ...lookedBack(before, rate, seconds) }),
   };
 }
 
-type Averages = Pick<ModelEstimate, "slow" | "usual" | "averagedSeconds"> & { readonly fast: number };
-
-function startedWith(before: ModelEstimate, tick: TickDemand, seconds: number, rate: number): ModelEstimate {
-  return { ...withMeans(before, tick, 1), ...begunAt(rate, seconds), recent: [rate, rate] };
+function hasBegun(known: ModelEstimate): known is BegunEstimate {
+  return known.fast !== null;
 }
+
+type Averages = Pick<BegunEstimate, "fast" | "slow" | "usual" | "averagedSeconds">;
 
 /** Averages that know one tick and nothing before. */
 function begunAt(rate: number, seconds: number): Averages {
@@ -102,18 +101,12 @@ function begunAt(rate: number, seconds: number): Averages {
 }
 
 /** Exponential averages; as long as they stand for less than their time constant, plain means of all that there was. */
-function averaged(
-  before: ModelEstimate,
-  fast: number,
-  rate: number,
-  seconds: number,
-  config: PlacementConfig,
-): Averages {
+function averaged(before: BegunEstimate, rate: number, seconds: number, config: PlacementConfig): Averages {
   const averagedSeconds = before.averagedSeconds + seconds;
   const next = (last: number, constant: number): number =>
     towards(last, rate, Math.max(1 - Math.exp(-seconds / constant), seconds / averagedSeconds));
   return {
-    fast: next(fast, config.fastSeconds),
+    fast: next(before.fast, config.fastSeconds),
     slow: next(before.slow, config.slowSeconds),
     usual: next(before.usual, config.usualSeconds),
     averagedSeconds,
@@ -122,10 +115,10 @@ function averaged(
 
 /** Requests/s to plan for; 0 without live demand. What was usual hours ago is none by itself. */
 export function planningRate(known: ModelEstimate): number {
-  const { fast, slow } = known;
-  if (fast === null || Math.max(fast, slow) < LEAST_RATE) return 0;
-  const forecast = forecastOf(fast, known);
-  const rate = fast > forecast ? towards(forecast, fast, riseShare(known.roughness)) : forecast;
+  if (!hasBegun(known) || Math.max(known.fast, known.slow) < LEAST_RATE) return 0;
+  const { fast, roughness } = known;
+  const forecast = forecastOf(known);
+  const rate = fast > forecast ? towards(forecast, fast, riseShare(roughness)) : forecast;
   return rate < LEAST_RATE ? 0 : rate;
 }
 
@@ -134,7 +127,8 @@ function riseShare(roughness: number): number {
   return share * Math.min(1, Math.max(0, (roughRoughness - roughness) / (roughRoughness - calmRoughness)));
 }
 
-function forecastOf(fast: number, { slow, usual, persistence }: ModelEstimate): number {
+/** Requests/s of the next minutes: what is usual, and of the differences from it what is expected to last. */
+function forecastOf({ fast, slow, usual, persistence }: BegunEstimate): number {
   return Math.max(0, usual + persistence.ofSlow * (slow - usual) + persistence.ofFast * (fast - slow));
 }
 
@@ -142,52 +136,60 @@ function towards(from: number, to: number, share: number): number {
   return from + share * (to - from);
 }
 
-function spreadWeight(ticks: number): number {
-  return Math.max(SPREAD_WEIGHT, 1 / (ticks + 1 + SPREAD_PRIOR_TICKS));
+type Spread = Pick<ModelEstimate, "dispersion" | "roughness">;
+
+function spreadAfter(before: BegunEstimate, offered: number, rate: number, seconds: number): Spread {
+  const share = Math.max(SPREAD_WEIGHT, 1 / (before.ticks + 1 + SPREAD_PRIOR_TICKS));
+  const expected = before.fast * seconds;
+  const error = offered - expected;
+  const squared = Math.min(SQUARED_ERROR_MOST, (error * error) / Math.max(expected, 1));
+  return {
+    dispersion: towards(before.dispersion, squared, share),
+    roughness: towards(before.roughness, bendOf(before, rate, seconds), share),
+  };
 }
 
 /**
  * The dispersion of the counts' second difference, of which a level and a trend are no part: it stays near 1 through steps and
  * ramps of Poisson demand, where the dispersion of the forecast's errors does not.
  */
-function bendOf({ fast, recent: [older, old] }: ModelEstimate, rate: number, seconds: number): number {
+function bendOf({ fast, recent: [older, old] }: BegunEstimate, rate: number, seconds: number): number {
   const bend = (rate - 2 * old + older) * seconds;
-  return Math.min(JUMP.maxBend, (bend * bend) / 6 / Math.max(1, old * seconds, (fast ?? 0) * seconds));
+  return Math.min(JUMP.maxBend, (bend * bend) / 6 / Math.max(1, old * seconds, fast * seconds));
 }
 
-/**
- * Adds up what a run of errors on one side is off by. Once it is too much for chance, or this tick's error alone is, demand has
- * jumped: what was before says nothing any more, and the averages begin anew.
- */
-function surprise(
-  before: ModelEstimate,
-  rate: number,
-  expected: number,
-  seconds: number,
-): { ticks: number; rate: number; expected: number; isJump: boolean } {
-  const sign = Math.sign(rate - expected);
-  const goesOn = before.surprises * sign > 0;
-  const run = {
-    ticks: goesOn ? before.surprises + sign : sign,
-    rate: goesOn ? before.surpriseRate + rate : rate,
-    expected: goesOn ? before.surpriseExpected + expected : expected,
+type Run = Pick<ModelEstimate, "surprises" | "surpriseRate" | "surpriseExpected">;
+
+const NO_RUN: Run = { surprises: 0, surpriseRate: 0, surpriseExpected: 0 };
+
+/** The run of errors on one side, which goes on with this tick or begins with it. */
+function runAfter(before: ModelEstimate, rate: number, forecast: number): Run {
+  const sign = Math.sign(rate - forecast);
+  const { surprises, surpriseRate, surpriseExpected } = before.surprises * sign > 0 ? before : NO_RUN;
+  return {
+    surprises: surprises + sign,
+    surpriseRate: surpriseRate + rate,
+    surpriseExpected: surpriseExpected + forecast,
   };
-  const { dispersion, roughness } = before;
-  if (roughness >= JUMP.maxRoughness) return { ...run, isJump: false };
+}
+
+/** Whether a rate, or a sum of rates, is off by more than chance: then demand has jumped. */
+function isTooMuch(rate: number, due: number, { dispersion, roughness }: Spread, seconds: number): boolean {
+  if (roughness >= JUMP.maxRoughness) return false;
   const isCalm = roughness < JUMP.calmRoughness;
   const sigmas = isCalm ? JUMP.sigmas : JUMP.roughSigmas;
   const spread = Math.max(1, roughness, isCalm ? Math.sqrt(dispersion * roughness) : dispersion);
-  const isTooMuch = (got: number, due: number): boolean =>
-    Math.abs(got - due) * seconds > sigmas * Math.sqrt(spread * Math.max(1, due * seconds));
-  return { ...run, isJump: isTooMuch(rate, expected) || isTooMuch(run.rate, run.expected) };
+  return Math.abs(rate - due) * seconds > sigmas * Math.sqrt(spread * Math.max(1, due * seconds));
 }
 
-function withMeans(before: ModelEstimate, tick: TickDemand, share: number): ModelEstimate {
-  const missed = tick.offered > 0 ? 1 - tick.good / tick.offered : 0;
-  const missShare = before.missShare + 0.05 * (missed - before.missShare);
+/** What the answers of the tick say: how long requests are, and how many were not served in time. */
+function withAnswers(before: ModelEstimate, tick: TickDemand, tokensWeight: number): ModelEstimate {
+  // Answers are counted when they end, so after a rush one request may come with the answers of dozens: no tick says more than any other.
+  const missed = tick.offered > 0 ? Math.max(-1, 1 - tick.good / tick.offered) : 0;
+  const missShare = towards(before.missShare, missed, MISS_WEIGHT);
   if (tick.offered <= 0) return { ...before, missShare };
   const mean = (last: number, seen: number | null): number =>
-    seen === null ? last : towards(last, seen, share);
+    seen === null ? last : towards(last, seen, tokensWeight);
   return {
     ...before,
     promptTokens: mean(before.promptTokens, tick.promptTokensMean),

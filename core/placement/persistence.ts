@@ -1,4 +1,4 @@
-import type { Differences, Hindsight, ModelEstimate, Moments, Persistence } from "./types.ts";
+import type { BegunEstimate, Differences, Hindsight, Moments, Persistence } from "./types.ts";
 
 /**
  * How much of a change in demand lasts. Every tick looks back on the last minutes: how far was the fast average off the slow one
@@ -46,12 +46,11 @@ export function afterJump({ moments }: Hindsight): Hindsight {
 
 /** After a tick of `seconds` in which requests came at `rate` per second; `before` is what was known as it began. */
 export function lookedBack(
-  before: ModelEstimate,
-  fast: number,
+  before: BegunEstimate,
   rate: number,
   seconds: number,
-): Pick<ModelEstimate, "persistence" | "hindsight"> {
-  const lately = withDifferences(before.hindsight.lately, before, fast, fading(seconds, LAG_SECONDS));
+): Pick<BegunEstimate, "persistence" | "hindsight"> {
+  const lately = withDifferences(before, fading(seconds, LAG_SECONDS));
   const moments = withWhatCame(
     before.hindsight.moments,
     lately,
@@ -69,12 +68,8 @@ function fading(seconds: number, constant: number): (last: number, next: number)
 
 type Average = ReturnType<typeof fading>;
 
-function withDifferences(
-  last: Differences,
-  { slow, usual }: ModelEstimate,
-  fast: number,
-  average: Average,
-): Differences {
+function withDifferences({ fast, slow, usual, hindsight }: BegunEstimate, average: Average): Differences {
+  const { lately: last } = hindsight;
   const ofFast = fast - slow;
   const ofSlow = slow - usual;
   return {

@@ -1,14 +1,18 @@
 import { ownValue } from "../own-value.ts";
 import { estimate } from "./demand.ts";
-import { fleetOf, type Pool } from "./fleet.ts";
+import { fleetOf, type Fleet } from "./fleet.ts";
+import { frozenBy } from "./freeze.ts";
+import type { KnownModel } from "./kinds.ts";
 import { chooseMoves } from "./moves.ts";
+import type { Pool } from "./pools.ts";
 import type {
   ModelPlan,
   PlacementConfig,
   PlacementInput,
   PlacementState,
   Plan,
-  StayReason,
+  PlanHalt,
+  Stay,
 } from "./types.ts";
 
 /**
@@ -17,69 +21,63 @@ import type {
  */
 export function plan(state: PlacementState, input: PlacementInput, config: PlacementConfig): Plan {
   const { now } = input;
-  const models = input.models.toSorted((a, b) => compare(a.modelId, b.modelId));
   const machines = input.machines.toSorted((a, b) => compare(a.machineId, b.machineId));
-  const counted = new Map(input.demand.map((tick) => [tick.modelId, tick]));
-  const seconds = input.elapsedSeconds > 0 ? input.elapsedSeconds : config.tickSeconds;
-  const hasStarted =
-    input.demand.some(({ offered }) => offered > 0) ||
-    Object.values(state.estimates).some(({ fast }) => fast !== null);
-  const known = models.map((model) => ({
-    model,
-    estimate: estimate(
-      ownValue(state.estimates, model.modelId),
-      counted.get(model.modelId),
-      seconds,
-      hasStarted,
-      config,
-    ),
-  }));
-  const count = machines.filter((machine) => machine.state !== "offline").length;
-  const next = watch(state, now, count, config);
-  const fleet = fleetOf(known, machines, now, config);
-  const halt = haltOf(hasStarted, now < next.frozenUntil);
-  const room = Math.min(config.maxLoadsPerTick, config.maxPendingLoads - fleet.pending);
-  const budget = halt === null ? Math.max(0, room) : 0;
+  const hasStarted = hasEverArrived(state, input);
+  const models = learned(state, input, hasStarted, config);
+  const fleet = fleetOf(models, machines, now, config);
+  const online = machines.filter((machine) => machine.state !== "offline").length;
+  const freeze = frozenBy(state, now, online, config);
+  const halted = haltOf(hasStarted, now < freeze.frozenUntil);
+  const budget = halted === null ? budgetOf(fleet, config) : 0;
   const { moves, stays } = chooseMoves(fleet, budget, now, config);
   return {
     state: {
-      ...next,
-      estimates: Object.fromEntries(known.map((each) => [each.model.modelId, each.estimate])),
+      ...freeze,
+      estimates: Object.fromEntries(models.map(({ model, estimate: known }) => [model.modelId, known])),
     },
     moves,
+    halted,
     budget,
-    machines: halt === null ? stays : stays.map((stay) => ({ ...stay, reason: halt })),
+    machines: halted === null ? stays : stays.map((stay): Stay => ({ ...stay, reason: halted })),
     models: fleet.pools.map(reported),
   };
+}
+
+/** All models, with what is known of their demand after this tick. */
+function learned(
+  { estimates }: PlacementState,
+  { models, demand, elapsedSeconds }: PlacementInput,
+  hasStarted: boolean,
+  config: PlacementConfig,
+): KnownModel[] {
+  const counted = new Map(demand.map((tick) => [tick.modelId, tick]));
+  const seconds = elapsedSeconds > 0 ? elapsedSeconds : config.tickSeconds;
+  const sorted = models.toSorted((a, b) => compare(a.modelId, b.modelId));
+  return sorted.map((model) => {
+    const [last, tick] = [ownValue(estimates, model.modelId), counted.get(model.modelId)];
+    return { model, estimate: estimate(last, tick, seconds, hasStarted, config) };
+  });
 }
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+function hasEverArrived({ estimates }: PlacementState, { demand }: PlacementInput): boolean {
+  return (
+    demand.some(({ offered }) => offered > 0) || Object.values(estimates).some(({ fast }) => fast !== null)
+  );
+}
+
 /** After a restart nothing is known: what machines hold stays until a first arrival. */
-function haltOf(hasStarted: boolean, isFrozen: boolean): StayReason | null {
+function haltOf(hasStarted: boolean, isFrozen: boolean): PlanHalt | null {
   if (isFrozen) return "frozen";
   return hasStarted ? null : "no_demand_seen";
 }
 
-/** At least this many machines must vanish at once before it is taken for a fault of the network. */
-const LEAST_VANISHED = 3;
-
-function watch(
-  { online, frozenUntil }: PlacementState,
-  now: number,
-  count: number,
-  config: PlacementConfig,
-): { online: PlacementState["online"]; frozenUntil: number } {
-  const recent = online.filter(({ at }) => now - at <= config.vanishWindowSeconds * 1000);
-  const most = recent.reduce((highest, seen) => Math.max(highest, seen.count), count);
-  const vanished = most - count;
-  const isMass = vanished >= LEAST_VANISHED && vanished > config.vanishShare * most;
-  return {
-    online: [...recent, { at: now, count }],
-    frozenUntil: isMass ? now + config.freezeSeconds * 1000 : frozenUntil,
-  };
+/** Orders that may be sent now. */
+function budgetOf({ pending }: Fleet, { maxLoadsPerTick, maxPendingLoads }: PlacementConfig): number {
+  return Math.max(0, Math.min(maxLoadsPerTick, maxPendingLoads - pending));
 }
 
 function reported(pool: Pool): ModelPlan {

@@ -1,7 +1,7 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import { ELSEWHERE_KEPT, IDLE_TICK_MS, SCORED_DAYS_KEPT } from "../limits.ts";
 import { ownValue } from "../own-value.ts";
-import { requestsPerSecond } from "./fleet.ts";
+import { requestsPerSecond } from "./kinds.ts";
 import { plan } from "./plan.ts";
 import type { Move, PlacementConfig, PlacementInput, PlacementMachine, PlacementState } from "./types.ts";
 
@@ -67,37 +67,70 @@ export function scored(
   config: PlacementConfig,
 ): Score {
   if (mode === null) return { ...NO_SCORE, days: last.days };
-  const { input, before, after } = tick;
-  const machines = new Map(input.machines.map((machine) => [machine.machineId, machine]));
+  const { input, after } = tick;
+  const machines = byId(input.machines);
   const known = last.mode === mode ? last.elsewhere : [];
   const kept = known.filter((place) => isStillElsewhere(place, machines.get(place.machineId), input.now));
-  const elsewhere = mode === "enforce" ? kept : [...adopted(input.machines, kept), ...kept];
-  const imagined = { ...input, machines: imaginedMachines(input, elsewhere) };
-  const moves = mode === "enforce" ? tick.moves : plan(before, imagined, config).moves;
-  const switches = moves.filter(({ from, to }) => from !== null && from !== to);
-  const places =
-    mode === "enforce"
-      ? moves.flatMap((move) => leftBehind(move, machines.get(move.machineId), elsewhere))
-      : moves.map((move) => sentTo(move, machines.get(move.machineId), input.now, config));
-  const moved = new Set(places.map(({ machineId }) => machineId));
-  const online = input.machines.filter((machine) => !isAway(machine)).length;
+  const { elsewhere, imagined, moves, places } =
+    mode === "enforce" ? unmoved(kept, tick) : carriedOut(kept, tick, config);
   const row = {
     dayAt: input.now - (input.now % DAY_MS),
     mode,
-    machineSeconds: online * Math.min(input.elapsedSeconds, 2 * longestTick(config)),
+    machineSeconds: machineSecondsOf(input, config),
     offered: sum(input.demand.map(({ offered }) => offered)),
     good: sum(input.demand.map(({ good }) => good)),
     asPlaced: roomFor(input, after, config),
     otherwise: roomFor(imagined, after, config),
-    switches: switches.length,
+    switches: moves.filter(({ from, to }) => from !== null && from !== to).length,
   };
+  const moved = new Set(places.map(({ machineId }) => machineId));
+  const others = elsewhere.filter(({ machineId }) => !moved.has(machineId));
   return {
     mode,
-    elsewhere: [...elsewhere.filter(({ machineId }) => !moved.has(machineId)), ...places].slice(
-      -ELSEWHERE_KEPT,
-    ),
+    elsewhere: [...others, ...places].slice(-ELSEWHERE_KEPT),
     days: withRow(last.days, row),
   };
+}
+
+/** What a tick is in one of the modes. */
+interface ImaginedTick {
+  /** The machines that are elsewhere in the imagined fleet, and that fleet, both as the tick finds them. */
+  readonly elsewhere: readonly Elsewhere[];
+  readonly imagined: PlacementInput;
+  /** Those that count as switches of the mode. */
+  readonly moves: readonly Move[];
+  /** Where machines are in the imagined fleet from now on, because of these moves. */
+  readonly places: readonly Elsewhere[];
+}
+
+/** In `enforce` nothing moves in the imagined fleet: what is ordered in the real one says where a machine still is in it. */
+function unmoved(elsewhere: readonly Elsewhere[], { input, moves }: ScoredTick): ImaginedTick {
+  const machines = byId(input.machines);
+  const places = moves.flatMap((move) => leftBehind(move, machines.get(move.machineId), elsewhere));
+  return { elsewhere, imagined: imaginedFleet(input, elsewhere), moves, places };
+}
+
+/** In `shadow` the imagined fleet has plans of its own, and they are carried out. */
+function carriedOut(
+  kept: readonly Elsewhere[],
+  { input, before }: ScoredTick,
+  config: PlacementConfig,
+): ImaginedTick {
+  const machines = byId(input.machines);
+  const elsewhere = [...adopted(input.machines, kept), ...kept];
+  const imagined = imaginedFleet(input, elsewhere);
+  const { moves } = plan(before, imagined, config);
+  const places = moves.map((move) => sentTo(move, machines.get(move.machineId), input.now, config));
+  return { elsewhere, imagined, moves, places };
+}
+
+function byId(machines: readonly PlacementMachine[]): Map<string, PlacementMachine> {
+  return new Map(machines.map((machine) => [machine.machineId, machine]));
+}
+
+function machineSecondsOf({ machines, elapsedSeconds }: PlacementInput, config: PlacementConfig): number {
+  const online = machines.filter((machine) => !isAway(machine)).length;
+  return online * Math.min(elapsedSeconds, 2 * longestTick(config));
 }
 
 /** Seconds between two regular looks. After far more there was a time without machines, or without a coordinator. */
@@ -134,17 +167,19 @@ function isAway({ state }: PlacementMachine): boolean {
   return state === "offline" || state === "cordoned";
 }
 
-function imaginedMachines({ machines, now }: PlacementInput, elsewhere: readonly Elsewhere[]) {
+/** The real fleet with these machines where they are imagined to be. */
+function imaginedFleet(input: PlacementInput, elsewhere: readonly Elsewhere[]): PlacementInput {
   const places = new Map(elsewhere.map((place) => [place.machineId, place]));
-  return machines.map((machine): PlacementMachine => {
+  const machines = input.machines.map((machine): PlacementMachine => {
     const place = places.get(machine.machineId);
     if (place === undefined || isAway(machine)) return machine;
     const { model, readyAt } = place;
     // As in the real fleet, its dwell begins once it serves.
-    return now < readyAt
+    return input.now < readyAt
       ? { ...machine, model, assignedAt: readyAt, state: "loading", loadDeadlineAt: readyAt }
       : { ...machine, model, assignedAt: readyAt, state: "serving", loadDeadlineAt: null };
   });
+  return { ...input, machines };
 }
 
 /** In `enforce` the first move of a machine says where it would still be; one that failed, where it had been or would have gone. */

@@ -7,7 +7,7 @@ export interface TickDemand {
   readonly modelId: ModelId;
   /** All arrivals, those refused with 429 included. */
   readonly offered: number;
-  /** Those of them that were served in time. */
+  /** Requests whose answer ended in this tick and was in time; they may have come in an earlier one. */
   readonly good: number;
   /** Null without a measurement in this tick. */
   readonly promptTokensMean: number | null;
@@ -18,7 +18,7 @@ export interface PlacementModel {
   readonly modelId: ModelId;
   /** Machines the operator wants held at all times. */
   readonly floor: number;
-  /** The most machines the model may hold; null without a limit. */
+  /** No machine is given to a model that has this many; null without a limit. */
   readonly cap: number | null;
   /** Weight of a served request of this model; 1 is normal. */
   readonly priority: number;
@@ -49,7 +49,7 @@ export interface PlacementMachine {
   readonly machineId: string;
   /** Held, or being loaded towards while draining or loading, or not to be loaded while failed. */
   readonly model: ModelId | null;
-  /** `unmanaged`: serves what its owner chose, never assigned by the planner. */
+  /** `unmanaged`: serves what its owner chose, since nobody has placed it yet. */
   readonly state: MachineState;
   /** When a drain or load in flight stops counting as coming supply. */
   readonly loadDeadlineAt: number | null;
@@ -64,7 +64,7 @@ export interface PlacementMachine {
 }
 
 export interface PlacementConfig {
-  /** Arrivals are forecast per tick of this length when no elapsed time is known. */
+  /** Of a regular tick: what counts swing beyond chance was measured over so long. Also a tick's length if none is known. */
   readonly tickSeconds: number;
   /** A managed machine younger than this stays (C11). Safe: 0 to 900. */
   readonly minDwellSeconds: number;
@@ -102,7 +102,7 @@ export interface PlacementConfig {
 
 /** What is remembered of one model between ticks. */
 export interface ModelEstimate {
-  /** Requests/s, averaged over `fastSeconds`, `slowSeconds` and `usualSeconds`; `fast` is null before the first arrival. */
+  /** Requests/s, averaged over `fastSeconds`, `slowSeconds` and `usualSeconds`; `fast` is null before the first count. */
   readonly fast: number | null;
   readonly slow: number;
   readonly usual: number;
@@ -121,12 +121,17 @@ export interface ModelEstimate {
   readonly surpriseExpected: number;
   readonly promptTokens: number;
   readonly outputTokens: number;
-  /** Share of requests not served in time, averaged. */
+  /** Share of requests not served in time, averaged; below 0 for a while if answers are late. */
   readonly missShare: number;
   /** Ticks learned from, as far as they matter. */
   readonly ticks: number;
   readonly persistence: Persistence;
   readonly hindsight: Hindsight;
+}
+
+/** One whose model has been counted at least once. */
+export interface BegunEstimate extends ModelEstimate {
+  readonly fast: number;
 }
 
 /** Which share of a difference between two averages is expected to last, 0 to 1. */
@@ -206,6 +211,9 @@ export type StayReason =
   | "frozen"
   | "no_demand_seen";
 
+/** Why a plan moves nothing, whatever it would gain. */
+export type PlanHalt = Extract<StayReason, "frozen" | "no_demand_seen">;
+
 export interface Move {
   readonly machineId: string;
   readonly from: ModelId | null;
@@ -242,6 +250,7 @@ export interface ModelPlan {
 export interface Plan {
   readonly state: PlacementState;
   readonly moves: readonly Move[];
+  readonly halted: PlanHalt | null;
   /** Orders that this tick may send, after the loads in flight; 0 while the planner is halted. */
   readonly budget: number;
   readonly machines: readonly Stay[];

@@ -66,8 +66,8 @@ export async function simulate(
     if (name === "optimum") return knownAhead(optimum);
     if (name === "optimum-floors") return withFloors && knownAhead(withFloors);
     if (name === "best-static") return still;
-    const policy = name === "ours" ? null : ONLINE[name](scenario);
-    return replay(scenario, firstPlacement(scenario), policy, window);
+    const decider = name === "ours" ? "enforce" : ONLINE[name](scenario);
+    return replay(scenario, firstPlacement(scenario), decider, window);
   };
   for (const name of names) {
     const run = runOf(name);

@@ -1,5 +1,6 @@
 import type { Intent } from "../../core/fleet/machine.ts";
 import type { ScoredDay } from "../../core/placement/score.ts";
+import type { ModelId } from "../../protocol/ids.ts";
 import { SimClock } from "../handover/clock.ts";
 import { Coordinator, modelOf, SLOTS } from "./coordinator.ts";
 import { SimMachine, TOKENS_PER_SECOND } from "./machine.ts";
@@ -41,19 +42,23 @@ const COUNTED_MS = 2_000;
 /** Machines have been where they are for this long when the replay begins. */
 const SETTLED_MS = 60 * MINUTE_MS;
 
-/** @param policy null for the coordinator's own placement, or `shadow` for that in its shadow mode. */
+/** Who decides which model each machine holds: a policy, or the coordinator itself in one of its modes. */
+type Decider = Policy | "enforce" | "shadow";
+
+/** @param placement the first model of each machine. */
 export function replay(
   scenario: Scenario,
   placement: readonly (number | null)[],
-  policy: Policy | "shadow" | null,
+  decider: Decider,
   window: Window | null = null,
 ): Replay {
-  const world = new World(scenario, placement, policy, window);
+  const world = new World(scenario, placement, decider, window);
   return world.run();
 }
 
 class World {
   readonly #scenario: Scenario;
+  /** Null if the coordinator decides. */
   readonly #policy: Policy | null;
   readonly #clock = new SimClock();
   readonly #coordinator: Coordinator;
@@ -70,15 +75,15 @@ class World {
   constructor(
     scenario: Scenario,
     placement: readonly (number | null)[],
-    policy: Policy | "shadow" | null,
+    decider: Decider,
     window: Window | null,
   ) {
     this.#scenario = scenario;
-    this.#policy = policy === "shadow" ? null : policy;
+    this.#policy = typeof decider === "string" ? null : decider;
     this.#placement = placement;
     this.#coordinator = new Coordinator(scenario, this.#clock, {
       ...FLAGS,
-      placement: policy === null ? "enforce" : policy === "shadow" ? policy : "off",
+      placement: typeof decider === "string" ? decider : "off",
     });
     this.#rest = scenario.models.map(() => 0);
     this.#machines = placement.map(
@@ -172,21 +177,16 @@ class World {
   #views(): MachineView[] {
     return this.#machines.map(({ id, isAway }) => {
       const intent = this.#coordinator.control.intents.get(id);
-      const isEmpty = intent?.model == null || intent.outcome === "failed";
-      const model = intent?.model == null ? null : modelOf(intent.model);
-      const since = Math.floor(((intent?.startedAt ?? 0) - this.#startsAt) / MINUTE_MS);
-      const state = isAway
-        ? "away"
-        : isEmpty
-          ? "empty"
-          : this.#isRoutable(intent.model, id)
-            ? "ready"
-            : "switching";
-      return { state, model: isEmpty ? null : model, since: Math.max(0, since) };
+      const since = Math.max(0, Math.floor(((intent?.startedAt ?? 0) - this.#startsAt) / MINUTE_MS));
+      const held = intent === null || intent.outcome === "failed" ? null : intent.model;
+      const model = held === null ? null : modelOf(held);
+      if (isAway) return { state: "away", model, since };
+      if (held === null) return { state: "empty", model, since };
+      return { state: this.#isRoutable(held, id) ? "ready" : "switching", model, since };
     });
   }
 
-  #isRoutable(model: Intent["model"], id: string): boolean {
+  #isRoutable(model: ModelId, id: string): boolean {
     const pool = this.#coordinator.pools.find((one) => one.model === model);
     const report = pool?.report(this.#clock.now(), SLOTS);
     return report?.machines.find(({ machineId }) => machineId === id)?.blockedBy === null;

@@ -17,7 +17,7 @@ function compare(folder: string, family: string): void {
   const scenario = scenarioOf(trace, fleet, 1, { first: 0, last: 1 });
   const placement = firstPlacement(scenario);
   const shadow = replay(scenario, placement, "shadow").score;
-  const enforced = replay(scenario, placement, null).score;
+  const enforced = replay(scenario, placement, "enforce").score;
   for (const [day, said] of shadow.entries()) {
     const reached = enforced[day];
     if (reached === undefined) continue;

@@ -139,6 +139,14 @@ describe("the estimate of demand", () => {
     expect(jumped.hindsight.lately.fastFast).toBe(0);
   });
 
+  it("lets one tick in which the answers of a rush end say no more than any other", () => {
+    const rush = after(steady(45, 30));
+    const late = { modelId: MODEL, offered: 1, good: 45, promptTokensMean: null, outputTokensMean: null };
+    const { missShare } = estimate(rush, late, TICK_SECONDS, true, DEFAULT_PLACEMENT_CONFIG);
+    expect(missShare).toBeLessThanOrEqual(0);
+    expect(missShare).toBeGreaterThan(-0.06);
+  });
+
   it("learns in the first minutes how far counts spread", () => {
     const swaying = Array.from({ length: 20 }, (_, at) => (at % 2 === 0 ? 140 : 60));
     expect(after(swaying).dispersion).toBeGreaterThan(8);

@@ -167,6 +167,29 @@ describe("the planner", () => {
     expect(planned(anInput(empty, 0, 100, 1)).moves).toMatchObject([{ to: A, reason: "floor" }]);
   });
 
+  it.each([
+    ["a", 3, 5],
+    ["b", 5, 3],
+  ])(
+    "[C9] shares too few machines between floors by what they lack, not by name (%s has the lower one)",
+    (_, a, b) => {
+      const input = anInput(aFleet(5, { model: null, state: "empty" }), 0, 0);
+      const models = [
+        { modelId: A, floor: a, cap: null, priority: 1 },
+        { modelId: B, floor: b, cap: null, priority: 1 },
+      ];
+      const { state } = planned(anInput(aFleet(1), 1, 1));
+      const resting = Object.fromEntries(
+        Object.entries(state.estimates).map(([id, known]) => [id, { ...known, fast: 0, slow: 0 }]),
+      );
+      const asked = { ...input, models, demand: [] };
+      const { moves } = plan({ ...state, estimates: resting }, asked, { ...config, maxLoadsPerTick: 5 });
+      const held = (modelId: typeof A) => moves.filter(({ to }) => to === modelId).length;
+      expect([held(A), held(B)].sort()).toEqual([2, 3]);
+      expect(held(A) > held(B)).toBe(a > b);
+    },
+  );
+
   it("[C11] leaves a young managed machine, not an unmanaged one", () => {
     const young = planned(anInput(aFleet(4, { assignedAt: NOW - 1000 }), 1, 60));
     expect(young.moves).toEqual([]);
@@ -219,7 +242,18 @@ describe("the planner", () => {
 
   it("[D11] keeps what machines hold until the first arrival", () => {
     const result = planned(anInput(aFleet(4), 0, 0, 5));
+    expect(result.halted).toBe("no_demand_seen");
     expect(reasons(result)).toEqual(new Set(["no_demand_seen"]));
+  });
+
+  it("does not call itself halted while it moves, though nothing is known of the models that are left", () => {
+    const { state } = planned(anInput(aFleet(4), 5, 0));
+    const changed = anInput(aFleet(4, { model: null, state: "empty" }), 0, 0);
+    const models = [{ modelId: B, floor: 1, cap: null, priority: 1 }];
+    expect(plan(state, { ...changed, models, demand: [] }, config)).toMatchObject({
+      halted: null,
+      moves: [{ to: B, reason: "floor" }],
+    });
   });
 
   it("freezes when many machines vanish at once", () => {
@@ -228,7 +262,9 @@ describe("the planner", () => {
       ...aFleet(5),
       ...aFleet(5, { state: "offline" }).map((m) => ({ ...m, machineId: `o${m.machineId}` })),
     ];
-    expect(reasons(plan(before.state, anInput(after, 1, 60), config))).toEqual(new Set(["frozen"]));
+    const result = plan(before.state, anInput(after, 1, 60), config);
+    expect(result.halted).toBe("frozen");
+    expect(reasons(result)).toEqual(new Set(["frozen"]));
   });
 
   it("takes chance to vary demand over a request's service time, and what is beyond chance over a tick", () => {
@@ -248,6 +284,32 @@ describe("the planner", () => {
     expect(varianceAt(0.5)).toBeCloseTo(1 / 10.5);
     expect(varianceAt(1)).toBeCloseTo(1 / 10.5);
     expect(varianceAt(5)).toBeCloseTo(1 / 10.5 + (3 * 4) / 30);
+  });
+
+  it("holds no pool for worth less because more answers end in it than requests come", () => {
+    const input = anInput(aFleet(4), 30, 60);
+    const { state } = planned(input, { maxLoadsPerTick: 0 });
+    const movesAt = (missShare: number): Plan["moves"] => {
+      const known = state.estimates[A];
+      if (known === undefined) throw new Error("a tick was learned from");
+      const estimates = { ...state.estimates, [A]: { ...known, missShare } };
+      return plan({ ...state, estimates }, { ...input, demand: [] }, config).moves;
+    };
+    expect(movesAt(0)).not.toEqual([]);
+    expect(movesAt(-1.5)).toEqual(movesAt(0));
+  });
+
+  it("takes machines from a pool of whose answers they say that they had no tokens at all", () => {
+    const input = anInput(aFleet(4), 4, 60);
+    const demand = input.demand.map((tick) =>
+      tick.modelId === A ? { ...tick, promptTokensMean: 0, outputTokensMean: 0 } : tick,
+    );
+    const { moves, models } = planned({ ...input, demand });
+    expect(moves.slice(0, 2)).toMatchObject([
+      { from: A, to: B, reason: "first_machine" },
+      { from: A, to: B, reason: "demand_gain" },
+    ]);
+    expect(models[0]?.capacity).toBeLessThan(1e3);
   });
 
   it("lets the demand of a model that comes later rise from 0", () => {

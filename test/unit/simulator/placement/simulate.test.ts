@@ -185,7 +185,7 @@ describe("the world of the real control plane and pools", () => {
 
   it("is moved by the coordinator's own tick", () => {
     const demand = Array.from({ length: 30 }, (_, minute) => (minute < 10 ? [3, 1] : [1, 3]));
-    const run = replay(scenarioWith(demand, 4), [0, 0, 0, 1], null);
+    const run = replay(scenarioWith(demand, 4), [0, 0, 0, 1], "enforce");
     expect(run.ready.at(-1)).toEqual([1, 3]);
   });
 
@@ -194,7 +194,7 @@ describe("the world of the real control plane and pools", () => {
     const scenario = scenarioWith(demand, 8, { switchMinutes: 1 });
     const first = [0, 0, 0, 0, 1, 1, 1, 1];
     const [shadow] = replay(scenario, first, "shadow").score;
-    const [enforced] = replay(scenario, first, null).score;
+    const [enforced] = replay(scenario, first, "enforce").score;
     if (shadow === undefined || enforced === undefined) throw new Error("nothing was scored");
     const shareOf = (room: number): number => room / shadow.offered;
     expect(enforced.offered).toBe(shadow.offered);
@@ -208,7 +208,7 @@ describe("the world of the real control plane and pools", () => {
 
   it("[F9] routes single requests, and refuses none that a machine had room for", () => {
     const demand = Array.from({ length: 6 }, () => [2.5, 0.2]);
-    const run = replay(scenarioWith(demand, 3), [0, 0, 1], null, { first: 2, last: 5 });
+    const run = replay(scenarioWith(demand, 3), [0, 0, 1], "enforce", { first: 2, last: 5 });
     expect(run.requests).toMatchObject({ falseRefusals: 0 });
     expect(run.requests?.served).toBeGreaterThan(200);
     expect(run.requests?.refused).toBeGreaterThan(0);
@@ -218,7 +218,7 @@ describe("the world of the real control plane and pools", () => {
     const demand = Array.from({ length: 12 }, () => [2.5, 0.2]);
     const outages = [0, 1, 2].map((machine) => ({ machine, from: 6, until: 7 }));
     const slow = scenarioWith(demand, 3, { requestsPerMinute: 2, outages });
-    const run = replay(slow, [0, 0, 1], null, { first: 1, last: 11 });
+    const run = replay(slow, [0, 0, 1], "enforce", { first: 1, last: 11 });
     expect(run.requests).toMatchObject({ falseRefusals: 0 });
     expect(run.requests?.served).toBeGreaterThan(10);
   });
