@@ -1,7 +1,7 @@
 import { bestMove, isBetter, type Candidate } from "./best-move.ts";
 import type { Fleet, Seat } from "./fleet.ts";
 import { groupsOf, nextSeat, type Group } from "./groups.ts";
-import { poolValue, transfer, type Pool } from "./pools.ts";
+import { lossOf, transfer, type Pool } from "./pools.ts";
 import { staysOf } from "./stays.ts";
 import type { Move, PlacementConfig, Stay } from "./types.ts";
 
@@ -49,7 +49,7 @@ export function chooseMoves(
 
 function evaluate(group: Group, { pools, config }: Terms): void {
   const { pool, serves } = group;
-  group.lost = pool === null ? 0 : pool.value - poolValue(pool, pool.capacity - serves);
+  group.lost = pool === null ? 0 : lossOf(pool, serves);
   group.best = bestMove(group, pools, null, config);
   group.isUpperBound = false;
 }

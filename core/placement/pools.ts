@@ -93,6 +93,12 @@ export function poolValue(pool: Pool, capacity: number): number {
   return pool.weight * expectedServed(pool.mean, pool.deviation, Math.max(0, capacity));
 }
 
+/** What the pool would lose with so much of its capacity, weighted requests/s: nothing, while it has more machines than its cap. */
+export function lossOf(pool: Pool, capacity: number): number {
+  const { cap } = pool.model;
+  return cap !== null && pool.held > cap ? 0 : pool.value - poolValue(pool, pool.capacity - capacity);
+}
+
 /** To be called once all machines have been added. */
 export function revalue(pool: Pool): void {
   pool.value = poolValue(pool, pool.capacity);

@@ -18,7 +18,7 @@ export interface PlacementModel {
   readonly modelId: ModelId;
   /** Machines the operator wants held at all times. */
   readonly floor: number;
-  /** No machine is given to a model that has this many; null without a limit. */
+  /** No machine is given to a model that has this many, and what it has beyond is free for others; null without a limit. */
   readonly cap: number | null;
   /** Weight of a served request of this model; 1 is normal. */
   readonly priority: number;

@@ -190,6 +190,16 @@ describe("the planner", () => {
     },
   );
 
+  it("gives what a pool has beyond its cap to whoever gains by it, and leaves it where nobody does", () => {
+    const both = aFleet(6, { model: B });
+    const busy = (a: number, cap: number | null) => planned(anInput(both, a, 400, 0, cap)).moves;
+    // One for the first request; B needs all the others, and then some.
+    expect(busy(20, null)).toHaveLength(1);
+    expect(busy(20, 4)).toHaveLength(2);
+    expect(busy(20, 3)).toMatchObject([{ to: A }, { to: A, lost: 0 }, { to: A, lost: 0 }]);
+    expect(busy(0, 3)).toEqual([]);
+  });
+
   it("[C11] leaves a young managed machine, not an unmanaged one", () => {
     const young = planned(anInput(aFleet(4, { assignedAt: NOW - 1000 }), 1, 60));
     expect(young.moves).toEqual([]);
