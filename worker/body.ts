@@ -55,8 +55,8 @@ async function readText(request: Request): Promise<string> {
   const length = request.headers.get("content-length");
   if (length !== null && Number(length) > MAX_REQUEST_BODY_BYTES) throw tooLarge();
   // The platform never hands over more bytes than the length it was told, so then there is nothing to count.
-  if (length !== null || request.body === null) return request.text();
-  const decoder = new TextDecoder();
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+  if (length !== null || request.body === null) return decode(decoder, await request.arrayBuffer());
   let bytes = 0;
   let text = "";
   for await (const chunk of request.body) {
@@ -64,9 +64,22 @@ async function readText(request: Request): Promise<string> {
     if (!(piece instanceof Uint8Array)) continue;
     bytes += piece.byteLength;
     if (bytes > MAX_REQUEST_BODY_BYTES) throw tooLarge();
-    text += decoder.decode(piece, { stream: true });
+    text += decode(decoder, piece, { stream: true });
   }
-  return text + decoder.decode();
+  return text + decode(decoder);
+}
+
+/** A byte that belongs to no character would become one of three bytes, and the text three times as long as was counted. */
+function decode(
+  decoder: TextDecoder,
+  bytes?: Uint8Array | ArrayBuffer,
+  options?: TextDecoderDecodeOptions,
+): string {
+  try {
+    return decoder.decode(bytes, options);
+  } catch {
+    throw invalid("the body is not UTF-8");
+  }
 }
 
 function tooLarge(): HttpError {
