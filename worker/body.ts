@@ -1,6 +1,7 @@
 import { MAX_JSON_VALUES } from "../core/limits.ts";
 import { isTooDeep } from "../protocol/json-depth.ts";
 import { MAX_JSON_DEPTH, MAX_REQUEST_BODY_BYTES } from "../protocol/limits.ts";
+import { utf8Length } from "../protocol/utf8-length.ts";
 import { HttpError } from "./http-error.ts";
 import { hasMoreValuesThan } from "./json-values.ts";
 
@@ -80,6 +81,15 @@ function decode(
   } catch {
     throw invalid("the body is not UTF-8");
   }
+}
+
+/**
+ * For a chat that was made of another request, which may have become longer by that: no machine takes a larger frame.
+ * @throws HttpError `request_too_large`
+ */
+export function requireSendable(text: string): void {
+  // A UTF-16 unit is at most three bytes of UTF-8, so only long texts need to be measured.
+  if (text.length * 3 > MAX_REQUEST_BODY_BYTES && utf8Length(text) > MAX_REQUEST_BODY_BYTES) throw tooLarge();
 }
 
 function tooLarge(): HttpError {
