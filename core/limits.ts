@@ -48,7 +48,7 @@ export const CANCEL_TIMEOUT_MS = 5_000;
 /** A machine that refused for lack of room is left alone this long unless it says sooner that it has some. */
 export const REFUSAL_PAUSE_MS = 500;
 
-/** After as many refusals in a row its word that it has room ends no pause any more. */
+/** After as many refusals with no answer in between its word that it has room ends no pause any more. */
 export const REFUSALS_BELIEVED = 8;
 
 /** A stream without a byte gets a comment line after this long and then as often. */

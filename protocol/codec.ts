@@ -4,6 +4,7 @@ import { downstreamSchema, type Downstream, type InferenceRequest } from "./down
 import { readFrequent } from "./frequent.ts";
 import { MAX_UPSTREAM_TEXT_BYTES } from "./limits.ts";
 import { upstreamSchema, type Upstream } from "./upstream.ts";
+import { utf8Length } from "./utf8-length.ts";
 
 /**
  * Text frames to messages and back. Decoding returns a result and never throws: what arrives is somebody else's,
@@ -99,18 +100,4 @@ function decode<T>(
   const issue = parsed.error.issues[0];
   const where = issue === undefined ? "" : `${issue.path.join(".")}: ${issue.message}`;
   return { ok: false, error: { kind: "malformed", detail: `${json.type}: ${where}`.slice(0, 300) } };
-}
-
-function utf8Length(text: string): number {
-  let bytes = 0;
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit < 0x80) bytes += 1;
-    else if (unit < 0x800) bytes += 2;
-    else if (unit >= 0xd800 && unit < 0xdc00) {
-      bytes += 4;
-      i += 1;
-    } else bytes += 3;
-  }
-  return bytes;
 }

@@ -11,21 +11,28 @@ export interface StreamRecord {
   readonly bytes: Uint8Array;
 }
 
-/** Cuts a frame into its records. Returns null if the lengths do not add up: the sender is broken (close 4000). */
-export function decodeRecords(frame: ArrayBuffer): StreamRecord[] | null {
+/**
+ * Cuts a frame into its records, each when it is asked for: a long frame of empty ones holds millions, and all at once
+ * would fill the memory of an object. Returns null if the lengths do not add up: the sender is broken (close 4000).
+ */
+export function decodeRecords(frame: ArrayBuffer): Iterable<StreamRecord> | null {
   const view = new DataView(frame);
-  const records: StreamRecord[] = [];
+  return isWhole(view) ? recordsOf(view) : null;
+}
+
+function isWhole(frame: DataView): boolean {
   let offset = 0;
-  while (offset < frame.byteLength) {
-    if (frame.byteLength - offset < HEADER_BYTES) return null;
-    const stream = view.getUint32(offset);
-    const length = view.getUint32(offset + 4);
-    offset += HEADER_BYTES;
-    if (length > frame.byteLength - offset) return null;
-    records.push({ stream, bytes: new Uint8Array(frame, offset, length) });
-    offset += length;
+  while (frame.byteLength - offset >= HEADER_BYTES) offset += HEADER_BYTES + frame.getUint32(offset + 4);
+  return offset === frame.byteLength;
+}
+
+function* recordsOf(frame: DataView<ArrayBuffer>): Generator<StreamRecord> {
+  for (let offset = 0; offset < frame.byteLength;) {
+    const length = frame.getUint32(offset + 4);
+    const bytes = new Uint8Array(frame.buffer, offset + HEADER_BYTES, length);
+    yield { stream: frame.getUint32(offset), bytes };
+    offset += HEADER_BYTES + length;
   }
-  return records;
 }
 
 /** Joins chunks of several streams into one frame; `chunks` of one stream become one record. */

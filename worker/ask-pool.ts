@@ -1,6 +1,7 @@
 import { BYTES_PER_TOKEN, REQUEST_DEADLINE_MS } from "../core/limits.ts";
 import type { Reservation } from "../core/rate-limit.ts";
 import type { EdgeCall } from "../durable-objects/edge-call.ts";
+import { requireSendable } from "./body.ts";
 import { requireModel } from "./catalog.ts";
 import type { AppContext } from "./context.ts";
 import { heedVerdict, refuseAtEdge } from "./edge-refusals.ts";
@@ -31,6 +32,7 @@ export async function askPool(context: AppContext, question: Question): Promise<
   // Now that its body is here: waiting makes up for a low priority, and whoever sends his body slowly must not wait so.
   const arrivedAt = Date.now();
   const { endpoint, text, prefix, stream, answerTokens, contexts } = question;
+  requireSendable(text);
   const wish = readRouteWish(context.req.header(ROUTE_HEADER));
   const model = await requireModel(context.env, question.model);
   const { id: keyId, owner, priority } = context.get("key");

@@ -1,6 +1,7 @@
 import { MAX_JSON_VALUES } from "../core/limits.ts";
 import { isTooDeep } from "../protocol/json-depth.ts";
 import { MAX_JSON_DEPTH, MAX_REQUEST_BODY_BYTES } from "../protocol/limits.ts";
+import { utf8Length } from "../protocol/utf8-length.ts";
 import { HttpError } from "./http-error.ts";
 import { hasMoreValuesThan } from "./json-values.ts";
 
@@ -55,8 +56,8 @@ async function readText(request: Request): Promise<string> {
   const length = request.headers.get("content-length");
   if (length !== null && Number(length) > MAX_REQUEST_BODY_BYTES) throw tooLarge();
   // The platform never hands over more bytes than the length it was told, so then there is nothing to count.
-  if (length !== null || request.body === null) return request.text();
-  const decoder = new TextDecoder();
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+  if (length !== null || request.body === null) return decode(decoder, await request.arrayBuffer());
   let bytes = 0;
   let text = "";
   for await (const chunk of request.body) {
@@ -64,9 +65,31 @@ async function readText(request: Request): Promise<string> {
     if (!(piece instanceof Uint8Array)) continue;
     bytes += piece.byteLength;
     if (bytes > MAX_REQUEST_BODY_BYTES) throw tooLarge();
-    text += decoder.decode(piece, { stream: true });
+    text += decode(decoder, piece, { stream: true });
   }
-  return text + decoder.decode();
+  return text + decode(decoder);
+}
+
+/** A byte that belongs to no character would become one of three bytes, and the text three times as long as was counted. */
+function decode(
+  decoder: TextDecoder,
+  bytes?: Uint8Array | ArrayBuffer,
+  options?: TextDecoderDecodeOptions,
+): string {
+  try {
+    return decoder.decode(bytes, options);
+  } catch {
+    throw invalid("the body is not UTF-8");
+  }
+}
+
+/**
+ * For a chat that was made of another request, which may have become longer by that: no machine takes a larger frame.
+ * @throws HttpError `request_too_large`
+ */
+export function requireSendable(text: string): void {
+  // A UTF-16 unit is at most three bytes of UTF-8, so only long texts need to be measured.
+  if (text.length * 3 > MAX_REQUEST_BODY_BYTES && utf8Length(text) > MAX_REQUEST_BODY_BYTES) throw tooLarge();
 }
 
 function tooLarge(): HttpError {

@@ -108,7 +108,7 @@ export class Connection {
   lastPickedAt = 0;
   /** Set by a refusal for lack of room, cleared by the machine's next heartbeat: its count was ahead of ours. */
   refusedUntil = 0;
-  /** Since it last accepted a request. */
+  /** Since it last completed a request. */
   refusalsInARow = 0;
   closed = false;
   #nextStream: number;

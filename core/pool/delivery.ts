@@ -22,6 +22,10 @@ export function forward(
     return providerFault("the machine sent an event larger than 1 MiB");
   }
   if (whole === null) return null;
+  // Nobody reads so fast: that is not the client's slowness.
+  if (whole.byteLength > MAX_UNDELIVERED_BYTES) {
+    return providerFault("the machine sent more than 1 MiB of a stream at once");
+  }
   const undelivered = write(request, whole, now);
   if (undelivered > MAX_UNDELIVERED_BYTES) return CLIENT_TOO_SLOW;
   if (undelivered > PAUSE_ABOVE_BYTES && !attempt.paused) {

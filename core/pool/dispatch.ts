@@ -155,7 +155,6 @@ export class Dispatch {
     }
     attempt.phase = "accepted";
     attempt.since = now;
-    connection.refusalsInARow = 0;
   }
 
   /** Bytes of one stream, forwarded untouched. Bytes of a stream that is not open are counted and dropped. */
@@ -192,6 +191,8 @@ export class Dispatch {
       return;
     }
     this.#attempts.free(attempt);
+    // Not as soon as it accepts: one that accepts first and then refuses would be asked again as fast as it can answer.
+    connection.refusalsInARow = 0;
     const { request } = attempt;
     if (request !== null) {
       const failure = deliverEnd(request, attempt, now);

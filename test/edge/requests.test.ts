@@ -247,6 +247,19 @@ describe("a body above 16 MiB", () => {
     expect(isCancelled).toBe(true);
   });
 
+  it.each(["with", "without"])("is 400 if its bytes are no text, %s a length", async (how) => {
+    const at = await scene();
+    const [head = "", tail = ""] = chatBody(at, { filler: "|" }).split("|");
+    const utf8 = new TextEncoder();
+    const bytes = new Uint8Array([...utf8.encode(head), 0xff, ...utf8.encode(tail)]);
+    const body = how === "with" ? bytes : new Blob([bytes]).stream();
+    expect(await errorOf(await chat(at, {}, { body }))).toMatchObject({
+      status: 400,
+      code: "invalid_request",
+      message: "the body is not UTF-8",
+    });
+  });
+
   it("is read whole, without a length, if it is smaller, wherever it is cut", async () => {
     const at = await scene();
     const machine = await join(at);

@@ -32,6 +32,31 @@ describe("a turn of very many calls", () => {
   });
 });
 
+describe("a chat that is longer than the request it was made of", () => {
+  const MAX_BYTES = 16 * 1024 * 1024;
+  const calls = Array.from({ length: 100 }, (_, index) => ({
+    type: "function_call",
+    call_id: `call_${index}`,
+    name: "look",
+    arguments: "{}",
+  }));
+
+  it.each([
+    ["is 413 if no machine takes so much", 0, "request_too_large"],
+    ["goes to the pool if one does", 16 * 1024, "model_unavailable"],
+  ])("%s", async (_, lessBytes, code) => {
+    const at = await scene();
+    const requestOf = (content: string) => ({
+      model: at.model,
+      input: [{ role: "user", content }, ...calls],
+    });
+    const length = MAX_BYTES - JSON.stringify(requestOf("")).length - lessBytes;
+    // Two bytes a character, so that to count characters is not enough.
+    const content = "é".repeat(Math.floor(length / 2));
+    expect(await errorOf(await post(at, requestOf(content)))).toMatchObject({ code });
+  });
+});
+
 describe("POST /v1/responses", () => {
   it("passes on calls, what came of them, tools and formats in chat's words", async () => {
     const at = await scene();

@@ -311,7 +311,7 @@ export class FakeSocket implements Socket {
     return this.frames.flatMap((frame) => {
       const records = decodeRecords(frame.slice().buffer);
       if (records === null) throw new Error("a frame does not add up");
-      return records;
+      return [...records];
     });
   }
 }

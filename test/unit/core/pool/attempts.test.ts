@@ -177,12 +177,16 @@ describe("the machines tried", () => {
     expect([client.ended, other.ended]).toEqual(["finished", "finished"]);
   });
 
-  it("[F15] are not asked for as fast as a machine can say that it has room and refuse", () => {
+  it.each([
+    ["refuses", () => {}],
+    ["accepts first, and refuses then", (scene: PoolScene, sent: Sent) => scene.accept(sent)],
+  ])("[F15] are not asked for as fast as a machine says that it has room, which %s", (_, before) => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
     const client = scene.ask();
     let refusals = 0;
     for (let sent = scene.requestsOf(mac)[0]; sent !== undefined; sent = scene.requestsOf(mac)[0]) {
+      before(scene, sent);
       scene.error(sent, "capacity", "no_free_slot");
       scene.heartbeat(mac);
       refusals += 1;

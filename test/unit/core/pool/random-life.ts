@@ -290,10 +290,7 @@ export class RandomLife implements LinkHost {
         target.submission.requestId === requestId;
       const before = isMeant ? target.submission.live : null;
       if (what === "accept") {
-        if (isMeant && target.cancelledAt === null) {
-          if (!target.accepted) link.refusalsInARow = 0;
-          target.accepted = true;
-        }
+        if (isMeant && target.cancelledAt === null) target.accepted = true;
         this.scene.accept(sent);
       } else {
         const isWhole = before !== null && isAnswered(before);
@@ -314,6 +311,7 @@ export class RandomLife implements LinkHost {
       link.refusedAt = this.scene.now;
       link.refusalsInARow += 1;
     }
+    if (what === "complete") link.refusalsInARow = 0;
     const isFault = what === "complete" ? !isAnswered(job) : errorClass !== "capacity";
     if (isLive && isFault) submission.failedOn.add(link.machineId);
     if (isLive && what === "error" && errorClass === "capacity") submission.noRoom += 1;

@@ -142,6 +142,30 @@ describe("a machine that stops in the middle of an event", () => {
   });
 });
 
+describe("a machine that sends more than 1 MiB at once", () => {
+  it.each([
+    ["events", [EVENT.repeat(MIB / EVENT.length + 1)]],
+    ["an event", [`data: ${"x".repeat(MIB)}\n\n`]],
+    ["an event, with its end", ["x".repeat(MIB), "\n\n"]],
+  ])("of %s is at fault, and not the client, who gets none of it", (_, pieces) => {
+    const { scene, client, sent, mac } = streaming();
+    const other = scene.join("mac-2");
+    for (const piece of pieces) scene.rawBytes(sent, piece);
+    expect(mac.socket.take("cancel")).toHaveLength(1);
+    scene.serve(scene.requestOf(other), "from another");
+    expect(client.text).toBe("from another");
+    expect(scene.outcomes()).toEqual({ ok: 1 });
+  });
+
+  it("in the middle of an answer ends it", () => {
+    const { scene, client, sent } = streaming();
+    scene.bytes(sent, "one");
+    scene.rawBytes(sent, EVENT.repeat(MIB / EVENT.length + 1));
+    expect(client.text).toBe("one");
+    expect(client.brokenWith).toBe("provider_error");
+  });
+});
+
 describe("a machine that completes a stream", () => {
   it("without [DONE] has it ended as it is", () => {
     const { scene, client, sent } = streaming();
