@@ -3,11 +3,12 @@ import type { Catalog, CatalogEntry } from "../catalog.ts";
 import type { Flags } from "../flags.ts";
 import { DRAIN_TIMEOUT_MS, EXPECT_TIMEOUT_MS, LOAD_TIMEOUT_MS, RELEASING_TOO_LONG_MS } from "../limits.ts";
 import { DEFAULT_PLACEMENT_CONFIG } from "../placement/config.ts";
-import { fitnessOf, guessedLoadSeconds } from "../placement/fitness.ts";
+import { fitnessOf, guessedDecodeTps, guessedLoadSeconds } from "../placement/fitness.ts";
 import type { Fitness, PlacementConfig, PlacementMachine, PlacementModel } from "../placement/types.ts";
+import { decodeTpsAt } from "../pool/speeds.ts";
 import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
 import type { ExpectedSeconds, LoadTimes } from "./load-times.ts";
-import { hasEpochLeft, unmanageableBecause, type Intent } from "./machine.ts";
+import { hasEpochLeft, unmanageableBecause, type Intent, type Machine } from "./machine.ts";
 import { isAdoption } from "./move-reasons.ts";
 
 /**
@@ -133,6 +134,7 @@ function fitsOf(
   loadSeconds: ExpectedSeconds,
 ): Record<ModelId, Fitness> {
   const fits: Record<ModelId, Fitness> = {};
+  const guessOf = guessesOf(machine, sockets, catalog);
   for (const model of machine.models) {
     const entry = catalog.find(model.id);
     if (entry?.id !== model.id || machine.hardware.memory_gb < entry.min_ram_gb) continue;
@@ -141,8 +143,7 @@ function fitsOf(
         speed: sockets.find(({ pool }) => pool === model.id)?.report.speed ?? null,
         claimedDecodeTps: model.decodeTps,
         claimedPrefillTps: model.prefillTps,
-        memoryBandwidthGbs: machine.hardware.memory_bandwidth_gbs,
-        sizeGb: entry.size_gb,
+        guessedDecodeTps: guessOf(entry),
         slots: Math.min(machine.maxConcurrency, entry.max_concurrency),
         loadSeconds: loadSeconds(machine.machineId, model.id, guessedLoadSeconds(entry.size_gb)),
       },
@@ -151,6 +152,31 @@ function fitsOf(
     if (fitness !== null) fits[model.id] = fitness;
   }
   return fits;
+}
+
+/**
+ * What a machine's speed is guessed to be with a model, slowed down if it decodes those that were measured more slowly than
+ * guessed: else it would seem the better machine for whatever it has not served yet. A model of experts decodes faster than its
+ * size says, which is no reason to expect as much of others.
+ */
+function guessesOf(
+  { hardware }: Machine,
+  sockets: MachineView["sockets"],
+  catalog: Catalog,
+): (entry: CatalogEntry) => number | null {
+  const guess = ({ size_gb }: CatalogEntry): number | null =>
+    guessedDecodeTps(hardware.memory_bandwidth_gbs, size_gb);
+  const paces = sockets.flatMap(({ pool, report }) => {
+    const entry = catalog.find(pool);
+    const guessed = entry === undefined ? null : guess(entry);
+    const measured = decodeTpsAt(report.speed, null, 1);
+    return guessed === null || measured === null ? [] : [measured / guessed];
+  });
+  const pace = Math.min(1, ...paces);
+  return (entry) => {
+    const guessed = guess(entry);
+    return guessed === null ? null : pace * guessed;
+  };
 }
 
 function floorOf({ decode_floor_tps }: CatalogEntry, flags: Flags): number {

@@ -11,8 +11,8 @@ export interface Known {
   /** The machine's own word, tokens per second with one stream. */
   readonly claimedDecodeTps: number | null;
   readonly claimedPrefillTps: number | null;
-  readonly memoryBandwidthGbs: number;
-  readonly sizeGb: number;
+  /** What `guessedDecodeTps` says; null if it cannot say. */
+  readonly guessedDecodeTps: number | null;
   /** Streams it may decode at once. */
   readonly slots: number;
   readonly loadSeconds: number;
@@ -35,13 +35,15 @@ export function guessedLoadSeconds(sizeGb: number): number {
   return LOAD_START_S + LOAD_PER_GB_S * sizeGb;
 }
 
+/** Tokens per second of one stream alone, by the hardware; null for a machine that says nothing of its memory. */
+export function guessedDecodeTps(memoryBandwidthGbs: number, sizeGb: number): number | null {
+  return memoryBandwidthGbs > 0 ? (BANDWIDTH_SHARE * memoryBandwidthGbs) / sizeGb : null;
+}
+
 /** Null if even one stream alone is slower than the floor: such a machine does not serve the model at all. */
 export function fitnessOf(known: Known, floorTps: number): Fitness | null {
-  const guess =
-    known.memoryBandwidthGbs > 0
-      ? (BANDWIDTH_SHARE * known.memoryBandwidthGbs) / known.sizeGb
-      : UNKNOWN_TPS_PER_FLOOR * Math.max(1, floorTps);
-  const alone = known.claimedDecodeTps ?? guess;
+  const alone =
+    known.claimedDecodeTps ?? known.guessedDecodeTps ?? UNKNOWN_TPS_PER_FLOOR * Math.max(1, floorTps);
   const tpsAt = (streams: number): number => decodeTpsAt(known.speed, alone, streams) ?? alone;
   for (let slots = known.slots; slots >= 1; slots--) {
     const decodeTps = tpsAt(slots);
