@@ -90,7 +90,7 @@ const sessionId = randomBytes(12).toString("hex"); // new for each start, the sa
 const sockets = new Set();
 /** @type {{ epoch: number, pools: string[] }} */
 let list = { epoch: state.assignment?.epoch ?? 0, pools: [] };
-const waiting = new Map(); // pool -> the dial that waits: {timer, isMissing}
+const redials = new Map(); // pool -> the dial that waits: {timer, isMissing}
 const rows = new Map(); // pool -> how many sockets in a row did not hold
 let isStopping = false;
 
@@ -98,12 +98,12 @@ const alive = () => [...sockets].filter((socket) => !socket.isClosing);
 const registered = () => alive().filter((socket) => socket.registeredAt !== null);
 const isServed = (pool) => alive().some((socket) => socket.pool === pool);
 /** Nothing is connected, dialing or about to dial; a pool that does not exist is no reason not to try another. */
-const isAlone = () => alive().length === 0 && [...waiting.values()].every(({ isMissing }) => isMissing);
+const isAlone = () => alive().length === 0 && [...redials.values()].every(({ isMissing }) => isMissing);
 
 /** Makes the sockets match the list; called whenever something has changed that matters for it. */
 function reconcile() {
   if (isStopping) return;
-  for (const pool of list.pools) if (!isServed(pool) && !waiting.has(pool)) dial(pool);
+  for (const pool of list.pools) if (!isServed(pool) && !redials.has(pool)) dial(pool);
   // The last one stays, listed or not, until one that is listed has registered.
   if (registered().some(({ pool }) => list.pools.includes(pool))) {
     for (const socket of registered()) {
@@ -112,7 +112,7 @@ function reconcile() {
   }
   if (!isAlone()) return;
   const own = assigned() === null ? models : [assigned(), ...models];
-  const pool = [...list.pools, ...own].find((id) => !waiting.has(id));
+  const pool = [...list.pools, ...own].find((id) => !redials.has(id));
   if (pool !== undefined) dial(pool);
 }
 
@@ -207,10 +207,12 @@ function countFailure(pool) {
 
 function dialLater(pool, ms, isMissing) {
   const dialNow = () => {
-    waiting.delete(pool);
+    redials.delete(pool);
     if (!isServed(pool)) dial(pool);
   };
-  waiting.set(pool, { timer: setTimeout(dialNow, ms), isMissing });
+  console.log(`${pool}: next dial in ${Math.round(ms)} ms`);
+  clearTimeout(redials.get(pool)?.timer);
+  redials.set(pool, { timer: setTimeout(dialNow, ms), isMissing });
 }
 
 /** How many milliseconds to wait for the next dial; null: stop for good. */
@@ -235,11 +237,11 @@ const between = (low, high) => low + (high - low) * Math.random();
 function takeList(socket, epoch, pools) {
   socket.heardEpoch = Math.max(socket.heardEpoch, epoch);
   if (epoch < list.epoch) return;
-  for (const [pool, { timer }] of waiting) {
+  for (const [pool, { timer }] of redials) {
     // The pool of a new order waits for this machine, whatever came of earlier dials.
     if (pools.includes(pool) && epoch === list.epoch) continue;
     clearTimeout(timer);
-    waiting.delete(pool);
+    redials.delete(pool);
   }
   list = { epoch, pools };
 }
@@ -331,7 +333,7 @@ function onRegistered(socket, { pool, pools, assignment, heartbeat_ms, flush_ms 
   socket.flushMs = flush_ms;
   socket.beating ??= setInterval(() => send(socket, heartbeat()), heartbeat_ms);
   takeList(socket, assignment.epoch, pools);
-  if (!isServed(socket.asked) && !waiting.has(socket.asked) && pools.includes(socket.asked)) {
+  if (!isServed(socket.asked) && !redials.has(socket.asked) && pools.includes(socket.asked)) {
     // It was put elsewhere: to ask for the same again at once would go round in a circle.
     dialLater(socket.asked, backoff(countFailure(socket.asked)), false);
   }
@@ -350,19 +352,18 @@ let status = null; // the newest `assign_model_status` of the order that is held
 function takeOrder(socket, { model_id, epoch, drain_ms }) {
   const held = state.assignment?.epoch ?? 0;
   if (epoch === 0) return;
-  if (epoch === held && model_id !== assigned()) {
-    if (model_id !== null) tell(statusOf({ model_id, epoch }, "failed", errorOf("epoch_conflict")));
-    return;
-  }
-  if (epoch <= held) {
-    if (status !== null) tell(status);
-    send(socket, heartbeat());
-    return;
-  }
+  let refusal = epoch === held && model_id !== assigned() ? "epoch_conflict" : null;
   try {
-    save({ assignment: { model_id, epoch } });
+    if (epoch > held) save({ assignment: { model_id, epoch } });
   } catch {
-    if (model_id !== null) tell(statusOf({ model_id, epoch }, "failed", errorOf("load_failed")));
+    refusal = "load_failed"; // nothing is done that is not on disk
+  }
+  if (refusal !== null || epoch <= held) {
+    if (refusal === null && status !== null) tell(status);
+    // There is no status for an order to hold nothing: the heartbeat has to do.
+    if (refusal !== null && model_id !== null)
+      tell(statusOf({ model_id, epoch }, "failed", errorOf(refusal)));
+    send(socket, heartbeat());
     return;
   }
   console.log(`epoch ${epoch}: hold ${model_id ?? "any model"}`);
@@ -626,6 +627,7 @@ function answerTo({ request_id, body }) {
 // ---- Bytes: the first of a stream at once, the others of all streams of a socket in one frame.
 
 function write(job, text) {
+  if (text === "") return;
   job.pending = Buffer.concat([job.pending, Buffer.from(text)]);
   if (job.hasSent) flushSoon(job.socket);
   else flush(job.socket);
@@ -664,7 +666,7 @@ async function stop() {
   task.abort();
   loading?.abort.abort();
   tellAll();
-  for (const { timer } of waiting.values()) clearTimeout(timer);
+  for (const { timer } of redials.values()) clearTimeout(timer);
   for (const job of jobs) if (job.phase === "waiting") end(job, "capacity", "stopping");
   while (jobs.size > 0) await sleep(20);
   for (const socket of sockets) {
