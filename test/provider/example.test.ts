@@ -186,6 +186,21 @@ describe("the example's orders", () => {
     expect(example.output).not.toContain("loaded beta");
   });
 
+  it("[F14] goes on with what it was draining when it is ordered to stay", async () => {
+    const alpha = await start(["alpha", "beta"]);
+    const beta = await coordinator.nextSocket();
+    await beta.next("heartbeat");
+    await begin(alpha, 1, 50);
+    beta.send(order("beta", 2, { pools: ["alpha", "beta"], drain_ms: 20_000 }));
+    expect(await beta.next("assign_model_status")).toMatchObject({ status: "draining" });
+    beta.send(order("alpha", 3, { pools: ["alpha", "beta"] }));
+    expect(await alpha.next("assign_model_status")).toMatchObject({ status: "succeeded", epoch: 3 });
+    expect(await alpha.next("inference_complete")).toMatchObject({ usage: { completion_tokens: 50 } });
+    alpha.request(2);
+    await alpha.next("inference_complete");
+    expect(beta.order.filter((type) => type === "assign_model_status")).toHaveLength(1);
+  });
+
   it("fails an order for a model that it does not have, and refuses everything until the next one", async () => {
     const socket = await start();
     socket.send(order("gamma", 2, { pools: ["alpha"] }));
@@ -218,8 +233,10 @@ describe("the example's sockets", () => {
     const beta = await coordinator.nextSocket();
     await beta.next("heartbeat");
     alpha.ws.close(4002);
-    await alpha.closed;
+    await expect.poll(() => example.output).toContain("alpha: closed with 4002\n");
     beta.ws.close(4002);
+    await expect.poll(() => example.output).toContain("next dial");
+    expect(example.output).not.toContain("alpha: next dial");
     // The last one to go is dialed again, with a backoff; the other stays away until it is listed.
     expect((await coordinator.nextSocket()).pool).toBe("beta");
     expect((await coordinator.nextSocket()).pool).toBe("alpha");
