@@ -4,7 +4,10 @@
  *
  *   POOLKEEPER_PROVIDER_TOKEN=... npx node examples/provider.mjs http://127.0.0.1:8787 example.json tiny-bard tiny-verse
  *
- * `example.json` is where it keeps its id, its key and its assignment; the models after it are those that it offers.
+ * `npm start` in another terminal brings a coordinator that has these two models in its catalog; the token is the
+ * `provider_token` of its `.poolkeeper/dev.json`. `example.json` is where it keeps its id, its key and its assignment; the
+ * models after it are those that it offers.
+ *
  * Nothing is imported but the package `ws`: Node's own WebSocket can send the token, but hides the status of a refused
  * upgrade, by which it is decided when to dial again.
  *

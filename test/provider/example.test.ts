@@ -58,7 +58,7 @@ describe("the example's requests", () => {
   it("sends the role with the first text, and the usage and the end after the last", async () => {
     const socket = await start();
     const body = { model: "an-alias", messages: [], stream: true, stream_options: { include_usage: true } };
-    socket.request(1, { body, flush_ms: 90 });
+    socket.request(1, { body, flush_ms: 2000 });
     const { usage, timings } = await socket.next("inference_complete");
     expect(usage).toMatchObject({ completion_tokens: 12 });
     expect(timings.decode_ms).toBeGreaterThan(0);
@@ -76,17 +76,16 @@ describe("the example's requests", () => {
 
   it("sends nothing of a stream that is paused, nor its last word, until it is resumed", async () => {
     const socket = await start();
-    await begin(socket, 1, 10);
-    await begin(socket, 2, 30);
+    await begin(socket, 1, 100);
     socket.send({ type: "pause", stream: 1 });
+    await begin(socket, 2, 120);
     const before = socket.streamText(1);
     expect(await socket.next("inference_complete")).toMatchObject({ stream: 2 });
-    // What was on its way when the pause came may have arrived after it.
-    expect(socket.streamText(1).length - before.length).toBeLessThan(500);
-    expect(socket.streamText(1)).not.toContain("[DONE]");
+    expect(socket.streamText(1)).toBe(before);
+    expect(socket.order.filter((type) => type === "inference_complete")).toHaveLength(1);
     socket.send({ type: "resume", stream: 1 });
     expect(await socket.next("inference_complete")).toMatchObject({ stream: 1 });
-    expect(socket.streamText(1)).toContain(" 9");
+    expect(socket.streamText(1)).toContain('"content":" 99"');
     expect(socket.streamText(1)).toContain("[DONE]");
   });
 
@@ -190,12 +189,12 @@ describe("the example's orders", () => {
     const alpha = await start(["alpha", "beta"]);
     const beta = await coordinator.nextSocket();
     await beta.next("heartbeat");
-    await begin(alpha, 1, 50);
+    await begin(alpha, 1, 150);
     beta.send(order("beta", 2, { pools: ["alpha", "beta"], drain_ms: 20_000 }));
     expect(await beta.next("assign_model_status")).toMatchObject({ status: "draining" });
     beta.send(order("alpha", 3, { pools: ["alpha", "beta"] }));
     expect(await alpha.next("assign_model_status")).toMatchObject({ status: "succeeded", epoch: 3 });
-    expect(await alpha.next("inference_complete")).toMatchObject({ usage: { completion_tokens: 50 } });
+    expect(await alpha.next("inference_complete")).toMatchObject({ usage: { completion_tokens: 150 } });
     alpha.request(2);
     await alpha.next("inference_complete");
     expect(beta.order.filter((type) => type === "assign_model_status")).toHaveLength(1);
