@@ -5,7 +5,7 @@ import { MAX_REQUEST_BODY_BYTES } from "../../protocol/limits.ts";
 import { SUBPROTOCOL } from "../../protocol/version.ts";
 import type { Dial, Socket, SocketEnd, SocketListener } from "./agent/ports.ts";
 
-/** The agent's sockets, made of the `ws` package. Node's own WebSocket cannot send an Authorization header. */
+/** The agent's sockets, made of the `ws` package. Node's own WebSocket hides why an upgrade was refused. */
 
 const HANDSHAKE_TIMEOUT_MS = 15_000;
 /** Room for the fields around a request's body. */
