@@ -2,6 +2,7 @@
 /** @import { Snapshot } from "./snapshot.js" */
 import { count, many, sentence } from "./format.js";
 import { compareNames, hasWords, sortedBy } from "./lists.js";
+import { adviceOf } from "./words.js";
 
 /** What the table of machines says, and which of its lines in which order. */
 
@@ -63,7 +64,7 @@ export function machineLines({ utilization }) {
       cordoned,
       tone: toneOf(state, explanation, machine.in_flight),
       why,
-      fix: explanation.fix === null ? "" : sentence(explanation.fix),
+      fix: adviceOf(explanation),
       inFlight: machine.in_flight,
       decodeTps: machine.decode_tps,
       searched: [machine.machine_id, machine.owner, chip, model, state, why].join(" ").toLowerCase(),

@@ -1,7 +1,9 @@
+/** @import { Explanation } from "../core/fleet/explain.ts" */
 /** @import { MoveReason, StayReason } from "../core/placement/types.ts" */
 /** @import { Halt } from "../core/fleet/plan-record.ts" */
+import { sentence } from "./format.js";
 
-/** What the codes of the planner mean, in plain words. */
+/** What the codes of the planner mean, in plain words, and what the API advises, as it is said to an operator. */
 
 /** @type {Readonly<Record<MoveReason, string>>} */
 const MOVES = {
@@ -45,6 +47,18 @@ export const stayReason = (code) => wordsOf(STAYS, code);
 
 /** @param {string} code */
 export const haltReason = (code) => wordsOf(HALTS, code);
+
+const TO_OWNER = "ask the operator to ";
+
+/**
+ * What would help a machine; empty if nothing need be done. The API says it to the machine's owner, and this page is read
+ * by the operator.
+ * @param {Pick<Explanation, "fix">} explanation
+ */
+export function adviceOf({ fix }) {
+  if (fix === null) return "";
+  return sentence(fix.startsWith(TO_OWNER) ? fix.slice(TO_OWNER.length) : fix);
+}
 
 /**
  * A code that this page does not know yet is shown as it is.

@@ -28,6 +28,12 @@ describe("a machine's line", () => {
     expect(linesOf({})).toMatchObject([{ fix: "" }]);
   });
 
+  it("advises the operator, whom the API tells its owner to ask", () => {
+    expect(linesOf(blocked("cordoned", "ask the operator to uncordon it"))).toMatchObject([
+      { fix: "Uncordon it" },
+    ]);
+  });
+
   it("names the pool that it is assigned to, else those in which it waits and what it holds", () => {
     expect(linesOf({})).toMatchObject([{ model: "a", holding: "" }]);
     const free = { assigned_model: null, state: "unmanaged" } as const;
