@@ -92,7 +92,8 @@ function belongingOf({ assigned_model, loaded_models, pools }) {
 function toneOf(state, { gate, fix }, inFlight) {
   if (gate === null) return inFlight > 0 ? "busy" : "good";
   if (state === "offline" || gate === "cordoned") return "off";
-  return fix === null ? "waiting" : "bad";
+  // That it is private is its owner's will, and nothing that has to be mended.
+  return fix === null || gate === "owner_private" ? "waiting" : "bad";
 }
 
 /**
