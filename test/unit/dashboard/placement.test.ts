@@ -11,7 +11,7 @@ import {
   scoreLines,
   stayLines,
 } from "../../../dashboard/placement.js";
-import { aMachine, aMove, aSnapshot, aSwitch, NOW, type Changes } from "./snapshot-scene.ts";
+import { aMachine, aMove, aPlanned, aSnapshot, aSwitch, NOW, type Changes } from "./snapshot-scene.ts";
 
 const placementOf = (placement: Changes["placement"]) => aSnapshot({ placement: placement ?? {} }).placement;
 
@@ -103,6 +103,13 @@ describe("a plan", () => {
     ]);
     expect(demandLines(placementOf({ placement: "off", acts_as: "off" }))).toMatchObject([{ desired: "–" }]);
   });
+});
+
+it("says that no machine fits a model that is asked for, and not that none is needed", () => {
+  const neededOf = (fields: Parameters<typeof aPlanned>[0]) =>
+    demandLines(placementOf({ models: [aPlanned(fields)] }))[0]?.needed;
+  expect(neededOf({ demand_machines: 0, demand_rps: 50 })).toBe("none fits");
+  expect(neededOf({ demand_machines: 0, demand_rps: 0 })).toBe("0");
 });
 
 describe("the moves of the past", () => {
