@@ -42,9 +42,11 @@ export function detailLines(machine) {
  * @param {NonNullable<MachineDetails["order"]>} order
  * @param {MachineDetails} machine
  */
-function orderSentence({ reason, phase, outcome, error, waiting_for, pinned }, { epoch }) {
+function orderSentence({ reason, phase, outcome, error, waiting_for, pinned }, { epoch, state }) {
   const waiting = waiting_for.length === 0 ? "" : `, waits for ${waiting_for.join(", ")}`;
-  const came = outcome === null ? `under way: ${phase}${waiting}` : outcome;
+  const isAway = state === "offline" && waiting_for.length === 0;
+  const stage = isAway ? "waits until it is connected" : `${phase}${waiting}`;
+  const came = outcome === null ? `under way: ${stage}` : outcome;
   const because = error === null ? "" : `: ${error}`;
   return `${came}${because} (epoch ${epoch}; ${moveReason(reason)}${pinned && reason !== "pinned" ? "; pinned" : ""})`;
 }

@@ -16,7 +16,7 @@ const MOVES = {
 
 /** @type {Readonly<Record<StayReason, string>>} */
 const STAYS = {
-  offline: "it has no connection",
+  offline: "no request can reach it now",
   cordoned: "an operator has cordoned it",
   moving: "it is being moved already",
   unmanageable: "it takes no orders: too old, private, or quarantined",
@@ -25,7 +25,7 @@ const STAYS = {
   cooldown: "its last load has failed; it cools down",
   nothing_fits: "no model of the catalog fits on it",
   last_of_pool: "it is the last machine of a pool with demand",
-  pool_at_floor: "its pool is at its floor",
+  pool_at_floor: "its pool has no more machines than its floor",
   no_gain: "no move is worth more than it costs",
   budget: "a move would pay, but the orders of this tick are used up",
   frozen: "many machines vanished at once, so nothing moves for now",

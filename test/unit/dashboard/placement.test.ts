@@ -235,6 +235,12 @@ describe("the details of a machine", () => {
     expect(valueOf(details, "What would help")).toBeUndefined();
   });
 
+  it("do not call a machine unconnected that no request can reach: it may be private, or too hot", () => {
+    expect(valueOf({ ...details, stays_because: "offline" }, "The last plan")).toBe(
+      "leaves it, because no request can reach it now",
+    );
+  });
+
   it("say how far an order is, and what it waits for", () => {
     const order = {
       reason: "pinned",
@@ -247,5 +253,10 @@ describe("the details of a machine", () => {
     expect(detailLines({ ...details, order }).find(({ name }) => name === "Newest order")?.value).toBe(
       "under way: releasing, waits for b (epoch 7; an operator has pinned it)",
     );
+    const sent = { ...order, phase: "ordered", waiting_for: [] };
+    expect(
+      detailLines({ ...details, state: "offline", order: sent }).find(({ name }) => name === "Newest order")
+        ?.value,
+    ).toBe("under way: waits until it is connected (epoch 7; an operator has pinned it)");
   });
 });
