@@ -30,7 +30,9 @@ const WORDS = {
     title: "Make a provider token",
     verb: "Make the token",
     hint: "Machines that first dial with it belong to its owner. One token may serve many machines.",
-    use: "To connect a Mac, run this in a checkout of the repository, after npm ci. It asks for the token:",
+    use:
+      "To connect a Mac, run this on it, in a checkout of the repository and after npm ci. The last line names a model " +
+      "and its file: put yours there. It asks for the token:",
   },
 };
 
