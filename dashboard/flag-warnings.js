@@ -18,12 +18,20 @@ export function flagWarning(name, value, snapshot) {
     case "placement":
       return value === "enforce" ? placementActs(snapshot) : null;
     case "min_provider_version":
-      return value === "none" || value === "" ? null : providersStop(value);
+      return isVersion(value) ? providersStop(value) : null;
     case "assign_min_provider_version":
-      return value === "" ? null : machinesLeave(value);
+      return isVersion(value) ? machinesLeave(value) : null;
     default:
       return null;
   }
+}
+
+/**
+ * About anything else there is nothing to ask: the coordinator refuses it, or it is none.
+ * @param {string} value
+ */
+function isVersion(value) {
+  return /^v?\d/.test(value);
 }
 
 /**
@@ -69,8 +77,7 @@ function gateCloses({ utilization }) {
  * @returns {Warning}
  */
 function placementActs({ utilization, flags, placement }) {
-  const planned = placement.moves.length;
-  const last = planned === 0 ? "" : ` The last plan has ${many(planned, "move")}.`;
+  const last = lastPlanOf(placement.moves);
   return {
     title: "Let placement move machines?",
     text:
@@ -80,6 +87,21 @@ function placementActs({ utilization, flags, placement }) {
           `moment that it is switched on${atMost(flags)}.${last}`,
     verb: "Set to enforce",
   };
+}
+
+/**
+ * An order to keep what it holds is one of the plan's moves, too, and moves nothing.
+ * @param {Snapshot["placement"]["moves"]} moves
+ */
+function lastPlanOf(moves) {
+  const leaving = moves.filter(({ from, to }) => from !== to).length;
+  const staying = moves.length - leaving;
+  const moved = leaving === 0 ? [] : [`moves ${many(leaving, "machine")}`];
+  const kept =
+    staying === 0
+      ? []
+      : [`assigns ${many(staying, "machine")} what ${staying === 1 ? "it holds" : "they hold"}`];
+  return moves.length === 0 ? "" : ` The last plan ${[...moved, ...kept].join(" and ")}.`;
 }
 
 /** @param {Snapshot["flags"]} flags */

@@ -1,7 +1,7 @@
 /** @import { DetailLine } from "./details.js" */
 /** @import { MachineDetails } from "./snapshot.js" */
 import { decimal, duration, sentence } from "./format.js";
-import { moveReason, stayReason } from "./words.js";
+import { adviceOf, moveReason, stayReason } from "./words.js";
 
 /**
  * What the page says of one machine when it is opened.
@@ -13,7 +13,7 @@ export function detailLines(machine) {
   const lines = [
     { name: "State", value: `${machine.state} for ${duration(machine.state_age_ms)}` },
     { name: "What it does", value: sentence(explanation.why) },
-    { name: "What would help", value: explanation.fix === null ? "" : sentence(explanation.fix) },
+    { name: "What would help", value: adviceOf(explanation) },
     {
       name: "Takes no orders",
       value: explanation.unmanaged_because === null ? "" : sentence(explanation.unmanaged_because),
@@ -42,9 +42,11 @@ export function detailLines(machine) {
  * @param {NonNullable<MachineDetails["order"]>} order
  * @param {MachineDetails} machine
  */
-function orderSentence({ reason, phase, outcome, error, waiting_for, pinned }, { epoch }) {
+function orderSentence({ reason, phase, outcome, error, waiting_for, pinned }, { epoch, state }) {
   const waiting = waiting_for.length === 0 ? "" : `, waits for ${waiting_for.join(", ")}`;
-  const came = outcome === null ? `under way: ${phase}${waiting}` : outcome;
+  const isAway = state === "offline" && waiting_for.length === 0;
+  const stage = isAway ? "waits until it is connected" : `${phase}${waiting}`;
+  const came = outcome === null ? `under way: ${stage}` : outcome;
   const because = error === null ? "" : `: ${error}`;
   return `${came}${because} (epoch ${epoch}; ${moveReason(reason)}${pinned && reason !== "pinned" ? "; pinned" : ""})`;
 }

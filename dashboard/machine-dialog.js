@@ -1,6 +1,6 @@
 /** @import { Api } from "./api.js" */
 /** @import { MachineDetails } from "./snapshot.js" */
-import { ApiError } from "./api-error.js";
+import { ApiError, sentenceOf } from "./api-error.js";
 import { showDetails } from "./details.js";
 import { closeBeside } from "./dialogs.js";
 import { byId, elementOf, report, say, setText } from "./dom.js";
@@ -53,8 +53,21 @@ export async function refreshMachine() {
     say(byId("machine-problem"), "");
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    if (id === shown) say(byId("machine-problem"), error.message);
+    if (id === shown) showProblem(error);
   }
+}
+
+/** @param {ApiError} error */
+function showProblem(error) {
+  const problem = byId("machine-problem");
+  if (error.code !== "not_found") {
+    say(problem, sentenceOf(error));
+    return;
+  }
+  // Nothing can be ordered of it any more; what was known of it stays to be read.
+  clearOrders();
+  const isKnown = byId("machine-details").childElementCount > 0;
+  say(problem, `Somebody has removed it.${isKnown ? " This is how it was." : ""}`);
 }
 
 /** @param {MachineDetails} machine */

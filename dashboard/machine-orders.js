@@ -4,6 +4,7 @@
 /** @import { MachineDetails } from "./snapshot.js" */
 import { sentenceOf } from "./api-error.js";
 import { many, sentence } from "./format.js";
+import { adviceOf } from "./words.js";
 
 /** Which orders a machine can be given, and how one that was given is getting on. */
 
@@ -182,8 +183,8 @@ export function progressOf(machine, epoch) {
         ? "Done: it is assigned to nothing."
         : `Done: it serves ${assigned_model}.`;
     case "failed": {
-      const remedy = explanation.fix === null ? "" : ` ${sentence(explanation.fix)}.`;
-      return `Failed: ${order.error ?? "no reason given"}.${remedy}`;
+      const advice = adviceOf(explanation);
+      return `Failed: ${order.error ?? "no reason given"}.${advice === "" ? "" : ` ${advice}.`}`;
     }
     case null:
     default:

@@ -2,6 +2,7 @@
 /** @import { Snapshot } from "./snapshot.js" */
 import { count, many, sentence } from "./format.js";
 import { compareNames, hasWords, sortedBy } from "./lists.js";
+import { adviceOf } from "./words.js";
 
 /** What the table of machines says, and which of its lines in which order. */
 
@@ -63,7 +64,7 @@ export function machineLines({ utilization }) {
       cordoned,
       tone: toneOf(state, explanation, machine.in_flight),
       why,
-      fix: explanation.fix === null ? "" : sentence(explanation.fix),
+      fix: adviceOf(explanation),
       inFlight: machine.in_flight,
       decodeTps: machine.decode_tps,
       searched: [machine.machine_id, machine.owner, chip, model, state, why].join(" ").toLowerCase(),
@@ -91,7 +92,8 @@ function belongingOf({ assigned_model, loaded_models, pools }) {
 function toneOf(state, { gate, fix }, inFlight) {
   if (gate === null) return inFlight > 0 ? "busy" : "good";
   if (state === "offline" || gate === "cordoned") return "off";
-  return fix === null ? "waiting" : "bad";
+  // That it is private is its owner's will, and nothing that has to be mended.
+  return fix === null || gate === "owner_private" ? "waiting" : "bad";
 }
 
 /**

@@ -6,7 +6,16 @@ import { ApiError, sentenceOf } from "./api-error.js";
 import { confirmed } from "./confirm.js";
 import { closeBeside } from "./dialogs.js";
 import { byId, elementOf, make, markWrong, report, setText } from "./dom.js";
-import { entryOf, FIELDS, isAbout, obstacleTo, refusalOf, removal, textOf } from "./model-entry.js";
+import {
+  entryOf,
+  FIELDS,
+  floorNote,
+  isAbout,
+  obstacleTo,
+  refusalOf,
+  removal,
+  textOf,
+} from "./model-entry.js";
 
 /**
  * A model of the catalog over the page: to be added, changed or taken out. Its entry is read when it is opened, and not
@@ -115,9 +124,10 @@ async function save() {
     report(told, problem, true);
     return;
   }
+  const note = known === null ? "" : floorNote(entry, known);
   await send(
     (granted) => granted.putModel(id, entry, tag),
-    `${id} is ${shown === null ? "in the catalog" : "changed"}.`,
+    `${id} is ${shown === null ? "in the catalog" : "changed"}.${note}`,
   );
 }
 

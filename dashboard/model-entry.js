@@ -3,7 +3,7 @@
 /** @import { Warning } from "./confirm.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { sentenceOf } from "./api-error.js";
-import { many, sentence, someOf } from "./format.js";
+import { count, many, sentence, someOf } from "./format.js";
 
 /**
  * A model's entry of the catalog as a form: what was typed becomes what the API takes. Which values are good is the
@@ -82,6 +82,18 @@ export function obstacleTo(id, { utilization }) {
   if (id === "") return "It needs an id: the one under which providers offer the model.";
   const isThere = utilization.model_pools.pools.some(({ model_id }) => model_id === id);
   return isThere ? `${id} is in the catalog already. To change it, click on it in the table.` : "";
+}
+
+/**
+ * Beside what was saved: a floor that the fleet cannot reach, so that everything which fits goes to this model. Empty if
+ * there is nothing to say.
+ * @param {Entry} entry
+ * @param {Snapshot} snapshot
+ */
+export function floorNote({ floor }, { utilization }) {
+  const connected = utilization.model_pools.machines.filter(({ state }) => state !== "offline").length;
+  if (typeof floor !== "number" || floor <= connected) return "";
+  return ` It wants at least ${many(floor, "machine")}, and ${count(connected)} ${connected === 1 ? "is" : "are"} connected.`;
 }
 
 /**

@@ -11,7 +11,9 @@ export const MOVES = [
   { label: "Because", kind: "wide", fill: text(({ why }) => why) },
   {
     label: "Gain",
-    hint: "Requests a second: what the new pool wins, less what the old one loses, less the gate",
+    hint:
+      "Requests a second: what the new pool wins, less what the old one loses, less the gate. For a floor, or as a " +
+      "pool's first machine, one may move for less",
     kind: "number",
     fill: text(
       ({ net }) => net,

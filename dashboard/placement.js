@@ -145,7 +145,7 @@ function bestOf(stays) {
  * @property {string} inTime of them, or of those before
  * @property {string} demand requests/s, with the deviation of the load
  * @property {string} capacity requests/s
- * @property {string} needed machines
+ * @property {string} needed machines, or that none fits
  * @property {string} desired machines
  */
 
@@ -160,7 +160,8 @@ export function demandLines({ models, placement }) {
     inTime: model.served_in_time === null ? "–" : count(model.served_in_time),
     demand: `${decimal(model.demand_rps)} ± ${decimal(model.deviation_rps)}`,
     capacity: decimal(model.capacity_rps),
-    needed: count(model.demand_machines),
+    // However much is asked, there is no machine to count by.
+    needed: model.demand_machines === 0 && model.demand_rps > 0 ? "none fits" : count(model.demand_machines),
     desired: placement === "off" ? "–" : count(model.desired),
   }));
 }

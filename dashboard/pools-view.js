@@ -67,8 +67,8 @@ const COLUMNS = [
     ),
   },
   {
-    label: "Queued",
-    hint: "Requests in line",
+    label: "In line",
+    hint: "Requests that wait for a slot",
     kind: "number",
     fill: text((line) => shown(line, line.queued)),
   },
@@ -94,7 +94,8 @@ export function showPools(snapshot) {
   const since = lines[0]?.refusals?.since;
   setText(
     byId("pools-summary"),
-    poolsSummary(lines) + (since === undefined ? "" : ` · refused since ${clock(since, undefined, "short")}`),
+    poolsSummary(lines) +
+      (since === undefined ? "" : ` · refusals from ${clock(since, undefined, "short")} on`),
   );
   byId("pools-empty").hidden = lines.length > 0;
   byId("pools-legend").hidden = lines.length === 0;

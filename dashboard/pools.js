@@ -113,7 +113,7 @@ export function poolsSummary(lines) {
     ...(short > 0 ? [`${count(short)} short`] : []),
     ...(off > 0 ? [`${count(off)} switched off`] : []),
     `${count(running)} in flight`,
-    `${count(waiting)} queued`,
+    `${count(waiting)} in line`,
   ];
   return parts.join(" · ");
 }

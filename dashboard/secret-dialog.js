@@ -13,7 +13,7 @@ import { SettingFields } from "./setting-fields.js";
 
 /**
  * Makes a key or a token and shows its secret, which nobody can read again. So it is not closed by the way as long as it
- * has not been copied, and once it is closed the page has forgotten it. A login that comes between does not count: the
+ * has not been copied, nor is the page, and once it is closed the page has forgotten it. A login that comes between does not count: the
  * dialog comes back after it.
  */
 
@@ -30,7 +30,9 @@ const WORDS = {
     title: "Make a provider token",
     verb: "Make the token",
     hint: "Machines that first dial with it belong to its owner. One token may serve many machines.",
-    use: "To connect a Mac, run this in a checkout of the repository, after npm ci. It asks for the token:",
+    use:
+      "To connect a Mac, run this on it, in a checkout of the repository and after npm ci. The last line names a model " +
+      "and its file: put yours there. It asks for the token:",
   },
 };
 
@@ -59,9 +61,13 @@ secretText.addEventListener("copy", () => {
   isCopied = true;
 });
 dialog.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || made.hidden || isCopied) return;
+  if (event.key !== "Escape" || !isAtStake()) return;
   event.preventDefault();
   report(told, "It has not been copied. Copy it, or close this with the button: it is gone then.", true);
+});
+addEventListener("beforeunload", (event) => {
+  // The browser asks in its own words before a reload, or before the tab is closed.
+  if (isAtStake()) event.preventDefault();
 });
 dialog.addEventListener("close", () => {
   if (!isInterrupted(dialog)) forget();
@@ -70,6 +76,11 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   void send();
 });
+
+/** Whether there is a secret that would be gone with the dialog. */
+function isAtStake() {
+  return !made.hidden && !isCopied;
+}
 
 /** @param {Kind} wanted */
 export function makeSecret(wanted) {

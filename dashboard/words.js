@@ -1,7 +1,9 @@
+/** @import { Explanation } from "../core/fleet/explain.ts" */
 /** @import { MoveReason, StayReason } from "../core/placement/types.ts" */
 /** @import { Halt } from "../core/fleet/plan-record.ts" */
+import { sentence } from "./format.js";
 
-/** What the codes of the planner mean, in plain words. */
+/** What the codes of the planner mean, in plain words, and what the API advises, as it is said to an operator. */
 
 /** @type {Readonly<Record<MoveReason, string>>} */
 const MOVES = {
@@ -14,7 +16,7 @@ const MOVES = {
 
 /** @type {Readonly<Record<StayReason, string>>} */
 const STAYS = {
-  offline: "it has no connection",
+  offline: "no request can reach it now",
   cordoned: "an operator has cordoned it",
   moving: "it is being moved already",
   unmanageable: "it takes no orders: too old, private, or quarantined",
@@ -23,7 +25,7 @@ const STAYS = {
   cooldown: "its last load has failed; it cools down",
   nothing_fits: "no model of the catalog fits on it",
   last_of_pool: "it is the last machine of a pool with demand",
-  pool_at_floor: "its pool is at its floor",
+  pool_at_floor: "its pool has no more machines than its floor",
   no_gain: "no move is worth more than it costs",
   budget: "a move would pay, but the orders of this tick are used up",
   frozen: "many machines vanished at once, so nothing moves for now",
@@ -45,6 +47,18 @@ export const stayReason = (code) => wordsOf(STAYS, code);
 
 /** @param {string} code */
 export const haltReason = (code) => wordsOf(HALTS, code);
+
+const TO_OWNER = "ask the operator to ";
+
+/**
+ * What would help a machine; empty if nothing need be done. The API says it to the machine's owner, and this page is read
+ * by the operator.
+ * @param {Pick<Explanation, "fix">} explanation
+ */
+export function adviceOf({ fix }) {
+  if (fix === null) return "";
+  return sentence(fix.startsWith(TO_OWNER) ? fix.slice(TO_OWNER.length) : fix);
+}
 
 /**
  * A code that this page does not know yet is shown as it is.

@@ -83,7 +83,8 @@ async function plannedMove(
 }
 
 function moveText({ machine_id, from, to, reason, won_rps, lost_rps, gate_rps }: Move): string {
-  const gain = `wins ${won_rps.toFixed(2)} weighted requests/s there, loses ${lost_rps.toFixed(2)} here, gate ${gate_rps.toFixed(2)}`;
+  const gate = `gate ${gate_rps.toFixed(2)}${reason === "first_machine" ? ", which a pool's first machine need not pass" : ""}`;
+  const gain = `wins ${won_rps.toFixed(2)} weighted requests/s there, loses ${lost_rps.toFixed(2)} here, ${gate}`;
   return `${machine_id}: ${from ?? "nothing"} -> ${to}, ${reason}: ${gain}`;
 }
 

@@ -22,10 +22,14 @@ export interface Sighting {
   readonly report: PoolMachineReport;
 }
 
-/** What each pool says of each machine, so that nobody has to search all reports for one. */
+/**
+ * What each pool says of each machine, so that nobody has to search all reports for one. By name, in whatever order the pools
+ * have answered: who compares two answers about a machine must not find another one.
+ */
 export function sightingsIn(reports: ReadonlyMap<string, PoolReport>): Map<string, Sighting[]> {
   const sightings = new Map<string, Sighting[]>();
-  for (const [pool, { machines }] of reports) {
+  const byName = [...reports].toSorted(([one], [other]) => (one < other ? -1 : 1));
+  for (const [pool, { machines }] of byName) {
     for (const report of machines) {
       const known = sightings.get(report.machineId);
       if (known === undefined) sightings.set(report.machineId, [{ pool, report }]);

@@ -39,7 +39,7 @@ export interface ReplayFleet {
   readonly observe: "perfect";
 }
 
-/** A connected machine, and how it serves each model that it can. */
+/** A connected machine that serves everybody, and how it serves each model that it can. */
 export interface ReplayMachine {
   readonly memoryGb: number;
   readonly chip: string;
@@ -64,8 +64,8 @@ export function replayMachines(
   return view.machines.flatMap((machine, index): ReplayMachine[] => {
     const { fits = {} } = planned[index] ?? {};
     const { memory_gb, chip_name } = machine.hardware;
-    const isConnected = viewMachine(view, machine).sockets.length > 0;
-    return isConnected ? [{ memoryGb: memory_gb, chip: chip_name, fits }] : [];
+    const isEverybodys = viewMachine(view, machine).sockets.length > 0 && !machine.privateOnly;
+    return isEverybodys ? [{ memoryGb: memory_gb, chip: chip_name, fits }] : [];
   });
 }
 

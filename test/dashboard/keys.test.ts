@@ -128,6 +128,11 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     await dialog.getByRole("status").filter({ hasText: "It has not been copied." }).waitFor();
     await page.mouse.click(5, 400);
     expect(await dialog.isVisible()).toBe(true);
+    const reload = () => page.evaluate(() => void setTimeout(() => location.reload()));
+    const [question] = await Promise.all([page.waitForEvent("dialog"), reload()]);
+    expect(question.type()).toBe("beforeunload");
+    await question.dismiss();
+    expect(await dialog.isVisible()).toBe(true);
 
     await board.button("Copy", dialog).press("Enter");
     await dialog.getByRole("status").filter({ hasText: "The secret is copied." }).waitFor();
@@ -139,6 +144,11 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "hidden" });
     expect(await traces(board)).not.toContain(secret.slice(-32));
+    const next = await make(board, "key", "maker", "reloaded");
+    await board.button("Copy", next).click();
+    await next.getByText("The secret is copied.").waitFor();
+    await page.reload();
+    await goToKeys(board);
   });
 
   it("is selected where the browser lets nothing be copied by a page", async () => {

@@ -89,6 +89,20 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
     expect(await machine(id)).toMatchObject({ assigned_model: null });
   });
 
+  it("is shown as it was, and takes no orders, once somebody else has removed it", async () => {
+    await room.addPuppet("mac-removed", ["tiny-bard"]);
+    const board = await room.enter({ logs: /status of 404/ });
+    const dialog = await board.openMachine("mac-removed");
+    await board.button("Quarantine", dialog).waitFor();
+    const message = 'no machine with the id "mac-removed" has registered';
+    await board.page.route("**/v1/admin/machines/mac-removed", (route) =>
+      route.fulfill({ status: 404, json: { error: { message, code: "not_found" } } }),
+    );
+    await dialog.getByText("Somebody has removed it. This is how it was.").waitFor();
+    await dialog.getByText("On its disk").waitFor();
+    expect(await board.button("Quarantine", dialog).isVisible()).toBe(false);
+  });
+
   it("says what a machine says as text, whatever is written in it", async () => {
     const mark = (where: string) =>
       `<img src="/dashboard/icon.svg" onload="document.title='${where}'"><b>${where}</b>`;

@@ -97,6 +97,8 @@ describe("the warning before a flag moves machines", () => {
     ["placement", "off"],
     ["placement", "shadow"],
     ["min_provider_version", "none"],
+    ["min_provider_version", "newest"],
+    ["assign_min_provider_version", "newest"],
     ["shed_models", "a"],
   ])("is none for what moves nothing: %s to %s", (name, value) => {
     expect(textOf(name, value)).toBeNull();
@@ -118,16 +120,18 @@ describe("the warning before a flag moves machines", () => {
   });
 
   it("of enforce says what the last plan would do, and that it waits for the gate", () => {
-    const enforce = (assignment_gate: "on" | "off") =>
-      textOf("placement", "enforce", {
-        fleet: { assignment_gate },
-        placement: { moves: [aMove()] },
-        flags: budget,
-      });
-    expect(enforce("on")).toContain(
-      "plans are carried out, at most 4 moves a tick. The last plan has 1 move.",
+    const enforce = (assignment_gate: "on" | "off", ...moves: ReturnType<typeof aMove>[]) =>
+      textOf("placement", "enforce", { fleet: { assignment_gate }, placement: { moves }, flags: budget });
+    const kept = aMove({ from: "a", to: "a", reason: "adopted" });
+    expect(enforce("on", aMove())).toContain(
+      "plans are carried out, at most 4 moves a tick. The last plan moves 1 machine.",
     );
-    expect(enforce("off")).toContain("only shown for now");
+    expect(enforce("on", kept)).toContain("The last plan assigns 1 machine what it holds.");
+    expect(enforce("on", aMove(), kept, kept)).toContain(
+      "The last plan moves 1 machine and assigns 2 machines what they hold.",
+    );
+    expect(enforce("on")).not.toContain("The last plan");
+    expect(enforce("off", aMove())).toContain("only shown for now");
   });
 
   it.each(["min_provider_version", "assign_min_provider_version"])("names the version of %s", (name) => {

@@ -15,6 +15,11 @@ describe("a machine's line", () => {
     ["good if requests may come", {}, "good"],
     ["busy while it serves", { in_flight: 2 }, "busy"],
     ["waiting if nothing need be done", { state: "loading", ...blocked("loading", null) }, "waiting"],
+    [
+      "waiting if it is private: that is its owner's will",
+      { state: "unmanaged", ...blocked("owner_private", "start it without --private") },
+      "waiting",
+    ],
     ["bad if somebody has to do something", blocked("too_hot", "let it cool down"), "bad"],
     ["off without a connection", { state: "offline", ...blocked("offline", "start it") }, "off"],
   ] as const)("is %s", (_, machine, tone) => {
@@ -26,6 +31,12 @@ describe("a machine's line", () => {
       { why: "It is too_hot", fix: "Let it cool down" },
     ]);
     expect(linesOf({})).toMatchObject([{ fix: "" }]);
+  });
+
+  it("advises the operator, whom the API tells its owner to ask", () => {
+    expect(linesOf(blocked("cordoned", "ask the operator to uncordon it"))).toMatchObject([
+      { fix: "Uncordon it" },
+    ]);
   });
 
   it("names the pool that it is assigned to, else those in which it waits and what it holds", () => {

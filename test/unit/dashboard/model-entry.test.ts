@@ -5,6 +5,7 @@ import { ApiError } from "../../../dashboard/api-error.js";
 import {
   entryOf,
   FIELDS,
+  floorNote,
   isAbout,
   obstacleTo,
   refusalOf,
@@ -52,6 +53,14 @@ describe("what is typed", () => {
 
   it.each(["many", "1,5", "1e999", "NaN"])("is not sent if it is no number: %s", (text) => {
     expect(entryOf(FULL, typedFor(FULL, { cap: text })).wrong).toEqual(["cap"]);
+  });
+
+  it("is told of a floor that the machines cannot reach, be they too few or away", () => {
+    const machines = [aMachine(), aMachine({ machine_id: "mac-2", state: "offline" })];
+    const noteOf = (entry: Entry) => floorNote(entry, aSnapshot({ fleet: { machines } }));
+    expect(noteOf({ ...FULL, floor: 2 })).toBe(" It wants at least 2 machines, and 1 is connected.");
+    expect(noteOf({ ...FULL, floor: 1 })).toBe("");
+    expect(noteOf(NEEDED)).toBe("");
   });
 
   it("adds no model under an id that is there, whose entry it would replace", () => {

@@ -11,7 +11,7 @@ import {
   scoreLines,
   stayLines,
 } from "../../../dashboard/placement.js";
-import { aMachine, aMove, aSnapshot, aSwitch, NOW, type Changes } from "./snapshot-scene.ts";
+import { aMachine, aMove, aPlanned, aSnapshot, aSwitch, NOW, type Changes } from "./snapshot-scene.ts";
 
 const placementOf = (placement: Changes["placement"]) => aSnapshot({ placement: placement ?? {} }).placement;
 
@@ -103,6 +103,13 @@ describe("a plan", () => {
     ]);
     expect(demandLines(placementOf({ placement: "off", acts_as: "off" }))).toMatchObject([{ desired: "–" }]);
   });
+});
+
+it("says that no machine fits a model that is asked for, and not that none is needed", () => {
+  const neededOf = (fields: Parameters<typeof aPlanned>[0]) =>
+    demandLines(placementOf({ models: [aPlanned(fields)] }))[0]?.needed;
+  expect(neededOf({ demand_machines: 0, demand_rps: 50 })).toBe("none fits");
+  expect(neededOf({ demand_machines: 0, demand_rps: 0 })).toBe("0");
 });
 
 describe("the moves of the past", () => {
@@ -228,6 +235,12 @@ describe("the details of a machine", () => {
     expect(valueOf(details, "What would help")).toBeUndefined();
   });
 
+  it("do not call a machine unconnected that no request can reach: it may be private, or too hot", () => {
+    expect(valueOf({ ...details, stays_because: "offline" }, "The last plan")).toBe(
+      "leaves it, because no request can reach it now",
+    );
+  });
+
   it("say how far an order is, and what it waits for", () => {
     const order = {
       reason: "pinned",
@@ -240,5 +253,10 @@ describe("the details of a machine", () => {
     expect(detailLines({ ...details, order }).find(({ name }) => name === "Newest order")?.value).toBe(
       "under way: releasing, waits for b (epoch 7; an operator has pinned it)",
     );
+    const sent = { ...order, phase: "ordered", waiting_for: [] };
+    expect(
+      detailLines({ ...details, state: "offline", order: sent }).find(({ name }) => name === "Newest order")
+        ?.value,
+    ).toBe("under way: waits until it is connected (epoch 7; an operator has pinned it)");
   });
 });

@@ -102,6 +102,6 @@ it("draws bars to the longest of what is ready, what comes, and the demand", () 
 it("sums up all pools", () => {
   expect(
     poolsSummary([lineOf({ serving: 0, queued: 2, in_flight: 0 }, 1), lineOf({ in_flight: 1500 }, 2)]),
-  ).toBe("2 pools · 1 short · 1,500 in flight · 2 queued");
+  ).toBe("2 pools · 1 short · 1,500 in flight · 2 in line");
   expect(poolsSummary([])).toBe("");
 });

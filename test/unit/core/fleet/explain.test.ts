@@ -54,6 +54,19 @@ describe("why a machine is idle", () => {
     });
   });
 
+  it("is said in the same words whichever pool has answered first", () => {
+    const scene = joined();
+    const view = viewOf(scene, { a: [aMachineReport()], b: [aMachineReport()] });
+    const reports = new Map([...view.reports].toReversed());
+    const [machine] = view.machines;
+    if (machine === undefined) throw new Error("the machine has not registered");
+    for (const told of [view.reports, reports]) {
+      expect(explain({ ...view, reports: told, sightings: sightingsIn(told) }, machine, flags).why).toContain(
+        'requests to "a", "b"',
+      );
+    }
+  });
+
   it.each([
     [0, "an operator cordoned it 5 min ago: it gets no requests"],
     [1, "an operator cordoned it 5 min ago: it finishes 1 request and gets no new ones"],

@@ -1,16 +1,19 @@
 import { describe, expect, it } from "vitest";
 
 import { parseCatalog, type CatalogEntry } from "../../../../core/catalog.ts";
-import { replayFleet, type AskedModel, type ReplayMachine } from "../../../../core/fleet/replay-fleet.ts";
+import {
+  replayFleet,
+  replayMachines,
+  type AskedModel,
+  type ReplayMachine,
+} from "../../../../core/fleet/replay-fleet.ts";
 import type { Fitness } from "../../../../core/placement/types.ts";
 import { modelIdSchema } from "../../../../protocol/ids.ts";
 import { parseFleetFile, type FleetFile } from "../../../../simulator/placement/fleet-file.ts";
 import { scenarioOf } from "../../../../simulator/placement/scenario.ts";
+import { A, B, twoOnA } from "./placement-scene.ts";
 
 /** The fleet file that goes with a day of the fleet's own demand. */
-
-const [A, B] = ["a", "b"].map((id) => modelIdSchema.parse(id));
-if (A === undefined || B === undefined) throw new Error("two models");
 
 function entries(changes: Record<string, Partial<CatalogEntry>> = {}): readonly CatalogEntry[] {
   const parsed = parseCatalog(
@@ -74,6 +77,17 @@ describe("[F8] the fleet file for a day of its own", () => {
       [48, 0],
     ]);
     expect(made.switch_seconds).toBe(75);
+  });
+
+  it("leaves out a private machine, which serves its owner alone", () => {
+    const scene = twoOnA();
+    scene.join("mac-3", A, { private_only: true });
+    scene.tick();
+    const { directory, flagBook, placement } = scene.core;
+    if (directory.catalog === null) throw new Error("there is a catalog");
+    const view = scene.core.view(scene.now);
+    expect(view.machines).toHaveLength(3);
+    expect(replayMachines(view, directory.catalog, flagBook.flags, placement.loadTimes)).toHaveLength(2);
   });
 
   it("groups machines that serve each model equally fast", () => {
