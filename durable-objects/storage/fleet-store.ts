@@ -233,7 +233,11 @@ export class SqlFleetStore implements FleetStore, FlagStore {
         entry.outcome,
       );
     }
-    this.#sql.exec("DELETE FROM switches WHERE id <= (SELECT MAX(id) FROM switches) - ?", SWITCH_HISTORY);
+    // By number of lines and not by id: removed ones leave holes.
+    this.#sql.exec(
+      "DELETE FROM switches WHERE id <= (SELECT id FROM switches ORDER BY id DESC LIMIT 1 OFFSET ?)",
+      SWITCH_HISTORY,
+    );
   }
 
   removeRepeated({ machineId, from, to, reason, outcome, error }: Switch): void {
