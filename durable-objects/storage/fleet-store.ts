@@ -40,6 +40,7 @@ type MachineRow = {
   quarantined: number;
   cordoned_at: number | null;
   gone_at: number | null;
+  uncordoned_at: number | null;
 };
 
 type IntentRow = {
@@ -106,8 +107,8 @@ export class SqlFleetStore implements FleetStore, FlagStore {
     this.#sql.exec(
       `INSERT OR REPLACE INTO machines (machine_id, owner, public_key, version, session_id, hardware, models, pools,
          first_registered_at, registered_at, private_only, max_concurrency, quarantined, cordoned_at,
-         gone_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         gone_at, uncordoned_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       machine.machineId,
       machine.owner,
       machine.publicKey,
@@ -123,6 +124,7 @@ export class SqlFleetStore implements FleetStore, FlagStore {
       Number(machine.isQuarantined),
       machine.cordonedAt,
       machine.goneAt,
+      machine.uncordonedAt,
     );
   }
 
@@ -355,6 +357,7 @@ function machineOf(row: MachineRow): Machine {
     isQuarantined: row.quarantined === 1,
     cordonedAt: row.cordoned_at,
     goneAt: row.gone_at,
+    uncordonedAt: row.uncordoned_at,
   };
 }
 

@@ -24,6 +24,7 @@ function aMachine(machineId: string): Machine {
     pools: [],
     isQuarantined: false,
     cordonedAt: null,
+    uncordonedAt: null,
     goneAt: null,
     firstRegisteredAt: 0,
     registeredAt: 0,
