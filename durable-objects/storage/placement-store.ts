@@ -1,15 +1,18 @@
 import { z } from "zod";
 
 import type {
+  Halt,
   LastPlan,
   LoadTime,
   PlacementMemory,
+  PlacementMode,
   PlacementStore,
   PlanRecord,
 } from "../../core/fleet/plan-record.ts";
 import type { ScheduleMemory } from "../../core/fleet/tick-schedule.ts";
 import { PLAN_HISTORY } from "../../core/limits.ts";
-import type { Elsewhere, Score } from "../../core/placement/score.ts";
+import type { Elsewhere, Score, ScoredMode } from "../../core/placement/score.ts";
+import type { MoveReason, StayReason } from "../../core/placement/types.ts";
 import { machineIdSchema, modelIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { logWarning } from "../log.ts";
 
@@ -18,32 +21,56 @@ import { logWarning } from "../log.ts";
  * What an earlier version wrote in another shape counts as nothing learned: estimates are back after some ticks.
  */
 
+/** Every word of a type: one that is left out would be written and not read again, and with it all that was learned. */
+type Words<T extends string> = { readonly [Word in T]: Word };
+
+const moveReasonSchema = z.enum({
+  floor: "floor",
+  first_machine: "first_machine",
+  demand_gain: "demand_gain",
+  placed_empty: "placed_empty",
+  adopted: "adopted",
+} satisfies Words<MoveReason>);
+
+const stayReasonSchema = z.enum({
+  offline: "offline",
+  cordoned: "cordoned",
+  moving: "moving",
+  unmanageable: "unmanageable",
+  pinned: "pinned",
+  dwell: "dwell",
+  cooldown: "cooldown",
+  nothing_fits: "nothing_fits",
+  last_of_pool: "last_of_pool",
+  pool_at_floor: "pool_at_floor",
+  no_gain: "no_gain",
+  budget: "budget",
+  frozen: "frozen",
+  no_demand_seen: "no_demand_seen",
+} satisfies Words<StayReason>);
+
+const haltSchema = z.enum({
+  frozen: "frozen",
+  no_demand_seen: "no_demand_seen",
+  stale_reports: "stale_reports",
+} satisfies Words<Halt>);
+
+const modeSchema = z.enum({
+  off: "off",
+  shadow: "shadow",
+  enforce: "enforce",
+} satisfies Words<PlacementMode>);
+
 const moveSchema = z.object({
   machineId: z.string(),
   from: modelIdSchema.nullable(),
   to: modelIdSchema,
-  reason: z.enum(["floor", "first_machine", "demand_gain", "placed_empty", "adopted"]),
+  reason: moveReasonSchema,
   won: z.number(),
   lost: z.number(),
   gate: z.number(),
   epoch: z.number().nullable(),
 });
-
-const stayReasonSchema = z.enum([
-  "offline",
-  "moving",
-  "unmanageable",
-  "pinned",
-  "dwell",
-  "cooldown",
-  "nothing_fits",
-  "last_of_pool",
-  "pool_at_floor",
-  "no_gain",
-  "budget",
-  "frozen",
-  "no_demand_seen",
-]);
 
 const modelPlanSchema = z.object({
   modelId: modelIdSchema,
@@ -58,8 +85,8 @@ const modelPlanSchema = z.object({
 
 const planSchema = z.object({
   at: z.number(),
-  mode: z.enum(["off", "shadow", "enforce"]),
-  halted: z.enum(["frozen", "no_demand_seen", "stale_reports"]).nullable(),
+  mode: modeSchema,
+  halted: haltSchema.nullable(),
   models: z.array(modelPlanSchema),
   moves: z.array(moveSchema),
   stays: z.partialRecord(stayReasonSchema, z.number()),
@@ -142,7 +169,7 @@ const memorySchema = z.object({
   last: lastPlanSchema.nullable(),
 }) satisfies z.ZodType<PlacementMemory>;
 
-const scoredModeSchema = z.enum(["shadow", "enforce"]);
+const scoredModeSchema = z.enum({ shadow: "shadow", enforce: "enforce" } satisfies Words<ScoredMode>);
 
 const scoreSchema = z.object({
   mode: scoredModeSchema.nullable(),
