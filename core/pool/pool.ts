@@ -82,7 +82,7 @@ export class Pool {
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
         askSupply: () => ports.askSupply(),
         ended: (outcome) => ports.ended(outcome),
-        nextLoad: (at) => this.#loads.next(this.#assignments.all(), at),
+        nextLoad: (at) => this.#loads.next(this.#uncordonedRecords(), at),
         random: () => ports.random(),
       },
       this.ledger,
@@ -309,6 +309,11 @@ export class Pool {
         unknownTypes: this.#inbox.ignored.unknownTypes,
       },
     };
+  }
+
+  /** A cordoned machine may load its model, and serves nobody then. */
+  *#uncordonedRecords(): Generator<PoolRecord> {
+    for (const record of this.#assignments.all()) if (!this.#cordons.has(record.machineId)) yield record;
   }
 
   #hearCordon(machineId: MachineId, word: CordonWord): void {
