@@ -43,10 +43,13 @@ export class Cordons {
     return null;
   }
 
-  /** A pool that had the news on its way when it was asked hears it once more, which does no harm. */
+  /**
+   * A pool that had the news on its way when it was asked hears it once more, which does no harm. Machines without a socket count,
+   * too: one comes back by what its pool knows if the fleet is silent then (H19).
+   */
   onReport(pool: string, { machines }: PoolReport): void {
-    for (const { machineId: id, isConnected, isCordoned } of machines) {
-      const machine = isConnected ? this.#directory.get(machineIdSchema.parse(id)) : null;
+    for (const { machineId: id, isCordoned } of machines) {
+      const machine = this.#directory.get(machineIdSchema.parse(id));
       if (machine === null) continue;
       const word = cordonWord(machine);
       if (word.isCordoned !== isCordoned) {

@@ -293,8 +293,7 @@ export class Pool {
       machines: reportMachines(
         this.model,
         this.#members.machines(),
-        this.#assignments.all(),
-        this.ledger.speeds,
+        { records: this.#assignments.all(), cordons: this.#cordons, speeds: this.ledger.speeds },
         slotsPerMachine,
         now,
       ),

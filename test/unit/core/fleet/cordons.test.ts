@@ -105,12 +105,15 @@ describe("a cordon", () => {
     expect(cordonCalls(scene)).toMatchObject([{ pool: "b", call: { isCordoned: false } }]);
   });
 
-  it("is not told where the machine has no socket: it hears when it registers", () => {
+  it("[H19] is told again also to a pool that knows the machine and has no socket of it", () => {
     const scene = new FleetScene();
     scene.join(A);
     cordon(scene);
     scene.calls();
-    scene.tick(30_000, { a: [aMachineReport({ isConnected: false, blockedBy: "offline" })] });
+    const gone = aMachineReport({ isConnected: false, blockedBy: "offline" });
+    scene.tick(30_000, { a: [gone] });
+    expect(cordonCalls(scene)).toMatchObject([{ pool: "a", call: { isCordoned: true } }]);
+    scene.tick(30_000, { a: [{ ...gone, isCordoned: true }] });
     expect(cordonCalls(scene)).toEqual([]);
   });
 });

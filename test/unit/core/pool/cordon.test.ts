@@ -149,6 +149,8 @@ describe("a cordoned machine that has no socket", () => {
       say(before, mac, "succeeded");
       cordon(before);
       before.lose(mac);
+      const [row] = before.pool.report(before.now, 4).machines;
+      expect(row).toMatchObject({ isConnected: false, isCordoned: true });
       const scene = hasSlept ? before.sleep().scene : before;
       const back = scene.dial("mac-1");
       scene.register(back);
