@@ -69,7 +69,11 @@ describe("a cordoned machine", () => {
     const mac = scene.join("mac-1");
     cordon(scene);
     const owner = { machines: new Set(["mac-1"]), otherwise: "wait", isSwitching: false } as const;
-    expect(scene.ask({ owner }).refusedWith).toBe("machine_offline");
+    const { refusal } = scene.ask({ owner });
+    expect(refusal).toMatchObject({
+      code: "machine_offline",
+      message: expect.stringContaining("an operator"),
+    });
     expect(scene.requestsOf(mac)).toEqual([]);
   });
 
