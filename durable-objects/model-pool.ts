@@ -59,6 +59,7 @@ export class ModelPool extends DurableObject<Env> {
         askSupply: () => context.waitUntil(this.#askSupply()),
         ended: (outcome) => this.#ended(outcome),
         records: this.#store.records,
+        cordons: this.#store.cordons,
         saveSettings: (settings) => this.#store.saveSettings(settings),
         rememberMachine: (machineId) => this.#store.rememberMachine(machineId),
         forgetMachine: (machineId) => this.#store.forgetMachine(machineId),

@@ -64,6 +64,7 @@ class Life {
         askSupply: () => {},
         ended: () => {},
         records: { all: () => [], put: () => {}, remove: () => {} },
+        cordons: { all: () => [], put: () => {}, remove: () => {} },
         saveSettings: () => {},
         rememberMachine: () => {},
         forgetMachine: () => {},
@@ -198,7 +199,7 @@ class Life {
     });
     const assignment = { model_id: null, epoch: NEVER_MANAGED, drain_ms: 30_000, load_ms: 180_000 };
     const stamp = { mode: "unmanaged", epoch: NEVER_MANAGED } as const;
-    const word = { stamp, pools: [MODEL], assignment, publicKey: "k", isCordoned: false };
+    const word = { stamp, pools: [MODEL], assignment, publicKey: "k", isCordoned: false, cordonAsOf: 0 };
     this.#pool.admitted(mac.connection, { admitted: true, ...word }, 0);
   }
 

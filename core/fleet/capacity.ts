@@ -35,7 +35,7 @@ function modelCapacity(
   id: string,
   asked: ReadonlySet<string>,
 ): ModelCapacity {
-  const coming = machines.filter(({ intent, state }) => intent?.model === id && isComing(state));
+  const coming = machines.filter((machine) => machine.intent?.model === id && isComing(machine));
   const etas = coming.map((machine) => etaS(machine, view.now)).filter((eta) => eta !== null);
   const way = { loading: coming.length, eta_s: etas.length === 0 ? null : Math.min(...etas) };
   const report = view.reports.get(id);
@@ -55,7 +55,8 @@ function modelCapacity(
   };
 }
 
-function isComing(state: MachineView["state"]): boolean {
+function isComing({ machine, state }: MachineView): boolean {
+  if (machine.cordonedAt !== null) return false;
   return state === "expected" || state === "draining" || state === "loading";
 }
 

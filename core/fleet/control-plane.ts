@@ -10,7 +10,7 @@ import type { PoolNews } from "../pool/ports.ts";
 import type { Stamp } from "../pool/record.ts";
 import type { PoolSettings } from "../pool/settings.ts";
 import { announcements } from "./announcements.ts";
-import { Cordons } from "./cordons.ts";
+import { Cordons, cordonWord } from "./cordons.ts";
 import { Directory, unknownMachine } from "./directory.ts";
 import { Doorway, type Dialer } from "./doorway.ts";
 import { FlagBook, type FlagStore } from "./flag-book.ts";
@@ -143,7 +143,8 @@ export class ControlPlane {
     this.#reconciler.connected(machineId, now);
     const { pool: assigned, stamp } = this.intents.destination(machineId);
     const pools = assigned === null ? this.directory.poolsOf(machineId) : [assigned];
-    this.directory.save(machineOf(register, identity.owner, this.directory.get(machineId), pools, now));
+    const machine = machineOf(register, identity.owner, this.directory.get(machineId), pools, now);
+    this.directory.save(machine);
     if (assigned === pool) this.handover.arrived(machineId);
     const isElsewhere = assigned !== null && assigned !== pool && stamp.mode !== "unknown";
     return {
@@ -152,7 +153,7 @@ export class ControlPlane {
       pools,
       assignment: this.#assignmentFor(machineId, register),
       publicKey: register.public_key,
-      isCordoned: this.directory.get(machineId)?.cordonedAt != null,
+      ...cordonWord(machine),
     };
   }
 

@@ -1,6 +1,7 @@
 import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
 import type { PoolCall } from "../pool/calls.ts";
+import type { CordonWord } from "../pool/cordons.ts";
 import type { PoolReport } from "../pool/report.ts";
 import { unknownMachine, type Directory } from "./directory.ts";
 import type { Machine } from "./machine.ts";
@@ -29,26 +30,36 @@ export class Cordons {
   set(machineId: MachineId, isCordoned: boolean, now: number): ApiError | null {
     const machine = this.#directory.get(machineId);
     if (machine === null) return unknownMachine(machineId);
-    if (isCordoned !== isCordonedNow(machine)) {
-      this.#directory.save({ ...machine, cordonedAt: isCordoned ? now : null });
-    }
-    for (const pool of this.#memberships.of(machineId)) {
-      this.#callPool(pool, { kind: "cordon", machineId, isCordoned });
-    }
+    const before = cordonWord(machine);
+    const at = Math.max(now, before.cordonAsOf + 1);
+    const changed = isCordoned
+      ? { ...machine, cordonedAt: at, uncordonedAt: null }
+      : { ...machine, cordonedAt: null, uncordonedAt: at };
+    // It began when it was ordered first; that it has ended can be said anew to a pool that knows a later word than this fleet.
+    const isSaid = isCordoned && before.isCordoned;
+    if (!isSaid) this.#directory.save(changed);
+    const call = { kind: "cordon", machineId, ...cordonWord(isSaid ? machine : changed) } as const;
+    for (const pool of this.#memberships.of(machineId)) this.#callPool(pool, call);
     return null;
   }
 
-  /** A pool that had the news on its way when it was asked hears it once more, which does no harm. */
+  /**
+   * A pool that had the news on its way when it was asked hears it once more, which does no harm. Machines without a socket count,
+   * too: one comes back by what its pool knows if the fleet is silent then (H19).
+   */
   onReport(pool: string, { machines }: PoolReport): void {
-    for (const { machineId: id, isConnected, isCordoned } of machines) {
-      const machine = isConnected ? this.#directory.get(machineIdSchema.parse(id)) : null;
-      if (machine === null || isCordoned === isCordonedNow(machine)) continue;
-      const { machineId } = machine;
-      this.#callPool(pool, { kind: "cordon", machineId, isCordoned: !isCordoned });
+    for (const { machineId: id, isCordoned } of machines) {
+      const machine = this.#directory.get(machineIdSchema.parse(id));
+      if (machine === null) continue;
+      const word = cordonWord(machine);
+      if (word.isCordoned !== isCordoned) {
+        this.#callPool(pool, { kind: "cordon", machineId: machine.machineId, ...word });
+      }
     }
   }
 }
 
-function isCordonedNow({ cordonedAt }: Machine): boolean {
-  return cordonedAt !== null;
+/** Of a machine that is new again after it was deleted, this is later than what any pool may still know of it. */
+export function cordonWord({ cordonedAt, uncordonedAt, firstRegisteredAt }: Machine): CordonWord {
+  return { isCordoned: cordonedAt !== null, cordonAsOf: cordonedAt ?? uncordonedAt ?? firstRegisteredAt };
 }

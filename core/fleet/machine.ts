@@ -20,6 +20,8 @@ export interface Machine {
   readonly isQuarantined: boolean;
   /** Since when an operator has kept requests away from it, ms since the epoch; null if none does. */
   readonly cordonedAt: number | null;
+  /** When the last of them stopped; null while it is cordoned, and if it never was. */
+  readonly uncordonedAt: number | null;
   readonly firstRegisteredAt: number;
   readonly registeredAt: number;
   /** When a tick found that it had no connection any more, ms since the epoch; null while it has one. */
@@ -148,6 +150,7 @@ export function machineOf(
     pools,
     isQuarantined: known?.isQuarantined ?? false,
     cordonedAt: known?.cordonedAt ?? null,
+    uncordonedAt: known?.uncordonedAt ?? null,
     firstRegisteredAt: known?.firstRegisteredAt ?? now,
     registeredAt: now,
     goneAt: null,

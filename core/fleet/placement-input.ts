@@ -46,18 +46,47 @@ export function placementMachines(
     const entry = catalog.find(model);
     return entry === undefined ? null : guessedLoadSeconds(entry.size_gb);
   });
-  return view.machines.map((machine) => {
+  const untried = new Map<string, Fits>();
+  const machines = view.machines.map((machine): PlacementMachine => {
     const seen = viewMachine(view, machine);
+    const pace = paceOf(seen, catalog);
+    const fitsAt = (share: number): Fits => fitsOf(seen, catalog, flags, loadSeconds, share);
+    if (pace < 1) untried.set(machine.machineId, fitsAt(1));
     return {
       machineId: machine.machineId,
       ...(machine.cordonedAt === null ? placeOf(seen, catalog, view.now) : CORDONED),
       assignedAt: seen.intent === null ? 0 : cameAt(seen.intent),
       isPinned: seen.intent !== null && seen.intent.model !== null && seen.intent.isPinned,
       isManageable: unmanageableBecause(machine, flags) === null && hasEpochLeft(seen.intent),
-      fits: fitsOf(seen, catalog, flags, loadSeconds),
+      fits: fitsAt(pace),
       cooldownUntil: cooldowns.get(machine.machineId) ?? {},
       inFlight: seen.inFlight,
     };
+  });
+  return untried.size === 0 ? machines : withUntried(machines, untried);
+}
+
+type Fits = Readonly<Record<ModelId, Fitness>>;
+
+/**
+ * A model that nobody holds, and that by lowered guesses is too slow on every machine, would get none for ever, and nobody would
+ * see how slow it is (F8): for such a model the guesses stay what they were.
+ */
+function withUntried(
+  machines: readonly PlacementMachine[],
+  untried: ReadonlyMap<string, Fits>,
+): PlacementMachine[] {
+  const tried = new Set<string>();
+  for (const { model, state, isManageable, fits } of machines) {
+    if (model !== null && state !== "failed") tried.add(model);
+    if (state === "offline" || state === "cordoned" || !isManageable) continue;
+    for (const fitting of Object.keys(fits)) tried.add(fitting);
+  }
+  return machines.map((machine) => {
+    const hopes = Object.entries(untried.get(machine.machineId) ?? {}).filter(([model]) => !tried.has(model));
+    return hopes.length === 0
+      ? machine
+      : { ...machine, fits: { ...machine.fits, ...Object.fromEntries(hopes) } };
   });
 }
 
@@ -132,18 +161,19 @@ function fitsOf(
   catalog: Catalog,
   flags: Flags,
   loadSeconds: ExpectedSeconds,
-): Record<ModelId, Fitness> {
+  pace: number,
+): Fits {
   const fits: Record<ModelId, Fitness> = {};
-  const guessOf = guessesOf(machine, sockets, catalog);
   for (const model of machine.models) {
     const entry = catalog.find(model.id);
     if (entry?.id !== model.id || machine.hardware.memory_gb < entry.min_ram_gb) continue;
+    const guessed = guessOf(machine, entry);
     const fitness = fitnessOf(
       {
         speed: sockets.find(({ pool }) => pool === model.id)?.report.speed ?? null,
         claimedDecodeTps: model.decodeTps,
         claimedPrefillTps: model.prefillTps,
-        guessedDecodeTps: guessOf(entry),
+        guessedDecodeTps: guessed === null ? null : pace * guessed,
         slots: Math.min(machine.maxConcurrency, entry.max_concurrency),
         loadSeconds: loadSeconds(machine.machineId, model.id, guessedLoadSeconds(entry.size_gb)),
       },
@@ -155,28 +185,22 @@ function fitsOf(
 }
 
 /**
- * What a machine's speed is guessed to be with a model, slowed down if it decodes those that were measured more slowly than
- * guessed: else it would seem the better machine for whatever it has not served yet. A model of experts decodes faster than its
- * size says, which is no reason to expect as much of others.
+ * What a machine's guessed speeds are multiplied by, 1 at most: less if it decodes what was measured more slowly than guessed. Else
+ * it would seem the better machine for whatever it has not served yet. A model of experts decodes faster than its size says, which
+ * is no reason to expect as much of others.
  */
-function guessesOf(
-  { hardware }: Machine,
-  sockets: MachineView["sockets"],
-  catalog: Catalog,
-): (entry: CatalogEntry) => number | null {
-  const guess = ({ size_gb }: CatalogEntry): number | null =>
-    guessedDecodeTps(hardware.memory_bandwidth_gbs, size_gb);
+function paceOf({ machine, sockets }: MachineView, catalog: Catalog): number {
   const paces = sockets.flatMap(({ pool, report }) => {
     const entry = catalog.find(pool);
-    const guessed = entry === undefined ? null : guess(entry);
+    const guessed = entry === undefined ? null : guessOf(machine, entry);
     const measured = decodeTpsAt(report.speed, null, 1);
     return guessed === null || measured === null ? [] : [measured / guessed];
   });
-  const pace = Math.min(1, ...paces);
-  return (entry) => {
-    const guessed = guess(entry);
-    return guessed === null ? null : pace * guessed;
-  };
+  return Math.min(1, ...paces);
+}
+
+function guessOf({ hardware }: Machine, { size_gb }: CatalogEntry): number | null {
+  return guessedDecodeTps(hardware.memory_bandwidth_gbs, size_gb);
 }
 
 function floorOf({ decode_floor_tps }: CatalogEntry, flags: Flags): number {

@@ -2,6 +2,7 @@ import type { Registered } from "../../protocol/downstream.ts";
 import type { ModelId } from "../../protocol/ids.ts";
 import type { Register } from "../../protocol/upstream.ts";
 import type { Identity } from "./connection.ts";
+import type { CordonWord } from "./cordons.ts";
 import type { Stamp } from "./record.ts";
 
 /** How a pool asks the fleet about a machine that registers, and what it may hear. */
@@ -14,7 +15,7 @@ export interface AdmissionQuestion {
 }
 
 export type Admission =
-  | {
+  | ({
       readonly admitted: true;
       readonly stamp: Stamp;
       /** Every pool the machine should hold a socket to. */
@@ -22,9 +23,7 @@ export type Admission =
       /** What it should hold; an order like any other (H8). */
       readonly assignment: Registered["assignment"];
       readonly publicKey: string;
-      /** An operator keeps requests away from it. */
-      readonly isCordoned: boolean;
-    }
+    } & CordonWord)
   | { readonly admitted: false; readonly close: AdmissionClose };
 
 export type AdmissionClose = "foreignKey" | "notAllowed" | "tooOld" | "badMessage" | "restart";

@@ -1,5 +1,6 @@
 import type { AssignModel, Registered } from "../../protocol/downstream.ts";
 import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
+import type { CordonWord } from "./cordons.ts";
 import type { Watch } from "./demand-watch.ts";
 import type { Pool } from "./pool.ts";
 import type { Terms, Verdict } from "./record.ts";
@@ -8,7 +9,7 @@ import type { PoolSettings } from "./settings.ts";
 
 /**
  * What the fleet asks of a pool. Every call may be lost, repeated or come late, so each is harmless when it is made
- * again: orders carry an epoch, the others only say what is true.
+ * again: orders carry an epoch, cordons the time that they are from, the others only say what is true.
  */
 
 export type PoolCall =
@@ -26,7 +27,7 @@ export type PoolCall =
       readonly assignment: Registered["assignment"];
     }
   | { readonly kind: "expel"; readonly machineId: MachineId }
-  | { readonly kind: "cordon"; readonly machineId: MachineId; readonly isCordoned: boolean }
+  | ({ readonly kind: "cordon"; readonly machineId: MachineId } & CordonWord)
   | { readonly kind: "revoke"; readonly tokenId: string }
   | { readonly kind: "settings"; readonly settings: PoolSettings }
   /** Closes dead sockets, takes the settings over, then reports. The watch is null unless the fleet looks at all pools. */
@@ -76,7 +77,7 @@ export function perform(pool: Pool, call: PoolCall, now: number): PoolReply {
       pool.expel(call.machineId, now);
       return told(true);
     case "cordon":
-      pool.cordon(call.machineId, call.isCordoned, now);
+      pool.cordon(call.machineId, call, now);
       return told(true);
     case "revoke":
       pool.revoke(call.tokenId, now);

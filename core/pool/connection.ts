@@ -61,7 +61,6 @@ export interface ConnectionState {
   readonly streamsReserved: number;
   /** When the socket closes at the latest, since the provider has become too old; null if it has not. */
   readonly retiresAt: number | null;
-  readonly isCordoned: boolean;
 }
 
 /** The socket, as little of it as a pool needs. Calls on a socket that is gone do nothing. */
@@ -101,8 +100,8 @@ export class Connection {
    * not.
    */
   retiresAt: number | null;
-  /** An operator keeps requests away from the machine, those of its owner too. */
-  isCordoned: boolean;
+  /** An operator keeps requests away from the machine, those of its owner too; kept here by the pool, like the record. */
+  isCordoned = false;
   lastMessageAt: number;
   /** When a request was last sent to it; the least recently used of equals is picked. */
   lastPickedAt = 0;
@@ -122,7 +121,6 @@ export class Connection {
     this.lastMessageAt = identity.acceptedAt;
     this.prefillSaidAt = identity.acceptedAt;
     this.retiresAt = restored?.retiresAt ?? null;
-    this.isCordoned = restored?.isCordoned ?? false;
     this.#nextStream = restored?.streamsReserved ?? 0;
     this.#streamsReserved = this.#nextStream;
   }
@@ -155,7 +153,6 @@ export class Connection {
       registration: this.registration,
       streamsReserved: this.#streamsReserved,
       retiresAt: this.retiresAt,
-      isCordoned: this.isCordoned,
     });
   }
 

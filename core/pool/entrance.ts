@@ -64,7 +64,6 @@ export class Entrance {
       this.#members.close(connection, "restart", now);
       return;
     }
-    connection.isCordoned = admission.isCordoned;
     this.#enter(connection, admission.pools, admission.assignment, now);
   }
 

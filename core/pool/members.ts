@@ -20,10 +20,13 @@ export interface MembersHost {
   /** The socket is gone, with everything that ran on it. */
   onDropped(connection: Connection, now: number): void;
   recordOf(machineId: MachineId): PoolRecord | null;
+  isCordoned(machineId: MachineId): boolean;
   /** Keeps across restarts which machines are here. */
   remember(machineId: MachineId): void;
   forget(machineId: MachineId): void;
 }
+
+type Lost = Pick<ConnectionState, "identity" | "registration" | "retiresAt">;
 
 export class Members {
   readonly #host: MembersHost;
@@ -106,27 +109,29 @@ export class Members {
   /** The socket has closed by the machine's doing or the network's. */
   disconnected(connection: Connection, now: number): void {
     if (connection.closed) return;
-    // A machine that served here and did not say goodbye is likely to be back in a moment. One that belongs to another
-    // pool, or has yet to load, is nothing to wait for.
-    const { registration, record, retiresAt } = connection;
-    if (registration?.accepting === true && retiresAt === null && mayServe(record))
-      this.#lostUntil = now + RECONNECT_GRACE_MS;
+    this.#noteLoss(connection, now);
     this.#drop(connection, now);
   }
 
   /** A socket that had slept with the pool and was closed before it woke. */
-  lostAsleep({ identity, registration, retiresAt }: ConnectionState, now: number): void {
+  lostAsleep(state: ConnectionState, now: number): void {
     // If it is not missing, another socket of it is here, or it had left before.
-    if (!this.#missing.delete(identity.machineId)) return;
-    this.#host.forget(identity.machineId);
-    const isWanted = retiresAt === null && mayServe(this.#host.recordOf(identity.machineId));
-    if (registration?.accepting === true && isWanted) this.#lostUntil = now + RECONNECT_GRACE_MS;
+    const { machineId } = state.identity;
+    if (!this.#missing.delete(machineId)) return;
+    this.#host.forget(machineId);
+    this.#noteLoss(state, now);
+  }
+
+  /** A machine that served here and did not say goodbye is likely to be back in a moment. */
+  #noteLoss({ identity, registration, retiresAt }: Lost, now: number): void {
+    if (registration?.accepting !== true || retiresAt !== null) return;
+    if (this.#mayServe(identity.machineId)) this.#lostUntil = now + RECONNECT_GRACE_MS;
   }
 
   /** Until when a machine that was here a moment ago may come back (H19), ms since the epoch. */
   expectingUntil(): number {
     for (const machineId of this.#missing) {
-      if (!mayServe(this.#host.recordOf(machineId))) continue;
+      if (!this.#mayServe(machineId)) continue;
       return Math.max(this.#startedAt + RECONNECT_GRACE_MS, this.#lostUntil);
     }
     return this.#lostUntil;
@@ -209,6 +214,16 @@ export class Members {
     return at === Infinity ? null : at;
   }
 
+  /**
+   * Whether a machine that comes back will serve here. One that belongs to another pool, has yet to load or is cordoned is
+   * nothing to wait for.
+   */
+  #mayServe(machineId: MachineId): boolean {
+    const record = this.#host.recordOf(machineId);
+    const isOurs = record === null || record.mode === "unmanaged" || record.mode === "assigned";
+    return isOurs && !this.#host.isCordoned(machineId);
+  }
+
   #drop(connection: Connection, now: number): void {
     connection.closed = true;
     this.#sockets.delete(connection);
@@ -239,9 +254,4 @@ function retiredUntil({ retiresAt, attempts }: Connection): number | null {
 /** Whether a provider of this version may not serve; by `none` every one may. */
 export function isOlder(version: string | null, least: string): boolean {
   return compareVersions(version, least) < 0;
-}
-
-/** Whether a machine that comes back will serve here, so that waiting for it makes sense. */
-function mayServe(record: PoolRecord | null): boolean {
-  return record === null || record.mode === "unmanaged" || record.mode === "assigned";
 }

@@ -51,8 +51,11 @@ export function noOwnMachine(
   now: number,
 ): ApiError {
   let isBusy = route.isSwitching;
+  let isCordoned = false;
   for (const connection of ownMachines(route, connections)) {
-    if (!isOutOfReach(routableGate(connection, model, now, "owner"))) isBusy = true;
+    const reason = routableGate(connection, model, now, "owner");
+    if (reason === "cordoned") isCordoned = true;
+    else if (!isOutOfReach(reason)) isBusy = true;
   }
   if (isBusy) {
     return {
@@ -60,19 +63,15 @@ export function noOwnMachine(
       message: `your machine is busy or switches models and cannot serve "${model}" now; try again`,
     };
   }
+  // Nothing is wrong with its provider.
+  const hint = isCordoned ? "an operator keeps requests away from one of them" : "look at its provider";
   return {
     code: "machine_offline",
-    message: `none of your machines that have "${model}" is connected and able to serve it; look at its provider`,
+    message: `none of your machines that have "${model}" is connected and able to serve it; ${hint}`,
   };
 }
 
-const OUT_OF_REACH: ReadonlySet<GateReason> = new Set([
-  "not_registered",
-  "outdated",
-  "cordoned",
-  "silent",
-  "failed",
-]);
+const OUT_OF_REACH: ReadonlySet<GateReason> = new Set(["not_registered", "outdated", "silent", "failed"]);
 
 /** Waiting a moment does not help. */
 function isOutOfReach(reason: GateReason | null): boolean {

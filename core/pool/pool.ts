@@ -6,6 +6,7 @@ import { TICK_INTERVAL_MS } from "../limits.ts";
 import type { Admission } from "./admission.ts";
 import { Assignments } from "./assignments.ts";
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
+import { Cordons, type CordonWord } from "./cordons.ts";
 import { DemandWatch } from "./demand-watch.ts";
 import { Dispatch } from "./dispatch.ts";
 import { Entrance } from "./entrance.ts";
@@ -41,6 +42,7 @@ export class Pool {
   readonly #entrance: Entrance;
   readonly #dispatch: Dispatch;
   readonly #assignments: Assignments;
+  readonly #cordons: Cordons;
   readonly #loads = new Loads();
   readonly #inbox: Inbox;
   #settings: PoolSettings;
@@ -54,10 +56,12 @@ export class Pool {
     this.#assignments = new Assignments(model, ports.records, (record, before) =>
       this.#onRecord(record, before),
     );
+    this.#cordons = new Cordons(ports.cordons);
     this.#members = new Members(
       {
         onDropped: (connection, at) => this.#dispatch.connectionLost(connection, at),
         recordOf: (machineId) => this.#assignments.get(machineId),
+        isCordoned: (machineId) => this.#cordons.has(machineId),
         remember: (machineId) => ports.rememberMachine(machineId),
         forget: (machineId) => ports.forgetMachine(machineId),
       },
@@ -78,7 +82,7 @@ export class Pool {
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
         askSupply: () => ports.askSupply(),
         ended: (outcome) => ports.ended(outcome),
-        nextLoad: (at) => this.#loads.next(this.#assignments.all(), at),
+        nextLoad: (at) => this.#loads.next(this.#uncordonedRecords(), at),
         random: () => ports.random(),
       },
       this.ledger,
@@ -101,6 +105,7 @@ export class Pool {
   connect(socket: PoolSocket, identity: Identity, restored: ConnectionState | null): Connection {
     const connection = new Connection(socket, identity, restored);
     connection.record = this.#assignments.get(identity.machineId);
+    connection.isCordoned = this.#cordons.has(identity.machineId);
     this.#members.add(connection);
     if (restored === null) connection.save();
     return connection;
@@ -128,6 +133,7 @@ export class Pool {
 
   /** The fleet's answer to `askFleet`. */
   admitted(connection: Connection, admission: Admission, now: number): void {
+    if (admission.admitted) this.#hearCordon(connection.identity.machineId, admission);
     this.#entrance.admitted(connection, admission, now);
     this.#dispatch.drain(now);
   }
@@ -185,8 +191,10 @@ export class Pool {
   forget(machineId: MachineId, now: number): boolean {
     for (const _ of this.#members.socketsOf(machineId)) return false;
     const isGone = this.#assignments.forget(machineId, now);
-    if (isGone) this.ledger.speeds.forget(machineId);
-    return isGone;
+    if (!isGone) return false;
+    this.ledger.speeds.forget(machineId);
+    this.#cordons.forget(machineId);
+    return true;
   }
 
   /** The list of pools of an unmanaged machine has changed, for instance because the catalog has. */
@@ -243,12 +251,8 @@ export class Pool {
   }
 
   /** Sends a machine no more requests, not even its owner's, or lets them come again; what runs there goes on. */
-  cordon(machineId: MachineId, isCordoned: boolean, now: number): void {
-    for (const connection of this.#members.socketsOf(machineId)) {
-      if (connection.isCordoned === isCordoned) continue;
-      connection.isCordoned = isCordoned;
-      connection.save();
-    }
+  cordon(machineId: MachineId, word: CordonWord, now: number): void {
+    this.#hearCordon(machineId, word);
     this.#dispatch.reconsider(now);
   }
 
@@ -289,8 +293,7 @@ export class Pool {
       machines: reportMachines(
         this.model,
         this.#members.machines(),
-        this.#assignments.all(),
-        this.ledger.speeds,
+        { records: this.#assignments.all(), cordons: this.#cordons, speeds: this.ledger.speeds },
         slotsPerMachine,
         now,
       ),
@@ -305,6 +308,16 @@ export class Pool {
         unknownTypes: this.#inbox.ignored.unknownTypes,
       },
     };
+  }
+
+  /** A cordoned machine may load its model, and serves nobody then. */
+  *#uncordonedRecords(): Generator<PoolRecord> {
+    for (const record of this.#assignments.all()) if (!this.#cordons.has(record.machineId)) yield record;
+  }
+
+  #hearCordon(machineId: MachineId, word: CordonWord): void {
+    const isCordoned = this.#cordons.heard(machineId, word);
+    for (const connection of this.#members.socketsOf(machineId)) connection.isCordoned = isCordoned;
   }
 
   #onEntered(connection: Connection, pools: readonly ModelId[], assignment: Registered["assignment"]): void {

@@ -2,6 +2,7 @@ import type { MachineId } from "../../protocol/ids.ts";
 import type { AdmissionQuestion } from "./admission.ts";
 import type { HeldAssignment } from "./assignments.ts";
 import type { Connection } from "./connection.ts";
+import type { CordonStore } from "./cordons.ts";
 import type { LedgerMemory } from "./ledger.ts";
 import type { RequestOutcome } from "./outcome.ts";
 import type { RecordStore } from "./record.ts";
@@ -33,6 +34,7 @@ export interface PoolPorts {
   /** A request has ended, once for each. */
   ended(outcome: RequestOutcome): void;
   readonly records: RecordStore;
+  readonly cordons: CordonStore;
   saveSettings(settings: PoolSettings): void;
   /** Keeps across restarts which machines are here; those missing afterwards are waited for (H19). */
   rememberMachine(machineId: MachineId): void;

@@ -1,5 +1,6 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import type { Connection } from "./connection.ts";
+import type { Cordons } from "./cordons.ts";
 import type { DemandTotals } from "./demand.ts";
 import { failsOpen, freeSlots, isLoaded, routableGate, type GateReason } from "./gate.ts";
 import type { PoolRecord, RecordMode } from "./record.ts";
@@ -53,17 +54,25 @@ export interface PoolReport {
   };
 }
 
+/** What a pool knows of machines beside their sockets. */
+interface Known {
+  readonly records: Iterable<PoolRecord>;
+  readonly cordons: Pick<Cordons, "has">;
+  readonly speeds: Speeds;
+}
+
 export function reportMachines(
   model: ModelId,
   connections: Iterable<Connection>,
-  records: Iterable<PoolRecord>,
-  speeds: Speeds,
+  { records, cordons, speeds }: Known,
   slotsPerMachine: number,
   now: number,
 ): PoolMachineReport[] {
   const machines = new Map<string, PoolMachineReport>();
   // Only these records say how far a load is: the one that a connection carries dates from its last change of mode.
-  for (const record of records) machines.set(record.machineId, offline(record));
+  for (const record of records) {
+    machines.set(record.machineId, offline(record, cordons.has(record.machineId)));
+  }
   const all = [...connections];
   const asker = failsOpen(all, model, now) ? "last_resort" : "public";
   for (const connection of all) {
@@ -88,11 +97,11 @@ export function reportMachines(
   return [...machines.values()];
 }
 
-function offline(record: PoolRecord): PoolMachineReport {
+function offline(record: PoolRecord, isCordoned: boolean): PoolMachineReport {
   return {
     machineId: record.machineId,
     isConnected: false,
-    isCordoned: false,
+    isCordoned,
     version: null,
     loadedModels: [],
     maxConcurrency: 0,

@@ -1,5 +1,3 @@
-import { z } from "zod";
-
 import { flagNameSchema } from "../../core/flags.ts";
 import type { FlagState, FlagStore } from "../../core/fleet/flag-book.ts";
 import type {
@@ -12,83 +10,19 @@ import type {
   SwitchTotal,
 } from "../../core/fleet/machine.ts";
 import { SWITCH_HISTORY } from "../../core/limits.ts";
+import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import {
-  epochSchema,
-  machineIdSchema,
-  modelIdSchema,
-  type MachineId,
-  type ModelId,
-} from "../../protocol/ids.ts";
-import { hardwareSchema } from "../../protocol/upstream.ts";
+  machineOf,
+  intentOf,
+  switchOf,
+  switchOutcomeSchema,
+  type IntentRow,
+  type MachineRow,
+  type SwitchRow,
+} from "./fleet-rows.ts";
 import { FLEET_MIGRATIONS, migrate } from "./migrations.ts";
 
 /** The fleet's SQLite: the machine directory, memberships, orders, flags, and revoked tokens. */
-
-type MachineRow = {
-  machine_id: string;
-  owner: string;
-  public_key: string;
-  version: string | null;
-  session_id: string;
-  hardware: string;
-  models: string;
-  pools: string;
-  first_registered_at: number;
-  registered_at: number;
-  private_only: number;
-  max_concurrency: number;
-  quarantined: number;
-  cordoned_at: number | null;
-  gone_at: number | null;
-};
-
-type IntentRow = {
-  machine_id: string;
-  epoch: number;
-  model: string | null;
-  from_model: string | null;
-  reason: string;
-  phase: string;
-  outcome: string | null;
-  error_code: string | null;
-  error_message: string | null;
-  pending: string;
-  heard: number;
-  pinned: number;
-  started_at: number;
-  phase_at: number;
-  rounds: number;
-  retry_at: number | null;
-};
-
-type SwitchRow = {
-  at: number;
-  machine_id: string;
-  from_model: string | null;
-  to_model: string | null;
-  epoch: number;
-  reason: string;
-  outcome: string;
-  error: string | null;
-  took_ms: number;
-};
-
-const modelIdsSchema = z.array(modelIdSchema);
-/** Rows written before speeds were kept hold bare ids. */
-const machineModelsSchema = z.array(
-  z.union([
-    modelIdSchema.transform((id) => ({ id, sizeBytes: 0, decodeTps: null, prefillTps: null })),
-    z.object({
-      id: modelIdSchema,
-      sizeBytes: z.number(),
-      decodeTps: z.number().nullable(),
-      prefillTps: z.number().nullable(),
-    }),
-  ]),
-);
-const phaseSchema = z.enum(["releasing", "expecting", "ordered", "done"]);
-const outcomeSchema = z.enum(["succeeded", "failed"]);
-const switchOutcomeSchema = z.enum(["succeeded", "failed", "superseded"]);
 
 export class SqlFleetStore implements FleetStore, FlagStore {
   readonly #sql: SqlStorage;
@@ -106,8 +40,8 @@ export class SqlFleetStore implements FleetStore, FlagStore {
     this.#sql.exec(
       `INSERT OR REPLACE INTO machines (machine_id, owner, public_key, version, session_id, hardware, models, pools,
          first_registered_at, registered_at, private_only, max_concurrency, quarantined, cordoned_at,
-         gone_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         gone_at, uncordoned_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       machine.machineId,
       machine.owner,
       machine.publicKey,
@@ -123,6 +57,7 @@ export class SqlFleetStore implements FleetStore, FlagStore {
       Number(machine.isQuarantined),
       machine.cordonedAt,
       machine.goneAt,
+      machine.uncordonedAt,
     );
   }
 
@@ -233,7 +168,11 @@ export class SqlFleetStore implements FleetStore, FlagStore {
         entry.outcome,
       );
     }
-    this.#sql.exec("DELETE FROM switches WHERE id <= (SELECT MAX(id) FROM switches) - ?", SWITCH_HISTORY);
+    // By number of lines and not by id: removed ones leave holes.
+    this.#sql.exec(
+      "DELETE FROM switches WHERE id <= (SELECT id FROM switches ORDER BY id DESC LIMIT 1 OFFSET ?)",
+      SWITCH_HISTORY,
+    );
   }
 
   removeRepeated({ machineId, from, to, reason, outcome, error }: Switch): void {
@@ -332,58 +271,4 @@ export class SqlFleetStore implements FleetStore, FlagStore {
       .toArray()
       .map((row) => row.token_id);
   }
-}
-
-function machineOf(row: MachineRow): Machine {
-  return {
-    machineId: machineIdSchema.parse(row.machine_id),
-    owner: row.owner,
-    publicKey: row.public_key,
-    version: row.version,
-    sessionId: row.session_id,
-    hardware: hardwareSchema.parse(JSON.parse(row.hardware)),
-    models: machineModelsSchema.parse(JSON.parse(row.models)),
-    pools: modelIdsSchema.parse(JSON.parse(row.pools)),
-    firstRegisteredAt: row.first_registered_at,
-    registeredAt: row.registered_at,
-    privateOnly: row.private_only === 1,
-    maxConcurrency: row.max_concurrency,
-    isQuarantined: row.quarantined === 1,
-    cordonedAt: row.cordoned_at,
-    goneAt: row.gone_at,
-  };
-}
-
-function intentOf(row: IntentRow): Intent {
-  return {
-    machineId: machineIdSchema.parse(row.machine_id),
-    epoch: epochSchema.parse(row.epoch),
-    model: modelIdSchema.nullable().parse(row.model),
-    from: modelIdSchema.nullable().parse(row.from_model),
-    reason: row.reason,
-    phase: phaseSchema.parse(row.phase),
-    outcome: outcomeSchema.nullable().parse(row.outcome),
-    error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? "" },
-    pending: z.array(z.string()).parse(JSON.parse(row.pending)),
-    isHeard: row.heard === 1,
-    isPinned: row.pinned === 1,
-    startedAt: row.started_at,
-    phaseAt: row.phase_at,
-    rounds: row.rounds,
-    retryAt: row.retry_at,
-  };
-}
-
-function switchOf(row: SwitchRow): Switch {
-  return {
-    at: row.at,
-    machineId: machineIdSchema.parse(row.machine_id),
-    from: modelIdSchema.nullable().parse(row.from_model),
-    to: modelIdSchema.nullable().parse(row.to_model),
-    epoch: epochSchema.parse(row.epoch),
-    reason: row.reason,
-    outcome: switchOutcomeSchema.parse(row.outcome),
-    error: row.error,
-    tookMs: row.took_ms,
-  };
 }

@@ -25,6 +25,8 @@ export const POOL_MIGRATIONS: readonly string[] = [
   "CREATE TABLE totals (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
   // How fast each machine was measured to be with this model.
   "CREATE TABLE speeds (machine_id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",
+  // Machines that an operator keeps requests away from, also without a socket, and from when that word is.
+  "CREATE TABLE cordons (machine_id TEXT PRIMARY KEY, as_of INTEGER NOT NULL) WITHOUT ROWID",
 ];
 
 export const FLEET_MIGRATIONS: readonly string[] = [
@@ -87,6 +89,7 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   "CREATE TABLE placement_score (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL)",
   "ALTER TABLE machines ADD COLUMN cordoned_at INTEGER",
   "ALTER TABLE machines ADD COLUMN gone_at INTEGER",
+  "ALTER TABLE machines ADD COLUMN uncordoned_at INTEGER",
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

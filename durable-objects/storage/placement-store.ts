@@ -1,168 +1,17 @@
-import { z } from "zod";
+import type { z } from "zod";
 
-import type {
-  LastPlan,
-  LoadTime,
-  PlacementMemory,
-  PlacementStore,
-  PlanRecord,
-} from "../../core/fleet/plan-record.ts";
+import type { LoadTime, PlacementMemory, PlacementStore, PlanRecord } from "../../core/fleet/plan-record.ts";
 import type { ScheduleMemory } from "../../core/fleet/tick-schedule.ts";
 import { PLAN_HISTORY } from "../../core/limits.ts";
 import type { Elsewhere, Score } from "../../core/placement/score.ts";
 import { machineIdSchema, modelIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { logWarning } from "../log.ts";
+import { memorySchema, planSchema, scoreSchema, type KeptScore } from "./placement-rows.ts";
 
 /**
  * What placement remembers, in the fleet's SQLite: one row with what it has learned, a bounded history of plans, and load times.
  * What an earlier version wrote in another shape counts as nothing learned: estimates are back after some ticks.
  */
-
-const moveSchema = z.object({
-  machineId: z.string(),
-  from: modelIdSchema.nullable(),
-  to: modelIdSchema,
-  reason: z.enum(["floor", "first_machine", "demand_gain", "placed_empty", "adopted"]),
-  won: z.number(),
-  lost: z.number(),
-  gate: z.number(),
-  epoch: z.number().nullable(),
-});
-
-const stayReasonSchema = z.enum([
-  "offline",
-  "moving",
-  "unmanageable",
-  "pinned",
-  "dwell",
-  "cooldown",
-  "nothing_fits",
-  "last_of_pool",
-  "pool_at_floor",
-  "no_gain",
-  "budget",
-  "frozen",
-  "no_demand_seen",
-]);
-
-const modelPlanSchema = z.object({
-  modelId: modelIdSchema,
-  demand: z.number(),
-  deviation: z.number(),
-  capacity: z.number(),
-  demandMachines: z.number(),
-  desired: z.number(),
-  serving: z.number(),
-  loading: z.number(),
-});
-
-const planSchema = z.object({
-  at: z.number(),
-  mode: z.enum(["off", "shadow", "enforce"]),
-  halted: z.enum(["frozen", "no_demand_seen", "stale_reports"]).nullable(),
-  models: z.array(modelPlanSchema),
-  moves: z.array(moveSchema),
-  stays: z.partialRecord(stayReasonSchema, z.number()),
-});
-
-const lastPlanSchema = planSchema.extend({
-  demand: z.array(
-    z.object({
-      modelId: modelIdSchema,
-      offered: z.number(),
-      good: z.number(),
-      promptTokensMean: z.number().nullable(),
-      outputTokensMean: z.number().nullable(),
-    }),
-  ),
-  elapsedSeconds: z.number(),
-  budget: z.number(),
-  machines: z.array(
-    z.object({
-      machineId: z.string(),
-      reason: stayReasonSchema,
-      bestTarget: modelIdSchema.nullable(),
-      bestGain: z.number().nullable(),
-    }),
-  ),
-}) satisfies z.ZodType<LastPlan>;
-
-const estimateSchema = z.object({
-  fast: z.number().nullable(),
-  slow: z.number(),
-  usual: z.number(),
-  averagedSeconds: z.number(),
-  dispersion: z.number(),
-  surprises: z.number(),
-  surpriseRate: z.number(),
-  surpriseExpected: z.number(),
-  roughness: z.number(),
-  recent: z.tuple([z.number(), z.number()]),
-  promptTokens: z.number(),
-  outputTokens: z.number(),
-  missShare: z.number(),
-  ticks: z.number(),
-  persistence: z.object({ ofFast: z.number(), ofSlow: z.number() }),
-  hindsight: z.object({
-    lately: z.object({
-      fast: z.number(),
-      slow: z.number(),
-      fastUsual: z.number(),
-      slowUsual: z.number(),
-      fastFast: z.number(),
-      fastSlow: z.number(),
-      slowSlow: z.number(),
-    }),
-    moments: z.object({
-      fastFast: z.number(),
-      fastSlow: z.number(),
-      slowSlow: z.number(),
-      fastCame: z.number(),
-      slowCame: z.number(),
-    }),
-  }),
-});
-
-const totalsSchema = z.object({
-  arrivals: z.number(),
-  good: z.number(),
-  answered: z.number(),
-  promptTokens: z.number(),
-  completionTokens: z.number(),
-});
-
-const memorySchema = z.object({
-  learnedAt: z.number().nullable(),
-  state: z.object({
-    estimates: z.record(modelIdSchema, estimateSchema),
-    online: z.array(z.object({ at: z.number(), count: z.number() })),
-    frozenUntil: z.number(),
-  }),
-  counted: z.record(modelIdSchema, totalsSchema),
-  last: lastPlanSchema.nullable(),
-}) satisfies z.ZodType<PlacementMemory>;
-
-const scoredModeSchema = z.enum(["shadow", "enforce"]);
-
-const scoreSchema = z.object({
-  mode: scoredModeSchema.nullable(),
-  /** Ids and times by model: its row must stay below the platform's 2 MB, also if all machines of a large fleet are elsewhere. */
-  elsewhere: z.record(modelIdSchema, z.array(z.tuple([z.string(), z.number()]))),
-  days: z.array(
-    z.object({
-      dayAt: z.number(),
-      mode: scoredModeSchema,
-      machineSeconds: z.number(),
-      offered: z.number(),
-      good: z.number(),
-      asPlaced: z.number(),
-      otherwise: z.number(),
-      switches: z.number(),
-    }),
-  ),
-});
-
-type KeptScore = z.infer<typeof scoreSchema>;
 
 export class SqlPlacementStore implements PlacementStore {
   readonly #sql: SqlStorage;

@@ -1,4 +1,5 @@
 import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS } from "../../core/limits.ts";
+import type { CordonStore } from "../../core/pool/cordons.ts";
 import type { DemandRow } from "../../core/pool/demand.ts";
 import type { Entries, LedgerMemory } from "../../core/pool/ledger.ts";
 import { INITIAL_SETTINGS, poolSettingsSchema, type PoolSettings } from "../../core/pool/settings.ts";
@@ -44,6 +45,21 @@ export class PoolStore {
   forgetMachine(machineId: MachineId): void {
     this.#sql.exec("DELETE FROM connected_machines WHERE machine_id = ?", machineId);
   }
+
+  /** That a machine is cordoned, and from when that word is. */
+  readonly cordons: CordonStore = {
+    all: () =>
+      this.#sql
+        .exec<{ machine_id: string; as_of: number }>("SELECT machine_id, as_of FROM cordons")
+        .toArray()
+        .map((row) => [machineIdSchema.parse(row.machine_id), row.as_of] as const),
+    put: (machineId, asOf) => {
+      this.#sql.exec("INSERT OR REPLACE INTO cordons VALUES (?, ?)", machineId, asOf);
+    },
+    remove: (machineId) => {
+      this.#sql.exec("DELETE FROM cordons WHERE machine_id = ?", machineId);
+    },
+  };
 
   ledger(): LedgerMemory {
     const totals = this.#sql

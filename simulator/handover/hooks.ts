@@ -1,6 +1,7 @@
 import type { DialVerdict } from "../../core/fleet/control-plane.ts";
 import type { Admission, AdmissionQuestion } from "../../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
+import type { CordonStore } from "../../core/pool/cordons.ts";
 import type { RecordStore, Stamp } from "../../core/pool/record.ts";
 import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
 import type { MachineHost } from "./machine-host.ts";
@@ -20,6 +21,10 @@ export class Hooks {
 
   /** The disk that a pool finds when it wakes. */
   records(disk: MemoryRecordStore): RecordStore {
+    return disk;
+  }
+
+  cordons(disk: CordonStore): CordonStore {
     return disk;
   }
 

@@ -1,8 +1,11 @@
-import type { PoolCall } from "../../core/pool/calls.ts";
+import type { Admission } from "../../core/pool/admission.ts";
+import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
+import type { CordonWord } from "../../core/pool/cordons.ts";
 import { isManaged } from "../../core/pool/record.ts";
 import { compareVersions } from "../../core/semver.ts";
 import type { CloseReason } from "../../protocol/close-codes.ts";
 import { decodeDownstream, decodeUpstream } from "../../protocol/codec.ts";
+import type { MachineId } from "../../protocol/ids.ts";
 import type { MachineHost } from "./machine-host.ts";
 import type { PoolHost } from "./pool-host.ts";
 import type { Wire } from "./wire.ts";
@@ -19,6 +22,8 @@ export class Invariants {
   first: string | null = null;
   readonly #world: World;
   readonly #recordEpochs = new Map<string, number>();
+  /** The newest word that each pool has heard of each machine. */
+  readonly #cordons = new Map<string, CordonWord>();
   readonly #orders = new Map<string, { readonly epoch: number; readonly model: string | null }>();
 
   constructor(world: World) {
@@ -95,6 +100,22 @@ export class Invariants {
     }
   }
 
+  /** A call has reached a pool. */
+  onCalled(pool: PoolHost, call: PoolCall): void {
+    if (call.kind === "cordon") this.#hearsOfCordon(pool, call.machineId, call);
+  }
+
+  /** A pool has carried out a call. */
+  onPerformed({ model }: PoolHost, call: PoolCall, reply: PoolReply): void {
+    const isForgotten = call.kind === "forget" && reply.kind === "told" && reply.reached;
+    if (isForgotten) this.#cordons.delete(`${model} ${call.machineId}`);
+  }
+
+  /** The fleet's answer to a register has come. */
+  onAdmission(pool: PoolHost, machineId: MachineId, admission: Admission): void {
+    if (admission.admitted) this.#hearsOfCordon(pool, machineId, admission);
+  }
+
   /** Lets a pool handle a message and compares its records before and after (2). */
   aroundMessage({ model, disk }: PoolHost, { machine }: Wire, text: string, handle: () => void): void {
     const decoded = text.startsWith('{"type":"assign_model_status"') ? decodeUpstream(text) : null;
@@ -130,7 +151,16 @@ export class Invariants {
     if (isStillWanted) this.breach(`[F14] ${machine.id} gives up ${model} although it holds ${startedUnder}`);
   }
 
+  #hearsOfCordon({ model }: PoolHost, machineId: MachineId, word: CordonWord): void {
+    const name = `${model} ${machineId}`;
+    const known = this.#cordons.get(name);
+    if (known === undefined || known.cordonAsOf <= word.cordonAsOf) this.#cordons.set(name, word);
+  }
+
   #onRequest(pool: PoolHost, { id }: MachineHost): void {
+    if (this.#cordons.get(`${pool.model} ${id}`)?.isCordoned === true) {
+      this.breach(`[cordon] ${pool.model} sends a request to ${id}, although it has heard of its cordon`);
+    }
     const mode = pool.record(id)?.mode ?? "unmanaged";
     if (mode !== "unmanaged" && mode !== "assigned") {
       this.breach(`[5] ${pool.model} sends a request to ${id}, whose record is ${mode}`);

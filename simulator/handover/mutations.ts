@@ -2,6 +2,7 @@ import { ControlPlane, type DialVerdict } from "../../core/fleet/control-plane.t
 import type { Admission } from "../../core/pool/admission.ts";
 import { Assignments } from "../../core/pool/assignments.ts";
 import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
+import { Cordons } from "../../core/pool/cordons.ts";
 import type { PoolRecord, RecordStore, Stamp } from "../../core/pool/record.ts";
 import { decodeUpstream, encodeUpstream } from "../../protocol/codec.ts";
 import { epochSchema, NEVER_MANAGED } from "../../protocol/ids.ts";
@@ -60,6 +61,25 @@ class DeletedAtOnce extends Hooks {
       if (error !== null) return error;
       for (const pool of this.memberships.of(id)) this.memberships.remove(id, pool);
       return null;
+    });
+  }
+}
+
+/** That a machine is cordoned holds for the sockets that are open when a pool hears it. */
+class CordonsOfSockets extends Hooks {
+  override install(): () => void {
+    return replace(Cordons.prototype, "has", () => false);
+  }
+}
+
+/** The word on a cordon that comes last counts, whatever it is older than. */
+class LastWordCounts extends Hooks {
+  override install(): () => void {
+    const { heard } = Cordons.prototype;
+    let asOf = 2 ** 50;
+    return replace(Cordons.prototype, "heard", function (this: Cordons, id, { isCordoned }) {
+      asOf += 1;
+      return heard.call(this, id, { isCordoned, cordonAsOf: asOf });
     });
   }
 }
@@ -280,6 +300,8 @@ function asUnmanaged(stamp: Stamp): Stamp {
 }
 
 export const MUTATIONS: Readonly<Record<string, () => Hooks>> = {
+  cordon: () => new CordonsOfSockets(),
+  "cordon-order": () => new LastWordCounts(),
   F3: () => new StatusesFitted(),
   F14: () => new CancelledSwitchUnloads(),
   D1: () => new RecordsForgotten(),

@@ -8,7 +8,7 @@ import { INITIAL_SETTINGS, type PoolSettings } from "../../core/pool/settings.ts
 import type { Total } from "../../core/pool/totals.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import { SimClient } from "./client.ts";
-import { MemoryRecordStore } from "./stores.ts";
+import { MemoryCordonStore, MemoryRecordStore } from "./stores.ts";
 import { brief, type Wire } from "./wire.ts";
 import type { World } from "./world.ts";
 
@@ -28,6 +28,7 @@ export class PoolHost {
   readonly #world: World;
   readonly #remembered = new Set<MachineId>();
   #settings: PoolSettings = INITIAL_SETTINGS;
+  readonly #cordons = new MemoryCordonStore();
   readonly #totals = new Map<string, Total>();
   /** Which life of the object this is: what an earlier one waited for is lost. */
   #life = 0;
@@ -93,7 +94,9 @@ export class PoolHost {
 
   perform(call: PoolCall): PoolReply {
     return this.#then((now) => {
+      this.#world.invariants.onCalled(this, call);
       const reply = perform(this.pool, call, now);
+      this.#world.invariants.onPerformed(this, call, reply);
       if (call.kind !== "read" && call.kind !== "settings") {
         this.#world.log(() => `${this.model} does ${JSON.stringify(call)}: ${JSON.stringify(reply)}`);
       }
@@ -190,6 +193,7 @@ export class PoolHost {
           if (life === this.#life) this.#world.fleet.askSettings(this.model, (s) => this.#configure(s));
         },
         records: hooks.records(this.disk),
+        cordons: hooks.cordons(this.#cordons),
         saveSettings: (settings) => {
           this.#settings = structuredClone(settings);
         },
@@ -228,6 +232,7 @@ export class PoolHost {
           this.#world.log(
             () => `${this.model} hears of ${question.identity.machineId}: ${JSON.stringify(admission)}`,
           );
+          this.#world.invariants.onAdmission(this, question.identity.machineId, admission);
           this.pool.admitted(connection, this.#world.hooks.admission(admission), now);
         }),
       () => once((now) => this.pool.fleetSilent(connection, now)),

@@ -3,6 +3,7 @@ import type { Cooldown, FleetStore, Intent, Machine, Membership, Switch } from "
 import type { LoadTime, PlacementMemory, PlacementStore, PlanRecord } from "../../core/fleet/plan-record.ts";
 import type { ScheduleMemory } from "../../core/fleet/tick-schedule.ts";
 import type { Score } from "../../core/placement/score.ts";
+import type { CordonStore } from "../../core/pool/cordons.ts";
 import type { PoolRecord, RecordStore } from "../../core/pool/record.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 
@@ -22,6 +23,22 @@ export class MemoryRecordStore implements RecordStore {
 
   remove(machineId: MachineId): void {
     this.records.delete(machineId);
+  }
+}
+
+export class MemoryCordonStore implements CordonStore {
+  readonly #asOf = new Map<MachineId, number>();
+
+  all(): [MachineId, number][] {
+    return [...this.#asOf];
+  }
+
+  put(machineId: MachineId, asOf: number): void {
+    this.#asOf.set(machineId, asOf);
+  }
+
+  remove(machineId: MachineId): void {
+    this.#asOf.delete(machineId);
   }
 }
 

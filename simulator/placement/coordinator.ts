@@ -9,7 +9,12 @@ import { Pool } from "../../core/pool/pool.ts";
 import { INITIAL_SETTINGS } from "../../core/pool/settings.ts";
 import { modelIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import type { SimClock } from "../handover/clock.ts";
-import { MemoryFleetStore, MemoryPlacementStore, MemoryRecordStore } from "../handover/stores.ts";
+import {
+  MemoryCordonStore,
+  MemoryFleetStore,
+  MemoryPlacementStore,
+  MemoryRecordStore,
+} from "../handover/stores.ts";
 import type { MachineSocket } from "./machine.ts";
 import { type Random, randomFrom } from "./random.ts";
 import type { Scenario } from "./scenario.ts";
@@ -117,6 +122,7 @@ export class Coordinator {
             pool.configure(this.control.settingsFor(model, now), now);
           }),
         records: disk,
+        cordons: new MemoryCordonStore(),
         saveSettings: () => {},
         rememberMachine: () => {},
         forgetMachine: () => {},

@@ -1,7 +1,6 @@
-import { runDurableObjectAlarm } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
-import { machineIdSchema } from "../../protocol/ids.ts";
 import { expectAnswer, HELLO, join } from "./fake-provider.ts";
 import {
   adminCall,
@@ -59,6 +58,8 @@ describe("a machine that is cordoned", () => {
     const machine = await join(at);
     const { machineId } = machine;
     await order(machineId, "cordon");
+    await evictDurableObject(poolOf(at));
+    expect(await blockedBy(at)).toBe("cordoned");
     await resetObject(poolOf(at));
     expect((await machine.closed).code).toBeGreaterThan(0);
     await join(at, {}, machineId);
@@ -74,13 +75,14 @@ describe("a machine that is cordoned", () => {
     const at = await scene();
     const machine = await join(at);
     const { machineId } = machine;
-    await order(machineId, "cordon");
-    const missed = {
-      kind: "cordon",
-      machineId: machineIdSchema.parse(machineId),
-      isCordoned: false,
-    } as const;
-    await poolOf(at).perform(missed);
+    await runInDurableObject(fleet(), (_, state) => {
+      state.storage.sql.exec(
+        "UPDATE machines SET cordoned_at = ? WHERE machine_id = ?",
+        Date.now(),
+        machineId,
+      );
+    });
+    await resetObject(fleet());
     expect(await blockedBy(at)).toBeNull();
     await runDurableObjectAlarm(fleet());
     await until(async () => (await blockedBy(at)) === "cordoned");

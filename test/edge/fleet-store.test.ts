@@ -2,28 +2,34 @@ import { runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 
 import type { Switch } from "../../core/fleet/machine.ts";
+import { SWITCH_HISTORY } from "../../core/limits.ts";
 import { SqlFleetStore } from "../../durable-objects/storage/fleet-store.ts";
 import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
 import { fleet, unique } from "./scene.ts";
 
-it("[C19] removes the newest line of a machine's history only if it is as the one that is to come", async () => {
-  const mac = machineIdSchema.parse(unique("mac"));
-  const other = machineIdSchema.parse(unique("mac"));
-  const line = (fields: Partial<Switch> = {}): Switch => ({
+const A = modelIdSchema.parse("a");
+const MAC = machineIdSchema.parse(unique("mac"));
+
+function line(fields: Partial<Switch> = {}): Switch {
+  return {
     at: 1,
-    machineId: mac,
+    machineId: MAC,
     from: null,
-    to: modelIdSchema.parse("a"),
+    to: A,
     epoch: epochSchema.parse(1),
     reason: "again",
     outcome: "failed",
     error: "gone",
     tookMs: 1,
     ...fields,
-  });
+  };
+}
+
+it("[C19] removes the newest line of a machine's history only if it is as the one that is to come", async () => {
+  const other = machineIdSchema.parse(unique("mac"));
   await runInDurableObject(fleet(), (_, state) => {
     const store = new SqlFleetStore(state.storage);
-    const left = () => store.switches(50).filter(({ machineId }) => machineId === mac || machineId === other);
+    const left = () => store.switches(50).filter(({ machineId }) => machineId === MAC || machineId === other);
     for (const entry of [line(), line({ at: 2 }), line({ at: 3, machineId: other })]) store.addSwitch(entry);
     for (const fields of [
       { from: modelIdSchema.parse("b") },
@@ -38,7 +44,26 @@ it("[C19] removes the newest line of a machine's history only if it is as the on
     store.removeRepeated(line({ at: 4, epoch: epochSchema.parse(9), tookMs: 9 }));
     expect(left()).toMatchObject([
       { machineId: other, at: 3 },
-      { machineId: mac, at: 1 },
+      { machineId: MAC, at: 1 },
     ]);
+  });
+});
+
+it("keeps the last lines of the history, however many were replaced by newer ones", async () => {
+  const failing = [machineIdSchema.parse(unique("mac")), machineIdSchema.parse(unique("mac"))];
+  const old = machineIdSchema.parse(unique("mac"));
+  await runInDurableObject(fleet(), (_, state) => {
+    const store = new SqlFleetStore(state.storage);
+    store.addSwitch(line({ machineId: old }));
+    for (let at = 0; at < SWITCH_HISTORY; at++) {
+      for (const machineId of failing) {
+        store.removeRepeated(line({ machineId, at }));
+        store.addSwitch(line({ machineId, at }));
+      }
+    }
+    const kept = store.switches(SWITCH_HISTORY + 1).map(({ machineId }) => machineId);
+    expect(kept.slice(0, 3)).toEqual([...failing.toReversed(), old]);
+    for (let at = 0; at < SWITCH_HISTORY; at++) store.addSwitch(line({ at }));
+    expect(store.switches(SWITCH_HISTORY + 1)).toHaveLength(SWITCH_HISTORY);
   });
 });

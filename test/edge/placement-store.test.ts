@@ -1,7 +1,9 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
+import type { LastPlan, PlacementMemory } from "../../core/fleet/plan-record.ts";
 import { ELSEWHERE_KEPT, SCORED_DAYS_KEPT } from "../../core/limits.ts";
+import { UNSEEN } from "../../core/placement/demand.ts";
 import type { Score } from "../../core/placement/score.ts";
 import { SqlPlacementStore } from "../../durable-objects/storage/placement-store.ts";
 import { modelIdSchema } from "../../protocol/ids.ts";
@@ -46,5 +48,34 @@ describe("the score of placement", () => {
       expect(bytes).toBeLessThan(ROW_MAX);
       expect(bytes).toBeGreaterThan(ROW_MAX / 2);
     });
+  });
+});
+
+it("all that placement has learned is kept while a machine is cordoned", async () => {
+  const stay = { machineId: "mac", reason: "cordoned", bestTarget: null, bestGain: null } as const;
+  const plan: LastPlan = {
+    at: NOW,
+    mode: "enforce",
+    halted: null,
+    models: [],
+    moves: [],
+    stays: { cordoned: 1 },
+    demand: [],
+    elapsedSeconds: 30,
+    budget: 4,
+    machines: [stay],
+  };
+  const memory: PlacementMemory = {
+    learnedAt: NOW,
+    state: { estimates: { [modelIdSchema.parse("m")]: UNSEEN }, online: [], frozenUntil: 0 },
+    counted: {},
+    last: plan,
+  };
+  await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
+    const store = new SqlPlacementStore(storage.sql);
+    store.savePlacement(memory);
+    expect(store.placement()).toEqual(memory);
+    store.addPlan(plan);
+    expect(store.plans(1)).toMatchObject([{ stays: { cordoned: 1 } }]);
   });
 });

@@ -8,6 +8,8 @@ import { play } from "../../simulator/handover/world.ts";
  * and what it must see there; without the mutation the same seed is clean.
  */
 const CAUGHT: readonly (readonly [rule: string, seed: number, invariant: string])[] = [
+  ["cordon", 3, "cordon"],
+  ["cordon-order", 38, "cordon"],
   ["F3", 19, "2"],
   ["F14", 150, "F14"],
   ["D1", 11, "1"],

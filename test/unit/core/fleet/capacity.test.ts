@@ -24,6 +24,7 @@ function aMachine(machineId: string): Machine {
     pools: [],
     isQuarantined: false,
     cordonedAt: null,
+    uncordonedAt: null,
     goneAt: null,
     firstRegisteredAt: 0,
     registeredAt: 0,
@@ -112,6 +113,16 @@ describe("the capacity of a model", () => {
       ]),
     });
     expect(only(view)).toMatchObject({ serving: 0, exhausted: true, loading: 3, eta_s: 30 });
+  });
+
+  it("does not count machines on their way that are cordoned: they will not serve", () => {
+    const machines = [{ ...aMachine("mac-a"), cordonedAt: NOW }, aMachine("mac-b")];
+    const view = aView({
+      machines,
+      intents: new Map(machines.map(({ machineId }) => anIntent(machineId, "m"))),
+      reports: new Map([aReport("m", [loading("mac-a", 0.9, 10_000), loading("mac-b", 0.5, 60_000)])]),
+    });
+    expect(only(view)).toMatchObject({ loading: 1, eta_s: 60 });
   });
 
   it("does not count machines that are assigned, failed or gone", () => {

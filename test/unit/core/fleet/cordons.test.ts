@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { machineIdSchema } from "../../../../protocol/ids.ts";
-import { A, aMachineReport, B, FleetScene, MAC } from "./fleet-scene.ts";
+import { A, aMachineReport, aReport, B, FleetScene, MAC } from "./fleet-scene.ts";
 import { PlacementScene, twoOnA } from "./placement-scene.ts";
 
 /** Machines that operators keep requests away from, as the fleet remembers, tells and plans it. */
@@ -47,11 +47,47 @@ describe("a cordon", () => {
   it("began when it was ordered first", () => {
     const scene = new FleetScene();
     scene.join(A);
-    const first = scene.now;
     cordon(scene);
+    const first = scene.core.directory.get(MAC)?.cordonedAt;
+    expect(first).toBe(scene.now + 1);
     scene.now += 60_000;
     cordon(scene);
     expect(scene.core.directory.get(MAC)).toMatchObject({ cordonedAt: first });
+  });
+
+  it("says from when it is, later each time, though the clock may stand still", () => {
+    const scene = new FleetScene();
+    scene.join(A);
+    const asOf = () => {
+      const admission = scene.register(A);
+      return admission.admitted ? admission.cordonAsOf : null;
+    };
+    expect(asOf()).toBe(scene.now);
+    const said = [true, false, false, true].map((isCordoned) => {
+      scene.calls();
+      cordon(scene, MAC, isCordoned);
+      const [made] = cordonCalls(scene);
+      return made?.call.kind === "cordon" ? made.call.cordonAsOf : null;
+    });
+    expect(said).toEqual([1, 2, 3, 4].map((later) => scene.now + later));
+    scene.restart();
+    expect(asOf()).toBe(scene.now + 4);
+  });
+
+  it("[H1] of a machine that was deleted is older than what is said of it when it is new again", () => {
+    const scene = new FleetScene();
+    scene.join(A);
+    cordon(scene);
+    const cordonedAt = scene.now + 1;
+    scene.now += 120_000;
+    const askedAt = scene.now;
+    scene.calls();
+    const call = scene.core.readCall(A, askedAt);
+    scene.core.replied(A, call, { kind: "report", report: aReport(A, []), totals: null }, scene.now);
+    expect(scene.core.remove(MAC, askedAt, scene.now)).toBeNull();
+    const again = scene.register(A);
+    expect(again).toMatchObject({ isCordoned: false, cordonAsOf: scene.now });
+    expect(scene.now).toBeGreaterThan(cordonedAt);
   });
 
   it("is told again to a pool whose report shows that it has missed it, and to no other", () => {
@@ -69,12 +105,15 @@ describe("a cordon", () => {
     expect(cordonCalls(scene)).toMatchObject([{ pool: "b", call: { isCordoned: false } }]);
   });
 
-  it("is not told where the machine has no socket: it hears when it registers", () => {
+  it("[H19] is told again also to a pool that knows the machine and has no socket of it", () => {
     const scene = new FleetScene();
     scene.join(A);
     cordon(scene);
     scene.calls();
-    scene.tick(30_000, { a: [aMachineReport({ isConnected: false, blockedBy: "offline" })] });
+    const gone = aMachineReport({ isConnected: false, blockedBy: "offline" });
+    scene.tick(30_000, { a: [gone] });
+    expect(cordonCalls(scene)).toMatchObject([{ pool: "a", call: { isCordoned: true } }]);
+    scene.tick(30_000, { a: [{ ...gone, isCordoned: true }] });
     expect(cordonCalls(scene)).toEqual([]);
   });
 });

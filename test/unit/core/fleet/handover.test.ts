@@ -213,6 +213,20 @@ describe("a machine that failed", () => {
     ]);
   });
 
+  it("has a line for each order of an operator, though they fail alike", () => {
+    const scene = pinned();
+    for (const at of [1, 2, 3]) {
+      scene.confirmAll();
+      scene.observe(B, "failed", at, { code: "model_not_on_disk", message: "gone" });
+      scene.core.orders.pin(MAC, B, scene.now);
+    }
+    expect(scene.store.switches(9)).toMatchObject([
+      { epoch: 3, reason: "pinned", error: "gone" },
+      { epoch: 2, reason: "pinned", error: "gone" },
+      { epoch: 1, reason: "pinned", error: "gone" },
+    ]);
+  });
+
   it("[D7] stays failed for its epoch, whatever its pool says later", () => {
     const scene = pinned();
     scene.confirmAll();

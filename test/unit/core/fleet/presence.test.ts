@@ -54,6 +54,14 @@ describe("how long a machine has been offline", () => {
     expect(ageOf(scene)).toBe(0);
   });
 
+  it("is nothing as long as no look has found it gone: nobody knows", () => {
+    const scene = new FleetScene();
+    scene.join(A);
+    scene.tick(30_000, GONE);
+    expect(scene.core.directory.get(MAC)).toMatchObject({ goneAt: null });
+    expect(ageOf(scene)).toBe(0);
+  });
+
   it("does not begin because a pool does not answer", () => {
     const scene = new FleetScene();
     scene.join(A, B);

@@ -145,6 +145,7 @@ describe("a machine that comes back after it was deleted", () => {
       firstRegisteredAt: scene.now,
       isQuarantined: false,
       cordonedAt: null,
+      uncordonedAt: null,
     });
     expect(scene.dial(A, identity.owner)).toMatchObject({ error: { code: "machine_not_allowed" } });
   });

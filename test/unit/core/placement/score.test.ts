@@ -111,6 +111,19 @@ describe("the score", () => {
     expect(fleet.day.otherwise).toBe(10 + 10 + 3 * (10 + 36));
   });
 
+  it("counts a cordoned machine in neither fleet, wherever it would be otherwise", () => {
+    const fleet = new Fleet();
+    for (let tick = 0; tick < 3; tick++) fleet.tick("shadow");
+    const [moved] = fleet.score.elsewhere;
+    const before = fleet.day;
+    fleet.change(moved?.machineId ?? "", { state: "cordoned", model: null });
+    fleet.tick("shadow");
+    expect(fleet.day.machineSeconds - before.machineSeconds).toBe(3 * 30);
+    // Two of the three that would hold B are left.
+    expect(fleet.day.otherwise - before.otherwise).toBe(10 + 24);
+    expect(fleet.day.switches).toBe(before.switches);
+  });
+
   it("in enforce counts what there would have been room for had nothing been moved", () => {
     const fleet = new Fleet();
     fleet.tick("enforce", [aMove("m1", A, B), aMove("m2", A, A)]);

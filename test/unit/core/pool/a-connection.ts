@@ -26,6 +26,5 @@ export function aConnection(fields: Partial<Registration> | null = {}, machineId
     registration: fields === null ? null : { ...registration, ...fields },
     streamsReserved: 0,
     retiresAt: null,
-    isCordoned: false,
   });
 }

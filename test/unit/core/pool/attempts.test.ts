@@ -196,6 +196,11 @@ describe("the machines tried", () => {
     scene.advance(500, mac);
     scene.serve(scene.requestOf(mac), "ok");
     expect(client.ended).toBe("finished");
+    // Once it has answered, its word counts again.
+    scene.ask();
+    scene.error(scene.requestOf(mac), "capacity", "no_free_slot");
+    scene.heartbeat(mac);
+    expect(scene.requestsOf(mac)).toHaveLength(1);
   });
 
   it("[F15] of another request include the one at fault: a fault costs a machine nothing else", () => {

@@ -331,6 +331,10 @@ describe("a request for a pool whose machine loads", () => {
       "is of a machine that is called away",
       (scene) => scene.pool.release(MAC, epochSchema.parse(2), scene.now),
     ],
+    [
+      "is of a machine that is cordoned",
+      (scene) => scene.pool.cordon(MAC, { isCordoned: true, cordonAsOf: scene.now }, scene.now),
+    ],
   ])("is told at once if the load %s", (_, end) => {
     const { scene, status } = loadingScene();
     status({ status: "loading", progress: 0 });

@@ -290,7 +290,7 @@ describe("a pool that has slept", () => {
     scene.register(older);
     const { scene: awake } = scene.sleep(scene.join("mac-1"));
     const { identity } = older.connection;
-    const lost = { identity, registration: null, streamsReserved: 0, retiresAt: null, isCordoned: false };
+    const lost = { identity, registration: null, streamsReserved: 0, retiresAt: null };
     awake.pool.lostAsleep(lost, awake.now);
     expect([...awake.remembered]).toEqual(["mac-1"]);
     const { scene: alone } = scene.sleep();

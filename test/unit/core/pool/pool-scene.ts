@@ -9,7 +9,13 @@ import type { Priority } from "../../../../core/pool/priority.ts";
 import type { PoolRecord } from "../../../../core/pool/record.ts";
 import type { PoolRequest } from "../../../../core/pool/request.ts";
 import { INITIAL_SETTINGS, type PoolSettings } from "../../../../core/pool/settings.ts";
-import { machineIdSchema, modelIdSchema, NEVER_MANAGED, type ModelId } from "../../../../protocol/ids.ts";
+import {
+  machineIdSchema,
+  modelIdSchema,
+  NEVER_MANAGED,
+  type MachineId,
+  type ModelId,
+} from "../../../../protocol/ids.ts";
 import { encodeRecords } from "../../../../protocol/records.ts";
 import { M3_MAX } from "../../../../protocol/sample-hardware.ts";
 import { FakeClient } from "./fake-client.ts";
@@ -70,6 +76,7 @@ export function anAdmission(
     assignment: UNMANAGED,
     publicKey: "k",
     isCordoned: false,
+    cordonAsOf: 0,
     ...fields,
   };
 }
@@ -88,6 +95,7 @@ export class PoolScene {
   readonly news: PoolNews[] = [];
   /** What it has written down, as a later life of it finds it. */
   readonly records: Map<string, PoolRecord>;
+  readonly cordons: Map<MachineId, number>;
   /** What it has said of requests that have ended. */
   readonly ended: RequestOutcome[] = [];
   /** How often it has asked the fleet for the supply. */
@@ -103,10 +111,12 @@ export class PoolScene {
     now = START_AT,
     records = new Map<string, PoolRecord>(),
     settings: PoolSettings = INITIAL_SETTINGS,
+    cordons = new Map<MachineId, number>(),
   ) {
     this.now = now;
     this.remembered = new Set(remembered);
     this.records = records;
+    this.cordons = cordons;
     this.#settings = settings;
     this.pool = new Pool(
       MODEL,
@@ -119,6 +129,11 @@ export class PoolScene {
           all: () => [...records.values()],
           put: (record) => records.set(record.machineId, record),
           remove: (id) => records.delete(id),
+        },
+        cordons: {
+          all: () => [...cordons],
+          put: (id, asOf) => cordons.set(id, asOf),
+          remove: (id) => cordons.delete(id),
         },
         saveSettings: () => {},
         rememberMachine: (id) => this.remembered.add(id),
@@ -147,7 +162,7 @@ export class PoolScene {
 
   /** The pool after it has slept: another object with the same sockets, and nothing else of the old one. */
   sleep(...machines: readonly Machine[]): { scene: PoolScene; machines: Machine[] } {
-    const scene = new PoolScene([...this.remembered], this.now, this.records, this.#settings);
+    const scene = new PoolScene([...this.remembered], this.now, this.records, this.#settings, this.cordons);
     return {
       scene,
       machines: machines.map(({ socket, connection }) =>
