@@ -220,9 +220,9 @@ export class Dispatch {
     if (message.class === "capacity") {
       connection.refusedUntil = now + REFUSAL_PAUSE_MS;
       connection.refusalsInARow += 1;
-      // It has not left its model for the owner, so it says nothing of a return.
-      if (attempt.phase === "sent" && connection.registration?.accepting === true) connection.endVisit();
     }
+    // It has not left its model for the owner, so it says nothing of a return.
+    if (attempt.phase === "sent" && connection.registration?.accepting === true) connection.endVisit();
     const { request } = attempt;
     if (request !== null)
       this.#retryOrFail(request, classifyProviderError(message, request.streamed), connection, now);

@@ -194,6 +194,26 @@ describe("[H21] [F2] an owner's visit to another model", () => {
     expect(scene.requestsOf(machine)).toHaveLength(1);
   });
 
+  it("that the machine refuses for what it asks leaves the machine in public service, too", () => {
+    const scene = new PoolScene();
+    const machine = joinAssigned(scene, "mac-1");
+    const owners = visit(scene);
+    scene.error(scene.requestOf(machine), "client", "unsupported");
+    expect(owners.refusedWith).toBe("unsupported");
+    scene.ask();
+    expect(scene.requestsOf(machine)).toHaveLength(1);
+  });
+
+  it("is not over with a refusal of a machine that has left its model already", () => {
+    const scene = new PoolScene();
+    const machine = joinAssigned(scene, "mac-1");
+    visit(scene);
+    const sent = scene.requestOf(machine);
+    scene.heartbeat(machine, { accepting: false, loaded_models: [OTHER], running: 1 });
+    scene.error(sent, "client", "unsupported");
+    expect(machine.connection.isOwnerBusy).toBe(true);
+  });
+
   it("goes on if the machine ends it after all, until it says that it is back", () => {
     const scene = new PoolScene();
     const machine = joinAssigned(scene, "mac-1");
