@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { IMAGE_LEFT_OUT } from "../../worker/openai/chat-messages.ts";
 import { assistant, called, chatOf, text, toolResult, toolUse, user } from "./messages-scene.ts";
 
 describe("a request of POST /v1/messages becomes a chat", () => {
@@ -39,6 +40,24 @@ describe("a request of POST /v1/messages becomes a chat", () => {
       { role: "system", content: "hurry" },
       { role: "assistant", content: null, tool_calls: [called("toolu_c", "look")] },
       { role: "tool", tool_call_id: "toolu_c", content: "" },
+    ]);
+  });
+
+  it("with words for an image that a tool has read, or no later request of the conversation would be taken", () => {
+    const image = {
+      type: "image",
+      source: { type: "base64", media_type: "image/png", data: "iVBORw0KGgo=" },
+    };
+    const result = toolResult("toolu_a", { content: [text("a.png"), image, image] });
+    const messages = [assistant(toolUse("toolu_a", "read")), user(result, text("what is it?"))];
+    expect(chatOf({ messages })["messages"]).toEqual([
+      { role: "assistant", content: null, tool_calls: [called("toolu_a", "read")] },
+      {
+        role: "tool",
+        tool_call_id: "toolu_a",
+        content: `a.png\n${IMAGE_LEFT_OUT}\n${IMAGE_LEFT_OUT}`,
+      },
+      { role: "user", content: "what is it?" },
     ]);
   });
 

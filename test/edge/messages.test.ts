@@ -124,7 +124,12 @@ describe("POST /v1/messages", () => {
   it.each([
     [{ messages: [user(text("see"), image)] }, "messages[0].content[1].type"],
     [
-      { messages: [assistant(toolUse("a", "b")), user(toolResult("a", { content: [text("see"), image] }))] },
+      {
+        messages: [
+          assistant(toolUse("a", "b")),
+          user(toolResult("a", { content: [text("see"), { type: "document" }] })),
+        ],
+      },
       "messages[1].content[0].content[1].type",
     ],
     [{ messages: [user({ type: "document", source: {} })] }, "messages[0].content[0].type"],

@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 import type { HttpError } from "../http-error.ts";
-import { ChatMessages } from "../openai/chat-messages.ts";
+import { ChatMessages, IMAGE_LEFT_OUT } from "../openai/chat-messages.ts";
 import { toChatName } from "../openai/chat-names.ts";
 import { invalid, unsupported } from "../openai/field-refusals.ts";
 import { samplingOf } from "../openai/sampling.ts";
@@ -148,14 +148,22 @@ function addCall(chat: ChatMessages, { id, name, input = {} }: Block, at: string
 function addResult(chat: ChatMessages, { tool_use_id: id, content, is_error }: Block, at: string): void {
   if (id === undefined) throw invalid(`${at}.tool_use_id`, "is missing");
   if (!chat.hasCall(id)) throw invalid(`${at}.tool_use_id`, "no call before it has this id");
-  const text = textOf(typeof content === "string" ? content : (content ?? []).map(named), `${at}.content`);
+  const text = textOf(typeof content === "string" ? content : (content ?? []).map(inWords), `${at}.content`);
   // Chats have no field for it.
   chat.answer(id, is_error === true ? `Error: ${text}` : text);
 }
 
-/** A reference to a tool as text; the tool itself is shown among the others. */
-function named(part: Part): Part {
-  return part.type === "tool_reference" ? { type: "text", text: part.tool_name } : part;
+/** What a tool has given as text, where words can stand for it. */
+function inWords(part: Part): Part {
+  switch (part.type) {
+    case "tool_reference":
+      // The tool itself is shown among the others.
+      return { type: "text", text: part.tool_name };
+    case "image":
+      return { type: "text", text: IMAGE_LEFT_OUT };
+    default:
+      return part;
+  }
 }
 
 /** Names of the tools that a search has found in the conversation. */

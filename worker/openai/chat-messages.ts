@@ -1,5 +1,11 @@
 /** The messages of a chat that is made of another API's conversation. */
 
+/**
+ * Stands for an image in what a tool has given. To refuse it would end the conversation, as each later request repeats
+ * it; so the model is told that there is something it has not seen.
+ */
+export const IMAGE_LEFT_OUT = "[An image was left out here: only text can be read.]";
+
 interface ChatMessage {
   readonly role: string;
   readonly content: string | null;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-import { ChatMessages } from "./chat-messages.ts";
+import { ChatMessages, IMAGE_LEFT_OUT } from "./chat-messages.ts";
 import { MAX_TOOLS } from "./chat-request.ts";
 import { inputToArguments } from "./custom-tool.ts";
 import { invalid, unsupported } from "./field-refusals.ts";
@@ -106,7 +106,7 @@ function addItem(chat: ChatMessages, item: Item, param: string): void {
     case "custom_tool_call_output":
       if (id === undefined) throw invalid(`${param}.call_id`, "an output needs its call's id");
       if (!chat.hasCall(id)) throw invalid(`${param}.call_id`, "no call before it has this id");
-      chat.answer(id, textOf(item.output, `${param}.output`));
+      chat.answer(id, textOf(inWords(item.output), `${param}.output`));
       return;
     case "reasoning":
       return;
@@ -117,6 +117,14 @@ function addItem(chat: ChatMessages, item: Item, param: string): void {
 
 function argumentsOf({ type, arguments: args = "", input = "" }: Item): string {
   return type === "function_call" ? args : inputToArguments(input);
+}
+
+/** What a tool has given, with words for its images. */
+function inWords(output: Item["output"]): Item["output"] {
+  if (!Array.isArray(output)) return output;
+  return output.map((part) =>
+    part.type === "input_image" ? { type: "input_text", text: IMAGE_LEFT_OUT } : part,
+  );
 }
 
 function textOf(content: string | Part[] | null | undefined, param: string): string {
