@@ -1,3 +1,4 @@
+import type Anthropic from "@anthropic-ai/sdk";
 import { describe, expect, it } from "vitest";
 
 import { toChatName } from "../../worker/openai/chat-names.ts";
@@ -204,7 +205,8 @@ describe("a message", () => {
     });
 
   it("has every field that the API's has", () => {
-    expect(whole({ content: "ho" })).toEqual({
+    // The client's own type knows them all.
+    const message: Anthropic.Message = {
       id: "msg_1",
       type: "message",
       role: "assistant",
@@ -214,16 +216,21 @@ describe("a message", () => {
       stop_sequence: null,
       stop_details: null,
       container: null,
+      diagnostics: null,
       usage: {
         input_tokens: 7,
+        cache_creation: null,
         cache_creation_input_tokens: 0,
         cache_read_input_tokens: 0,
+        inference_geo: null,
         output_tokens: 3,
         output_tokens_details: { thinking_tokens: 0 },
         server_tool_use: null,
         service_tier: "standard",
+        speed: null,
       },
-    });
+    };
+    expect(whole({ content: "ho" })).toEqual(message);
   });
 
   it.each([
