@@ -43,6 +43,30 @@ describe("a request of POST /v1/messages becomes a chat", () => {
     ]);
   });
 
+  it("with messages of one role that stand together as one, so that all results are behind their calls", () => {
+    const { messages } = chatOf({
+      messages: [
+        { role: "user", content: "look" },
+        user(text("now")),
+        assistant(toolUse("toolu_a", "look")),
+        assistant(text("and"), toolUse("toolu_b", "hear")),
+        user(toolResult("toolu_b", { content: "wind" }), text("well?")),
+        user(toolResult("toolu_a", { content: "a tree" })),
+      ],
+    });
+    expect(messages).toEqual([
+      { role: "user", content: "look\nnow" },
+      {
+        role: "assistant",
+        content: "and",
+        tool_calls: [called("toolu_a", "look"), called("toolu_b", "hear")],
+      },
+      { role: "tool", tool_call_id: "toolu_b", content: "wind" },
+      { role: "tool", tool_call_id: "toolu_a", content: "a tree" },
+      { role: "user", content: "well?" },
+    ]);
+  });
+
   it("with words for an image that a tool has read, or no later request of the conversation would be taken", () => {
     const image = {
       type: "image",

@@ -102,7 +102,22 @@ describe("POST /v1/messages", () => {
     [{ messages: [user({ type: "tool_result" })] }, "messages[0].content[0].tool_use_id"],
     [{ messages: [assistant({ type: "tool_use", id: "a" })] }, "messages[0].content[0].name"],
     [{ messages: [assistant({ type: "tool_use", name: "a" })] }, "messages[0].content[0].id"],
+    [
+      { messages: [user(text("a")), assistant(toolUse("a", "b")), user(text("c"))] },
+      "messages[1].content[0].id",
+    ],
+    [
+      { messages: [assistant(text("a"), toolUse("a", "b"), toolUse("a", "b")), user(toolResult("a"))] },
+      "messages[0].content[2].id",
+    ],
+    [
+      { messages: [assistant(toolUse("a", "b")), user(toolResult("a"), toolResult("a"))] },
+      "messages[1].content[1].tool_use_id",
+    ],
     [{ stop_sequences: ["a", "b", "c", "d", "e"] }, "stop_sequences"],
+    [{ stop_sequences: ["a", ""] }, "stop_sequences[1]"],
+    [{ output_config: { format: { type: "json_schema" } } }, "output_config.format.schema"],
+    [{ tools: [{ name: "a", input_schema: "x" }] }, "tools[0].input_schema"],
     [{ tools: [{ name: "a b", input_schema: {} }] }, "tools[0].name"],
     [{ tools: [{ input_schema: {} }] }, "tools[0].name"],
     [{ tool_choice: { type: "any" } }, "tool_choice"],

@@ -17,7 +17,7 @@ export const toolSchema = z.looseObject({
     .regex(/^[A-Za-z0-9_-]+$/, "must have letters, digits, _ and - only")
     .optional(),
   description: z.string().nullish(),
-  input_schema: z.unknown().optional(),
+  input_schema: z.looseObject({}).nullish(),
   strict: z.boolean().nullish(),
   defer_loading: z.boolean().nullish(),
 });
