@@ -135,6 +135,13 @@ describe("POST /v1/messages", () => {
     expect(refusal.message).toContain(param);
   });
 
+  it("takes no empty header for a key", async () => {
+    const headers = { "x-api-key": "" };
+    const refusal = await refusalOf(await fetchEdge(PATH, { method: "POST", headers, body: "{}" }));
+    expect(refusal).toMatchObject({ status: 401, code: "invalid_api_key" });
+    expect(refusal.message).toContain("no API key");
+  });
+
   const image = { type: "image", source: { type: "base64", media_type: "image/png", data: "" } };
 
   it.each([
