@@ -28,6 +28,6 @@ export async function askChat(context: AppContext, json: unknown, text: string):
     prefix: prefixOf(request),
     stream: request.stream === true,
     answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
-    contexts: 1,
+    mostTokens: (contextLength) => contextLength,
   });
 }
