@@ -1,15 +1,28 @@
+import { z } from "zod";
+
 import { prefixOf } from "../core/prefix.ts";
 import { CHAT_ENDPOINT } from "../protocol/endpoints.ts";
 import { askPool } from "./ask-pool.ts";
 import type { AppContext } from "./context.ts";
 import { HttpError } from "./http-error.ts";
+import type { FieldOf } from "./openai/chat-fields.ts";
 import { chatRequestSchema, checkChatRequest, isPlainChatRequest } from "./openai/chat-request.ts";
 import { validate } from "./validate.ts";
 
-/** Asks what another API's request was made into; fields without a value are left out. */
-export function askTranslated(context: AppContext, chat: object): Promise<Response> {
-  const text = JSON.stringify(chat);
-  return askChat(context, JSON.parse(text), text);
+/**
+ * Asks what another API's request was made into.
+ * @param chat JSON.
+ * @param fieldOf for what is refused of it.
+ * @throws HttpError
+ */
+export async function askTranslated(context: AppContext, chat: string, fieldOf: FieldOf): Promise<Response> {
+  try {
+    const response = await askChat(context, JSON.parse(chat), chat);
+    return response.status === 400 ? await inClientsFields(response, fieldOf) : response;
+  } catch (error) {
+    if (!(error instanceof HttpError)) throw error;
+    throw new HttpError(renamed(error.apiError, fieldOf));
+  }
 }
 
 /**
@@ -30,4 +43,29 @@ export async function askChat(context: AppContext, json: unknown, text: string):
     answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
     mostTokens: (contextLength) => contextLength,
   });
+}
+
+const refusalSchema = z.object({
+  error: z.looseObject({ message: z.string(), param: z.string().nullable() }),
+});
+
+async function inClientsFields(response: Response, fieldOf: FieldOf): Promise<Response> {
+  const { error } = refusalSchema.parse(await response.json());
+  const headers = new Headers(response.headers);
+  headers.delete("content-length");
+  return new Response(JSON.stringify({ error: renamed(error, fieldOf) }), {
+    status: response.status,
+    headers,
+  });
+}
+
+/** Messages begin with the field, if they are about one. */
+function renamed<Refusal extends { readonly message: string; readonly param?: string | null | undefined }>(
+  refusal: Refusal,
+  fieldOf: FieldOf,
+): Refusal {
+  const { param, message } = refusal;
+  if (param == null) return refusal;
+  const own = fieldOf(param);
+  return { ...refusal, param: own, message: message.replace(`${param}: `, () => `${own}: `) };
 }

@@ -46,11 +46,14 @@ interface OfferedTool {
   readonly at: string;
 }
 
-/** Of a request's tools those that take effect. */
-function offeredTools(tools: readonly Tool[], found: ReadonlySet<string>): OfferedTool[] {
-  const all = tools.map((tool, index) => ({ tool, at: `tools[${index}]` }));
+/**
+ * Of a request's tools those that take effect.
+ * @param found names of the tools to which the conversation refers.
+ */
+export function offeredTools({ tools }: ToolFields, found: ReadonlySet<string>): readonly OfferedTool[] {
+  const all = (tools ?? []).map((tool, index) => ({ tool, at: `tools[${index}]` }));
   // What nobody else can find has to be shown.
-  const showsAll = tools.some(({ type }) => HOSTED_SEARCH.test(type ?? ""));
+  const showsAll = all.some(({ tool: { type } }) => HOSTED_SEARCH.test(type ?? ""));
   const offered = all.filter(({ tool: { type, name, defer_loading } }) => {
     if (HOSTED.test(type ?? "")) return false;
     return defer_loading !== true || showsAll || (name !== undefined && found.has(name));
@@ -59,13 +62,8 @@ function offeredTools(tools: readonly Tool[], found: ReadonlySet<string>): Offer
   return offered.length === 0 ? all : offered;
 }
 
-/**
- * The fields of a chat that are about tools.
- * @param found names of the tools to which the conversation refers.
- * @throws HttpError 400
- */
-export function toChatTools({ tools, tool_choice: choice }: ToolFields, found: ReadonlySet<string>): object {
-  const offered = offeredTools(tools ?? [], found);
+/** The fields of a chat that are about tools. @throws HttpError 400 */
+export function toChatTools({ tool_choice: choice }: ToolFields, offered: readonly OfferedTool[]): object {
   if (offered.length === 0) {
     if (choice?.type === "any" || choice?.type === "tool") throw invalid("tool_choice", "there are no tools");
     return {};

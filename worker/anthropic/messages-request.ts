@@ -1,8 +1,9 @@
 import { z } from "zod";
 
+import { renameField } from "../openai/chat-fields.ts";
 import { unsupported } from "../openai/field-refusals.ts";
 import { samplingOf } from "../openai/sampling.ts";
-import { toChatTools, toolChoiceSchema, toolsSchema } from "./message-tools.ts";
+import { offeredTools, toChatTools, toolChoiceSchema, toolsSchema } from "./message-tools.ts";
 import { messageSchema, partSchema, toChatMessages, toolsFound } from "./message-turns.ts";
 
 /**
@@ -52,10 +53,30 @@ export function messagesToChat(request: MessagesRequest): object {
     top_p: request.top_p ?? undefined,
     reasoning_effort: toEffort(request),
     response_format: format == null ? undefined : toResponseFormat(format),
-    ...toChatTools(request, toolsFound(request)),
+    ...toChatTools(request, offeredTools(request, toolsFound(request))),
     ...samplingOf(request),
     stop: request.stop_sequences ?? undefined,
   };
+}
+
+/** What the request calls a field of its chat. */
+export function chatFieldOf(request: MessagesRequest, field: string): string {
+  // Its messages are turns here, in other places.
+  if (field.startsWith("messages[")) return "messages";
+  const format = request.output_config?.format == null ? "output_format" : "output_config.format";
+  const tools = offeredTools(request, toolsFound(request)).flatMap(({ at }, index) => [
+    [`tools[${index}].function.parameters`, `${at}.input_schema`] as const,
+    [`tools[${index}].function`, at] as const,
+    [`tools[${index}]`, at] as const,
+  ]);
+  return renameField(field, [
+    ...tools,
+    ["max_completion_tokens", "max_tokens"],
+    ["stop", "stop_sequences"],
+    ["reasoning_effort", "output_config.effort"],
+    ["response_format.json_schema", format],
+    ["response_format", format],
+  ]);
 }
 
 function toEffort({ thinking, output_config: output }: MessagesRequest): string | undefined {

@@ -1,10 +1,11 @@
 import { z } from "zod";
 
+import { renameField } from "./chat-fields.ts";
 import { ChatMessages, IMAGE_LEFT_OUT } from "./chat-messages.ts";
 import { MAX_TOOLS } from "./chat-request.ts";
 import { inputToArguments } from "./custom-tool.ts";
 import { invalid, unsupported } from "./field-refusals.ts";
-import { chatNameOf, toChatTools, toolChoiceSchema, toolSchema } from "./response-tools.ts";
+import { chatNameOf, shownTools, toChatTools, toolChoiceSchema, toolSchema } from "./response-tools.ts";
 import { samplingOf } from "./sampling.ts";
 
 /**
@@ -80,6 +81,26 @@ export function responsesToChat(request: ResponsesRequest): object {
     ...toChatTools(request),
     ...samplingOf(request),
   };
+}
+
+/** What the request calls a field of its chat. */
+export function chatFieldOf(request: ResponsesRequest, field: string): string {
+  // Which item a message was made of is not kept.
+  if (/^messages\b/.test(field)) return "input";
+  const tools = shownTools(request).flatMap(({ at, isCustom }, index) => [
+    isCustom
+      ? ([`tools[${index}].function.parameters.properties.input`, `${at}.format`] as const)
+      : ([`tools[${index}].function.parameters`, `${at}.parameters`] as const),
+    [`tools[${index}].function`, at] as const,
+    [`tools[${index}]`, at] as const,
+  ]);
+  return renameField(field, [
+    ...tools,
+    ["max_completion_tokens", "max_output_tokens"],
+    ["reasoning_effort", "reasoning.effort"],
+    ["response_format.json_schema", "text.format"],
+    ["response_format", "text.format"],
+  ]);
 }
 
 function toMessages({ input, instructions }: ResponsesRequest): object[] {

@@ -4,7 +4,7 @@ import { askTranslated } from "../ask-chat.ts";
 import { requireApiKey } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppEnv } from "../context.ts";
-import { completionRequestSchema, completionToChat } from "../openai/completion-request.ts";
+import { chatFieldOf, completionRequestSchema, completionToChat } from "../openai/completion-request.ts";
 import { completionTranslator } from "../openai/completion-translator.ts";
 import { translateAnswer } from "../openai/translate-answer.ts";
 import { validate } from "../validate.ts";
@@ -13,7 +13,8 @@ import { validate } from "../validate.ts";
 export const completions = new Hono<AppEnv>().post("/", requireApiKey, async (context) => {
   const { json } = await readJsonBody(context.req.raw);
   const request = validate(completionRequestSchema, json);
-  const answer = await askTranslated(context, completionToChat(request));
+  const chat = JSON.stringify(completionToChat(request));
+  const answer = await askTranslated(context, chat, chatFieldOf);
   const id = context.get("requestId");
   return translateAnswer(answer, completionTranslator(id, Math.floor(Date.now() / 1000), request.model));
 });

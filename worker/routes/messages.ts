@@ -1,9 +1,14 @@
 import { Hono } from "hono";
 
-import { messagesToChat, countRequestSchema, messagesRequestSchema } from "../anthropic/messages-request.ts";
+import {
+  chatFieldOf,
+  countRequestSchema,
+  messagesRequestSchema,
+  messagesToChat,
+} from "../anthropic/messages-request.ts";
 import { MessagesTranslator } from "../anthropic/messages-translator.ts";
 import { estimateTokens } from "../anthropic/token-count.ts";
-import { askChat } from "../ask-chat.ts";
+import { askTranslated } from "../ask-chat.ts";
 import { requireKeyOfEitherHeader } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import { requireModel } from "../catalog.ts";
@@ -17,7 +22,7 @@ export const messages = new Hono<AppEnv>()
     const { json } = await readJsonBody(context.req.raw);
     const request = validate(messagesRequestSchema, json);
     const chat = JSON.stringify(messagesToChat(request));
-    const answer = await askChat(context, JSON.parse(chat), chat);
+    const answer = await askTranslated(context, chat, (field) => chatFieldOf(request, field));
     const translator = new MessagesTranslator(request, {
       id: context.get("requestId").replace(/^req_/, ""),
       requestId: context.get("echoedId"),

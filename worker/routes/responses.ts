@@ -5,7 +5,7 @@ import { requireApiKey } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
-import { responsesRequestSchema, responsesToChat } from "../openai/responses-request.ts";
+import { chatFieldOf, responsesRequestSchema, responsesToChat } from "../openai/responses-request.ts";
 import { ResponsesTranslator } from "../openai/responses-translator.ts";
 import { translateAnswer } from "../openai/translate-answer.ts";
 import { validate } from "../validate.ts";
@@ -17,7 +17,8 @@ export const responses = new Hono<AppEnv>()
   .post("/", requireApiKey, async (context) => {
     const { json } = await readJsonBody(context.req.raw);
     const request = validate(responsesRequestSchema, json);
-    const answer = await askTranslated(context, responsesToChat(request));
+    const chat = JSON.stringify(responsesToChat(request));
+    const answer = await askTranslated(context, chat, (field) => chatFieldOf(request, field));
     const id = context.get("requestId").replace(/^req_/, "");
     return translateAnswer(answer, new ResponsesTranslator(id, request, nowS));
   })
