@@ -185,6 +185,17 @@ describe("a request of POST /v1/messages becomes a chat", () => {
     expect(namesIn(chatOf({ tools: [hosted, ...tools] }))).toEqual(["find", "look", "hear"]);
   });
 
+  it("with as many tools as chats take, however many more are deferred", () => {
+    const named = (count: number, fields: object = {}) =>
+      Array.from({ length: count }, (_, index) => ({
+        name: `t${Object.keys(fields).length}_${index}`,
+        ...fields,
+      }));
+    const deferred = named(500, { defer_loading: true });
+    expect(chatOf({ tools: [...named(128), ...deferred] })).toHaveProperty("tools.length", 128);
+    expect(() => chatOf({ tools: [...named(129), ...deferred] })).toThrow("tools: at most 128");
+  });
+
   it("without the line for Anthropic's accounts, which is another one each time", () => {
     const line = "x-anthropic-billing-header: cc_version=2.1; cch=1f2e3;";
     const instructions = [

@@ -10,7 +10,7 @@ import { invalid, unsupported } from "../openai/field-refusals.ts";
  * need not use what it is offered. Deferred tools are not shown before the conversation refers to them.
  */
 
-export const toolSchema = z.looseObject({
+const toolSchema = z.looseObject({
   type: z.string().nullish(),
   name: z
     .string()
@@ -21,6 +21,8 @@ export const toolSchema = z.looseObject({
   strict: z.boolean().nullish(),
   defer_loading: z.boolean().nullish(),
 });
+
+export const toolsSchema = z.array(toolSchema);
 
 export const toolChoiceSchema = z.looseObject({
   type: z.enum(["auto", "any", "tool", "none"]),
@@ -34,8 +36,6 @@ interface ToolFields {
   readonly tools?: readonly Tool[] | null | undefined;
   readonly tool_choice?: z.infer<typeof toolChoiceSchema> | null | undefined;
 }
-
-export const toolsSchema = z.array(toolSchema).max(MAX_TOOLS);
 
 const HOSTED = /^(web_search|web_fetch|code_execution|tool_search_tool|advisor)/;
 const HOSTED_SEARCH = /^tool_search_tool/;
@@ -68,6 +68,8 @@ export function toChatTools({ tool_choice: choice }: ToolFields, offered: readon
     if (choice?.type === "any" || choice?.type === "tool") throw invalid("tool_choice", "there are no tools");
     return {};
   }
+  // Deferred ones do not count: agents send hundreds.
+  if (offered.length > MAX_TOOLS) throw invalid("tools", `at most ${MAX_TOOLS} can be shown to the model`);
   return {
     tools: offered.map(toFunction),
     tool_choice: choice == null ? undefined : toChatChoice(choice, offered),
