@@ -114,6 +114,11 @@ describe("POST /v1/messages", () => {
       { messages: [assistant(toolUse("a", "b")), user(toolResult("a"), toolResult("a"))] },
       "messages[1].content[1].tool_use_id",
     ],
+    [{ messages: [user(toolUse("a", "b"))] }, "messages[0].content[0].type"],
+    [
+      { messages: [assistant(toolUse("a", "b")), assistant(toolResult("a")), user(text("c"))] },
+      "messages[1].content[0].type",
+    ],
     [{ stop_sequences: ["a", "b", "c", "d", "e"] }, "stop_sequences"],
     [{ stop_sequences: ["a", ""] }, "stop_sequences[1]"],
     [{ output_config: { format: { type: "json_schema" } } }, "output_config.format.schema"],

@@ -46,7 +46,7 @@ interface PlacedBlock {
 }
 
 interface Turn {
-  readonly role: string;
+  readonly role: Message["role"];
   readonly blocks: PlacedBlock[];
 }
 
@@ -95,8 +95,7 @@ function addTurn(
   waiting: ReadonlyMap<string, string>,
 ): ReadonlyMap<string, string> {
   const ofType = (type: string) => blocks.filter(({ block }) => block.type === type);
-  const strange = blocks.find(({ block }) => !BLOCKS.has(block.type));
-  if (strange !== undefined) throw notSupported(strange.block, strange.at);
+  for (const { block, at } of blocks) checkType(block, at, role);
   const unanswered = new Map(waiting);
   for (const { block, at } of ofType("tool_result")) addResult(chat, block, at, unanswered);
   for (const at of unanswered.values()) throw invalid(`${at}.id`, "the next message has no result for it");
@@ -107,14 +106,20 @@ function addTurn(
   return calls;
 }
 
-/** Thoughts are not told again: chats have no place for them. */
-const BLOCKS: ReadonlySet<string> = new Set([
-  "text",
-  "tool_use",
-  "tool_result",
-  "thinking",
-  "redacted_thinking",
+/** Whose they are; null = anybody's. Thoughts are not told again: chats have no place for them. */
+const BLOCKS: ReadonlyMap<string, Message["role"] | null> = new Map([
+  ["text", null],
+  ["tool_use", "assistant"],
+  ["tool_result", "user"],
+  ["thinking", "assistant"],
+  ["redacted_thinking", "assistant"],
 ]);
+
+function checkType(block: Block, at: string, role: Message["role"]): void {
+  const whose = BLOCKS.get(block.type);
+  if (whose === undefined) throw notSupported(block, at);
+  if (whose !== null && whose !== role) throw invalid(`${at}.type`, `only the ${whose} has a ${block.type}`);
+}
 
 function addCall(
   chat: ChatMessages,
