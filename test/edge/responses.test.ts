@@ -59,6 +59,24 @@ describe("a chat that is longer than the request it was made of", () => {
   });
 });
 
+it("what was said between two calls does not come between them and their results", () => {
+  const callOf = (call_id: string) => ({ type: "function_call", call_id, name: "look", arguments: "{}" });
+  const outputOf = (call_id: string) => ({ type: "function_call_output", call_id, output: "a tree" });
+  const say = (content: string) => ({ role: "assistant" as const, content });
+  const items = [say("I look"), callOf("a"), say("and"), say("look"), callOf("b")];
+  const called = (id: string) => ({ id, type: "function", function: { name: "look", arguments: "{}" } });
+  expect(
+    responsesToChat({ model: "m", input: [...items, outputOf("a"), outputOf("b"), say("so")] }),
+  ).toMatchObject({
+    messages: [
+      { role: "assistant", content: "I look\nand\nlook", tool_calls: [called("a"), called("b")] },
+      { role: "tool", tool_call_id: "a" },
+      { role: "tool", tool_call_id: "b" },
+      { role: "assistant", content: "so" },
+    ],
+  });
+});
+
 describe("an image", () => {
   const image = { type: "input_image", image_url: "data:image/png;base64,iVBORw0KGgo=" };
 
