@@ -7,22 +7,42 @@ import type { AppContext } from "./context.ts";
 import { HttpError } from "./http-error.ts";
 import type { FieldOf } from "./openai/chat-fields.ts";
 import { chatRequestSchema, checkChatRequest, isPlainChatRequest } from "./openai/chat-request.ts";
+import { translateAnswer, type Translator } from "./openai/translate-answer.ts";
 import { validate } from "./validate.ts";
 
 /**
- * Asks what another API's request was made into.
- * @param chat JSON.
- * @param fieldOf for what is refused of it.
- * @throws HttpError
+ * Another API's request, as far as it is needed while a machine is at work. The request itself must not be kept so long:
+ * what is said in it is in the chat, and an isolate has room for 128 MB.
  */
-export async function askTranslated(context: AppContext, chat: string, fieldOf: FieldOf): Promise<Response> {
+export interface Translation {
+  /** JSON. */
+  readonly chat: string;
+  /** For what is refused of it. */
+  readonly fieldOf: FieldOf;
+  readonly translator: Translator;
+}
+
+/** Asks what another API's request was made into, and answers in its words. @throws HttpError */
+export async function askTranslated(
+  context: AppContext,
+  { chat, fieldOf, translator }: Translation,
+): Promise<Response> {
+  return translateAnswer(await askInFields(context, chat, fieldOf), translator);
+}
+
+async function askInFields(context: AppContext, chat: string, fieldOf: FieldOf): Promise<Response> {
   try {
-    const response = await askChat(context, JSON.parse(chat), chat);
+    const response = await askText(context, chat);
     return response.status === 400 ? await inClientsFields(response, fieldOf) : response;
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
     throw new HttpError(renamed(error.apiError, fieldOf));
   }
+}
+
+/** On its own, so that nobody holds what was parsed. */
+function askText(context: AppContext, chat: string): Promise<Response> {
+  return askChat(context, JSON.parse(chat), chat);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-import { renameField } from "../openai/chat-fields.ts";
+import { type FieldNames, type FieldOf, renameField } from "../openai/chat-fields.ts";
 import { unsupported } from "../openai/field-refusals.ts";
 import { samplingOf } from "../openai/sampling.ts";
 import { offeredTools, toChatTools, toolChoiceSchema, toolsSchema } from "./message-tools.ts";
@@ -59,24 +59,24 @@ export function messagesToChat(request: MessagesRequest): object {
   };
 }
 
-/** What the request calls a field of its chat. */
-export function chatFieldOf(request: MessagesRequest, field: string): string {
-  // Its messages are turns here, in other places.
-  if (field.startsWith("messages[")) return "messages";
+/** What the request calls a field of its chat. The request itself is not kept for it: it may have megabytes. */
+export function chatFieldOf(request: MessagesRequest): FieldOf {
   const format = request.output_config?.format == null ? "output_format" : "output_config.format";
   const tools = offeredTools(request, toolsFound(request)).flatMap(({ at }, index) => [
     [`tools[${index}].function.parameters`, `${at}.input_schema`] as const,
     [`tools[${index}].function`, at] as const,
     [`tools[${index}]`, at] as const,
   ]);
-  return renameField(field, [
+  const names: FieldNames = [
     ...tools,
     ["max_completion_tokens", "max_tokens"],
     ["stop", "stop_sequences"],
     ["reasoning_effort", "output_config.effort"],
     ["response_format.json_schema", format],
     ["response_format", format],
-  ]);
+  ];
+  // Its messages are turns here, in other places.
+  return (field) => (field.startsWith("messages[") ? "messages" : renameField(field, names));
 }
 
 function toEffort({ thinking, output_config: output }: MessagesRequest): string | undefined {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-import { renameField } from "./chat-fields.ts";
+import { type FieldNames, type FieldOf, renameField } from "./chat-fields.ts";
 import { ChatMessages, IMAGE_LEFT_OUT } from "./chat-messages.ts";
 import { MAX_TOOLS } from "./chat-request.ts";
 import { inputToArguments } from "./custom-tool.ts";
@@ -83,10 +83,8 @@ export function responsesToChat(request: ResponsesRequest): object {
   };
 }
 
-/** What the request calls a field of its chat. */
-export function chatFieldOf(request: ResponsesRequest, field: string): string {
-  // Which item a message was made of is not kept.
-  if (/^messages\b/.test(field)) return "input";
+/** What the request calls a field of its chat. The request itself is not kept for it: it may have megabytes. */
+export function chatFieldOf(request: ResponsesRequest): FieldOf {
   const tools = shownTools(request).flatMap(({ at, isCustom }, index) => [
     isCustom
       ? ([`tools[${index}].function.parameters.properties.input`, `${at}.format`] as const)
@@ -94,13 +92,15 @@ export function chatFieldOf(request: ResponsesRequest, field: string): string {
     [`tools[${index}].function`, at] as const,
     [`tools[${index}]`, at] as const,
   ]);
-  return renameField(field, [
+  const names: FieldNames = [
     ...tools,
     ["max_completion_tokens", "max_output_tokens"],
     ["reasoning_effort", "reasoning.effort"],
     ["response_format.json_schema", "text.format"],
     ["response_format", "text.format"],
-  ]);
+  ];
+  // Which item a message was made of is not kept.
+  return (field) => (/^messages\b/.test(field) ? "input" : renameField(field, names));
 }
 
 function toMessages({ input, instructions }: ResponsesRequest): object[] {
