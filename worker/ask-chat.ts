@@ -1,15 +1,48 @@
+import { z } from "zod";
+
 import { prefixOf } from "../core/prefix.ts";
 import { CHAT_ENDPOINT } from "../protocol/endpoints.ts";
 import { askPool } from "./ask-pool.ts";
 import type { AppContext } from "./context.ts";
 import { HttpError } from "./http-error.ts";
+import type { FieldOf } from "./openai/chat-fields.ts";
 import { chatRequestSchema, checkChatRequest, isPlainChatRequest } from "./openai/chat-request.ts";
+import { translateAnswer, type Translator } from "./openai/translate-answer.ts";
 import { validate } from "./validate.ts";
 
-/** Asks what another API's request was made into; fields without a value are left out. */
-export function askTranslated(context: AppContext, chat: object): Promise<Response> {
-  const text = JSON.stringify(chat);
-  return askChat(context, JSON.parse(text), text);
+/**
+ * Another API's request, as far as it is needed while a machine is at work. The request itself must not be kept so long:
+ * what is said in it is in the chat, and an isolate has room for 128 MB.
+ */
+export interface Translation {
+  /** JSON. */
+  readonly chat: string;
+  /** For what is refused of it. */
+  readonly fieldOf: FieldOf;
+  readonly translator: Translator;
+}
+
+/** Asks what another API's request was made into, and answers in its words. @throws HttpError */
+export async function askTranslated(
+  context: AppContext,
+  { chat, fieldOf, translator }: Translation,
+): Promise<Response> {
+  return translateAnswer(await askInFields(context, chat, fieldOf), translator);
+}
+
+async function askInFields(context: AppContext, chat: string, fieldOf: FieldOf): Promise<Response> {
+  try {
+    const response = await askText(context, chat);
+    return response.status === 400 ? await inClientsFields(response, fieldOf) : response;
+  } catch (error) {
+    if (!(error instanceof HttpError)) throw error;
+    throw new HttpError(renamed(error.apiError, fieldOf));
+  }
+}
+
+/** On its own, so that nobody holds what was parsed. */
+function askText(context: AppContext, chat: string): Promise<Response> {
+  return askChat(context, JSON.parse(chat), chat);
 }
 
 /**
@@ -28,6 +61,31 @@ export async function askChat(context: AppContext, json: unknown, text: string):
     prefix: prefixOf(request),
     stream: request.stream === true,
     answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
-    contexts: 1,
+    mostTokens: (contextLength) => contextLength,
   });
+}
+
+const refusalSchema = z.object({
+  error: z.looseObject({ message: z.string(), param: z.string().nullable() }),
+});
+
+async function inClientsFields(response: Response, fieldOf: FieldOf): Promise<Response> {
+  const { error } = refusalSchema.parse(await response.json());
+  const headers = new Headers(response.headers);
+  headers.delete("content-length");
+  return new Response(JSON.stringify({ error: renamed(error, fieldOf) }), {
+    status: response.status,
+    headers,
+  });
+}
+
+/** Messages begin with the field, if they are about one. */
+function renamed<Refusal extends { readonly message: string; readonly param?: string | null | undefined }>(
+  refusal: Refusal,
+  fieldOf: FieldOf,
+): Refusal {
+  const { param, message } = refusal;
+  if (param == null) return refusal;
+  const own = fieldOf(param);
+  return { ...refusal, param: own, message: message.replace(`${param}: `, () => `${own}: `) };
 }

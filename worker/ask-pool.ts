@@ -20,8 +20,8 @@ export interface Question {
   readonly stream: boolean;
   /** The longest answer it asks for; null if it does not say. */
   readonly answerTokens: number | null;
-  /** How many texts it brings that may each be as long as the model's context. */
-  readonly contexts: number;
+  /** Tokens that it can take at most, the answer's included, of a model with this context. */
+  readonly mostTokens: (contextLength: number) => number;
 }
 
 /**
@@ -31,7 +31,7 @@ export interface Question {
 export async function askPool(context: AppContext, question: Question): Promise<Response> {
   // Now that its body is here: waiting makes up for a low priority, and whoever sends his body slowly must not wait so.
   const arrivedAt = Date.now();
-  const { endpoint, text, prefix, stream, answerTokens, contexts } = question;
+  const { endpoint, text, prefix, stream, answerTokens, mostTokens } = question;
   requireSendable(text);
   const wish = readRouteWish(context.req.header(ROUTE_HEADER));
   const model = await requireModel(context.env, question.model);
@@ -48,7 +48,7 @@ export async function askPool(context: AppContext, question: Question): Promise<
     reservation,
     priority,
     slotsPerMachine: model.max_concurrency,
-    contextLength: contexts * model.context_length,
+    contextLength: mostTokens(model.context_length),
     arrivedAt,
     deadlineAt: arrivedAt + REQUEST_DEADLINE_MS,
   });

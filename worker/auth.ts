@@ -21,7 +21,8 @@ export const requireKeyOfEitherHeader: MiddlewareHandler<AppEnv> = async functio
   context,
   next,
 ) {
-  const secret = bearer(context) ?? context.req.header("x-api-key") ?? null;
+  // Empty is what a client sends that has none.
+  const secret = bearer(context) ?? (context.req.header("x-api-key") || null);
   await checkApiKey(context, secret, "`x-api-key: <key>` or `Authorization: Bearer <key>`");
   await next();
 };

@@ -89,10 +89,11 @@ function decode(
  */
 export function requireSendable(text: string): void {
   // A UTF-16 unit is at most three bytes of UTF-8, so only long texts need to be measured.
-  if (text.length * 3 > MAX_REQUEST_BODY_BYTES && utf8Length(text) > MAX_REQUEST_BODY_BYTES) throw tooLarge();
+  if (text.length * 3 > MAX_REQUEST_BODY_BYTES && utf8Length(text) > MAX_REQUEST_BODY_BYTES)
+    throw tooLarge("the chat that it becomes");
 }
 
-function tooLarge(): HttpError {
+function tooLarge(what = "the body"): HttpError {
   const limit = MAX_REQUEST_BODY_BYTES / (1024 * 1024);
-  return new HttpError({ code: "request_too_large", message: `the body is larger than ${limit} MiB` });
+  return new HttpError({ code: "request_too_large", message: `${what} is larger than ${limit} MiB` });
 }

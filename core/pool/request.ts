@@ -30,7 +30,7 @@ export interface RequestSpec {
   readonly priority: Priority;
   /** Streams one machine may decode at once, from the catalog. */
   readonly slotsPerMachine: number;
-  /** Tokens of prompt and answer together, from the catalog; for several texts as many times as much. */
+  /** Tokens of prompt and answer together, from the catalog; for texts to be made vectors, what they can take at most. */
   readonly contextLength: number;
   /** When all of it was at the edge. */
   readonly arrivedAt: number;

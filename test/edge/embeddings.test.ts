@@ -189,9 +189,10 @@ describe("a request for embeddings is admitted like a chat", () => {
       answer(machine, await machine.next("inference_request"), tokens);
       await pending;
     };
-    await ask(["x", "y", "z"], 1400);
+    const texts = ["x", "y", "z"].map((letter) => letter.repeat(500));
+    await ask(texts, 1400);
     // No text of the three is longer than the model's context, whatever a machine says.
-    await ask(["x", "y", "z"], 1600);
+    await ask(texts, 1600);
     const rows = async () => {
       const { usage } = await adminCall<{ usage: Record<string, unknown>[] }>("GET", "/usage");
       return usage.filter((row) => row["model_id"] === at.model);
@@ -200,6 +201,11 @@ describe("a request for embeddings is admitted like a chat", () => {
     expect(await rows()).toMatchObject([
       { outcome: "ok", prompt_tokens: 1400 + 3 * 512, completion_tokens: 0 },
     ]);
+    // And none has more tokens than bytes.
+    const long = Array.from({ length: 100 }, () => "x");
+    await ask(long, 100 * 512);
+    await until(async () => (await rows())[0]?.["requests"] === 3);
+    expect(Number((await rows())[0]?.["prompt_tokens"])).toBeLessThan(1400 + 3 * 512 + 3 * 1000);
   });
 
   it("uses up its key's tokens by what was read, and is refused when they are used up", async () => {
@@ -208,10 +214,10 @@ describe("a request for embeddings is admitted like a chat", () => {
     const limits = { owner: "acme", name: "limited", tokens_per_minute: 1000 };
     const { id, key } = await adminCall<{ id: string; key: string }>("POST", "/keys", limits);
     const embeddings = clientOf({ apiKey: key });
-    const pending = embeddings.create({ model: at.model, input: "x" }).asResponse();
+    const pending = embeddings.create({ model: at.model, input: "x".repeat(300) }).asResponse();
     answer(machine, await machine.next("inference_request"), 990);
     // Of the body's length alone, since no answer is to be written.
-    expect(Number((await pending).headers.get("x-ratelimit-remaining-tokens"))).toBeGreaterThan(950);
+    expect(Number((await pending).headers.get("x-ratelimit-remaining-tokens"))).toBeGreaterThan(900);
     await until(async () => (await tokensLeft(id, 1000)) === 10);
     const refused = await failureOf(embeddings.create({ model: at.model, input: "x".repeat(400) }));
     expect(refused).toMatchObject({ status: 429, code: "rate_limited" });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { IMAGE_LEFT_OUT } from "../../worker/openai/chat-messages.ts";
 import { assistant, called, chatOf, text, toolResult, toolUse, user } from "./messages-scene.ts";
 
 describe("a request of POST /v1/messages becomes a chat", () => {
@@ -39,6 +40,48 @@ describe("a request of POST /v1/messages becomes a chat", () => {
       { role: "system", content: "hurry" },
       { role: "assistant", content: null, tool_calls: [called("toolu_c", "look")] },
       { role: "tool", tool_call_id: "toolu_c", content: "" },
+    ]);
+  });
+
+  it("with messages of one role that stand together as one, so that all results are behind their calls", () => {
+    const { messages } = chatOf({
+      messages: [
+        { role: "user", content: "look" },
+        user(text("now")),
+        assistant(toolUse("toolu_a", "look")),
+        assistant(text("and"), toolUse("toolu_b", "hear")),
+        user(toolResult("toolu_b", { content: "wind" }), text("well?")),
+        user(toolResult("toolu_a", { content: "a tree" })),
+      ],
+    });
+    expect(messages).toEqual([
+      { role: "user", content: "look\nnow" },
+      {
+        role: "assistant",
+        content: "and",
+        tool_calls: [called("toolu_a", "look"), called("toolu_b", "hear")],
+      },
+      { role: "tool", tool_call_id: "toolu_b", content: "wind" },
+      { role: "tool", tool_call_id: "toolu_a", content: "a tree" },
+      { role: "user", content: "well?" },
+    ]);
+  });
+
+  it("with words for an image that a tool has read, or no later request of the conversation would be taken", () => {
+    const image = {
+      type: "image",
+      source: { type: "base64", media_type: "image/png", data: "iVBORw0KGgo=" },
+    };
+    const result = toolResult("toolu_a", { content: [text("a.png"), image, image] });
+    const messages = [assistant(toolUse("toolu_a", "read")), user(result, text("what is it?"))];
+    expect(chatOf({ messages })["messages"]).toEqual([
+      { role: "assistant", content: null, tool_calls: [called("toolu_a", "read")] },
+      {
+        role: "tool",
+        tool_call_id: "toolu_a",
+        content: `a.png\n${IMAGE_LEFT_OUT}\n${IMAGE_LEFT_OUT}`,
+      },
+      { role: "user", content: "what is it?" },
     ]);
   });
 
@@ -140,6 +183,17 @@ describe("a request of POST /v1/messages becomes a chat", () => {
     // Nobody here searches for the client.
     const hosted = { type: "tool_search_tool_regex_20251119", name: "tool_search_tool_regex" };
     expect(namesIn(chatOf({ tools: [hosted, ...tools] }))).toEqual(["find", "look", "hear"]);
+  });
+
+  it("with as many tools as chats take, however many more are deferred", () => {
+    const named = (count: number, fields: object = {}) =>
+      Array.from({ length: count }, (_, index) => ({
+        name: `t${Object.keys(fields).length}_${index}`,
+        ...fields,
+      }));
+    const deferred = named(500, { defer_loading: true });
+    expect(chatOf({ tools: [...named(128), ...deferred] })).toHaveProperty("tools.length", 128);
+    expect(() => chatOf({ tools: [...named(129), ...deferred] })).toThrow("tools: at most 128");
   });
 
   it("without the line for Anthropic's accounts, which is another one each time", () => {

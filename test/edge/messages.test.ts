@@ -1,3 +1,4 @@
+import type Anthropic from "@anthropic-ai/sdk";
 import { describe, expect, it } from "vitest";
 
 import { toChatName } from "../../worker/openai/chat-names.ts";
@@ -101,7 +102,27 @@ describe("POST /v1/messages", () => {
     [{ messages: [user({ type: "tool_result" })] }, "messages[0].content[0].tool_use_id"],
     [{ messages: [assistant({ type: "tool_use", id: "a" })] }, "messages[0].content[0].name"],
     [{ messages: [assistant({ type: "tool_use", name: "a" })] }, "messages[0].content[0].id"],
+    [
+      { messages: [user(text("a")), assistant(toolUse("a", "b")), user(text("c"))] },
+      "messages[1].content[0].id",
+    ],
+    [
+      { messages: [assistant(text("a"), toolUse("a", "b"), toolUse("a", "b")), user(toolResult("a"))] },
+      "messages[0].content[2].id",
+    ],
+    [
+      { messages: [assistant(toolUse("a", "b")), user(toolResult("a"), toolResult("a"))] },
+      "messages[1].content[1].tool_use_id",
+    ],
+    [{ messages: [user(toolUse("a", "b"))] }, "messages[0].content[0].type"],
+    [
+      { messages: [assistant(toolUse("a", "b")), assistant(toolResult("a")), user(text("c"))] },
+      "messages[1].content[0].type",
+    ],
     [{ stop_sequences: ["a", "b", "c", "d", "e"] }, "stop_sequences"],
+    [{ stop_sequences: ["a", ""] }, "stop_sequences[1]"],
+    [{ output_config: { format: { type: "json_schema" } } }, "output_config.format.schema"],
+    [{ tools: [{ name: "a", input_schema: "x" }] }, "tools[0].input_schema"],
     [{ tools: [{ name: "a b", input_schema: {} }] }, "tools[0].name"],
     [{ tools: [{ input_schema: {} }] }, "tools[0].name"],
     [{ tool_choice: { type: "any" } }, "tool_choice"],
@@ -119,12 +140,24 @@ describe("POST /v1/messages", () => {
     expect(refusal.message).toContain(param);
   });
 
+  it("takes no empty header for a key", async () => {
+    const headers = { "x-api-key": "" };
+    const refusal = await refusalOf(await fetchEdge(PATH, { method: "POST", headers, body: "{}" }));
+    expect(refusal).toMatchObject({ status: 401, code: "invalid_api_key" });
+    expect(refusal.message).toContain("no API key");
+  });
+
   const image = { type: "image", source: { type: "base64", media_type: "image/png", data: "" } };
 
   it.each([
     [{ messages: [user(text("see"), image)] }, "messages[0].content[1].type"],
     [
-      { messages: [assistant(toolUse("a", "b")), user(toolResult("a", { content: [text("see"), image] }))] },
+      {
+        messages: [
+          assistant(toolUse("a", "b")),
+          user(toolResult("a", { content: [text("see"), { type: "document" }] })),
+        ],
+      },
       "messages[1].content[0].content[1].type",
     ],
     [{ messages: [user({ type: "document", source: {} })] }, "messages[0].content[0].type"],
@@ -199,7 +232,8 @@ describe("a message", () => {
     });
 
   it("has every field that the API's has", () => {
-    expect(whole({ content: "ho" })).toEqual({
+    // The client's own type knows them all.
+    const message: Anthropic.Message = {
       id: "msg_1",
       type: "message",
       role: "assistant",
@@ -209,16 +243,21 @@ describe("a message", () => {
       stop_sequence: null,
       stop_details: null,
       container: null,
+      diagnostics: null,
       usage: {
         input_tokens: 7,
+        cache_creation: null,
         cache_creation_input_tokens: 0,
         cache_read_input_tokens: 0,
+        inference_geo: null,
         output_tokens: 3,
         output_tokens_details: { thinking_tokens: 0 },
         server_tool_use: null,
         service_tier: "standard",
+        speed: null,
       },
-    });
+    };
+    expect(whole({ content: "ho" })).toEqual(message);
   });
 
   it.each([

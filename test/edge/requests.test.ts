@@ -279,6 +279,32 @@ describe("a body above 16 MiB", () => {
   });
 });
 
+describe("quotes inside of quotes, by which a request grows above 16 MiB only on its way", () => {
+  const quotes = '\\"'.repeat(4_200_000);
+  const call = `{"type":"tool_use","id":"a","name":"b","input":{"x":"${quotes}"}}`;
+  const result = '{"type":"tool_result","tool_use_id":"a"}';
+  const turns = `{"role":"assistant","content":[${call}]},{"role":"user","content":[${result}]}`;
+  const custom = `{"type":"custom_tool_call","call_id":"a","name":"b","input":"${quotes}"}`;
+
+  it.each([
+    ["a message", "/v1/messages", `"max_tokens":9,"messages":[${turns}]`],
+    ["a response", "/v1/responses", `"input":[${custom}]`],
+  ])("are 413 in %s, and its machine goes on", async (_, path, fields) => {
+    const at = await scene();
+    const machine = await join(at);
+    const body = `{"model":"${at.model}",${fields}}`;
+    expect(body.length).toBeLessThan(16 * 1024 * 1024);
+    const headers = { authorization: `Bearer ${at.apiKey}` };
+    const response = await fetchEdge(path, { method: "POST", headers, body });
+    expect(response.status).toBe(413);
+    expect(await response.text()).toContain("the chat that it becomes is larger than 16 MiB");
+    const pending = chat(at);
+    const request = await machine.next("inference_request");
+    machine.answer(request, "{}");
+    expect((await pending).status).toBe(200);
+  });
+});
+
 it.each([{}, { "content-length": "500" }])(
   "a body that breaks off is 400 and no defect of ours: %j",
   async (length) => {

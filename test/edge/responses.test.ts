@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 
+import { HttpError } from "../../worker/http-error.ts";
+import { IMAGE_LEFT_OUT } from "../../worker/openai/chat-messages.ts";
 import { responsesToChat, type ResponsesRequest } from "../../worker/openai/responses-request.ts";
 import { ResponsesTranslator } from "../../worker/openai/responses-translator.ts";
 import { join } from "./fake-provider.ts";
@@ -54,6 +56,56 @@ describe("a chat that is longer than the request it was made of", () => {
     // Two bytes a character, so that to count characters is not enough.
     const content = "é".repeat(Math.floor(length / 2));
     expect(await errorOf(await post(at, requestOf(content)))).toMatchObject({ code });
+  });
+});
+
+it("what was said between two calls does not come between them and their results", () => {
+  const callOf = (call_id: string) => ({ type: "function_call", call_id, name: "look", arguments: "{}" });
+  const outputOf = (call_id: string) => ({ type: "function_call_output", call_id, output: "a tree" });
+  const say = (content: string) => ({ role: "assistant" as const, content });
+  const items = [say("I look"), callOf("a"), say("and"), say("look"), callOf("b")];
+  const called = (id: string) => ({ id, type: "function", function: { name: "look", arguments: "{}" } });
+  expect(
+    responsesToChat({ model: "m", input: [...items, outputOf("a"), outputOf("b"), say("so")] }),
+  ).toMatchObject({
+    messages: [
+      { role: "assistant", content: "I look\nand\nlook", tool_calls: [called("a"), called("b")] },
+      { role: "tool", tool_call_id: "a" },
+      { role: "tool", tool_call_id: "b" },
+      { role: "assistant", content: "so" },
+    ],
+  });
+});
+
+describe("an image", () => {
+  const image = { type: "input_image", image_url: "data:image/png;base64,iVBORw0KGgo=" };
+
+  it.each(["function_call", "custom_tool_call"])(
+    "that a %s has given is told in words, or no later request of the conversation would be taken",
+    (type) => {
+      const output = [{ type: "input_text", text: "a.png " }, image];
+      const input = [
+        { type, call_id: "call_a", name: "view", arguments: "{}", input: "" },
+        { type: `${type}_output`, call_id: "call_a", output },
+      ];
+      expect(responsesToChat({ model: "m", input })).toMatchObject({
+        messages: [{}, { role: "tool", tool_call_id: "call_a", content: `a.png ${IMAGE_LEFT_OUT}` }],
+      });
+    },
+  );
+
+  it("of the user is refused, and so is a file that a call has given", () => {
+    const param = (input: ResponsesRequest["input"]): unknown => {
+      try {
+        return responsesToChat({ model: "m", input });
+      } catch (error) {
+        return error instanceof HttpError ? error.apiError.param : error;
+      }
+    };
+    expect(param([{ role: "user", content: [image] }])).toBe("input[0].content[0]");
+    const call = { type: "function_call", call_id: "call_a", name: "view", arguments: "{}" };
+    const output = { type: "function_call_output", call_id: "call_a", output: [{ type: "input_file" }] };
+    expect(param([call, output])).toBe("input[1].output[0]");
   });
 });
 

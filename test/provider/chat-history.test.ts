@@ -106,6 +106,21 @@ describe("the history of a conversation", () => {
     expect(history[1]).toMatchObject({ response: [{ type: "functionCall" }, "It is sunny."] });
   });
 
+  it("pairs calls of the same id in their order, and skips nothing behind them if one has no result", () => {
+    const twice = [
+      { role: "assistant", tool_calls: [asked("a", "get", "{}"), asked("a", "now", "{}")] },
+      { role: "tool", tool_call_id: "a", content: "sun" },
+    ];
+    expect(
+      historyOf([
+        ...twice,
+        { role: "tool", tool_call_id: "a", content: "noon" },
+        { role: "user", content: "So?" },
+      ]),
+    ).toMatchObject([{ response: [{ result: "sun" }, { result: "noon" }] }, { text: "So?" }, {}]);
+    expect(() => historyOf([...twice, { role: "user", content: "So?" }])).toThrow(/messages\[0\]/);
+  });
+
   it("takes arguments that are no JSON as text, as they come back after a call that was cut off", () => {
     const history = historyOf([
       { role: "user", content: "Weather?" },

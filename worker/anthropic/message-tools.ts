@@ -10,17 +10,19 @@ import { invalid, unsupported } from "../openai/field-refusals.ts";
  * need not use what it is offered. Deferred tools are not shown before the conversation refers to them.
  */
 
-export const toolSchema = z.looseObject({
+const toolSchema = z.looseObject({
   type: z.string().nullish(),
   name: z
     .string()
     .regex(/^[A-Za-z0-9_-]+$/, "must have letters, digits, _ and - only")
     .optional(),
   description: z.string().nullish(),
-  input_schema: z.unknown().optional(),
+  input_schema: z.looseObject({}).nullish(),
   strict: z.boolean().nullish(),
   defer_loading: z.boolean().nullish(),
 });
+
+export const toolsSchema = z.array(toolSchema);
 
 export const toolChoiceSchema = z.looseObject({
   type: z.enum(["auto", "any", "tool", "none"]),
@@ -35,8 +37,6 @@ interface ToolFields {
   readonly tool_choice?: z.infer<typeof toolChoiceSchema> | null | undefined;
 }
 
-export const toolsSchema = z.array(toolSchema).max(MAX_TOOLS);
-
 const HOSTED = /^(web_search|web_fetch|code_execution|tool_search_tool|advisor)/;
 const HOSTED_SEARCH = /^tool_search_tool/;
 
@@ -46,11 +46,14 @@ interface OfferedTool {
   readonly at: string;
 }
 
-/** Of a request's tools those that take effect. */
-function offeredTools(tools: readonly Tool[], found: ReadonlySet<string>): OfferedTool[] {
-  const all = tools.map((tool, index) => ({ tool, at: `tools[${index}]` }));
+/**
+ * Of a request's tools those that take effect.
+ * @param found names of the tools to which the conversation refers.
+ */
+export function offeredTools({ tools }: ToolFields, found: ReadonlySet<string>): readonly OfferedTool[] {
+  const all = (tools ?? []).map((tool, index) => ({ tool, at: `tools[${index}]` }));
   // What nobody else can find has to be shown.
-  const showsAll = tools.some(({ type }) => HOSTED_SEARCH.test(type ?? ""));
+  const showsAll = all.some(({ tool: { type } }) => HOSTED_SEARCH.test(type ?? ""));
   const offered = all.filter(({ tool: { type, name, defer_loading } }) => {
     if (HOSTED.test(type ?? "")) return false;
     return defer_loading !== true || showsAll || (name !== undefined && found.has(name));
@@ -59,17 +62,14 @@ function offeredTools(tools: readonly Tool[], found: ReadonlySet<string>): Offer
   return offered.length === 0 ? all : offered;
 }
 
-/**
- * The fields of a chat that are about tools.
- * @param found names of the tools to which the conversation refers.
- * @throws HttpError 400
- */
-export function toChatTools({ tools, tool_choice: choice }: ToolFields, found: ReadonlySet<string>): object {
-  const offered = offeredTools(tools ?? [], found);
+/** The fields of a chat that are about tools. @throws HttpError 400 */
+export function toChatTools({ tool_choice: choice }: ToolFields, offered: readonly OfferedTool[]): object {
   if (offered.length === 0) {
     if (choice?.type === "any" || choice?.type === "tool") throw invalid("tool_choice", "there are no tools");
     return {};
   }
+  // Deferred ones do not count: agents send hundreds.
+  if (offered.length > MAX_TOOLS) throw invalid("tools", `at most ${MAX_TOOLS} can be shown to the model`);
   return {
     tools: offered.map(toFunction),
     tool_choice: choice == null ? undefined : toChatChoice(choice, offered),

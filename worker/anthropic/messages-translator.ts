@@ -99,7 +99,8 @@ export class MessagesTranslator implements Translator {
       content,
       ...stop,
       container: null,
-      usage: { ...usage, service_tier: "standard" },
+      diagnostics: null,
+      usage: { ...usage, ...NOT_OFFERED },
     };
   }
 
@@ -120,5 +121,8 @@ export class MessagesTranslator implements Translator {
     return stopText === null ? "end_turn" : "stop_sequence";
   }
 }
+
+/** Of Anthropic's prices and places: what a message's usage says beside what its last event does. */
+const NOT_OFFERED = { cache_creation: null, inference_geo: null, service_tier: "standard", speed: null };
 
 const NOT_STOPPED = { stop_reason: null, stop_sequence: null, stop_details: null };

@@ -1,8 +1,14 @@
 /** The messages of a chat that is made of another API's conversation. */
 
+/**
+ * Stands for an image in what a tool has given. To refuse it would end the conversation, as each later request repeats
+ * it; so the model is told that there is something it has not seen.
+ */
+export const IMAGE_LEFT_OUT = "[An image was left out here: only text can be read.]";
+
 interface ChatMessage {
   readonly role: string;
-  readonly content: string | null;
+  content: string | null;
   readonly tool_call_id?: string;
   tool_calls?: ChatCall[];
 }
@@ -18,8 +24,11 @@ export class ChatMessages {
   readonly list: ChatMessage[] = [];
   readonly #callIds = new Set<string>();
 
+  /** What is said between calls goes before them: chat wants their results right behind. */
   say(role: string, content: string): void {
-    this.list.push({ role, content });
+    const last = this.list.at(-1);
+    if (role !== "assistant" || last?.tool_calls === undefined) this.list.push({ role, content });
+    else last.content = last.content === null ? content : `${last.content}\n${content}`;
   }
 
   /** Chat wants the calls that were made together, and the text before them, in one message. */

@@ -1,5 +1,7 @@
 import { z } from "zod";
 
+import type { FieldOf } from "./chat-fields.ts";
+
 /** A legacy text completion request, and the chat request that asks the same of a machine. */
 
 const nothing = (what: string) =>
@@ -23,6 +25,9 @@ export const completionRequestSchema = z.looseObject({
   logprobs: z.null({ error: "logprobs are not supported" }).optional(),
   suffix: nothing("suffix"),
 });
+
+/** What the request calls a field of its chat. */
+export const chatFieldOf: FieldOf = (field) => (/^messages\b/.test(field) ? "prompt" : field);
 
 export function completionToChat(request: z.infer<typeof completionRequestSchema>): object {
   const { prompt, echo, logprobs, suffix, best_of, ...same } = request;

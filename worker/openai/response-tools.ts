@@ -60,6 +60,8 @@ export interface CallableTool {
   readonly takes: PlainTool;
   /** Of the whole text of a custom tool; null = it may be any. */
   readonly pattern: string | null;
+  /** Where it stands in the request. */
+  readonly at: string;
 }
 
 /** Of a request's tools those that take effect. */
@@ -105,6 +107,7 @@ function callable(takes: PlainTool, namespace: string | null, param: string): Ca
     chatName: chatNameOf(namespace, name),
     takes,
     pattern,
+    at: param,
   };
 }
 
@@ -128,6 +131,12 @@ function patternOf(format: NonNullable<PlainTool["format"]>, param: string): str
 export function chatNameOf(namespace: string | null | undefined, name: string): string {
   if (namespace == null) return name;
   return toChatName(`${namespace}${namespace.endsWith("__") ? "" : "__"}${name}`);
+}
+
+/** The tools that a machine is shown, in their order. @throws HttpError 400 */
+export function shownTools(request: ToolFields): readonly CallableTool[] {
+  const tools = callableTools(request);
+  return toToolChoice(request.tool_choice, tools).allowed ?? tools;
 }
 
 /** The fields of a chat that are about tools. @throws HttpError 400 */

@@ -1,10 +1,11 @@
 import { z } from "zod";
 
-import { ChatMessages } from "./chat-messages.ts";
+import { type FieldNames, type FieldOf, renameField } from "./chat-fields.ts";
+import { ChatMessages, IMAGE_LEFT_OUT } from "./chat-messages.ts";
 import { MAX_TOOLS } from "./chat-request.ts";
 import { inputToArguments } from "./custom-tool.ts";
 import { invalid, unsupported } from "./field-refusals.ts";
-import { chatNameOf, toChatTools, toolChoiceSchema, toolSchema } from "./response-tools.ts";
+import { chatNameOf, shownTools, toChatTools, toolChoiceSchema, toolSchema } from "./response-tools.ts";
 import { samplingOf } from "./sampling.ts";
 
 /**
@@ -82,6 +83,26 @@ export function responsesToChat(request: ResponsesRequest): object {
   };
 }
 
+/** What the request calls a field of its chat. The request itself is not kept for it: it may have megabytes. */
+export function chatFieldOf(request: ResponsesRequest): FieldOf {
+  const tools = shownTools(request).flatMap(({ at, isCustom }, index) => [
+    isCustom
+      ? ([`tools[${index}].function.parameters.properties.input`, `${at}.format`] as const)
+      : ([`tools[${index}].function.parameters`, `${at}.parameters`] as const),
+    [`tools[${index}].function`, at] as const,
+    [`tools[${index}]`, at] as const,
+  ]);
+  const names: FieldNames = [
+    ...tools,
+    ["max_completion_tokens", "max_output_tokens"],
+    ["reasoning_effort", "reasoning.effort"],
+    ["response_format.json_schema", "text.format"],
+    ["response_format", "text.format"],
+  ];
+  // Which item a message was made of is not kept.
+  return (field) => (/^messages\b/.test(field) ? "input" : renameField(field, names));
+}
+
 function toMessages({ input, instructions }: ResponsesRequest): object[] {
   const chat = new ChatMessages();
   if (instructions != null) chat.say("system", instructions);
@@ -106,7 +127,7 @@ function addItem(chat: ChatMessages, item: Item, param: string): void {
     case "custom_tool_call_output":
       if (id === undefined) throw invalid(`${param}.call_id`, "an output needs its call's id");
       if (!chat.hasCall(id)) throw invalid(`${param}.call_id`, "no call before it has this id");
-      chat.answer(id, textOf(item.output, `${param}.output`));
+      chat.answer(id, textOf(inWords(item.output), `${param}.output`));
       return;
     case "reasoning":
       return;
@@ -117,6 +138,14 @@ function addItem(chat: ChatMessages, item: Item, param: string): void {
 
 function argumentsOf({ type, arguments: args = "", input = "" }: Item): string {
   return type === "function_call" ? args : inputToArguments(input);
+}
+
+/** What a tool has given, with words for its images. */
+function inWords(output: Item["output"]): Item["output"] {
+  if (!Array.isArray(output)) return output;
+  return output.map((part) =>
+    part.type === "input_image" ? { type: "input_text", text: IMAGE_LEFT_OUT } : part,
+  );
 }
 
 function textOf(content: string | Part[] | null | undefined, param: string): string {

@@ -1,30 +1,23 @@
 import { Hono } from "hono";
 
-import { messagesToChat, countRequestSchema, messagesRequestSchema } from "../anthropic/messages-request.ts";
+import {
+  chatFieldOf,
+  countRequestSchema,
+  messagesRequestSchema,
+  messagesToChat,
+} from "../anthropic/messages-request.ts";
 import { MessagesTranslator } from "../anthropic/messages-translator.ts";
 import { estimateTokens } from "../anthropic/token-count.ts";
-import { askChat } from "../ask-chat.ts";
+import { askTranslated, type Translation } from "../ask-chat.ts";
 import { requireKeyOfEitherHeader } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import { requireModel } from "../catalog.ts";
-import type { AppEnv } from "../context.ts";
-import { translateAnswer } from "../openai/translate-answer.ts";
+import type { AppContext, AppEnv } from "../context.ts";
 import { validate } from "../validate.ts";
 
 /** `POST /v1/messages`, Anthropic's API, as a chat there and back; and what is told of a request without asking it. */
 export const messages = new Hono<AppEnv>()
-  .post("/", requireKeyOfEitherHeader, async (context) => {
-    const { json } = await readJsonBody(context.req.raw);
-    const request = validate(messagesRequestSchema, json);
-    const chat = JSON.stringify(messagesToChat(request));
-    const answer = await askChat(context, JSON.parse(chat), chat);
-    const translator = new MessagesTranslator(request, {
-      id: context.get("requestId").replace(/^req_/, ""),
-      requestId: context.get("echoedId"),
-      promptTokens: estimateTokens(chat),
-    });
-    return translateAnswer(answer, translator);
-  })
+  .post("/", requireKeyOfEitherHeader, async (context) => askTranslated(context, await readMessages(context)))
   .post("/count_tokens", requireKeyOfEitherHeader, async (context) => {
     const { json } = await readJsonBody(context.req.raw);
     const request = validate(countRequestSchema, json);
@@ -32,3 +25,15 @@ export const messages = new Hono<AppEnv>()
     await requireModel(context.env, request.model);
     return context.json({ input_tokens: estimateTokens(chat) });
   });
+
+async function readMessages(context: AppContext): Promise<Translation> {
+  const { json } = await readJsonBody(context.req.raw);
+  const request = validate(messagesRequestSchema, json);
+  const chat = JSON.stringify(messagesToChat(request));
+  const translator = new MessagesTranslator(request, {
+    id: context.get("requestId").replace(/^req_/, ""),
+    requestId: context.get("echoedId"),
+    promptTokens: estimateTokens(chat),
+  });
+  return { chat, fieldOf: chatFieldOf(request), translator };
+}

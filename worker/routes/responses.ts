@@ -1,26 +1,19 @@
 import { Hono } from "hono";
 
-import { askTranslated } from "../ask-chat.ts";
+import { askTranslated, type Translation } from "../ask-chat.ts";
 import { requireApiKey } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
-import { responsesRequestSchema, responsesToChat } from "../openai/responses-request.ts";
+import { chatFieldOf, responsesRequestSchema, responsesToChat } from "../openai/responses-request.ts";
 import { ResponsesTranslator } from "../openai/responses-translator.ts";
-import { translateAnswer } from "../openai/translate-answer.ts";
 import { validate } from "../validate.ts";
 import { openResponsesWebSocket } from "./responses-websocket.ts";
 
 /** `POST /v1/responses`, as a chat there and back. Answers are not kept, so there is none to read or to delete. */
 export const responses = new Hono<AppEnv>()
   .get("/", requireApiKey, openResponsesWebSocket)
-  .post("/", requireApiKey, async (context) => {
-    const { json } = await readJsonBody(context.req.raw);
-    const request = validate(responsesRequestSchema, json);
-    const answer = await askTranslated(context, responsesToChat(request));
-    const id = context.get("requestId").replace(/^req_/, "");
-    return translateAnswer(answer, new ResponsesTranslator(id, request, nowS));
-  })
+  .post("/", requireApiKey, async (context) => askTranslated(context, await readResponses(context)))
   .post("/compact", requireApiKey, () => {
     throw new HttpError({
       code: "unsupported",
@@ -29,6 +22,14 @@ export const responses = new Hono<AppEnv>()
   })
   .get("/:id", requireApiKey, notKept)
   .delete("/:id", requireApiKey, notKept);
+
+async function readResponses(context: AppContext): Promise<Translation> {
+  const { json } = await readJsonBody(context.req.raw);
+  const request = validate(responsesRequestSchema, json);
+  const chat = JSON.stringify(responsesToChat(request));
+  const id = context.get("requestId").replace(/^req_/, "");
+  return { chat, fieldOf: chatFieldOf(request), translator: new ResponsesTranslator(id, request, nowS) };
+}
 
 function notKept(context: AppContext): never {
   const id = context.req.param("id") ?? "";

@@ -82,14 +82,18 @@ function answeredCalls(messages: readonly Message[], at: number): AnsweredCall[]
   const message = messages[at];
   if (message?.role !== "assistant") return [];
   const calls = message.tool_calls ?? [];
-  const results = new Map<string, string>();
+  // Ids are not always unique: calls of the same id have their results in the same order.
+  const results = new Map<string, string[]>();
   for (let next = at + 1; next <= at + calls.length; next += 1) {
     const answer = messages[next];
     if (answer?.role !== "tool") break;
-    results.set(answer.tool_call_id, textOf(answer.content, next));
+    const result = textOf(answer.content, next);
+    const same = results.get(answer.tool_call_id);
+    if (same === undefined) results.set(answer.tool_call_id, [result]);
+    else same.push(result);
   }
   return calls.map((call) => {
-    const result = results.get(call.id);
+    const result = results.get(call.id)?.shift();
     if (result === undefined) {
       throw invalidRequest(
         `messages[${at}]: all tool_calls must be answered by "tool" messages after it; "${call.id}" is not answered`,

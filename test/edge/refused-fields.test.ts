@@ -1,0 +1,96 @@
+import { describe, expect, it } from "vitest";
+
+import { join } from "./fake-provider.ts";
+import { ASK } from "./messages-scene.ts";
+import { scene } from "./scene.ts";
+import { post } from "./translation-scene.ts";
+
+const SCHEMA = { type: "object", properties: {} };
+const FORMAT = { type: "json_schema", schema: SCHEMA };
+
+const MESSAGE = {
+  ...ASK,
+  tools: [
+    { type: "web_search_20250305", name: "web_search" },
+    { name: "look", input_schema: SCHEMA },
+    { name: "hear", input_schema: SCHEMA },
+  ],
+  output_config: { format: FORMAT, effort: "low" },
+};
+const RESPONSE = {
+  input: "hi",
+  tools: [
+    { type: "web_search" },
+    { type: "function", name: "look", parameters: SCHEMA },
+    { type: "namespace", name: "mcp", tools: [{ type: "function", name: "hear", parameters: SCHEMA }] },
+    { type: "custom", name: "say", format: { type: "grammar", syntax: "regex", definition: "a+" } },
+  ],
+  tool_choice: {
+    type: "allowed_tools",
+    tools: [
+      { type: "namespace", name: "mcp" },
+      { type: "custom", name: "say" },
+    ],
+  },
+};
+
+describe("a machine's refusal names the field that the client has sent:", () => {
+  it.each([
+    ["/v1/messages", MESSAGE, "max_completion_tokens", "max_tokens"],
+    ["/v1/messages", MESSAGE, "stop[1]", "stop_sequences[1]"],
+    ["/v1/messages", MESSAGE, "reasoning_effort", "output_config.effort"],
+    ["/v1/messages", MESSAGE, "messages[3]", "messages"],
+    ["/v1/messages", MESSAGE, "tools[1]", "tools[2]"],
+    ["/v1/messages", MESSAGE, "tools[0].function.name", "tools[1].name"],
+    [
+      "/v1/messages",
+      MESSAGE,
+      "tools[1].function.parameters.properties.a",
+      "tools[2].input_schema.properties.a",
+    ],
+    ["/v1/messages", MESSAGE, "response_format.json_schema.schema", "output_config.format.schema"],
+    ["/v1/messages", { ...ASK, output_format: FORMAT }, "response_format", "output_format"],
+    ["/v1/messages", MESSAGE, "top_k", "top_k"],
+    ["/v1/responses", RESPONSE, "max_completion_tokens", "max_output_tokens"],
+    ["/v1/responses", RESPONSE, "reasoning_effort", "reasoning.effort"],
+    ["/v1/responses", RESPONSE, "messages[3].content", "input"],
+    ["/v1/responses", RESPONSE, "tools[0].function.parameters.type", "tools[2].tools[0].parameters.type"],
+    ["/v1/responses", RESPONSE, "tools[1].function.parameters.properties.input", "tools[3].format"],
+    ["/v1/responses", RESPONSE, "response_format.json_schema.schema", "text.format.schema"],
+    ["/v1/responses", RESPONSE, "stop", "stop"],
+    ["/v1/completions", { prompt: "hi" }, "messages[0].content", "prompt"],
+    ["/v1/completions", { prompt: "hi" }, "max_tokens", "max_tokens"],
+  ])("%s %#", async (path, fields, chatField, own) => {
+    const at = await scene();
+    const machine = await join(at);
+    const pending = post(at, fields, path);
+    const request = await machine.next("inference_request");
+    machine.error(request, "client", "unsupported", `${chatField}: is not done here`);
+    const response = await pending;
+    expect(response.status).toBe(400);
+    expect(response.headers.get("x-pool-attempts")).toBe("1");
+    const { error } = await response.json<{ error: Record<string, unknown> }>();
+    expect(error).toMatchObject({ message: `Unsupported parameter: ${own}: is not done here` });
+    expect(error["details"] ?? error).toMatchObject({ param: own });
+  });
+
+  it("and so does what is refused of the chat before a machine hears of it", async () => {
+    const at = await scene();
+    const tools = [{ type: "web_search" }, { type: "function", name: "a b" }];
+    const { error } = await (
+      await post(at, { input: "hi", tools })
+    ).json<{ error: { param: string; message: string } }>();
+    expect(error.param).toBe("tools[1].name");
+    expect(error.message).toMatch(/^tools\[1\]\.name: must have/);
+  });
+
+  it("and one that is about no field stays as it is", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const pending = post(at, ASK, "/v1/messages");
+    machine.error(await machine.next("inference_request"), "client", "invalid_request", "told to fail");
+    expect(await (await pending).json()).toMatchObject({
+      error: { message: "told to fail", details: { param: null } },
+    });
+  });
+});
