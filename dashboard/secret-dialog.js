@@ -54,7 +54,11 @@ let isSending = false;
 let isCopied = false;
 
 closeBeside(dialog, () => made.hidden === true);
-byId("secret-close").addEventListener("click", () => dialog.close());
+byId("secret-close").addEventListener("click", () => {
+  // At once: the event of a dialog that closes comes some time after it.
+  forget();
+  dialog.close();
+});
 byId("secret-copy").addEventListener("click", () => void copy(secretText, "The secret is copied."));
 byId("secret-copy-command").addEventListener("click", () => void copy(commandText, "The command is copied."));
 secretText.addEventListener("copy", () => {
