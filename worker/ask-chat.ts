@@ -2,8 +2,9 @@ import { z } from "zod";
 
 import { prefixOf } from "../core/prefix.ts";
 import { CHAT_ENDPOINT } from "../protocol/endpoints.ts";
-import { askPool } from "./ask-pool.ts";
+import { askPool, type Question } from "./ask-pool.ts";
 import type { AppContext } from "./context.ts";
+import { askInTurn } from "./fallbacks.ts";
 import { HttpError } from "./http-error.ts";
 import type { FieldOf } from "./openai/chat-fields.ts";
 import { chatRequestSchema, checkChatRequest, isPlainChatRequest } from "./openai/chat-request.ts";
@@ -54,7 +55,7 @@ export async function askChat(context: AppContext, json: unknown, text: string):
   const request = isPlainChatRequest(json) ? json : validate(chatRequestSchema, json);
   const problem = checkChatRequest(request);
   if (problem !== null) throw new HttpError({ code: "invalid_request", ...problem });
-  return askPool(context, {
+  const question: Question = {
     endpoint: CHAT_ENDPOINT,
     model: request.model,
     text,
@@ -62,7 +63,9 @@ export async function askChat(context: AppContext, json: unknown, text: string):
     stream: request.stream === true,
     answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
     mostTokens: (contextLength) => contextLength,
-  });
+  };
+  const fallbacks = request.models ?? [];
+  return fallbacks.length === 0 ? askPool(context, question) : askInTurn(context, question, fallbacks);
 }
 
 const refusalSchema = z.object({

@@ -20,5 +20,7 @@ const allowPages = cors({
 export const browsers: MiddlewareHandler<AppEnv> = async function browsers(context, next) {
   const { req } = context;
   if (req.header("origin") === undefined || req.header("upgrade") !== undefined) return next();
+  // A page's own network panel shows `server-timing` of another origin only so.
+  context.header("timing-allow-origin", "*");
   return allowPages(context, next);
 };

@@ -12,6 +12,7 @@ import { answerWithin } from "./answer-within.ts";
 import type { AppContext } from "./context.ts";
 import { errorResponse, HttpError } from "./http-error.ts";
 import type { KeyRecord } from "./secrets.ts";
+import { withHeaders } from "./with-headers.ts";
 
 /**
  * Sends a request if its key's limits let it. A key without limits goes straight on and pays nothing; one with limits
@@ -77,9 +78,6 @@ function refusal(
   );
 }
 
-/** The body goes on as it is: the platform passes it from one response to the other without a look at it. */
 function withStandings(response: Response, standings: Standings): Response {
-  const headers = new Headers(response.headers);
-  for (const [name, value] of rateLimitHeaders(standings)) headers.set(name, value);
-  return new Response(response.body, { status: response.status, headers });
+  return withHeaders(response, rateLimitHeaders(standings));
 }

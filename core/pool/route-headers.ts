@@ -3,13 +3,20 @@ import type { Identity } from "./connection.ts";
 import type { PoolRequest } from "./request.ts";
 
 /**
- * What an answer tells of its way: how long it waited, how often it was tried and where. Machines belong to people, so
- * a machine goes by a name that stays the same and is not its id.
+ * What an answer tells of its way: how long it took until now and where that went, how often it was tried and by whom.
+ * Machines belong to people, so a machine goes by a name that stays the same and is not its id.
+ *
+ * Times are whole milliseconds. `openai-processing-ms` is what OpenAI's own API sends and its SDKs log; browsers and
+ * proxies know `server-timing`.
  */
 export function routeHeaders(request: PoolRequest, now: number): Record<string, string> {
-  const { attempt, attempts, enteredAt, sentAt } = request;
+  const { attempt, attempts, enteredAt, sentAt, spec } = request;
+  const queueMs = wholeMs(enteredAt, sentAt ?? now);
+  const machineTime = sentAt === null ? "" : `, machine;dur=${wholeMs(sentAt, now)}`;
   const headers: Record<string, string> = {
-    "x-pool-queue-ms": String(Math.max(0, Math.round((sentAt ?? now) - enteredAt))),
+    "openai-processing-ms": String(wholeMs(spec.arrivedAt, now)),
+    "server-timing": `queue;dur=${queueMs}${machineTime}`,
+    "x-pool-queue-ms": String(queueMs),
     "x-pool-attempts": String(attempts),
   };
   if (attempt === null) return headers;
@@ -17,6 +24,11 @@ export function routeHeaders(request: PoolRequest, now: number): Record<string, 
   headers["x-pool-machine"] = pseudonymOf(identity);
   if (record?.mode === "assigned") headers["x-assignment-epoch"] = String(record.epoch);
   return headers;
+}
+
+/** The edge's clock may be ahead of the pool's. */
+function wholeMs(from: number, to: number): number {
+  return Math.max(0, Math.round(to - from));
 }
 
 /** Eight hex digits. */

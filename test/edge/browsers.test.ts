@@ -52,6 +52,7 @@ describe("a page of another origin", () => {
     machine.bytes(request, "data: one\n\n");
     const response = await pending;
     expect(shared(response)).toBe("*");
+    expect(response.headers.get("timing-allow-origin")).toBe("*");
     expect(response.headers.get("access-control-expose-headers")).toContain("x-request-id");
     expect(response.headers.get("content-type")).toBe("text/event-stream");
     expect(response.headers.get("x-request-id")).toBe(request["request_id"]);

@@ -36,6 +36,8 @@ describe("a streamed answer", () => {
       "cache-control": "no-cache",
       "x-request-id": "trace-7",
       "x-pool-attempts": "1",
+      "openai-processing-ms": expect.stringMatching(/^\d+$/) as string,
+      "server-timing": expect.stringMatching(/^queue;dur=\d+, machine;dur=\d+$/) as string,
       "x-pool-queue-ms": expect.stringMatching(/^\d+$/) as string,
       "x-pool-machine": expect.stringMatching(/^[0-9a-f]{8}$/) as string,
     });

@@ -30,8 +30,8 @@ export const completionRequestSchema = z.looseObject({
 export const chatFieldOf: FieldOf = (field) => (/^messages\b/.test(field) ? "prompt" : field);
 
 export function completionToChat(request: z.infer<typeof completionRequestSchema>): object {
-  const { prompt, echo, logprobs, suffix, best_of, ...same } = request;
-  void [echo, logprobs, suffix, best_of];
+  const { prompt, echo, logprobs, suffix, best_of, models, ...same } = request;
+  void [echo, logprobs, suffix, best_of, models];
   const content = typeof prompt === "string" ? prompt : prompt[0];
   return { ...same, messages: [{ role: "user", content }] };
 }
