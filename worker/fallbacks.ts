@@ -50,8 +50,8 @@ async function modelsOf({ env }: AppContext, names: readonly string[]): Promise<
 /** Machines answer with the name that they are asked by. */
 function forModel(question: Question, name: string): Question {
   if (name === question.model) return question;
-  const fields: object = JSON.parse(question.text);
-  return { ...question, model: name, text: JSON.stringify({ ...fields, model: name }) };
+  const fields: unknown = JSON.parse(question.text);
+  return { ...question, model: name, text: JSON.stringify(Object.assign({}, fields, { model: name })) };
 }
 
 async function answerOf(context: AppContext, question: Question): Promise<Response> {

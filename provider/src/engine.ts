@@ -5,11 +5,11 @@ import { reasonOf } from "./reason.ts";
  * process holds one model at a time; the agent unloads before it loads, so an engine never has to juggle memory.
  */
 
-/** A model file on this machine. */
+/** A model on this machine. */
 export interface LocalModel {
   /** The catalog id under which the coordinator knows it. */
   readonly id: string;
-  /** Absolute path of the GGUF file. */
+  /** Absolute path of the GGUF file; for a server, what it knows the model by. */
   readonly path: string;
   readonly sizeBytes: number;
 }

@@ -11,6 +11,9 @@ import { createDial } from "./connection.ts";
 import type { Engine } from "./engine.ts";
 import { createEchoEngine } from "./engines/echo.ts";
 import { createLlamaEngine } from "./engines/llama.ts";
+import { createAttachedHost } from "./engines/server/attached-host.ts";
+import { createCommandHost } from "./engines/server/command-host.ts";
+import { createServerEngine } from "./engines/server/server-engine.ts";
 import { createExplain, type Explain } from "./explain.ts";
 import { isTranslated, readHardware, watchVitals } from "./hardware.ts";
 import { IdleWatch } from "./idle-watch.ts";
@@ -60,6 +63,7 @@ async function serve(options: Options): Promise<number> {
   await refuseTranslation();
   // The engine's process inherits the environment and has no use for the token.
   delete process.env["POOLKEEPER_PROVIDER_TOKEN"];
+  delete process.env["POOLKEEPER_SERVER_KEY"];
   const { models, first, skipped } = findModels(options.sources);
   const identity = openIdentity(options.stateDirectory, options.machineId);
   const { assignment, warning } = readAssignment(options.stateDirectory);
@@ -78,7 +82,7 @@ async function serve(options: Options): Promise<number> {
     clock: SYSTEM_CLOCK,
     random: Math.random,
     dial: createDial(connection),
-    engine: createEngine(options),
+    engine: createEngine(options, (line) => log.warn(line)),
     createAnswerEncoder,
     vitals: vitals.newest,
     saveAssignment: (held) => writeAssignment(options.stateDirectory, held),
@@ -109,9 +113,7 @@ async function serve(options: Options): Promise<number> {
     engine: ports.engine.name,
     pid: process.pid,
   });
-  for (const line of options.warnings) log.warn(line);
-  for (const reason of skipped) log.warn(`skipped ${reason}`);
-  if (warning !== null) log.warn(warning);
+  warn(log, options.warnings, skipped, warning);
 
   const stayAwake = options.caffeinate ? keepAwake() : () => {};
   const status = options.json || !process.stdout.isTTY ? null : showStatus(agent);
@@ -131,12 +133,29 @@ async function serve(options: Options): Promise<number> {
   return cause.kind === "asked" ? EXIT_OK : EXIT_REFUSED;
 }
 
-function createEngine({ engine, threads }: Options): Engine {
-  switch (engine) {
+/** What the owner should know from the start. */
+function warn(
+  log: Log,
+  ofOptions: readonly string[],
+  skipped: readonly string[],
+  ofAssignment: string | null,
+): void {
+  for (const line of ofOptions) log.warn(line);
+  for (const reason of skipped) log.warn(`skipped ${reason}`);
+  if (ofAssignment !== null) log.warn(ofAssignment);
+}
+
+/** @param log for what an engine's owner should know of its start. */
+function createEngine({ engine, threads }: Options, log: (line: string) => void): Engine {
+  switch (engine.name) {
     case "llama":
       return createLlamaEngine(threads === null ? {} : { threads });
     case "echo":
       return createEchoEngine();
+    case "command":
+      return createServerEngine(createCommandHost({ command: engine.command, log }));
+    case "attached":
+      return createServerEngine(createAttachedHost({ endpoint: engine.endpoint, log }));
   }
 }
 

@@ -10,11 +10,17 @@ import { UserError } from "./user-error.ts";
 /** The model files that this machine offers, as the command line names them. */
 
 export interface ModelSources {
-  /** `id=path` in the owner's order; with an engine that needs no file, `id` alone will do. */
+  /** `id=path` or `id=name` in the owner's order. */
   readonly models: readonly string[];
   readonly directories: readonly string[];
-  readonly needsFiles: boolean;
+  readonly form: ModelForm;
 }
+
+/**
+ * What an engine knows its models by: `files` that are GGUF; `ids` alone, if it needs none; or `names` of its own, which may be
+ * paths, and without one the id is the name.
+ */
+export type ModelForm = "files" | "ids" | "names";
 
 export interface FoundModels {
   readonly models: OfferedModel[];
@@ -36,8 +42,8 @@ const PART = /-(\d{5})-of-(\d{5})$/;
  * not keep the others from being served.
  * @throws UserError if a named file is missing or no GGUF, an id is malformed or used twice, or there is no model at all.
  */
-export function findModels({ models, directories, needsFiles }: ModelSources): FoundModels {
-  const found = models.map((source) => fromSource(source, needsFiles));
+export function findModels({ models, directories, form }: ModelSources): FoundModels {
+  const found = models.map((source) => fromSource(source, form));
   const first = found[0]?.id ?? null;
   const skipped: string[] = [];
   for (const directory of directories) found.push(...fromDirectory(directory, skipped));
@@ -68,14 +74,25 @@ function noModel(directories: readonly string[], skipped: readonly string[]): st
   return `No model to serve${looked}${reasons}. Name one with --model id=path/to/file.gguf, or a --models-dir with *.gguf files.`;
 }
 
-function fromSource(source: string, needsFiles: boolean): OfferedModel {
+function fromSource(source: string, form: ModelForm): OfferedModel {
   const at = source.indexOf("=");
-  if (at < 0 && !needsFiles) return { id: parseId(source), path: "", sizeBytes: 0 };
-  if (at < 0) throw new UserError(`--model ${source} names no file. Write --model id=path/to/file.gguf.`);
-  const id = parseId(source.slice(0, at));
-  const path = resolve(source.slice(at + 1));
-  if (!needsFiles) return { id, path, sizeBytes: 0 };
-  return fromFile(id, path);
+  const [id, what] = at < 0 ? [source, null] : [source.slice(0, at), source.slice(at + 1)];
+  switch (form) {
+    case "files":
+      if (what === null)
+        throw new UserError(`--model ${source} names no file. Write --model id=path/to/file.gguf.`);
+      return fromFile(parseId(id), resolve(what));
+    case "ids":
+      return { id: parseId(id), path: what === null ? "" : resolve(what), sizeBytes: 0 };
+    case "names":
+      return { id: parseId(id), path: what ?? id, sizeBytes: sizeIfFile(what ?? id) };
+  }
+}
+
+/** In bytes; 0 if the name is none of a file. */
+function sizeIfFile(name: string): number {
+  const stat = statSync(name, { throwIfNoEntry: false });
+  return stat?.isFile() === true ? stat.size : 0;
 }
 
 function fromDirectory(directory: string, skipped: string[]): OfferedModel[] {

@@ -5,13 +5,19 @@ import { parseArgs, type ParseArgsConfig } from "node:util";
 
 import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { MAX_CONTEXT_TOKENS, MAX_SLOTS } from "./engine.ts";
-import type { ModelSources } from "./models.ts";
+import type { Endpoint } from "./engines/server/endpoint.ts";
+import type { ModelForm, ModelSources } from "./models.ts";
 import { reasonOf } from "./reason.ts";
 import { UserError } from "./user-error.ts";
 
 /** The command line and the environment, read into what the program needs. */
 
-type EngineName = "llama" | "echo";
+export type EngineChoice =
+  | { readonly name: "llama" | "echo" }
+  /** A server that is started for each model. */
+  | { readonly name: "command"; readonly command: string }
+  /** A server that runs anyway. */
+  | { readonly name: "attached"; readonly endpoint: Endpoint };
 
 export interface Options {
   readonly coordinator: URL;
@@ -22,7 +28,7 @@ export interface Options {
   readonly contextTokens: number;
   /** null: the engine decides. */
   readonly threads: number | null;
-  readonly engine: EngineName;
+  readonly engine: EngineChoice;
   readonly stateDirectory: string;
   readonly privateOnly: boolean;
   readonly json: boolean;
@@ -35,6 +41,14 @@ export type CommandLine =
   | { readonly command: "serve"; readonly options: Options }
   | { readonly command: "help" }
   | { readonly command: "version" };
+
+/** What stands after the id in `--model`. */
+const MODEL_FORMS: Readonly<Record<EngineChoice["name"], ModelForm>> = {
+  llama: "files",
+  echo: "ids",
+  command: "names",
+  attached: "names",
+};
 
 const DEFAULT_SLOTS = 4;
 const DEFAULT_CONTEXT_TOKENS = 4096;
@@ -65,6 +79,13 @@ Models
   --threads N           CPU threads (default: the engine's choice)
   --engine NAME         llama (default), or echo: no model, repeats what it is told
 
+Another engine: any server with OpenAI's API, and --model ID=NAME for what it calls a model
+  --server-command CMD  started for each model, ended to unload it; the shell finds
+                        MODEL, PORT, SLOTS and CONTEXT in the environment, as in
+                        'llama-server -m "$MODEL" --port $PORT -np $SLOTS'
+  --server-url URL      one that runs anyway, such as Ollama or LM Studio
+                                                         [POOLKEEPER_SERVER_KEY]
+
 Program
   --state DIR           machine id and key (default ~/.poolkeeper)
   --no-caffeinate       let this Mac go to sleep while it serves
@@ -84,6 +105,8 @@ const FLAGS = {
   context: { type: "string" },
   threads: { type: "string" },
   engine: { type: "string" },
+  "server-command": { type: "string" },
+  "server-url": { type: "string" },
   state: { type: "string" },
   private: { type: "boolean" },
   json: { type: "boolean" },
@@ -100,14 +123,14 @@ export function readCommandLine(argv: readonly string[], env: Environment): Comm
   if (values.help === true) return { command: "help" };
   if (values.version === true) return { command: "version" };
   const warnings: string[] = [];
-  const engine = readEngine(values.engine);
+  const engine = readEngine(values, env, warnings);
   const options: Options = {
     coordinator: readCoordinator(values.coordinator ?? env["POOLKEEPER_COORDINATOR"], warnings),
     token: readToken(values.token, values["token-file"], env["POOLKEEPER_PROVIDER_TOKEN"], warnings),
     sources: {
       models: (values.model ?? []).map(expandHomeInSource),
       directories: (values["models-dir"] ?? []).map((directory) => resolve(expandHome(directory))),
-      needsFiles: engine === "llama",
+      form: MODEL_FORMS[engine.name],
     },
     machineId: readMachineId(values["machine-id"]),
     slots: readNumber("--slots", values.slots, DEFAULT_SLOTS, 1, MAX_SLOTS),
@@ -219,9 +242,55 @@ function readMachineId(text: string | undefined): MachineId | null {
   throw new UserError(`--machine-id ${text} will not do: it ${parsed.error.issues[0]?.message ?? ""}.`);
 }
 
-function readEngine(text = "llama"): EngineName {
-  if (text === "llama" || text === "echo") return text;
-  throw new UserError(`--engine ${text} is not known. There are llama and echo.`);
+type EngineFlags = Pick<
+  ReturnType<typeof parseFlags>,
+  "engine" | "server-command" | "server-url" | "models-dir"
+>;
+
+function readEngine(
+  { engine, "server-command": command, "server-url": url, "models-dir": directories }: EngineFlags,
+  env: Environment,
+  warnings: string[],
+): EngineChoice {
+  if ([engine, command, url].filter((flag) => flag !== undefined).length > 1) {
+    throw new UserError("Give only one of --engine, --server-command and --server-url.");
+  }
+  if (command !== undefined) return readServerCommand(command, warnings);
+  if (url !== undefined) {
+    if (directories !== undefined) {
+      throw new UserError("--models-dir is of no use with --server-url: that server has its own files.");
+    }
+    return { name: "attached", endpoint: readServer(url, env["POOLKEEPER_SERVER_KEY"], warnings) };
+  }
+  if (engine === undefined || engine === "llama") return { name: "llama" };
+  if (engine === "echo") return { name: "echo" };
+  throw new UserError(
+    `--engine ${engine} is not known. There are llama and echo; others with --server-command or --server-url.`,
+  );
+}
+
+/** A script may read its environment by itself, so that it does not name the port is no mistake for certain. */
+function readServerCommand(command: string, warnings: string[]): EngineChoice {
+  if (!command.includes("PORT")) {
+    warnings.push("--server-command does not name $PORT, on which its server has to listen");
+  }
+  return { name: "command", command };
+}
+
+/** Without a path it is the server's address, and the API is where all of them have it. */
+function readServer(text: string, key: string | undefined, warnings: string[]): Endpoint {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    throw new UserError(`--server-url ${text} is no address. Write it like http://127.0.0.1:11434/v1.`);
+  }
+  if (url.protocol === "http:" && !isLoopback(url.hostname)) {
+    warnings.push("the model server's address is http: prompts travel unencrypted; use https");
+  }
+  const path = url.pathname.replace(/\/+$/, "");
+  return {
+    baseUrl: `${url.origin}${path === "" ? "/v1" : path}`,
+    apiKey: key === undefined || key === "" ? null : key,
+  };
 }
 
 function readNumber(

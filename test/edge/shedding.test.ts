@@ -124,6 +124,17 @@ interface Refusal {
   readonly error: object;
 }
 
+/** Of one API alone, or of one request. */
+const OWN_HEADERS = [
+  "request-id",
+  "x-should-retry",
+  "retry-after",
+  "retry-after-ms",
+  "x-pool-queue-ms",
+  "openai-processing-ms",
+  "server-timing",
+];
+
 /** What all were told, down to the last header. How long each waited and when it should come back is its own. */
 async function theOneRefusal(asked: readonly Promise<Response>[]): Promise<Refusal> {
   const refusals = await Promise.all(
@@ -134,8 +145,7 @@ async function theOneRefusal(asked: readonly Promise<Response>[]): Promise<Refus
       const headers = new Headers(response.headers);
       const ownId = headers.get("request-id");
       expect(ownId === null || ownId === "trace-8").toBe(true);
-      for (const own of ["request-id", "x-should-retry", "retry-after", "retry-after-ms", "x-pool-queue-ms"])
-        headers.delete(own);
+      for (const own of OWN_HEADERS) headers.delete(own);
       return { status: response.status, headers: Object.fromEntries(headers), error };
     }),
   );

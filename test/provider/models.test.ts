@@ -22,7 +22,7 @@ function file(name: string, contents = gguf()): string {
 }
 
 const find = (models: string[], directories: string[] = []): ReturnType<typeof findModels> =>
-  findModels({ models, directories, needsFiles: true });
+  findModels({ models, directories, form: "files" });
 
 it("offers files under the ids they were given, in that order", () => {
   const b = file("b-Q4_K_M.gguf");
@@ -91,8 +91,20 @@ it("takes the parts of a split model for one", () => {
 });
 
 it("needs no file for an engine without models", () => {
-  expect(findModels({ models: ["alpha"], directories: [], needsFiles: false }).models).toEqual([
+  expect(findModels({ models: ["alpha"], directories: [], form: "ids" }).models).toEqual([
     { id: "alpha", path: "", sizeBytes: 0 },
+  ]);
+});
+
+it("takes names for an engine that has its own, and the id if there is none", () => {
+  const path = join(directory, "named.gguf");
+  writeFileSync(path, gguf("0123456789"));
+  const models = ["alpha=org/Model-8B-4bit", "beta", `gamma=${path}`, `delta=${directory}`];
+  expect(findModels({ models, directories: [], form: "names" }).models).toEqual([
+    { id: "alpha", path: "org/Model-8B-4bit", sizeBytes: 0 },
+    { id: "beta", path: "beta", sizeBytes: 0 },
+    { id: "gamma", path, sizeBytes: 34 },
+    { id: "delta", path: directory, sizeBytes: 0 },
   ]);
 });
 

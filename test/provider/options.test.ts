@@ -30,7 +30,7 @@ it("has defaults for all that need not be said", () => {
     slots: 4,
     contextTokens: 4096,
     threads: null,
-    engine: "llama",
+    engine: { name: "llama" },
     stateDirectory: join(homedir(), ".poolkeeper"),
     machineId: null,
     privateOnly: false,
@@ -50,13 +50,13 @@ it("reads every flag", () => {
     sources: {
       models: [`alpha=${join(homedir(), "a.gguf")}`, "org/beta=/b=c.gguf"],
       directories: [join(homedir(), "models")],
-      needsFiles: true,
+      form: "files",
     },
     machineId: "studio-1",
     slots: 8,
     contextTokens: 32_768,
     threads: 2,
-    engine: "llama",
+    engine: { name: "llama" },
     stateDirectory: join(homedir(), "state"),
     privateOnly: true,
     json: true,
@@ -70,6 +70,41 @@ it("takes coordinator and token from the environment, and flags before it", () =
   expect(read(["--model", "a=b"], env)).toMatchObject({ token: "from-env", warnings: [] });
   expect(read(["--model", "a=b"], env).coordinator.host).toBe("env.example.com");
   expect(read(enough, env)).toMatchObject({ token: "t" });
+});
+
+describe("another engine", () => {
+  const readWith = (argv: readonly string[], env: Environment = {}): Options =>
+    read(["--coordinator", "https://pool.example.com", ...argv], { POOLKEEPER_PROVIDER_TOKEN: "t", ...env });
+
+  it("is a command, for models by their names", () => {
+    const command = 'llama-server -m "$MODEL" --port $PORT';
+    const options = readWith(["--server-command", command, "--model", "a=~/a.gguf", "--model", "b=org/b"]);
+    expect(options).toMatchObject({
+      engine: { name: "command", command },
+      sources: { models: [`a=${join(homedir(), "a.gguf")}`, "b=org/b"], form: "names" },
+    });
+    expect(options.warnings).toEqual([]);
+    const script = readWith(["--server-command", "./serve.sh"]);
+    expect(script.warnings).toEqual([expect.stringContaining("$PORT")]);
+  });
+
+  it.each([
+    ["http://127.0.0.1:11434", "http://127.0.0.1:11434/v1"],
+    ["http://localhost:1234/v1/", "http://localhost:1234/v1"],
+    ["https://mac.local/api/openai", "https://mac.local/api/openai"],
+  ])("is a server at %s, whose API is at %s", (url, baseUrl) => {
+    expect(readWith(["--server-url", url])).toMatchObject({
+      engine: { name: "attached", endpoint: { baseUrl, apiKey: null } },
+      sources: { form: "names" },
+      warnings: [],
+    });
+  });
+
+  it("has its key from the environment, and is not spoken to openly over a network without a warning", () => {
+    const options = readWith(["--server-url", "http://mac.local:8080"], { POOLKEEPER_SERVER_KEY: "k" });
+    expect(options.engine).toMatchObject({ endpoint: { apiKey: "k" } });
+    expect(options.warnings).toEqual([expect.stringContaining("unencrypted")]);
+  });
 });
 
 describe("a token file", () => {
@@ -132,7 +167,11 @@ describe("a mistake is answered with what to write instead", () => {
     [[...enough, "--slots", "four"], /--slots four/],
     [[...enough, "--context", "100"], /--context 100/],
     [[...enough, "--threads", "1.5"], /--threads 1.5/],
-    [[...enough, "--engine", "mlx"], /There are llama and echo/],
+    [[...enough, "--engine", "mlx"], /There are llama and echo.*--server-command/],
+    [[...enough, "--engine", "echo", "--server-url", "http://127.0.0.1:1"], /only one of --engine/],
+    [[...enough, "--server-command", "x $PORT", "--server-url", "http://127.0.0.1:1"], /only one of/],
+    [[...enough, "--server-url", "127.0.0.1:11434"], /--server-url 127.0.0.1:11434 is no address/],
+    [[...enough, "--server-url", "http://127.0.0.1:1", "--models-dir", "/m"], /--models-dir is of no use/],
     [[...enough, "--machine-id", "Studio!"], /--machine-id Studio! will not do/],
     [[...enough, "--colour"], /--colour.*See --help/],
     [[...enough, "surplus"], /surplus/],
@@ -148,7 +187,7 @@ it("knows --help and --version without anything else", () => {
 
 it("mentions every flag in the help", () => {
   const flags =
-    "coordinator token token-file model models-dir machine-id slots context threads engine state private";
+    "coordinator token token-file model models-dir machine-id slots context threads engine server-command server-url state private";
   for (const flag of [...flags.split(" "), "json", "no-caffeinate", "help", "version"]) {
     expect(HELP).toContain(`--${flag}`);
   }

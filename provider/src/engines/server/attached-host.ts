@@ -1,0 +1,121 @@
+import { EngineError, type LocalModel } from "../../engine.ts";
+import { deferred } from "../deferred.ts";
+import { type Endpoint, get } from "./endpoint.ts";
+import { lmStudio } from "./lm-studio.ts";
+import { ollama } from "./ollama.ts";
+import type { ServerDialect } from "./server-dialect.ts";
+import type { HeldServer, ServerHost } from "./server-host.ts";
+import { waitUntil } from "./wait-until.ts";
+
+/**
+ * A server that runs anyway. Ollama and LM Studio are told which model to hold, and let go of every other one; what other
+ * servers hold is their owner's business, so from them one model is served and no other.
+ */
+export interface AttachedHostOptions {
+  readonly endpoint: Endpoint;
+  readonly log: (line: string) => void;
+}
+
+const RETRY_MS = 1000;
+/** A server that does not answer within this time when it is looked for is gone. */
+const ALIVE_LIMIT_MS = 5000;
+
+export function createAttachedHost({ endpoint, log }: AttachedHostOptions): ServerHost {
+  /** The one that a server without such words of its own was asked for first. */
+  let onlyModel: string | null = null;
+
+  async function dialectOf(model: LocalModel, signal: AbortSignal): Promise<ServerDialect> {
+    for (const dialect of [ollama, lmStudio]) if (await dialect.isSpokenBy(endpoint, signal)) return dialect;
+    onlyModel ??= model.path;
+    if (onlyModel === model.path) return PLAIN;
+    throw new EngineError(
+      "fault",
+      "load_failed",
+      "this model server cannot be told to change its model: offer one --model, or have it started by --server-command",
+    );
+  }
+
+  return {
+    async hold(model, { contextTokens, signal }) {
+      await waitUntilThere(endpoint, log, signal);
+      const dialect = await dialectOf(model, signal);
+      const instance = await dialect.load(endpoint, { name: model.path, contextTokens }, signal);
+      return held(endpoint, dialect, instance);
+    },
+  };
+}
+
+/** A server that does nothing but serve. */
+const PLAIN: ServerDialect = {
+  isSpokenBy: async () => true,
+  load: async (_, { name }) => ({ name, contextTokens: null }),
+  keep: async () => undefined,
+  unload: async () => undefined,
+};
+
+function held(
+  endpoint: Endpoint,
+  dialect: ServerDialect,
+  instance: { readonly name: string; readonly contextTokens: number | null },
+): HeldServer {
+  const death = deferred<EngineError>();
+  const released = new AbortController();
+  let unloading: Promise<void> | null = null;
+  return {
+    endpoint,
+    modelName: instance.name,
+    contextTokens: instance.contextTokens,
+    died: death.promise,
+    onIdle() {
+      // A server that does not hear this is looked after when a request fails.
+      dialect.keep(endpoint, instance.name, released.signal).catch(() => undefined);
+    },
+    async onUnreachable() {
+      const isThere = await isAlive(endpoint);
+      if (isThere || released.signal.aborted) return;
+      death.resolve(new EngineError("fault", "engine_crashed", "the model server has gone"));
+    },
+    release() {
+      released.abort();
+      unloading ??= dialect.unload(endpoint, instance.name);
+      return unloading;
+    },
+  };
+}
+
+/** It may be started after this program. @throws EngineError if it wants another key, or the signal's reason */
+async function waitUntilThere(
+  endpoint: Endpoint,
+  log: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  let isFirst = true;
+  await waitUntil(
+    async () => {
+      try {
+        const models = await get(endpoint, "/models", signal);
+        await models.body?.cancel();
+        if (models.status !== 401 && models.status !== 403) return true;
+        const message = "the model server wants another key: set POOLKEEPER_SERVER_KEY";
+        throw new EngineError("fault", "server_refused", message);
+      } catch (error) {
+        if (!(error instanceof EngineError) || error.code === "server_refused") throw error;
+        if (isFirst) log(`${error.message} at ${endpoint.baseUrl}; waiting for it`);
+        isFirst = false;
+        return false;
+      }
+    },
+    RETRY_MS,
+    signal,
+  );
+}
+
+async function isAlive(endpoint: Endpoint): Promise<boolean> {
+  try {
+    const models = await get(endpoint, "/models", AbortSignal.timeout(ALIVE_LIMIT_MS));
+    await models.body?.cancel();
+    return true;
+  } catch {
+    return false;
+  }
+}

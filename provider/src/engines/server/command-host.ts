@@ -1,0 +1,122 @@
+import { createServer } from "node:net";
+
+import { EngineError, type LoadOptions, type LocalModel } from "../../engine.ts";
+import { type Endpoint, get, rootOf } from "./endpoint.ts";
+import type { HeldServer, ServerHost } from "./server-host.ts";
+import { type ServerProcess, startServerProcess } from "./server-process.ts";
+import { waitUntil } from "./wait-until.ts";
+
+/**
+ * A server that is started for a model and ended to unload it: what it holds is then certainly what this machine holds, and
+ * its memory certainly comes back.
+ */
+export interface CommandHostOptions {
+  /** For the shell. Finds MODEL, PORT, SLOTS and CONTEXT in its environment. */
+  readonly command: string;
+  /** Lines about a server that does not start, for its owner. */
+  readonly log: (line: string) => void;
+  /** How long it may take to end before it is ended by force. */
+  readonly endLimitMs?: number;
+}
+
+const DEFAULT_END_LIMIT_MS = 10_000;
+const HEALTH_INTERVAL_MS = 200;
+
+export function createCommandHost({
+  command,
+  log,
+  endLimitMs = DEFAULT_END_LIMIT_MS,
+}: CommandHostOptions): ServerHost {
+  return {
+    async hold(model, options) {
+      const port = await freePort();
+      const server = startServerProcess(command, environmentOf(model, options, port));
+      const endpoint: Endpoint = { baseUrl: `http://127.0.0.1:${port}/v1`, apiKey: null };
+      try {
+        await waitUntilReady(endpoint, server, options.signal);
+      } catch (error) {
+        await server.end(endLimitMs);
+        // Not for the coordinator: they name files of this machine.
+        if (!options.signal.aborted) for (const line of server.lastWords()) log(`model server: ${line}`);
+        throw error;
+      }
+      server.forget();
+      return held(endpoint, model, server, endLimitMs);
+    },
+  };
+}
+
+function environmentOf(
+  model: LocalModel,
+  { slots, contextTokens }: LoadOptions,
+  port: number,
+): Record<string, string> {
+  return {
+    MODEL: model.path,
+    PORT: String(port),
+    SLOTS: String(slots),
+    CONTEXT: String(contextTokens),
+  };
+}
+
+const NEVER = new Promise<never>(() => undefined);
+
+function held(endpoint: Endpoint, model: LocalModel, server: ServerProcess, endLimitMs: number): HeldServer {
+  let isReleased = false;
+  const died = server.gone.then(async (how) => {
+    if (isReleased) return NEVER;
+    // What the shell has started may have outlived it.
+    await server.end(endLimitMs);
+    return new EngineError("fault", "engine_crashed", `the model server has ended: ${how}`);
+  });
+  return {
+    endpoint,
+    modelName: model.path,
+    contextTokens: null,
+    died,
+    onIdle: () => undefined,
+    // If it has ended, that is known anyway.
+    onUnreachable: async () => undefined,
+    async release() {
+      isReleased = true;
+      await server.end(endLimitMs);
+    },
+  };
+}
+
+/** @throws EngineError `load_failed` if it ends before, or the signal's reason. */
+async function waitUntilReady(endpoint: Endpoint, server: ServerProcess, signal: AbortSignal): Promise<void> {
+  const ended = new AbortController();
+  void server.gone.then((how) => {
+    const message = `the model server has ended before it was ready: ${how}; this machine's log has its last words`;
+    return ended.abort(new EngineError("fault", "load_failed", message));
+  });
+  const stop = AbortSignal.any([signal, ended.signal]);
+  await waitUntil(() => isReady(endpoint, stop), HEALTH_INTERVAL_MS, stop);
+}
+
+/** llama-server and vLLM have `/health`; others answer the list of models once they can serve. */
+async function isReady(endpoint: Endpoint, signal: AbortSignal): Promise<boolean> {
+  try {
+    const health = await get(rootOf(endpoint), "/health", signal);
+    await health.body?.cancel();
+    if (health.status !== 404) return health.ok;
+    const models = await get(endpoint, "/models", signal);
+    await models.body?.cancel();
+    return models.ok;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof EngineError) return false;
+    throw error;
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}

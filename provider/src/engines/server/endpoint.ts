@@ -1,0 +1,67 @@
+import { EngineError } from "../../engine.ts";
+import { reasonOf } from "../../reason.ts";
+import { refusalOf } from "./server-errors.ts";
+
+/** An OpenAI-compatible server: its base URL, which ends in `/v1` as a rule, and the key that it wants. */
+export interface Endpoint {
+  /** Without a slash at its end. */
+  readonly baseUrl: string;
+  readonly apiKey: string | null;
+}
+
+/**
+ * Sends JSON and returns the response once it is a good one.
+ * @throws EngineError for what the server refuses, or `UNREACHABLE` if it does not answer; or the signal's reason.
+ */
+export async function post(
+  endpoint: Endpoint,
+  path: string,
+  body: object,
+  signal: AbortSignal,
+): Promise<Response> {
+  const response = await request(endpoint, path, signal, JSON.stringify(body));
+  if (!response.ok) throw await refusalOf(response);
+  return response;
+}
+
+/** The server's answer to a GET, whatever its status. @throws as `post` */
+export function get(endpoint: Endpoint, path: string, signal: AbortSignal): Promise<Response> {
+  return request(endpoint, path, signal, null);
+}
+
+/** The code of an error that says that no server is there, or that it broke off. */
+export const UNREACHABLE = "server_unreachable";
+
+export function unreachable(cause: unknown): EngineError {
+  return new EngineError("fault", UNREACHABLE, `the model server does not answer: ${reasonOf(cause)}`, {
+    cause,
+  });
+}
+
+/** @param body JSON to be sent; null for a GET. */
+async function request(
+  { baseUrl, apiKey }: Endpoint,
+  path: string,
+  signal: AbortSignal,
+  body: string | null,
+): Promise<Response> {
+  const headers = new Headers();
+  if (body !== null) headers.set("content-type", "application/json");
+  if (apiKey !== null) headers.set("authorization", `Bearer ${apiKey}`);
+  try {
+    return await fetch(`${baseUrl}${path}`, {
+      method: body === null ? "GET" : "POST",
+      headers,
+      body,
+      signal,
+    });
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw unreachable(cause instanceof Error ? (cause.cause ?? cause) : cause);
+  }
+}
+
+/** The same server's address for what is not part of OpenAI's API. */
+export function rootOf({ baseUrl, apiKey }: Endpoint): Endpoint {
+  return { baseUrl: baseUrl.replace(/\/v1$/, ""), apiKey };
+}

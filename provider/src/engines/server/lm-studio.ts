@@ -1,0 +1,74 @@
+import { z } from "zod";
+
+import { EngineError } from "../../engine.ts";
+import { type Endpoint, get, post, rootOf } from "./endpoint.ts";
+import type { ServerDialect } from "./server-dialect.ts";
+
+/** LM Studio from 0.4 on, by its own REST API: it holds instances of models, each with a name and a context of its own. */
+
+const modelsSchema = z.object({
+  models: z.array(
+    z.object({
+      key: z.string(),
+      loaded_instances: z.array(
+        z.object({ id: z.string(), config: z.object({ context_length: z.int().min(1) }) }),
+      ),
+    }),
+  ),
+});
+
+const loadedSchema = z.object({ instance_id: z.string() });
+
+/** For letting go of a model. */
+const UNLOAD_LIMIT_MS = 30_000;
+
+export const lmStudio: ServerDialect = {
+  async isSpokenBy(endpoint, signal) {
+    return (await readModels(endpoint, signal)) !== null;
+  },
+
+  async load(endpoint, { name, contextTokens }, signal) {
+    const models = (await readModels(endpoint, signal)) ?? [];
+    if (!models.some(({ key }) => key === name)) {
+      throw new EngineError(
+        "fault",
+        "load_failed",
+        `LM Studio has no model ${name}: lms ls shows their keys`,
+      );
+    }
+    const instances = models.flatMap(({ key, loaded_instances }) =>
+      loaded_instances.map(({ id, config }) => ({ id, key, context: config.context_length })),
+    );
+    const fitting = instances.find(({ key, context }) => key === name && context >= contextTokens);
+    for (const { id } of instances) if (id !== fitting?.id) await unload(endpoint, id, signal);
+    if (fitting !== undefined) return { name: fitting.id, contextTokens: fitting.context };
+    const wanted = { model: name, context_length: contextTokens };
+    const response = await post(rootOf(endpoint), "/api/v1/models/load", wanted, signal);
+    const loaded = loadedSchema.safeParse(await response.json());
+    if (!loaded.success) {
+      throw new EngineError("fault", "load_failed", "LM Studio does not say what it has loaded");
+    }
+    return { name: loaded.data.instance_id, contextTokens };
+  },
+
+  // It keeps what it was told to load.
+  keep: async () => undefined,
+
+  unload: (endpoint, id) => unload(endpoint, id, AbortSignal.timeout(UNLOAD_LIMIT_MS)),
+};
+
+async function unload(endpoint: Endpoint, instanceId: string, signal: AbortSignal): Promise<void> {
+  const response = await post(rootOf(endpoint), "/api/v1/models/unload", { instance_id: instanceId }, signal);
+  await response.body?.cancel();
+}
+
+/** Null if it is not LM Studio. */
+async function readModels(
+  endpoint: Endpoint,
+  signal: AbortSignal,
+): Promise<z.infer<typeof modelsSchema>["models"] | null> {
+  const response = await get(rootOf(endpoint), "/api/v1/models", signal);
+  const json: unknown = await response.json().catch(() => null);
+  const parsed = modelsSchema.safeParse(json);
+  return response.ok && parsed.success ? parsed.data.models : null;
+}

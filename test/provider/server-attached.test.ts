@@ -1,0 +1,362 @@
+import { afterEach, describe, expect, it } from "vitest";
+
+import type { LoadedModel } from "../../provider/src/engine.ts";
+import { createAttachedHost } from "../../provider/src/engines/server/attached-host.ts";
+import { createServerEngine } from "../../provider/src/engines/server/server-engine.ts";
+import { type Answers, ModelServer, type Reply, said } from "../support/model-server.ts";
+import { ask, embed, failure, hello } from "./engine-questions.ts";
+
+/** Servers that run anyway: what they are asked, and what comes of it. */
+
+const servers: ModelServer[] = [];
+const logged: string[] = [];
+afterEach(async () => {
+  logged.splice(0);
+  for (const server of servers.splice(0)) await server.stop();
+});
+
+async function start(answers: Answers, port?: number): Promise<ModelServer> {
+  const server = await ModelServer.start(answers, port);
+  servers.push(server);
+  return server;
+}
+
+type Load = (name: string, signal?: AbortSignal) => Promise<LoadedModel>;
+
+/** One engine for this address, as the program has it. */
+function engineOf(baseUrl: string, apiKey: string | null = null): Load {
+  const log = (line: string): void => void logged.push(line);
+  const engine = createServerEngine(createAttachedHost({ endpoint: { baseUrl, apiKey }, log }));
+  return (name, signal = new AbortController().signal) =>
+    engine.load({ id: `id-of-${name}`, path: name, sizeBytes: 0 }, { slots: 2, contextTokens: 4096, signal });
+}
+
+const CHAT = "/v1/chat/completions";
+const MODELS: Reply = { body: { object: "list", data: [] } };
+
+/** A server without words of its own for loading. */
+const plain: Answers = ({ path }) => (path === "/v1/models" ? MODELS : path === CHAT ? said("Hello.") : null);
+
+describe("any server", () => {
+  it("is asked as the client asked, under its own name of the model, for a stream with its usage", async () => {
+    const server = await start(plain);
+    const loaded = await engineOf(server.baseUrl)("llama-8b");
+    const body = {
+      ...hello(),
+      model: "an-alias",
+      stream: false,
+      temperature: 0.3,
+      top_k: 7,
+      max_completion_tokens: 9,
+    };
+    const { content, result } = await ask(loaded, body);
+    expect(content).toBe("Hello.");
+    expect(result).toMatchObject({ finishReason: "stop", usage: { promptTokens: 3, completionTokens: 1 } });
+    expect(server.bodiesAt(CHAT).at(-1)).toEqual({
+      ...body,
+      model: "llama-8b",
+      stream: true,
+      stream_options: { include_usage: true },
+      max_tokens: 9,
+    });
+  });
+
+  it("is warmed with one token, and must know the model", async () => {
+    const server = await start((asked) =>
+      asked.body["model"] === "no-such" ? { status: 404, body: { error: "no model" } } : plain(asked),
+    );
+    await engineOf(server.baseUrl)("llama-8b");
+    expect(server.bodiesAt(CHAT)).toMatchObject([{ max_tokens: 1 }]);
+    expect(await failure(engineOf(server.baseUrl)("no-such"))).toMatchObject({
+      class: "fault",
+      code: "model_missing",
+    });
+  });
+
+  it("may make vectors only", async () => {
+    const vectors = {
+      data: [
+        { index: 1, embedding: [0, 2] },
+        { index: 0, embedding: [3, 4] },
+      ],
+      usage: { prompt_tokens: 5 },
+    };
+    const server = await start(({ path }) => {
+      if (path === CHAT) return { status: 400, body: { error: { message: "it does not chat" } } };
+      return path === "/v1/embeddings" ? { body: vectors } : path === "/v1/models" ? MODELS : null;
+    });
+    const loaded = await engineOf(server.baseUrl)("nomic");
+    const made = await embed(loaded, { input: ["a", "b"], encoding_format: "base64" });
+    expect(made.vectors.map((vector) => vector.map((number) => Number(number.toFixed(4))))).toEqual([
+      [0.6, 0.8],
+      [0, 1],
+    ]);
+    expect(made.result.usage).toEqual({ promptTokens: 5, completionTokens: 0, cachedTokens: 0 });
+    expect(server.bodiesAt("/v1/embeddings").at(-1)).toMatchObject({
+      encoding_format: "float",
+      model: "nomic",
+    });
+    expect(await failure(ask(loaded, hello()))).toMatchObject({
+      class: "client",
+      message: "it does not chat",
+    });
+  });
+
+  it("gets the key that it wants", async () => {
+    const server = await start((asked) =>
+      asked.authorization === "Bearer open" ? plain(asked) : { status: 401, body: { error: "no" } },
+    );
+    await engineOf(server.baseUrl, "open")("llama-8b");
+    const error = await failure(engineOf(server.baseUrl, "wrong")("llama-8b"));
+    expect(error).toMatchObject({ class: "fault", code: "server_refused" });
+    expect(error.message).toContain("POOLKEEPER_SERVER_KEY");
+  });
+
+  it.each([
+    [
+      400,
+      { error: { message: "temperature: too hot" } },
+      "client",
+      "invalid_request",
+      "temperature: too hot",
+    ],
+    [422, { error: { message: "bad", code: "unsupported" } }, "client", "unsupported", "bad"],
+    [
+      501,
+      { error: { message: "no tools", type: "not_supported_error" } },
+      "client",
+      "unsupported",
+      "no tools",
+    ],
+    [
+      400,
+      { error: { message: "This model's maximum context length is 4096 tokens" } },
+      "client",
+      "context_length_exceeded",
+      "4096",
+    ],
+    [
+      400,
+      { error: { message: "x", code: "context_length_exceeded" } },
+      "client",
+      "context_length_exceeded",
+      "x",
+    ],
+    [
+      400,
+      { error: { message: "x", type: "exceed_context_size_error" } },
+      "client",
+      "context_length_exceeded",
+      "x",
+    ],
+    [400, "<html>", "client", "invalid_request", "does not say why"],
+    [400, { error: "as a text" }, "client", "invalid_request", "as a text"],
+    [429, { error: { message: "secret" } }, "capacity", "no_free_slot", "no room"],
+    [503, { error: { message: "secret" } }, "capacity", "no_free_slot", "no room"],
+    [500, { error: { message: "secret" } }, "fault", "server_failed", "500"],
+  ])("that refuses with %i %j", async (status, body, errorClass, code, words) => {
+    let isRefusing = false;
+    const server = await start((asked) =>
+      isRefusing && asked.path === CHAT ? { status, body } : plain(asked),
+    );
+    const loaded = await engineOf(server.baseUrl)("llama-8b");
+    isRefusing = true;
+    const error = await failure(ask(loaded, hello()));
+    expect(error).toMatchObject({ class: errorClass, code });
+    expect(error.message).toContain(words);
+    expect(error.message).not.toContain("secret");
+  });
+
+  it("is waited for, which its owner is told once", async () => {
+    const first = await start(plain);
+    await first.stop();
+    const loading = engineOf(first.baseUrl)("llama-8b");
+    await expect.poll(() => logged).toHaveLength(1);
+    expect(logged[0]).toContain(first.baseUrl);
+    await start(plain, first.port);
+    expect((await ask(await loading, hello())).content).toBe("Hello.");
+    expect(logged).toHaveLength(1);
+  });
+
+  it("is given up when the load is", async () => {
+    const server = await start(plain);
+    await server.stop();
+    const abort = new AbortController();
+    const loading = engineOf(server.baseUrl)("llama-8b", abort.signal);
+    await expect.poll(() => logged).toHaveLength(1);
+    const reason = new Error("another model is wanted");
+    abort.abort(reason);
+    await expect(loading).rejects.toBe(reason);
+  });
+
+  it("that has gone ends the model as a crash does, and a request that broke off is a fault", async () => {
+    const server = await start(plain);
+    const loaded = await engineOf(server.baseUrl)("llama-8b");
+    await server.stop();
+    expect(await failure(ask(loaded, hello()))).toMatchObject({ class: "fault", code: "server_unreachable" });
+    expect(await loaded.died).toMatchObject({ class: "fault", code: "engine_crashed" });
+    expect(await failure(ask(loaded, hello()))).toMatchObject({ code: "engine_crashed" });
+  });
+
+  it("serves one model and no other, since nobody can tell it to change", async () => {
+    const server = await start(plain);
+    const load = engineOf(server.baseUrl);
+    await (await load("llama-8b")).unload();
+    const error = await failure(load("gemma"));
+    expect(error).toMatchObject({ class: "fault", code: "load_failed" });
+    expect(error.message).toContain("--server-command");
+    await load("llama-8b");
+  });
+});
+
+describe("Ollama", () => {
+  /** As its API is documented: an empty prompt loads a model, or lets go of it. */
+  async function ollamaWith(pulled: readonly string[], { context = 4096, embeddingOnly = "" } = {}) {
+    const held = new Set<string>();
+    const tagged = (name: unknown): string =>
+      String(name).includes(":") ? String(name) : `${String(name)}:latest`;
+    const server = await start((asked) => {
+      const { path, body } = asked;
+      const name = tagged(body["model"]);
+      if (path === "/api/ps")
+        return { body: { models: [...held].map((one) => ({ name: one, context_length: context })) } };
+      if (path === "/api/generate" || path === "/api/embed") {
+        if (!pulled.includes(name)) return { status: 404, body: { error: `model "${name}" not found` } };
+        if (path === "/api/generate" && name === embeddingOnly)
+          return { status: 400, body: { error: `"${name}" does not support generate` } };
+        if (body["keep_alive"] === 0) held.delete(name);
+        else held.add(name);
+        return { body: { model: name, response: "", done: true } };
+      }
+      if (path === "/v1/embeddings")
+        return { body: { data: [{ index: 0, embedding: [1] }], usage: { prompt_tokens: 1 } } };
+      if (path === CHAT && name === embeddingOnly)
+        return { status: 400, body: { error: { message: "does not support chat" } } };
+      return plain(asked);
+    });
+    return { server, held };
+  }
+
+  it("holds the model that it is told to, and no other, for as long as it is told to", async () => {
+    const { server, held } = await ollamaWith(["llama3.2:latest", "gemma3:4b"]);
+    held.add("gemma3:4b");
+    const load = engineOf(server.baseUrl);
+    const loaded = await load("llama3.2");
+    expect([...held]).toEqual(["llama3.2:latest"]);
+    expect(loaded.contextTokens).toBe(4096);
+    await loaded.unload();
+    expect([...held]).toEqual([]);
+    await load("gemma3:4b");
+    expect([...held]).toEqual(["gemma3:4b"]);
+  });
+
+  it("is told after requests to keep it, which it would do for five minutes only", async () => {
+    const { server } = await ollamaWith(["llama3.2:latest"]);
+    const loaded = await engineOf(server.baseUrl)("llama3.2");
+    const before = server.bodiesAt("/api/generate").length;
+    await ask(loaded, hello());
+    await expect
+      .poll(() => server.bodiesAt("/api/generate").slice(before))
+      .toEqual([{ model: "llama3.2", keep_alive: -1, stream: false }]);
+  });
+
+  it("loads models that only make vectors", async () => {
+    const { server, held } = await ollamaWith(["nomic:latest"], { embeddingOnly: "nomic:latest" });
+    const loaded = await engineOf(server.baseUrl)("nomic");
+    expect([...held]).toEqual(["nomic:latest"]);
+    expect((await embed(loaded, { input: "x" })).vectors).toEqual([[1]]);
+    await loaded.unload();
+    expect([...held]).toEqual([]);
+  });
+
+  it("without the model says how to get it", async () => {
+    const { server } = await ollamaWith([]);
+    const error = await failure(engineOf(server.baseUrl)("llama3.2"));
+    expect(error).toMatchObject({ class: "fault", code: "load_failed" });
+    expect(error.message).toContain("ollama pull llama3.2");
+  });
+
+  it("with less room than this machine promises is not used, since it would cut prompts without a word", async () => {
+    const { server, held } = await ollamaWith(["llama3.2:latest"], { context: 2048 });
+    const error = await failure(engineOf(server.baseUrl)("llama3.2"));
+    expect(error).toMatchObject({ class: "fault", code: "load_failed" });
+    expect(error.message).toContain("OLLAMA_CONTEXT_LENGTH=4096");
+    expect([...held]).toEqual([]);
+  });
+});
+
+describe("LM Studio", () => {
+  interface Instance {
+    readonly id: string;
+    readonly key: string;
+    readonly context: number;
+  }
+
+  async function studioWith(keys: readonly string[], instances: Instance[] = []) {
+    const server = await start((asked) => {
+      const { path, body } = asked;
+      switch (path) {
+        case "/api/v1/models":
+          return {
+            body: {
+              models: keys.map((key) => ({
+                key,
+                loaded_instances: instances
+                  .filter((one) => one.key === key)
+                  .map(({ id, context }) => ({ id, config: { context_length: context } })),
+              })),
+            },
+          };
+        case "/api/v1/models/load": {
+          const key = String(body["model"]);
+          const id = `${key}:2`;
+          instances.push({ id, key, context: Number(body["context_length"]) });
+          return { body: { type: "llm", instance_id: id, status: "loaded" } };
+        }
+        case "/api/v1/models/unload": {
+          const at = instances.findIndex(({ id }) => id === body["instance_id"]);
+          if (at < 0) return { status: 404, body: { error: { message: "no such instance" } } };
+          instances.splice(at, 1);
+          return { body: { instance_id: body["instance_id"] } };
+        }
+        default:
+          return plain(asked);
+      }
+    });
+    return { server, instances };
+  }
+
+  it("loads the model with the context that is wanted, and lets go of all others", async () => {
+    const { server, instances } = await studioWith(
+      ["qwen", "gemma"],
+      [{ id: "gemma", key: "gemma", context: 8192 }],
+    );
+    const loaded = await engineOf(server.baseUrl)("qwen");
+    expect(instances).toEqual([{ id: "qwen:2", key: "qwen", context: 4096 }]);
+    await ask(loaded, hello());
+    expect(server.bodiesAt(CHAT).at(-1)).toMatchObject({ model: "qwen:2" });
+    await loaded.unload();
+    expect(instances).toEqual([]);
+  });
+
+  it("goes on with an instance that is there and large enough", async () => {
+    const { server, instances } = await studioWith(
+      ["qwen"],
+      [
+        { id: "qwen", key: "qwen", context: 1024 },
+        { id: "qwen:7", key: "qwen", context: 8192 },
+      ],
+    );
+    const loaded = await engineOf(server.baseUrl)("qwen");
+    expect(instances.map(({ id }) => id)).toEqual(["qwen:7"]);
+    expect(loaded.contextTokens).toBe(4096);
+    expect(server.bodiesAt("/api/v1/models/load")).toEqual([]);
+  });
+
+  it("without the model says where its names are", async () => {
+    const { server } = await studioWith(["qwen"]);
+    const error = await failure(engineOf(server.baseUrl)("gemma"));
+    expect(error).toMatchObject({ class: "fault", code: "load_failed" });
+    expect(error.message).toContain("lms ls");
+  });
+});

@@ -1,0 +1,173 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import type { LoadedModel } from "../../provider/src/engine.ts";
+import { createCommandHost } from "../../provider/src/engines/server/command-host.ts";
+import { createServerEngine } from "../../provider/src/engines/server/server-engine.ts";
+import { FakeCoordinator } from "../support/fake-coordinator.ts";
+import { ProviderProcess } from "../support/provider-process.ts";
+import { ask, failure, hello } from "./engine-questions.ts";
+
+/** Servers that are started for a model and ended with it. */
+
+const NODE = `"${process.execPath}"`;
+const SERVER = `${NODE} "${fileURLToPath(new URL("fixtures/openai-server.ts", import.meta.url))}"`;
+
+let folder: string;
+const logged: string[] = [];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "poolkeeper-server-"));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+  logged.splice(0);
+});
+
+interface LoadOfServer {
+  readonly signal?: AbortSignal;
+  readonly endLimitMs?: number;
+}
+
+function load(command: string, { signal, endLimitMs = 60_000 }: LoadOfServer = {}): Promise<LoadedModel> {
+  const host = createCommandHost({ command, endLimitMs, log: (line) => void logged.push(line) });
+  return createServerEngine(host).load(
+    { id: "alpha", path: "/models/a b.gguf", sizeBytes: 0 },
+    { slots: 3, contextTokens: 512, signal: signal ?? new AbortController().signal },
+  );
+}
+
+/** The command, which leaves the id of the process in a file of this name. */
+const noting = (name: string, command: string): string =>
+  `echo $$ > "${join(folder, name)}"; exec ${command}`;
+
+function pidIn(name: string): number {
+  const path = join(folder, name);
+  return existsSync(path) ? Number(readFileSync(path, "utf8")) : 0;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe("a command", () => {
+  it("is told the model, its port, the slots and the context", async () => {
+    const print = 'printf "%s|%s|%s" "$MODEL" "$SLOTS" "$CONTEXT"';
+    const loaded = await load(`${print} > "${join(folder, "told")}"; exec ${SERVER}`);
+    expect(readFileSync(join(folder, "told"), "utf8")).toBe("/models/a b.gguf|3|512");
+    expect((await ask(loaded, hello())).content).toBe("Hello, who are you?");
+    await loaded.unload();
+  });
+
+  it("that ends before its server is ready fails the load; why, only this machine is told", async () => {
+    const error = await failure(load("echo cannot open /Users/me/a.gguf >&2; exit 3"));
+    expect(error).toMatchObject({ class: "fault", code: "load_failed" });
+    expect(error.message).toContain("exit code 3");
+    expect(error.message).not.toContain("/Users/me");
+    expect(logged).toEqual(["model server: cannot open /Users/me/a.gguf"]);
+  });
+
+  it("that is given up while it loads is ended", async () => {
+    const abort = new AbortController();
+    const loading = load(noting("pid", "sleep 600"), { signal: abort.signal });
+    await expect.poll(() => pidIn("pid")).toBeGreaterThan(0);
+    const reason = new Error("another model is wanted");
+    abort.abort(reason);
+    await expect(loading).rejects.toBe(reason);
+    expect(isRunning(pidIn("pid"))).toBe(false);
+    expect(logged).toEqual([]);
+  });
+
+  it("takes with it what it has started itself", async () => {
+    const child = `sh -c '${noting("child", "sleep 600")}' &`;
+    const loaded = await load(`${child} ${SERVER}; true`);
+    await expect.poll(() => pidIn("child")).toBeGreaterThan(0);
+    await loaded.unload();
+    expect(isRunning(pidIn("child"))).toBe(false);
+  });
+
+  it("that does not want to end is ended by force", async () => {
+    const deaf = `trap "" TERM; ${NODE} -e 'process.on("SIGTERM", () => {}); setInterval(() => {}, 1e6)' & echo $! > "${join(folder, "deaf")}"; exec ${SERVER}`;
+    const loaded = await load(deaf, { endLimitMs: 1 });
+    await expect.poll(() => pidIn("deaf")).toBeGreaterThan(0);
+    await loaded.unload();
+    expect(isRunning(pidIn("deaf"))).toBe(false);
+  });
+
+  it("that dies ends the model, and what it has left behind", async () => {
+    const child = `sh -c '${noting("child", "sleep 600")}' &`;
+    const loaded = await load(`${child} ${noting("pid", SERVER)}`);
+    await expect.poll(() => pidIn("child")).toBeGreaterThan(0);
+    process.kill(pidIn("pid"), "SIGKILL");
+    expect(await loaded.died).toMatchObject({ class: "fault", code: "engine_crashed" });
+    expect(isRunning(pidIn("child"))).toBe(false);
+    expect(await failure(ask(loaded, hello()))).toMatchObject({ code: "engine_crashed" });
+  });
+
+  it("that prints without end is read without end, and its words about requests go nowhere", async () => {
+    const chatty = `${NODE} -e 'setInterval(() => console.log("prompt: secret ".repeat(1000)), 1)' &`;
+    const loaded = await load(`${chatty} ${noting("pid", SERVER)}`);
+    for (let i = 0; i < 20; i += 1) await ask(loaded, hello());
+    process.kill(pidIn("pid"), "SIGKILL");
+    await loaded.died;
+    expect(logged).toEqual([]);
+  });
+});
+
+describe("the program", () => {
+  let coordinator: FakeCoordinator;
+  const started: ProviderProcess[] = [];
+  beforeEach(async () => {
+    coordinator = await FakeCoordinator.start();
+  });
+  afterEach(async () => {
+    for (const program of started.splice(0)) await program.dispose();
+    await coordinator.stop();
+  });
+
+  function serve(command: string): ProviderProcess {
+    const models = ["--model", "alpha=first", "--model", "beta=second"];
+    const program = new ProviderProcess(
+      ["--coordinator", coordinator.url, "--server-command", command, ...models, "--json"],
+      { POOLKEEPER_PROVIDER_TOKEN: "the-token" },
+    );
+    started.push(program);
+    return program;
+  }
+
+  it("starts the server of one model after the other, and never two at a time", async () => {
+    const program = serve(`echo "$MODEL $$" >> "${join(folder, "starts")}"; exec ${SERVER}`);
+    const first = await coordinator.nextSocket();
+    expect(await first.next("register")).toMatchObject({
+      backend: "openai-server",
+      models: [{ id: "alpha" }, { id: "beta" }],
+    });
+    await program.logged("serving");
+    first.request(1, { model_id: "beta", body: { messages: [{ role: "user", content: "hello there" }] } });
+    await first.next("inference_complete");
+    expect(JSON.parse(first.streamText(1))).toMatchObject({
+      model: "beta",
+      choices: [{ message: { content: "hello there" } }],
+    });
+    const starts = readFileSync(join(folder, "starts"), "utf8").trim().split("\n");
+    expect(starts.map((line) => line.split(" ")[0])).toEqual(["first", "second"]);
+    expect(starts.map((line) => isRunning(Number(line.split(" ")[1])))).toEqual([false, true]);
+  });
+
+  it.each(["SIGTERM", "SIGKILL"] as const)("ends its server when it ends by %s", async (signal) => {
+    const program = serve(noting("pid", SERVER));
+    await (await coordinator.nextSocket()).next("register");
+    expect(isRunning(pidIn("pid"))).toBe(true);
+    program.signal(signal);
+    await program.exited;
+    await expect.poll(() => isRunning(pidIn("pid"))).toBe(false);
+  });
+});
