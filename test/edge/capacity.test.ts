@@ -33,22 +33,28 @@ describe("the capacity of models", () => {
     await stopClock();
     const at = await scene({ max_concurrency: 3 });
     await past(at);
-    const none = { id: at.model, serving: 0, free_slots: 0, exhausted: true };
+    const none = { id: at.model, serving: 0, slots: 0, free_slots: 0, exhausted: true };
     expect(await capacityOf(at)).toEqual({ ...none, queued: 0, loading: 0, eta_s: null });
     const machine = await join(at);
     // Nobody is asked again within two seconds.
     expect(await capacityOf(at)).toMatchObject(none);
     await past(at);
-    expect(await capacityOf(at)).toMatchObject({ serving: 1, free_slots: 3, exhausted: false });
+    expect(await capacityOf(at)).toMatchObject({ serving: 1, slots: 3, free_slots: 3, exhausted: false });
     await evictDurableObject(poolOf(at));
     await evictDurableObject(fleet());
     await past(at);
-    expect(await capacityOf(at)).toMatchObject({ serving: 1, free_slots: 3, exhausted: false });
+    expect(await capacityOf(at)).toMatchObject({ serving: 1, slots: 3, free_slots: 3, exhausted: false });
     const clients = Array.from({ length: 4 }, () => new AbortController());
     for (const { signal } of clients) void chat(at, {}, { signal }).catch(() => undefined);
     await untilQueued(at, 1);
     await past(at);
-    expect(await capacityOf(at)).toMatchObject({ serving: 1, free_slots: 0, exhausted: false, queued: 1 });
+    expect(await capacityOf(at)).toMatchObject({
+      serving: 1,
+      slots: 3,
+      free_slots: 0,
+      exhausted: false,
+      queued: 1,
+    });
     for (const client of clients) client.abort();
     machine.close();
     await untilEmpty(at);

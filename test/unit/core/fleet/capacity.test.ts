@@ -78,13 +78,14 @@ const only = (view: FleetView, asked = ["m"]) => capacity(view, new Set(asked)).
 describe("the capacity of a model", () => {
   it("is what routable machines have, busy or not", () => {
     const machines = [
-      there("mac-a", { freeSlots: 0 }),
-      there("mac-b", { freeSlots: 3 }),
-      there("mac-c", { blockedBy: "silent" }),
+      there("mac-a", { inFlight: 4, freeSlots: 0 }),
+      there("mac-b", { inFlight: 1, freeSlots: 3 }),
+      there("mac-c", { blockedBy: "silent", inFlight: 2 }),
     ];
     expect(only(aView({ reports: new Map([aReport("m", machines, 5)]) }))).toEqual({
       id: "m",
       serving: 2,
+      slots: 8,
       free_slots: 3,
       exhausted: false,
       queued: 5,
@@ -94,8 +95,14 @@ describe("the capacity of a model", () => {
   });
 
   it("is none without a machine, and unknown from a pool that was asked and is silent", () => {
-    expect(only(aView({}), [])).toMatchObject({ serving: 0, free_slots: 0, exhausted: true, queued: 0 });
-    const unknown = { serving: null, free_slots: null, exhausted: null, queued: null };
+    expect(only(aView({}), [])).toMatchObject({
+      serving: 0,
+      slots: 0,
+      free_slots: 0,
+      exhausted: true,
+      queued: 0,
+    });
+    const unknown = { serving: null, slots: null, free_slots: null, exhausted: null, queued: null };
     expect(only(aView({}))).toMatchObject(unknown);
   });
 
