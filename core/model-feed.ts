@@ -40,14 +40,14 @@ function modelDocument(entry: CatalogEntry, listing: Listing, capacity: ModelCap
 }
 
 /**
- * `is_ready: false` takes a model off the market, so it is not said of a pool that was only too slow to answer. A model that
- * the fleet does not know, or not yet, has no machine.
+ * `is_ready: false` takes a model off the market. So it is said neither of a pool that was only too slow to answer, nor while
+ * machines are dialing again, as all do after a deploy. A model that the fleet does not know, or not yet, has no machine.
  */
 function live(capacity: ModelCapacity | undefined): object {
-  const serving = capacity === undefined ? 0 : capacity.serving;
+  const isExhausted = capacity === undefined || capacity.exhausted;
   const slots = capacity?.slots ?? 0;
   return {
-    ...(serving === null ? {} : { is_ready: serving > 0 }),
+    ...(isExhausted === null ? {} : { is_ready: !isExhausted }),
     ...(slots > 0 ? { capacity: [{ type: "concurrency", unit: "request", value: slots }] } : {}),
   };
 }

@@ -16,7 +16,7 @@ export interface ModelCapacity {
   /** What they can run at once of this pool's requests, as far as others leave room. */
   readonly slots: number | null;
   readonly free_slots: number | null;
-  /** No machine serves it: a request is refused and does not wait. */
+  /** No machine serves it, and none that did is awaited back: a request is refused and does not wait. */
   readonly exhausted: boolean | null;
   readonly queued: number | null;
   /** Machines on their way to it. */
@@ -53,7 +53,7 @@ function modelCapacity(
     serving: routable.length,
     slots: routable.reduce((sum, { inFlight }) => sum + inFlight, free),
     free_slots: free,
-    exhausted: routable.length === 0,
+    exhausted: routable.length === 0 && !report.isExpectingMachines,
     queued: report.queued,
     ...way,
   };

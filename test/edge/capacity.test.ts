@@ -2,6 +2,7 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
 import type { ModelCapacity } from "../../core/fleet/capacity.ts";
+import { RECONNECT_GRACE_MS } from "../../core/limits.ts";
 import { Fleet } from "../../durable-objects/fleet.ts";
 import { join } from "./fake-provider.ts";
 import {
@@ -59,6 +60,9 @@ describe("the capacity of models", () => {
     machine.close();
     await untilEmpty(at);
     await past(at);
+    // It may be back in a moment, and requests wait for it.
+    expect(await capacityOf(at)).toMatchObject({ ...none, exhausted: false });
+    await advanceClock(poolOf(at), RECONNECT_GRACE_MS);
     expect(await capacityOf(at)).toMatchObject(none);
   });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { RECONNECT_GRACE_MS } from "../../core/limits.ts";
 import { openrouterFeed, type ModelDocument } from "../support/openrouter-schema.ts";
 import { join } from "./fake-provider.ts";
 import {
@@ -13,6 +14,7 @@ import {
   errorOf,
   fetchEdge,
   poolOf,
+  resetObject,
   scene,
   stopClock,
   unique,
@@ -171,9 +173,27 @@ describe("the feed of an aggregator", () => {
     machine.close();
     second.close();
     await untilEmpty(at);
-    await past(at);
+    await advanceClock(poolOf(at), RECONNECT_GRACE_MS);
     expect(await documentOf(at.model)).toMatchObject({ is_ready: false });
     expect(await documentOf(at.model)).not.toHaveProperty("capacity");
+  });
+
+  it("does not take a model off the market for the seconds in which its machines dial again after a deploy", async () => {
+    await stopClock();
+    const at = await scene({ listing: listing() });
+    // The test before has moved the clock.
+    await advanceClock(poolOf(at), 600_000);
+    const machine = await join(at);
+    await resetObject(poolOf(at));
+    await machine.closed;
+    await past(at);
+    expect(await documentOf(at.model)).toMatchObject({ is_ready: true });
+    await advanceClock(poolOf(at), RECONNECT_GRACE_MS);
+    expect(await documentOf(at.model)).toMatchObject({ is_ready: false });
+
+    await join(at, {}, machine.machineId);
+    await past(at);
+    expect(await documentOf(at.model)).toMatchObject({ is_ready: true });
   });
 
   it.each(["", "openai", "OpenRouter", "openrouter2"])("is refused in another format: %j", async (format) => {

@@ -43,6 +43,12 @@ describe("a model in the feed", () => {
     }
   });
 
+  it("stays ready while the machines that it had may be back in a moment, though it can promise nothing", () => {
+    const document = fed([{ ...CAPACITY, serving: 0, slots: 0, exhausted: false }]);
+    expect(document).toMatchObject({ is_ready: true });
+    expect(document).not.toHaveProperty("capacity");
+  });
+
   it("is not taken off the market because its pool was too slow to answer", () => {
     const unknown = { serving: null, slots: null, free_slots: null, exhausted: null, queued: null };
     const document = fed([{ ...CAPACITY, ...unknown }]);

@@ -64,7 +64,8 @@ const loading = (machineId: string, progress: number, sinceMs: number): PoolMach
 
 function aReport(model: string, machines: PoolMachineReport[], queued = 0): [string, PoolReport] {
   const ignored = { records: 0, messages: 0, statuses: 0, unknownTypes: 0 };
-  return [model, { model, machines, inFlight: 0, queued, demand: NO_DEMAND, settingsVersion: 1, ignored }];
+  const counts = { inFlight: 0, queued, isExpectingMachines: false, demand: NO_DEMAND, settingsVersion: 1 };
+  return [model, { model, machines, ...counts, ignored }];
 }
 
 function aView(fields: Partial<FleetView>): FleetView {
@@ -104,6 +105,12 @@ describe("the capacity of a model", () => {
     });
     const unknown = { serving: null, slots: null, free_slots: null, exhausted: null, queued: null };
     expect(only(aView({}))).toMatchObject(unknown);
+  });
+
+  it("is not exhausted while the pool waits for machines that were there: no request is refused", () => {
+    const [id, report] = aReport("m", [there("mac-a", { isConnected: false, blockedBy: "offline" })]);
+    const reports = new Map([[id, { ...report, isExpectingMachines: true }]]);
+    expect(only(aView({ reports }))).toMatchObject({ serving: 0, slots: 0, exhausted: false });
   });
 
   it("counts machines on their way, and says when the first should be there", () => {
