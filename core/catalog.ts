@@ -3,6 +3,7 @@ import { z } from "zod";
 import { fieldProblems, firstProblem } from "../protocol/field-problems.ts";
 import { modelIdSchema, type ModelId } from "../protocol/ids.ts";
 import type { ApiError } from "./api-error.ts";
+import { listingSchema, whyTooLong } from "./listing.ts";
 
 /** The model catalog: what clients may ask for and what a machine needs to hold it. Kept in KV as one JSON array. */
 
@@ -27,19 +28,27 @@ const keptEntrySchema = z.strictObject({
   decode_floor_tps: z.number().positive().max(1e6).nullable().default(null),
   /** Streams one machine may decode at once; a machine's own lower limit wins. */
   max_concurrency: z.int().min(1).max(1024).default(4),
+  /** What an aggregator is told of it. No default: a catalog in which nobody uses it can be read by versions before it. */
+  listing: listingSchema.optional(),
 });
 
 export type CatalogEntry = z.infer<typeof keptEntrySchema>;
 
 /** An entry as an operator may write it. */
-export const catalogEntrySchema = keptEntrySchema.superRefine(({ id, floor, cap }, context) => {
-  const message = whyAboveCap(floor, cap);
-  if (message !== null) context.addIssue({ code: "custom", path: ["floor"], message });
-  // Plans and reports are JSON with models for names, and not everybody who reads it asks what is an object's own.
-  if (id in Object.prototype) {
-    context.addIssue({ code: "custom", path: ["id"], message: `must be another name than "${id}"` });
-  }
-});
+export const catalogEntrySchema = keptEntrySchema.superRefine(
+  ({ id, floor, cap, context_length, listing }, context) => {
+    const aboveCap = whyAboveCap(floor, cap);
+    if (aboveCap !== null) context.addIssue({ code: "custom", path: ["floor"], message: aboveCap });
+    const tooLong = listing === undefined ? null : whyTooLong(listing, context_length);
+    if (tooLong !== null) {
+      context.addIssue({ code: "custom", path: ["listing", "max_output_length"], message: tooLong });
+    }
+    // Plans and reports are JSON with models for names, and not everybody who reads it asks what is an object's own.
+    if (id in Object.prototype) {
+      context.addIssue({ code: "custom", path: ["id"], message: `must be another name than "${id}"` });
+    }
+  },
+);
 
 /** Machines that a model keeps and may not have: which of the two was meant is the operator's to say. */
 export function whyAboveCap(floor: number, cap: number | null): string | null {

@@ -13,8 +13,10 @@ export interface ModelCapacity {
   readonly id: string;
   /** Machines that requests could be routed to, busy or not. */
   readonly serving: number | null;
+  /** What they can run at once of this pool's requests, as far as others leave room. */
+  readonly slots: number | null;
   readonly free_slots: number | null;
-  /** No machine serves it: a request is refused and does not wait. */
+  /** No machine serves it, and none that did is awaited back: a request is refused and does not wait. */
   readonly exhausted: boolean | null;
   readonly queued: number | null;
   /** Machines on their way to it. */
@@ -41,15 +43,17 @@ function modelCapacity(
   const report = view.reports.get(id);
   if (report === undefined) {
     return asked.has(id)
-      ? { id, serving: null, free_slots: null, exhausted: null, queued: null, ...way }
-      : { id, serving: 0, free_slots: 0, exhausted: true, queued: 0, ...way };
+      ? { id, serving: null, slots: null, free_slots: null, exhausted: null, queued: null, ...way }
+      : { id, serving: 0, slots: 0, free_slots: 0, exhausted: true, queued: 0, ...way };
   }
   const routable = report.machines.filter(({ blockedBy }) => blockedBy === null);
+  const free = routable.reduce((sum, { freeSlots }) => sum + freeSlots, 0);
   return {
     id,
     serving: routable.length,
-    free_slots: routable.reduce((sum, { freeSlots }) => sum + freeSlots, 0),
-    exhausted: routable.length === 0,
+    slots: routable.reduce((sum, { inFlight }) => sum + inFlight, free),
+    free_slots: free,
+    exhausted: routable.length === 0 && !report.isExpectingMachines,
     queued: report.queued,
     ...way,
   };

@@ -299,6 +299,7 @@ export class Pool {
       ),
       inFlight: this.#dispatch.inFlight,
       queued: this.#dispatch.queued,
+      isExpectingMachines: now < this.#members.expectingUntil(),
       demand: this.ledger.demand.totals(),
       settingsVersion: this.#settings.version,
       ignored: {

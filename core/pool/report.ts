@@ -41,6 +41,8 @@ export interface PoolReport {
   readonly machines: readonly PoolMachineReport[];
   readonly inFlight: number;
   readonly queued: number;
+  /** Machines that were here a moment ago may be back: requests wait for them and are not refused (H19). */
+  readonly isExpectingMachines: boolean;
   /** Over all lives of the pool. */
   readonly demand: DemandTotals;
   /** Version of the fleet's settings that it goes by. */

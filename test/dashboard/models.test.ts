@@ -56,8 +56,9 @@ describe.skipIf(!hasBrowser)("a model on the dashboard", () => {
     await report.filter({ hasText: "added is in the catalog already" }).waitFor();
   });
 
-  it("is changed, and a field that was emptied has its default again", async () => {
-    await room.admin.addToCatalog([{ id: "changed", ...entry, floor: 2 }]);
+  it("is changed, a field that was emptied has its default again, and what is in no field is kept", async () => {
+    const listing = { name: "Changed", pricing: { prompt: "0", completion: "0.0000001" } };
+    await room.admin.addToCatalog([{ id: "changed", ...entry, floor: 2, listing }]);
     const board = await room.enter();
     await board.button("changed", board.page.locator("#pools")).click();
     const dialog = board.dialog("changed");
@@ -66,7 +67,7 @@ describe.skipIf(!hasBrowser)("a model on the dashboard", () => {
     await dialog.getByLabel(/^Other names/).fill("small, tiny");
     await board.button("Save", dialog).click();
     await board.page.locator("#pools-report").filter({ hasText: "changed is changed." }).waitFor();
-    const changed = { ...entry, floor: 0, priority: 2.5, aliases: ["small", "tiny"] };
+    const changed = { ...entry, floor: 0, priority: 2.5, aliases: ["small", "tiny"], listing };
     expect(await room.read("catalog/changed")).toMatchObject(changed);
   });
 

@@ -2,6 +2,7 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
 import type { ModelCapacity } from "../../core/fleet/capacity.ts";
+import { RECONNECT_GRACE_MS } from "../../core/limits.ts";
 import { Fleet } from "../../durable-objects/fleet.ts";
 import { join } from "./fake-provider.ts";
 import {
@@ -33,26 +34,35 @@ describe("the capacity of models", () => {
     await stopClock();
     const at = await scene({ max_concurrency: 3 });
     await past(at);
-    const none = { id: at.model, serving: 0, free_slots: 0, exhausted: true };
+    const none = { id: at.model, serving: 0, slots: 0, free_slots: 0, exhausted: true };
     expect(await capacityOf(at)).toEqual({ ...none, queued: 0, loading: 0, eta_s: null });
     const machine = await join(at);
     // Nobody is asked again within two seconds.
     expect(await capacityOf(at)).toMatchObject(none);
     await past(at);
-    expect(await capacityOf(at)).toMatchObject({ serving: 1, free_slots: 3, exhausted: false });
+    expect(await capacityOf(at)).toMatchObject({ serving: 1, slots: 3, free_slots: 3, exhausted: false });
     await evictDurableObject(poolOf(at));
     await evictDurableObject(fleet());
     await past(at);
-    expect(await capacityOf(at)).toMatchObject({ serving: 1, free_slots: 3, exhausted: false });
+    expect(await capacityOf(at)).toMatchObject({ serving: 1, slots: 3, free_slots: 3, exhausted: false });
     const clients = Array.from({ length: 4 }, () => new AbortController());
     for (const { signal } of clients) void chat(at, {}, { signal }).catch(() => undefined);
     await untilQueued(at, 1);
     await past(at);
-    expect(await capacityOf(at)).toMatchObject({ serving: 1, free_slots: 0, exhausted: false, queued: 1 });
+    expect(await capacityOf(at)).toMatchObject({
+      serving: 1,
+      slots: 3,
+      free_slots: 0,
+      exhausted: false,
+      queued: 1,
+    });
     for (const client of clients) client.abort();
     machine.close();
     await untilEmpty(at);
     await past(at);
+    // It may be back in a moment, and requests wait for it.
+    expect(await capacityOf(at)).toMatchObject({ ...none, exhausted: false });
+    await advanceClock(poolOf(at), RECONNECT_GRACE_MS);
     expect(await capacityOf(at)).toMatchObject(none);
   });
 

@@ -1,14 +1,32 @@
 import { Hono } from "hono";
 
 import type { CatalogEntry } from "../../core/catalog.ts";
+import { CAPACITY_TTL_MS } from "../../core/limits.ts";
+import { modelFeed } from "../../core/model-feed.ts";
 import { speaksAnthropic } from "../anthropic/clients.ts";
 import { modelInfo, modelPage } from "../anthropic/model-info.ts";
 import { requireKeyOfEitherHeader } from "../auth.ts";
+import { readCapacity } from "../capacity.ts";
 import { readCatalog, requireModel } from "../catalog.ts";
 import type { AppEnv } from "../context.ts";
+import { HttpError } from "../http-error.ts";
 
-/** `GET /v1/models` and `/v1/models/{id}`: the catalog, aliases included, in the words of whichever API asks. Ids may contain slashes. */
+/**
+ * `GET /v1/models` and `/v1/models/{id}`: the catalog, aliases included, in the words of whichever API asks. Ids may contain
+ * slashes. With a `format` it is what operators sell, for everybody: prices are no secret, nor is what the pools can take.
+ */
 export const models = new Hono<AppEnv>()
+  .get("/", async function feeds(context, next) {
+    const format = context.req.query("format");
+    if (format === undefined) return next();
+    if (format !== "openrouter") {
+      const message = 'format: must be "openrouter", or left out for the list that API keys can read';
+      throw new HttpError({ code: "invalid_request", param: "format", message });
+    }
+    const [catalog, capacity] = await Promise.all([readCatalog(context.env), readCapacity(context.env)]);
+    context.header("cache-control", `public, max-age=${CAPACITY_TTL_MS / 1000}`);
+    return context.json(modelFeed(catalog, capacity.models));
+  })
   .get("/", requireKeyOfEitherHeader, async (context) => {
     const { entries } = await readCatalog(context.env);
     const named = entries.flatMap((entry) => [entry.id, ...entry.aliases].map((name) => ({ name, entry })));

@@ -51,6 +51,13 @@ describe("what is typed", () => {
     expect(entry).not.toHaveProperty("cap");
   });
 
+  it("leaves what an aggregator is told of the model, which is in no field", () => {
+    const pricing = { prompt: "0.0000002", completion: "0.0000008" };
+    const before = catalogEntrySchema.parse({ ...FULL, listing: { name: "A", pricing } });
+    const { entry } = entryOf(before, typedFor(before, { priority: "2" }));
+    expect(catalogEntrySchema.parse(entry)).toEqual({ ...before, priority: 2 });
+  });
+
   it.each(["many", "1,5", "1e999", "NaN"])("is not sent if it is no number: %s", (text) => {
     expect(entryOf(FULL, typedFor(FULL, { cap: text })).wrong).toEqual(["cap"]);
   });

@@ -64,7 +64,8 @@ const loading = (machineId: string, progress: number, sinceMs: number): PoolMach
 
 function aReport(model: string, machines: PoolMachineReport[], queued = 0): [string, PoolReport] {
   const ignored = { records: 0, messages: 0, statuses: 0, unknownTypes: 0 };
-  return [model, { model, machines, inFlight: 0, queued, demand: NO_DEMAND, settingsVersion: 1, ignored }];
+  const counts = { inFlight: 0, queued, isExpectingMachines: false, demand: NO_DEMAND, settingsVersion: 1 };
+  return [model, { model, machines, ...counts, ignored }];
 }
 
 function aView(fields: Partial<FleetView>): FleetView {
@@ -78,13 +79,14 @@ const only = (view: FleetView, asked = ["m"]) => capacity(view, new Set(asked)).
 describe("the capacity of a model", () => {
   it("is what routable machines have, busy or not", () => {
     const machines = [
-      there("mac-a", { freeSlots: 0 }),
-      there("mac-b", { freeSlots: 3 }),
-      there("mac-c", { blockedBy: "silent" }),
+      there("mac-a", { inFlight: 4, freeSlots: 0 }),
+      there("mac-b", { inFlight: 1, freeSlots: 3 }),
+      there("mac-c", { blockedBy: "silent", inFlight: 2 }),
     ];
     expect(only(aView({ reports: new Map([aReport("m", machines, 5)]) }))).toEqual({
       id: "m",
       serving: 2,
+      slots: 8,
       free_slots: 3,
       exhausted: false,
       queued: 5,
@@ -94,9 +96,21 @@ describe("the capacity of a model", () => {
   });
 
   it("is none without a machine, and unknown from a pool that was asked and is silent", () => {
-    expect(only(aView({}), [])).toMatchObject({ serving: 0, free_slots: 0, exhausted: true, queued: 0 });
-    const unknown = { serving: null, free_slots: null, exhausted: null, queued: null };
+    expect(only(aView({}), [])).toMatchObject({
+      serving: 0,
+      slots: 0,
+      free_slots: 0,
+      exhausted: true,
+      queued: 0,
+    });
+    const unknown = { serving: null, slots: null, free_slots: null, exhausted: null, queued: null };
     expect(only(aView({}))).toMatchObject(unknown);
+  });
+
+  it("is not exhausted while the pool waits for machines that were there: no request is refused", () => {
+    const [id, report] = aReport("m", [there("mac-a", { isConnected: false, blockedBy: "offline" })]);
+    const reports = new Map([[id, { ...report, isExpectingMachines: true }]]);
+    expect(only(aView({ reports }))).toMatchObject({ serving: 0, slots: 0, exhausted: false });
   });
 
   it("counts machines on their way, and says when the first should be there", () => {

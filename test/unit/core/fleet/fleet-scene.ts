@@ -175,7 +175,16 @@ export function aReport(
   demand: PoolReport["demand"] = NO_DEMAND,
 ): PoolReport {
   const ignored = { records: 0, messages: 0, statuses: 0, unknownTypes: 0 };
-  return { model, machines, inFlight: 0, queued: 0, demand, settingsVersion: 0, ignored };
+  return {
+    model,
+    machines,
+    inFlight: 0,
+    queued: 0,
+    isExpectingMachines: false,
+    demand,
+    settingsVersion: 0,
+    ignored,
+  };
 }
 
 function replyTo(call: PoolCall): PoolReply {

@@ -1,0 +1,35 @@
+import type { Capacity } from "../core/fleet/capacity.ts";
+import { CAPACITY_TTL_MS, FLEET_ANSWER_TIMEOUT_MS } from "../core/limits.ts";
+import type { Env } from "../durable-objects/env.ts";
+import { fleetStub } from "../durable-objects/fleet-stub.ts";
+import { logWarning } from "../durable-objects/log.ts";
+import { answerWithin } from "./answer-within.ts";
+import { HttpError } from "./http-error.ts";
+
+let known: { readonly capacity: Capacity; readonly readAt: number } | null = null;
+/** When a request last set out to read. It may have been cancelled since. */
+let askedAt = -Infinity;
+
+/**
+ * What the pools can take. However many look, an isolate asks the fleet every two seconds at most, and the fleet the pools.
+ * While one request reads, the others go on with what is known: they cannot wait for another request's I/O.
+ * @throws HttpError 503 `try_again` if the fleet does not answer
+ */
+export async function readCapacity(env: Env): Promise<Capacity> {
+  const now = Date.now();
+  const age = known === null ? Infinity : now - known.readAt;
+  const isBeingRead = now - askedAt < CAPACITY_TTL_MS;
+  if (known !== null && (age < CAPACITY_TTL_MS || (isBeingRead && age < 2 * CAPACITY_TTL_MS))) {
+    return known.capacity;
+  }
+  askedAt = now;
+  try {
+    const read = await answerWithin<Capacity>(FLEET_ANSWER_TIMEOUT_MS, fleetStub(env).capacity());
+    known = { capacity: read, readAt: now };
+    return read;
+  } catch (error) {
+    logWarning("fleet_unreachable", { error: String(error) });
+    const message = "it cannot be found out at the moment what the pools can take; try again";
+    throw new HttpError({ code: "try_again", message, retryAfterS: 1 });
+  }
+}
