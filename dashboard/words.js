@@ -16,10 +16,11 @@ const MOVES = {
 
 /** @type {Readonly<Record<StayReason, string>>} */
 const STAYS = {
-  offline: "no request can reach it now",
+  offline: "nothing is heard of it",
   cordoned: "an operator has cordoned it",
   moving: "it is being moved already",
   unmanageable: "it takes no orders: too old, private, or quarantined",
+  not_routable: "it is connected, but no request may go to it now",
   pinned: "an operator has pinned it",
   dwell: "it was assigned a short while ago",
   cooldown: "its last load has failed; it cools down",

@@ -235,9 +235,12 @@ describe("the details of a machine", () => {
     expect(valueOf(details, "What would help")).toBeUndefined();
   });
 
-  it("do not call a machine unconnected that no request can reach: it may be private, or too hot", () => {
+  it("tell a machine that is gone from one that no request may go to", () => {
     expect(valueOf({ ...details, stays_because: "offline" }, "The last plan")).toBe(
-      "leaves it, because no request can reach it now",
+      "leaves it, because nothing is heard of it",
+    );
+    expect(valueOf({ ...details, stays_because: "not_routable" }, "The last plan")).toBe(
+      "leaves it, because it is connected, but no request may go to it now",
     );
   });
 
