@@ -45,6 +45,13 @@ function outOfReach(view: FleetView, { machine, sockets, since, inFlight }: Mach
       fix: "ask the operator to readmit it",
     };
   }
+  if (sockets.length === 0 && machine.tokenId !== null && view.isRevoked(machine.tokenId)) {
+    return {
+      gate: "token_revoked",
+      why: "the provider token that it last connected with was revoked",
+      fix: "ask the operator to make a new provider token, and start the provider with it",
+    };
+  }
   if (sockets.length === 0) {
     return {
       gate: "offline",

@@ -15,6 +15,8 @@ export interface FleetView {
   readonly switches: readonly Switch[];
   /** Ids of the catalog, in its order. */
   readonly models: readonly string[];
+  /** Looked up where it matters: every token that was ever revoked is kept. */
+  isRevoked(tokenId: string): boolean;
 }
 
 export interface Sighting {

@@ -7,6 +7,7 @@ import {
   callAdmin,
   chat,
   errorOf,
+  fetchEdge,
   fleet,
   newToken,
   rowsOf,
@@ -60,6 +61,26 @@ describe("a dial is refused", () => {
     expect(await errorOf(await dial(guessed, address))).toMatchObject({
       status: 401,
       code: "invalid_provider_token",
+    });
+  });
+
+  it("[H22] with the token of its machine, of which the fleet says so until it comes with another", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    await adminCall("DELETE", `/provider-tokens/${at.tokenId}`);
+    expect((await machine.closed).code).toBe(4005);
+    const { token } = await newToken("acme");
+    const explained = await fetchEdge(`/v1/providers/explain?machine=${machine.machineId}`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect(await explained.json()).toMatchObject({
+      state: "offline",
+      gate: "token_revoked",
+      fix: expect.stringContaining("new provider token"),
+    });
+    await join({ ...at, token }, {}, machine.machineId);
+    expect(await adminCall("GET", `/machines/${machine.machineId}`)).toMatchObject({
+      explanation: { gate: null },
     });
   });
 

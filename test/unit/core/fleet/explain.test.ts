@@ -90,6 +90,22 @@ describe("why a machine is idle", () => {
     expect(why(joined(), {})).toMatchObject({ gate: "offline", fix: expect.stringContaining("start") });
   });
 
+  it("is its token, if it has no socket since that was revoked, until it comes with another one", () => {
+    const scene = joined();
+    scene.revoked.add("t");
+    expect(why(scene, { a: [aMachineReport()] })).toMatchObject({ gate: null });
+    expect(why(scene, {})).toEqual({
+      gate: "token_revoked",
+      why: "the provider token that it last connected with was revoked",
+      fix: "ask the operator to make a new provider token, and start the provider with it",
+      unmanaged_because: null,
+    });
+    scene.restart();
+    expect(why(scene, {})).toMatchObject({ gate: "token_revoked" });
+    scene.register(A, {}, MAC, "another");
+    expect(why(scene, {})).toMatchObject({ gate: "offline" });
+  });
+
   it("is its disk, if it has no model of the catalog, and says which to download", () => {
     const scene = joined();
     scene.register(A, { models: [] });
