@@ -275,6 +275,7 @@ export class ControlPlane {
       switches: this.#ports.store.switches(REPORTED_SWITCHES),
       models: this.models(),
       isRevoked: (tokenId) => this.#ports.isRevoked(tokenId),
+      isContested: (machineId) => this.#doorway.isContested(machineId, now),
     };
   }
 

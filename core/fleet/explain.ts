@@ -30,11 +30,22 @@ export function explainView(view: FleetView, seen: MachineView, flags: Flags): E
   const obstacle = hasEpochLeft(seen.intent)
     ? unmanageableBecause(seen.machine, flags)
     : { message: EPOCHS_USED_UP };
+  const closed = outOfReach(view, seen) ?? onTheWay(view, seen) ?? atTheGate(seen) ?? open(seen);
   return {
-    ...(outOfReach(view, seen) ?? onTheWay(view, seen) ?? atTheGate(seen) ?? open(seen)),
+    ...(isFoughtFor(view, seen) ? { ...closed, ...FOUGHT_FOR } : closed),
     unmanaged_because: obstacle?.message ?? null,
   };
 }
+
+/** Whatever else keeps requests away may be the doing of either program. */
+function isFoughtFor(view: FleetView, { machine, sockets }: MachineView): boolean {
+  return sockets.length > 0 && view.isContested(machine.machineId);
+}
+
+const FOUGHT_FOR = {
+  why: "two programs run under this machine's id and end each other's connections, and requests with them",
+  fix: "stop one of them, or start it with a --state folder of its own",
+};
 
 /** Nothing can be sent to it, or nothing that clients may ask for. */
 function outOfReach(view: FleetView, { machine, sockets, since, inFlight }: MachineView): Closed | null {

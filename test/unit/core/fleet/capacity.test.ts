@@ -71,11 +71,12 @@ function aReport(model: string, machines: PoolMachineReport[], queued = 0): [str
 function aView(fields: Partial<FleetView>): FleetView {
   const empty = { intents: new Map(), cooldowns: [], switches: [], machines: [] };
   const reports = fields.reports ?? new Map<string, PoolReport>();
-  const isRevoked = (): boolean => false;
+  const never = (): boolean => false;
+  const asked = { isRevoked: never, isContested: never };
   return {
     now: NOW,
     models: ["m"],
-    isRevoked,
+    ...asked,
     ...empty,
     reports,
     sightings: sightingsIn(reports),

@@ -106,6 +106,44 @@ describe("why a machine is idle", () => {
     expect(why(scene, {})).toMatchObject({ gate: "offline" });
   });
 
+  describe("is that two programs run under its id", () => {
+    /** Each registers 10 s after the one before. */
+    const registered = (...sessions: string[]): FleetScene => {
+      const scene = joined();
+      for (const session_id of sessions) {
+        scene.now += 10_000;
+        for (const pool of [A, B]) scene.register(pool, { session_id });
+      }
+      return scene;
+    };
+
+    it("if they come in turns, until two minutes after the last of it", () => {
+      const scene = registered("one", "other", "one");
+      const said = { gate: null, why: expect.stringContaining("two programs"), fix: expect.any(String) };
+      expect(why(scene, { a: [aMachineReport()] })).toMatchObject(said);
+      expect(why(scene, { a: [aMachineReport({ blockedBy: "too_hot" })] })).toMatchObject({
+        ...said,
+        gate: "too_hot",
+      });
+      scene.now += 119_999;
+      expect(why(scene, { a: [aMachineReport()] })).toMatchObject(said);
+      scene.now += 1;
+      expect(why(scene, { a: [aMachineReport()] })).toMatchObject({ fix: null });
+    });
+
+    it("also after one of them has been started anew in between", () => {
+      const scene = registered("one", "other", "one", "another");
+      expect(why(scene, { a: [aMachineReport()] }).why).toContain("two programs");
+    });
+
+    it("but not if one is started anew again and again, or is gone", () => {
+      const scene = registered("one", "two", "three", "three", "four");
+      expect(why(scene, { a: [aMachineReport()] })).toMatchObject({ gate: null, fix: null });
+      const gone = registered("one", "other", "one");
+      expect(why(gone, {})).toMatchObject({ gate: "offline" });
+    });
+  });
+
   it("is its disk, if it has no model of the catalog, and says which to download", () => {
     const scene = joined();
     scene.register(A, { models: [] });
