@@ -196,6 +196,11 @@ function readToken(
       "No provider token. Give --token-file FILE, or set POOLKEEPER_PROVIDER_TOKEN; the coordinator's operator hands tokens out.",
     );
   }
+  if (/^pk_[0-9a-f]{18}_[0-9a-f]{64}$/.test(token)) {
+    throw new UserError(
+      "This is an API key, which is for clients. A provider token begins with pt_; the coordinator's operator hands them out.",
+    );
+  }
   if (!/^[\x21-\x7e]+$/.test(token))
     throw new UserError("The provider token has characters that no token has.");
   return token;

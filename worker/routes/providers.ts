@@ -12,7 +12,7 @@ import { logWarning } from "../../durable-objects/log.ts";
 import { machineIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import { SUBPROTOCOL } from "../../protocol/version.ts";
 import { answerWithin } from "../answer-within.ts";
-import { bearer } from "../auth.ts";
+import { bearer, otherSecret } from "../auth.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
@@ -69,10 +69,12 @@ async function requireToken(context: AppContext): Promise<KeyRecord> {
   if (token !== null && (await isRevokedToken(KEYS, token))) {
     throw new HttpError({ code: "machine_not_allowed", message: REVOKED_TOKEN });
   }
-  throw new HttpError({
-    code: "invalid_provider_token",
-    message: "no valid provider token in Authorization",
-  });
+  const other = token === null ? null : await otherSecret(context, token, "token");
+  const message =
+    other === null
+      ? "no valid provider token in Authorization"
+      : `this is ${other}, and a provider token is wanted (it begins with pt_)`;
+  throw new HttpError({ code: "invalid_provider_token", message });
 }
 
 const addressSchema = z.object({ machine: machineIdSchema });
