@@ -113,7 +113,7 @@ export class Api {
   /**
    * @param {string} id
    * @param {Order} order
-   * @returns {Promise<{ epoch: number }>}
+   * @returns {Promise<{ epoch: number, waiting_for?: readonly string[] }>} pools that have not heard of a cordon yet
    */
   order(id, order) {
     return this.#change("POST", `machines/${encodeURIComponent(id)}/${order}`);

@@ -16,7 +16,7 @@ import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS, SCRAPE_POOLS_MS } from "../core/li
 import type { FleetScrape } from "../core/metrics.ts";
 import { machineIdSchema } from "../protocol/ids.ts";
 import type { Operators } from "./operators.ts";
-import type { Pools, Totals } from "./pools.ts";
+import { SETTLE_LIMIT_MS, type Pools, type Totals } from "./pools.ts";
 import type { SqlFleetStore } from "./storage/fleet-store.ts";
 
 /** What the fleet shows of itself. Nothing here orders anything; pools are read as seldom as the answer allows. */
@@ -123,9 +123,10 @@ export class FleetReports {
     const machine = this.#core.directory.get(machineIdSchema.parse(machineId));
     if (machine === null) return null;
     // Only these can know it, and many machines may ask.
-    const view = await this.#pools.view(this.#core.memberships.of(machine.machineId));
+    const pools = this.#core.memberships.of(machine.machineId);
+    const view = await this.#pools.view(pools, SETTLE_LIMIT_MS);
     const stay = this.#core.placement.last?.machines.find((each) => each.machineId === machine.machineId);
-    return machineDetails(view, machine, this.#core.flagBook.flags, stay?.reason ?? null);
+    return machineDetails(view, machine, this.#core.flagBook.flags, stay?.reason ?? null, pools);
   }
 
   /** Pools without machines are not woken for it. */

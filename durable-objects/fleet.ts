@@ -38,6 +38,11 @@ export type MachineVerdict =
   | { readonly ok: true; readonly machineId: string; readonly epoch: number }
   | { readonly ok: false; readonly error: ApiError };
 
+/** With the pools that have not confirmed it within two seconds: they hear of it at the next tick. */
+export type CordonVerdict =
+  | (Extract<MachineVerdict, { ok: true }> & { readonly waitingFor: readonly string[] })
+  | Extract<MachineVerdict, { ok: false }>;
+
 export type FlagVerdict =
   | {
       readonly ok: true;
@@ -171,11 +176,12 @@ export class Fleet extends DurableObject<Env> {
   }
 
   /** Keeps requests away from a machine, or lets them come again. Its pools have heard when this returns, if they answer. */
-  async cordon(machineId: string, isCordoned: boolean): Promise<MachineVerdict> {
+  async cordon(machineId: string, isCordoned: boolean): Promise<CordonVerdict> {
     this.#core.stir(Date.now());
     const verdict = this.#order(machineId, (id, now) => this.#core.cordons.set(id, isCordoned, now));
     await this.#pools.settled();
-    return verdict;
+    if (!verdict.ok) return verdict;
+    return { ...verdict, waitingFor: this.#core.cordons.untold(machineIdSchema.parse(machineId)) };
   }
 
   /** Forgets a machine that is not connected; the pools that may know better are asked. */

@@ -183,6 +183,7 @@ export class ControlPlane {
       this.cordons.onReport(pool, reply.report);
     } else if (call.kind === "settings") this.#settings.confirmed(pool, call.settings.version);
     else if (call.kind === "announce") this.#announced(call);
+    else if (call.kind === "cordon") this.cordons.told(pool, call);
     else if (call.kind === "forget" && reply.kind === "told" && reply.reached)
       this.#reconciler.onForgotten(pool, call, now);
     else this.handover.replied(pool, call, reply, now);

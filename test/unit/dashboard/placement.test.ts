@@ -221,6 +221,7 @@ describe("the details of a machine", () => {
     models: ["a", "b"],
     quarantined: false,
     private_only: false,
+    unreachable_pools: [] as string[],
     order: null,
   };
   const valueOf = (machine: typeof details, name: string) =>
@@ -233,6 +234,8 @@ describe("the details of a machine", () => {
     expect(valueOf(details, "The last plan")).toBe("leaves it, because it was assigned a short while ago");
     expect(valueOf(details, "Newest order")).toBe("none yet");
     expect(valueOf(details, "What would help")).toBeUndefined();
+    expect(valueOf(details, "Missing")).toBeUndefined();
+    expect(valueOf({ ...details, unreachable_pools: ["a", "b"] }, "Missing")).toBe("no answer from a, b");
   });
 
   it("tell a machine that is gone from one that no request may go to", () => {

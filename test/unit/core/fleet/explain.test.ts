@@ -293,6 +293,6 @@ it.each([
   const scene = joined();
   const machine = scene.core.directory.get(MAC);
   if (machine === null) throw new Error("the machine has not registered");
-  const details = machineDetails(viewOf(scene, {}), machine, readFlags({ placement }), "dwell");
+  const details = machineDetails(viewOf(scene, {}), machine, readFlags({ placement }), "dwell", []);
   expect(details.stays_because).toBe(said);
 });
