@@ -136,7 +136,7 @@ function parseFlags(
     return parseArgs({ args: [...argv], options: FLAGS, strict: true, allowPositionals: false }).values;
   } catch (cause) {
     const message = reasonOf(cause);
-    throw new UserError(`${message.split(". ")[0] ?? message}. See --help.`, { cause });
+    throw new UserError(`${message.split(/\.\s/)[0] ?? message}. See --help.`, { cause });
   }
 }
 

@@ -95,7 +95,7 @@ describe("a secret in the wrong place is called by its name, whether it is valid
     ["/metrics", `pk_${WRONG}`, "this is an API key"],
     [explain, `pk_${WRONG}`, "this is an API key, and a provider token is wanted"],
     [explain, ADMIN, "this is the admin token, and a provider token is wanted"],
-    [explain, `pt_${WRONG}`, "no valid provider token"],
+    [explain, `pt_${WRONG}`, "this provider token is not known"],
   ])("%s, sent %s", async (path, secret, message) => {
     const response = await fetchEdge(path, { headers: { authorization: `Bearer ${secret}` } });
     const error = await errorOf(response);

@@ -139,6 +139,7 @@ describe("a mistake is answered with what to write instead", () => {
     [[...enough, "--machine-id", "Studio!"], /--machine-id Studio! will not do/],
     [[...enough, "--colour"], /--colour.*See --help/],
     [[...enough, "surplus"], /surplus/],
+    [[...enough, "--state", "--json"], /^Option '--state' argument is ambiguous\. See --help\.$/],
   ])("%j", (argv, expected) => {
     expect(() => read(argv)).toThrow(expected);
   });

@@ -69,12 +69,15 @@ async function requireToken(context: AppContext): Promise<KeyRecord> {
   if (token !== null && (await isRevokedToken(KEYS, token))) {
     throw new HttpError({ code: "machine_not_allowed", message: REVOKED_TOKEN });
   }
-  const other = token === null ? null : await otherSecret(context, token, "token");
-  const message =
-    other === null
-      ? "no valid provider token in Authorization"
-      : `this is ${other}, and a provider token is wanted (it begins with pt_)`;
-  throw new HttpError({ code: "invalid_provider_token", message });
+  throw new HttpError({ code: "invalid_provider_token", message: await whyNoToken(context, token) });
+}
+
+async function whyNoToken(context: AppContext, token: string | null): Promise<string> {
+  if (token === null) return "no provider token: send it as `Authorization: Bearer <token>`";
+  const other = await otherSecret(context, token, "token");
+  return other === null
+    ? "this provider token is not known; ask the operator for one"
+    : `this is ${other}, and a provider token is wanted (it begins with pt_)`;
 }
 
 const addressSchema = z.object({ machine: machineIdSchema });
