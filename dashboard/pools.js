@@ -45,6 +45,8 @@ export function poolLines({ utilization, placement, usage, flags }) {
     const ready = pool.serving + pool.unmanaged;
     const demand = plan?.demand_machines ?? null;
     const line = {
+      // Without placement nobody keeps it.
+      floor: isPlanned ? pool.floor : 0,
       model: pool.model_id,
       isAnswering: !silent.includes(pool.model_id),
       ready,
@@ -64,10 +66,11 @@ export function poolLines({ utilization, placement, usage, flags }) {
 }
 
 /**
- * @param {Pick<PoolLine, "isAnswering" | "ready" | "coming" | "demand" | "queued" | "freeSlots"> & { failed: number }} line
+ * @param {Pick<PoolLine, "isAnswering" | "ready" | "coming" | "demand" | "queued" | "freeSlots"> &
+ *   { failed: number, floor: number }} line
  * @returns {Judgement}
  */
-function judge({ isAnswering, ready, coming, failed, demand, queued, freeSlots }) {
+function judge({ isAnswering, ready, coming, failed, demand, queued, freeSlots, floor }) {
   const notes = [
     ...(coming > 0 ? [`${count(coming)} on the way`] : []),
     ...(failed > 0 ? [`${count(failed)} failed`] : []),
@@ -81,9 +84,11 @@ function judge({ isAnswering, ready, coming, failed, demand, queued, freeSlots }
   if (queued > 0 && freeSlots === 0) {
     return { supply: "short", verdict: ready === 0 ? "no machine" : "all busy", remedy };
   }
+  if (ready < floor) return { supply: "short", verdict: `${count(floor - ready)} below its floor`, remedy };
   if (demand === null) return { supply: "unknown", verdict: "not measured yet", remedy };
   if (demand === 0 && ready === 0) return { supply: "unknown", verdict: "not in use", remedy };
-  if (ready > demand) return { supply: "spare", verdict: `${count(ready - demand)} to spare`, remedy };
+  const spare = ready - Math.max(demand, floor);
+  if (spare > 0) return { supply: "spare", verdict: `${count(spare)} to spare`, remedy };
   return { supply: "enough", verdict: "enough", remedy };
 }
 

@@ -141,6 +141,7 @@ export class FleetReports {
     const { last } = this.#core.placement;
     const isDeciding = flags.placement !== "off" && last !== null && last.mode !== "off";
     const desired = isDeciding ? new Map(last.models.map((model) => [model.modelId, model.desired])) : null;
-    return utilization(view, flags, desired);
+    const floors = new Map(this.#core.directory.catalog?.entries.map(({ id, floor }) => [id, floor]));
+    return utilization(view, flags, desired, floors);
   }
 }

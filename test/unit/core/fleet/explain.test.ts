@@ -210,13 +210,13 @@ describe("why a machine is idle", () => {
 
 describe("[C20] the report", () => {
   const reportOf = (scene: FleetScene, reports: Readonly<Record<string, readonly PoolMachineReport[]>>) =>
-    utilization(viewOf(scene, reports), flags, null).model_pools;
+    utilization(viewOf(scene, reports), flags, null, new Map([[B, 2]])).model_pools;
 
   it("counts a machine that was never managed in each pool where a request could reach it", () => {
     const { pools, machines } = reportOf(joined(), { a: [aMachineReport()], b: [aMachineReport()] });
-    expect(pools.map(({ unmanaged, serving }) => [unmanaged, serving])).toEqual([
-      [1, 0],
-      [1, 0],
+    expect(pools.map(({ unmanaged, serving, floor }) => [unmanaged, serving, floor])).toEqual([
+      [1, 0, 0],
+      [1, 0, 2],
     ]);
     expect(machines).toMatchObject([{ managed: false, state: "unmanaged", epoch: 0, pools: [A, B] }]);
   });
@@ -237,7 +237,7 @@ describe("[C20] the report", () => {
     const told = viewOf(scene, { a: [aMachineReport()], b: [busy] });
     const b = { ...aReport(B, [busy]), inFlight: 2, queued: 5 };
     const view = { ...told, reports: new Map([...told.reports, [B, b]]) };
-    expect(utilization(view, flags, null).model_pools).toMatchObject({
+    expect(utilization(view, flags, null, new Map()).model_pools).toMatchObject({
       pools: [
         { desired: 0, serving: 0, unmanaged: 0, free_slots: 2 },
         { desired: 1, serving: 0, loading: 0, unmanaged: 0, free_slots: 0, in_flight: 2, queued: 5 },
