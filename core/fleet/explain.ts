@@ -141,13 +141,15 @@ function atTheGate({ home, sockets }: MachineView): Closed | null {
   return { gate: blockedBy, ...GATES[blockedBy] };
 }
 
-function open({ inFlight, sockets, loadedModels }: MachineView): Closed {
+function open({ inFlight, sockets }: MachineView): Closed {
   const pools = sockets.map(({ pool }) => `"${pool}"`).join(", ");
   const why =
     inFlight > 0
       ? `it is serving ${requests(inFlight)}`
       : `nothing keeps requests away: it waits for requests to ${pools}` +
-        (loadedModels.length === 0 ? "; the first one has to wait for its model to load" : "");
+        (sockets.some(({ report }) => report.loaded)
+          ? ""
+          : "; the first one has to wait for its model to load");
   return { gate: null, why, fix: null };
 }
 

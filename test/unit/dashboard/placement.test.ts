@@ -29,7 +29,12 @@ describe("the mode", () => {
     expect(planSentence(placementOf({}), NOW)).toBe(
       "Last tick 12 s ago, over 30 s of demand, with at most 4 moves.",
     );
-    expect(planSentence(placementOf({ halted: "stale_reports" }), NOW)).toContain("a pool did not answer");
+    expect(planSentence(placementOf({ halted: "stale_reports" }), NOW)).toBe(
+      "Last tick 12 s ago, over 30 s of demand. Nothing moves: a pool did not answer.",
+    );
+    expect(planSentence(placementOf({ budget: 0 }), NOW)).toContain(
+      "with no move, since max_loads_per_tick or max_pending_loads allows none.",
+    );
     expect(planSentence(placementOf({ at: null }), NOW)).toContain("no plan yet");
   });
 

@@ -54,6 +54,17 @@ describe("why a machine is idle", () => {
     });
   });
 
+  it("does not hide that the first request has to wait, whatever else it holds", () => {
+    const holds = (...loadedModels: string[]) =>
+      why(joined(), {
+        a: [aMachineReport({ loadedModels, loaded: loadedModels.includes(A) })],
+        b: [aMachineReport({ loadedModels, loaded: loadedModels.includes(B) })],
+      }).why;
+    expect(holds()).toContain("has to wait for its model to load");
+    expect(holds("gone-from-the-catalog")).toContain("has to wait for its model to load");
+    expect(holds(B)).toBe('nothing keeps requests away: it waits for requests to "a", "b"');
+  });
+
   it("is said in the same words whichever pool has answered first", () => {
     const scene = joined();
     const view = viewOf(scene, { a: [aMachineReport()], b: [aMachineReport()] });
