@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { longestBar, poolLines, poolsSummary } from "../../../dashboard/pools.js";
 import type { Snapshot } from "../../../dashboard/snapshot.js";
-import { aPlanned, aPool, aSnapshot, aUsage, used } from "./snapshot-scene.ts";
+import { aMachine, aPlanned, aPool, aSnapshot, aUsage, used } from "./snapshot-scene.ts";
 
 /** The one line of a pool of this kind, beside the demand of so many machines. */
 function lineOf(pool: Parameters<typeof aPool>[0], demand: number | null, usage: Snapshot["usage"] = null) {
@@ -67,6 +67,23 @@ describe("the supply of a pool", () => {
   it("says beside it what is on the way and what went wrong", () => {
     const line = lineOf({ serving: 1, loading: 1, draining: 1, failed: 1 }, 3);
     expect(line).toMatchObject({ verdict: "short by 2", remedy: "2 on the way, 1 failed", coming: 2 });
+  });
+
+  it("says which of its machines get no requests: those that a gate keeps back, and those that are gone", () => {
+    const kept = {
+      explanation: { gate: "too_hot", why: "it is too hot", fix: null, unmanaged_because: null },
+    };
+    const machines = [
+      aMachine(),
+      aMachine({ machine_id: "mac-2", ...kept }),
+      aMachine({ machine_id: "mac-3", ...kept }),
+      aMachine({ machine_id: "mac-4", ...kept, state: "offline" }),
+      aMachine({ machine_id: "mac-5", ...kept, assigned_model: "b" }),
+      aMachine({ machine_id: "mac-6", ...kept, state: "loading" }),
+    ];
+    const pools = [aPool({ serving: 1, loading: 1 })];
+    const lines = poolLines(aSnapshot({ fleet: { pools, machines }, placement: { models: [aPlanned()] } }));
+    expect(lines).toMatchObject([{ verdict: "short by 1", remedy: "1 on the way, 2 kept back, 1 offline" }]);
   });
 
   it("knows no floor while placement is off: nobody keeps it", () => {
