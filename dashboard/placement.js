@@ -265,7 +265,11 @@ export function historyLines({ placement, utilization }, timeZone) {
     at: entry.at,
     key: `${entry.at} ${orderOf(entry)}`,
     machine: entry.machine_id,
-    way: wayOf(entry.from, entry.to),
+    // It does not stay where it has failed.
+    way:
+      entry.from === entry.to && entry.outcome === "failed"
+        ? `in ${entry.to ?? "no pool"}`
+        : wayOf(entry.from, entry.to),
     why: moveReason(entry.reason),
     terms: "",
     ...outcomeOf(entry),

@@ -168,7 +168,7 @@ describe("the moves of the past", () => {
       "UTC",
     );
     expect(lines.map(({ way, outcome }) => [way, outcome])).toEqual([
-      ["stays in small", "failed after 14 s: no reason given"],
+      ["in small", "failed after 14 s: no reason given"],
       [expect.any(String), "succeeded in 41 s"],
     ]);
   });
