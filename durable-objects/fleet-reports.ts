@@ -1,5 +1,7 @@
+import type { ApiError } from "../core/api-error.ts";
 import { capacity, type Capacity } from "../core/fleet/capacity.ts";
 import type { ControlPlane } from "../core/fleet/control-plane.ts";
+import { unknownMachine } from "../core/fleet/directory.ts";
 import { viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
 import type { IdlePools } from "../core/fleet/idle-pools.ts";
 import { machineDetails, type MachineDetails } from "../core/fleet/machine-details.ts";
@@ -23,6 +25,10 @@ import type { SqlFleetStore } from "./storage/fleet-store.ts";
 
 /** Plans in a report. */
 const REPORTED_PLANS = 50;
+
+export type PreviewVerdict =
+  | { readonly ok: true; readonly preview: PlacementPreview }
+  | { readonly ok: false; readonly error: ApiError };
 
 export interface FleetParts {
   readonly core: ControlPlane;
@@ -65,13 +71,21 @@ export class FleetReports {
   }
 
   /** What placement would do now under other circumstances. */
-  async simulatePlacement(asked: Simulation): Promise<PlacementPreview | null> {
-    const view = await this.#pools.view();
+  async simulatePlacement(asked: Simulation): Promise<PreviewVerdict> {
     const { directory, placement, flagBook } = this.#core;
+    for (const id of Object.keys(asked.machines)) {
+      const parsed = machineIdSchema.safeParse(id);
+      if (parsed.success && directory.get(parsed.data) !== null) continue;
+      return { ok: false, error: { ...unknownMachine(id), param: `machines.${id}` } };
+    }
+    const view = await this.#pools.view();
     const { catalog } = directory;
-    if (catalog === null) return null;
+    if (catalog === null) {
+      const message = "the fleet has no catalog yet";
+      return { ok: false, error: { code: "try_again", message, retryAfterS: 1 } };
+    }
     const { plan, input } = placement.preview(view, catalog, flagBook.flags, asked);
-    return previewReport(plan, input);
+    return { ok: true, preview: previewReport(plan, input) };
   }
 
   /** The connected machines, and how each serves what it can; none without a catalog. */

@@ -10,7 +10,7 @@ import { IdlePools } from "../core/fleet/idle-pools.ts";
 import type { MachineDetails } from "../core/fleet/machine-details.ts";
 import type { PinVerdict } from "../core/fleet/orders.ts";
 import { ownedMachines, type OwnedMachine } from "../core/fleet/owned-machines.ts";
-import type { PlacementPreview, PlacementReport } from "../core/fleet/placement-report.ts";
+import type { PlacementReport } from "../core/fleet/placement-report.ts";
 import type { ReplayMachine } from "../core/fleet/replay-fleet.ts";
 import type { Simulation } from "../core/fleet/simulation.ts";
 import type { MachineRow, Utilization } from "../core/fleet/utilization.ts";
@@ -22,7 +22,7 @@ import rootPackage from "../package.json" with { type: "json" };
 import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "../protocol/ids.ts";
 import type { Dialer } from "./dial.ts";
 import type { Env } from "./env.ts";
-import { FleetReports } from "./fleet-reports.ts";
+import { FleetReports, type PreviewVerdict } from "./fleet-reports.ts";
 import { logError } from "./log.ts";
 import { Operators, type AskedChange, type CatalogInForce, type CatalogVerdict } from "./operators.ts";
 import { Pools, SETTLE_LIMIT_MS } from "./pools.ts";
@@ -206,7 +206,7 @@ export class Fleet extends DurableObject<Env> {
     return this.#reports.placement();
   }
 
-  simulatePlacement(asked: Simulation): Promise<PlacementPreview | null> {
+  simulatePlacement(asked: Simulation): Promise<PreviewVerdict> {
     return this.#reports.simulatePlacement(asked);
   }
 

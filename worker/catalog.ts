@@ -13,13 +13,16 @@ export async function readCatalog(env: Env): Promise<Catalog> {
   throw new HttpError(CATALOG_UNREADABLE);
 }
 
-/** @throws HttpError 404 `model_not_found`, and as `readCatalog` */
-export async function requireModel(env: Env, name: string): Promise<CatalogEntry> {
+/**
+ * @param param the field that names it.
+ * @throws HttpError 404 `model_not_found`, and as `readCatalog`
+ */
+export async function requireModel(env: Env, name: string, param = "model"): Promise<CatalogEntry> {
   const entry = (await readCatalog(env)).find(name);
   if (entry !== undefined) return entry;
   throw new HttpError({
     code: "model_not_found",
     message: `the model "${name.slice(0, 200)}" does not exist; GET /v1/models lists those that do`,
-    param: "model",
+    param,
   });
 }

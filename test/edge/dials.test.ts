@@ -34,8 +34,8 @@ describe("a dial is refused", () => {
     ["with nonsense for a token", { authorization: "Bearer x" }, good, 401, "invalid_provider_token", null],
     ["without a machine id", {}, "pool=POOL", 400, "invalid_request", "machine"],
     ["with a bad machine id", {}, "machine=A&pool=POOL", 400, "invalid_request", "machine"],
-    ["to an unknown pool", {}, "machine=mac-1&pool=none", 404, "model_not_found", "model"],
-    ["to a pool of nothing", {}, "machine=mac-1&pool=", 404, "model_not_found", "model"],
+    ["to an unknown pool", {}, "machine=mac-1&pool=none", 404, "model_not_found", "pool"],
+    ["to a pool of nothing", {}, "machine=mac-1&pool=", 404, "model_not_found", "pool"],
     ["of a new machine that names no pool", {}, "machine=mac-new", 404, "model_not_found", "pool"],
   ])("%s", async (_, headers, query, status, code, param) => {
     const at = await scene();

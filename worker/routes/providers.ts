@@ -42,7 +42,7 @@ async function connect(context: AppContext): Promise<Response> {
   const record = await requireToken(context);
   const machineId = requireMachineId(context);
   const named = req.query("pool");
-  const pool = named === undefined ? null : (await requireModel(env, named)).id;
+  const pool = named === undefined ? null : (await requireModel(env, named, "pool")).id;
   const dialer: Dialer = { machineId, owner: record.owner, tokenId: record.id };
   const verdict = await askFleet(env, dialer, pool);
   if (!verdict.ok) throw new HttpError(verdict.error);
