@@ -160,6 +160,9 @@ export const DEMAND_NEWS_DELAY_MS = 500;
 export const EARLY_TICK_DELAY_MS = 1_000;
 export const EARLY_TICK_GAP_MS = 5_000;
 
+/** So long after two programs were last seen under one machine id they are said to run: each is back within 30 s (4001). */
+export const CONTESTED_MS = 120_000;
+
 /** An order that changed and a machine that registered within this time count as something going on. */
 export const STIRRED_MS = 300_000;
 

@@ -18,16 +18,29 @@ export class ApiError extends Error {
   }
 }
 
-export function wrongToken() {
-  return new ApiError("This is not the admin token of this coordinator.", { isLocked: true });
+/** @param {string} token */
+export function wrongToken(token) {
+  const kind = SECRETS.find(({ prefix }) => token.startsWith(prefix))?.name ?? null;
+  const message =
+    kind === null
+      ? "This is not the admin token of this coordinator."
+      : `This is ${kind}, and not the admin token of this coordinator.`;
+  return new ApiError(message, { isLocked: true });
 }
+
+/** What is made under Keys, and may be taken for the token that opens the page. */
+const SECRETS = [
+  { prefix: "pk_", name: "an API key" },
+  { prefix: "pt_", name: "a provider token" },
+];
 
 /**
  * @param {Response} response
+ * @param {string} token that was sent
  * @returns {Promise<ApiError>}
  */
-export async function refusal(response) {
-  if (response.status === 401) return wrongToken();
+export async function refusal(response, token) {
+  if (response.status === 401) return wrongToken(token);
   /** @type {unknown} */
   const body = await response.json().catch(() => null);
   const { message, ...said } = saidBy(body);

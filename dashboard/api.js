@@ -113,7 +113,7 @@ export class Api {
   /**
    * @param {string} id
    * @param {Order} order
-   * @returns {Promise<{ epoch: number }>}
+   * @returns {Promise<{ epoch: number, waiting_for?: readonly string[] }>} pools that have not heard of a cordon yet
    */
   order(id, order) {
     return this.#change("POST", `machines/${encodeURIComponent(id)}/${order}`);
@@ -232,7 +232,7 @@ export class Api {
    * @throws {ApiError}
    */
   async #send(path, silence, method, body, over = null) {
-    if (!SENDABLE.test(this.#token)) throw wrongToken();
+    if (!SENDABLE.test(this.#token)) throw wrongToken(this.#token);
     /** @type {Response} */
     let response;
     try {
@@ -246,7 +246,7 @@ export class Api {
     } catch {
       throw new ApiError(silence, { isUnanswered: true });
     }
-    if (!response.ok) throw await refusal(response);
+    if (!response.ok) throw await refusal(response, this.#token);
     return response;
   }
 }

@@ -13,6 +13,13 @@ export function detailLines(machine) {
   const lines = [
     { name: "State", value: `${machine.state} for ${duration(machine.state_age_ms)}` },
     { name: "What it does", value: sentence(explanation.why) },
+    {
+      name: "Missing",
+      value:
+        machine.unreachable_pools.length === 0
+          ? ""
+          : `no answer from ${machine.unreachable_pools.join(", ")}`,
+    },
     { name: "What would help", value: adviceOf(explanation) },
     {
       name: "Takes no orders",

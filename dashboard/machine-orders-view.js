@@ -7,6 +7,7 @@ import { confirmed } from "./confirm.js";
 import { byId, elementOf, make, report, say, setHidden } from "./dom.js";
 import {
   choicesFor,
+  doneSentence,
   ORDER_NAMES,
   ORDERS,
   orderWarning,
@@ -124,7 +125,7 @@ async function give(order) {
   }
   await send(id, {
     call: (api) => api.order(id, order),
-    done: () => ORDERS[order].done,
+    done: ({ waiting_for }) => doneSentence(order, waiting_for ?? []),
     follows: ({ epoch }) => (order === "release" && epoch !== before ? epoch : null),
   });
 }

@@ -100,6 +100,17 @@ export const ORDERS = {
 };
 
 /**
+ * What came of an order that was accepted.
+ * @param {Choice} order
+ * @param {readonly string[]} silent pools that have not heard of it yet
+ */
+export function doneSentence(order, silent) {
+  const { done } = ORDERS[order];
+  if (silent.length === 0) return done;
+  return `${done} No answer yet from ${silent.join(", ")}: what it says holds there from the next tick on.`;
+}
+
+/**
  * What to ask before an order that cannot be taken back from here.
  * @param {Choice} order
  * @param {MachineDetails} machine

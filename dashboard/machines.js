@@ -90,6 +90,7 @@ function belongingOf({ assigned_model, loaded_models, pools }) {
  * @returns {Tone}
  */
 function toneOf(state, { gate, fix }, inFlight) {
+  if (gate === null && fix !== null) return "bad";
   if (gate === null) return inFlight > 0 ? "busy" : "good";
   if (state === "offline" || gate === "cordoned") return "off";
   // That it is private is its owner's will, and nothing that has to be mended.

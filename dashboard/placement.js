@@ -35,8 +35,14 @@ export function planSentence({ placement, at, elapsed_seconds, budget, halted },
   const made = `Last tick ${duration(now - at)} ago`;
   if (placement === "off") return `${made}.`;
   const seen = elapsed_seconds === null ? "" : `, over ${duration(elapsed_seconds * 1000)} of demand`;
-  const allowed = budget === null ? "" : `, with at most ${many(budget, "move")}`;
-  return `${made}${seen}${allowed}.${halted === null ? "" : ` ${haltReason(halted)}`}`;
+  if (halted !== null) return `${made}${seen}. ${haltReason(halted)}`;
+  return `${made}${seen}${budget === null ? "" : allowanceWords(budget)}.`;
+}
+
+/** @param {number} budget orders that the tick could send */
+function allowanceWords(budget) {
+  if (budget > 0) return `, with at most ${many(budget, "move")}`;
+  return ", with no move, since max_loads_per_tick or max_pending_loads allows none";
 }
 
 /** @param {Placement} placement */
@@ -259,7 +265,11 @@ export function historyLines({ placement, utilization }, timeZone) {
     at: entry.at,
     key: `${entry.at} ${orderOf(entry)}`,
     machine: entry.machine_id,
-    way: wayOf(entry.from, entry.to),
+    // It does not stay where it has failed.
+    way:
+      entry.from === entry.to && entry.outcome === "failed"
+        ? `in ${entry.to ?? "no pool"}`
+        : wayOf(entry.from, entry.to),
     why: moveReason(entry.reason),
     terms: "",
     ...outcomeOf(entry),

@@ -38,6 +38,7 @@ const SWITCHED_OFF = { supply: "off", verdict: "switched off", remedy: "by the f
  */
 export function poolLines({ utilization, placement, usage, flags }) {
   const { pools, unreachable_pools: silent } = utilization.model_pools;
+  const { machines } = utilization.model_pools;
   const shed = shedModels(flags);
   const isPlanned = utilization.model_pools.placement !== "off";
   return byModel(pools).map((pool) => {
@@ -45,12 +46,15 @@ export function poolLines({ utilization, placement, usage, flags }) {
     const ready = pool.serving + pool.unmanaged;
     const demand = plan?.demand_machines ?? null;
     const line = {
+      // Without placement nobody keeps it.
+      floor: isPlanned ? pool.floor : 0,
       model: pool.model_id,
       isAnswering: !silent.includes(pool.model_id),
       ready,
       unassigned: pool.unmanaged,
       coming: pool.loading + pool.draining,
       failed: pool.failed,
+      ...unusable(machines.filter(({ assigned_model }) => assigned_model === pool.model_id)),
       desired: isPlanned || pool.desired > 0 ? pool.desired : null,
       // A pool that no machine fits has a rate of requests and no machine to measure it by.
       demand: demand === 0 && (plan?.demand_rps ?? 0) > 0 ? 1 : demand,
@@ -64,15 +68,33 @@ export function poolLines({ utilization, placement, usage, flags }) {
 }
 
 /**
- * @param {Pick<PoolLine, "isAnswering" | "ready" | "coming" | "demand" | "queued" | "freeSlots"> & { failed: number }} line
+ * Machines of a pool that are where they belong and get no requests: too hot, say, or cordoned.
+ * @param {readonly Snapshot["utilization"]["model_pools"]["machines"][number][]} machines that are assigned to it
+ */
+function unusable(machines) {
+  return {
+    keptBack: machines.filter(({ state, explanation }) => state === "assigned" && explanation.gate !== null)
+      .length,
+    offline: machines.filter(({ state }) => state === "offline").length,
+  };
+}
+
+/**
+ * @param {Pick<PoolLine, "isAnswering" | "ready" | "coming" | "demand" | "queued" | "freeSlots"> &
+ *   { failed: number, keptBack: number, offline: number, floor: number }} line
  * @returns {Judgement}
  */
-function judge({ isAnswering, ready, coming, failed, demand, queued, freeSlots }) {
+function judge({ isAnswering, ready, coming, failed, keptBack, offline, demand, queued, freeSlots, floor }) {
   const notes = [
-    ...(coming > 0 ? [`${count(coming)} on the way`] : []),
-    ...(failed > 0 ? [`${count(failed)} failed`] : []),
+    { machines: coming, words: "on the way" },
+    { machines: failed, words: "failed" },
+    { machines: keptBack, words: "kept back" },
+    { machines: offline, words: "offline" },
   ];
-  const remedy = notes.join(", ");
+  const remedy = notes
+    .filter(({ machines }) => machines > 0)
+    .map(({ machines, words }) => `${count(machines)} ${words}`)
+    .join(", ");
   if (!isAnswering) return { supply: "unknown", verdict: "no answer", remedy: "its numbers are missing" };
   if (demand !== null && demand > ready) {
     const lacking = ready === 0 ? "no machine" : `short by ${count(demand - ready)}`;
@@ -81,9 +103,11 @@ function judge({ isAnswering, ready, coming, failed, demand, queued, freeSlots }
   if (queued > 0 && freeSlots === 0) {
     return { supply: "short", verdict: ready === 0 ? "no machine" : "all busy", remedy };
   }
+  if (ready < floor) return { supply: "short", verdict: `${count(floor - ready)} below its floor`, remedy };
   if (demand === null) return { supply: "unknown", verdict: "not measured yet", remedy };
   if (demand === 0 && ready === 0) return { supply: "unknown", verdict: "not in use", remedy };
-  if (ready > demand) return { supply: "spare", verdict: `${count(ready - demand)} to spare`, remedy };
+  const spare = ready - Math.max(demand, floor);
+  if (spare > 0) return { supply: "spare", verdict: `${count(spare)} to spare`, remedy };
   return { supply: "enough", verdict: "enough", remedy };
 }
 

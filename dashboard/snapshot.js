@@ -43,7 +43,7 @@ import { lastRefusals } from "./refusals.js";
  * `GET /v1/admin/machines/{id}`.
  * @typedef {MachineRow & {
  *   explanation: Explanation, stays_because: string | null, version: string | null, models: readonly string[],
- *   quarantined: boolean, private_only: boolean,
+ *   quarantined: boolean, private_only: boolean, unreachable_pools: readonly string[],
  *   order: { reason: string, phase: string, outcome: string | null, error: string | null,
  *     waiting_for: readonly string[], pinned: boolean } | null,
  * }} MachineDetails

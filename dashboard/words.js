@@ -16,10 +16,11 @@ const MOVES = {
 
 /** @type {Readonly<Record<StayReason, string>>} */
 const STAYS = {
-  offline: "no request can reach it now",
+  offline: "nothing is heard of it",
   cordoned: "an operator has cordoned it",
   moving: "it is being moved already",
   unmanageable: "it takes no orders: too old, private, or quarantined",
+  not_routable: "it is connected, but no request may go to it now",
   pinned: "an operator has pinned it",
   dwell: "it was assigned a short while ago",
   cooldown: "its last load has failed; it cools down",
@@ -27,7 +28,7 @@ const STAYS = {
   last_of_pool: "it is the last machine of a pool with demand",
   pool_at_floor: "its pool has no more machines than its floor",
   no_gain: "no move is worth more than it costs",
-  budget: "a move would pay, but the orders of this tick are used up",
+  budget: "a move would pay, but no more orders may be sent in this tick",
   frozen: "many machines vanished at once, so nothing moves for now",
   no_demand_seen: "no request has arrived since the planner started",
 };

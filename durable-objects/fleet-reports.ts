@@ -1,5 +1,7 @@
+import type { ApiError } from "../core/api-error.ts";
 import { capacity, type Capacity } from "../core/fleet/capacity.ts";
 import type { ControlPlane } from "../core/fleet/control-plane.ts";
+import { unknownMachine } from "../core/fleet/directory.ts";
 import { viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
 import type { IdlePools } from "../core/fleet/idle-pools.ts";
 import { machineDetails, type MachineDetails } from "../core/fleet/machine-details.ts";
@@ -16,13 +18,17 @@ import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS, SCRAPE_POOLS_MS } from "../core/li
 import type { FleetScrape } from "../core/metrics.ts";
 import { machineIdSchema } from "../protocol/ids.ts";
 import type { Operators } from "./operators.ts";
-import type { Pools, Totals } from "./pools.ts";
+import { SETTLE_LIMIT_MS, type Pools, type Totals } from "./pools.ts";
 import type { SqlFleetStore } from "./storage/fleet-store.ts";
 
 /** What the fleet shows of itself. Nothing here orders anything; pools are read as seldom as the answer allows. */
 
 /** Plans in a report. */
 const REPORTED_PLANS = 50;
+
+export type PreviewVerdict =
+  | { readonly ok: true; readonly preview: PlacementPreview }
+  | { readonly ok: false; readonly error: ApiError };
 
 export interface FleetParts {
   readonly core: ControlPlane;
@@ -65,13 +71,21 @@ export class FleetReports {
   }
 
   /** What placement would do now under other circumstances. */
-  async simulatePlacement(asked: Simulation): Promise<PlacementPreview | null> {
-    const view = await this.#pools.view();
+  async simulatePlacement(asked: Simulation): Promise<PreviewVerdict> {
     const { directory, placement, flagBook } = this.#core;
+    for (const id of Object.keys(asked.machines)) {
+      const parsed = machineIdSchema.safeParse(id);
+      if (parsed.success && directory.get(parsed.data) !== null) continue;
+      return { ok: false, error: { ...unknownMachine(id), param: `machines.${id}` } };
+    }
+    const view = await this.#pools.view();
     const { catalog } = directory;
-    if (catalog === null) return null;
+    if (catalog === null) {
+      const message = "the fleet has no catalog yet";
+      return { ok: false, error: { code: "try_again", message, retryAfterS: 1 } };
+    }
     const { plan, input } = placement.preview(view, catalog, flagBook.flags, asked);
-    return previewReport(plan, input);
+    return { ok: true, preview: previewReport(plan, input) };
   }
 
   /** The connected machines, and how each serves what it can; none without a catalog. */
@@ -123,9 +137,10 @@ export class FleetReports {
     const machine = this.#core.directory.get(machineIdSchema.parse(machineId));
     if (machine === null) return null;
     // Only these can know it, and many machines may ask.
-    const view = await this.#pools.view(this.#core.memberships.of(machine.machineId));
+    const pools = this.#core.memberships.of(machine.machineId);
+    const view = await this.#pools.view(pools, SETTLE_LIMIT_MS);
     const stay = this.#core.placement.last?.machines.find((each) => each.machineId === machine.machineId);
-    return machineDetails(view, machine, this.#core.flagBook.flags, stay?.reason ?? null);
+    return machineDetails(view, machine, this.#core.flagBook.flags, stay?.reason ?? null, pools);
   }
 
   /** Pools without machines are not woken for it. */
@@ -140,6 +155,7 @@ export class FleetReports {
     const { last } = this.#core.placement;
     const isDeciding = flags.placement !== "off" && last !== null && last.mode !== "off";
     const desired = isDeciding ? new Map(last.models.map((model) => [model.modelId, model.desired])) : null;
-    return utilization(view, flags, desired);
+    const floors = new Map(this.#core.directory.catalog?.entries.map(({ id, floor }) => [id, floor]));
+    return utilization(view, flags, desired, floors);
   }
 }

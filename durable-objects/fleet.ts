@@ -10,7 +10,7 @@ import { IdlePools } from "../core/fleet/idle-pools.ts";
 import type { MachineDetails } from "../core/fleet/machine-details.ts";
 import type { PinVerdict } from "../core/fleet/orders.ts";
 import { ownedMachines, type OwnedMachine } from "../core/fleet/owned-machines.ts";
-import type { PlacementPreview, PlacementReport } from "../core/fleet/placement-report.ts";
+import type { PlacementReport } from "../core/fleet/placement-report.ts";
 import type { ReplayMachine } from "../core/fleet/replay-fleet.ts";
 import type { Simulation } from "../core/fleet/simulation.ts";
 import type { MachineRow, Utilization } from "../core/fleet/utilization.ts";
@@ -22,7 +22,7 @@ import rootPackage from "../package.json" with { type: "json" };
 import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "../protocol/ids.ts";
 import type { Dialer } from "./dial.ts";
 import type { Env } from "./env.ts";
-import { FleetReports } from "./fleet-reports.ts";
+import { FleetReports, type PreviewVerdict } from "./fleet-reports.ts";
 import { logError } from "./log.ts";
 import { Operators, type AskedChange, type CatalogInForce, type CatalogVerdict } from "./operators.ts";
 import { Pools, SETTLE_LIMIT_MS } from "./pools.ts";
@@ -37,6 +37,11 @@ const REVOCATION_REPEAT_MS = 600_000;
 export type MachineVerdict =
   | { readonly ok: true; readonly machineId: string; readonly epoch: number }
   | { readonly ok: false; readonly error: ApiError };
+
+/** With the pools that have not confirmed it within two seconds: they hear of it at the next tick. */
+export type CordonVerdict =
+  | (Extract<MachineVerdict, { ok: true }> & { readonly waitingFor: readonly string[] })
+  | Extract<MachineVerdict, { ok: false }>;
 
 export type FlagVerdict =
   | {
@@ -171,11 +176,12 @@ export class Fleet extends DurableObject<Env> {
   }
 
   /** Keeps requests away from a machine, or lets them come again. Its pools have heard when this returns, if they answer. */
-  async cordon(machineId: string, isCordoned: boolean): Promise<MachineVerdict> {
+  async cordon(machineId: string, isCordoned: boolean): Promise<CordonVerdict> {
     this.#core.stir(Date.now());
     const verdict = this.#order(machineId, (id, now) => this.#core.cordons.set(id, isCordoned, now));
     await this.#pools.settled();
-    return verdict;
+    if (!verdict.ok) return verdict;
+    return { ...verdict, waitingFor: this.#core.cordons.untold(machineIdSchema.parse(machineId)) };
   }
 
   /** Forgets a machine that is not connected; the pools that may know better are asked. */
@@ -200,7 +206,7 @@ export class Fleet extends DurableObject<Env> {
     return this.#reports.placement();
   }
 
-  simulatePlacement(asked: Simulation): Promise<PlacementPreview | null> {
+  simulatePlacement(asked: Simulation): Promise<PreviewVerdict> {
     return this.#reports.simulatePlacement(asked);
   }
 

@@ -21,10 +21,10 @@ const ADDRESS_FILE = "dev.json";
 
 /**
  * Makes this process the only one that uses the folder, until the returned function is called or the process ends.
- * @throws UserError if another one does.
+ * @throws UserError if another one does, or if nothing can be written there.
  */
 export async function lockState(stateDir: string): Promise<() => void> {
-  const lock = new DatabaseSync(join(stateDir, LOCK_FILE), { timeout: 0 });
+  const lock = openLock(stateDir);
   try {
     lock.exec("BEGIN EXCLUSIVE");
   } catch (error) {
@@ -42,6 +42,17 @@ export async function lockState(stateDir: string): Promise<() => void> {
     rmSync(join(stateDir, PID_FILE), { force: true });
     lock.close();
   };
+}
+
+function openLock(stateDir: string): DatabaseSync {
+  try {
+    return new DatabaseSync(join(stateDir, LOCK_FILE), { timeout: 0 });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UserError(
+      `Cannot write to ${stateDir}: ${why}. Make it writable, or choose another folder with "npm start -- --state DIR".`,
+    );
+  }
 }
 
 const SQLITE_BUSY = 5;

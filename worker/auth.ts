@@ -2,7 +2,7 @@ import type { MiddlewareHandler } from "hono";
 
 import type { AppContext, AppEnv } from "./context.ts";
 import { HttpError } from "./http-error.ts";
-import { sameSecret, verifySecret } from "./secrets.ts";
+import { kindOfSecret, sameSecret, verifySecret, type SecretKind } from "./secrets.ts";
 
 /** The secret of an `Authorization: Bearer ...` header. */
 export function bearer(context: AppContext): string | null {
@@ -34,12 +34,31 @@ async function checkApiKey(context: AppContext, secret: string | null, how: stri
   }
   const record = await verifySecret(context.env.KEYS, "key", secret, Date.now());
   if (record === null) {
-    const message = secret.startsWith("pt_")
-      ? "this is a provider token, not an API key"
-      : "this API key is not known; was it deleted?";
+    const other = await otherSecret(context, secret, "key");
+    const message =
+      other === null
+        ? "this API key is not known; was it deleted?"
+        : `this is ${other}, and an API key is wanted (it begins with pk_)`;
     throw new HttpError({ code: "invalid_api_key", message });
   }
   context.set("key", record);
+}
+
+/**
+ * What was sent instead of what is wanted, if it is another of our secrets: most who are refused have mixed them up. Who sends
+ * the admin token where it is not wanted could as well try it where it is.
+ * @param wanted null for the admin token.
+ */
+export async function otherSecret(
+  { env }: AppContext,
+  secret: string,
+  wanted: SecretKind | null,
+): Promise<string | null> {
+  const kind = kindOfSecret(secret);
+  if (kind !== null && kind !== wanted) return kind === "key" ? "an API key" : "a provider token";
+  const admin = env.ADMIN_TOKEN;
+  if (wanted === null || typeof admin !== "string" || admin === "") return null;
+  return (await sameSecret(secret, admin)) ? "the admin token" : null;
 }
 
 /** Passes on only requests that carry the admin token. */
@@ -53,7 +72,8 @@ export const requireAdmin: MiddlewareHandler<AppEnv> = async function requireAdm
   }
   const secret = bearer(context);
   if (secret === null || !(await sameSecret(secret, expected))) {
-    const given = secret === null ? "" : "; what was sent is not it";
+    const other = secret === null ? null : await otherSecret(context, secret, null);
+    const given = secret === null ? "" : other === null ? "; what was sent is not it" : `; this is ${other}`;
     throw new HttpError({
       code: "invalid_api_key",
       message: `the admin API wants \`Authorization: Bearer <admin token>\`${given}`,

@@ -180,6 +180,12 @@ export async function sameSecret(a: string, b: string): Promise<boolean> {
   return crypto.subtle.timingSafeEqual(await sha256(a), await sha256(b));
 }
 
+/** What kind of secret this looks like, by how it begins; null if it is neither. */
+export function kindOfSecret(secret: string): SecretKind | null {
+  if (secret.startsWith(`${PREFIX.key}_`)) return "key";
+  return secret.startsWith(`${PREFIX.token}_`) ? "token" : null;
+}
+
 /** Whether any secret could have such an id: KV takes no name that is too long. */
 export function isSecretId(text: string): boolean {
   return /^[0-9a-f]{18}$/.test(text);

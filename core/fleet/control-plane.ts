@@ -134,7 +134,7 @@ export class ControlPlane {
     const close = this.#doorway.whyNotRegister(identity, register);
     if (close !== null) return { admitted: false, close };
     this.memberships.add(machineId, pool, now);
-    this.directory.note(machineOf(register, identity.owner, this.directory.get(machineId), [], now));
+    this.directory.note(machineOf(register, identity, this.directory.get(machineId), [], now));
     this.orders.obeyFlagsFor(machineId, now);
     const held = register.assignment;
     if (held !== null) this.handover.holds(machineId, held.model_id, held.epoch, now);
@@ -143,7 +143,7 @@ export class ControlPlane {
     this.#reconciler.connected(machineId, now);
     const { pool: assigned, stamp } = this.intents.destination(machineId);
     const pools = assigned === null ? this.directory.poolsOf(machineId) : [assigned];
-    const machine = machineOf(register, identity.owner, this.directory.get(machineId), pools, now);
+    const machine = machineOf(register, identity, this.directory.get(machineId), pools, now);
     this.directory.save(machine);
     if (assigned === pool) this.handover.arrived(machineId);
     const isElsewhere = assigned !== null && assigned !== pool && stamp.mode !== "unknown";
@@ -183,6 +183,7 @@ export class ControlPlane {
       this.cordons.onReport(pool, reply.report);
     } else if (call.kind === "settings") this.#settings.confirmed(pool, call.settings.version);
     else if (call.kind === "announce") this.#announced(call);
+    else if (call.kind === "cordon") this.cordons.told(pool, call);
     else if (call.kind === "forget" && reply.kind === "told" && reply.reached)
       this.#reconciler.onForgotten(pool, call, now);
     else this.handover.replied(pool, call, reply, now);
@@ -274,6 +275,8 @@ export class ControlPlane {
       cooldowns: this.#ports.store.cooldowns(),
       switches: this.#ports.store.switches(REPORTED_SWITCHES),
       models: this.models(),
+      isRevoked: (tokenId) => this.#ports.isRevoked(tokenId),
+      isContested: (machineId) => this.#doorway.isContested(machineId, now),
     };
   }
 

@@ -7,6 +7,8 @@ import { unknownMachine, type Directory } from "./directory.ts";
 import type { Machine } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
 
+type CordonCall = Extract<PoolCall, { kind: "cordon" }>;
+
 /**
  * Machines that operators keep requests away from for a while, to update or restart them. A cordoned machine finishes what it
  * runs, stays connected and keeps its model. Its pools hear of it at once, with each register, and again after a report that
@@ -16,6 +18,8 @@ export class Cordons {
   readonly #directory: Directory;
   readonly #memberships: Memberships;
   readonly #callPool: (pool: string, call: PoolCall) => void;
+  /** Pools that have not confirmed the newest word. Forgotten with this object, and the reports say it again then. */
+  readonly #untold = new Map<MachineId, Set<string>>();
 
   constructor(
     directory: Directory,
@@ -39,8 +43,21 @@ export class Cordons {
     const isSaid = isCordoned && before.isCordoned;
     if (!isSaid) this.#directory.save(changed);
     const call = { kind: "cordon", machineId, ...cordonWord(isSaid ? machine : changed) } as const;
-    for (const pool of this.#memberships.of(machineId)) this.#callPool(pool, call);
+    const pools = this.#memberships.of(machineId);
+    this.#untold.set(machineId, new Set(pools));
+    for (const pool of pools) this.#callPool(pool, call);
     return null;
+  }
+
+  /** A pool has confirmed what it was told. */
+  told(pool: string, { machineId, cordonAsOf }: CordonCall): void {
+    const machine = this.#directory.get(machineId);
+    if (machine !== null && cordonWord(machine).cordonAsOf === cordonAsOf) this.#confirmed(machineId, pool);
+  }
+
+  /** Pools that may not know yet whether the machine is cordoned. */
+  untold(machineId: MachineId): string[] {
+    return [...(this.#untold.get(machineId) ?? [])];
   }
 
   /**
@@ -54,8 +71,14 @@ export class Cordons {
       const word = cordonWord(machine);
       if (word.isCordoned !== isCordoned) {
         this.#callPool(pool, { kind: "cordon", machineId: machine.machineId, ...word });
-      }
+      } else this.#confirmed(machine.machineId, pool);
     }
+  }
+
+  #confirmed(machineId: MachineId, pool: string): void {
+    const pools = this.#untold.get(machineId);
+    pools?.delete(pool);
+    if (pools?.size === 0) this.#untold.delete(machineId);
   }
 }
 

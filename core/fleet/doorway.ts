@@ -9,7 +9,12 @@ import type { Register } from "../../protocol/upstream.ts";
 import { PROTOCOL_VERSION } from "../../protocol/version.ts";
 import type { ApiError } from "../api-error.ts";
 import type { Flags } from "../flags.ts";
-import { MACHINES_PER_OWNER_MAX, MAX_DIALS_PER_MINUTE, MAX_NEW_DIALS_PER_MINUTE } from "../limits.ts";
+import {
+  CONTESTED_MS,
+  MACHINES_PER_OWNER_MAX,
+  MAX_DIALS_PER_MINUTE,
+  MAX_NEW_DIALS_PER_MINUTE,
+} from "../limits.ts";
 import { MinuteRate } from "../minute-rate.ts";
 import type { AdmissionClose } from "../pool/admission.ts";
 import type { Identity } from "../pool/connection.ts";
@@ -27,6 +32,17 @@ export interface DoorwayPorts {
   epochOf(machineId: MachineId): Epoch;
 }
 
+/** The newest process of a machine. */
+interface Session {
+  readonly sessionId: string;
+  /** When its socket came. */
+  readonly acceptedAt: number;
+  /** The process that it has followed; null if none is known. */
+  readonly before: string | null;
+  /** When a process came back that another had followed: both run. Null if none ever did. */
+  readonly contestedAt: number | null;
+}
+
 /** What a dial with a revoked token is told. */
 export const REVOKED_TOKEN = "this provider token was revoked; ask for a new one";
 
@@ -36,8 +52,8 @@ export class Doorway {
   readonly #dials = new MinuteRate(MAX_DIALS_PER_MINUTE);
   /** By owner. */
   readonly #newDials = new MinuteRate(MAX_NEW_DIALS_PER_MINUTE);
-  /** Of each machine that has registered since this object woke: its newest process, and when its socket came. */
-  readonly #newestSession = new Map<MachineId, { readonly sessionId: string; readonly acceptedAt: number }>();
+  /** Of each machine that has registered since this object woke. */
+  readonly #newestSession = new Map<MachineId, Session>();
 
   constructor(directory: Directory, ports: DoorwayPorts) {
     this.#directory = directory;
@@ -69,6 +85,12 @@ export class Doorway {
     return { code: "slow_down", message: "too many dials within a minute", retryAfterS };
   }
 
+  /** Whether two programs have lately registered as this machine, in turns: each ends the other's connections. */
+  isContested(machineId: MachineId, now: number): boolean {
+    const at = this.#newestSession.get(machineId)?.contestedAt ?? -Infinity;
+    return now - at < CONTESTED_MS;
+  }
+
   whyNotRegister(identity: Identity, register: Register): AdmissionClose | null {
     if (this.whyNotDial(identity) !== null) return "notAllowed";
     const known = this.#directory.get(identity.machineId);
@@ -93,7 +115,15 @@ export class Doorway {
     if (newest !== undefined && newest.sessionId !== register.session_id && acceptedAt < newest.acceptedAt) {
       return true;
     }
-    this.#newestSession.set(machineId, { sessionId: register.session_id, acceptedAt });
+    this.#newestSession.set(machineId, sessionAfter(newest, register.session_id, acceptedAt));
     return false;
   }
+}
+
+function sessionAfter(newest: Session | undefined, sessionId: string, acceptedAt: number): Session {
+  if (newest === undefined) return { sessionId, acceptedAt, before: null, contestedAt: null };
+  if (newest.sessionId === sessionId) return { ...newest, acceptedAt };
+  // A program that was only started anew has another session each time.
+  const contestedAt = newest.before === sessionId ? acceptedAt : newest.contestedAt;
+  return { sessionId, acceptedAt, before: newest.sessionId, contestedAt };
 }

@@ -30,11 +30,22 @@ export function explainView(view: FleetView, seen: MachineView, flags: Flags): E
   const obstacle = hasEpochLeft(seen.intent)
     ? unmanageableBecause(seen.machine, flags)
     : { message: EPOCHS_USED_UP };
+  const closed = outOfReach(view, seen) ?? onTheWay(view, seen) ?? atTheGate(seen) ?? open(seen);
   return {
-    ...(outOfReach(view, seen) ?? onTheWay(view, seen) ?? atTheGate(seen) ?? open(seen)),
+    ...(isFoughtFor(view, seen) ? { ...closed, ...FOUGHT_FOR } : closed),
     unmanaged_because: obstacle?.message ?? null,
   };
 }
+
+/** Whatever else keeps requests away may be the doing of either program. */
+function isFoughtFor(view: FleetView, { machine, sockets }: MachineView): boolean {
+  return sockets.length > 0 && view.isContested(machine.machineId);
+}
+
+const FOUGHT_FOR = {
+  why: "two programs run under this machine's id and end each other's connections, and requests with them",
+  fix: "stop one of them, or start it with a --state folder of its own",
+};
 
 /** Nothing can be sent to it, or nothing that clients may ask for. */
 function outOfReach(view: FleetView, { machine, sockets, since, inFlight }: MachineView): Closed | null {
@@ -43,6 +54,13 @@ function outOfReach(view: FleetView, { machine, sockets, since, inFlight }: Mach
       gate: "quarantined",
       why: "an operator has quarantined this machine",
       fix: "ask the operator to readmit it",
+    };
+  }
+  if (sockets.length === 0 && machine.tokenId !== null && view.isRevoked(machine.tokenId)) {
+    return {
+      gate: "token_revoked",
+      why: "the provider token that it last connected with was revoked",
+      fix: "ask the operator to make a new provider token, and start the provider with it",
     };
   }
   if (sockets.length === 0) {
@@ -123,13 +141,15 @@ function atTheGate({ home, sockets }: MachineView): Closed | null {
   return { gate: blockedBy, ...GATES[blockedBy] };
 }
 
-function open({ inFlight, sockets, loadedModels }: MachineView): Closed {
+function open({ inFlight, sockets }: MachineView): Closed {
   const pools = sockets.map(({ pool }) => `"${pool}"`).join(", ");
   const why =
     inFlight > 0
       ? `it is serving ${requests(inFlight)}`
       : `nothing keeps requests away: it waits for requests to ${pools}` +
-        (loadedModels.length === 0 ? "; the first one has to wait for its model to load" : "");
+        (sockets.some(({ report }) => report.loaded)
+          ? ""
+          : "; the first one has to wait for its model to load");
   return { gate: null, why, fix: null };
 }
 

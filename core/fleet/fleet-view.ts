@@ -1,3 +1,4 @@
+import type { MachineId } from "../../protocol/ids.ts";
 import type { PoolMachineReport, PoolReport } from "../pool/report.ts";
 import type { Cooldown, Intent, Machine, Switch } from "./machine.ts";
 
@@ -15,6 +16,10 @@ export interface FleetView {
   readonly switches: readonly Switch[];
   /** Ids of the catalog, in its order. */
   readonly models: readonly string[];
+  /** Looked up where it matters: every token that was ever revoked is kept. */
+  isRevoked(tokenId: string): boolean;
+  /** Whether two programs run under the machine's id. */
+  isContested(machineId: MachineId): boolean;
 }
 
 export interface Sighting {

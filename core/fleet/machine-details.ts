@@ -14,6 +14,8 @@ export interface MachineDetails extends MachineRow {
   readonly models: readonly string[];
   readonly quarantined: boolean;
   readonly private_only: boolean;
+  /** Pools that may have a connection of it and did not answer, so that what they know is missing. */
+  readonly unreachable_pools: readonly string[];
   /** The newest order about it: null if there never was one. */
   readonly order: {
     readonly reason: string;
@@ -25,11 +27,13 @@ export interface MachineDetails extends MachineRow {
   } | null;
 }
 
+/** @param pools those that may know it, all of which were asked. */
 export function machineDetails(
   view: FleetView,
   machine: Machine,
   flags: Flags,
   staysBecause: string | null,
+  pools: readonly string[],
 ): MachineDetails {
   const intent = view.intents.get(machine.machineId);
   return {
@@ -40,6 +44,7 @@ export function machineDetails(
     models: machine.models.map(({ id }) => id),
     quarantined: machine.isQuarantined,
     private_only: machine.privateOnly,
+    unreachable_pools: pools.filter((pool) => !view.reports.has(pool)),
     order:
       intent === undefined
         ? null

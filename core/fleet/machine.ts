@@ -1,6 +1,7 @@
 import { MAX_EPOCH, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import type { Hardware, Register } from "../../protocol/upstream.ts";
 import type { Flags } from "../flags.ts";
+import type { Identity } from "../pool/connection.ts";
 import { plausibleSpeeds } from "../pool/plausible.ts";
 import { compareVersions } from "../semver.ts";
 
@@ -11,6 +12,8 @@ export interface Machine {
   readonly publicKey: string;
   readonly version: string | null;
   readonly sessionId: string;
+  /** Of the provider token that it last registered with; null if it did so before that was kept. */
+  readonly tokenId: string | null;
   readonly privateOnly: boolean;
   readonly hardware: Hardware;
   readonly models: readonly MachineModel[];
@@ -128,7 +131,7 @@ export interface FleetStore {
 
 export function machineOf(
   register: Register,
-  owner: string,
+  { owner, tokenId }: Pick<Identity, "owner" | "tokenId">,
   known: Machine | null,
   pools: readonly ModelId[],
   now: number,
@@ -139,6 +142,7 @@ export function machineOf(
     publicKey: known?.publicKey ?? register.public_key,
     version: register.version ?? null,
     sessionId: register.session_id,
+    tokenId,
     privateOnly: register.private_only ?? false,
     hardware: register.hardware,
     models: register.models.map((model) => ({

@@ -4,7 +4,13 @@ import type { Flags } from "../flags.ts";
 import { DRAIN_TIMEOUT_MS, EXPECT_TIMEOUT_MS, LOAD_TIMEOUT_MS, RELEASING_TOO_LONG_MS } from "../limits.ts";
 import { DEFAULT_PLACEMENT_CONFIG } from "../placement/config.ts";
 import { fitnessOf, guessedDecodeTps, guessedLoadSeconds } from "../placement/fitness.ts";
-import type { Fitness, PlacementConfig, PlacementMachine, PlacementModel } from "../placement/types.ts";
+import type {
+  Fitness,
+  MachineState,
+  PlacementConfig,
+  PlacementMachine,
+  PlacementModel,
+} from "../placement/types.ts";
 import { decodeTpsAt } from "../pool/speeds.ts";
 import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
 import type { ExpectedSeconds, LoadTimes } from "./load-times.ts";
@@ -68,6 +74,9 @@ export function placementMachines(
 
 type Fits = Readonly<Record<ModelId, Fitness>>;
 
+/** No order could make such a machine serve. */
+const AWAY: ReadonlySet<MachineState> = new Set(["offline", "not_routable", "cordoned"]);
+
 /**
  * A model that nobody holds, and that by lowered guesses is too slow on every machine, would get none for ever, and nobody would
  * see how slow it is (F8): for such a model the guesses stay what they were.
@@ -79,7 +88,7 @@ function withUntried(
   const tried = new Set<string>();
   for (const { model, state, isManageable, fits } of machines) {
     if (model !== null && state !== "failed") tried.add(model);
-    if (state === "offline" || state === "cordoned" || !isManageable) continue;
+    if (AWAY.has(state) || !isManageable) continue;
     for (const fitting of Object.keys(fits)) tried.add(fitting);
   }
   return machines.map((machine) => {
@@ -117,13 +126,19 @@ function placeOf(seen: MachineView, catalog: Catalog, now: number): Place {
   const { home } = seen;
   if (home?.record?.mode === "loading") return underWay(seen, intent);
   const isServing = home !== null && home.blockedBy === null;
-  return isServing ? { model: intent.model, state: "serving", loadDeadlineAt: null } : OFFLINE;
+  return isServing ? { model: intent.model, state: "serving", loadDeadlineAt: null } : outOfReach(seen);
+}
+
+/** It serves nobody now. Who is kept back by a gate has not vanished, but one that has fallen silent may have. */
+function outOfReach({ sockets }: MachineView): Place {
+  const isHere = sockets.some(({ report }) => report.blockedBy !== "silent");
+  return isHere ? { ...OFFLINE, state: "not_routable" } : OFFLINE;
 }
 
 /** It counts for the pool of the model that it has in memory, if requests reach it there. */
-function unmanaged({ sockets }: MachineView, catalog: Catalog): Place {
-  const routable = sockets.filter(({ report }) => report.blockedBy === null);
-  if (routable.length === 0) return OFFLINE;
+function unmanaged(seen: MachineView, catalog: Catalog): Place {
+  const routable = seen.sockets.filter(({ report }) => report.blockedBy === null);
+  if (routable.length === 0) return outOfReach(seen);
   const holding = routable.find(({ pool, report }) => report.loaded && catalog.find(pool)?.id === pool);
   const model = holding === undefined ? null : (catalog.find(holding.pool)?.id ?? null);
   return { model, state: model === null ? "empty" : "unmanaged", loadDeadlineAt: null };

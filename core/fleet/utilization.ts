@@ -24,6 +24,8 @@ interface PoolRow {
   readonly model_id: string;
   /** Machines that placement or an operator wants there. */
   readonly desired: number;
+  /** Machines that it is to keep without demand, by the catalog. */
+  readonly floor: number;
   readonly serving: number;
   readonly loading: number;
   readonly draining: number;
@@ -69,11 +71,15 @@ interface SwitchRow {
   readonly took_ms: number;
 }
 
-/** @param desired machines that placement wants each model to hold; null while it decides nothing. */
+/**
+ * @param desired machines that placement wants each model to hold; null while it decides nothing.
+ * @param floors of the models that have one.
+ */
 export function utilization(
   view: FleetView,
   flags: Flags,
   desired: ReadonlyMap<string, number> | null,
+  floors: ReadonlyMap<string, number>,
 ): Utilization {
   const machines = view.machines.map((machine) => viewMachine(view, machine));
   return {
@@ -81,7 +87,10 @@ export function utilization(
     model_pools: {
       assignment_gate: flags.assignment_gate,
       placement: flags.placement,
-      pools: view.models.map((model) => poolRow(view, machines, model, desired?.get(model) ?? null)),
+      pools: view.models.map((model) => ({
+        ...poolRow(view, machines, model, desired?.get(model) ?? null),
+        floor: floors.get(model) ?? 0,
+      })),
       machines: machines.map((machine) => ({
         ...machineRow(machine, view.now),
         explanation: explainView(view, machine, flags),
@@ -108,7 +117,7 @@ function poolRow(
   machines: readonly MachineView[],
   model: string,
   desired: number | null,
-): PoolRow {
+): Omit<PoolRow, "floor"> {
   const report = view.reports.get(model);
   const own = machines.filter(({ intent }) => intent?.model === model);
   const count = (state: MachineState): number => own.filter((machine) => machine.state === state).length;

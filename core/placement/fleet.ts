@@ -49,7 +49,7 @@ function isMoving({ state }: PlacementMachine): boolean {
   return state === "draining" || state === "loading";
 }
 
-/** Failed, offline, cordoned and empty machines are no supply; a load in flight is one until its deadline. */
+/** What is neither serving nor on its way is no supply; a load in flight is one until its deadline. */
 function isSupply(machine: PlacementMachine, now: number): boolean {
   if (isMoving(machine)) return machine.loadDeadlineAt === null || now < machine.loadDeadlineAt;
   return machine.state === "serving" || machine.state === "unmanaged";
@@ -64,6 +64,7 @@ function immovableBecause(
   if (machine.state === "offline" || machine.state === "cordoned") return machine.state;
   if (isMoving(machine)) return "moving";
   if (!machine.isManageable) return "unmanageable";
+  if (machine.state === "not_routable") return machine.state;
   if (machine.isPinned) return "pinned";
   if (kind.best === 0) return "nothing_fits";
   const isYoung = now - machine.assignedAt < config.minDwellSeconds * 1000;

@@ -164,7 +164,7 @@ function adopted(machines: readonly PlacementMachine[], known: readonly Elsewher
 
 /** In both fleets. */
 function isAway({ state }: PlacementMachine): boolean {
-  return state === "offline" || state === "cordoned";
+  return state === "offline" || state === "not_routable" || state === "cordoned";
 }
 
 /** The real fleet with these machines where they are imagined to be. */

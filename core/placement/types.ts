@@ -41,6 +41,7 @@ export type MachineState =
   | "loading"
   | "failed"
   | "offline"
+  | "not_routable"
   | "cordoned"
   | "empty"
   | "unmanaged";
@@ -49,7 +50,10 @@ export interface PlacementMachine {
   readonly machineId: string;
   /** Held, or being loaded towards while draining or loading, or not to be loaded while failed. */
   readonly model: ModelId | null;
-  /** `unmanaged`: serves what its owner chose, since nobody has placed it yet. */
+  /**
+   * `unmanaged`: serves what its owner chose, since nobody has placed it yet. `not_routable`: connected, and no request may go to it,
+   * as long as it is too hot, say.
+   */
   readonly state: MachineState;
   /** When a drain or load in flight stops counting as coming supply. */
   readonly loadDeadlineAt: number | null;
@@ -200,6 +204,7 @@ export type StayReason =
   | "cordoned"
   | "moving"
   | "unmanageable"
+  | "not_routable"
   | "pinned"
   | "dwell"
   | "cooldown"

@@ -12,6 +12,7 @@ export type MachineRow = {
   public_key: string;
   version: string | null;
   session_id: string;
+  token_id: string | null;
   hardware: string;
   models: string;
   pools: string;
@@ -80,6 +81,7 @@ export function machineOf(row: MachineRow): Machine {
     publicKey: row.public_key,
     version: row.version,
     sessionId: row.session_id,
+    tokenId: row.token_id,
     hardware: hardwareSchema.parse(JSON.parse(row.hardware)),
     models: machineModelsSchema.parse(JSON.parse(row.models)),
     pools: modelIdsSchema.parse(JSON.parse(row.pools)),

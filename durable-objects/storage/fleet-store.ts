@@ -40,8 +40,8 @@ export class SqlFleetStore implements FleetStore, FlagStore {
     this.#sql.exec(
       `INSERT OR REPLACE INTO machines (machine_id, owner, public_key, version, session_id, hardware, models, pools,
          first_registered_at, registered_at, private_only, max_concurrency, quarantined, cordoned_at,
-         gone_at, uncordoned_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         gone_at, uncordoned_at, token_id)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       machine.machineId,
       machine.owner,
       machine.publicKey,
@@ -58,6 +58,7 @@ export class SqlFleetStore implements FleetStore, FlagStore {
       machine.cordonedAt,
       machine.goneAt,
       machine.uncordonedAt,
+      machine.tokenId,
     );
   }
 

@@ -23,6 +23,7 @@ const stayReasonSchema = z.enum({
   cordoned: "cordoned",
   moving: "moving",
   unmanageable: "unmanageable",
+  not_routable: "not_routable",
   pinned: "pinned",
   dwell: "dwell",
   cooldown: "cooldown",

@@ -95,11 +95,17 @@ function listen(ws: WebSocket, listener: SocketListener): void {
     response.on("error", refuse);
   });
   ws.on("error", (error) => {
-    failure = error.message;
+    failure = reasonOfFailure(error);
   });
   ws.on("close", (code, reason) => {
     end({ kind: "closed", code, reason: reason.length > 0 ? reason.toString("utf8") : failure });
   });
+}
+
+/** What OpenSSL says of an answer that is not TLS names its own source files, and not what is wrong. */
+function reasonOfFailure({ message, code }: NodeJS.ErrnoException): string {
+  const speaksNoTls = code === "EPROTO" && message.includes("wrong version number");
+  return speaksNoTls ? "that port does not speak TLS: does its address begin with http://?" : message;
 }
 
 interface RefusalHeaders {

@@ -159,7 +159,7 @@ function parseFlags(
     return parseArgs({ args: [...argv], options: FLAGS, strict: true, allowPositionals: false }).values;
   } catch (cause) {
     const message = reasonOf(cause);
-    throw new UserError(`${message.split(". ")[0] ?? message}. See --help.`, { cause });
+    throw new UserError(`${message.split(/\.\s/)[0] ?? message}. See --help.`, { cause });
   }
 }
 
@@ -217,6 +217,11 @@ function readToken(
   if (token === "") {
     throw new UserError(
       "No provider token. Give --token-file FILE, or set POOLKEEPER_PROVIDER_TOKEN; the coordinator's operator hands tokens out.",
+    );
+  }
+  if (/^pk_[0-9a-f]{18}_[0-9a-f]{64}$/.test(token)) {
+    throw new UserError(
+      "This is an API key, which is for clients. A provider token begins with pt_; the coordinator's operator hands them out.",
     );
   }
   if (!/^[\x21-\x7e]+$/.test(token))

@@ -75,22 +75,48 @@ describe("an API key", () => {
       code: "not_found",
     });
   });
+});
 
-  it("is no provider token, and the other way round", async () => {
+describe("a secret in the wrong place is called by its name, whether it is valid or not", () => {
+  const WRONG = `${"0".repeat(18)}_${"0".repeat(64)}`;
+  const explain = "/v1/providers/explain?machine=mac-1";
+
+  it.each([
+    ["/v1/models", `pt_${WRONG}`, "this is a provider token, and an API key is wanted"],
+    ["/v1/models", ADMIN, "this is the admin token, and an API key is wanted"],
+    ["/v1/models", `pk_${WRONG}`, "this API key is not known"],
+    ["/v1/admin/flags", `pk_${WRONG}`, "wants `Authorization: Bearer <admin token>`; this is an API key"],
+    [
+      "/v1/admin/flags",
+      `pt_${WRONG}`,
+      "wants `Authorization: Bearer <admin token>`; this is a provider token",
+    ],
+    ["/v1/admin/flags", "nonsense", "what was sent is not it"],
+    ["/metrics", `pk_${WRONG}`, "this is an API key"],
+    [explain, `pk_${WRONG}`, "this is an API key, and a provider token is wanted"],
+    [explain, ADMIN, "this is the admin token, and a provider token is wanted"],
+    [explain, `pt_${WRONG}`, "this provider token is not known"],
+  ])("%s, sent %s", async (path, secret, message) => {
+    const response = await fetchEdge(path, { headers: { authorization: `Bearer ${secret}` } });
+    const error = await errorOf(response);
+    const code = path === explain ? "invalid_provider_token" : "invalid_api_key";
+    expect(error).toMatchObject({ status: 401, code, message: expect.stringContaining(message) });
+    expect(error.message).not.toContain(secret);
+  });
+
+  it("also a valid one", async () => {
     const at = await scene();
-    const asClient = await fetchEdge("/v1/models", { headers: { authorization: `Bearer ${at.token}` } });
-    expect(await errorOf(asClient)).toMatchObject({
-      code: "invalid_api_key",
-      message: "this is a provider token, not an API key",
-    });
-    const asProvider = await fetchEdge(`/v1/providers/connect?machine=mac-1&pool=${at.model}`, {
-      headers: {
-        upgrade: "websocket",
-        "sec-websocket-protocol": "poolkeeper.v1",
-        authorization: `Bearer ${at.apiKey}`,
-      },
-    });
-    expect((await errorOf(asProvider)).code).toBe("invalid_provider_token");
+    for (const [path, secret, message] of [
+      ["/v1/models", at.token, "this is a provider token"],
+      ["/v1/admin/flags", at.apiKey, "this is an API key"],
+      [explain, at.apiKey, "this is an API key"],
+    ] as const) {
+      const response = await fetchEdge(path, { headers: { authorization: `Bearer ${secret}` } });
+      expect(await errorOf(response)).toMatchObject({
+        status: 401,
+        message: expect.stringContaining(message),
+      });
+    }
   });
 });
 

@@ -12,6 +12,7 @@ import {
   fleet,
   poolOf,
   resetObject,
+  rowsOf,
   scene,
   until,
   type Scene,
@@ -32,7 +33,11 @@ describe("a machine that is cordoned", () => {
     const machine = await join(at);
     const pending = chat(at, { stream: true });
     const request = await machine.next("inference_request");
-    expect(await order(machine.machineId, "cordon")).toEqual({ machine_id: machine.machineId, epoch: 0 });
+    expect(await order(machine.machineId, "cordon")).toEqual({
+      machine_id: machine.machineId,
+      epoch: 0,
+      waiting_for: [],
+    });
     expect(await details(machine.machineId)).toMatchObject({
       cordoned: true,
       state: "unmanaged",
@@ -86,6 +91,23 @@ describe("a machine that is cordoned", () => {
     expect(await blockedBy(at)).toBeNull();
     await runDurableObjectAlarm(fleet());
     await until(async () => (await blockedBy(at)) === "cordoned");
+  });
+
+  it("is said not to be known yet to a pool that does not answer, and what runs there to be unknown", async () => {
+    const at = await scene();
+    const { machineId } = await join(at);
+    await rowsOf(poolOf(at), "ALTER TABLE cordons RENAME TO hidden");
+    expect(await order(machineId, "cordon")).toMatchObject({ waiting_for: [at.model] });
+    expect(await details(machineId)).toMatchObject({ unreachable_pools: [] });
+    await rowsOf(poolOf(at), "ALTER TABLE hidden RENAME TO cordons");
+    await runDurableObjectAlarm(fleet());
+    await until(async () => (await blockedBy(at)) === "cordoned");
+    expect(await order(machineId, "cordon")).toMatchObject({ waiting_for: [] });
+    await rowsOf(fleet(), "INSERT INTO memberships VALUES (?, '-broken', 0)", machineId);
+    await evictDurableObject(fleet());
+    expect(await details(machineId)).toMatchObject({ unreachable_pools: ["-broken"] });
+    await rowsOf(fleet(), "DELETE FROM memberships WHERE pool = '-broken'");
+    await evictDurableObject(fleet());
   });
 
   it("must be known", async () => {

@@ -7,6 +7,7 @@ import {
   callAdmin,
   chat,
   errorOf,
+  fetchEdge,
   fleet,
   newToken,
   rowsOf,
@@ -33,8 +34,8 @@ describe("a dial is refused", () => {
     ["with nonsense for a token", { authorization: "Bearer x" }, good, 401, "invalid_provider_token", null],
     ["without a machine id", {}, "pool=POOL", 400, "invalid_request", "machine"],
     ["with a bad machine id", {}, "machine=A&pool=POOL", 400, "invalid_request", "machine"],
-    ["to an unknown pool", {}, "machine=mac-1&pool=none", 404, "model_not_found", "model"],
-    ["to a pool of nothing", {}, "machine=mac-1&pool=", 404, "model_not_found", "model"],
+    ["to an unknown pool", {}, "machine=mac-1&pool=none", 404, "model_not_found", "pool"],
+    ["to a pool of nothing", {}, "machine=mac-1&pool=", 404, "model_not_found", "pool"],
     ["of a new machine that names no pool", {}, "machine=mac-new", 404, "model_not_found", "pool"],
   ])("%s", async (_, headers, query, status, code, param) => {
     const at = await scene();
@@ -60,6 +61,26 @@ describe("a dial is refused", () => {
     expect(await errorOf(await dial(guessed, address))).toMatchObject({
       status: 401,
       code: "invalid_provider_token",
+    });
+  });
+
+  it("[H22] with the token of its machine, of which the fleet says so until it comes with another", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    await adminCall("DELETE", `/provider-tokens/${at.tokenId}`);
+    expect((await machine.closed).code).toBe(4005);
+    const { token } = await newToken("acme");
+    const explained = await fetchEdge(`/v1/providers/explain?machine=${machine.machineId}`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect(await explained.json()).toMatchObject({
+      state: "offline",
+      gate: "token_revoked",
+      fix: expect.stringContaining("new provider token"),
+    });
+    await join({ ...at, token }, {}, machine.machineId);
+    expect(await adminCall("GET", `/machines/${machine.machineId}`)).toMatchObject({
+      explanation: { gate: null },
     });
   });
 

@@ -49,9 +49,17 @@ describe("a database that an earlier version wrote", () => {
           cordonedAt: null,
           uncordonedAt: null,
           goneAt: null,
+          tokenId: null,
         });
         if (machine === undefined) return;
-        const changed = { ...machine, cordonedAt: 3, uncordonedAt: 4, goneAt: 5, isQuarantined: true };
+        const changed = {
+          ...machine,
+          cordonedAt: 3,
+          uncordonedAt: 4,
+          goneAt: 5,
+          isQuarantined: true,
+          tokenId: "t",
+        };
         store.saveMachine(changed);
         expect(new SqlFleetStore(storage).machines()).toEqual([changed]);
       });

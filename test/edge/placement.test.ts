@@ -180,6 +180,16 @@ describe("placement", () => {
   it("names what is wrong with a simulation", async () => {
     const unknown = await callAdmin("POST", "/placement/simulate", { models: { nobody: { floor: 1 } } });
     expect(await errorOf(unknown)).toMatchObject({ status: 404, code: "model_not_found", param: "nobody" });
+    for (const id of ["mac-none", "Not An Id"]) {
+      const machines = { [id]: { offline: true } };
+      const nowhere = await callAdmin("POST", "/placement/simulate", { machines });
+      expect(await errorOf(nowhere)).toMatchObject({
+        status: 404,
+        code: "not_found",
+        param: `machines.${id}`,
+        message: `no machine with the id "${id}" has registered`,
+      });
+    }
     const wrong = await callAdmin("POST", "/placement/simulate", {
       demand: { x: { requests_per_second: -1 } },
     });

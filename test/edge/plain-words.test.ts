@@ -124,6 +124,13 @@ it.each([
   ["/admin/usage?days=x", "days"],
   ["/admin/demand?days=0", "days"],
   ["/admin/keys?cursor=x", "cursor"],
+  ["/admin/usage?days=1&days=7", "days"],
+  ["/admin/usage?day=7", "day"],
+  ["/admin/demand/fleet?day=7", "day"],
+  ["/admin/keys?limit=5", "limit"],
+  ["/admin/machines/mac-1?model_id=a", "model_id"],
+  ["/admin/flags?name=placement", "name"],
+  ["/admin/utilization?pool=a", "pool"],
   ["/providers/explain", "machine"],
   ["/providers/explain?machine=A", "machine"],
 ])("GET %s", async (path, param) => {

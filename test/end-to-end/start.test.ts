@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 
 import { afterAll, expect, it } from "vitest";
@@ -32,6 +32,19 @@ it("runs once in a folder, also if it is started twice at one moment, and again 
   await stack.killCoordinator(serving.child);
   await stack.startCoordinator();
   expect((await fetch(`${stack.url}/health`)).status).toBe(200);
+});
+
+it("says in a sentence that its folder cannot be written to", async () => {
+  const other = new Stack();
+  // As from a folder that belongs to somebody else, which would not keep this test's user out everywhere.
+  mkdirSync(join(other.dir, "start.lock"));
+  const run = other.launchCoordinator();
+  await once(run.child, "close");
+  expect(run.child.exitCode).toBe(1);
+  expect(run.output().trim()).toMatch(
+    /^Cannot write to .*: unable to open .*another folder with "npm start -- --state DIR"\.$/,
+  );
+  await other.stop();
 });
 
 it("ends with the npm that was told to end, which passes that on to nobody but its own child", async () => {

@@ -99,6 +99,14 @@ describe("the upgrade", () => {
     coordinator = await FakeCoordinator.start();
   });
 
+  it("that asks for TLS where there is none says so, and not what OpenSSL says of it", async () => {
+    const end = await dial(coordinator.url.replace(/^http:/, "https:")).ended;
+    expect(end).toMatchObject({
+      code: 1006,
+      reason: "that port does not speak TLS: does its address begin with http://?",
+    });
+  });
+
   it("can be given up before it is answered", async () => {
     const { socket, ended } = dial();
     socket.terminate();

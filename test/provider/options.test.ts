@@ -153,10 +153,13 @@ it("takes the base URL of clients for the coordinator's address", () => {
   );
 });
 
+const API_KEY = `pk_${"0".repeat(18)}_${"f".repeat(64)}`;
+
 describe("a mistake is answered with what to write instead", () => {
   it.each([
     [[], /--coordinator https/],
     [["--coordinator", "https://x.example"], /No provider token/],
+    [["--coordinator", "https://x.example", "--token", API_KEY], /is an API key.*begins with pt_/],
     [["--coordinator", "pool.example.com", "--token", "t"], /is not a URL/],
     [["--coordinator", "ftp://x.example", "--token", "t"], /must begin with https/],
     [["--coordinator", "https://user:pass@x.example", "--token", "t"], /must not contain a user name/],
@@ -175,6 +178,7 @@ describe("a mistake is answered with what to write instead", () => {
     [[...enough, "--machine-id", "Studio!"], /--machine-id Studio! will not do/],
     [[...enough, "--colour"], /--colour.*See --help/],
     [[...enough, "surplus"], /surplus/],
+    [[...enough, "--state", "--json"], /^Option '--state' argument is ambiguous\. See --help\.$/],
   ])("%j", (argv, expected) => {
     expect(() => read(argv)).toThrow(expected);
   });

@@ -8,12 +8,14 @@ import { counts } from "./counts.ts";
 import { flags } from "./flags.ts";
 import { keys } from "./keys.ts";
 import { machines } from "./machines.ts";
+import { knownParameters } from "./parameters.ts";
 import { placement } from "./placement.ts";
 import { providerTokens } from "./provider-tokens.ts";
 
 /** The operators' API under `/v1/admin`. */
 export const admin = new Hono<AppEnv>()
   .use(requireAdmin)
+  .use(knownParameters)
   .route("/catalog", catalog)
   .route("/flags", flags)
   .route("/machines", machines)

@@ -39,10 +39,8 @@ export const machines = new Hono<AppEnv>()
   })
   .post("/:id/unpin", (context) => answer(context, fleetStub(context.env).unpin(machineId(context))))
   .post("/:id/release", (context) => answer(context, fleetStub(context.env).release(machineId(context))))
-  .post("/:id/cordon", (context) => answer(context, fleetStub(context.env).cordon(machineId(context), true)))
-  .post("/:id/uncordon", (context) =>
-    answer(context, fleetStub(context.env).cordon(machineId(context), false)),
-  )
+  .post("/:id/cordon", (context) => cordon(context, true))
+  .post("/:id/uncordon", (context) => cordon(context, false))
   .post("/:id/quarantine", (context) =>
     answer(context, fleetStub(context.env).quarantine(machineId(context))),
   )
@@ -59,6 +57,13 @@ async function answer(context: AppContext, asked: Promise<MachineVerdict>): Prom
   const verdict = await asked;
   if (!verdict.ok) throw new HttpError(verdict.error);
   return context.json({ machine_id: verdict.machineId, epoch: verdict.epoch }, 202);
+}
+
+async function cordon(context: AppContext, isCordoned: boolean): Promise<Response> {
+  const verdict = await fleetStub(context.env).cordon(machineId(context), isCordoned);
+  if (!verdict.ok) throw new HttpError(verdict.error);
+  const { epoch, waitingFor } = verdict;
+  return context.json({ machine_id: verdict.machineId, epoch, waiting_for: waitingFor }, 202);
 }
 
 function machineId(context: AppContext): string {

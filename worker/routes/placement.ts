@@ -22,9 +22,9 @@ export const placement = new Hono<AppEnv>()
       throw new HttpError({ code: "model_not_found", message, param: model });
     }
     for (const [id, change] of Object.entries(asked.models)) refuseContradiction(id, change, catalog);
-    const planned = await fleetStub(context.env).simulatePlacement(asked);
-    if (planned !== null) return context.json(planned);
-    throw new HttpError({ code: "try_again", message: "the fleet has no catalog yet", retryAfterS: 1 });
+    const verdict = await fleetStub(context.env).simulatePlacement(asked);
+    if (verdict.ok) return context.json(verdict.preview);
+    throw new HttpError(verdict.error);
   });
 
 /** What the body leaves out is as in the catalog. @throws HttpError 400 */

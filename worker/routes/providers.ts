@@ -12,7 +12,7 @@ import { logWarning } from "../../durable-objects/log.ts";
 import { machineIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import { SUBPROTOCOL } from "../../protocol/version.ts";
 import { answerWithin } from "../answer-within.ts";
-import { bearer } from "../auth.ts";
+import { bearer, otherSecret } from "../auth.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
@@ -42,7 +42,7 @@ async function connect(context: AppContext): Promise<Response> {
   const record = await requireToken(context);
   const machineId = requireMachineId(context);
   const named = req.query("pool");
-  const pool = named === undefined ? null : (await requireModel(env, named)).id;
+  const pool = named === undefined ? null : (await requireModel(env, named, "pool")).id;
   const dialer: Dialer = { machineId, owner: record.owner, tokenId: record.id };
   const verdict = await askFleet(env, dialer, pool);
   if (!verdict.ok) throw new HttpError(verdict.error);
@@ -69,10 +69,15 @@ async function requireToken(context: AppContext): Promise<KeyRecord> {
   if (token !== null && (await isRevokedToken(KEYS, token))) {
     throw new HttpError({ code: "machine_not_allowed", message: REVOKED_TOKEN });
   }
-  throw new HttpError({
-    code: "invalid_provider_token",
-    message: "no valid provider token in Authorization",
-  });
+  throw new HttpError({ code: "invalid_provider_token", message: await whyNoToken(context, token) });
+}
+
+async function whyNoToken(context: AppContext, token: string | null): Promise<string> {
+  if (token === null) return "no provider token: send it as `Authorization: Bearer <token>`";
+  const other = await otherSecret(context, token, "token");
+  return other === null
+    ? "this provider token is not known; ask the operator for one"
+    : `this is ${other}, and a provider token is wanted (it begins with pt_)`;
 }
 
 const addressSchema = z.object({ machine: machineIdSchema });

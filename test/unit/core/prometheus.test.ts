@@ -65,6 +65,7 @@ describe("metrics", () => {
           {
             model_id: "m",
             desired: 2,
+            floor: 0,
             serving: 1,
             loading: 1,
             draining: 0,

@@ -133,6 +133,15 @@ it("does not claim that a change without an answer was not made", async () => {
   expect((await refusalOf(api.simulate({ demand: {} }))).message).toBe("the coordinator does not answer");
 });
 
+it.each([
+  ["pk_1", "This is an API key, and not the admin token of this coordinator."],
+  ["pt_1", "This is a provider token, and not the admin token of this coordinator."],
+  ["secret", "This is not the admin token of this coordinator."],
+])("says what was sent for the admin token: %s", async (token, message) => {
+  const { api } = coordinator(() => new Response("{}", { status: 401 }), token);
+  expect(await refusalOf(api.flags())).toMatchObject({ message, isLocked: true });
+});
+
 it.each(["pässwörd €", "a\nb"])(
   "knows without asking that %j, which no header carries, is no token",
   async (token) => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ApiError } from "../../../dashboard/api-error.js";
 import {
   choicesFor,
+  doneSentence,
   orderWarning,
   pinnedSentence,
   progressOf,
@@ -32,12 +33,21 @@ const details = (fields: Partial<MachineDetails> = {}): MachineDetails => ({
   models: ["a", "b", "not-in-the-catalog"],
   quarantined: false,
   private_only: false,
+  unreachable_pools: [],
   order: anOrder(),
   ...fields,
 });
 
 const because = (unmanaged_because: string | null) => ({
   explanation: { gate: null, why: "it is idle", fix: null, unmanaged_because },
+});
+
+it("that an order is done does not hide that a pool has not heard of it", () => {
+  expect(doneSentence("uncordon", [])).toBe("Uncordoned: requests may come again.");
+  expect(doneSentence("cordon", ["a", "b"])).toBe(
+    "Cordoned: it gets no new requests, and placement leaves it alone. " +
+      "No answer yet from a, b: what it says holds there from the next tick on.",
+  );
 });
 
 describe("the orders that a machine is offered", () => {

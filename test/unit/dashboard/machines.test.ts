@@ -21,6 +21,11 @@ describe("a machine's line", () => {
       "waiting",
     ],
     ["bad if somebody has to do something", blocked("too_hot", "let it cool down"), "bad"],
+    [
+      "bad if somebody has to do something although requests come",
+      { explanation: { gate: null, why: "two programs run", fix: "stop one", unmanaged_because: null } },
+      "bad",
+    ],
     ["off without a connection", { state: "offline", ...blocked("offline", "start it") }, "off"],
   ] as const)("is %s", (_, machine, tone) => {
     expect(linesOf(machine)).toMatchObject([{ tone }]);

@@ -29,7 +29,12 @@ describe("the mode", () => {
     expect(planSentence(placementOf({}), NOW)).toBe(
       "Last tick 12 s ago, over 30 s of demand, with at most 4 moves.",
     );
-    expect(planSentence(placementOf({ halted: "stale_reports" }), NOW)).toContain("a pool did not answer");
+    expect(planSentence(placementOf({ halted: "stale_reports" }), NOW)).toBe(
+      "Last tick 12 s ago, over 30 s of demand. Nothing moves: a pool did not answer.",
+    );
+    expect(planSentence(placementOf({ budget: 0 }), NOW)).toContain(
+      "with no move, since max_loads_per_tick or max_pending_loads allows none.",
+    );
     expect(planSentence(placementOf({ at: null }), NOW)).toContain("no plan yet");
   });
 
@@ -163,7 +168,7 @@ describe("the moves of the past", () => {
       "UTC",
     );
     expect(lines.map(({ way, outcome }) => [way, outcome])).toEqual([
-      ["stays in small", "failed after 14 s: no reason given"],
+      ["in small", "failed after 14 s: no reason given"],
       [expect.any(String), "succeeded in 41 s"],
     ]);
   });
@@ -221,6 +226,7 @@ describe("the details of a machine", () => {
     models: ["a", "b"],
     quarantined: false,
     private_only: false,
+    unreachable_pools: [] as string[],
     order: null,
   };
   const valueOf = (machine: typeof details, name: string) =>
@@ -233,11 +239,16 @@ describe("the details of a machine", () => {
     expect(valueOf(details, "The last plan")).toBe("leaves it, because it was assigned a short while ago");
     expect(valueOf(details, "Newest order")).toBe("none yet");
     expect(valueOf(details, "What would help")).toBeUndefined();
+    expect(valueOf(details, "Missing")).toBeUndefined();
+    expect(valueOf({ ...details, unreachable_pools: ["a", "b"] }, "Missing")).toBe("no answer from a, b");
   });
 
-  it("do not call a machine unconnected that no request can reach: it may be private, or too hot", () => {
+  it("tell a machine that is gone from one that no request may go to", () => {
     expect(valueOf({ ...details, stays_because: "offline" }, "The last plan")).toBe(
-      "leaves it, because no request can reach it now",
+      "leaves it, because nothing is heard of it",
+    );
+    expect(valueOf({ ...details, stays_because: "not_routable" }, "The last plan")).toBe(
+      "leaves it, because it is connected, but no request may go to it now",
     );
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { longestBar, poolLines, poolsSummary } from "../../../dashboard/pools.js";
 import type { Snapshot } from "../../../dashboard/snapshot.js";
-import { aPlanned, aPool, aSnapshot, aUsage, used } from "./snapshot-scene.ts";
+import { aMachine, aPlanned, aPool, aSnapshot, aUsage, used } from "./snapshot-scene.ts";
 
 /** The one line of a pool of this kind, beside the demand of so many machines. */
 function lineOf(pool: Parameters<typeof aPool>[0], demand: number | null, usage: Snapshot["usage"] = null) {
@@ -40,6 +40,17 @@ describe("the supply of a pool", () => {
     ["counts machines that nobody has assigned", { serving: 0, unmanaged: 2 }, 2, "enough", "enough"],
     ["is more than enough if a machine could go", { serving: 5 }, 2, "spare", "3 to spare"],
     ["is of no matter if nothing is asked and nothing there", { serving: 0 }, 0, "unknown", "not in use"],
+    ["is short if it has fewer than its floor", { serving: 3, floor: 9 }, 1, "short", "6 below its floor"],
+    ["is short without any demand, too", { serving: 0, floor: 2 }, 0, "short", "2 below its floor"],
+    [
+      "is short of what the demand wants first, whatever the floor",
+      { serving: 0, floor: 2 },
+      1,
+      "short",
+      "no machine",
+    ],
+    ["is enough if only the floor keeps what it has", { serving: 3, floor: 3 }, 1, "enough", "enough"],
+    ["has to spare what neither floor nor demand keeps", { serving: 5, floor: 3 }, 1, "spare", "2 to spare"],
     ["is not known before the first tick", { serving: 2 }, null, "unknown", "not measured yet"],
   ] as const)("%s", (_, pool, demand, supply, verdict) => {
     expect(lineOf(pool, demand)).toMatchObject({ supply, verdict });
@@ -56,6 +67,29 @@ describe("the supply of a pool", () => {
   it("says beside it what is on the way and what went wrong", () => {
     const line = lineOf({ serving: 1, loading: 1, draining: 1, failed: 1 }, 3);
     expect(line).toMatchObject({ verdict: "short by 2", remedy: "2 on the way, 1 failed", coming: 2 });
+  });
+
+  it("says which of its machines get no requests: those that a gate keeps back, and those that are gone", () => {
+    const kept = {
+      explanation: { gate: "too_hot", why: "it is too hot", fix: null, unmanaged_because: null },
+    };
+    const machines = [
+      aMachine(),
+      aMachine({ machine_id: "mac-2", ...kept }),
+      aMachine({ machine_id: "mac-3", ...kept }),
+      aMachine({ machine_id: "mac-4", ...kept, state: "offline" }),
+      aMachine({ machine_id: "mac-5", ...kept, assigned_model: "b" }),
+      aMachine({ machine_id: "mac-6", ...kept, state: "loading" }),
+    ];
+    const pools = [aPool({ serving: 1, loading: 1 })];
+    const lines = poolLines(aSnapshot({ fleet: { pools, machines }, placement: { models: [aPlanned()] } }));
+    expect(lines).toMatchObject([{ verdict: "short by 1", remedy: "1 on the way, 2 kept back, 1 offline" }]);
+  });
+
+  it("knows no floor while placement is off: nobody keeps it", () => {
+    const fleet = { placement: "off" as const, pools: [aPool({ serving: 3, floor: 9 })] };
+    const models = [aPlanned({ demand_machines: 1 })];
+    expect(poolLines(aSnapshot({ fleet, placement: { models } }))).toMatchObject([{ verdict: "2 to spare" }]);
   });
 
   it("is of no matter for a model that is switched off, which is said instead", () => {

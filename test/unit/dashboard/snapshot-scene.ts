@@ -12,6 +12,7 @@ export function aPool(fields: Partial<Pools["pools"][number]> = {}): Pools["pool
   return {
     model_id: "a",
     desired: 2,
+    floor: 0,
     serving: 2,
     loading: 0,
     draining: 0,

@@ -17,6 +17,7 @@ function aMachine(machineId: string): Machine {
     publicKey: "key",
     version: "0.7.0",
     sessionId: "session",
+    tokenId: null,
     privateOnly: false,
     hardware: M3_ULTRA,
     models: [],
@@ -71,7 +72,17 @@ function aReport(model: string, machines: PoolMachineReport[], queued = 0): [str
 function aView(fields: Partial<FleetView>): FleetView {
   const empty = { intents: new Map(), cooldowns: [], switches: [], machines: [] };
   const reports = fields.reports ?? new Map<string, PoolReport>();
-  return { now: NOW, models: ["m"], ...empty, reports, sightings: sightingsIn(reports), ...fields };
+  const never = (): boolean => false;
+  const asked = { isRevoked: never, isContested: never };
+  return {
+    now: NOW,
+    models: ["m"],
+    ...asked,
+    ...empty,
+    reports,
+    sightings: sightingsIn(reports),
+    ...fields,
+  };
 }
 
 const only = (view: FleetView, asked = ["m"]) => capacity(view, new Set(asked)).models[0];

@@ -31,6 +31,26 @@ describe("a cordon", () => {
     ]);
   });
 
+  it("is known to a pool once that has confirmed the newest word, or shows it in a report", () => {
+    const scene = new FleetScene();
+    scene.join(A, B);
+    scene.calls();
+    cordon(scene);
+    const [first, second] = cordonCalls(scene);
+    if (first === undefined || second === undefined) throw new Error("not both pools were told");
+    scene.confirm(first);
+    expect(scene.core.cordons.untold(MAC)).toEqual(["b"]);
+    cordon(scene, MAC, false);
+    scene.confirm(second);
+    expect(scene.core.cordons.untold(MAC)).toEqual(["a", "b"]);
+    for (const made of cordonCalls(scene)) scene.confirm(made);
+    expect(scene.core.cordons.untold(MAC)).toEqual([]);
+    cordon(scene);
+    scene.calls();
+    scene.tick(30_000, { a: [aMachineReport({ isCordoned: true })], b: [aMachineReport()] });
+    expect(scene.core.cordons.untold(MAC)).toEqual(["b"]);
+  });
+
   it("of a machine that nobody knows is an error", () => {
     expect(cordon(new FleetScene(), "mac-9")).toMatchObject({ code: "not_found" });
   });

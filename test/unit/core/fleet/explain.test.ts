@@ -54,6 +54,17 @@ describe("why a machine is idle", () => {
     });
   });
 
+  it("does not hide that the first request has to wait, whatever else it holds", () => {
+    const holds = (...loadedModels: string[]) =>
+      why(joined(), {
+        a: [aMachineReport({ loadedModels, loaded: loadedModels.includes(A) })],
+        b: [aMachineReport({ loadedModels, loaded: loadedModels.includes(B) })],
+      }).why;
+    expect(holds()).toContain("has to wait for its model to load");
+    expect(holds("gone-from-the-catalog")).toContain("has to wait for its model to load");
+    expect(holds(B)).toBe('nothing keeps requests away: it waits for requests to "a", "b"');
+  });
+
   it("is said in the same words whichever pool has answered first", () => {
     const scene = joined();
     const view = viewOf(scene, { a: [aMachineReport()], b: [aMachineReport()] });
@@ -88,6 +99,60 @@ describe("why a machine is idle", () => {
 
   it("is its network, if it has no socket anywhere", () => {
     expect(why(joined(), {})).toMatchObject({ gate: "offline", fix: expect.stringContaining("start") });
+  });
+
+  it("is its token, if it has no socket since that was revoked, until it comes with another one", () => {
+    const scene = joined();
+    scene.revoked.add("t");
+    expect(why(scene, { a: [aMachineReport()] })).toMatchObject({ gate: null });
+    expect(why(scene, {})).toEqual({
+      gate: "token_revoked",
+      why: "the provider token that it last connected with was revoked",
+      fix: "ask the operator to make a new provider token, and start the provider with it",
+      unmanaged_because: null,
+    });
+    scene.restart();
+    expect(why(scene, {})).toMatchObject({ gate: "token_revoked" });
+    scene.register(A, {}, MAC, "another");
+    expect(why(scene, {})).toMatchObject({ gate: "offline" });
+  });
+
+  describe("is that two programs run under its id", () => {
+    /** Each registers 10 s after the one before. */
+    const registered = (...sessions: string[]): FleetScene => {
+      const scene = joined();
+      for (const session_id of sessions) {
+        scene.now += 10_000;
+        for (const pool of [A, B]) scene.register(pool, { session_id });
+      }
+      return scene;
+    };
+
+    it("if they come in turns, until two minutes after the last of it", () => {
+      const scene = registered("one", "other", "one");
+      const said = { gate: null, why: expect.stringContaining("two programs"), fix: expect.any(String) };
+      expect(why(scene, { a: [aMachineReport()] })).toMatchObject(said);
+      expect(why(scene, { a: [aMachineReport({ blockedBy: "too_hot" })] })).toMatchObject({
+        ...said,
+        gate: "too_hot",
+      });
+      scene.now += 119_999;
+      expect(why(scene, { a: [aMachineReport()] })).toMatchObject(said);
+      scene.now += 1;
+      expect(why(scene, { a: [aMachineReport()] })).toMatchObject({ fix: null });
+    });
+
+    it("also after one of them has been started anew in between", () => {
+      const scene = registered("one", "other", "one", "another");
+      expect(why(scene, { a: [aMachineReport()] }).why).toContain("two programs");
+    });
+
+    it("but not if one is started anew again and again, or is gone", () => {
+      const scene = registered("one", "two", "three", "three", "four");
+      expect(why(scene, { a: [aMachineReport()] })).toMatchObject({ gate: null, fix: null });
+      const gone = registered("one", "other", "one");
+      expect(why(gone, {})).toMatchObject({ gate: "offline" });
+    });
   });
 
   it("is its disk, if it has no model of the catalog, and says which to download", () => {
@@ -156,13 +221,13 @@ describe("why a machine is idle", () => {
 
 describe("[C20] the report", () => {
   const reportOf = (scene: FleetScene, reports: Readonly<Record<string, readonly PoolMachineReport[]>>) =>
-    utilization(viewOf(scene, reports), flags, null).model_pools;
+    utilization(viewOf(scene, reports), flags, null, new Map([[B, 2]])).model_pools;
 
   it("counts a machine that was never managed in each pool where a request could reach it", () => {
     const { pools, machines } = reportOf(joined(), { a: [aMachineReport()], b: [aMachineReport()] });
-    expect(pools.map(({ unmanaged, serving }) => [unmanaged, serving])).toEqual([
-      [1, 0],
-      [1, 0],
+    expect(pools.map(({ unmanaged, serving, floor }) => [unmanaged, serving, floor])).toEqual([
+      [1, 0, 0],
+      [1, 0, 2],
     ]);
     expect(machines).toMatchObject([{ managed: false, state: "unmanaged", epoch: 0, pools: [A, B] }]);
   });
@@ -183,7 +248,7 @@ describe("[C20] the report", () => {
     const told = viewOf(scene, { a: [aMachineReport()], b: [busy] });
     const b = { ...aReport(B, [busy]), inFlight: 2, queued: 5 };
     const view = { ...told, reports: new Map([...told.reports, [B, b]]) };
-    expect(utilization(view, flags, null).model_pools).toMatchObject({
+    expect(utilization(view, flags, null, new Map()).model_pools).toMatchObject({
       pools: [
         { desired: 0, serving: 0, unmanaged: 0, free_slots: 2 },
         { desired: 1, serving: 0, loading: 0, unmanaged: 0, free_slots: 0, in_flight: 2, queued: 5 },
@@ -239,6 +304,6 @@ it.each([
   const scene = joined();
   const machine = scene.core.directory.get(MAC);
   if (machine === null) throw new Error("the machine has not registered");
-  const details = machineDetails(viewOf(scene, {}), machine, readFlags({ placement }), "dwell");
+  const details = machineDetails(viewOf(scene, {}), machine, readFlags({ placement }), "dwell", []);
   expect(details.stays_because).toBe(said);
 });

@@ -48,8 +48,8 @@ export class FleetScene {
     return this.core.dial({ machineId: MAC, owner, tokenId: "t" }, pool, this.now);
   }
 
-  register(pool: ModelId = A, fields: object = {}, machineId = MAC): Admission {
-    const identity = { machineId, owner: "o", tokenId: "t", acceptedAt: this.now };
+  register(pool: ModelId = A, fields: object = {}, machineId = MAC, tokenId = "t"): Admission {
+    const identity = { machineId, owner: "o", tokenId, acceptedAt: this.now };
     const register = {
       type: "register" as const,
       protocol: 1,

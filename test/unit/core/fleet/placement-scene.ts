@@ -4,6 +4,7 @@ import { ControlPlane } from "../../../../core/fleet/control-plane.ts";
 import type { PoolCall, PoolReply } from "../../../../core/pool/calls.ts";
 import type { Watch } from "../../../../core/pool/demand-watch.ts";
 import type { DemandTotals } from "../../../../core/pool/demand.ts";
+import type { GateReason } from "../../../../core/pool/gate.ts";
 import type { RecordMode } from "../../../../core/pool/record.ts";
 import { epochSchema, machineIdSchema, modelIdSchema, type ModelId } from "../../../../protocol/ids.ts";
 import { M3_MAX } from "../../../../protocol/sample-hardware.ts";
@@ -27,6 +28,8 @@ export class PlacementScene {
   readonly plans = new MemoryPlacementStore();
   /** Pools that do not answer. */
   readonly silent = new Set<string>();
+  /** What keeps requests away from machines, in all their pools. */
+  readonly blocked = new Map<string, GateReason | "offline">();
   readonly read: string[] = [];
   /** What each pool was told with its last reading. */
   readonly watches = new Map<string, Watch>();
@@ -174,11 +177,13 @@ export class PlacementScene {
     const machines = [...this.#loaded].map(([machineId, model]) => {
       const row = this.#rows(pool).get(machineId) ?? null;
       const isOpen = row === null || row.mode === "unmanaged" || row.mode === "assigned";
+      const blockedBy = this.blocked.get(machineId) ?? (isOpen ? null : "released");
       return aMachineReport({
         machineId,
+        isConnected: blockedBy !== "offline",
         loadedModels: [model],
         loaded: model === pool,
-        blockedBy: isOpen ? null : "released",
+        blockedBy,
         record:
           row === null ? null : { ...row, epoch: epochSchema.parse(row.epoch), progress: 0, error: null },
       });

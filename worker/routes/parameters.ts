@@ -1,0 +1,42 @@
+import type { MiddlewareHandler } from "hono";
+
+import type { AppEnv } from "../context.ts";
+import { HttpError } from "../http-error.ts";
+
+/**
+ * What addresses of the operators' API take behind the `?`, by the name that follows `/v1/admin/`. A misspelled name that is
+ * passed over answers another question than was asked, and nobody notices.
+ */
+const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
+  catalog: ["force"],
+  demand: ["days"],
+  flags: [],
+  keys: ["cursor"],
+  machines: [],
+  placement: [],
+  "provider-tokens": ["cursor"],
+  usage: ["days"],
+  utilization: [],
+};
+
+/** Passes on only requests whose parameters are known and come once. */
+export const knownParameters: MiddlewareHandler<AppEnv> = async function knownParameters({ req }, next) {
+  const [, part = ""] = /^\/v1\/admin\/([^/]+)/.exec(req.path) ?? [];
+  const known = Object.hasOwn(PARAMETERS, part) ? PARAMETERS[part] : undefined;
+  if (known !== undefined) {
+    for (const [name, values] of Object.entries(req.queries())) {
+      if (!known.includes(name)) throw problem(name, `is not known here; ${takes(known)}`);
+      if (values.length > 1) throw problem(name, "came more than once");
+    }
+  }
+  await next();
+};
+
+function takes(names: readonly string[]): string {
+  return names.length === 0 ? "this address takes no parameters" : `there is ${names.join(", ")}`;
+}
+
+function problem(name: string, what: string): HttpError {
+  const param = name.slice(0, 100);
+  return new HttpError({ code: "invalid_request", param, message: `${param}: ${what}` });
+}
