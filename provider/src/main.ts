@@ -8,6 +8,7 @@ import { z } from "zod";
 import { Agent, type AgentPorts } from "./agent.ts";
 import type { Log } from "./agent/ports.ts";
 import { createDial } from "./connection.ts";
+import { runDownloads } from "./downloads/run.ts";
 import type { Engine } from "./engine.ts";
 import { createEchoEngine } from "./engines/echo.ts";
 import { createLlamaEngine } from "./engines/llama.ts";
@@ -59,11 +60,13 @@ async function main(): Promise<number> {
 
 async function serve(options: Options): Promise<number> {
   await refuseTranslation();
-  // The engine's process inherits the environment and has no use for the token.
-  delete process.env["POOLKEEPER_PROVIDER_TOKEN"];
+  // The engine's process inherits the environment and has no use for the tokens.
+  for (const name of ["POOLKEEPER_PROVIDER_TOKEN", "HF_TOKEN"]) delete process.env[name];
   const { log, line } = openLog(options);
   const stayAwake = options.caffeinate ? keepAwake() : () => {};
-  const { models, first, skipped } = findModels(options.sources);
+  const sources = await runDownloads(options, log, line);
+  if (sources === null) return EXIT_OK;
+  const { models, first, skipped } = findModels(sources);
   const identity = openIdentity(options.stateDirectory, options.machineId);
   const { assignment, warning } = readAssignment(options.stateDirectory);
   const version = readVersion();
