@@ -2,8 +2,9 @@ import { basename, dirname } from "node:path";
 
 import { describe, expect, it } from "vitest";
 
-import { describeProgress, sizeText } from "../../provider/src/downloads/progress.ts";
+import { describeProgress, Progress, sizeText } from "../../provider/src/downloads/progress.ts";
 import { readRemoteModel } from "../../provider/src/downloads/source.ts";
+import { DownloadClock } from "../support/download-clock.ts";
 
 const read = (source: string): ReturnType<typeof readRemoteModel> => readRemoteModel(source, "/models");
 const urls = (source: string): string[] | undefined => read(source)?.files.map(({ url }) => url.href);
@@ -109,6 +110,18 @@ describe("how far a download is", () => {
     [5e6, null, 1e6, "downloading m.gguf 5.0 MB | 1.0 MB/s"],
   ])("%j of %j bytes", (bytes, total, rate, expected) => {
     expect(describeProgress("m.gguf", bytes, total, rate)).toBe(expected);
+  });
+
+  it("counts its rate anew after it has started anew", () => {
+    const shown: string[] = [];
+    const clock = new DownloadClock();
+    const log = { info: () => {}, warn: () => {}, error: () => {} };
+    const progress = new Progress({ clock, log, showProgress: (line) => shown.push(line) }, "a", "/m.gguf");
+    for (const bytes of [8e6, 1e6, 2e6]) {
+      progress.at(bytes, 10e6);
+      clock.pass(1000);
+    }
+    expect(shown.at(-1)).toBe("downloading m.gguf 20 % of 10.0 MB | 1.0 MB/s | 8 s left");
   });
 
   it("counts as file managers of Macs do", () => {

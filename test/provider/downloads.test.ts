@@ -97,6 +97,7 @@ async function breakOff(address: string, bytes: number): Promise<void> {
   stop.abort();
   await ended;
   held.cut();
+  expect(logged.join()).not.toContain("broke off");
 }
 
 describe("a model that is named by its address", () => {
@@ -188,6 +189,14 @@ describe("a download that broke off", () => {
     expect(readdirSync(dirname(path)).sort()).toEqual(["m.gguf", "m.gguf.json"]);
   });
 
+  it("goes on if the file was last changed when it was before", async () => {
+    server.put("/m.gguf", model(), { etag: 'W/"1"', "last-modified": "Mon, 01 Jun 2026 00:00:00 GMT" });
+    await breakOff(`${server.url}/m.gguf`, 70_000);
+    await fetchOne(`${server.url}/m.gguf`);
+    expect(server.fetches.map(({ from }) => from)).toEqual([0, 70_000]);
+    expect(server.fetches[1]?.headers["if-range"]).toBe("Mon, 01 Jun 2026 00:00:00 GMT");
+  });
+
   it("goes on after the connection broke", async () => {
     server.put("/m.gguf", model());
     const held = server.holdNext(90_000);
@@ -266,6 +275,37 @@ describe("a download that broke off", () => {
     expect(server.fetches.map(({ from }) => from)).toEqual([0, 0]);
   });
 
+  it("starts anew if all that tells one version from another is an ETag that is weak", async () => {
+    server.put("/m.gguf", model(), { etag: 'W/"1"' });
+    await breakOff(`${server.url}/m.gguf`, 70_000);
+    server.put("/m.gguf", model(200_000, 2), { etag: 'W/"1"' });
+    expect(readFileSync(await fetchOne(`${server.url}/m.gguf`))).toEqual(model(200_000, 2));
+  });
+
+  it("starts anew if the source sends the rest of another version, against the condition", async () => {
+    server.put("/m.gguf", model(), { etag: '"old"' });
+    await breakOff(`${server.url}/m.gguf`, 70_000);
+    server.put("/m.gguf", model(200_000, 2), { etag: '"new"' }, "always");
+    expect(readFileSync(await fetchOne(`${server.url}/m.gguf`))).toEqual(model(200_000, 2));
+    expect(server.fetches.map(({ from }) => from)).toEqual([0, 70_000, 0]);
+  });
+
+  it("starts anew if the source sends another part than was asked for", async () => {
+    server.put("/m.gguf", model());
+    await breakOff(`${server.url}/m.gguf`, 70_000);
+    const skewed: typeof fetch = async (input, init) => {
+      const response = await fetch(input, init);
+      const headers = new Headers(response.headers);
+      const range = headers.get("content-range")?.replace(/ 70000-/, " 65536-");
+      if (range !== undefined) headers.set("content-range", range);
+      return new Response(response.body, { status: response.status, headers });
+    };
+    expect(readFileSync(await fetchOne(`${server.url}/m.gguf`, { ports: { fetch: skewed } }))).toEqual(
+      model(),
+    );
+    expect(server.fetches.map(({ from }) => from)).toEqual([0, 70_000, 0]);
+  });
+
   it("starts anew if the source ignores what was asked for", async () => {
     server.put("/m.gguf", model(), { etag: '"1"' }, false);
     await breakOff(`${server.url}/m.gguf`, 70_000);
@@ -282,6 +322,37 @@ describe("a download that broke off", () => {
     expect(readFileSync(await fetchOne(`${server.url}/m.gguf`))).toEqual(model());
     expect(server.fetches.map(({ from }) => from)).toEqual([0, 70_000, 0]);
     expect(logged.join()).toContain("do not fit together");
+  });
+
+  it("starts anew if what is there is no beginning of a model", async () => {
+    server.put("/m.gguf", model());
+    await breakOff(`${server.url}/m.gguf`, 70_000);
+    writeFileSync(part().path, Buffer.alloc(70_000));
+    expect(readFileSync(await fetchOne(`${server.url}/m.gguf`))).toEqual(model());
+    expect(server.fetches.map(({ from }) => from)).toEqual([0, 0]);
+  });
+
+  it("starts anew if there is no record of where it is from", async () => {
+    server.put("/m.gguf", model());
+    await breakOff(`${server.url}/m.gguf`, 70_000);
+    writeFileSync(`${part().path}.json`, "{");
+    expect(readFileSync(await fetchOne(`${server.url}/m.gguf`))).toEqual(model());
+    expect(server.fetches.map(({ from }) => from)).toEqual([0, 0]);
+  });
+
+  it("starts anew if more is there than the file has", async () => {
+    server.put("/m.gguf", model());
+    await breakOff(`${server.url}/m.gguf`, 70_000);
+    writeFileSync(part().path, model(300_000));
+    expect(readFileSync(await fetchOne(`${server.url}/m.gguf`))).toEqual(model());
+  });
+
+  it("does not begin if the program has been stopped before", async () => {
+    server.put("/m.gguf", model());
+    await expect(
+      fetchOne(`${server.url}/m.gguf`, { ports: { signal: AbortSignal.abort() } }),
+    ).rejects.toThrow(/abort/i);
+    expect(server.asked).toEqual([]);
   });
 
   it("needs no second answer if only its name was missing", async () => {
@@ -351,6 +422,19 @@ describe("a source that has trouble", () => {
     expect(new Set(clock.pauses)).toEqual(new Set([1000]));
   });
 
+  it("is given up if all it brings is the same beginning again and again", async () => {
+    server.put("/m.gguf", model(), { etag: '"1"' }, false);
+    const held = Array.from({ length: 10 }, (_, index) => server.holdNext(index % 2 === 0 ? 2000 : 1000));
+    const download = expect(fetchOne(`${server.url}/m.gguf`)).rejects.toThrow(/^Cannot download/);
+    for (const [index, { cut }] of held.entries()) {
+      await expect.poll(() => server.fetches.length).toBe(index + 1);
+      await expect.poll(() => part().bytes).toBe(index % 2 === 0 ? 2000 : 1000);
+      cut();
+    }
+    await download;
+    expect(clock.pauses).toHaveLength(9);
+  });
+
   it("keeps no machine from serving what it has", async () => {
     server.put("/m.gguf", model());
     const path = await fetchOne(`${server.url}/m.gguf`);
@@ -378,6 +462,7 @@ describe("what is not the model", () => {
     server.failNext("look", status);
     await expect(fetchOne(`${server.url}/m.gguf?secret=1`)).rejects.toThrow(expected);
     expect(clock.pauses).toEqual([]);
+    expect(readdirSync(directory)).toEqual([]);
     server.failNext("look", status);
     await expect(fetchOne(`${server.url}/m.gguf?secret=1`)).rejects.not.toThrow(/secret/);
   });
@@ -397,6 +482,13 @@ describe("what is not the model", () => {
     }
   });
 
+  it("is not read to its end", async () => {
+    server.put("/m.gguf", Buffer.alloc(1_000_000, "<html>"));
+    const held = server.holdNext(10_000);
+    await expect(fetchOne(`${server.url}/m.gguf`)).rejects.toThrow(/is not a GGUF file/);
+    held.cut();
+  });
+
   it("is a file with another hash than the owner's", async () => {
     server.put("/m.gguf", model());
     const wrong = "0".repeat(64);
@@ -413,6 +505,14 @@ describe("what is not the model", () => {
       /is not the file/,
     );
     expect(server.fetches).toEqual([]);
+  });
+
+  it("is not fetched either if the source says so when the file is asked for", async () => {
+    server.put("/m.gguf", model());
+    const moved = { location: "/m.gguf", "x-linked-etag": `"${"1".repeat(64)}"` };
+    server.failNext("fetch", 302, moved);
+    await expect(fetchOne(`${server.url}/m.gguf#sha256=${sha256(model())}`)).rejects.toThrow(/is 1{64}, and/);
+    expect(part().bytes).toBe(0);
   });
 
   it("is a file with another hash than its source says", async () => {

@@ -8,11 +8,13 @@ import {
 } from "node:http";
 import type { AddressInfo } from "node:net";
 
+type Ranges = boolean | "always";
+
 interface Served {
   readonly bytes: Buffer;
   readonly headers: Readonly<Record<string, string>>;
-  /** Whether it answers with parts. */
-  readonly ranges: boolean;
+  /** Whether it answers with parts; `always`: also of a file that has changed. */
+  readonly ranges: Ranges;
 }
 
 interface Asked {
@@ -55,7 +57,7 @@ export class FileServer {
   }
 
   /** Without `headers` it has an ETag of its bytes. */
-  put(path: string, bytes: Buffer, headers?: Readonly<Record<string, string>>, ranges = true): void {
+  put(path: string, bytes: Buffer, headers?: Readonly<Record<string, string>>, ranges: Ranges = true): void {
     const etag = `"${createHash("md5").update(bytes).digest("hex")}"`;
     this.#files.set(path, { bytes, headers: headers ?? { etag }, ranges });
   }
@@ -103,7 +105,7 @@ export class FileServer {
     if (found === null) return void response.writeHead(404).end("<html>not found</html>");
     const { served, from } = found;
     if (from > 0 && from >= served.bytes.length) return void response.writeHead(416).end();
-    const last = isLook && served.ranges ? 0 : served.bytes.length - 1;
+    const last = isLook && served.ranges !== false ? 0 : served.bytes.length - 1;
     this.#writeHead(response, served, from, last);
     response.end(served.bytes.subarray(from, last + 1));
   }
@@ -113,15 +115,16 @@ export class FileServer {
     if (served === undefined) return null;
     const condition = headers["if-range"];
     const isSame =
+      served.ranges === "always" ||
       condition === undefined ||
       condition === served.headers["etag"] ||
       condition === served.headers["last-modified"];
     const from = Number(/^bytes=(\d+)-/.exec(headers.range ?? "")?.[1] ?? 0);
-    return { served, from: served.ranges && isSame ? from : 0 };
+    return { served, from: served.ranges !== false && isSame ? from : 0 };
   }
 
   #writeHead(response: ServerResponse, { bytes, headers, ranges }: Served, from: number, last: number): void {
-    const isPart = ranges && (from > 0 || last < bytes.length - 1);
+    const isPart = ranges !== false && (from > 0 || last < bytes.length - 1);
     response.writeHead(isPart ? 206 : 200, {
       ...headers,
       ...(headers["transfer-encoding"] === undefined ? { "content-length": last + 1 - from } : {}),

@@ -53,7 +53,7 @@ export function look(file: RemoteFile, tries: number, ports: DownloadPorts): Pro
  */
 export async function download(model: ModelId, file: RemoteFile, ports: DownloadPorts): Promise<number> {
   const progress = new Progress(ports, model, file.path);
-  const part = await PartFile.open(file.path, file.sha256, ports.signal);
+  const part = await PartFile.open(file.path, ports.signal);
   const complete = async (): Promise<string> => {
     const fetchMore = (): Promise<void> => fetchRest(part, file, ports, progress);
     await insist(file, MANY_TRIES, ports, fetchMore, () => part.sizeBytes);

@@ -83,7 +83,7 @@ async function fetchAll(
       ports.log.warn(`skipped ${id}: ${cause.message}`);
     }
   };
-  makeDirectories(wanted);
+  makeDirectory(directory);
   const unlock = lockState(directory, "--downloads-dir");
   try {
     const sizes = new Map<string, number>();
@@ -116,14 +116,11 @@ async function missing(remote: readonly RemoteModel[], { log, signal }: Download
   return wanted;
 }
 
-function makeDirectories(wanted: readonly Wanted[]): void {
-  for (const { file } of wanted) {
-    const directory = dirname(file.path);
-    try {
-      mkdirSync(directory, { recursive: true });
-    } catch (cause) {
-      throw new UserError(`Cannot make the directory ${directory}: ${reasonOf(cause)}.`, { cause });
-    }
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true });
+  } catch (cause) {
+    throw new UserError(`Cannot make the directory ${directory}: ${reasonOf(cause)}.`, { cause });
   }
 }
 
@@ -147,6 +144,7 @@ async function fetchOne(id: ModelId, file: RemoteFile, ports: DownloadPorts): Pr
   const { log, clock, signal, showProgress } = ports;
   // Two ids may be for one file.
   if (await isThere(file, signal)) return;
+  makeDirectory(dirname(file.path));
   const startedAt = clock.now();
   const there = partSize(file.path);
   log.info("downloading", {

@@ -5,7 +5,7 @@ import { open, rename, type FileHandle } from "node:fs/promises";
 import { HEADER_BYTES, headerProblem } from "../models.ts";
 import { reasonOf } from "../reason.ts";
 import { UserError } from "../user-error.ts";
-import { readOrigin, removeOrigin, writeHash, writeOrigin } from "./record.ts";
+import { readOrigin, removeHash, removeOrigin, writeHash, writeOrigin } from "./record.ts";
 import type { Origin } from "./request.ts";
 
 /** The beginning of a file that is on its way, with the hash of what is there. It outlives the program. */
@@ -24,18 +24,14 @@ export class PartFile {
   }
 
   /**
-   * Opens what there is of the file that will be `path`. A beginning that cannot be known again is thrown away.
-   * @param sha256 what the whole file has to be; null if nothing was said
+   * Opens what there is of the file that will be `path`. If it is not on record what it is of, it counts as nothing.
    * @throws UserError if the disk does not let it, and the signal's reason.
    */
-  static async open(path: string, sha256: string | null, signal: AbortSignal): Promise<PartFile> {
+  static async open(path: string, signal: AbortSignal): Promise<PartFile> {
     const part = await orDiskProblem(path, async () => new PartFile(path, await open(partPath(path), "a")));
     try {
       const origin = readOrigin(partPath(path));
-      const isKnown = origin !== null && (sha256 ?? origin.sha256 ?? origin.validator) !== null;
-      const isWanted = sha256 === null || (origin?.sha256 ?? sha256) === sha256;
-      if (isKnown && isWanted) await part.#resume(origin, signal);
-      else await part.restart(null);
+      if (origin !== null) await part.#resume(origin, signal);
       return part;
     } catch (cause) {
       await part.close();
@@ -99,6 +95,8 @@ export class PartFile {
     await orDiskProblem(this.#path, async () => {
       await this.#file.sync();
       await this.#file.close();
+      // It may be of the file that is replaced.
+      removeHash(this.#path);
       await rename(partPath(this.#path), this.#path);
     });
     writeHash(this.#path, this.#size, sha256);
@@ -125,9 +123,7 @@ export class PartFile {
       }
     });
     if (this.#size > 0) this.#pieces = 1;
-    if (this.#size > (origin.sizeBytes ?? Infinity) || this.problem("still coming") !== null) {
-      await this.restart(null);
-    }
+    if (this.problem("still coming") !== null) await this.restart(null);
   }
 
   #take(chunk: Uint8Array): void {

@@ -1,6 +1,5 @@
 import { basename } from "node:path";
 
-import type { ModelId } from "../../../protocol/ids.ts";
 import type { DownloadPorts } from "./ports.ts";
 
 /** Says how far a download is: many times a second is too often, and never is too seldom. */
@@ -8,15 +7,17 @@ import type { DownloadPorts } from "./ports.ts";
 const REDRAW_MS = 500;
 const LOG_MS = 30_000;
 
+type ProgressPorts = Pick<DownloadPorts, "clock" | "log" | "showProgress">;
+
 export class Progress {
-  readonly #ports: DownloadPorts;
-  readonly #model: ModelId;
+  readonly #ports: ProgressPorts;
+  readonly #model: string;
   readonly #file: string;
   #saidAt: number;
   /** Where the rate is counted from. */
   #since: { readonly at: number; readonly bytes: number } | null = null;
 
-  constructor(ports: DownloadPorts, model: ModelId, path: string) {
+  constructor(ports: ProgressPorts, model: string, path: string) {
     this.#ports = ports;
     this.#model = model;
     this.#file = basename(path);

@@ -46,6 +46,10 @@ export function writeHash(file: string, sizeBytes: number, sha256: string): void
   writeFileAtomically(`${file}.json`, `${JSON.stringify({ size_bytes: sizeBytes, sha256 }, null, 2)}\n`);
 }
 
+export function removeHash(file: string): void {
+  rmSync(`${file}.json`, { force: true });
+}
+
 /** A record that cannot be read is as good as none: the file is then looked at itself. */
 function readJson(path: string): unknown {
   try {
