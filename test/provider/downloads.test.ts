@@ -213,14 +213,9 @@ describe("a download that broke off", () => {
     server.holdNext(40_000);
     const download = fetchOne(`${server.url}/m.gguf`);
     await expect.poll(() => part().bytes).toBe(40_000);
-    await expect
-      .poll(() => {
-        clock.stall();
-        return server.fetches.length;
-      })
-      .toBe(2);
+    await expect.poll(() => clock.stall()).toBe(true);
     expect(readFileSync(await download)).toEqual(model());
-    expect(server.fetches[1]?.from).toBe(40_000);
+    expect(server.fetches.map(({ from }) => from)).toEqual([0, 40_000]);
     expect(logged.join()).toContain("nothing came for 45 s");
   });
 

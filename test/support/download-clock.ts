@@ -26,8 +26,10 @@ export class DownloadClock implements Clock {
     return () => clearImmediate(timer);
   }
 
-  /** Whatever is waited for takes too long. */
-  stall(): void {
+  /** Whatever is waited for takes too long; false if nothing is. */
+  stall(): boolean {
+    const isWaiting = this.#stalls.size > 0;
     for (const run of this.#stalls) run();
+    return isWaiting;
   }
 }
