@@ -19,6 +19,10 @@ export interface Explanation {
   readonly unmanaged_because: string | null;
 }
 
+/** For the owner of a machine that lacks a model: its provider does the rest. */
+const DOWNLOAD =
+  "start the provider with --model ID=hf:ORG/REPO/file.gguf, which downloads the model to this machine";
+
 type Closed = Pick<Explanation, "gate" | "why" | "fix">;
 
 export function explain(view: FleetView, machine: Machine, flags: Flags): Explanation {
@@ -85,7 +89,7 @@ function outOfReach(view: FleetView, { machine, sockets, since, inFlight }: Mach
     fix:
       view.models.length === 0
         ? "ask the operator to add a model to the catalog"
-        : `download one of: ${view.models.slice(0, 5).join(", ")}`,
+        : `${DOWNLOAD}, for one of: ${view.models.slice(0, 5).join(", ")}`,
   };
 }
 
@@ -169,7 +173,7 @@ const GATES: Record<GateReason, { readonly why: string; readonly fix: string | n
   owner_busy: { why: "its owner is using it", fix: null },
   model_not_on_machine: {
     why: "the model is not on its disk",
-    fix: "download the model, or start the provider with the folder that holds it",
+    fix: `${DOWNLOAD}, or with the folder that holds it`,
   },
   not_accepting: {
     why: "the provider is stopping or has no model that works",
@@ -190,7 +194,7 @@ const GATES: Record<GateReason, { readonly why: string; readonly fix: string | n
 function fixOf(code: string): string {
   switch (code) {
     case "model_not_on_disk":
-      return "download the model to this machine";
+      return DOWNLOAD;
     case "insufficient_memory":
       return "free memory by closing other programs, or ask for a smaller model";
     case "refused_by_operator":

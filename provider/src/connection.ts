@@ -145,7 +145,7 @@ function readError(body: string): { code: string | null; message: string } {
 }
 
 /** The header's seconds; its other form, a date, is read as no answer: clocks of Macs differ. */
-function retryAfterMs(header: string | undefined): number | null {
+export function retryAfterMs(header: string | undefined): number | null {
   const seconds = Number(header);
   return header === undefined || !Number.isFinite(seconds) || seconds < 0 ? null : seconds * 1000;
 }

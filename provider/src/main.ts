@@ -8,6 +8,7 @@ import { z } from "zod";
 import { Agent, type AgentPorts } from "./agent.ts";
 import type { Log } from "./agent/ports.ts";
 import { createDial } from "./connection.ts";
+import { runDownloads } from "./downloads/run.ts";
 import type { Engine } from "./engine.ts";
 import { createEchoEngine } from "./engines/echo.ts";
 import { createLlamaEngine } from "./engines/llama.ts";
@@ -24,6 +25,7 @@ import { HELP, readCommandLine, type Options } from "./options.ts";
 import { lockState, openIdentity, readAssignment, writeAssignment } from "./state.ts";
 import { StatusLine } from "./status-line.ts";
 import { SYSTEM_CLOCK } from "./system-clock.ts";
+import { TerminalLine, type Terminal } from "./terminal-line.ts";
 import { UserError } from "./user-error.ts";
 
 /** The program: reads the command line, gives the agent its ports and waits for a signal. */
@@ -61,16 +63,18 @@ async function main(): Promise<number> {
 
 async function serve(options: Options): Promise<number> {
   await refuseTranslation();
-  // The engine's process inherits the environment and has no use for the token.
-  delete process.env["POOLKEEPER_PROVIDER_TOKEN"];
-  delete process.env["POOLKEEPER_SERVER_KEY"];
-  const { models, first, skipped } = findModels(options.sources);
+  // The engine's process inherits the environment and has no use for these keys.
+  for (const name of ["POOLKEEPER_PROVIDER_TOKEN", "POOLKEEPER_SERVER_KEY", "HF_TOKEN"])
+    delete process.env[name];
+  const { log, line } = openLog(options);
+  const stayAwake = options.caffeinate ? keepAwake() : () => {};
+  const sources = await runDownloads(options, log, line);
+  if (sources === null) return EXIT_OK;
+  const { models, first, skipped } = findModels(sources);
   const identity = openIdentity(options.stateDirectory, options.machineId);
   const { assignment, warning } = readAssignment(options.stateDirectory);
   const version = readVersion();
 
-  let print = (line: string): void => console.log(line);
-  const log = createLog({ json: options.json, write: (line) => print(line), now: SYSTEM_CLOCK.now });
   const vitals = watchVitals(process.platform, VITALS_INTERVAL_MS);
   const connection = {
     coordinator: options.coordinator,
@@ -82,7 +86,7 @@ async function serve(options: Options): Promise<number> {
     clock: SYSTEM_CLOCK,
     random: Math.random,
     dial: createDial(connection),
-    engine: createEngine(options, (line) => log.warn(line)),
+    engine: createEngine(options, (text) => log.warn(text)),
     createAnswerEncoder,
     vitals: vitals.newest,
     saveAssignment: (held) => writeAssignment(options.stateDirectory, held),
@@ -115,9 +119,7 @@ async function serve(options: Options): Promise<number> {
   });
   warn(log, options.warnings, skipped, warning);
 
-  const stayAwake = options.caffeinate ? keepAwake() : () => {};
-  const status = options.json || !process.stdout.isTTY ? null : showStatus(agent);
-  if (status !== null) print = (line) => status.print(line);
+  const status = line === null ? null : showStatus(agent, line);
   const signals = listenToSignals(agent);
   outliveLog(agent);
   agent.start();
@@ -131,6 +133,19 @@ async function serve(options: Options): Promise<number> {
   log.info("stopped");
   if (signals.wereRepeated()) return EXIT_SECOND_SIGNAL;
   return cause.kind === "asked" ? EXIT_OK : EXIT_REFUSED;
+}
+
+const TERMINAL: Terminal = {
+  write: (text) => process.stdout.write(text),
+  // Some terminals do not know their width.
+  columns: () => process.stdout.columns || 80,
+};
+
+/** In a terminal it leaves the bottom line to what the machine is doing. */
+function openLog({ json }: Options): { log: Log; line: TerminalLine | null } {
+  const line = json || !process.stdout.isTTY ? null : new TerminalLine(TERMINAL);
+  const write = (text: string): void => (line === null ? console.log(text) : line.print(text));
+  return { log: createLog({ json, write, now: SYSTEM_CLOCK.now }), line };
 }
 
 /** What the owner should know from the start. */
@@ -194,13 +209,8 @@ function outliveLog(agent: Agent): void {
   });
 }
 
-function showStatus(agent: Agent): StatusLine {
-  const terminal = {
-    write: (text: string) => process.stdout.write(text),
-    // Some terminals do not know their width.
-    columns: () => process.stdout.columns || 80,
-  };
-  const status = new StatusLine(terminal, () => agent.status(), SYSTEM_CLOCK.now);
+function showStatus(agent: Agent, line: TerminalLine): StatusLine {
+  const status = new StatusLine(line, () => agent.status(), SYSTEM_CLOCK.now);
   status.start();
   return status;
 }

@@ -30,7 +30,8 @@ export interface FoundModels {
   readonly skipped: string[];
 }
 
-const HEADER_BYTES = 24;
+/** What `headerProblem` wants to see of a file. */
+export const HEADER_BYTES = 24;
 /** Far above what any file has: versions up to 3, some thousand tensors. */
 const MAX_VERSION = 100;
 const MAX_ENTRIES = 1_000_000n;
@@ -71,7 +72,7 @@ export function findModels({ models, directories, form }: ModelSources): FoundMo
 function noModel(directories: readonly string[], skipped: readonly string[]): string {
   const looked = directories.length === 0 ? "" : ` in ${directories.join(", ")}`;
   const reasons = skipped.length === 0 ? "" : ` (skipped ${skipped.join("; ")})`;
-  return `No model to serve${looked}${reasons}. Name one with --model id=path/to/file.gguf, or a --models-dir with *.gguf files.`;
+  return `No model to serve${looked}${reasons}. Name one with --model id=path/to/file.gguf, one to download with --model id=hf:ORG/REPO/file.gguf, or a --models-dir with *.gguf files.`;
 }
 
 function fromSource(source: string, form: ModelForm): OfferedModel {
@@ -137,7 +138,7 @@ function fromFile(id: ModelId, path: string): OfferedModel {
 }
 
 /** A large model may be split; the engine opens the first part and finds the others beside it. */
-function partsOf(path: string): string[] {
+export function partsOf(path: string): string[] {
   const stem = path.replace(/\.gguf$/i, "");
   const part = PART.exec(stem);
   const total = Number(part?.[2] ?? 1);
@@ -171,7 +172,7 @@ function checkedSize(path: string): number {
  * What keeps a file with this beginning from being a model: magic, version, number of tensors, number of keys. An engine
  * that believes a damaged number reads on for minutes and fills the memory.
  */
-function headerProblem(header: Buffer): string | null {
+export function headerProblem(header: Buffer): string | null {
   if (header.subarray(0, 4).toString("latin1") !== "GGUF") return "is not a GGUF file.";
   const isWhole =
     header.length === HEADER_BYTES &&
@@ -187,7 +188,7 @@ export function quantizationOf(name: string): string | null {
   return match?.[1]?.toLowerCase() ?? null;
 }
 
-function parseId(id: string): ModelId {
+export function parseId(id: string): ModelId {
   const parsed = modelIdSchema.safeParse(id);
   if (parsed.success) return parsed.data;
   throw new UserError(`"${id}" is no model id: it ${parsed.error.issues[0]?.message ?? ""}.`);

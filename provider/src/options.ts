@@ -30,6 +30,10 @@ export interface Options {
   readonly threads: number | null;
   readonly engine: EngineChoice;
   readonly stateDirectory: string;
+  /** Where models are kept that `--model` names by an address. */
+  readonly downloadsDirectory: string;
+  /** The owner's token at Hugging Face; null if there is none. */
+  readonly hubToken: string | null;
   readonly privateOnly: boolean;
   readonly json: boolean;
   readonly caffeinate: boolean;
@@ -58,7 +62,7 @@ const MAX_THREADS = 256;
 export const HELP = `Serves open models on this machine for a Poolkeeper coordinator.
 
   poolkeeper-provider --coordinator https://pool.example.com --token-file ~/.poolkeeper/token \\
-                      --model gpt-oss-20b=~/models/gpt-oss-20b-mxfp4.gguf
+    --model gpt-oss-20b=hf:bartowski/openai_gpt-oss-20b-GGUF/openai_gpt-oss-20b-MXFP4.gguf
 
 Connection
   --coordinator URL     address of the coordinator       [POOLKEEPER_COORDINATOR]
@@ -71,6 +75,12 @@ Connection
 Models
   --model ID=FILE       offer a GGUF file under a catalog id; may be repeated,
                         the first one is loaded at the start
+  --model ID=hf:ORG/REPO/FILE, or ID=URL
+                        the same, and download the file first if it is not there;
+                        hf:ORG/REPO@REVISION/FILE for another branch than main,
+                        #sha256=HEX at the end to check it; gated models need a
+                        token of Hugging Face                    [HF_TOKEN]
+  --downloads-dir DIR   where downloaded models are kept (default: models in --state)
   --models-dir DIR      offer every *.gguf in a directory under its file name;
                         without --model the coordinator's catalog decides which
                         one is loaded first
@@ -100,6 +110,7 @@ const FLAGS = {
   "token-file": { type: "string" },
   model: { type: "string", multiple: true },
   "models-dir": { type: "string", multiple: true },
+  "downloads-dir": { type: "string" },
   "machine-id": { type: "string" },
   slots: { type: "string" },
   context: { type: "string" },
@@ -124,6 +135,8 @@ export function readCommandLine(argv: readonly string[], env: Environment): Comm
   if (values.version === true) return { command: "version" };
   const warnings: string[] = [];
   const engine = readEngine(values, env, warnings);
+  const stateDirectory = resolve(expandHome(values.state ?? join(homedir(), ".poolkeeper")));
+  const downloads = values["downloads-dir"];
   const options: Options = {
     coordinator: readCoordinator(values.coordinator ?? env["POOLKEEPER_COORDINATOR"], warnings),
     token: readToken(values.token, values["token-file"], env["POOLKEEPER_PROVIDER_TOKEN"], warnings),
@@ -143,7 +156,10 @@ export function readCommandLine(argv: readonly string[], env: Environment): Comm
     ),
     threads: values.threads === undefined ? null : readNumber("--threads", values.threads, 1, 1, MAX_THREADS),
     engine,
-    stateDirectory: resolve(expandHome(values.state ?? join(homedir(), ".poolkeeper"))),
+    stateDirectory,
+    downloadsDirectory:
+      downloads === undefined ? join(stateDirectory, "models") : resolve(expandHome(downloads)),
+    hubToken: readHubToken(env["HF_TOKEN"], warnings),
     privateOnly: values.private === true,
     json: values.json === true,
     caffeinate: values["no-caffeinate"] !== true,
@@ -194,7 +210,7 @@ function readCoordinator(text: string | undefined, warnings: string[]): URL {
   return url;
 }
 
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   return host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || host.startsWith("127.");
 }
 
@@ -238,6 +254,14 @@ function readTokenFile(path: string, warnings: string[]): string {
   } catch (cause) {
     throw new UserError(`Cannot read the token file ${path}: ${reasonOf(cause)}.`, { cause });
   }
+}
+
+/** It is set for other programs as well, so this one starts without it if it makes no sense. */
+function readHubToken(text: string | undefined, warnings: string[]): string | null {
+  const token = text?.trim() ?? "";
+  if (/^[\x21-\x7e]*$/.test(token)) return token === "" ? null : token;
+  warnings.push("HF_TOKEN is not used: it has characters that no token has");
+  return null;
 }
 
 function readMachineId(text: string | undefined): MachineId | null {

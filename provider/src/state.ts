@@ -125,9 +125,10 @@ export function inventMachineId(host: string, random: Buffer = randomBytes(8)): 
 /**
  * Makes this process the only one that uses `directory`, until it calls the returned function or ends.
  * Two would push each other off the coordinator for ever, each superseding the other.
+ * @param flag which flag names another directory
  * @throws UserError if another one is running.
  */
-export function lockState(directory: string): () => void {
+export function lockState(directory: string, flag = "--state"): () => void {
   makeDirectory(directory);
   const path = join(directory, LOCK_FILE);
   const holder = lockSchema.safeParse(parseJson(readIfThere(path) ?? ""));
@@ -137,7 +138,7 @@ export function lockState(directory: string): () => void {
     isRunning(holder.data.pid, holder.data.booted_at)
   ) {
     throw new UserError(
-      `Another provider (process ${holder.data.pid}) is using ${directory}. Stop it, or give this one its own --state directory. If no provider is running, remove ${path}.`,
+      `Another provider (process ${holder.data.pid}) is using ${directory}. Stop it, or give this one its own ${flag} directory. If no provider is running, remove ${path}.`,
     );
   }
   writeFileAtomically(path, JSON.stringify({ pid: process.pid, booted_at: bootedAt() }));

@@ -1,26 +1,21 @@
 import type { AgentStatus } from "./agent/status.ts";
+import type { TerminalLine } from "./terminal-line.ts";
 
-/** One line at the bottom of a terminal that says what the machine is doing; log lines scroll by above it. */
+/** The bottom line of a terminal says what the machine is doing. */
 
 const REDRAW_MS = 500;
 /** Tokens per second are averaged over this many redraws. */
 const RATE_SAMPLES = 10;
 
-export interface Terminal {
-  write(text: string): void;
-  columns(): number;
-}
-
 export class StatusLine {
-  readonly #terminal: Terminal;
+  readonly #line: TerminalLine;
   readonly #read: () => AgentStatus;
   readonly #now: () => number;
   readonly #samples: { readonly at: number; readonly tokens: number }[] = [];
-  #shown = "";
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(terminal: Terminal, read: () => AgentStatus, now: () => number) {
-    this.#terminal = terminal;
+  constructor(line: TerminalLine, read: () => AgentStatus, now: () => number) {
+    this.#line = line;
     this.#read = read;
     this.#now = now;
   }
@@ -34,38 +29,13 @@ export class StatusLine {
   stop(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
-    this.#erase();
-  }
-
-  /** Prints a line above the status. */
-  print(line: string): void {
-    this.#erase();
-    this.#terminal.write(`${line}\n`);
-    if (this.#timer !== null) this.#draw(this.#describe());
+    this.#line.erase();
   }
 
   redraw(): void {
     this.#samples.push({ at: this.#now(), tokens: this.#read().tokens });
     if (this.#samples.length > RATE_SAMPLES) this.#samples.shift();
-    const line = this.#describe();
-    if (line === this.#shown) return;
-    this.#erase();
-    this.#draw(line);
-  }
-
-  #describe(): string {
-    return describeStatus(this.#read(), tokensPerSecond(this.#samples), this.#now());
-  }
-
-  #draw(line: string): void {
-    this.#shown = line;
-    // A line that wraps could not be erased again.
-    this.#terminal.write(line.slice(0, Math.max(0, this.#terminal.columns() - 1)));
-  }
-
-  #erase(): void {
-    if (this.#shown !== "") this.#terminal.write("\r\u001b[2K");
-    this.#shown = "";
+    this.#line.show(describeStatus(this.#read(), tokensPerSecond(this.#samples), this.#now()));
   }
 }
 

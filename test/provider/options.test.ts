@@ -32,6 +32,8 @@ it("has defaults for all that need not be said", () => {
     threads: null,
     engine: { name: "llama" },
     stateDirectory: join(homedir(), ".poolkeeper"),
+    downloadsDirectory: join(homedir(), ".poolkeeper/models"),
+    hubToken: null,
     machineId: null,
     privateOnly: false,
     json: false,
@@ -42,13 +44,13 @@ it("has defaults for all that need not be said", () => {
 it("reads every flag", () => {
   const argv =
     "--coordinator http://127.0.0.1:8787 --token secret --machine-id studio-1 " +
-    "--model alpha=~/a.gguf --model org/beta=/b=c.gguf --models-dir ~/models " +
-    "--slots 8 --context 32768 --threads 2 --engine llama --state ~/state --private --json --no-caffeinate";
+    "--model alpha=~/a.gguf --model org/beta=/b=c.gguf --model c=hf:o/r/c.gguf --models-dir ~/models " +
+    "--slots 8 --context 32768 --threads 2 --engine llama --state ~/state --downloads-dir ~/big --private --json --no-caffeinate";
   expect(read(argv.split(" "))).toEqual({
     coordinator: new URL("http://127.0.0.1:8787"),
     token: "secret",
     sources: {
-      models: [`alpha=${join(homedir(), "a.gguf")}`, "org/beta=/b=c.gguf"],
+      models: [`alpha=${join(homedir(), "a.gguf")}`, "org/beta=/b=c.gguf", "c=hf:o/r/c.gguf"],
       directories: [join(homedir(), "models")],
       form: "files",
     },
@@ -58,6 +60,8 @@ it("reads every flag", () => {
     threads: 2,
     engine: { name: "llama" },
     stateDirectory: join(homedir(), "state"),
+    downloadsDirectory: join(homedir(), "big"),
+    hubToken: null,
     privateOnly: true,
     json: true,
     caffeinate: false,
@@ -105,6 +109,18 @@ describe("another engine", () => {
     expect(options.engine).toMatchObject({ endpoint: { apiKey: "k" } });
     expect(options.warnings).toEqual([expect.stringContaining("unencrypted")]);
   });
+});
+
+it("keeps downloads in the state directory if no other one is named", () => {
+  expect(read([...enough, "--state", "/s"]).downloadsDirectory).toBe("/s/models");
+});
+
+it("takes the token of Hugging Face from the environment, and starts without one that makes no sense", () => {
+  expect(read(enough, { HF_TOKEN: " hf_x\n" })).toMatchObject({ hubToken: "hf_x" });
+  expect(read(enough, { HF_TOKEN: "" })).toMatchObject({ hubToken: null });
+  const options = read(enough, { HF_TOKEN: "a b" });
+  expect(options.hubToken).toBeNull();
+  expect(options.warnings.join()).toContain("HF_TOKEN is not used");
 });
 
 describe("a token file", () => {
@@ -191,7 +207,7 @@ it("knows --help and --version without anything else", () => {
 
 it("mentions every flag in the help", () => {
   const flags =
-    "coordinator token token-file model models-dir machine-id slots context threads engine server-command server-url state private";
+    "coordinator token token-file model models-dir downloads-dir machine-id slots context threads engine server-command server-url state private";
   for (const flag of [...flags.split(" "), "json", "no-caffeinate", "help", "version"]) {
     expect(HELP).toContain(`--${flag}`);
   }

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { AgentStatus } from "../../provider/src/agent/status.ts";
 import { createLog } from "../../provider/src/log.ts";
 import { describeStatus, StatusLine } from "../../provider/src/status-line.ts";
+import { TerminalLine } from "../../provider/src/terminal-line.ts";
 
 const serving: AgentStatus = {
   state: "serving",
@@ -58,21 +59,21 @@ describe("the status line", () => {
     let written = "";
     let now = 0;
     let tokens = 0;
-    const terminal = { write: (text: string) => void (written += text), columns: () => 40 };
-    const line = new StatusLine(
-      terminal,
+    const line = new TerminalLine({ write: (text) => void (written += text), columns: () => 40 });
+    const status = new StatusLine(
+      line,
       () => ({ ...serving, tokens }),
       () => now,
     );
-    line.start();
+    status.start();
     for (let i = 0; i < 20; i++) {
       now += 500;
       tokens += 25;
-      line.redraw();
+      status.redraw();
     }
     line.print("a log line");
     expect(written.endsWith("\r\u001b[2Ka log line\nserving alpha | 2/4 running | 50 tokens")).toBe(true);
-    line.stop();
+    status.stop();
     line.print("the last line");
     expect(written.endsWith("\r\u001b[2Kthe last line\n")).toBe(true);
   });

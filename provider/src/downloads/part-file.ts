@@ -1,0 +1,153 @@
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream, rmSync, statSync } from "node:fs";
+import { open, rename, type FileHandle } from "node:fs/promises";
+
+import { HEADER_BYTES, headerProblem } from "../models.ts";
+import { reasonOf } from "../reason.ts";
+import { UserError } from "../user-error.ts";
+import { readOrigin, removeHash, removeOrigin, writeHash, writeOrigin } from "./record.ts";
+import type { Origin } from "./request.ts";
+
+/** The beginning of a file that is on its way, with the hash of what is there. It outlives the program. */
+export class PartFile {
+  readonly #path: string;
+  readonly #file: FileHandle;
+  #hash: Hash = createHash("sha256");
+  #header = Buffer.alloc(0);
+  #size = 0;
+  #origin: Origin | null = null;
+  #pieces = 0;
+
+  private constructor(path: string, file: FileHandle) {
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /**
+   * Opens what there is of the file that will be `path`. If it is not on record what it is of, it counts as nothing.
+   * @throws UserError if the disk does not let it, and the signal's reason.
+   */
+  static async open(path: string, signal: AbortSignal): Promise<PartFile> {
+    const part = await orDiskProblem(path, async () => new PartFile(path, await open(partPath(path), "a")));
+    try {
+      const origin = readOrigin(partPath(path));
+      if (origin !== null) await part.#resume(origin, signal);
+      return part;
+    } catch (cause) {
+      await part.close();
+      throw cause;
+    }
+  }
+
+  get sizeBytes(): number {
+    return this.#size;
+  }
+
+  /** What the source said when it began; null while nothing is there. */
+  get origin(): Origin | null {
+    return this.#origin;
+  }
+
+  get isWhole(): boolean {
+    return this.#size > 0 && this.#size === this.#origin?.sizeBytes;
+  }
+
+  /** Whether it comes from more than one answer. */
+  get isPieced(): boolean {
+    return this.#pieces > 1;
+  }
+
+  /** Another answer begins. */
+  beginPiece(): void {
+    this.#pieces += 1;
+  }
+
+  /** Throws away what is there. */
+  async restart(origin: Origin | null): Promise<void> {
+    await orDiskProblem(this.#path, () => this.#file.truncate(0));
+    this.#hash = createHash("sha256");
+    this.#header = Buffer.alloc(0);
+    this.#size = 0;
+    this.#pieces = 0;
+    this.#origin = origin;
+    if (origin !== null) writeOrigin(partPath(this.#path), origin);
+  }
+
+  /** What is wrong with the first bytes; null if nothing is, or if they are still to come. */
+  problem(when: "still coming" | "at the end"): string | null {
+    const isToCome = this.#header.length < HEADER_BYTES && when === "still coming";
+    return isToCome ? null : headerProblem(this.#header);
+  }
+
+  /** @throws UserError if the disk does not let it, as when it is full. */
+  async append(chunk: Uint8Array): Promise<void> {
+    await orDiskProblem(this.#path, () => this.#file.appendFile(chunk));
+    this.#take(chunk);
+  }
+
+  /** The file's sha256. Nothing can be appended after this. */
+  digest(): string {
+    return this.#hash.digest("hex");
+  }
+
+  /** Gives the file its name, after it is safely on the disk. */
+  async finish(sha256: string): Promise<void> {
+    await orDiskProblem(this.#path, async () => {
+      await this.#file.sync();
+      await this.#file.close();
+      // It may be of the file that is replaced.
+      removeHash(this.#path);
+      await rename(partPath(this.#path), this.#path);
+    });
+    writeHash(this.#path, this.#size, sha256);
+    removeOrigin(partPath(this.#path));
+  }
+
+  /** Throws it away for good. */
+  async remove(): Promise<void> {
+    await this.close();
+    rmSync(partPath(this.#path), { force: true });
+    removeOrigin(partPath(this.#path));
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  async #resume(origin: Origin, signal: AbortSignal): Promise<void> {
+    this.#origin = origin;
+    await orDiskProblem(this.#path, async () => {
+      for await (const chunk of createReadStream(partPath(this.#path), { highWaterMark: 1024 * 1024 })) {
+        signal.throwIfAborted();
+        if (chunk instanceof Buffer) this.#take(chunk);
+      }
+    });
+    if (this.#size > 0) this.#pieces = 1;
+    if (this.problem("still coming") !== null) await this.restart(null);
+  }
+
+  #take(chunk: Uint8Array): void {
+    this.#hash.update(chunk);
+    this.#size += chunk.byteLength;
+    if (this.#header.length === HEADER_BYTES) return;
+    this.#header = Buffer.concat([this.#header, chunk]).subarray(0, HEADER_BYTES);
+  }
+}
+
+/** How much of the file that will be `path` is there, in bytes. */
+export function partSize(path: string): number {
+  return statSync(partPath(path), { throwIfNoEntry: false })?.size ?? 0;
+}
+
+function partPath(path: string): string {
+  return `${path}.part`;
+}
+
+async function orDiskProblem<T>(path: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (cause) {
+    const isOfDisk = cause instanceof Error && "syscall" in cause;
+    throw isOfDisk ? new UserError(`Cannot write ${path}: ${reasonOf(cause)}.`, { cause }) : cause;
+  }
+}

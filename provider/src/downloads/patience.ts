@@ -1,0 +1,75 @@
+import { basename } from "node:path";
+
+import type { DownloadPorts } from "./ports.ts";
+import { TransientError, UnreachableError } from "./problems.ts";
+import { shown, type RemoteFile } from "./source.ts";
+
+/** How often, and after which pauses, a download is tried again. */
+
+/** Tries in a row that brought nothing; with the pauses below, four minutes without a network. */
+export const MANY_TRIES = 10;
+/** Where a machine can serve something else instead. */
+export const FEW_TRIES = 3;
+const MIN_PAUSE_MS = 1000;
+const MAX_PAUSE_MS = 60_000;
+/** A source that wants to be left alone for longer is asked all the same. */
+const MAX_ASKED_PAUSE_MS = 600_000;
+
+/**
+ * Tries until it succeeds. Tries after which `reached` is larger than ever do not count.
+ * @throws UnreachableError after `tries` in vain, whatever the last one throws if another is of no use, and the signal's reason.
+ */
+export async function insist<T>(
+  { url, path }: RemoteFile,
+  tries: number,
+  ports: DownloadPorts,
+  attempt: () => Promise<T>,
+  reached: () => number = () => 0,
+): Promise<T> {
+  let failures = 0;
+  let furthest = reached();
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (cause) {
+      if (!(cause instanceof TransientError)) throw cause;
+      const at = reached();
+      failures = at > furthest ? 1 : failures + 1;
+      furthest = Math.max(furthest, at);
+      if (failures >= tries) {
+        throw new UnreachableError(
+          `Cannot download ${shown(url)}: ${cause.message}. What is there of it is kept.`,
+          { cause },
+        );
+      }
+      const pauseMs = pauseAfter(failures, cause.retryAfterMs, ports.random());
+      ports.log.warn("download broke off", {
+        file: basename(path),
+        reason: cause.message,
+        retryMs: Math.round(pauseMs),
+      });
+      await pause(pauseMs, ports);
+    }
+  }
+}
+
+/** Doubles with each failure; the random part keeps a fleet from coming back all at once. */
+function pauseAfter(failures: number, askedMs: number | null, random: number): number {
+  const doubled = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** (failures - 1));
+  return Math.max(doubled * (0.5 + random / 2), Math.min(askedMs ?? 0, MAX_ASKED_PAUSE_MS));
+}
+
+function pause(ms: number, { clock, signal }: DownloadPorts): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      cancel();
+      reject(signal.reason);
+    };
+    const cancel = clock.after(ms, () => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    });
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  });
+}

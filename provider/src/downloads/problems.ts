@@ -1,0 +1,56 @@
+import { UserError } from "../user-error.ts";
+import { hubPage, shown } from "./source.ts";
+
+/** What can go wrong with a download: what may go away by itself, and what its owner has to put right. */
+
+/** Worth another try. */
+export class TransientError extends Error {
+  override readonly name = "TransientError";
+  /** How long the source wants to be left alone; null if it did not say. */
+  readonly retryAfterMs: number | null;
+
+  constructor(message: string, retryAfterMs: number | null = null) {
+    super(message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** Many tries were in vain. */
+export class UnreachableError extends UserError {}
+
+const RETRIED = new Set([408, 425, 429]);
+
+export function isRetried(status: number): boolean {
+  return RETRIED.has(status) || status >= 500;
+}
+
+/** Why a source refuses a file, and what to do about it. */
+export function refusal(url: URL, status: number, hasToken: boolean): UserError {
+  const page = hubPage(url);
+  const what = `${shown(url)} is refused (status ${status})`;
+  if (status === 401 || status === 403) {
+    if (page === null)
+      return new UserError(
+        `${what}: it is not open to everybody. Download it by hand, or use another address.`,
+      );
+    return new UserError(
+      hasToken
+        ? `${what}: HF_TOKEN is wrong or not enough. Accept the model's terms on ${page} with the account that the token is of, and let the token read gated repositories.`
+        : `${what}: the model is gated or private, or its name is wrong. Accept its terms on ${page}, make a token on https://huggingface.co/settings/tokens and set it as HF_TOKEN in the environment.`,
+    );
+  }
+  if (status === 404 || status === 410) {
+    return new UserError(
+      `${what}: there is no such file. Check the address${page === null ? "" : `; ${page}/tree/main lists the files`}.`,
+    );
+  }
+  return new UserError(`${what}.`);
+}
+
+/** What the network said; `fetch` hides it one level down. */
+export function networkReason(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  if (!(cause instanceof Error)) return String(cause);
+  if (cause.message !== "") return cause.message;
+  return "code" in cause && typeof cause.code === "string" ? cause.code : cause.name;
+}

@@ -1,0 +1,67 @@
+import { basename } from "node:path";
+
+import type { DownloadPorts } from "./ports.ts";
+
+/** Says how far a download is: many times a second is too often, and never is too seldom. */
+
+const REDRAW_MS = 500;
+const LOG_MS = 30_000;
+
+type ProgressPorts = Pick<DownloadPorts, "clock" | "log" | "showProgress">;
+
+export class Progress {
+  readonly #ports: ProgressPorts;
+  readonly #model: string;
+  readonly #file: string;
+  #saidAt: number;
+  /** Where the rate is counted from. */
+  #since: { readonly at: number; readonly bytes: number } | null = null;
+
+  constructor(ports: ProgressPorts, model: string, path: string) {
+    this.#ports = ports;
+    this.#model = model;
+    this.#file = basename(path);
+    this.#saidAt = ports.clock.now();
+  }
+
+  /** `bytes` of `total` are there; null: nobody knows how many there will be. */
+  at(bytes: number, total: number | null): void {
+    const { clock, log, showProgress } = this.#ports;
+    const now = clock.now();
+    // A beginning that was thrown away is no progress backwards.
+    if (this.#since === null || bytes < this.#since.bytes) this.#since = { at: now, bytes };
+    if (now - this.#saidAt < (showProgress === null ? LOG_MS : REDRAW_MS)) return;
+    this.#saidAt = now;
+    const perSecond = ((bytes - this.#since.bytes) * 1000) / Math.max(1, now - this.#since.at);
+    if (showProgress !== null) showProgress(describeProgress(this.#file, bytes, total, perSecond));
+    else {
+      const percent = total === null ? null : Math.floor((100 * bytes) / total);
+      const rate = `${sizeText(perSecond)}/s`;
+      log.info("downloading", { model: this.#model, file: this.#file, done: sizeText(bytes), percent, rate });
+    }
+  }
+}
+
+export function describeProgress(
+  file: string,
+  bytes: number,
+  total: number | null,
+  perSecond: number,
+): string {
+  const rate = `${sizeText(perSecond)}/s`;
+  if (total === null) return `downloading ${file} ${sizeText(bytes)} | ${rate}`;
+  const parts = [`downloading ${file} ${Math.floor((100 * bytes) / total)} % of ${sizeText(total)}`, rate];
+  if (perSecond > 0) parts.push(`${timeText((total - bytes) / perSecond)} left`);
+  return parts.join(" | ");
+}
+
+/** As file managers of Macs count: 1 GB is 10^9 bytes. */
+export function sizeText(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
+  return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.ceil(bytes / 1e3)} kB`;
+}
+
+function timeText(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}

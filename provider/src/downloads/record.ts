@@ -1,0 +1,60 @@
+import { readFileSync, rmSync } from "node:fs";
+
+import { z } from "zod";
+
+import { writeFileAtomically } from "../state.ts";
+import type { Origin } from "./request.ts";
+
+/** The small files beside a model file that say what it is: one while it is on its way, one when it is whole. */
+
+const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
+const originSchema = z.object({
+  size_bytes: z.int().nonnegative().nullable(),
+  sha256: sha256Schema.nullable(),
+  validator: z.string().nullable(),
+});
+const wholeSchema = z.object({ size_bytes: z.int(), sha256: sha256Schema });
+
+/** Of a file whose beginning is there; null if it is not known, as for one that is not ours. */
+export function readOrigin(part: string): Origin | null {
+  const parsed = originSchema.safeParse(readJson(`${part}.json`));
+  if (!parsed.success) return null;
+  const { size_bytes, sha256, validator } = parsed.data;
+  return { sizeBytes: size_bytes, sha256, validator };
+}
+
+/** @throws UserError */
+export function writeOrigin(part: string, { sizeBytes, sha256, validator }: Origin): void {
+  writeFileAtomically(
+    `${part}.json`,
+    `${JSON.stringify({ size_bytes: sizeBytes, sha256, validator }, null, 2)}\n`,
+  );
+}
+
+export function removeOrigin(part: string): void {
+  rmSync(`${part}.json`, { force: true });
+}
+
+/** The hash that the whole file of this size had when it was checked; null if there is no record. */
+export function readHash(file: string, sizeBytes: number): string | null {
+  const parsed = wholeSchema.safeParse(readJson(`${file}.json`));
+  return parsed.success && parsed.data.size_bytes === sizeBytes ? parsed.data.sha256 : null;
+}
+
+/** @throws UserError */
+export function writeHash(file: string, sizeBytes: number, sha256: string): void {
+  writeFileAtomically(`${file}.json`, `${JSON.stringify({ size_bytes: sizeBytes, sha256 }, null, 2)}\n`);
+}
+
+export function removeHash(file: string): void {
+  rmSync(`${file}.json`, { force: true });
+}
+
+/** A record that cannot be read is as good as none: the file is then looked at itself. */
+function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch {
+    return null;
+  }
+}
