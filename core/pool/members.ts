@@ -35,16 +35,24 @@ export class Members {
   /** Those of released machines and of retired providers: few, and asked for with each message that comes. */
   readonly #leaving = new Set<Connection>();
   readonly #startedAt: number;
-  /** Machines that were here when an earlier life of the pool ended and are not back yet. */
-  readonly #missing: Set<MachineId>;
+  readonly #remembered: () => readonly MachineId[];
+  /** As `#missing`; null as long as nobody has asked. */
+  #missed: Set<MachineId> | null = null;
   /** A machine that has just vanished without a goodbye may be back before this time. */
   #lostUntil = 0;
   #nextSweepAt = 0;
 
-  constructor(host: MembersHost, remembered: readonly MachineId[], now: number) {
+  constructor(host: MembersHost, remembered: () => readonly MachineId[], now: number) {
     this.#host = host;
-    this.#missing = new Set(remembered);
+    this.#remembered = remembered;
     this.#startedAt = now;
+  }
+
+  /** Machines that were here when an earlier life of the pool ended and are not back yet. */
+  get #missing(): Set<MachineId> {
+    // Whoever has come or gone in this life is kept as such, so it makes no difference when this is read.
+    this.#missed ??= new Set(this.#remembered().filter((machineId) => !this.#machines.has(machineId)));
+    return this.#missed;
   }
 
   /** Every open socket, registered or not. */
@@ -72,7 +80,7 @@ export class Members {
     const { machineId } = connection.identity;
     if (connection.registration === null) return;
     this.#machines.set(machineId, connection);
-    this.#missing.delete(machineId);
+    this.#missed?.delete(machineId);
   }
 
   /** Gives a socket the pool's record of its machine. */
@@ -96,7 +104,7 @@ export class Members {
       if (other !== admitted && other.admitting !== null) replaced.push(other);
     }
     this.#machines.set(machineId, connection);
-    this.#missing.delete(machineId);
+    this.#missed?.delete(machineId);
     this.#host.remember(machineId);
     return replaced;
   }
