@@ -49,11 +49,13 @@ const METHOD = `## How it is measured
 - The server under test is pinned to core 0. The load generator, the mock upstream and the mock machines are one Node process
   on core 1.
 - CPU is user and system time of the server's processes, from \`/proc\`, over a window of 3 s while the load is steady. The
-  three servers take turns, three rounds each, and the sums are compared. Absolute numbers vary by a quarter on a shared machine;
+  servers take turns, three rounds each, and the sums are compared. Absolute numbers vary by a quarter on a shared machine;
   ratios within one run vary less. A server that is far from busy pays more per unit, since it wakes up for less at a time.
 - Poolkeeper is the minified bundle in plain \`workerd serve\`: one thread for HTTP, Worker and Durable Objects, with API key, catalog,
   validation, gates and usage counters, all set up through the admin API. Workers KV is a small in-memory worker in the same
   process. Nothing was measured on Cloudflare's own machines.
+- Bare workerd is what the platform costs of that by itself, with the same mock machines: a Worker passes each body on to one
+  object, which sends it down a socket and answers with the bytes that come back. Nothing is checked, chosen or counted.
 - nginx runs one worker with \`proxy_buffering off\` and kept-alive upstream connections. Portkey's gateway runs on the same Node as the
   load generator, with \`@hono/node-server\` held at 1.13.8, since it cannot stream with the version that it would install today. Both
   get tokens over HTTP from the mock, one write per token when paced and one per ten tokens at full speed.

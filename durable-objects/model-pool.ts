@@ -66,7 +66,7 @@ export class ModelPool extends DurableObject<Env> {
         random: () => Math.random(),
       },
       {
-        remembered: this.#store.connectedMachines(),
+        remembered: () => this.#store.connectedMachines(),
         settings: this.#store.settings(),
         ledger: this.#store.ledger(),
       },

@@ -6,6 +6,7 @@ import { anthropicClients } from "./anthropic/clients.ts";
 import { browsers } from "./browsers.ts";
 import type { AppEnv } from "./context.ts";
 import { errorResponse, HttpError } from "./http-error.ts";
+import { RememberingRouter } from "./remembering-router.ts";
 import { echoedRequestId, newRequestId } from "./request-id.ts";
 import { admin } from "./routes/admin.ts";
 import { capacity } from "./routes/capacity.ts";
@@ -24,7 +25,7 @@ import { providerVersions } from "./version.ts";
  * The edge: one Hono app. Errors of every route come out in OpenAI's envelope, here and nowhere else, and
  * go on in Anthropic's to its clients.
  */
-export const app = new Hono<AppEnv>()
+export const app = new Hono<AppEnv>({ router: new RememberingRouter() })
   .use(async function requestIds(context, next) {
     const requestId = newRequestId();
     context.set("requestId", requestId);

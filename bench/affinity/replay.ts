@@ -70,7 +70,7 @@ class Life {
         forgetMachine: () => {},
         random: () => 0.5,
       },
-      { remembered: [], settings: INITIAL_SETTINGS, ledger: EMPTY_LEDGER },
+      { remembered: () => [], settings: INITIAL_SETTINGS, ledger: EMPTY_LEDGER },
       0,
     );
     for (let i = 0; i < machines; i++) this.#join(`mac-${i}`, speeds);

@@ -8,7 +8,7 @@ import { cpuMicros } from "../support/processes.ts";
 import { BLAST, CHAT, PACED, type Work } from "../support/work.ts";
 import type { Targets } from "../targets.ts";
 
-/** CPU per unit of work, beside Portkey's and nginx's. */
+/** CPU per unit of work, beside Portkey's, nginx's and the platform's own. */
 
 const ROUNDS = 3;
 const WARM_UP_MS = 1300;
@@ -63,11 +63,13 @@ export function compare(spec: Comparison, targets: () => Promise<Targets>): RowS
     work,
     target: `at most ${maxOfPortkey} of Portkey's${maxOfNginx === null ? "" : `, ${maxOfNginx} times nginx's`}`,
     async run(quick) {
-      const { coordinator, portkey, nginx } = await targets();
-      await coordinator.growTo(spec.concurrency / SLOTS_PER_MACHINE);
-      const [product, ofPortkey, ofNginx] = [newTotal(), newTotal(), newTotal()];
+      const { coordinator, bare, portkey, nginx } = await targets();
+      const machines = spec.concurrency / SLOTS_PER_MACHINE;
+      await Promise.all([coordinator.growTo(machines), bare.growTo(machines)]);
+      const [product, ofBare, ofPortkey, ofNginx] = [newTotal(), newTotal(), newTotal(), newTotal()];
       for (let round = 0; round < (quick ? 1 : ROUNDS); round++) {
         await measure(coordinator.target, spec, product, quick);
+        await measure(bare.target, spec, ofBare, quick);
         if (nginx !== null) await measure(nginx, spec, ofNginx, quick);
         await measure(portkey, spec, ofPortkey, quick);
       }
@@ -81,7 +83,8 @@ export function compare(spec: Comparison, targets: () => Promise<Targets>): RowS
       return {
         reached:
           `${cost.toFixed(1)} µs per ${unit}: ${portkeyRatio.toFixed(2)} of Portkey's ` +
-          `(${perUnit(ofPortkey).toFixed(1)} µs), ${nginxReached}; server ${percent(product)} busy`,
+          `(${perUnit(ofPortkey).toFixed(1)} µs), ${nginxReached}, ${(cost / perUnit(ofBare)).toFixed(2)} times bare workerd's ` +
+          `(${perUnit(ofBare).toFixed(1)} µs); server ${percent(product)} busy`,
         met:
           portkeyRatio <= maxOfPortkey &&
           (maxOfNginx === null || nginxRatio === null || nginxRatio <= maxOfNginx),

@@ -19,9 +19,9 @@ export function firstByte(targets: () => Promise<Targets>): RowSpec {
     work: "added time to first byte at concurrency 1, p50",
     target: `at most ${MAX_ADDED_MS} ms over calling the mock directly`,
     async run(quick) {
-      const { direct, coordinator, portkey, nginx } = await targets();
-      await coordinator.growTo(1);
-      const servers = [coordinator.target, portkey, ...(nginx === null ? [] : [nginx])];
+      const { direct, coordinator, bare, portkey, nginx } = await targets();
+      await Promise.all([coordinator.growTo(1), bare.growTo(1)]);
+      const servers = [coordinator.target, bare.target, portkey, ...(nginx === null ? [] : [nginx])];
       const warm = await inRounds([direct, ...servers], quick ? 2 : ROUNDS, CHATS_PER_ROUND, WARM_UP);
       const cold = await inRounds([direct, ...servers], quick ? COLD_CHATS / 4 : COLD_CHATS, 1, 0);
       const added = (times: Times, server: Target): number => median(times, server) - median(times, direct);

@@ -55,14 +55,21 @@ function answer(entry) {
 }
 `;
 
+/** As `wrangler.toml` has them, in the words of a configuration. */
+export function platform(): { readonly date: string; readonly flags: string } {
+  const toml = readFileSync(join(ROOT, "wrangler.toml"), "utf8");
+  return {
+    date: /^compatibility_date = (".*")$/m.exec(toml)?.[1] ?? "",
+    flags: /^compatibility_flags = (\[.*\])$/m.exec(toml)?.[1] ?? "",
+  };
+}
+
 /**
  * Writes the configuration beside the bundle `worker.js` in `folder`.
  * @returns its path.
  */
 export function writeConfig(folder: string, port: number, storage: string, adminToken: string): string {
-  const toml = readFileSync(join(ROOT, "wrangler.toml"), "utf8");
-  const date = /^compatibility_date = (".*")$/m.exec(toml)?.[1] ?? "";
-  const flags = /^compatibility_flags = (\[.*\])$/m.exec(toml)?.[1] ?? "";
+  const { date, flags } = platform();
   const path = join(folder, "config.capnp");
   writeFileSync(join(folder, "main.js"), MAIN);
   writeFileSync(join(folder, "kv.js"), KV);

@@ -34,6 +34,8 @@ export class Assignments {
   readonly #store: RecordStore;
   readonly #onChange: (record: PoolRecord, before: PoolRecord | null) => void;
   readonly #records = new Map<MachineId, PoolRecord>();
+  /** Whose records have a deadline: few, and asked for with each message that comes. */
+  readonly #underWay = new Set<MachineId>();
   /** How many statuses have changed nothing since the pool woke. */
   ignored = 0;
 
@@ -46,7 +48,7 @@ export class Assignments {
     this.#model = model;
     this.#store = store;
     this.#onChange = onChange;
-    for (const record of store.all()) this.#records.set(record.machineId, record);
+    for (const record of store.all()) this.#keep(record);
   }
 
   get(machineId: MachineId): PoolRecord | null {
@@ -147,8 +149,9 @@ export class Assignments {
   /** Ends what has taken too long, connected or not (H13). @returns whether there was any. */
   expire(now: number): boolean {
     let hasExpired = false;
-    for (const record of this.#records.values()) {
-      if (record.deadlineAt === null || now < record.deadlineAt) continue;
+    for (const machineId of this.#underWay) {
+      const record = this.get(machineId);
+      if (record?.deadlineAt == null || now < record.deadlineAt) continue;
       const took = Math.round((now - record.since) / 1000);
       const message = `still ${record.mode} after ${took} s`;
       this.#move(record, "failed", now, { code: "deadline", message });
@@ -160,7 +163,8 @@ export class Assignments {
   /** When `expire` has something to do next; null if never. */
   nextDeadlineAt(): number | null {
     let next: number | null = null;
-    for (const { deadlineAt } of this.#records.values()) {
+    for (const machineId of this.#underWay) {
+      const deadlineAt = this.get(machineId)?.deadlineAt ?? null;
       if (deadlineAt !== null && (next === null || deadlineAt < next)) next = deadlineAt;
     }
     return next;
@@ -219,8 +223,15 @@ export class Assignments {
   #write(record: PoolRecord): void {
     const before = this.get(record.machineId);
     this.#store.put(record);
-    this.#records.set(record.machineId, record);
+    this.#keep(record);
     this.#onChange(record, before);
+  }
+
+  #keep(record: PoolRecord): void {
+    const { machineId, deadlineAt } = record;
+    this.#records.set(machineId, record);
+    if (deadlineAt === null) this.#underWay.delete(machineId);
+    else this.#underWay.add(machineId);
   }
 }
 

@@ -32,17 +32,27 @@ export class Members {
   readonly #host: MembersHost;
   readonly #sockets = new Set<Connection>();
   readonly #machines = new Map<MachineId, Connection>();
+  /** Those of released machines and of retired providers: few, and asked for with each message that comes. */
+  readonly #leaving = new Set<Connection>();
   readonly #startedAt: number;
-  /** Machines that were here when an earlier life of the pool ended and are not back yet. */
-  readonly #missing: Set<MachineId>;
+  readonly #remembered: () => readonly MachineId[];
+  /** As `#missing`; null as long as nobody has asked. */
+  #missed: Set<MachineId> | null = null;
   /** A machine that has just vanished without a goodbye may be back before this time. */
   #lostUntil = 0;
   #nextSweepAt = 0;
 
-  constructor(host: MembersHost, remembered: readonly MachineId[], now: number) {
+  constructor(host: MembersHost, remembered: () => readonly MachineId[], now: number) {
     this.#host = host;
-    this.#missing = new Set(remembered);
+    this.#remembered = remembered;
     this.#startedAt = now;
+  }
+
+  /** Machines that were here when an earlier life of the pool ended and are not back yet. */
+  get #missing(): Set<MachineId> {
+    // Whoever has come or gone in this life is kept as such, so it makes no difference when this is read.
+    this.#missed ??= new Set(this.#remembered().filter((machineId) => !this.#machines.has(machineId)));
+    return this.#missed;
   }
 
   /** Every open socket, registered or not. */
@@ -66,10 +76,17 @@ export class Members {
   /** Takes a socket in; one that survived hibernation registered counts as admitted. */
   add(connection: Connection): void {
     this.#sockets.add(connection);
+    this.#noteLeaving(connection);
     const { machineId } = connection.identity;
     if (connection.registration === null) return;
     this.#machines.set(machineId, connection);
-    this.#missing.delete(machineId);
+    this.#missed?.delete(machineId);
+  }
+
+  /** Gives a socket the pool's record of its machine. */
+  setRecord(connection: Connection, record: PoolRecord): void {
+    connection.record = record;
+    this.#noteLeaving(connection);
   }
 
   /**
@@ -87,7 +104,7 @@ export class Members {
       if (other !== admitted && other.admitting !== null) replaced.push(other);
     }
     this.#machines.set(machineId, connection);
-    this.#missing.delete(machineId);
+    this.#missed?.delete(machineId);
     this.#host.remember(machineId);
     return replaced;
   }
@@ -152,6 +169,7 @@ export class Members {
       const isOut = registration !== null && isOlder(registration.version, least);
       if (isOut === (retiresAt !== null)) continue;
       connection.retiresAt = isOut ? now + DRAIN_TIMEOUT_MS : null;
+      this.#noteLeaving(connection);
       connection.save();
     }
     this.closeRetired(now);
@@ -159,7 +177,7 @@ export class Members {
 
   /** What they ran is not sent to another retired one: those take nothing new. */
   closeRetired(now: number): void {
-    for (const connection of this.#machines.values()) {
+    for (const connection of this.#leaving) {
       const at = retiredUntil(connection);
       if (at !== null && now >= at) this.close(connection, "tooOld", now);
     }
@@ -206,7 +224,7 @@ export class Members {
   nextGoodbyeAt(): number | null {
     let releaseAt = Infinity;
     let retireAt = Infinity;
-    for (const connection of this.#sockets) {
+    for (const connection of this.#leaving) {
       releaseAt = Math.min(releaseAt, releasedUntil(connection) ?? Infinity);
       retireAt = Math.min(retireAt, retiredUntil(connection) ?? Infinity);
     }
@@ -224,9 +242,16 @@ export class Members {
     return isOurs && !this.#host.isCordoned(machineId);
   }
 
+  #noteLeaving(connection: Connection): void {
+    const isLeaving = connection.record?.mode === "released" || connection.retiresAt !== null;
+    if (isLeaving) this.#leaving.add(connection);
+    else this.#leaving.delete(connection);
+  }
+
   #drop(connection: Connection, now: number): void {
     connection.closed = true;
     this.#sockets.delete(connection);
+    this.#leaving.delete(connection);
     const { machineId } = connection.identity;
     if (this.#machines.get(machineId) === connection) {
       this.#machines.delete(machineId);

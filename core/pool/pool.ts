@@ -331,7 +331,7 @@ export class Pool {
     const { machineId, mode, since } = record;
     this.#loads.observe(record);
     for (const connection of this.#members.socketsOf(machineId)) {
-      connection.record = record;
+      this.#members.setRecord(connection, record);
       connection.visitedModel = null;
       // Whatever it has done meanwhile, it may have let go of its model.
       connection.prefixes.clear();

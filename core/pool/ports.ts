@@ -45,8 +45,11 @@ export interface PoolPorts {
 
 /** What an earlier life of the pool has left. */
 export interface PoolMemory {
-  /** Machines that were connected; those that do not come back with a socket of their own are waited for. */
-  readonly remembered: readonly MachineId[];
+  /**
+   * Machines that were connected, as it is kept now; those that do not come back with a socket of their own are waited for.
+   * Asked for once, when it first matters who is missing, and by then the first request has mostly been answered.
+   */
+  readonly remembered: () => readonly MachineId[];
   readonly settings: PoolSettings;
   readonly ledger: LedgerMemory;
 }

@@ -203,7 +203,7 @@ export class PoolHost {
         random: () => 0.5,
       },
       {
-        remembered: [...this.#remembered],
+        remembered: () => [...this.#remembered],
         settings: structuredClone(this.#settings),
         ledger: { totals: [...this.#totals.values()], speeds: [] },
       },

@@ -129,7 +129,7 @@ export class Coordinator {
         ended: () => {},
         random: this.#random,
       },
-      { remembered: [], settings: INITIAL_SETTINGS, ledger: EMPTY_LEDGER },
+      { remembered: () => [], settings: INITIAL_SETTINGS, ledger: EMPTY_LEDGER },
       this.clock.now(),
     );
     return pool;

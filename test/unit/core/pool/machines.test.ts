@@ -284,6 +284,33 @@ describe("a pool that has slept", () => {
     expect(awake.pool.report(awake.now, 4).machines).toMatchObject([{ blockedBy: reason }]);
   });
 
+  it("answers before it looks up who was here, and then looks once", () => {
+    const scene = new PoolScene();
+    const { scene: awake, machines } = scene.sleep(scene.join("mac-1"));
+    const [mac] = machines;
+    if (mac === undefined) throw new Error("it was to wake with its machine");
+    const client = awake.ask();
+    awake.serve(awake.requestOf(mac), "here");
+    expect(client.text).toBe("here");
+    expect(awake.memoryReads).toBe(0);
+    for (let ticks = 0; ticks < 3; ticks++) {
+      awake.pool.nextTickAt(awake.now);
+      awake.pool.tick(awake.now);
+    }
+    expect(awake.memoryReads).toBe(1);
+  });
+
+  it("does not wait for a machine that has left since it woke, whenever it looks", () => {
+    const scene = new PoolScene();
+    const { scene: awake, machines } = scene.sleep(scene.join("mac-1"), scene.join("mac-2"));
+    const [mac] = machines;
+    if (mac === undefined) throw new Error("it was to wake with its machine");
+    awake.heartbeat(mac, { accepting: false });
+    awake.lose(mac);
+    expect(awake.pool.nextTickAt(awake.now)).toBeNull();
+    expect(awake.memoryReads).toBe(1);
+  });
+
   it("[H11] hears of a socket that closed in its sleep only if the machine has no other", () => {
     const scene = new PoolScene();
     const older = scene.dial("mac-1");

@@ -88,6 +88,8 @@ export class PoolScene {
   now: number;
   /** What the pool has asked to be kept: machines that are here. */
   readonly remembered: Set<string>;
+  /** How often the pool has asked for them. */
+  memoryReads = 0;
   /** Registers the fleet has been asked about. */
   readonly questions: Connection[] = [];
   readonly pool: Pool;
@@ -140,7 +142,7 @@ export class PoolScene {
         forgetMachine: (id) => this.remembered.delete(id),
         random: () => this.chance,
       },
-      { remembered: remembered.map((id) => machineIdSchema.parse(id)), settings, ledger: EMPTY_LEDGER },
+      { remembered: () => this.#readMemory(), settings, ledger: EMPTY_LEDGER },
       this.now,
     );
   }
@@ -158,6 +160,11 @@ export class PoolScene {
       acceptedAt: this.now,
     };
     return { socket, connection: this.pool.connect(socket, restored?.identity ?? identity, restored) };
+  }
+
+  #readMemory(): MachineId[] {
+    this.memoryReads += 1;
+    return [...this.remembered].map((id) => machineIdSchema.parse(id));
   }
 
   /** The pool after it has slept: another object with the same sockets, and nothing else of the old one. */
