@@ -1,6 +1,6 @@
 import { gateLeast, gateOf } from "./gate.ts";
 import { nextSeat, type Group } from "./groups.ts";
-import { capacityIn, isKept, poolValue, type Pool } from "./pools.ts";
+import { capacityIn, isKept, lastingGainOf, lastingLossOf, poolValue, type Pool } from "./pools.ts";
 import type { MoveReason, PlacementConfig } from "./types.ts";
 
 /** Where a group's next machine is worth most: what the new pool wins, less what the old one loses, less the gate. */
@@ -75,13 +75,34 @@ function weighed(
 ): Candidate | null {
   const fit = group.kind.fits[to.model.modelId];
   if (fit === undefined) return null;
-  const { lost, drainSeconds } = group;
-  const useful = Math.max(0, 1 - (fit.loadSeconds + drainSeconds) / config.horizonSeconds);
-  const won = (poolValue(to, to.capacity + own) - to.value) * useful;
+  const useful = Math.max(0, 1 - (fit.loadSeconds + group.drainSeconds) / config.horizonSeconds);
+  const { won, lost } = worthOf(group, to, own, useful);
   const gate = gateOf(group, to, own, recency, fit, config);
   const gain = won - lost - gate;
   const reason = reasonOf(group, to, gain);
   return reason === null ? null : { to, won, lost, gate, gain, need: needOf(to, reason), reason };
+}
+
+/**
+ * What the new pool wins and the old one loses: by the demand of the next minutes, and where that is rough also by the demand that
+ * lasts, if the move gains less by that.
+ *
+ * @param useful share of the horizon that is left after drain and load.
+ */
+function worthOf(group: Group, to: Pool, own: number, useful: number): Pick<Candidate, "won" | "lost"> {
+  const { pool: from, serves } = group;
+  const soon = { won: (poolValue(to, to.capacity + own) - to.value) * useful, lost: group.lost };
+  const caution = Math.max(to.caution, from?.caution ?? 0);
+  if (caution === 0) return soon;
+  const later = {
+    won: lastingGainOf(to, to.capacity, own) * useful,
+    lost: from === null ? 0 : lastingLossOf(from, serves),
+  };
+  if (later.won - later.lost >= soon.won - soon.lost) return soon;
+  return {
+    won: soon.won + caution * (later.won - soon.won),
+    lost: soon.lost + caution * (later.lost - soon.lost),
+  };
 }
 
 /** Null if nothing speaks for the move. */

@@ -1,5 +1,6 @@
-import { afterJump, lookedBack, NO_HINDSIGHT } from "./persistence.ts";
-import type { BegunEstimate, ModelEstimate, PlacementConfig, TickDemand } from "./types.ts";
+import { afterJump, LAG_SECONDS, lookedBack, NO_OUTLOOK } from "./persistence.ts";
+import { roughShare } from "./rough.ts";
+import type { BegunEstimate, ModelEstimate, Persistence, PlacementConfig, TickDemand } from "./types.ts";
 
 /**
  * What a model's demand is, from counts per tick: a fast and a slow average and a usual one of hours, how much of their differences
@@ -12,10 +13,10 @@ import type { BegunEstimate, ModelEstimate, PlacementConfig, TickDemand } from "
 const LEAST_RATE = 1 / 3600;
 
 /**
- * Of what a rise is expected to lose again this share is planned for all the same, since a lack costs more than a surplus; less of it
- * from the calm roughness on, and nothing where demand is rough: such a rise is over before a load is.
+ * Of what a rise is expected to lose again this share is planned for all the same, since a lack costs more than a surplus; nothing
+ * where demand is rough: such a rise is over before a load is.
  */
-const RISE = { share: 0.5, calmRoughness: 3, roughRoughness: 6 } as const;
+const RISE_SHARE = 0.5;
 
 /**
  * Sigmas by which a run of errors must be off. Demand that is rougher than Poisson needs more of them, and beyond `maxRoughness` it
@@ -50,8 +51,8 @@ export const UNSEEN: ModelEstimate = {
   outputTokens: 256,
   missShare: 0,
   ticks: 0,
-  persistence: { ofFast: 1, ofSlow: 1 },
-  hindsight: NO_HINDSIGHT,
+  ...NO_OUTLOOK,
+  later: NO_OUTLOOK,
 };
 
 /**
@@ -82,10 +83,15 @@ export function estimate(
     ...spread,
     recent: [before.recent[1], rate],
     ticks: Math.min(before.ticks + 1, 1 / SPREAD_WEIGHT),
+    later: lookedBack(before.later, before, LAG_SECONDS.later, rate, seconds),
     // What was before a jump says nothing any more: the averages begin anew, and so does the run.
     ...(hasJumped
-      ? { ...begunAt(rate, seconds), ...NO_RUN, hindsight: afterJump(before.hindsight) }
-      : { ...averaged(before, rate, seconds, config), ...run, ...lookedBack(before, rate, seconds) }),
+      ? { ...begunAt(rate, seconds), ...NO_RUN, ...afterJump(before) }
+      : {
+          ...averaged(before, rate, seconds, config),
+          ...run,
+          ...lookedBack(before, before, LAG_SECONDS.soon, rate, seconds),
+        }),
   };
 }
 
@@ -118,17 +124,22 @@ export function planningRate(known: ModelEstimate): number {
   if (!hasBegun(known) || Math.max(known.fast, known.slow) < LEAST_RATE) return 0;
   const { fast, roughness } = known;
   const forecast = forecastOf(known);
-  const rate = fast > forecast ? towards(forecast, fast, riseShare(roughness)) : forecast;
+  const riseShare = RISE_SHARE * (1 - roughShare(roughness));
+  const rate = fast > forecast ? towards(forecast, fast, riseShare) : forecast;
   return rate < LEAST_RATE ? 0 : rate;
 }
 
-function riseShare(roughness: number): number {
-  const { share, calmRoughness, roughRoughness } = RISE;
-  return share * Math.min(1, Math.max(0, (roughRoughness - roughness) / (roughRoughness - calmRoughness)));
+/** Requests/s that are left of the present demand in some twenty minutes; 0 without live demand. */
+export function lastingRate(known: ModelEstimate): number {
+  if (!hasBegun(known) || planningRate(known) === 0) return 0;
+  return forecastOf(known, known.later.persistence);
 }
 
-/** Requests/s of the next minutes: what is usual, and of the differences from it what is expected to last. */
-function forecastOf({ fast, slow, usual, persistence }: BegunEstimate): number {
+/** What is usual, and of the differences from it what is expected to last, requests/s: of the next minutes, if not said otherwise. */
+function forecastOf(
+  { fast, slow, usual, persistence: soon }: BegunEstimate,
+  persistence: Persistence = soon,
+): number {
   return Math.max(0, usual + persistence.ofSlow * (slow - usual) + persistence.ofFast * (fast - slow));
 }
 

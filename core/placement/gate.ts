@@ -19,9 +19,6 @@ const RECENCY_SURCHARGE = 0.3;
 /** What a load adds to the share at most: more would hold back what pays. */
 const LOAD_SHARE_MOST = 0.14;
 
-/** From this roughness on demand comes in bursts that are over before a load is, and each more adds so much to the share. */
-const ROUGH = { from: 6, surcharge: 0.25 } as const;
-
 /**
  * The gate is at most this share of what the machine can serve in the target. A large model is served slowly: measured by the
  * fastest model of the machine alone, no move to its pool would ever pay.
@@ -62,8 +59,8 @@ export function gateOf(
   fit: Fitness,
   config: PlacementConfig,
 ): number {
-  const roughness = Math.max(to.roughness, leaver.pool?.roughness ?? 0);
-  const share = shareOf(fit.loadSeconds, roughness, config);
+  const surcharge = Math.max(to.surcharge, leaver.pool?.surcharge ?? 0);
+  const share = shareOf(fit.loadSeconds, config) * (1 + surcharge);
   const gate = Math.min(share * atStake(leaver, own, recency), gateMost(leaver, own));
   return leaver.pool === null || fit.onDisk ? gate : gate * (1 + DOWNLOAD_SURCHARGE);
 }
@@ -74,10 +71,8 @@ export function gateLeast(leaver: Leaver, own: number, recency: number, config: 
 }
 
 /** Never below `kappa`. */
-function shareOf(loadSeconds: number, roughness: number, config: PlacementConfig): number {
-  const { kappa, reloadRisk, horizonSeconds } = config;
-  const share = kappa + Math.min(LOAD_SHARE_MOST, (reloadRisk * loadSeconds) / horizonSeconds);
-  return share * (1 + ROUGH.surcharge * Math.max(0, roughness - ROUGH.from));
+function shareOf(loadSeconds: number, { kappa, reloadRisk, horizonSeconds }: PlacementConfig): number {
+  return kappa + Math.min(LOAD_SHARE_MOST, (reloadRisk * loadSeconds) / horizonSeconds);
 }
 
 function atStake({ stake, serves }: Leaver, own: number, recency: number): number {

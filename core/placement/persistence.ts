@@ -1,4 +1,4 @@
-import type { BegunEstimate, Differences, Hindsight, Moments, Persistence } from "./types.ts";
+import type { BegunEstimate, Differences, Hindsight, Moments, Outlook, Persistence } from "./types.ts";
 
 /**
  * How much of a change in demand lasts. Every tick looks back on the last minutes: how far was the fast average off the slow one
@@ -10,8 +10,11 @@ import type { BegunEstimate, Differences, Hindsight, Moments, Persistence } from
  * not taken at one moment: demand with a period could fall into step with looks that come at a fixed interval.
  */
 
-/** How long ago what is looked back on was, on average: about as long as a load takes and the machine then needs to pay for it. */
-const LAG_SECONDS = 150;
+/**
+ * How long ago what is looked back on was, on average: about as long as a load takes and the machine then needs to pay for it; and
+ * as long as a burst must last to be worth two loads, there and back.
+ */
+export const LAG_SECONDS = { soon: 150, later: 1200 } as const;
 
 /** How long what was learned counts. */
 const MEMORY_SECONDS = 30_000;
@@ -39,20 +42,31 @@ export const NO_HINDSIGHT: Hindsight = {
   moments: { fastFast: 0, fastSlow: 0, slowSlow: 0, fastCame: 0, slowCame: 0 },
 };
 
-/** After a jump: what was before it says nothing of what comes. */
-export function afterJump({ moments }: Hindsight): Hindsight {
-  return { lately: NO_DIFFERENCES, moments };
+export const NO_OUTLOOK: Outlook = { persistence: ALL_LASTS, hindsight: NO_HINDSIGHT };
+
+/** After a jump: what was before it says nothing of the next minutes. */
+export function afterJump({ hindsight: { moments } }: Outlook): Pick<Outlook, "hindsight"> {
+  return { hindsight: { lately: NO_DIFFERENCES, moments } };
 }
 
-/** After a tick of `seconds` in which requests came at `rate` per second; `before` is what was known as it began. */
+type Averages = Pick<BegunEstimate, "fast" | "slow" | "usual">;
+
+/**
+ * After a tick of `seconds` in which requests came at `rate` per second.
+ *
+ * @param averages as the tick began.
+ * @param lag how long ago what is looked back on was, seconds.
+ */
 export function lookedBack(
-  before: BegunEstimate,
+  { hindsight }: Outlook,
+  averages: Averages,
+  lag: number,
   rate: number,
   seconds: number,
-): Pick<BegunEstimate, "persistence" | "hindsight"> {
-  const lately = withDifferences(before, fading(seconds, LAG_SECONDS));
+): Outlook {
+  const lately = withDifferences(hindsight.lately, averages, fading(seconds, lag));
   const moments = withWhatCame(
-    before.hindsight.moments,
+    hindsight.moments,
     lately,
     rate,
     fading(Math.min(seconds, TICK_COUNTS_SECONDS), MEMORY_SECONDS),
@@ -68,8 +82,7 @@ function fading(seconds: number, constant: number): (last: number, next: number)
 
 type Average = ReturnType<typeof fading>;
 
-function withDifferences({ fast, slow, usual, hindsight }: BegunEstimate, average: Average): Differences {
-  const { lately: last } = hindsight;
+function withDifferences(last: Differences, { fast, slow, usual }: Averages, average: Average): Differences {
   const ofFast = fast - slow;
   const ofSlow = slow - usual;
   return {

@@ -1,5 +1,6 @@
-import { planningRate } from "./demand.ts";
+import { lastingRate, planningRate } from "./demand.ts";
 import { medianSeconds, type Kind, type KnownModel } from "./kinds.ts";
+import { cautionOf, surchargeOf } from "./rough.ts";
 import type { PlacementConfig, PlacementModel } from "./types.ts";
 import { expectedServed, shortChance } from "./value.ts";
 
@@ -11,8 +12,11 @@ export interface Pool {
   /** Of the demand, requests/s. */
   readonly mean: number;
   readonly deviation: number;
-  /** Of the demand's counts: near 1 if they come at random, far above it if in bursts. */
-  readonly roughness: number;
+  /** What will be left of the mean later, requests/s, and how much moves must pay by it as well, 0 to 1. */
+  readonly lasting: number;
+  readonly caution: number;
+  /** Of the gate, where little is known of rough demand yet. */
+  readonly surcharge: number;
   /** Of a served request. */
   readonly weight: number;
   /** Machines the pool keeps: the operator's floor, and one while there is demand. */
@@ -45,7 +49,9 @@ export function emptyPool(
     model,
     mean,
     deviation: deviationOf(estimate.dispersion, mean, medianSeconds(known, index, kinds), config.tickSeconds),
-    roughness: estimate.roughness,
+    lasting: lastingRate(estimate),
+    caution: cautionOf(estimate),
+    surcharge: surchargeOf(estimate),
     // Below 0 while more answers end than requests come: that makes no request worth less.
     weight: model.priority * (1 + config.fairness * Math.max(0, estimate.missShare)),
     keeps: Math.max(model.floor, mean > 0 ? 1 : 0),
@@ -88,15 +94,33 @@ export function capacityIn(kind: Kind, pool: Pool): number {
   return kind.capacities[pool.index] ?? 0;
 }
 
-/** Weighted requests/s that the pool would serve with this capacity. */
-export function poolValue(pool: Pool, capacity: number): number {
-  return pool.weight * expectedServed(pool.mean, pool.deviation, Math.max(0, capacity));
+/**
+ * Weighted requests/s that the pool would serve with this capacity.
+ *
+ * @param mean of the demand, requests/s: that of the next minutes, if not said otherwise.
+ */
+export function poolValue(pool: Pool, capacity: number, mean: number = pool.mean): number {
+  return pool.weight * expectedServed(mean, pool.deviation, Math.max(0, capacity));
 }
 
 /** What the pool would lose with so much of its capacity, weighted requests/s: nothing, while it has more machines than its cap. */
 export function lossOf(pool: Pool, capacity: number): number {
-  const { cap } = pool.model;
-  return cap !== null && pool.held > cap ? 0 : pool.value - poolValue(pool, pool.capacity - capacity);
+  return isBeyondCap(pool) ? 0 : pool.value - poolValue(pool, pool.capacity - capacity);
+}
+
+/** The same of the demand that lasts. */
+export function lastingLossOf(pool: Pool, capacity: number): number {
+  return isBeyondCap(pool) ? 0 : lastingGainOf(pool, pool.capacity - capacity, capacity);
+}
+
+/** What the pool would win by so much more than this capacity if only the demand were there that lasts, weighted requests/s. */
+export function lastingGainOf(pool: Pool, capacity: number, more: number): number {
+  const { lasting } = pool;
+  return poolValue(pool, capacity + more, lasting) - poolValue(pool, capacity, lasting);
+}
+
+function isBeyondCap({ held, model: { cap } }: Pool): boolean {
+  return cap !== null && held > cap;
 }
 
 /** To be called once all machines have been added. */

@@ -129,8 +129,11 @@ export interface ModelEstimate {
   readonly missShare: number;
   /** Ticks learned from, as far as they matter. */
   readonly ticks: number;
+  /** Of the next minutes. */
   readonly persistence: Persistence;
   readonly hindsight: Hindsight;
+  /** The same of some twenty minutes on: what bursts have left by then. */
+  readonly later: Outlook;
 }
 
 /** One whose model has been counted at least once. */
@@ -144,6 +147,12 @@ export interface Persistence {
   readonly ofFast: number;
   /** Of how far the slow average is off the usual one. */
   readonly ofSlow: number;
+}
+
+/** How much of a change lasts for so long, and what that was learned from. */
+export interface Outlook {
+  readonly persistence: Persistence;
+  readonly hindsight: Hindsight;
 }
 
 /** What changes of demand have come to. */

@@ -1,8 +1,9 @@
 import { z } from "zod";
 
 import type { Halt, LastPlan, PlacementMemory, PlacementMode } from "../../core/fleet/plan-record.ts";
+import { NO_OUTLOOK } from "../../core/placement/persistence.ts";
 import type { ScoredMode } from "../../core/placement/score.ts";
-import type { MoveReason, StayReason } from "../../core/placement/types.ts";
+import type { MoveReason, Outlook, StayReason } from "../../core/placement/types.ts";
 import { modelIdSchema } from "../../protocol/ids.ts";
 
 /** The JSON that placement keeps in SQLite. */
@@ -101,7 +102,30 @@ const lastPlanSchema = planSchema.extend({
   ),
 }) satisfies z.ZodType<LastPlan>;
 
-const estimateSchema = z.object({
+const differencesSchema = z.object({
+  fast: z.number(),
+  slow: z.number(),
+  fastUsual: z.number(),
+  slowUsual: z.number(),
+  fastFast: z.number(),
+  fastSlow: z.number(),
+  slowSlow: z.number(),
+});
+
+const momentsSchema = z.object({
+  fastFast: z.number(),
+  fastSlow: z.number(),
+  slowSlow: z.number(),
+  fastCame: z.number(),
+  slowCame: z.number(),
+});
+
+const outlookSchema = z.object({
+  persistence: z.object({ ofFast: z.number(), ofSlow: z.number() }),
+  hindsight: z.object({ lately: differencesSchema, moments: momentsSchema }),
+}) satisfies z.ZodType<Outlook>;
+
+const estimateSchema = outlookSchema.extend({
   fast: z.number().nullable(),
   slow: z.number(),
   usual: z.number(),
@@ -116,25 +140,8 @@ const estimateSchema = z.object({
   outputTokens: z.number(),
   missShare: z.number(),
   ticks: z.number(),
-  persistence: z.object({ ofFast: z.number(), ofSlow: z.number() }),
-  hindsight: z.object({
-    lately: z.object({
-      fast: z.number(),
-      slow: z.number(),
-      fastUsual: z.number(),
-      slowUsual: z.number(),
-      fastFast: z.number(),
-      fastSlow: z.number(),
-      slowSlow: z.number(),
-    }),
-    moments: z.object({
-      fastFast: z.number(),
-      fastSlow: z.number(),
-      slowSlow: z.number(),
-      fastCame: z.number(),
-      slowCame: z.number(),
-    }),
-  }),
+  /** Earlier versions had none: all else that they have learned still holds. */
+  later: outlookSchema.default(NO_OUTLOOK),
 });
 
 const totalsSchema = z.object({

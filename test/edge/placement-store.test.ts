@@ -79,3 +79,18 @@ it("all that placement has learned is kept while a machine is cordoned", async (
     expect(store.plans(1)).toMatchObject([{ stays: { cordoned: 1 } }]);
   });
 });
+
+it("what an earlier version has learned of demand is kept, though it knew nothing of what is left of it later", async () => {
+  const model = modelIdSchema.parse("m");
+  const { later, ...known } = { ...UNSEEN, fast: 3, slow: 2, usual: 1 };
+  const memory = { learnedAt: NOW, counted: {}, last: null };
+  const state = { online: [], frozenUntil: 0 };
+  await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
+    const kept = { ...memory, state: { ...state, estimates: { [model]: known } } };
+    storage.sql.exec("INSERT OR REPLACE INTO placement VALUES (1, ?)", JSON.stringify(kept));
+    expect(new SqlPlacementStore(storage.sql).placement()).toEqual({
+      ...memory,
+      state: { ...state, estimates: { [model]: { ...known, later } } },
+    });
+  });
+});

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { DEFAULT_PLACEMENT_CONFIG } from "../../../../core/placement/config.ts";
-import { estimate, planningRate } from "../../../../core/placement/demand.ts";
+import { estimate, lastingRate, planningRate, UNSEEN } from "../../../../core/placement/demand.ts";
 import type { ModelEstimate } from "../../../../core/placement/types.ts";
 import { modelIdSchema } from "../../../../protocol/ids.ts";
 
@@ -100,6 +100,26 @@ describe("the estimate of demand", () => {
     const burst = after([180, 180], bursts);
     expect(perTick(burst)).toBeLessThan(90);
     expect(perTick({ ...burst, persistence: { ofFast: 1, ofSlow: 1 } })).toBeGreaterThan(95);
+  });
+
+  it("learns apart how much of a change is left twenty minutes later, and where demand jumps as well", () => {
+    // Surges of a quarter of an hour: they last for the next minutes, and are over then.
+    const surges = Array.from({ length: 2400 }, (_, at) => (at % 120 < 30 ? 180 : 20) + (at % 2) * 16);
+    const known = after(surges);
+    expect(known.persistence.ofFast).toBeGreaterThan(0.7);
+    expect(known.later.persistence.ofFast).toBeLessThan(0.4);
+    const surge = { ...known, fast: 6, slow: 2, usual: 2 };
+    expect(planningRate(surge)).toBeGreaterThan(1.4 * lastingRate(surge));
+    const jumped = after([2000], after(steady(100, 100)));
+    expect(jumped.averagedSeconds).toBe(TICK_SECONDS);
+    expect(jumped.later.hindsight.lately.slowSlow).toBeGreaterThan(0);
+  });
+
+  it("takes nothing to last where there is no live demand", () => {
+    const busy = { ...after(steady(100, 100)), usual: 2 };
+    expect(lastingRate({ ...busy, later: { ...busy.later, persistence: { ofFast: 0, ofSlow: 0 } } })).toBe(2);
+    expect(lastingRate({ ...busy, fast: 0, slow: 0 })).toBe(0);
+    expect(lastingRate(UNSEEN)).toBe(0);
   });
 
   it("learns the same from demand with a period of ten minutes, wherever in it the first arrival is", () => {

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { EMPTY_PLACEMENT_STATE } from "../../../../core/placement/config.ts";
 import { plan } from "../../../../core/placement/plan.ts";
 import type {
+  ModelEstimate,
   Move,
   PlacementConfig,
   PlacementInput,
@@ -23,9 +24,20 @@ interface Planned {
 }
 
 /** The second tick, which knows what the first has learned. */
-function secondTick({ config, first, second }: RandomFleet): Planned {
-  const { state: before } = plan(EMPTY_PLACEMENT_STATE, first, config);
+function secondTick({ config, first, second, rough }: RandomFleet): Planned {
+  const { state } = plan(EMPTY_PLACEMENT_STATE, first, config);
+  const before = { ...state, estimates: { ...state.estimates } };
+  for (const model of rough) {
+    const known = before.estimates[model];
+    if (known !== undefined) before.estimates[model] = roughened(known);
+  }
   return { config, input: second, before, result: plan(before, second, config) };
+}
+
+/** Known for hours, and twice as much as is usual. */
+function roughened(known: ModelEstimate): ModelEstimate {
+  const later = { ...known.later, persistence: { ofFast: 0.1, ofSlow: 0.1 } };
+  return { ...known, roughness: 5, averagedSeconds: 40_000, usual: known.slow / 2, later };
 }
 
 function ofEvery(check: (planned: Planned) => void, fleets = randomFleet, numRuns = 400): void {

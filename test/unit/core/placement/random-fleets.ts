@@ -17,6 +17,8 @@ export interface RandomFleet {
   readonly config: PlacementConfig;
   readonly first: PlacementInput;
   readonly second: PlacementInput;
+  /** Models whose demand is rough by the second tick, and has been watched for so long that moves must pay by what lasts. */
+  readonly rough: readonly ModelId[];
 }
 
 const NOW = 1_800_000_000_000;
@@ -135,9 +137,10 @@ export const randomFleet: fc.Arbitrary<RandomFleet> = fc
       elapsedSeconds: fc.integer({ min: 0, max: 4000 }),
       // As in the live fleet, where no two share what they are told apart by.
       isEachOwn: fc.boolean(),
+      rough: fc.subarray(IDS),
     }),
   )
-  .map(({ demands, isEachOwn, elapsedSeconds, machines: fleet, models: catalog, config: knobs }) => {
+  .map(({ demands, isEachOwn, elapsedSeconds, machines: fleet, models: catalog, config: knobs, rough }) => {
     const own = isEachOwn ? fleet.map((machine) => ({ ...machine, fits: { ...machine.fits } })) : fleet;
     const input = { now: NOW, models: catalog, machines: own };
     const counted = (list: readonly TickDemand[]): TickDemand[] =>
@@ -146,6 +149,7 @@ export const randomFleet: fc.Arbitrary<RandomFleet> = fc
       config: knobs,
       first: { ...input, demand: counted(demands[0]), elapsedSeconds: 30 },
       second: { ...input, demand: counted(demands[1]), elapsedSeconds },
+      rough,
     };
   });
 
@@ -164,7 +168,7 @@ export const unsettledFleet: fc.Arbitrary<RandomFleet> = fc
     ),
     fc.tuple(...IDS.map(() => fc.constantFrom(1, 10, 60, 400))),
   )
-  .map(([{ config: knobs, first, second }, list, counts]) => {
+  .map(([{ config: knobs, first, second, rough }, list, counts]) => {
     const kinds = first.machines.map((machine) => machine.fits);
     const more = list.map(({ at, age, inFlight, isUnplaced }, index): PlacementMachine => ({
       machineId: `mac-${100 + ((index * 7) % 31)}`,
@@ -195,5 +199,6 @@ export const unsettledFleet: fc.Arbitrary<RandomFleet> = fc
       config: { ...knobs, maxLoadsPerTick: 12, maxPendingLoads: 100 },
       first: input,
       second: { ...input, elapsedSeconds: second.elapsedSeconds },
+      rough,
     };
   });
