@@ -12,6 +12,7 @@ import {
   newKey,
   newToken,
   scene,
+  stopClock,
   testEnv,
 } from "./scene.ts";
 
@@ -73,6 +74,22 @@ describe("an API key", () => {
     expect(await errorOf(await callAdmin("DELETE", `/keys/${id}`))).toMatchObject({
       status: 404,
       code: "not_found",
+    });
+  });
+
+  it("is trusted for 10 s by whoever has read it, and no longer once KV has lost it", async () => {
+    const { id, key } = await newKey("acme");
+    const call = () => fetchEdge("/v1/models", { headers: { authorization: `Bearer ${key}` } });
+    await stopClock();
+    expect((await call()).status).toBe(200);
+    // As another part of the network sees it, where it was not deleted.
+    await testEnv.KEYS.delete(`key:${id}`);
+    vi.setSystemTime(Date.now() + 9_999);
+    expect((await call()).status).toBe(200);
+    vi.setSystemTime(Date.now() + 1);
+    expect(await errorOf(await call())).toMatchObject({
+      status: 401,
+      message: "this API key is not known; was it deleted?",
     });
   });
 
@@ -238,6 +255,13 @@ describe("the admin API", () => {
       const response = await fetchEdge(`/v1/admin${path}`, { method, headers });
       expect(await errorOf(response)).toMatchObject({ status: 401, code: "invalid_api_key" });
     }
+  });
+
+  it("says whether it was sent a wrong token or none", async () => {
+    const messageFor = async (headers: Record<string, string>): Promise<string> =>
+      (await errorOf(await fetchEdge("/v1/admin/keys", { headers }))).message;
+    expect(await messageFor({})).toMatch(/wants `Authorization: Bearer <admin token>`$/);
+    expect(await messageFor({ authorization: "Bearer wrong" })).toMatch(/what was sent is not it$/);
   });
 
   it.each(routes)("is closed to everybody while no token is set: %s %s", async (method, path) => {

@@ -10,6 +10,8 @@ import {
   errorOf,
   fetchEdge,
   scene,
+  setFlag,
+  testEnv,
   unique,
 } from "./scene.ts";
 
@@ -121,6 +123,21 @@ describe("elsewhere", () => {
       provider: { current: expect.stringMatching(/^\d+\.\d+\.\d+/), minimum: null },
       protocol: 1,
     });
+  });
+
+  it("the version names the lowest that is accepted, if an operator has set one", async () => {
+    const minimum = async (): Promise<unknown> =>
+      (await (await fetchEdge("/version")).json<{ provider: { minimum: unknown } }>()).provider.minimum;
+    await setFlag("min_provider_version", "0.6.20");
+    try {
+      expect(await minimum()).toBe("0.6.20");
+      // Written to KV by hand, where nobody checks it.
+      await testEnv.FLAGS.put("min_provider_version", "none of them");
+      expect(await minimum()).toBeNull();
+    } finally {
+      await setFlag("min_provider_version", "none");
+    }
+    expect(await minimum()).toBeNull();
   });
 
   it.each([

@@ -139,6 +139,19 @@ describe("x-pool-route: self", () => {
     }
   });
 
+  it("[H21] asks each pool in which its machines are, first the one of its model, and waits in the last", async () => {
+    const owner = unique("owner");
+    const [a, b] = [await sceneOf(owner), await sceneOf(owner)];
+    const elsewhere = await assignedAndServing(a, b);
+    const here = await join(b, { max_concurrency: 1 });
+    const running = ask(b, "self");
+    const first = await here.next("inference_request");
+    await expectServed(elsewhere, ask(b, "self"), true);
+    here.answer(first);
+    expect(await (await running).text()).toBe(HELLO);
+    await expectServed(here, ask(b, "self"), true);
+  });
+
   it("[H21] hears machine_offline when its machine is not connected", async () => {
     const at = await sceneOf(unique("owner"));
     const machine = await join(at);

@@ -314,7 +314,11 @@ describe("limits of a key", () => {
   });
 
   it("of a key that is not there are 404", async () => {
-    expect(await errorOf(await callAdmin("PATCH", "/keys/none", {}))).toMatchObject({ status: 404 });
+    for (const id of ["none", "0".repeat(18)]) {
+      const response = await callAdmin("PATCH", `/keys/${id}`, { tokens_per_minute: 5 });
+      expect(await errorOf(response)).toMatchObject({ status: 404, code: "not_found" });
+      expect(await testEnv.KEYS.get(`key:${id}`)).toBeNull();
+    }
   });
 
   it("are none for a key that was made before there were any", async () => {
