@@ -139,4 +139,13 @@ describe("the catalog an isolate knows", () => {
     await write(["mine-2"]);
     expect(idsOf(await store.read(kv, 3000))).toEqual(["mine-2"]);
   });
+
+  it("[H17] is one written by hand also if the fleet has had just that before", async () => {
+    const store = new CatalogStore();
+    await write(["old"], 7);
+    await store.read(kv, 1000);
+    store.adopt(catalogOf("new"), 8, 1100);
+    await write(["old"]);
+    expect(idsOf(await store.read(kv, 2000))).toEqual(["old"]);
+  });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import type { Entries } from "../../core/pool/ledger.ts";
 import type { PoolRecord } from "../../core/pool/record.ts";
+import { INITIAL_SETTINGS } from "../../core/pool/settings.ts";
 import { PoolStore } from "../../durable-objects/storage/pool-store.ts";
 import { epochSchema, machineIdSchema } from "../../protocol/ids.ts";
 import { testEnv, unique } from "./scene.ts";
@@ -36,6 +37,14 @@ function record(fields: Partial<PoolRecord> = {}): PoolRecord {
     ...fields,
   };
 }
+
+it("[H17] the settings that a pool has heard last are those that it begins with", async () => {
+  await onDisk((store, later) => {
+    expect(store.settings()).toEqual(INITIAL_SETTINGS);
+    for (const version of [1, 2]) store.saveSettings({ ...INITIAL_SETTINGS, version });
+    expect(later().settings()).toEqual({ ...INITIAL_SETTINGS, version: 2 });
+  });
+});
 
 describe("what a pool keeps of its machines", () => {
   it("[H2] is the newest record of each, with the error if it has failed, until it is removed", async () => {
