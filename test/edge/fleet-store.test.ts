@@ -135,3 +135,45 @@ it("keeps a machine's newest order whole, with its error, and its newest cooldow
     expect(later.cooldowns()).toEqual([{ machineId: MAC, model: A, until: 8 }]);
   });
 });
+
+it("[H22] forgets no revoked token, and tells which were revoked from a time on", async () => {
+  await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
+    const store = new SqlFleetStore(storage);
+    store.revokeToken("a", 10);
+    store.revokeToken("b", 20);
+    // Again, by an operator whose first call broke: that it is revoked is nothing new.
+    store.revokeToken("a", 30);
+    const later = new SqlFleetStore(storage);
+    expect(["a", "b", "c"].map((id) => later.isRevoked(id))).toEqual([true, true, false]);
+    expect([10, 11, 20, 21].map((since) => later.tokensRevokedSince(since))).toEqual([
+      ["a", "b"],
+      ["b"],
+      ["b"],
+      [],
+    ]);
+  });
+});
+
+it("[H1] [H17] knows where machines may be, and what each pool has confirmed, each by itself", async () => {
+  const [mac, other] = [machineIdSchema.parse("mac-1"), machineIdSchema.parse("mac-2")];
+  await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
+    const store = new SqlFleetStore(storage);
+    for (const machineId of [mac, other]) {
+      for (const pool of ["a", "b"]) store.saveMembership({ machineId, pool, dialedAt: 1 });
+    }
+    store.saveMembership({ machineId: mac, pool: "b", dialedAt: 2 });
+    store.removeMembership(mac, "a");
+    for (const version of [1, 2]) for (const pool of ["a", "b"]) store.saveConfigured(pool, version);
+    store.saveConfigured("b", 3);
+    const later = new SqlFleetStore(storage);
+    expect(later.memberships()).toEqual([
+      { machineId: mac, pool: "b", dialedAt: 2 },
+      { machineId: other, pool: "a", dialedAt: 1 },
+      { machineId: other, pool: "b", dialedAt: 1 },
+    ]);
+    expect(later.configured()).toEqual([
+      ["a", 2],
+      ["b", 3],
+    ]);
+  });
+});

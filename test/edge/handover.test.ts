@@ -291,7 +291,7 @@ describe("a pinned machine", () => {
     await inB.closed;
     const response = await dial(its.a.token, `machine=${machineId}&pool=${b.model}`);
     expect(response.headers.get("retry-after")).toBe("1");
-    expect(await errorOf(response)).toMatchObject({ code: "stale_route" });
+    expect(await errorOf(response)).toMatchObject({ status: 503, code: "stale_route" });
   });
 
   it("[H13] whose order nobody hears fails after a minute, by the alarm", async () => {

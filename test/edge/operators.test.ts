@@ -206,7 +206,7 @@ it("the catalog of an earlier life is in force also while KV cannot be read", as
   vi.restoreAllMocks();
 });
 
-it("[H17] what KV shows is read by a fleet that needs a catalog and has none", async () => {
+it("what KV shows is read by a fleet that needs a catalog and has none", async () => {
   await withStore(async (store) => {
     const kv = new SomeKv();
     kv.values.set("catalog", { value: JSON.stringify([entry("a")]), metadata: null });

@@ -353,6 +353,7 @@ describe("limits of a key", () => {
     ["requests_per_minute", 1.5],
     ["tokens_per_minute", "many"],
     ["tokens_per_minute", -1],
+    ["tokens_per_minute", 1_000_000_001],
   ])("are refused if they make no sense: %s %j", async (field, value) => {
     const body = { owner: "acme", name: "n", [field]: value };
     expect(await errorOf(await callAdmin("POST", "/keys", body))).toMatchObject({
@@ -374,13 +375,15 @@ describe("limits of a key", () => {
     }
   });
 
-  it("are none for a key that was made before there were any", async () => {
+  it("are none for a key that was made before there were any, and its priority is a usual one", async () => {
     const at = await scene();
     const name = `key:${at.keyId}`;
     const record = JSON.parse((await testEnv.KEYS.get(name)) ?? "") as Record<string, unknown>;
     delete record["limits"];
+    delete record["priority"];
     await testEnv.KEYS.put(name, JSON.stringify(record));
-    expect(await find(at.keyId)).toMatchObject({ requests_per_minute: null, tokens_per_minute: null });
+    const none = { requests_per_minute: null, tokens_per_minute: null };
+    expect(await find(at.keyId)).toMatchObject({ ...none, priority: "normal" });
   });
 });
 
