@@ -175,12 +175,13 @@ describe("pages of keys", () => {
   );
 
   it.each([
-    ["refuses the cursor", "KV LIST failed: 400 Bad Request", 400],
-    ["is asked too often", "KV LIST failed: 429 Too Many Requests", 500],
-    ["is down", "KV LIST failed: 503 Service Unavailable", 500],
-  ])("are no fault of the cursor's unless KV says so: KV %s", async (_, message, status) => {
+    ["refuses the cursor", "KV LIST failed: 400 Bad Request", "key:abcde", 400],
+    ["is asked too often", "KV LIST failed: 429 Too Many Requests", "key:abcde", 500],
+    ["is down", "KV LIST failed: 503 Service Unavailable", "key:abcde", 500],
+    ["refuses something, and there is no cursor", "KV LIST failed: 400 Bad Request", "", 500],
+  ])("are no fault of the cursor's unless KV says so: KV %s", async (_, message, cursor, status) => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => undefined);
-    const request = new Request(`http://edge/v1/admin/keys?cursor=${btoa("key:abcde")}`, {
+    const request = new Request(`http://edge/v1/admin/keys?cursor=${btoa(cursor)}`, {
       headers: { authorization: `Bearer ${ADMIN}` },
     });
     const list = () => Promise.reject(new Error(message));
