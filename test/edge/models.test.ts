@@ -1,5 +1,7 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
+import { Fleet } from "../../durable-objects/fleet.ts";
+import { catalogStore } from "../../worker/catalog.ts";
 import { join } from "./fake-provider.ts";
 import {
   addToCatalog,
@@ -123,6 +125,20 @@ describe("elsewhere", () => {
       provider: { current: expect.stringMatching(/^\d+\.\d+\.\d+/), minimum: null },
       protocol: 1,
     });
+  });
+
+  it("no model is said not to exist while nobody knows the catalog", async () => {
+    const at = await scene();
+    vi.spyOn(catalogStore, "read").mockResolvedValue(null);
+    vi.spyOn(Fleet.prototype, "catalog").mockResolvedValue(null);
+    try {
+      for (const response of [await chat(at), await callAdmin("GET", "/catalog")]) {
+        expect(response.headers.get("retry-after")).toBe("10");
+        expect(await errorOf(response)).toMatchObject({ status: 503, code: "try_again" });
+      }
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 
   it("the version names the lowest that is accepted, if an operator has set one", async () => {
