@@ -177,3 +177,37 @@ it("[H1] [H17] knows where machines may be, and what each pool has confirmed, ea
     ]);
   });
 });
+
+it("counts every switch by the model that was ordered and by how it ended, and no release", async () => {
+  const b = modelIdSchema.parse("b");
+  await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
+    const store = new SqlFleetStore(storage);
+    for (const entry of [
+      line(),
+      line(),
+      line({ outcome: "succeeded" }),
+      line({ to: b }),
+      line({ to: null }),
+    ]) {
+      store.addSwitch(entry);
+    }
+    store.removeRepeated(line({ to: null }));
+    expect(new SqlFleetStore(storage).switchTotals()).toEqual([
+      { model: A, outcome: "failed", switches: 2 },
+      { model: A, outcome: "succeeded", switches: 1 },
+      { model: b, outcome: "failed", switches: 1 },
+    ]);
+    expect(store.switches(50)).toHaveLength(4);
+  });
+});
+
+it("[C19] removes a line without an error for one that has none either", async () => {
+  await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
+    const store = new SqlFleetStore(storage);
+    store.addSwitch(line({ error: null }));
+    store.removeRepeated(line());
+    expect(store.switches(50)).toHaveLength(1);
+    store.removeRepeated(line({ error: null }));
+    expect(store.switches(50)).toEqual([]);
+  });
+});

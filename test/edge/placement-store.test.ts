@@ -40,6 +40,7 @@ describe("the score of placement", () => {
     await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
       const store = new SqlPlacementStore(storage.sql);
       expect(store.score()).toBeNull();
+      store.saveScore({ ...score, mode: "enforce" });
       store.saveScore(score);
       expect(store.score()).toEqual(score);
       const { bytes } = storage.sql
@@ -121,6 +122,7 @@ it("all that placement has learned is kept while a machine is cordoned", async (
   };
   await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
     const store = new SqlPlacementStore(storage.sql);
+    store.savePlacement({ ...memory, learnedAt: 0 });
     store.savePlacement(memory);
     expect(store.placement()).toEqual(memory);
     store.addPlan(PLAN);
