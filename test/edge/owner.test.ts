@@ -125,6 +125,17 @@ describe("x-pool-route: self", () => {
     await expectServed(machine, chat(a, { stream: true }), false);
   });
 
+  it("[H21] hears that none of its machines has the model, whatever else they have", async () => {
+    const owner = unique("owner");
+    const [a, b] = [await sceneOf(owner), await sceneOf(owner)];
+    const machine = await join(a);
+    const refused = await errorOf(await ask(b, "self"));
+    expect(refused).toMatchObject({ status: 503, code: "machine_offline" });
+    expect(refused.message).toBe(`no machine of yours has "${b.model}"`);
+    await machine.hasHeardAll(a);
+    expect(machine.unread).not.toContain("inference_request");
+  });
+
   it("[H21] hears machine_busy while its machine is switched", async () => {
     const owner = unique("owner");
     const [a, b] = [await sceneOf(owner), await sceneOf(owner)];
@@ -178,6 +189,18 @@ describe("x-pool-route: prefer", () => {
     expect(await errorOf(await chat(b))).toMatchObject({ status: 503 });
     const request = await expectServed(machine, ask(b, "prefer"), true);
     expect(request["model_id"]).toBe(b.model);
+  });
+
+  it("[F10] goes from the owner's machine in the pool to one elsewhere before anybody waits", async () => {
+    const owner = unique("owner");
+    const [a, b] = [await sceneOf(owner), await sceneOf(owner)];
+    const elsewhere = await assignedAndServing(a, b);
+    const here = await join(b, { max_concurrency: 1 });
+    const running = ask(b, "prefer");
+    const first = await here.next("inference_request");
+    await expectServed(elsewhere, ask(b, "prefer"), true);
+    here.answer(first);
+    expect(await (await running).text()).toBe(HELLO);
   });
 
   it("[F10] is a public request while its own machine cannot serve", async () => {
