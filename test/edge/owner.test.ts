@@ -19,6 +19,7 @@ import {
   unique,
   until,
   untilEmpty,
+  untilQueued,
   type Scene,
 } from "./scene.ts";
 
@@ -123,6 +124,18 @@ describe("x-pool-route: self", () => {
     expect(view?.blockedBy).toBe("owner_busy");
     machine.heartbeat({ loaded_models: [a.model], accepting: true });
     await expectServed(machine, chat(a, { stream: true }), false);
+  });
+
+  it("[H21] waits for its machine where there is no other", async () => {
+    const at = await sceneOf(unique("owner"));
+    const machine = await join(at, { max_concurrency: 1 });
+    const running = ask(at, "self");
+    const first = await machine.next("inference_request");
+    const waiting = ask(at, "self");
+    await untilQueued(at, 1);
+    machine.answer(first);
+    expect(await (await running).text()).toBe(HELLO);
+    await expectServed(machine, waiting, true);
   });
 
   it("[H21] hears that none of its machines has the model, whatever else they have", async () => {

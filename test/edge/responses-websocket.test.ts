@@ -291,6 +291,15 @@ describe("a connection ends", () => {
     expect(await machine.next("cancel")).toMatchObject({ request_id: request["request_id"] });
   });
 
+  it("holds as many as may wait", async () => {
+    const { connection } = answeredBy(() => new Promise(() => undefined));
+    const create = JSON.stringify({ type: "response.create", model: "m", input: "hi" });
+    for (let taken = 0; taken <= WAITING_ON_CONNECTION_MAX; taken++) void connection.receive(create);
+    expect(connection.over.aborted).toBe(false);
+    void connection.receive(create);
+    expect(connection.over.aborted).toBe(true);
+  });
+
   it("ends when those that wait are longer together than one request may be", async () => {
     const { client, connection } = answeredBy(() => new Promise(() => undefined));
     const create = JSON.stringify({ type: "response.create", model: "m", input: "hi" });
