@@ -77,22 +77,6 @@ describe("an API key", () => {
     });
   });
 
-  it("is trusted for 10 s by whoever has read it, and no longer once KV has lost it", async () => {
-    const { id, key } = await newKey("acme");
-    const call = () => fetchEdge("/v1/models", { headers: { authorization: `Bearer ${key}` } });
-    await stopClock();
-    expect((await call()).status).toBe(200);
-    // As another part of the network sees it, where it was not deleted.
-    await testEnv.KEYS.delete(`key:${id}`);
-    vi.setSystemTime(Date.now() + 9_999);
-    expect((await call()).status).toBe(200);
-    vi.setSystemTime(Date.now() + 1);
-    expect(await errorOf(await call())).toMatchObject({
-      status: 401,
-      message: "this API key is not known; was it deleted?",
-    });
-  });
-
   it("is no provider token, and the other way round", async () => {
     const at = await scene();
     const asClient = await fetchEdge("/v1/models", { headers: { authorization: `Bearer ${at.token}` } });
@@ -258,13 +242,6 @@ describe("the admin API", () => {
     }
   });
 
-  it("says whether it was sent a wrong token or none", async () => {
-    const messageFor = async (headers: Record<string, string>): Promise<string> =>
-      (await errorOf(await fetchEdge("/v1/admin/keys", { headers }))).message;
-    expect(await messageFor({})).toMatch(/wants `Authorization: Bearer <admin token>`$/);
-    expect(await messageFor({ authorization: "Bearer wrong" })).toMatch(/what was sent is not it$/);
-  });
-
   it.each(routes)("is closed to everybody while no token is set: %s %s", async (method, path) => {
     for (const authorization of ["Bearer ", "Bearer undefined", `Bearer ${ADMIN}`]) {
       const request = new Request(`http://edge/v1/admin${path}`, { method, headers: { authorization } });
@@ -305,4 +282,17 @@ it("a key that is deleted in the middle of a request does not end it", async () 
   await adminCall("DELETE", `/keys/${at.keyId}`);
   machine.answer(request, "{}");
   expect((await pending).status).toBe(200);
+});
+
+it("a key is trusted for 10 s by whoever has read it, and no longer once KV has lost it", async () => {
+  const { id, key } = await newKey("acme");
+  const call = () => fetchEdge("/v1/models", { headers: { authorization: `Bearer ${key}` } });
+  await stopClock();
+  expect((await call()).status).toBe(200);
+  // As another part of the network sees it, where it was not deleted.
+  await testEnv.KEYS.delete(`key:${id}`);
+  vi.setSystemTime(Date.now() + 9_999);
+  expect((await call()).status).toBe(200);
+  vi.setSystemTime(Date.now() + 1);
+  expect((await call()).status).toBe(401);
 });
