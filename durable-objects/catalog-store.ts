@@ -52,7 +52,7 @@ export class CatalogStore {
     // KV shows old values for a minute. One written by hand carries no version: it counts if it was not seen before.
     const isOld = read.version === null ? read.text === this.#byHand : read.version < this.#version;
     if (read.version === null) this.#byHand = read.text;
-    if (isOld && this.#catalog !== null) return this.#catalog;
+    if (isOld) return this.#catalog;
     this.#version = read.version ?? this.#version;
     this.#catalog = read.catalog;
     return this.#catalog;

@@ -35,8 +35,7 @@ export async function heedVerdict(context: AppContext, model: string, response: 
   const { status } = response;
   const code = headers.get("x-pool-reason");
   if (isApiErrorCode(code)) {
-    const askedToWaitMs = Number(headers.get("retry-after-ms") ?? Number(headers.get("retry-after")) * 1000);
-    const refusal = { code, status, body, retryAfterS: askedToWaitMs / 1000 };
+    const refusal = { code, status, body, retryAfterS: Number(headers.get("retry-after-ms")) / 1000 };
     verdicts.hold(model, keyId, refusal, Number(holdsForMs), Date.now());
   }
   return new Response(body, { status, headers });

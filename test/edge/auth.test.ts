@@ -12,6 +12,7 @@ import {
   newKey,
   newToken,
   scene,
+  stopClock,
   testEnv,
 } from "./scene.ts";
 
@@ -184,12 +185,13 @@ describe("pages of keys", () => {
   );
 
   it.each([
-    ["refuses the cursor", "KV LIST failed: 400 Bad Request", 400],
-    ["is asked too often", "KV LIST failed: 429 Too Many Requests", 500],
-    ["is down", "KV LIST failed: 503 Service Unavailable", 500],
-  ])("are no fault of the cursor's unless KV says so: KV %s", async (_, message, status) => {
+    ["refuses the cursor", "KV LIST failed: 400 Bad Request", "key:abcde", 400],
+    ["is asked too often", "KV LIST failed: 429 Too Many Requests", "key:abcde", 500],
+    ["is down", "KV LIST failed: 503 Service Unavailable", "key:abcde", 500],
+    ["refuses something, and there is no cursor", "KV LIST failed: 400 Bad Request", "", 500],
+  ])("are no fault of the cursor's unless KV says so: KV %s", async (_, message, cursor, status) => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => undefined);
-    const request = new Request(`http://edge/v1/admin/keys?cursor=${btoa("key:abcde")}`, {
+    const request = new Request(`http://edge/v1/admin/keys?cursor=${btoa(cursor)}`, {
       headers: { authorization: `Bearer ${ADMIN}` },
     });
     const list = () => Promise.reject(new Error(message));
@@ -306,4 +308,17 @@ it("a key that is deleted in the middle of a request does not end it", async () 
   await adminCall("DELETE", `/keys/${at.keyId}`);
   machine.answer(request, "{}");
   expect((await pending).status).toBe(200);
+});
+
+it("a key is trusted for 10 s by whoever has read it, and no longer once KV has lost it", async () => {
+  const { id, key } = await newKey("acme");
+  const call = () => fetchEdge("/v1/models", { headers: { authorization: `Bearer ${key}` } });
+  await stopClock();
+  expect((await call()).status).toBe(200);
+  // As another part of the network sees it, where it was not deleted.
+  await testEnv.KEYS.delete(`key:${id}`);
+  vi.setSystemTime(Date.now() + 9_999);
+  expect((await call()).status).toBe(200);
+  vi.setSystemTime(Date.now() + 1);
+  expect((await call()).status).toBe(401);
 });

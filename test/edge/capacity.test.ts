@@ -15,6 +15,7 @@ import {
   poolOf,
   scene,
   stopClock,
+  until,
   untilEmpty,
   untilQueued,
   type Scene,
@@ -66,12 +67,40 @@ describe("the capacity of models", () => {
     expect(await capacityOf(at)).toMatchObject(none);
   });
 
-  it("is 503 while the fleet does not answer", async () => {
+  it("is what is known while another request asks, unless that is older than 4 s", async () => {
     await stopClock();
     const at = await scene();
     // The test before has moved the clock.
     await advanceClock(poolOf(at), 600_000);
-    vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    await capacityOf(at);
+    const answered = Promise.withResolvers<void>();
+    let asked = 0;
+    const { capacity } = Fleet.prototype;
+    vi.spyOn(Fleet.prototype, "capacity").mockImplementation(async function (this: Fleet) {
+      asked += 1;
+      await answered.promise;
+      return capacity.call(this);
+    });
+    vi.setSystemTime(Date.now() + 2_000);
+    const asking = [capacityOf(at)];
+    await until(() => asked === 1);
+    vi.setSystemTime(Date.now() + 1_999);
+    expect(await capacityOf(at)).toMatchObject({ serving: 0 });
+    expect(asked).toBe(1);
+    vi.setSystemTime(Date.now() + 1);
+    asking.push(capacityOf(at));
+    await until(() => asked === 2);
+    answered.resolve();
+    expect(await Promise.all(asking)).toMatchObject([{ serving: 0 }, { serving: 0 }]);
+    vi.restoreAllMocks();
+  });
+
+  it("is 503 while the fleet does not answer, which is logged", async () => {
+    await stopClock();
+    const at = await scene();
+    // The test before has moved the clock.
+    await advanceClock(poolOf(at), 1_200_000);
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
     await runInDurableObject<Fleet, void>(fleet(), (_, state) => {
       const capacity = vi.spyOn(Fleet.prototype, "capacity");
       capacity.mockImplementationOnce(() => breakDown(state));
@@ -79,5 +108,6 @@ describe("the capacity of models", () => {
     const response = await fetchEdge("/v1/models/capacity");
     expect(response.headers.get("retry-after")).toBe("1");
     expect(await errorOf(response)).toMatchObject({ status: 503, code: "try_again" });
+    expect(warned).toHaveBeenCalledWith(expect.objectContaining({ event: "fleet_unreachable" }));
   });
 });

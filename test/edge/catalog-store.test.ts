@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import { parseCatalog, type Catalog } from "../../core/catalog.ts";
 import { CatalogStore } from "../../durable-objects/catalog-store.ts";
@@ -46,7 +46,7 @@ describe("the catalog an isolate knows", () => {
     const reading = store.read(kv, 1600);
     // The read above has not ended, and may never: its request may be gone.
     const meanwhile = store.read(kv, 1700);
-    const own = store.read(kv, 2050);
+    const own = store.read(kv, 2000);
     expect(idsOf(await meanwhile)).toEqual(["old"]);
     expect(idsOf(await own)).toEqual(["new"]);
     expect(idsOf(await reading)).toEqual(["new"]);
@@ -66,17 +66,24 @@ describe("the catalog an isolate knows", () => {
   });
 
   it.each([
-    ["is no JSON", "{"],
-    ["is no catalog", '[{"id":"a"}]'],
-  ])("stays the last good one while what is stored %s, and is unknown if there was none", async (_, text) => {
-    const store = new CatalogStore();
-    await kv.put("catalog", text);
-    expect(await store.read(kv, 1000)).toBeNull();
-    await write(["a"]);
-    expect(idsOf(await store.read(kv, 2000))).toEqual(["a"]);
-    await kv.put("catalog", text);
-    expect(idsOf(await store.read(kv, 3000))).toEqual(["a"]);
-  });
+    ["is no JSON", "{", "catalog_unreadable"],
+    ["is no catalog", '[{"id":"a"}]', "catalog_invalid"],
+  ])(
+    "stays the last good one while what is stored %s, and is unknown if there was none",
+    async (_, text, event) => {
+      const logged = vi.spyOn(console, "error").mockImplementation(() => undefined);
+      const store = new CatalogStore();
+      await kv.put("catalog", text);
+      expect(await store.read(kv, 1000)).toBeNull();
+      await write(["a"]);
+      expect(idsOf(await store.read(kv, 2000))).toEqual(["a"]);
+      await kv.put("catalog", text);
+      expect(idsOf(await store.read(kv, 3000))).toEqual(["a"]);
+      const line: unknown = expect.objectContaining({ event });
+      expect(logged.mock.calls).toEqual([[line], [line]]);
+      logged.mockRestore();
+    },
+  );
 
   it("is empty, and known to be, if none was ever stored", async () => {
     expect(idsOf(await new CatalogStore().read(kv, 1000))).toEqual([]);
@@ -102,5 +109,43 @@ describe("the catalog an isolate knows", () => {
     expect(idsOf(await store.read(kv, 2000))).toEqual(["new"]);
     await write(["mine"]);
     expect(idsOf(await store.read(kv, 3000))).toEqual(["mine"]);
+  });
+
+  it("is the newest of those that KV has shown, however late it shows an older one", async () => {
+    const store = new CatalogStore();
+    await write(["new"], 7);
+    expect(idsOf(await store.read(kv, 1000))).toEqual(["new"]);
+    await write(["old"], 6);
+    expect(idsOf(await store.read(kv, 2000))).toEqual(["new"]);
+    await write(["mine"]);
+    expect(idsOf(await store.read(kv, 3000))).toEqual(["mine"]);
+    await write(["old"], 6);
+    expect(idsOf(await store.read(kv, 4000))).toEqual(["mine"]);
+  });
+
+  it("[H17] is the newest of two that were put in force at once, whichever is heard of first", async () => {
+    const store = new CatalogStore();
+    store.adopt(catalogOf("second"), 8, 1000);
+    store.adopt(catalogOf("first"), 7, 1001);
+    expect(idsOf(await store.read(kv, 1002))).toEqual(["second"]);
+  });
+
+  it("[H17] is one written by hand only once, although KV shows that still when a newer one is in force", async () => {
+    const store = new CatalogStore();
+    await write(["mine"]);
+    expect(idsOf(await store.read(kv, 1000))).toEqual(["mine"]);
+    store.adopt(catalogOf("new"), 7, 1100);
+    expect(idsOf(await store.read(kv, 2000))).toEqual(["new"]);
+    await write(["mine-2"]);
+    expect(idsOf(await store.read(kv, 3000))).toEqual(["mine-2"]);
+  });
+
+  it("[H17] is one written by hand also if the fleet has had just that before", async () => {
+    const store = new CatalogStore();
+    await write(["old"], 7);
+    await store.read(kv, 1000);
+    store.adopt(catalogOf("new"), 8, 1100);
+    await write(["old"]);
+    expect(idsOf(await store.read(kv, 2000))).toEqual(["old"]);
   });
 });

@@ -1,10 +1,7 @@
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 
-import { ControlPlane } from "../../core/fleet/control-plane.ts";
-import { Operators } from "../../durable-objects/operators.ts";
 import { SqlFleetStore } from "../../durable-objects/storage/fleet-store.ts";
-import { SqlPlacementStore } from "../../durable-objects/storage/placement-store.ts";
 import { connect, join, registerMessage } from "./fake-provider.ts";
 import {
   ADMIN,
@@ -293,101 +290,6 @@ describe("the whole catalog", () => {
     // A proxy that compresses weakens the tag.
     expect((await callCatalog("PUT", `"0", W/${newest}`, mine)).status).toBe(200);
     expect((await callCatalog("PUT", "*", entries)).status).toBe(200);
-  });
-});
-
-describe("KV, which shows the catalog,", () => {
-  /** Takes one write at a time, as the test lets it; more at once are a mistake. */
-  class SlowKv {
-    readonly written: { value: string; metadata: unknown }[] = [];
-    readonly #gates: PromiseWithResolvers<void>[] = [];
-    isWriting = false;
-
-    async put(_key: string, value: string, options: { metadata: unknown }): Promise<void> {
-      expect(this.isWriting).toBe(false);
-      this.isWriting = true;
-      const gate = Promise.withResolvers<void>();
-      this.#gates.push(gate);
-      await gate.promise.finally(() => {
-        this.isWriting = false;
-      });
-      this.written.push({ value, metadata: options.metadata });
-    }
-
-    async getWithMetadata(keys: string[]): Promise<Map<string, null>> {
-      return new Map(keys.map((key) => [key, null]));
-    }
-
-    async settle(act: (gate: PromiseWithResolvers<void>) => void): Promise<void> {
-      await until(() => this.#gates.length > 0);
-      const gate = this.#gates.shift();
-      if (gate !== undefined) act(gate);
-    }
-  }
-
-  const add = (operators: Operators, id: string): ReturnType<Operators["changeCatalog"]> =>
-    operators.changeCatalog({
-      change: { kind: "put", entry: catalogEntry(id, fields({ aliases: [], floor: 0 })) as never },
-      isForced: false,
-      onlyOver: "anything",
-    });
-
-  /** Operators of a fleet that nobody else uses. */
-  async function withOperators(run: (operators: Operators, kv: SlowKv) => Promise<void>): Promise<void> {
-    await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), async (_, state) => {
-      const kv = new SlowKv();
-      const store = new SqlFleetStore(state.storage);
-      const plans = new SqlPlacementStore(state.storage.sql);
-      const core = new ControlPlane({
-        callPool: () => undefined,
-        isRevoked: () => false,
-        onEpochsUsedUp: () => undefined,
-        store,
-        plans,
-        newestProvider: "0.7.0",
-      });
-      const host = { flagsChanged: () => undefined, catalogChanged: () => undefined };
-      await run(new Operators(kv as unknown as KVNamespace, store, core, host), kv);
-    });
-  }
-
-  it("ends with the newest catalog, which has all changes, even if two come in at once while it is being written", async () => {
-    await withOperators(async (operators, kv) => {
-      const changes = [add(operators, "a")];
-      await until(() => kv.isWriting);
-      changes.push(add(operators, "b"), add(operators, "c"));
-      await until(async () => (await operators.catalog())?.version === 3);
-      await kv.settle((gate) => gate.resolve());
-      await kv.settle((gate) => gate.resolve());
-      expect((await Promise.all(changes)).every(({ ok }) => ok)).toBe(true);
-      expect(kv.written).toMatchObject([{ metadata: { version: 1 } }, { metadata: { version: 3 } }]);
-      expect(JSON.parse(kv.written.at(-1)?.value ?? "")).toMatchObject([
-        { id: "a" },
-        { id: "b" },
-        { id: "c" },
-      ]);
-    });
-  });
-
-  it("is asked again after a second if it refuses a write that came too soon", async () => {
-    const waited = vi.spyOn(scheduler, "wait").mockResolvedValue(undefined);
-    vi.spyOn(console, "warn").mockImplementation(() => undefined);
-    try {
-      await withOperators(async (operators, kv) => {
-        const change = add(operators, "a");
-        // Not by `until`, whose waits are held, too.
-        while (!kv.isWriting) await Promise.resolve();
-        await kv.settle((gate) => gate.reject(new Error("KV PUT failed: 429 Too Many Requests")));
-        while (!kv.isWriting) await Promise.resolve();
-        expect(kv.written).toEqual([]);
-        await kv.settle((gate) => gate.resolve());
-        expect(await change).toMatchObject({ ok: true, version: 1 });
-        expect(waited).toHaveBeenCalledWith(1_100);
-        expect(kv.written).toMatchObject([{ metadata: { version: 1 } }]);
-      });
-    } finally {
-      vi.restoreAllMocks();
-    }
   });
 });
 

@@ -1,7 +1,9 @@
 import { expect, it } from "vitest";
 
+import { completionTranslator } from "../../worker/openai/completion-translator.ts";
 import { join } from "./fake-provider.ts";
 import { fetchEdge, scene, type Scene } from "./scene.ts";
+import { eventsOf, sse, translatedBy } from "./translation-scene.ts";
 
 it("a legacy completion is a chat with one message, there and back", async () => {
   const at = await scene();
@@ -15,6 +17,24 @@ it("a legacy completion is a chat with one message, there and back", async () =>
   expect(text).toMatch(/^data: \{"id":"cmpl-req_/);
   expect(text).toContain('"choices":[{"index":0,"text":"é","logprobs":null,"finish_reason":"stop"}]');
   expect(text).toMatch(/\n\ndata: \[DONE\]\n\n$/);
+});
+
+it("a stream keeps comments and usage, and has no text where the machine has written none", async () => {
+  const translator = completionTranslator("req_1", 7, "m");
+  const usage = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
+  const chunks = [
+    { choices: [{ delta: { role: "assistant", content: null }, finish_reason: null }] },
+    { choices: [], usage },
+  ];
+  const comment = new TextEncoder().encode(": keep-alive\n\n");
+  const text = await translatedBy(translator, [comment, sse(...chunks)]);
+  const head = { id: "cmpl-req_1", object: "text_completion", created: 7, model: "m" };
+  const choices = [{ index: 0, text: "", logprobs: null, finish_reason: null }];
+  expect(eventsOf(text.replace("data: [DONE]", ""))).toEqual([
+    { ...head, choices },
+    { ...head, choices: [], usage },
+  ]);
+  expect(text).toMatch(/^: keep-alive\n\ndata: /);
 });
 
 it("a stream whose machine leaves [DONE] out ends like any other", async () => {

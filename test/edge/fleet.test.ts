@@ -113,6 +113,16 @@ describe("the fleet's tick", () => {
     expect((await machine.closed).code).toBe(4005);
   });
 
+  it("repeats no revocation that is older than ten minutes", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const longAgo = Date.now() - 600_001;
+    await rowsOf(fleet(), "INSERT INTO revoked_tokens VALUES (?, ?)", at.tokenId, longAgo);
+    await runDurableObjectAlarm(fleet());
+    await machine.hasHeardAll(at);
+    await expectAnswer(at, machine);
+  });
+
   it("lets a pool sleep that has no machine and knows the flags, also after the fleet's own sleep", async () => {
     await join(await scene());
     const at = await scene();

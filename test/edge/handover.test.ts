@@ -1,9 +1,10 @@
 import { createScheduledController, evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { Utilization } from "../../core/fleet/utilization.ts";
+import { Fleet } from "../../durable-objects/fleet.ts";
 import worker from "../../worker/index.ts";
-import { connect, expectAnswer, join, registerMessage, type FakeProvider } from "./fake-provider.ts";
+import { connect, dial, expectAnswer, join, registerMessage, type FakeProvider } from "./fake-provider.ts";
 import {
   adminCall,
   callAdmin,
@@ -179,6 +180,23 @@ describe("a pinned machine", () => {
     expect((await pin(machineId, b)).epoch).toBe(epoch);
   });
 
+  it("stays where it is when it is unpinned, from then on for placement to move, also after a reset", async () => {
+    const its = await readyToSwitch();
+    const { b, machineId } = its;
+    const { epoch, inB } = await switchToB(its);
+    const isPinned = async (): Promise<boolean> =>
+      (await adminCall<{ order: { pinned: boolean } }>("GET", `/machines/${machineId}`)).order.pinned;
+    expect(await isPinned()).toBe(true);
+    const unpinned = await adminCall("POST", `/machines/${machineId}/unpin`);
+    expect(unpinned).toEqual({ machine_id: machineId, epoch });
+    await resetObject(fleet());
+    expect(await isPinned()).toBe(false);
+    await inB.hasHeardAll(b);
+    expect(inB.unread).not.toContain("assign_model");
+    const unknown = await callAdmin("POST", `/machines/${unique("mac")}/unpin`);
+    expect(await errorOf(unknown)).toMatchObject({ status: 404 });
+  });
+
   it("[C16] [C17] is refused if it is too old, private, unknown or without the model", async () => {
     const a = await scene();
     const old = await join(a, { version: "0.6.17" });
@@ -264,6 +282,18 @@ describe("a pinned machine", () => {
     await connect(a, machineId);
   });
 
+  it("[H2] is told to dial again by a pool that knows of a newer order than the fleet", async () => {
+    const its = await readyToSwitch();
+    const { b, machineId } = its;
+    const { inB } = await switchToB(its);
+    await rowsOf(poolOf(b), "UPDATE records SET epoch = epoch + 1 WHERE machine_id = ?", machineId);
+    await resetObject(poolOf(b));
+    await inB.closed;
+    const response = await dial(its.a.token, `machine=${machineId}&pool=${b.model}`);
+    expect(response.headers.get("retry-after")).toBe("1");
+    expect(await errorOf(response)).toMatchObject({ status: 503, code: "stale_route" });
+  });
+
   it("[H13] whose order nobody hears fails after a minute, by the alarm", async () => {
     const { b, machineId, inA } = await readyToSwitch();
     await pin(machineId, b);
@@ -306,6 +336,35 @@ describe("the flags", () => {
     const nobody = await scene({ min_ram_gb: 90_000 });
     expect(await errorOf(await chat(nobody))).toMatchObject({ status: 503, code: "model_unavailable" });
     await setFlag("pool_exhausted_429", "off");
+  });
+
+  it("[H23] let a pool that has never had a machine ask the fleet for one that could hold its model", async () => {
+    await setFlag("pool_exhausted_429", "on");
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    const nobody = await scene({ min_ram_gb: 90_000 });
+    const forgetSupply = async (): Promise<void> => {
+      const stale = "UPDATE settings SET json = json_set(json, '$.supply.at', 0)";
+      await rowsOf(poolOf(nobody), stale);
+      await resetObject(poolOf(nobody));
+    };
+    try {
+      // Its settings are there, and with them the fleet's word, which is old by now.
+      expect((await errorOf(await chat(nobody))).code).toBe("model_unavailable");
+      await forgetSupply();
+      expect((await errorOf(await chat(nobody))).code).toBe("model_unavailable");
+      await forgetSupply();
+      const silent = vi.spyOn(Fleet.prototype, "settingsFor").mockImplementation(() => {
+        throw new Error("silenced by the test");
+      });
+      expect((await errorOf(await chat(nobody))).code).toBe("pool_exhausted");
+      silent.mockRestore();
+      expect(warned).toHaveBeenCalledWith(
+        expect.objectContaining({ event: "fleet_unreachable", pool: nobody.model }),
+      );
+    } finally {
+      vi.restoreAllMocks();
+      await setFlag("pool_exhausted_429", "off");
+    }
   });
 
   it("[H17] written to KV by hand count within a minute also while the fleet has no machine", async () => {

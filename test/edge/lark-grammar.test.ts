@@ -28,6 +28,12 @@ name: /(.+)/
 %import common.LF
 `;
 
+/** Each refers to the next. */
+function rulesInARow(count: number): string {
+  const rules = Array.from({ length: count }, (_, at) => `a${at}: a${at + 1}`);
+  return ["start: a0", ...rules, `a${count}: /a/`].join("\n");
+}
+
 describe("a Lark grammar as a pattern", () => {
   it.each<[string, boolean]>([
     ["*** Begin\n*** Add: a.ts\n+one\n+\n*** End", true],
@@ -60,6 +66,11 @@ describe("a Lark grammar as a pattern", () => {
     expect(differ.filter((text) => takes(grammar, text))).toStrictEqual([]);
   });
 
+  it("may be nested, within brackets and from rule to rule", () => {
+    expect(takes(`start: ${"(".repeat(60)}/a/${")".repeat(60)}`, "a")).toBe(true);
+    expect(takes(rulesInARow(60), "a")).toBe(true);
+  });
+
   it.each([
     ["start: item\nitem: item item | /a/", 'rule "item" refers to itself'],
     ["begin: /a/", 'no rule "start"'],
@@ -77,6 +88,14 @@ describe("a Lark grammar as a pattern", () => {
     ["start: /a/)", "too many"],
     ["start: * /a/", "where something should stand"],
     ["start: x{/a/}\nx: /b/", "templates"],
+    ['start: "ab".."c"', "range of other than characters"],
+    ['start: "a"..b\nb: /c/', "range of other than characters"],
+    ["start: /a/~b\nb: /c/", '"~" without a number'],
+    ["start: /a/ & /b/", '& /b/", which is not supported'],
+    [`start: ${"(".repeat(100)}/a/${")".repeat(100)}`, "nested too deeply"],
+    [rulesInARow(100), "nested too deeply"],
+    [`start: ${Array.from({ length: 9 }, () => "a").join(" | ")}\na: /${"b".repeat(1000)}/`, "too large"],
+    [`start: ${Array.from({ length: 9 }, () => "a").join(" ")}\na: /${"b".repeat(1000)}/`, "too large"],
     [
       [
         "start: a0",
@@ -123,11 +142,13 @@ describe("a custom tool with a grammar", () => {
   });
 
   it.each([
-    [{ type: "grammar", syntax: "lark", definition: "start: start" }, "tools[0].format.definition"],
-    [{ type: "grammar", syntax: "ebnf", definition: "a" }, "tools[0].format.syntax"],
-    [{ type: "tree" }, "tools[0].format.type"],
-  ])("is refused if the grammar cannot be held: %j", async (format, param) => {
+    [{ type: "grammar", syntax: "lark", definition: "start: start" }, "definition", "unsupported"],
+    [{ type: "grammar", syntax: "ebnf", definition: "a" }, "syntax", "unsupported"],
+    [{ type: "tree" }, "type", "unsupported"],
+    [{ type: "grammar", syntax: "lark" }, "definition", "invalid_request"],
+  ])("is refused if the grammar is none, or cannot be held: %j", async (format, field, code) => {
     const response = await post(await scene(), { input: "hi", tools: custom(format) });
-    expect(await errorOf(response)).toMatchObject({ status: 400, code: "unsupported", param });
+    const param = `tools[0].format.${field}`;
+    expect(await errorOf(response)).toMatchObject({ status: 400, code, param });
   });
 });

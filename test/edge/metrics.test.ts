@@ -185,4 +185,20 @@ describe("metrics", () => {
     expect(withoutPool.get(up(at))).toBe(1);
     expect(withoutPool.get("poolkeeper_co_resident_machines")).toBe(0);
   });
+
+  it("lack a pool that does not answer while the fleet does not either", async () => {
+    const [at, other] = [await scene(), await scene()];
+    vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    await runInDurableObject<Fleet, void>(fleet(), (_, state) => {
+      vi.spyOn(Fleet.prototype, "metrics").mockImplementationOnce(() => breakDown(state));
+    });
+    await runInDurableObject<ModelPool, void>(poolOf(other), (pool, state) => {
+      const { totals } = pool;
+      vi.spyOn(ModelPool.prototype, "totals").mockImplementation(function (this: ModelPool) {
+        return this === pool ? breakDown(state) : totals.call(this);
+      });
+    });
+    const samples = await scrape();
+    expect([samples.get(up(at)), samples.get(up(other))]).toEqual([1, 0]);
+  });
 });

@@ -1,5 +1,7 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
+import { Fleet } from "../../durable-objects/fleet.ts";
+import { catalogStore } from "../../worker/catalog.ts";
 import { join } from "./fake-provider.ts";
 import {
   addToCatalog,
@@ -10,6 +12,8 @@ import {
   errorOf,
   fetchEdge,
   scene,
+  setFlag,
+  testEnv,
   unique,
 } from "./scene.ts";
 
@@ -121,6 +125,35 @@ describe("elsewhere", () => {
       provider: { current: expect.stringMatching(/^\d+\.\d+\.\d+/), minimum: null },
       protocol: 1,
     });
+  });
+
+  it("no model is said not to exist while nobody knows the catalog", async () => {
+    const at = await scene();
+    vi.spyOn(catalogStore, "read").mockResolvedValue(null);
+    vi.spyOn(Fleet.prototype, "catalog").mockResolvedValue(null);
+    try {
+      for (const response of [await chat(at), await callAdmin("GET", "/catalog")]) {
+        expect(response.headers.get("retry-after")).toBe("10");
+        expect(await errorOf(response)).toMatchObject({ status: 503, code: "try_again" });
+      }
+    } finally {
+      vi.restoreAllMocks();
+    }
+  });
+
+  it("the version names the lowest that is accepted, if an operator has set one", async () => {
+    const minimum = async (): Promise<unknown> =>
+      (await (await fetchEdge("/version")).json<{ provider: { minimum: unknown } }>()).provider.minimum;
+    await setFlag("min_provider_version", "0.6.20");
+    try {
+      expect(await minimum()).toBe("0.6.20");
+      // Written to KV by hand, where nobody checks it.
+      await testEnv.FLAGS.put("min_provider_version", "none of them");
+      expect(await minimum()).toBeNull();
+    } finally {
+      await setFlag("min_provider_version", "none");
+    }
+    expect(await minimum()).toBeNull();
   });
 
   it.each([

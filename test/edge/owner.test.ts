@@ -19,6 +19,7 @@ import {
   unique,
   until,
   untilEmpty,
+  untilQueued,
   type Scene,
 } from "./scene.ts";
 
@@ -125,6 +126,29 @@ describe("x-pool-route: self", () => {
     await expectServed(machine, chat(a, { stream: true }), false);
   });
 
+  it("[H21] waits for its machine where there is no other", async () => {
+    const at = await sceneOf(unique("owner"));
+    const machine = await join(at, { max_concurrency: 1 });
+    const running = ask(at, "self");
+    const first = await machine.next("inference_request");
+    const waiting = ask(at, "self");
+    await untilQueued(at, 1);
+    machine.answer(first);
+    expect(await (await running).text()).toBe(HELLO);
+    await expectServed(machine, waiting, true);
+  });
+
+  it("[H21] hears that none of its machines has the model, whatever else they have", async () => {
+    const owner = unique("owner");
+    const [a, b] = [await sceneOf(owner), await sceneOf(owner)];
+    const machine = await join(a);
+    const refused = await errorOf(await ask(b, "self"));
+    expect(refused).toMatchObject({ status: 503, code: "machine_offline" });
+    expect(refused.message).toBe(`no machine of yours has "${b.model}"`);
+    await machine.hasHeardAll(a);
+    expect(machine.unread).not.toContain("inference_request");
+  });
+
   it("[H21] hears machine_busy while its machine is switched", async () => {
     const owner = unique("owner");
     const [a, b] = [await sceneOf(owner), await sceneOf(owner)];
@@ -137,6 +161,19 @@ describe("x-pool-route: self", () => {
       }
       machine.send({ type: "assign_model_status", model_id: a.model, epoch, status: word });
     }
+  });
+
+  it("[H21] asks each pool in which its machines are, first the one of its model, and waits in the last", async () => {
+    const owner = unique("owner");
+    const [a, b] = [await sceneOf(owner), await sceneOf(owner)];
+    const elsewhere = await assignedAndServing(a, b);
+    const here = await join(b, { max_concurrency: 1 });
+    const running = ask(b, "self");
+    const first = await here.next("inference_request");
+    await expectServed(elsewhere, ask(b, "self"), true);
+    here.answer(first);
+    expect(await (await running).text()).toBe(HELLO);
+    await expectServed(here, ask(b, "self"), true);
   });
 
   it("[H21] hears machine_offline when its machine is not connected", async () => {
@@ -165,6 +202,18 @@ describe("x-pool-route: prefer", () => {
     expect(await errorOf(await chat(b))).toMatchObject({ status: 503 });
     const request = await expectServed(machine, ask(b, "prefer"), true);
     expect(request["model_id"]).toBe(b.model);
+  });
+
+  it("[F10] goes from the owner's machine in the pool to one elsewhere before anybody waits", async () => {
+    const owner = unique("owner");
+    const [a, b] = [await sceneOf(owner), await sceneOf(owner)];
+    const elsewhere = await assignedAndServing(a, b);
+    const here = await join(b, { max_concurrency: 1 });
+    const running = ask(b, "prefer");
+    const first = await here.next("inference_request");
+    await expectServed(elsewhere, ask(b, "prefer"), true);
+    here.answer(first);
+    expect(await (await running).text()).toBe(HELLO);
   });
 
   it("[F10] is a public request while its own machine cannot serve", async () => {

@@ -201,5 +201,12 @@ describe("placement", () => {
       param: `models.${model}.cap`,
       message: `${model}: the floor must be at most the cap, which is 1`,
     });
+    const { model: small } = await scene({ cap: 1 });
+    const floored = await callAdmin("POST", "/placement/simulate", { models: { [small]: { floor: 2 } } });
+    expect(await errorOf(floored)).toMatchObject({ status: 400, param: `models.${small}.floor` });
+    for (const change of [{ floor: 2, cap: 2 }, { floor: 2, cap: null }, { floor: 1 }]) {
+      const fine = await callAdmin("POST", "/placement/simulate", { models: { [small]: change } });
+      expect(fine.status).toBe(200);
+    }
   });
 });

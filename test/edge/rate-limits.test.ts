@@ -12,6 +12,7 @@ import {
   chatBody,
   errorOf,
   fetchEdge,
+  newKey,
   readText,
   scene,
   testEnv,
@@ -148,6 +149,28 @@ describe("a key with requests_per_minute", () => {
     expect(vi.getTimerCount()).toBe(timers);
   });
 
+  it("keeps it awake for what has come later, too, and for what is only reported to it", async () => {
+    const at = await scene();
+    await stopClock();
+    const limits = limitsOf(at);
+    const question = { promptTokens: 0, answerTokens: 0 };
+    const admit = () => limits.admit({ requestsPerMinute: 2, tokensPerMinute: null }, question);
+    const pass = (ms: number) => runInDurableObject(limits, () => vi.advanceTimersByTime(ms));
+    const timers = vi.getTimerCount();
+    await admit();
+    await pass(30_000);
+    await admit();
+    await pass(30_250);
+    expect(vi.getTimerCount()).toBe(timers + 1);
+    await pass(30_250);
+    expect(vi.getTimerCount()).toBe(timers);
+    // A request that was admitted in another life of the object.
+    await limits.settle({ at: Date.now(), tokens: 5, window: "another", number: 1 }, 900);
+    expect(vi.getTimerCount()).toBe(timers + 1);
+    await pass(60_250);
+    expect(vi.getTimerCount()).toBe(timers);
+  });
+
   it("is forgiven a minute at most when its object is reset, and counts on from there", async () => {
     const at = await limited({ requests_per_minute: 1 });
     const machine = await join(at);
@@ -206,6 +229,36 @@ describe("a key with tokens_per_minute", () => {
     expect(header(offline, "limit-tokens")).toBe("1000");
     expect(await errorOf(offline)).toMatchObject({ status: 503, code: "machine_offline" });
     await until(async () => (await tokensLeft(at, 1000)) === 1000);
+  });
+
+  it("gets all back for a request that went to no machine before its client left", async () => {
+    const at = await limited({ tokens_per_minute: 1000 });
+    const machine = await join(at, { max_concurrency: 1 });
+    const running = chat({ ...at, apiKey: (await newKey("acme")).key });
+    const request = await machine.next("inference_request");
+    const client = new AbortController();
+    const waiting = chat(at, { max_tokens: 500 }, { signal: client.signal });
+    await untilQueued(at, 1);
+    client.abort();
+    await expect(waiting).rejects.toThrow("abort");
+    await until(async () => (await tokensLeft(at, 1000)) === 1000);
+    machine.answer(request, "{}");
+    expect((await running).status).toBe(200);
+  });
+
+  it("is answered also if what it has used cannot be reported, which is logged", async () => {
+    const at = await limited({ tokens_per_minute: 1000 });
+    const machine = await join(at);
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    await answered(at, machine, { max_tokens: 100 });
+    await until(async () => (await tokensLeft(at, 1000)) === 990);
+    await runInDurableObject<KeyLimits, void>(limitsOf(at), (_, state) => {
+      vi.spyOn(KeyLimits.prototype, "settle").mockImplementationOnce(() => breakDown(state));
+    });
+    await answered(at, machine, { max_tokens: 100 });
+    const line: unknown = expect.objectContaining({ event: "key_limits_unreachable", keyId: at.keyId });
+    await vi.waitFor(() => expect(warned).toHaveBeenCalledWith(line));
+    vi.restoreAllMocks();
   });
 
   it("pays for an answer whose client has left in the middle by what was held for it", async () => {
@@ -300,6 +353,7 @@ describe("limits of a key", () => {
     ["requests_per_minute", 1.5],
     ["tokens_per_minute", "many"],
     ["tokens_per_minute", -1],
+    ["tokens_per_minute", 1_000_000_001],
   ])("are refused if they make no sense: %s %j", async (field, value) => {
     const body = { owner: "acme", name: "n", [field]: value };
     expect(await errorOf(await callAdmin("POST", "/keys", body))).toMatchObject({
@@ -314,16 +368,22 @@ describe("limits of a key", () => {
   });
 
   it("of a key that is not there are 404", async () => {
-    expect(await errorOf(await callAdmin("PATCH", "/keys/none", {}))).toMatchObject({ status: 404 });
+    for (const id of ["none", "0".repeat(18)]) {
+      const response = await callAdmin("PATCH", `/keys/${id}`, { tokens_per_minute: 5 });
+      expect(await errorOf(response)).toMatchObject({ status: 404, code: "not_found" });
+      expect(await testEnv.KEYS.get(`key:${id}`)).toBeNull();
+    }
   });
 
-  it("are none for a key that was made before there were any", async () => {
+  it("are none for a key that was made before there were any, and its priority is a usual one", async () => {
     const at = await scene();
     const name = `key:${at.keyId}`;
     const record = JSON.parse((await testEnv.KEYS.get(name)) ?? "") as Record<string, unknown>;
     delete record["limits"];
+    delete record["priority"];
     await testEnv.KEYS.put(name, JSON.stringify(record));
-    expect(await find(at.keyId)).toMatchObject({ requests_per_minute: null, tokens_per_minute: null });
+    const none = { requests_per_minute: null, tokens_per_minute: null };
+    expect(await find(at.keyId)).toMatchObject({ ...none, priority: "normal" });
   });
 });
 

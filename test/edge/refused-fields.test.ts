@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { renameField } from "../../worker/openai/chat-fields.ts";
 import { join } from "./fake-provider.ts";
 import { ASK } from "./messages-scene.ts";
 import { scene } from "./scene.ts";
@@ -33,6 +34,20 @@ const RESPONSE = {
     ],
   },
 };
+
+it("a field is not taken for another whose name begins alike", () => {
+  const names = [["stop", "stop_sequences"]] as const;
+  const renamed = ["stop", "stop[0]", "stop.at", "stop_after", "top.stop"].map((field) =>
+    renameField(field, names),
+  );
+  expect(renamed).toEqual([
+    "stop_sequences",
+    "stop_sequences[0]",
+    "stop_sequences.at",
+    "stop_after",
+    "top.stop",
+  ]);
+});
 
 describe("a machine's refusal names the field that the client has sent:", () => {
   it.each([

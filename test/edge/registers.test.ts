@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { ProviderSocket } from "../../durable-objects/provider-socket.ts";
 import { connect, expectAnswer, HELLO, join, registerMessage } from "./fake-provider.ts";
 import {
   addToCatalog,
@@ -32,6 +33,25 @@ describe("a provider that closes its socket", () => {
     machine.close();
     expect((await machine.closed).code).toBe(1000);
   });
+});
+
+it("a socket is closed once, with as much of the reason as a close frame holds, and takes nothing after that", async () => {
+  const { 0: client, 1: server } = new WebSocketPair();
+  const texts: unknown[] = [];
+  client.addEventListener("message", ({ data }) => texts.push(data));
+  const closed = new Promise((resolve) => {
+    client.addEventListener("close", ({ code, reason }) => resolve({ code, reason }));
+  });
+  client.accept();
+  server.accept();
+  // The state is asked for pongs alone.
+  const socket = new ProviderSocket({} as DurableObjectState, server);
+  socket.send("before");
+  socket.close("badMessage", `é${"x".repeat(500)}`);
+  socket.close("superseded");
+  socket.send("after");
+  expect(await closed).toEqual({ code: 4000, reason: `?${"x".repeat(119)}` });
+  expect(texts).toEqual(["before"]);
 });
 
 describe("a register", () => {

@@ -74,10 +74,16 @@ describe("a request that is wrong is 400 and names the field:", () => {
     });
   });
 
-  it.each(["", "{", "hello", '{"model":"m",}'])("no JSON at all, as in %j", async (body) => {
+  it.each([
+    ["", "the body is empty"],
+    [" \n", "the body is empty"],
+    ["{", "the body is not valid JSON: Expected property name"],
+    ["hello", "the body is not valid JSON: Unexpected token"],
+    ['{"model":"m",}', "the body is not valid JSON: Expected double-quoted property name"],
+  ])("no JSON at all, as in %j", async (body, why) => {
     const error = await errorOf(await chat(await scene(), {}, { body }));
     expect(error).toMatchObject({ status: 400, code: "invalid_request", param: null });
-    expect(error.message).toContain("JSON");
+    expect(error.message).toContain(why);
   });
 
   it.each(["/v1/chat/completions", "/v1/completions", "/v1/responses"])(

@@ -1,4 +1,4 @@
-import { runDurableObjectAlarm } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
 import { DRAIN_TIMEOUT_MS, LOAD_TIMEOUT_MS, REQUEST_DEADLINE_MS } from "../../core/limits.ts";
@@ -15,6 +15,7 @@ import {
   scene,
   stopClock,
   untilQueued,
+  type Scene,
 } from "./scene.ts";
 
 describe("a pool that is reset", () => {
@@ -129,15 +130,37 @@ describe("a pool that is reset", () => {
   });
 });
 
-it("[H13] a pool sets its alarm anew each time it has rung, while it has a deadline to watch", async () => {
-  const at = await scene();
+/** From now on the pool waits for a machine, for a minute. */
+async function expectMachine(at: Scene, machineId: string): Promise<void> {
   await poolOf(at).perform({
     kind: "expect",
-    machineId: machineIdSchema.parse("mac-1"),
+    machineId: machineIdSchema.parse(machineId),
     epoch: epochSchema.parse(1),
     terms: { drainMs: DRAIN_TIMEOUT_MS, loadMs: LOAD_TIMEOUT_MS, publicKey: "k" },
   });
+}
+
+it("[H13] a pool sets its alarm anew each time it has rung, while it has a deadline to watch", async () => {
+  const at = await scene();
+  await expectMachine(at, "mac-1");
   for (let rings = 0; rings < 3; rings++) expect(await runDurableObjectAlarm(poolOf(at))).toBe(true);
+});
+
+it("[H13] a pool's alarm rings for the earliest of its deadlines, also if that has come last", async () => {
+  const at = await scene();
+  const alarmAt = async (): Promise<number> =>
+    Number(await runInDurableObject(poolOf(at), (_, { storage }) => storage.getAlarm()));
+  const deadlines = () => rowsOf(poolOf(at), "SELECT deadline_at FROM records ORDER BY machine_id");
+  await expectMachine(at, "mac-1");
+  await rowsOf(poolOf(at), "UPDATE records SET deadline_at = deadline_at + 120000");
+  await resetObject(poolOf(at));
+  await poolOf(at).usage(0);
+  expect(await deadlines()).toEqual([{ deadline_at: await alarmAt() }]);
+  await expectMachine(at, "mac-2");
+  const [, last] = await deadlines();
+  expect(last).toEqual({ deadline_at: await alarmAt() });
+  await poolOf(at).usage(0);
+  expect(last).toEqual({ deadline_at: await alarmAt() });
 });
 
 describe("[D11] a fleet that is reset", () => {

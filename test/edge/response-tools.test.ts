@@ -155,6 +155,8 @@ describe("a namespace of tools", () => {
     expect(long[0]).not.toBe(long[1]);
     expect(long[0]).toBe(chatNameOf("n".repeat(60), "look_a"));
     for (const name of long) expect(name).toMatch(/^[A-Za-z0-9_-]{64}$/);
+    const longest = "n".repeat(64);
+    expect(chatNameOf(null, longest)).toBe(longest);
   });
 });
 

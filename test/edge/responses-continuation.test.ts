@@ -110,6 +110,10 @@ describe("what a connection remembers", () => {
     conversations.keep("c", said("c1", REMEMBERED_CHARS_MAX - 1));
     // The lane that was continued least recently makes room.
     expect(["a2", "b1", "c1"].map((id) => conversations.find(id)?.id)).toEqual(["a2", undefined, "c1"]);
+    conversations.keep("d", said("d1", REMEMBERED_CHARS_MAX));
+    expect(["a2", "c1", "d1"].map((id) => conversations.find(id)?.id)).toEqual([undefined, undefined, "d1"]);
+    conversations.keep("a", said("a2", 1));
+    conversations.keep("c", said("c1", REMEMBERED_CHARS_MAX - 1));
     conversations.keep("c", said("c2", REMEMBERED_CHARS_MAX + 1));
     expect(["a2", "c1", "c2"].map((id) => conversations.find(id)?.id)).toEqual(["a2", undefined, undefined]);
   });

@@ -5,6 +5,7 @@ import {
   RESPONSES_PER_CONNECTION,
   WAITING_ON_CONNECTION_MAX,
 } from "../../core/limits.ts";
+import { MAX_REQUEST_BODY_BYTES } from "../../protocol/limits.ts";
 import { ResponsesConnection } from "../../worker/responses-connection.ts";
 import { join } from "./fake-provider.ts";
 import { answered, CALL, chunk, open, ResponsesClient, say, TOOLS } from "./responses-client.ts";
@@ -288,6 +289,25 @@ describe("a connection ends", () => {
     expect(await client.turn()).toMatchObject([{ type: "error", status: 429, error: { code: "slow_down" } }]);
     expect(await client.closed).toEqual({ code: 1008, reason: "slow_down" });
     expect(await machine.next("cancel")).toMatchObject({ request_id: request["request_id"] });
+  });
+
+  it("holds as many as may wait", async () => {
+    const { connection } = answeredBy(() => new Promise(() => undefined));
+    const create = JSON.stringify({ type: "response.create", model: "m", input: "hi" });
+    for (let taken = 0; taken <= WAITING_ON_CONNECTION_MAX; taken++) void connection.receive(create);
+    expect(connection.over.aborted).toBe(false);
+    void connection.receive(create);
+    expect(connection.over.aborted).toBe(true);
+  });
+
+  it("ends when those that wait are longer together than one request may be", async () => {
+    const { client, connection } = answeredBy(() => new Promise(() => undefined));
+    const create = JSON.stringify({ type: "response.create", model: "m", input: "hi" });
+    for (const text of [create, "x".repeat(MAX_REQUEST_BODY_BYTES)]) void connection.receive(text);
+    expect(connection.over.aborted).toBe(false);
+    void connection.receive("x");
+    expect(connection.over.aborted).toBe(true);
+    expect(await client.closed).toEqual({ code: 1008, reason: "slow_down" });
   });
 });
 

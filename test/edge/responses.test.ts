@@ -325,6 +325,22 @@ describe("POST /v1/responses", () => {
     },
   );
 
+  it.each([
+    [{ type: "function_call", name: "look", arguments: "{}" }, "a call needs its id"],
+    [{ type: "custom_tool_call", name: "look", input: "" }, "a call needs its id"],
+    [{ type: "function_call_output", output: "a tree" }, "an output needs its call's id"],
+    [{ type: "custom_tool_call_output", output: "a tree" }, "an output needs its call's id"],
+  ])("refuses a call and its output without an id: %j", async (item, message) => {
+    const response = await post(await scene(), { input: [{ role: "user", content: "hi" }, item] });
+    const param = "input[1].call_id";
+    expect(await errorOf(response)).toMatchObject({
+      status: 400,
+      code: "invalid_request",
+      param,
+      message: expect.stringContaining(message),
+    });
+  });
+
   it("takes a part with a null for what it does not have, but not in place of its text", async () => {
     const at = await scene();
     const machine = await join(at);

@@ -246,6 +246,24 @@ describe("[F8] demand", () => {
     expect(linesOf()).toEqual([]);
   });
 
+  it("is traced minute by minute and model by model, refused requests with their share of the answers", () => {
+    const row = { arrivals: 1, promptTokens: 3, completed: 1, completionTokens: 4 };
+    const rowsOfB = [
+      { ...row, minuteAt: 60_000 },
+      { ...row, minuteAt: 120_000, arrivals: 4, completed: 1, completionTokens: 8 },
+      // Only the end of a request that had come before.
+      { ...row, minuteAt: 180_000, arrivals: 0 },
+    ];
+    const nobodyAnswered = [{ ...row, minuteAt: 60_000, completed: 0, completionTokens: 0 }];
+    const asked = [
+      { model: modelIdSchema.parse("b"), rows: rowsOfB },
+      { model: modelIdSchema.parse("c"), rows: [] },
+      { model: modelIdSchema.parse("a"), rows: nobodyAnswered },
+    ];
+    expect(demandTrace(asked).trim().split("\n").slice(1)).toEqual(["0,a,1,3,0", "0,b,1,3,5", "60,b,4,3,21"]);
+    expect(demandTrace(asked.toReversed())).toBe(demandTrace(asked));
+  });
+
   it("outlives the pool's sleep", async () => {
     const at = await scene();
     await errorOf(await chat(at));

@@ -1,0 +1,65 @@
+import { describe, expect, it } from "vitest";
+
+import { decodeDial, encodeDial, type Dial } from "../../durable-objects/dial.ts";
+import { decodeEdgeCall, encodeEdgeCall, type EdgeCall } from "../../durable-objects/edge-call.ts";
+import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
+import { errorOf, poolOf, scene } from "./scene.ts";
+
+/** What the Worker passes on to a pool beside a client's bytes. */
+
+const CALL: EdgeCall = {
+  requestId: "req_1",
+  echoedId: "trace-7",
+  endpoint: "/v1/chat/completions",
+  model: modelIdSchema.parse("org/model:q4"),
+  owner: null,
+  prefix: [],
+  stream: false,
+  keyId: "k",
+  reservation: null,
+  priority: "normal",
+  slotsPerMachine: 4,
+  contextLength: 4096,
+  arrivedAt: 1_795_478_400_000,
+  deadlineAt: 1_795_479_000_000,
+};
+
+describe("a request's call", () => {
+  it.each<[string, Partial<EdgeCall>]>([
+    ["of nobody in particular", {}],
+    ["of a stream, with what is remembered of its prompt", { stream: true, prefix: [0, 7, 4_294_967_295] }],
+    ["of a limited key", { priority: "high", reservation: { at: 5, tokens: 900, window: "w-1", number: 3 } }],
+    [
+      "to an owner's machines",
+      { owner: { otherwise: "decline", isSwitching: true, machines: new Set(["mac-1", "mac-2"]) } },
+    ],
+    [
+      "to an owner's machine that holds the model",
+      { owner: { otherwise: "wait", isSwitching: false, machines: new Set(["mac-1"]) } },
+    ],
+  ])("arrives as it was sent: %s", async (_, fields) => {
+    const call = { ...CALL, ...fields };
+    const request = new Request("http://pool/", encodeEdgeCall(call, "{}"));
+    expect(decodeEdgeCall(request)).toEqual(call);
+    expect(await request.text()).toBe("{}");
+  });
+
+  it("is not guessed where there is none", async () => {
+    const response = await poolOf(await scene()).fetch("http://pool/", { method: "POST", body: "{}" });
+    expect(await errorOf(response)).toMatchObject({ status: 500, code: "internal" });
+  });
+});
+
+describe("a provider's dial", () => {
+  it.each<Dial["stamp"]>([{ mode: "managed", epoch: epochSchema.parse(7) }, { mode: "unknown" }])(
+    "arrives as it was sent, and without the provider's credentials: %j",
+    (stamp) => {
+      const dial: Dial = { machineId: machineIdSchema.parse("mac-1"), owner: "acme", tokenId: "t", stamp };
+      const headers = { authorization: "Bearer pt_secret", upgrade: "websocket" };
+      const request = encodeDial(new Request("http://edge/", { headers }), dial);
+      expect(decodeDial(request)).toEqual(dial);
+      expect(request.headers.get("upgrade")).toBe("websocket");
+      expect(JSON.stringify([...request.headers])).not.toContain("pt_secret");
+    },
+  );
+});

@@ -1,0 +1,166 @@
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+
+import type { Entries } from "../../core/pool/ledger.ts";
+import type { PoolRecord } from "../../core/pool/record.ts";
+import { INITIAL_SETTINGS } from "../../core/pool/settings.ts";
+import { PoolStore } from "../../durable-objects/storage/pool-store.ts";
+import { epochSchema, machineIdSchema } from "../../protocol/ids.ts";
+import { testEnv, unique } from "./scene.ts";
+
+const [MAC, OTHER] = [machineIdSchema.parse("mac-1"), machineIdSchema.parse("mac-2")];
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const NOW = 40 * DAY_MS;
+
+/** A store of its own, and a second one that finds what the first has written. */
+async function onDisk(use: (store: PoolStore, later: () => PoolStore) => void): Promise<void> {
+  await runInDurableObject(testEnv.FLEET.getByName(unique("pool")), async (_, { storage }) => {
+    await storage.deleteAll();
+    use(new PoolStore(storage), () => new PoolStore(storage));
+  });
+}
+
+const nothing: Entries = { usage: [], demand: [], totals: [], speeds: [] };
+
+function record(fields: Partial<PoolRecord> = {}): PoolRecord {
+  return {
+    machineId: MAC,
+    mode: "loading",
+    epoch: epochSchema.parse(3),
+    since: 4,
+    deadlineAt: 5,
+    terms: { drainMs: 6, loadMs: 7, publicKey: "k" },
+    progress: 0,
+    error: null,
+    ...fields,
+  };
+}
+
+it("[H17] the settings that a pool has heard last are those that it begins with", async () => {
+  await onDisk((store, later) => {
+    expect(store.settings()).toEqual(INITIAL_SETTINGS);
+    for (const version of [1, 2]) store.saveSettings({ ...INITIAL_SETTINGS, version });
+    expect(later().settings()).toEqual({ ...INITIAL_SETTINGS, version: 2 });
+  });
+});
+
+describe("what a pool keeps of its machines", () => {
+  it("[H2] is the newest record of each, with the error if it has failed, until it is removed", async () => {
+    await onDisk(({ records }, later) => {
+      const failed = record({
+        mode: "failed",
+        deadlineAt: null,
+        error: { code: "load_failed", message: "no room" },
+      });
+      for (const each of [record(), record({ machineId: OTHER }), failed]) records.put(each);
+      expect(later().records.all()).toEqual([failed, record({ machineId: OTHER })]);
+      records.remove(MAC);
+      expect(later().records.all()).toEqual([record({ machineId: OTHER })]);
+    });
+  });
+
+  it("is which of them are connected, and from when the newest word on a cordon is, each by itself", async () => {
+    await onDisk((store, later) => {
+      for (const id of [MAC, OTHER, MAC]) store.rememberMachine(id);
+      for (const asOf of [1, 2]) for (const id of [MAC, OTHER]) store.cordons.put(id, asOf);
+      store.forgetMachine(MAC);
+      store.cordons.remove(OTHER);
+      expect(later().connectedMachines()).toEqual([OTHER]);
+      expect([...later().cordons.all()]).toEqual([[MAC, 2]]);
+    });
+  });
+
+  it("is the newest speed of each, until nothing is known any more", async () => {
+    await onDisk((store, later) => {
+      const speed = (tps: number) => ({ prefillTps: tps, decodeTps: [null, tps] });
+      const both = [MAC, OTHER].map((machineId) => ({ machineId, speed: speed(1) }));
+      store.addEntries({ ...nothing, speeds: both }, NOW);
+      store.addEntries({ ...nothing, speeds: [{ machineId: MAC, speed: speed(2) }] }, NOW);
+      expect(later().ledger().speeds).toEqual([
+        { machineId: MAC, speed: speed(2) },
+        { machineId: OTHER, speed: speed(1) },
+      ]);
+      store.addEntries({ ...nothing, speeds: [{ machineId: MAC, speed: null }] }, NOW);
+      expect(later().ledger().speeds).toEqual([{ machineId: OTHER, speed: speed(1) }]);
+    });
+  });
+});
+
+describe("what a pool has counted", () => {
+  const usage = {
+    keyId: "k",
+    outcome: "ok",
+    requests: 1,
+    promptTokens: 2,
+    completionTokens: 3,
+    cachedTokens: 4,
+  };
+  const demand = { arrivals: 1, promptTokens: 2, completed: 3, completionTokens: 4 };
+
+  it("adds up by hour, key and outcome, and by minute, and is read in that order from a time on", async () => {
+    await onDisk((store, later) => {
+      const hours = [
+        { ...usage, hourAt: NOW },
+        { ...usage, hourAt: NOW, outcome: "failed" },
+        { ...usage, hourAt: NOW, keyId: "j" },
+        { ...usage, hourAt: NOW - HOUR_MS },
+      ];
+      const minutes = [NOW + 60_000, NOW].map((minuteAt) => ({ ...demand, minuteAt }));
+      for (let i = 0; i < 2; i++) store.addEntries({ ...nothing, usage: hours, demand: minutes }, NOW);
+      const twice = { requests: 2, promptTokens: 4, completionTokens: 6, cachedTokens: 8 };
+      expect(later().usageSince(NOW)).toEqual([
+        { hourAt: NOW, keyId: "j", outcome: "ok", ...twice },
+        { hourAt: NOW, keyId: "k", outcome: "failed", ...twice },
+        { hourAt: NOW, keyId: "k", outcome: "ok", ...twice },
+      ]);
+      expect(later().usageSince(NOW - 1)).toHaveLength(3);
+      expect(later().usageSince(NOW - HOUR_MS)).toHaveLength(4);
+      const both = [NOW, NOW + 60_000].map((minuteAt) => ({
+        minuteAt,
+        arrivals: 2,
+        promptTokens: 4,
+        completed: 6,
+        completionTokens: 8,
+      }));
+      expect(later().demandSince(NOW)).toEqual(both);
+      expect(later().demandSince(NOW + 1)).toEqual(both.slice(1));
+    });
+  });
+
+  it("is kept by the hour for 35 days and by the minute for 8, and its totals for ever", async () => {
+    await onDisk((store, later) => {
+      const ages = [35 * DAY_MS, 8 * DAY_MS, 0];
+      const rows = {
+        ...nothing,
+        usage: ages.map((age) => ({ ...usage, hourAt: NOW - age })),
+        demand: ages.map((age) => ({ ...demand, minuteAt: NOW - age })),
+      };
+      store.addEntries({ ...rows, totals: [{ name: "arrivals", value: 1 }] }, NOW);
+      expect(
+        later()
+          .usageSince(0)
+          .map(({ hourAt }) => NOW - hourAt),
+      ).toEqual(ages);
+      expect(
+        later()
+          .demandSince(0)
+          .map(({ minuteAt }) => NOW - minuteAt),
+      ).toEqual(ages.slice(1));
+      store.addEntries({ ...nothing, totals: [{ name: "arrivals", value: 9 }] }, NOW + 1);
+      expect(
+        later()
+          .usageSince(0)
+          .map(({ hourAt }) => NOW - hourAt),
+      ).toEqual(ages.slice(1));
+      expect(
+        later()
+          .demandSince(0)
+          .map(({ minuteAt }) => NOW - minuteAt),
+      ).toEqual(ages.slice(2));
+      store.addEntries(nothing, NOW + 100 * DAY_MS);
+      expect(later().ledger().totals).toEqual([{ name: "arrivals", value: 9 }]);
+    });
+  });
+});

@@ -1,0 +1,70 @@
+import { describe, expect, it } from "vitest";
+
+import { PoolScene } from "./pool-scene.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** JSON of so many characters. */
+function body(chars: number): string {
+  const [before, after] = ['{"x":"', '"}'];
+  return before + "x".repeat(chars - before.length - after.length) + after;
+}
+
+const SHORT = body(256 * KIB);
+const LONG = body(256 * KIB + 1);
+const LONGEST = body(16 * MIB);
+
+/** A machine with one slot, which is taken, and a line whose requests have all the room that there is for long ones. */
+function fullScene() {
+  const scene = new PoolScene();
+  const mac = scene.join("mac-1", { max_concurrency: 1 });
+  scene.ask();
+  const running = scene.requestOf(mac);
+  const waiting = Array.from({ length: 3 }, () => scene.ask({ body: LONGEST }));
+  return { scene, mac, running, waiting };
+}
+
+describe("[C6] long requests of a pool", () => {
+  it("have 48 MiB together: what exceeds it is refused and counted, and nobody else is", () => {
+    const { scene, waiting } = fullScene();
+    expect(waiting.map(({ ended }) => ended)).toEqual([null, null, null]);
+    const refused = scene.ask({ body: LONG });
+    expect(refused.refusal).toMatchObject({
+      code: "queue_full",
+      message: expect.stringMatching(/too many long requests/),
+    });
+    expect(scene.pool.ledger.demand.totals().arrivals).toBe(5);
+    expect(scene.outcomes()).toEqual({ queue_full: 1 });
+    expect(waiting.map(({ ended }) => ended)).toEqual([null, null, null]);
+  });
+
+  it("take no room from those of 256 KiB", () => {
+    const { scene } = fullScene();
+    const short = Array.from({ length: 29 }, () => scene.ask({ body: SHORT }));
+    expect(short.map(({ ended }) => ended)).toEqual(short.map(() => null));
+    expect(scene.pool.report(scene.now, 1)).toMatchObject({ inFlight: 1, queued: 32 });
+  });
+
+  it("count also while they run, and no more once they have ended, whatever their end", () => {
+    const { scene, mac, running, waiting } = fullScene();
+    scene.serve(running, "x");
+    const longest = scene.requestOf(mac);
+    expect(scene.ask({ body: LONG }).refusedWith).toBe("queue_full");
+    scene.serve(longest, "x");
+    expect(waiting.map(({ ended }) => ended)).toEqual(["finished", null, null]);
+    const [, , last] = waiting;
+    if (last !== undefined) scene.pool.abandon(last.request, scene.now);
+    const inTheirPlace = [LONGEST, LONGEST].map((each) => scene.ask({ body: each }));
+    expect(inTheirPlace.map(({ ended }) => ended)).toEqual([null, null]);
+    expect(scene.ask({ body: LONG }).refusedWith).toBe("queue_full");
+  });
+
+  it("that were refused have taken nothing", () => {
+    const { scene, waiting } = fullScene();
+    for (let i = 0; i < 5; i++) expect(scene.ask({ body: LONGEST }).refusedWith).toBe("queue_full");
+    const [, , last] = waiting;
+    if (last !== undefined) scene.pool.abandon(last.request, scene.now);
+    expect(scene.ask({ body: LONGEST }).ended).toBeNull();
+  });
+});
