@@ -22,9 +22,11 @@ export class PoolStore {
     this.records = new SqlRecordStore(this.#sql);
   }
 
+  /** What a later version has written may be more than this one understands: then the fleet has to tell it again. */
   settings(): PoolSettings {
     const [row] = this.#sql.exec<{ json: string }>("SELECT json FROM settings").toArray();
-    return row === undefined ? INITIAL_SETTINGS : poolSettingsSchema.parse(JSON.parse(row.json));
+    if (row === undefined) return INITIAL_SETTINGS;
+    return poolSettingsSchema.safeParse(JSON.parse(row.json)).data ?? INITIAL_SETTINGS;
   }
 
   saveSettings(settings: PoolSettings): void {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import type { Entries } from "../../core/pool/ledger.ts";
 import type { PoolRecord } from "../../core/pool/record.ts";
-import { INITIAL_SETTINGS } from "../../core/pool/settings.ts";
+import { INITIAL_SETTINGS, type PoolSettings } from "../../core/pool/settings.ts";
 import { PoolStore } from "../../durable-objects/storage/pool-store.ts";
 import { epochSchema, machineIdSchema } from "../../protocol/ids.ts";
 import { testEnv, unique } from "./scene.ts";
@@ -43,6 +43,15 @@ it("[H17] the settings that a pool has heard last are those that it begins with"
     expect(store.settings()).toEqual(INITIAL_SETTINGS);
     for (const version of [1, 2]) store.saveSettings({ ...INITIAL_SETTINGS, version });
     expect(later().settings()).toEqual({ ...INITIAL_SETTINGS, version: 2 });
+  });
+});
+
+it("[H17] settings that a later version has written in its own words are none, so that the fleet tells them again", async () => {
+  await onDisk((store, later) => {
+    const { flags } = INITIAL_SETTINGS;
+    const unknown = { ...INITIAL_SETTINGS, version: 3, flags: { ...flags, pool_exhausted_429: "sometimes" } };
+    store.saveSettings(unknown as unknown as PoolSettings);
+    expect(later().settings()).toEqual(INITIAL_SETTINGS);
   });
 });
 
