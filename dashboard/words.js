@@ -24,7 +24,7 @@ const STAYS = {
   pinned: "an operator has pinned it",
   dwell: "it was assigned a short while ago",
   cooldown: "its last load has failed; it cools down",
-  nothing_fits: "no model of the catalog fits on it",
+  nothing_fits: "it can serve no model of the catalog",
   last_of_pool: "it is the last machine of a pool with demand",
   pool_at_floor: "its pool has no more machines than its floor",
   no_gain: "no move is worth more than it costs",

@@ -224,7 +224,7 @@ function waitAfter(code, refusal, failures) {
     const { status, retryAfterMs } = refusal;
     if ([400, 403, 426].includes(status) && refusal.code !== null) return null;
     if (status === 401) return 60_000;
-    if (status === 404) return 5 * 60_000;
+    if (status === 404) return Math.min(5 * 60_000, 15_000 * 2 ** failures);
     return Math.min(retryAfterMs, 60 * 60_000) + backoff(failures);
   }
   if ([4005, 4006, 4007].includes(code)) return null;

@@ -51,7 +51,11 @@ export function parseTrace(text: string, name: string): Trace {
   const header = cellsOf(lines[0] ?? "");
   for (const column of COLUMNS) {
     if (!header.includes(column)) {
-      throw new BadInput(`${name}, line 1: the column "${column}" is missing (found: ${header.join(", ")}).`);
+      // Whatever it is if it is no CSV: a line of JSON can be a whole file.
+      const found = header.join(", ").slice(0, 120);
+      throw new BadInput(
+        `${name}, line 1: the column "${column}" is missing (found: ${found}). The first line has to name the columns.`,
+      );
     }
   }
   const rows: Row[] = [];

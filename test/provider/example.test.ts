@@ -298,7 +298,7 @@ describe("the example's sockets", () => {
 
   it.each([
     [401, {}, 60_000, 60_000],
-    [404, {}, 300_000, 300_000],
+    [404, {}, 15_000, 15_000],
     [503, { "retry-after": "7" }, 7500, 8000],
     [403, {}, 500, 1000],
   ])("after a refusal with %i and %j it waits %i to %i ms", async (status, headers, least, most) => {

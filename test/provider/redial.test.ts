@@ -63,7 +63,7 @@ describe("after a refused upgrade", () => {
   it.each([
     [401, "dial 60000..60000"],
     [403, "stop"],
-    [404, "dial_another_pool 300000..300000"],
+    [404, "dial_another_pool 15000..15000"],
     [400, "stop"],
     [426, "stop"],
     [500, "dial 500..1000"],
@@ -71,6 +71,13 @@ describe("after a refused upgrade", () => {
     [302, "dial 500..1000"],
   ])("[H22] on %i does: %s", (status, expected) => {
     expect(plan(refused(status))).toBe(expected);
+  });
+
+  it("[H22] asks for a pool that does not exist after 15 s, and then less and less often, up to 5 min", () => {
+    const waits = [0, 1, 2, 3, 4, 5, 1e6].map((failures) => plan(refused(404), failures));
+    expect(waits).toEqual(
+      [15, 30, 60, 120, 240, 300, 300].map((seconds) => `dial_another_pool ${seconds}000..${seconds}000`),
+    );
   });
 
   it.each([400, 403, 426])(

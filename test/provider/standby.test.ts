@@ -123,7 +123,7 @@ describe("a model that fails twice within a minute", () => {
 
   it("is not offered for ten minutes, and its owner is told", async () => {
     const harness = await crashTwice(["alpha"]);
-    expect(harness.logged.join("\n")).toMatch(/check its file and the memory that is free.*"reason":".+"/);
+    expect(harness.logged.join("\n")).toMatch(/check its file or server, and the free memory.*"reason":".+"/);
     expect(harness.socket().heartbeat()).toMatchObject({ accepting: false, loaded_models: [] });
     harness.socket().request(1);
     expect(harness.socket().errors()).toEqual(["1 capacity/not_assigned_model"]);

@@ -15,7 +15,9 @@ const BAD_MESSAGE_WAIT_MS = 30_000;
 const SUPERSEDED_MIN_MS = 5000;
 const SUPERSEDED_MAX_MS = 30_000;
 const BAD_TOKEN_WAIT_MS = 60_000;
-const NOT_FOUND_WAIT_MS = 5 * 60_000;
+/** A model that an operator is just adding to the catalog is found soon; one that is in none costs a dial in 5 min. */
+const NOT_FOUND_MIN_MS = 15_000;
+const NOT_FOUND_MAX_MS = 5 * 60_000;
 /** A `Retry-After` beyond this is taken for a mistake. */
 const RETRY_AFTER_MAX_MS = 60 * 60_000;
 
@@ -66,7 +68,7 @@ function afterRefusal(end: SocketEnd & { kind: "refused" }, failures: number, ra
     case 401:
       return { next: "dial", afterMs: BAD_TOKEN_WAIT_MS };
     case 404:
-      return { next: "dial_another_pool", afterMs: NOT_FOUND_WAIT_MS };
+      return { next: "dial_another_pool", afterMs: notFoundWaitMs(failures) };
     default: {
       // What the coordinator asks for is the least; the backoff spreads those who were told the same.
       const asked = Math.min(end.retryAfterMs ?? 0, RETRY_AFTER_MAX_MS);
@@ -98,6 +100,10 @@ function refusalForGood({ status, code, message }: SocketEnd & { kind: "refused"
 export function backoffMs(failures: number, random: Random): number {
   const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** Math.min(failures + 1, 20));
   return between(BACKOFF_BASE_MS, ceiling, random);
+}
+
+function notFoundWaitMs(failures: number): number {
+  return Math.min(NOT_FOUND_MAX_MS, NOT_FOUND_MIN_MS * 2 ** Math.min(failures, 20));
 }
 
 function between(low: number, high: number, random: Random): number {

@@ -100,7 +100,7 @@ export class Standby {
     if (isBenched) {
       // A managed machine offers what it has, and tries again when it is ordered to.
       const consequence = this.#host.isManaged() ? "" : " and is not offered for 10 minutes";
-      log.error(`this model keeps failing${consequence}: check its file and the memory that is free`, {
+      log.error(`this model keeps failing${consequence}: check its file or server, and the free memory`, {
         model: model.id,
         path: model.path,
         code: error.code,

@@ -68,6 +68,15 @@ describe("a plan", () => {
     }
   });
 
+  it("blames no size for a machine that can serve nothing: its disk, its memory or its speed may be why", () => {
+    const machines = [
+      { machine_id: "mac-1", reason: "nothing_fits", best_target: null, best_gain_rps: null },
+    ];
+    expect(stayLines(placementOf({ machines }))).toMatchObject([
+      { why: "it can serve no model of the catalog" },
+    ]);
+  });
+
   it("counts the machines that stay by reason, with the best move among them", () => {
     const stay = (machine_id: string, reason: string, best_gain_rps: number | null) => ({
       machine_id,

@@ -63,6 +63,11 @@ describe("a trace", () => {
     [`${HEAD}\n0,a,1,x,0\n`, /line 2, column "prompt_tokens"/],
     [`${HEAD}\n0,,1,0,0\n`, /line 2, column "model": the name is empty/],
     [`${HEAD}\n0,a,1\n`, /line 2: 3 cells, but the header has 5/],
+    [
+      "0,a,1\n60,a,2\n",
+      /line 1: the column "t_s" is missing \(found: 0, a, 1\)\. The first line has to name/,
+    ],
+    [JSON.stringify(Array(1000).fill("x")), /^t, line 1: .{1,250}$/],
     [`${HEAD}\n0,a,1e300,0,0\n`, /line 2, column "n": 1e300 is too large/],
     [`${HEAD}\n`, /no rows/],
     [`${HEAD}\n0,a,1,0,0\n1e10,a,1,0,0\n`, /is "t_s" in seconds/],
