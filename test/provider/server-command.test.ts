@@ -3,11 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import type { LoadedModel } from "../../provider/src/engine.ts";
+import { EngineError, type LoadedModel } from "../../provider/src/engine.ts";
 import { createCommandHost } from "../../provider/src/engines/server/command-host.ts";
 import { createServerEngine } from "../../provider/src/engines/server/server-engine.ts";
+import { startServerProcess } from "../../provider/src/engines/server/server-process.ts";
 import { FakeCoordinator } from "../support/fake-coordinator.ts";
 import { ProviderProcess } from "../support/provider-process.ts";
 import { ask, failure, hello } from "./engine-questions.ts";
@@ -23,6 +24,8 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "poolkeeper-server-"));
 });
 afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
   rmSync(folder, { recursive: true, force: true });
   logged.splice(0);
 });
@@ -86,6 +89,18 @@ describe("a command", () => {
     expect(logged).toEqual([]);
   });
 
+  it("that is never ready leaves its last words in this machine's log", async () => {
+    const abort = new AbortController();
+    const loading = load(`printf "no such option --port" >&2; ${noting("pid", "sleep 600")}`, {
+      signal: abort.signal,
+    });
+    await expect.poll(() => pidIn("pid")).toBeGreaterThan(0);
+    const reason = new EngineError("fault", "load_failed", "the load took longer than 10 minutes");
+    abort.abort(reason);
+    await expect(loading).rejects.toBe(reason);
+    expect(logged).toEqual(["model server: no such option --port"]);
+  });
+
   it("takes with it what it has started itself", async () => {
     const child = `sh -c '${noting("child", "sleep 600")}' &`;
     const loaded = await load(`${child} ${SERVER}; true`);
@@ -119,6 +134,30 @@ describe("a command", () => {
     process.kill(pidIn("pid"), "SIGKILL");
     await loaded.died;
     expect(logged).toEqual([]);
+  });
+});
+
+describe("a process", () => {
+  it("that never ends a line is not kept in memory", async () => {
+    const server = startServerProcess("head -c 10000000 /dev/zero | tr '\\0' x; echo; echo done", {});
+    await server.gone;
+    await server.end(0);
+    const words = server.lastWords();
+    expect(words.at(-1)).toBe("done");
+    expect(words.join("").length).toBeLessThan(5000);
+  });
+
+  it("that is dead is not waited for because nobody buries it", async () => {
+    const server = startServerProcess("exit 0", {});
+    await server.gone;
+    vi.spyOn(process, "kill").mockReturnValue(true);
+    vi.useFakeTimers({ toFake: ["setTimeout", "performance"] });
+    const ended = vi.fn<() => void>();
+    void server.end(1000).then(ended);
+    await vi.advanceTimersByTimeAsync(5900);
+    expect(ended).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(400);
+    expect(ended).toHaveBeenCalled();
   });
 });
 

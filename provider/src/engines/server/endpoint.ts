@@ -29,6 +29,28 @@ export function get(endpoint: Endpoint, path: string, signal: AbortSignal): Prom
   return request(endpoint, path, signal, null);
 }
 
+/**
+ * What the server answers to a GET; null if it does not within `limitMs`.
+ * @throws the signal's reason
+ */
+export async function statusOf(
+  endpoint: Endpoint,
+  path: string,
+  limitMs: number,
+  signal: AbortSignal | null,
+): Promise<number | null> {
+  const limit = AbortSignal.timeout(limitMs);
+  try {
+    const response = await get(endpoint, path, signal === null ? limit : AbortSignal.any([signal, limit]));
+    await response.body?.cancel();
+    return response.status;
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (limit.aborted || error instanceof EngineError) return null;
+    throw error;
+  }
+}
+
 /** The code of an error that says that no server is there, or that it broke off. */
 export const UNREACHABLE = "server_unreachable";
 

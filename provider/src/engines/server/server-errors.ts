@@ -41,11 +41,7 @@ function toEngineError(status: number, said: Said): EngineError {
       return new EngineError("client", clientCode(status, said), clientMessage(message));
     case 401:
     case 403:
-      return new EngineError(
-        "fault",
-        "server_refused",
-        "the model server wants another key: set POOLKEEPER_SERVER_KEY",
-      );
+      return wrongKey();
     case 404:
       return new EngineError("fault", "model_missing", "the model server does not know the model");
     case 429:
@@ -54,6 +50,11 @@ function toEngineError(status: number, said: Said): EngineError {
     default:
       return new EngineError("fault", "server_failed", `the model server failed with status ${status}`);
   }
+}
+
+export function wrongKey(): EngineError {
+  const message = "the model server wants another key: set POOLKEEPER_SERVER_KEY";
+  return new EngineError("fault", "server_refused", message);
 }
 
 function clientCode(status: number, said: Said): string {
