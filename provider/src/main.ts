@@ -63,9 +63,7 @@ async function main(): Promise<number> {
 
 async function serve(options: Options): Promise<number> {
   await refuseTranslation();
-  // The engine's process inherits the environment and has no use for these keys.
-  for (const name of ["POOLKEEPER_PROVIDER_TOKEN", "POOLKEEPER_SERVER_KEY", "HF_TOKEN"])
-    delete process.env[name];
+  forgetKeys(options);
   const { log, line } = openLog(options);
   const stayAwake = options.caffeinate ? keepAwake() : () => {};
   const sources = await runDownloads(options, log, line);
@@ -133,6 +131,13 @@ async function serve(options: Options): Promise<number> {
   log.info("stopped");
   if (signals.wereRepeated()) return EXIT_SECOND_SIGNAL;
   return cause.kind === "asked" ? EXIT_OK : EXIT_REFUSED;
+}
+
+/** An engine's process inherits the environment. A server of the owner's may fetch its models itself, and needs their token. */
+function forgetKeys({ engine }: Options): void {
+  delete process.env["POOLKEEPER_PROVIDER_TOKEN"];
+  delete process.env["POOLKEEPER_SERVER_KEY"];
+  if (engine.name !== "command") delete process.env["HF_TOKEN"];
 }
 
 const TERMINAL: Terminal = {

@@ -109,6 +109,16 @@ describe("another engine", () => {
     expect(options.engine).toMatchObject({ endpoint: { apiKey: "k" } });
     expect(options.warnings).toEqual([expect.stringContaining("unencrypted")]);
   });
+
+  it("is not started with a key that no header can hold, and the key is not printed", () => {
+    const url = ["--server-url", "http://127.0.0.1:1"];
+    expect(readWith(url, { POOLKEEPER_SERVER_KEY: " k\n" }).engine).toMatchObject({
+      endpoint: { apiKey: "k" },
+    });
+    expect(() => readWith(url, { POOLKEEPER_SERVER_KEY: "sk-1\nsk-2" })).toThrow(
+      /^POOLKEEPER_SERVER_KEY has characters that no key has\.$/,
+    );
+  });
 });
 
 it("keeps downloads in the state directory if no other one is named", () => {
@@ -191,6 +201,7 @@ describe("a mistake is answered with what to write instead", () => {
     [[...enough, "--server-command", "x $PORT", "--server-url", "http://127.0.0.1:1"], /only one of/],
     [[...enough, "--server-url", "127.0.0.1:11434"], /--server-url 127.0.0.1:11434 is no address/],
     [[...enough, "--server-url", "http://127.0.0.1:1", "--models-dir", "/m"], /--models-dir is of no use/],
+    [[...enough, "--server-url", "http://me:secret@127.0.0.1:1"], /must not contain.*POOLKEEPER_SERVER_KEY/],
     [[...enough, "--machine-id", "Studio!"], /--machine-id Studio! will not do/],
     [[...enough, "--colour"], /--colour.*See --help/],
     [[...enough, "surplus"], /surplus/],

@@ -176,7 +176,7 @@ describe("the program", () => {
     const models = ["--model", "alpha=first", "--model", "beta=second"];
     const program = new ProviderProcess(
       ["--coordinator", coordinator.url, "--server-command", command, ...models, "--json"],
-      { POOLKEEPER_PROVIDER_TOKEN: "the-token" },
+      { POOLKEEPER_PROVIDER_TOKEN: "the-token", HF_TOKEN: "hf_x" },
     );
     started.push(program);
     return program;
@@ -199,6 +199,14 @@ describe("the program", () => {
     const starts = readFileSync(join(folder, "starts"), "utf8").trim().split("\n");
     expect(starts.map((line) => line.split(" ")[0])).toEqual(["first", "second"]);
     expect(starts.map((line) => isRunning(Number(line.split(" ")[1])))).toEqual([false, true]);
+  });
+
+  it("gives its server the token of Hugging Face, which may fetch models by itself, and not its own", async () => {
+    serve(`env > "${join(folder, "env")}"; exec ${SERVER}`);
+    await (await coordinator.nextSocket()).next("register");
+    const told = readFileSync(join(folder, "env"), "utf8");
+    expect(told).toContain("HF_TOKEN=hf_x");
+    expect(told).not.toContain("the-token");
   });
 
   it.each(["SIGTERM", "SIGKILL"] as const)("ends its server when it ends by %s", async (signal) => {
