@@ -50,7 +50,7 @@ export type CommandLine =
 const MODEL_FORMS: Readonly<Record<EngineChoice["name"], ModelForm>> = {
   llama: "files",
   echo: "ids",
-  command: "names",
+  command: "files or names",
   attached: "names",
 };
 
@@ -89,7 +89,8 @@ Models
   --threads N           CPU threads (default: the engine's choice)
   --engine NAME         llama (default), or echo: no model, repeats what it is told
 
-Another engine: any server with OpenAI's API, and --model ID=NAME for what it calls a model
+Another engine: any server with OpenAI's API, and --model ID=NAME for what it calls a model;
+a command may have files downloaded for it as above
   --server-command CMD  started for each model, ended to unload it; the shell finds
                         MODEL, PORT, SLOTS and CONTEXT in the environment, as in
                         'llama-server -m "$MODEL" --port $PORT -np $SLOTS'

@@ -85,7 +85,7 @@ describe("another engine", () => {
     const options = readWith(["--server-command", command, "--model", "a=~/a.gguf", "--model", "b=org/b"]);
     expect(options).toMatchObject({
       engine: { name: "command", command },
-      sources: { models: [`a=${join(homedir(), "a.gguf")}`, "b=org/b"], form: "names" },
+      sources: { models: [`a=${join(homedir(), "a.gguf")}`, "b=org/b"], form: "files or names" },
     });
     expect(options.warnings).toEqual([]);
     const script = readWith(["--server-command", "./serve.sh"]);
