@@ -74,6 +74,7 @@ describe("any server", () => {
   });
 
   it("may make vectors only", async () => {
+    const one = { data: [{ index: 0, embedding: [1] }] };
     const vectors = {
       data: [
         { index: 1, embedding: [0, 2] },
@@ -81,9 +82,10 @@ describe("any server", () => {
       ],
       usage: { prompt_tokens: 5 },
     };
-    const server = await start(({ path }) => {
+    const server = await start(({ path, body }) => {
       if (path === CHAT) return { status: 400, body: { error: { message: "it does not chat" } } };
-      return path === "/v1/embeddings" ? { body: vectors } : path === "/v1/models" ? MODELS : null;
+      if (path === "/v1/embeddings") return { body: Array.isArray(body["input"]) ? vectors : one };
+      return path === "/v1/models" ? MODELS : null;
     });
     const loaded = await engineOf(server.baseUrl)("nomic");
     const made = await embed(loaded, { input: ["a", "b"], encoding_format: "base64" });
@@ -101,6 +103,45 @@ describe("any server", () => {
       message: "it does not chat",
     });
   });
+
+  it.each([
+    ["no vector for a text", { input: ["a", "b"] }, { class: "fault", code: "server_failed" }],
+    [
+      "longer vectors than were asked for",
+      { input: "a", dimensions: 1 },
+      { class: "client", code: "unsupported" },
+    ],
+    ["no JSON", { input: "a", user: "html" }, { class: "fault", code: "server_failed" }],
+  ])("that makes %s", async (_, body, expected) => {
+    const server = await start((asked) => {
+      if (asked.path !== "/v1/embeddings") return plain(asked);
+      if (asked.body["user"] === "html") return { body: "<html>secret</html>" };
+      return { body: { data: [{ index: 0, embedding: [3, 4] }] } };
+    });
+    const loaded = await engineOf(server.baseUrl)("nomic");
+    const error = await failure(embed(loaded, body));
+    expect(error).toMatchObject(expected);
+    expect(error.message).not.toContain("secret");
+  });
+
+  it("may leave out what stands after its last event", async () => {
+    const chunks = [
+      { choices: [{ delta: { content: "Hello." } }] },
+      { choices: [{ delta: {}, finish_reason: "stop" }], usage: { prompt_tokens: 3, completion_tokens: 1 } },
+    ];
+    const body = chunks.map((chunk) => `data: ${JSON.stringify(chunk)}`).join("\n\n");
+    const server = await start((asked) => (asked.path === CHAT ? { body } : plain(asked)));
+    const { result } = await ask(await engineOf(server.baseUrl)("llama-8b"), hello());
+    expect(result.usage).toMatchObject({ promptTokens: 3, completionTokens: 1 });
+  });
+
+  it.each(["<html>", JSON.stringify({ choices: [{ message: { content: "Hello." } }] })])(
+    "that does not stream is not served: %s",
+    async (body) => {
+      const server = await start((asked) => (asked.path === CHAT ? { body } : plain(asked)));
+      expect((await failure(engineOf(server.baseUrl)("llama-8b"))).message).toContain("with a stream");
+    },
+  );
 
   it("gets the key that it wants", async () => {
     const server = await start((asked) =>
