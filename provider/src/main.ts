@@ -173,9 +173,9 @@ function createEngine({ engine, threads }: Options, log: (line: string) => void)
     case "echo":
       return createEchoEngine();
     case "command":
-      return createServerEngine(createCommandHost({ command: engine.command, log }));
+      return createServerEngine(createCommandHost({ command: engine.command, log }), log);
     case "attached":
-      return createServerEngine(createAttachedHost({ endpoint: engine.endpoint, log }));
+      return createServerEngine(createAttachedHost({ endpoint: engine.endpoint, log }), log);
   }
 }
 

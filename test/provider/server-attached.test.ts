@@ -26,7 +26,7 @@ type Load = (name: string, signal?: AbortSignal) => Promise<LoadedModel>;
 /** One engine for this address, as the program has it. */
 function engineOf(baseUrl: string, apiKey: string | null = null): Load {
   const log = (line: string): void => void logged.push(line);
-  const engine = createServerEngine(createAttachedHost({ endpoint: { baseUrl, apiKey }, log }));
+  const engine = createServerEngine(createAttachedHost({ endpoint: { baseUrl, apiKey }, log }), log);
   return (name, signal = new AbortController().signal) =>
     engine.load({ id: `id-of-${name}`, path: name, sizeBytes: 0 }, { slots: 2, contextTokens: 4096, signal });
 }
@@ -251,8 +251,19 @@ describe("any server", () => {
 });
 
 describe("Ollama", () => {
+  interface Oddities {
+    readonly context?: number;
+    readonly embeddingOnly?: string;
+    readonly loadsSlowly?: boolean;
+    readonly chatsWith?: Reply;
+    readonly unloadsWith?: Reply;
+  }
+
   /** As its API is documented: an empty prompt loads a model, or lets go of it. */
-  async function ollamaWith(pulled: readonly string[], { context = 4096, embeddingOnly = "" } = {}) {
+  async function ollamaWith(
+    pulled: readonly string[],
+    { context = 4096, embeddingOnly = "", loadsSlowly = false, chatsWith, unloadsWith }: Oddities = {},
+  ) {
     const held = new Set<string>();
     const tagged = (name: unknown): string =>
       String(name).includes(":") ? String(name) : `${String(name)}:latest`;
@@ -265,12 +276,15 @@ describe("Ollama", () => {
         if (!pulled.includes(name)) return { status: 404, body: { error: `model "${name}" not found` } };
         if (path === "/api/generate" && name === embeddingOnly)
           return { status: 400, body: { error: `"${name}" does not support generate` } };
+        if (body["keep_alive"] === 0 && unloadsWith !== undefined) return unloadsWith;
         if (body["keep_alive"] === 0) held.delete(name);
         else held.add(name);
+        if (loadsSlowly && held.has(name)) return new Promise(() => undefined);
         return { body: { model: name, response: "", done: true } };
       }
       if (path === "/v1/embeddings")
         return { body: { data: [{ index: 0, embedding: [1] }], usage: { prompt_tokens: 1 } } };
+      if (path === CHAT && chatsWith !== undefined) return chatsWith;
       if (path === CHAT && name === embeddingOnly)
         return { status: 400, body: { error: { message: "does not support chat" } } };
       return plain(asked);
@@ -299,6 +313,45 @@ describe("Ollama", () => {
     await expect
       .poll(() => server.bodiesAt("/api/generate").slice(before))
       .toEqual([{ model: "llama3.2", keep_alive: -1, stream: false }]);
+  });
+
+  it("is told to let go of a model whose load is given up, which it would finish and keep for ever", async () => {
+    const { server, held } = await ollamaWith(["llama3.2:latest"], { loadsSlowly: true });
+    const abort = new AbortController();
+    const loading = engineOf(server.baseUrl)("llama3.2", abort.signal);
+    await expect.poll(() => [...held]).toEqual(["llama3.2:latest"]);
+    const reason = new Error("another model is wanted");
+    abort.abort(reason);
+    await expect(loading).rejects.toBe(reason);
+    expect([...held]).toEqual([]);
+    expect(logged).toEqual([]);
+  });
+
+  it("that says why it cannot load a model says it in this machine's log, and not to the coordinator", async () => {
+    const why = "model requires more system memory than is available: /Users/me/.ollama/models/blobs/x";
+    const answers: Answers = ({ path }) => {
+      if (path === "/api/ps") return { body: { models: [] } };
+      return path === "/api/generate" ? { status: 500, body: { error: why } } : { body: {} };
+    };
+    const server = await start(answers);
+    const error = await failure(engineOf(server.baseUrl)("llama3.2"));
+    expect(error).toMatchObject({ class: "fault", code: "server_failed" });
+    expect(error.message).not.toContain("/Users/me");
+    expect(logged).toEqual([`model server: ${why}`]);
+  });
+
+  it("that loads a model which then answers nothing is told to let go of it, and the first trouble is the one reported", async () => {
+    const { server, held } = await ollamaWith(["llama3.2:latest"], { chatsWith: { status: 500, body: {} } });
+    const error = await failure(engineOf(server.baseUrl)("llama3.2"));
+    expect(error.message).toContain("status 500");
+    expect([...held]).toEqual([]);
+    const stubborn = await ollamaWith(["llama3.2:latest"], {
+      chatsWith: { status: 500, body: {} },
+      unloadsWith: { status: 418, body: {} },
+    });
+    const other = await failure(engineOf(stubborn.server.baseUrl)("llama3.2"));
+    expect(other.message).toContain("status 500");
+    expect(logged).toEqual([expect.stringContaining("status 418")]);
   });
 
   it("loads models that only make vectors", async () => {
@@ -330,10 +383,11 @@ describe("LM Studio", () => {
   interface Instance {
     readonly id: string;
     readonly key: string;
-    readonly context: number;
+    /** Null if it does not say. */
+    readonly context: number | null;
   }
 
-  async function studioWith(keys: readonly string[], instances: Instance[] = []) {
+  async function studioWith(keys: readonly string[], instances: Instance[] = [], trainedFor = 32_768) {
     const server = await start((asked) => {
       const { path, body } = asked;
       switch (path) {
@@ -342,9 +396,13 @@ describe("LM Studio", () => {
             body: {
               models: keys.map((key) => ({
                 key,
+                max_context_length: trainedFor,
                 loaded_instances: instances
                   .filter((one) => one.key === key)
-                  .map(({ id, context }) => ({ id, config: { context_length: context } })),
+                  .map(({ id, context }) => ({
+                    id,
+                    config: context === null ? {} : { context_length: context },
+                  })),
               })),
             },
           };
@@ -392,6 +450,40 @@ describe("LM Studio", () => {
     expect(instances.map(({ id }) => id)).toEqual(["qwen:7"]);
     expect(loaded.contextTokens).toBe(4096);
     expect(server.bodiesAt("/api/v1/models/load")).toEqual([]);
+  });
+
+  it("is asked for no more context than the model was trained for", async () => {
+    const { server, instances } = await studioWith(["qwen"], [], 2048);
+    const loaded = await engineOf(server.baseUrl)("qwen");
+    expect(instances).toEqual([{ id: "qwen:2", key: "qwen", context: 2048 }]);
+    expect(loaded.contextTokens).toBe(2048);
+  });
+
+  it("that does not say what fits into an instance is LM Studio all the same", async () => {
+    const { server, instances } = await studioWith(
+      ["qwen", "nomic"],
+      [
+        { id: "qwen", key: "qwen", context: 8192 },
+        { id: "nomic", key: "nomic", context: null },
+      ],
+    );
+    const loaded = await engineOf(server.baseUrl)("nomic");
+    expect(instances.map(({ id }) => id)).toEqual(["nomic"]);
+    expect(loaded.contextTokens).toBe(4096);
+  });
+
+  it("that refuses a load says why in this machine's log alone", async () => {
+    const server = await start(({ path, body }) =>
+      path === "/api/v1/models/load"
+        ? { status: 400, body: { error: { message: "cannot read /Users/me/qwen.gguf" } } }
+        : path === "/api/v1/models"
+          ? { body: { models: [{ key: "qwen", loaded_instances: [] }] } }
+          : plain({ path, body, authorization: undefined }),
+    );
+    const error = await failure(engineOf(server.baseUrl)("qwen"));
+    expect(error).toMatchObject({ class: "fault", code: "load_failed" });
+    expect(error.message).not.toContain("/Users/me");
+    expect(logged).toEqual(["model server: cannot read /Users/me/qwen.gguf"]);
   });
 
   it("without the model says where its names are", async () => {

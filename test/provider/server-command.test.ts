@@ -36,8 +36,8 @@ interface LoadOfServer {
 }
 
 function load(command: string, { signal, endLimitMs = 60_000 }: LoadOfServer = {}): Promise<LoadedModel> {
-  const host = createCommandHost({ command, endLimitMs, log: (line) => void logged.push(line) });
-  return createServerEngine(host).load(
+  const log = (line: string): void => void logged.push(line);
+  return createServerEngine(createCommandHost({ command, endLimitMs, log }), log).load(
     { id: "alpha", path: "/models/a b.gguf", sizeBytes: 0 },
     { slots: 3, contextTokens: 512, signal: signal ?? new AbortController().signal },
   );

@@ -1,4 +1,5 @@
 import { EngineError, type LocalModel } from "../../engine.ts";
+import { reasonOf } from "../../reason.ts";
 import { deferred } from "../deferred.ts";
 import { type Endpoint, statusOf } from "./endpoint.ts";
 import { lmStudio } from "./lm-studio.ts";
@@ -36,12 +37,26 @@ export function createAttachedHost({ endpoint, log }: AttachedHostOptions): Serv
     );
   }
 
+  /** A server that was told to load may go on with it, and keep for good what nobody wants any more. */
+  async function undo(dialect: ServerDialect, name: string): Promise<void> {
+    try {
+      await dialect.unload(endpoint, name);
+    } catch (error) {
+      log(`the model server may still hold ${name}: ${reasonOf(error)}`);
+    }
+  }
+
   return {
     async hold(model, { contextTokens, signal }) {
       await waitUntilThere(endpoint, log, signal);
       const dialect = await dialectOf(model, signal);
-      const instance = await dialect.load(endpoint, { name: model.path, contextTokens }, signal);
-      return held(endpoint, dialect, instance);
+      try {
+        const instance = await dialect.load(endpoint, { name: model.path, contextTokens }, signal);
+        return held(endpoint, dialect, instance);
+      } catch (error) {
+        if (signal.aborted) await undo(dialect, model.path);
+        throw error;
+      }
     },
   };
 }
