@@ -315,6 +315,17 @@ describe("Ollama", () => {
       .toEqual([{ model: "llama3.2", keep_alive: -1, stream: false }]);
   });
 
+  it("that has trouble is not taken for a server that cannot be told to change", async () => {
+    const { server, held } = await ollamaWith(["llama3.2:latest", "gemma3:4b"]);
+    const load = engineOf(server.baseUrl);
+    await (await load("llama3.2")).unload();
+    server.trouble = { status: 500, body: {} };
+    expect(await failure(load("gemma3:4b"))).toMatchObject({ class: "fault", code: "load_failed" });
+    server.trouble = null;
+    await load("gemma3:4b");
+    expect([...held]).toEqual(["gemma3:4b"]);
+  });
+
   it("is told to let go of a model whose load is given up, which it would finish and keep for ever", async () => {
     const { server, held } = await ollamaWith(["llama3.2:latest"], { loadsSlowly: true });
     const abort = new AbortController();

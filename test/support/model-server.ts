@@ -19,6 +19,8 @@ export interface Reply {
 export class ModelServer {
   readonly asked: Asked[] = [];
   readonly baseUrl: string;
+  /** What it answers instead to everything but the list of models; null if it is well. */
+  trouble: Reply | null = null;
   readonly #server: Server;
 
   private constructor(server: Server, port: number) {
@@ -37,7 +39,8 @@ export class ModelServer {
         const body = text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
         const asked = { path: request.url ?? "", body, authorization: request.headers.authorization };
         heard.server?.asked.push(asked);
-        void reply(response, answers(asked));
+        const trouble = asked.path === "/v1/models" ? null : (heard.server?.trouble ?? null);
+        void reply(response, trouble ?? answers(asked));
       });
     });
     await new Promise<void>((resolve, reject) =>

@@ -23,11 +23,19 @@ const RETRY_MS = 1000;
 const ALIVE_LIMIT_MS = 5000;
 
 export function createAttachedHost({ endpoint, log }: AttachedHostOptions): ServerHost {
+  let hasDialect = false;
   /** The one that a server without such words of its own was asked for first. */
   let onlyModel: string | null = null;
 
   async function dialectOf(model: LocalModel, signal: AbortSignal): Promise<ServerDialect> {
-    for (const dialect of [ollama, lmStudio]) if (await dialect.isSpokenBy(endpoint, signal)) return dialect;
+    for (const dialect of [ollama, lmStudio]) {
+      if (!(await dialect.isSpokenBy(endpoint, signal))) continue;
+      hasDialect = true;
+      return dialect;
+    }
+    // It has trouble. Asked as one that cannot be told to, it would hold two models.
+    if (hasDialect)
+      throw new EngineError("fault", "load_failed", "the model server does not say what it holds");
     onlyModel ??= model.path;
     if (onlyModel === model.path) return PLAIN;
     throw new EngineError(
