@@ -163,6 +163,13 @@ describe("what was used", () => {
     expect(reader.result().usage).toEqual({ promptTokens: 100, completionTokens: 3, cachedTokens: 0 });
   });
 
+  it("is estimated if what the server says cannot be", () => {
+    const { reader, read } = reading();
+    read(delta({ content: "one" }));
+    read({ ...end("stop"), usage: { prompt_tokens: 0xffff_ffff, completion_tokens: 1 } });
+    expect(reader.result().usage).toEqual({ promptTokens: 100, completionTokens: 1, cachedTokens: 0 });
+  });
+
   it("says how long the prompt and the answer took: by the server's clock, else by ours", () => {
     const { reader, read } = reading();
     read(delta({ role: "assistant", content: "" }), 1100);

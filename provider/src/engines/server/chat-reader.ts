@@ -1,11 +1,12 @@
 import { z } from "zod";
 
+import { MAX_COUNT } from "../../../../protocol/limits.ts";
 import { type ChatEvent, EngineError, type RunResult } from "../../engine.ts";
 import { brokenStream } from "./server-errors.ts";
 
 /** A server's stream of chat chunks, read into the engine's events and how it went. Sans IO; one of these reads one answer. */
 
-const count = z.number().min(0).transform(Math.round);
+const count = z.number().min(0).max(MAX_COUNT).transform(Math.round);
 
 const callSchema = z.object({
   index: z.int().min(0).optional(),
