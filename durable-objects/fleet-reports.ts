@@ -147,7 +147,8 @@ export class FleetReports {
   async #readCapacity(): Promise<Capacity> {
     await this.#operators.needCatalog();
     const pools = this.#core.pools();
-    return capacity(await this.#pools.view([...pools], CAPACITY_ANSWER_MS), pools);
+    const view = await this.#pools.view([...pools], CAPACITY_ANSWER_MS);
+    return capacity(view, pools, this.#core.flagBook.flags.shed_models);
   }
 
   #utilizationIn(view: FleetView): Utilization {

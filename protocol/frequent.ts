@@ -1,4 +1,5 @@
 import { REQUEST_ID } from "./ids.ts";
+import { MAX_COUNT, MAX_DURATION_MS } from "./limits.ts";
 import type { Upstream } from "./upstream.ts";
 
 /**
@@ -44,9 +45,9 @@ function isInteger(value: unknown, max: number): value is number {
 }
 
 function isCount(value: unknown): value is number {
-  return isInteger(value, 1_000_000_000);
+  return isInteger(value, MAX_COUNT);
 }
 
 function isDuration(value: unknown): value is number {
-  return typeof value === "number" && value >= 0 && value <= 1e12;
+  return typeof value === "number" && value >= 0 && value <= MAX_DURATION_MS;
 }

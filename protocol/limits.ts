@@ -1,5 +1,11 @@
 /** Sizes and times that both ends of the wire rely on. */
 
+/** Largest number of tokens, or of whatever else is counted. */
+export const MAX_COUNT = 1_000_000_000;
+
+/** Longest time that a provider may report, in milliseconds. */
+export const MAX_DURATION_MS = 1e12;
+
 /** Largest text frame accepted from a provider, in bytes of UTF-8; a larger one closes the socket with 4000. */
 export const MAX_UPSTREAM_TEXT_BYTES = 256 * 1024;
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 import { epochSchema, machineIdSchema, modelIdSchema, requestIdSchema, streamIdSchema } from "./ids.ts";
-import { MAX_MODELS_PER_MACHINE } from "./limits.ts";
+import { MAX_COUNT, MAX_DURATION_MS, MAX_MODELS_PER_MACHINE } from "./limits.ts";
 
 /**
  * Messages from a provider to the coordinator: facts about a machine and about the requests it runs.
@@ -9,8 +9,8 @@ import { MAX_MODELS_PER_MACHINE } from "./limits.ts";
  */
 
 const shortText = z.string().max(256);
-const count = z.int().min(0).max(1_000_000_000);
-const durationMs = z.number().min(0).max(1e12);
+const count = z.int().min(0).max(MAX_COUNT);
+const durationMs = z.number().min(0).max(MAX_DURATION_MS);
 const speedTps = z.number().positive().max(1e9);
 const modelList = z.array(modelIdSchema).max(MAX_MODELS_PER_MACHINE);
 

@@ -16,7 +16,7 @@ export interface ModelCapacity {
   /** What they can run at once of this pool's requests, as far as others leave room. */
   readonly slots: number | null;
   readonly free_slots: number | null;
-  /** No machine serves it, and none that did is awaited back: a request is refused and does not wait. */
+  /** No machine serves it, and none that did is awaited back, or it is shed: a request is refused and does not wait. */
   readonly exhausted: boolean | null;
   readonly queued: number | null;
   /** Machines on their way to it. */
@@ -25,11 +25,20 @@ export interface ModelCapacity {
   readonly eta_s: number | null;
 }
 
-/** @param asked the pools that were asked. The others have no machine, so there is nothing to ask. */
-export function capacity(view: FleetView, asked: ReadonlySet<string>): Capacity {
+/**
+ * @param asked the pools that were asked. The others have no machine, so there is nothing to ask.
+ * @param shed models that operators have switched off.
+ */
+export function capacity(view: FleetView, asked: ReadonlySet<string>, shed: readonly string[]): Capacity {
   const machines = view.machines.map((machine) => viewMachine(view, machine));
-  return { at: view.now, models: view.models.map((model) => modelCapacity(view, machines, model, asked)) };
+  const models = view.models.map((model) => {
+    const now = modelCapacity(view, machines, model, asked);
+    return shed.includes(model) ? { ...now, ...NONE } : now;
+  });
+  return { at: view.now, models };
 }
+
+const NONE = { serving: 0, slots: 0, free_slots: 0, exhausted: true } as const;
 
 function modelCapacity(
   view: FleetView,
@@ -44,7 +53,7 @@ function modelCapacity(
   if (report === undefined) {
     return asked.has(id)
       ? { id, serving: null, slots: null, free_slots: null, exhausted: null, queued: null, ...way }
-      : { id, serving: 0, slots: 0, free_slots: 0, exhausted: true, queued: 0, ...way };
+      : { id, ...NONE, queued: 0, ...way };
   }
   const routable = report.machines.filter(({ blockedBy }) => blockedBy === null);
   const free = routable.reduce((sum, { freeSlots }) => sum + freeSlots, 0);

@@ -63,9 +63,7 @@ async function main(): Promise<number> {
 
 async function serve(options: Options): Promise<number> {
   await refuseTranslation();
-  // The engine's process inherits the environment and has no use for these keys.
-  for (const name of ["POOLKEEPER_PROVIDER_TOKEN", "POOLKEEPER_SERVER_KEY", "HF_TOKEN"])
-    delete process.env[name];
+  forgetKeys(options);
   const { log, line } = openLog(options);
   const stayAwake = options.caffeinate ? keepAwake() : () => {};
   const sources = await runDownloads(options, log, line);
@@ -135,6 +133,13 @@ async function serve(options: Options): Promise<number> {
   return cause.kind === "asked" ? EXIT_OK : EXIT_REFUSED;
 }
 
+/** An engine's process inherits the environment. A server of the owner's may fetch its models itself, and needs their token. */
+function forgetKeys({ engine }: Options): void {
+  delete process.env["POOLKEEPER_PROVIDER_TOKEN"];
+  delete process.env["POOLKEEPER_SERVER_KEY"];
+  if (engine.name !== "command") delete process.env["HF_TOKEN"];
+}
+
 const TERMINAL: Terminal = {
   write: (text) => process.stdout.write(text),
   // Some terminals do not know their width.
@@ -168,9 +173,9 @@ function createEngine({ engine, threads }: Options, log: (line: string) => void)
     case "echo":
       return createEchoEngine();
     case "command":
-      return createServerEngine(createCommandHost({ command: engine.command, log }));
+      return createServerEngine(createCommandHost({ command: engine.command, log }), log);
     case "attached":
-      return createServerEngine(createAttachedHost({ endpoint: engine.endpoint, log }));
+      return createServerEngine(createAttachedHost({ endpoint: engine.endpoint, log }), log);
   }
 }
 

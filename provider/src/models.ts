@@ -17,10 +17,10 @@ export interface ModelSources {
 }
 
 /**
- * What an engine knows its models by: `files` that are GGUF; `ids` alone, if it needs none; or `names` of its own, which may be
- * paths, and without one the id is the name.
+ * What an engine knows its models by: `files` that are GGUF; `ids` alone, if it needs none; or `names` of its own, and without
+ * one the id is the name. Of `files or names` nobody but the engine knows which it is.
  */
-export type ModelForm = "files" | "ids" | "names";
+export type ModelForm = "files" | "ids" | "names" | "files or names";
 
 export interface FoundModels {
   readonly models: OfferedModel[];
@@ -86,14 +86,20 @@ function fromSource(source: string, form: ModelForm): OfferedModel {
     case "ids":
       return { id: parseId(id), path: what === null ? "" : resolve(what), sizeBytes: 0 };
     case "names":
+      return { id: parseId(id), path: what ?? id, sizeBytes: 0 };
+    case "files or names":
       return { id: parseId(id), path: what ?? id, sizeBytes: sizeIfFile(what ?? id) };
   }
 }
 
-/** In bytes; 0 if the name is none of a file. */
+/** In bytes, of all its parts; 0 if the name is none of a file. */
 function sizeIfFile(name: string): number {
-  const stat = statSync(name, { throwIfNoEntry: false });
-  return stat?.isFile() === true ? stat.size : 0;
+  let sizeBytes = 0;
+  for (const part of partsOf(name)) {
+    const stat = statSync(part, { throwIfNoEntry: false });
+    if (stat?.isFile() === true) sizeBytes += stat.size;
+  }
+  return sizeBytes;
 }
 
 function fromDirectory(directory: string, skipped: string[]): OfferedModel[] {

@@ -50,7 +50,7 @@ export type CommandLine =
 const MODEL_FORMS: Readonly<Record<EngineChoice["name"], ModelForm>> = {
   llama: "files",
   echo: "ids",
-  command: "names",
+  command: "files or names",
   attached: "names",
 };
 
@@ -89,7 +89,8 @@ Models
   --threads N           CPU threads (default: the engine's choice)
   --engine NAME         llama (default), or echo: no model, repeats what it is told
 
-Another engine: any server with OpenAI's API, and --model ID=NAME for what it calls a model
+Another engine: any server with OpenAI's API, and --model ID=NAME for what it calls a model;
+a command may have files downloaded for it as above
   --server-command CMD  started for each model, ended to unload it; the shell finds
                         MODEL, PORT, SLOTS and CONTEXT in the environment, as in
                         'llama-server -m "$MODEL" --port $PORT -np $SLOTS'
@@ -240,8 +241,7 @@ function readToken(
       "This is an API key, which is for clients. A provider token begins with pt_; the coordinator's operator hands them out.",
     );
   }
-  if (!/^[\x21-\x7e]+$/.test(token))
-    throw new UserError("The provider token has characters that no token has.");
+  if (!isToken(token)) throw new UserError("The provider token has characters that no token has.");
   return token;
 }
 
@@ -259,8 +259,8 @@ function readTokenFile(path: string, warnings: string[]): string {
 /** It is set for other programs as well, so this one starts without it if it makes no sense. */
 function readHubToken(text: string | undefined, warnings: string[]): string | null {
   const token = text?.trim() ?? "";
-  if (/^[\x21-\x7e]*$/.test(token)) return token === "" ? null : token;
-  warnings.push("HF_TOKEN is not used: it has characters that no token has");
+  if (isToken(token)) return token;
+  if (token !== "") warnings.push("HF_TOKEN is not used: it has characters that no token has");
   return null;
 }
 
@@ -312,14 +312,29 @@ function readServer(text: string, key: string | undefined, warnings: string[]): 
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
     throw new UserError(`--server-url ${text} is no address. Write it like http://127.0.0.1:11434/v1.`);
   }
+  if (url.username !== "" || url.password !== "") {
+    throw new UserError("--server-url must not contain a user name or password. Set POOLKEEPER_SERVER_KEY.");
+  }
   if (url.protocol === "http:" && !isLoopback(url.hostname)) {
     warnings.push("the model server's address is http: prompts travel unencrypted; use https");
   }
   const path = url.pathname.replace(/\/+$/, "");
   return {
     baseUrl: `${url.origin}${path === "" ? "/v1" : path}`,
-    apiKey: key === undefined || key === "" ? null : key,
+    apiKey: readServerKey(key),
   };
+}
+
+/** What no header can hold would be quoted in the error of the first request. */
+function readServerKey(text: string | undefined): string | null {
+  const key = text?.trim() ?? "";
+  if (isToken(key)) return key;
+  if (key === "") return null;
+  throw new UserError("POOLKEEPER_SERVER_KEY has characters that no key has.");
+}
+
+function isToken(text: string): boolean {
+  return /^[\x21-\x7e]+$/.test(text);
 }
 
 function readNumber(

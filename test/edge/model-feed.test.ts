@@ -16,6 +16,7 @@ import {
   poolOf,
   resetObject,
   scene,
+  setFlag,
   stopClock,
   unique,
   untilEmpty,
@@ -169,6 +170,14 @@ describe("the feed of an aggregator", () => {
     });
     machine.answer(request, "{}");
     await (await taken).text();
+
+    await setFlag("shed_models", at.model);
+    await past(at);
+    expect(await documentOf(at.model)).toMatchObject({ is_ready: false });
+    expect(await documentOf(at.model)).not.toHaveProperty("capacity");
+    await setFlag("shed_models", "");
+    await past(at);
+    expect(await documentOf(at.model)).toMatchObject({ is_ready: true });
 
     machine.close();
     second.close();

@@ -94,6 +94,30 @@ describe("calls", () => {
     expect(first).toMatchObject({ index: 0 });
   });
 
+  it.each([{ index: 0 }, {}])("that come whole, one after the other, all with %j, stay apart", (place) => {
+    const { reader, read } = reading();
+    const first = { ...place, id: "a", function: { name: "sum", arguments: '{"x":1}' } };
+    const second = { ...place, id: "b", function: { name: "sum", arguments: '{"x":2}' } };
+    expect([...read(call(first)), ...read(call(second))]).toEqual([
+      { type: "tool_call", index: 0, id: "a", name: "sum" },
+      { type: "tool_arguments", index: 0, text: '{"x":1}' },
+      { type: "tool_call", index: 1, id: "b", name: "sum" },
+      { type: "tool_arguments", index: 1, text: '{"x":2}' },
+    ]);
+    read(end("tool_calls"));
+    expect(reader.result().finishReason).toBe("tool_calls");
+  });
+
+  it.each([
+    { id: "a", function: { name: "sum", arguments: "}" } },
+    { id: "made-up", function: { arguments: "}" } },
+    { id: "", function: { name: "sum", arguments: "}" } },
+  ])("go on with %j", (more) => {
+    const { read } = reading();
+    read(call({ index: 0, id: "a", function: { name: "sum", arguments: "{" } }));
+    expect(read(call({ index: 0, ...more }))).toEqual([{ type: "tool_arguments", index: 0, text: "}" }]);
+  });
+
   it("that were cut off by the limit say length", () => {
     const { reader, read } = reading();
     read(call({ index: 0, id: "a", function: { name: "look" } }));
@@ -139,6 +163,13 @@ describe("what was used", () => {
     expect(reader.result().usage).toEqual({ promptTokens: 100, completionTokens: 3, cachedTokens: 0 });
   });
 
+  it("is estimated if what the server says cannot be", () => {
+    const { reader, read } = reading();
+    read(delta({ content: "one" }));
+    read({ ...end("stop"), usage: { prompt_tokens: 0xffff_ffff, completion_tokens: 1 } });
+    expect(reader.result().usage).toEqual({ promptTokens: 100, completionTokens: 1, cachedTokens: 0 });
+  });
+
   it("says how long the prompt and the answer took: by the server's clock, else by ours", () => {
     const { reader, read } = reading();
     read(delta({ role: "assistant", content: "" }), 1100);
@@ -181,6 +212,8 @@ describe("what goes wrong", () => {
     const { reader, read } = reading();
     read(delta({ content: "x" }));
     expect(failureOf(() => reader.result())).toMatchObject({ class: "fault", code: "server_failed" });
+    read(end(""));
+    expect(failureOf(() => reader.result()).message).toContain("broke off");
   });
 
   it.each([

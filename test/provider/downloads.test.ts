@@ -142,6 +142,19 @@ describe("a model that is named by its address", () => {
     expect(server.fetches.map(({ path }) => path)).toEqual(["/y.gguf", "/x.gguf"]);
   });
 
+  it("is fetched for a command's server as well, which is given the file; what is no address stays a name", async () => {
+    server.put("/m.gguf", model());
+    const models = [`a=${server.url}/m.gguf`, "b=org/repo", "c"];
+    const asked = { models, directories: [], form: "files or names" } as const;
+    const [a, ...others] = findModels(await fetchModels(asked, directory, ports)).models;
+    expect(a).toMatchObject({ id: "a", sizeBytes: 200_000 });
+    expect(readFileSync(a?.path ?? "")).toEqual(model());
+    expect(others.map(({ id, path }) => [id, path])).toEqual([
+      ["b", "org/repo"],
+      ["c", "c"],
+    ]);
+  });
+
   it("is left alone with an engine that needs no file", async () => {
     const sources = { models: [`a=${server.url}/m.gguf`], directories: [], form: "ids" } as const;
     expect(await fetchModels(sources, directory, ports)).toBe(sources);

@@ -13,7 +13,7 @@ const text = (count: number): string => Array.from({ length: count }, (_, index)
 describe("with a command", () => {
   describeEngineContract(
     "the engine of servers",
-    () => createServerEngine(createCommandHost({ command, log: () => undefined })),
+    () => createServerEngine(createCommandHost({ command, log: () => undefined }), () => undefined),
     {
       model: { id: "echo", path: "echo", sizeBytes: 0 },
       contextTokens: 1024,

@@ -85,3 +85,17 @@ it("says something that the pool can read, whatever the engine came up with", ()
     expect(decodeUpstream(encodeUpstream(message))).toEqual({ ok: true, value: message });
   }
 });
+
+it("counts nothing rather than what no pool would believe", () => {
+  const usage = { promptTokens: 0xffff_ffff, completionTokens: 7, cachedTokens: Number.NEGATIVE_INFINITY };
+  const complete = inferenceComplete(
+    REQUEST,
+    { finishReason: "stop", usage, prefillMs: 1e13, decodeMs: 1 },
+    0,
+  );
+  expect(complete).toMatchObject({
+    usage: { prompt_tokens: 0, completion_tokens: 7, cached_tokens: 0 },
+    timings: { prefill_ms: 0, decode_ms: 1 },
+  });
+  expect(decodeUpstream(encodeUpstream(complete))).toEqual({ ok: true, value: complete });
+});

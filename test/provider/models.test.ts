@@ -86,6 +86,8 @@ it("takes the parts of a split model for one", () => {
   const path = file("big-00001-of-00002.gguf");
   file("big-00002-of-00002.gguf", gguf("0123456789"));
   expect(find([], [directory]).models).toEqual([{ id: "big", path, sizeBytes: 58 }]);
+  const named = { models: [`big=${path}`], directories: [], form: "files or names" } as const;
+  expect(findModels(named).models).toEqual([{ id: "big", path, sizeBytes: 58 }]);
   rmSync(join(directory, "big-00002-of-00002.gguf"));
   expect(() => find([], [directory])).toThrow(/big-00002-of-00002/);
 });
@@ -100,7 +102,7 @@ it("takes names for an engine that has its own, and the id if there is none", ()
   const path = join(directory, "named.gguf");
   writeFileSync(path, gguf("0123456789"));
   const models = ["alpha=org/Model-8B-4bit", "beta", `gamma=${path}`, `delta=${directory}`];
-  expect(findModels({ models, directories: [], form: "names" }).models).toEqual([
+  expect(findModels({ models, directories: [], form: "files or names" }).models).toEqual([
     { id: "alpha", path: "org/Model-8B-4bit", sizeBytes: 0 },
     { id: "beta", path: "beta", sizeBytes: 0 },
     { id: "gamma", path, sizeBytes: 34 },

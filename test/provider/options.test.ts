@@ -85,7 +85,7 @@ describe("another engine", () => {
     const options = readWith(["--server-command", command, "--model", "a=~/a.gguf", "--model", "b=org/b"]);
     expect(options).toMatchObject({
       engine: { name: "command", command },
-      sources: { models: [`a=${join(homedir(), "a.gguf")}`, "b=org/b"], form: "names" },
+      sources: { models: [`a=${join(homedir(), "a.gguf")}`, "b=org/b"], form: "files or names" },
     });
     expect(options.warnings).toEqual([]);
     const script = readWith(["--server-command", "./serve.sh"]);
@@ -108,6 +108,16 @@ describe("another engine", () => {
     const options = readWith(["--server-url", "http://mac.local:8080"], { POOLKEEPER_SERVER_KEY: "k" });
     expect(options.engine).toMatchObject({ endpoint: { apiKey: "k" } });
     expect(options.warnings).toEqual([expect.stringContaining("unencrypted")]);
+  });
+
+  it("is not started with a key that no header can hold, and the key is not printed", () => {
+    const url = ["--server-url", "http://127.0.0.1:1"];
+    expect(readWith(url, { POOLKEEPER_SERVER_KEY: " k\n" }).engine).toMatchObject({
+      endpoint: { apiKey: "k" },
+    });
+    expect(() => readWith(url, { POOLKEEPER_SERVER_KEY: "sk-1\nsk-2" })).toThrow(
+      /^POOLKEEPER_SERVER_KEY has characters that no key has\.$/,
+    );
   });
 });
 
@@ -191,6 +201,7 @@ describe("a mistake is answered with what to write instead", () => {
     [[...enough, "--server-command", "x $PORT", "--server-url", "http://127.0.0.1:1"], /only one of/],
     [[...enough, "--server-url", "127.0.0.1:11434"], /--server-url 127.0.0.1:11434 is no address/],
     [[...enough, "--server-url", "http://127.0.0.1:1", "--models-dir", "/m"], /--models-dir is of no use/],
+    [[...enough, "--server-url", "http://me:secret@127.0.0.1:1"], /must not contain.*POOLKEEPER_SERVER_KEY/],
     [[...enough, "--machine-id", "Studio!"], /--machine-id Studio! will not do/],
     [[...enough, "--colour"], /--colour.*See --help/],
     [[...enough, "surplus"], /surplus/],

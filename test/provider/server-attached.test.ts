@@ -26,7 +26,7 @@ type Load = (name: string, signal?: AbortSignal) => Promise<LoadedModel>;
 /** One engine for this address, as the program has it. */
 function engineOf(baseUrl: string, apiKey: string | null = null): Load {
   const log = (line: string): void => void logged.push(line);
-  const engine = createServerEngine(createAttachedHost({ endpoint: { baseUrl, apiKey }, log }));
+  const engine = createServerEngine(createAttachedHost({ endpoint: { baseUrl, apiKey }, log }), log);
   return (name, signal = new AbortController().signal) =>
     engine.load({ id: `id-of-${name}`, path: name, sizeBytes: 0 }, { slots: 2, contextTokens: 4096, signal });
 }
@@ -74,6 +74,7 @@ describe("any server", () => {
   });
 
   it("may make vectors only", async () => {
+    const one = { data: [{ index: 0, embedding: [1] }] };
     const vectors = {
       data: [
         { index: 1, embedding: [0, 2] },
@@ -81,9 +82,10 @@ describe("any server", () => {
       ],
       usage: { prompt_tokens: 5 },
     };
-    const server = await start(({ path }) => {
+    const server = await start(({ path, body }) => {
       if (path === CHAT) return { status: 400, body: { error: { message: "it does not chat" } } };
-      return path === "/v1/embeddings" ? { body: vectors } : path === "/v1/models" ? MODELS : null;
+      if (path === "/v1/embeddings") return { body: Array.isArray(body["input"]) ? vectors : one };
+      return path === "/v1/models" ? MODELS : null;
     });
     const loaded = await engineOf(server.baseUrl)("nomic");
     const made = await embed(loaded, { input: ["a", "b"], encoding_format: "base64" });
@@ -101,6 +103,45 @@ describe("any server", () => {
       message: "it does not chat",
     });
   });
+
+  it.each([
+    ["no vector for a text", { input: ["a", "b"] }, { class: "fault", code: "server_failed" }],
+    [
+      "longer vectors than were asked for",
+      { input: "a", dimensions: 1 },
+      { class: "client", code: "unsupported" },
+    ],
+    ["no JSON", { input: "a", user: "html" }, { class: "fault", code: "server_failed" }],
+  ])("that makes %s", async (_, body, expected) => {
+    const server = await start((asked) => {
+      if (asked.path !== "/v1/embeddings") return plain(asked);
+      if (asked.body["user"] === "html") return { body: "<html>secret</html>" };
+      return { body: { data: [{ index: 0, embedding: [3, 4] }] } };
+    });
+    const loaded = await engineOf(server.baseUrl)("nomic");
+    const error = await failure(embed(loaded, body));
+    expect(error).toMatchObject(expected);
+    expect(error.message).not.toContain("secret");
+  });
+
+  it("may leave out what stands after its last event", async () => {
+    const chunks = [
+      { choices: [{ delta: { content: "Hello." } }] },
+      { choices: [{ delta: {}, finish_reason: "stop" }], usage: { prompt_tokens: 3, completion_tokens: 1 } },
+    ];
+    const body = chunks.map((chunk) => `data: ${JSON.stringify(chunk)}`).join("\n\n");
+    const server = await start((asked) => (asked.path === CHAT ? { body } : plain(asked)));
+    const { result } = await ask(await engineOf(server.baseUrl)("llama-8b"), hello());
+    expect(result.usage).toMatchObject({ promptTokens: 3, completionTokens: 1 });
+  });
+
+  it.each(["<html>", JSON.stringify({ choices: [{ message: { content: "Hello." } }] })])(
+    "that does not stream is not served: %s",
+    async (body) => {
+      const server = await start((asked) => (asked.path === CHAT ? { body } : plain(asked)));
+      expect((await failure(engineOf(server.baseUrl)("llama-8b"))).message).toContain("with a stream");
+    },
+  );
 
   it("gets the key that it wants", async () => {
     const server = await start((asked) =>
@@ -210,8 +251,19 @@ describe("any server", () => {
 });
 
 describe("Ollama", () => {
+  interface Oddities {
+    readonly context?: number;
+    readonly embeddingOnly?: string;
+    readonly loadsSlowly?: boolean;
+    readonly chatsWith?: Reply;
+    readonly unloadsWith?: Reply;
+  }
+
   /** As its API is documented: an empty prompt loads a model, or lets go of it. */
-  async function ollamaWith(pulled: readonly string[], { context = 4096, embeddingOnly = "" } = {}) {
+  async function ollamaWith(
+    pulled: readonly string[],
+    { context = 4096, embeddingOnly = "", loadsSlowly = false, chatsWith, unloadsWith }: Oddities = {},
+  ) {
     const held = new Set<string>();
     const tagged = (name: unknown): string =>
       String(name).includes(":") ? String(name) : `${String(name)}:latest`;
@@ -224,12 +276,15 @@ describe("Ollama", () => {
         if (!pulled.includes(name)) return { status: 404, body: { error: `model "${name}" not found` } };
         if (path === "/api/generate" && name === embeddingOnly)
           return { status: 400, body: { error: `"${name}" does not support generate` } };
+        if (body["keep_alive"] === 0 && unloadsWith !== undefined) return unloadsWith;
         if (body["keep_alive"] === 0) held.delete(name);
         else held.add(name);
+        if (loadsSlowly && held.has(name)) return new Promise(() => undefined);
         return { body: { model: name, response: "", done: true } };
       }
       if (path === "/v1/embeddings")
         return { body: { data: [{ index: 0, embedding: [1] }], usage: { prompt_tokens: 1 } } };
+      if (path === CHAT && chatsWith !== undefined) return chatsWith;
       if (path === CHAT && name === embeddingOnly)
         return { status: 400, body: { error: { message: "does not support chat" } } };
       return plain(asked);
@@ -258,6 +313,56 @@ describe("Ollama", () => {
     await expect
       .poll(() => server.bodiesAt("/api/generate").slice(before))
       .toEqual([{ model: "llama3.2", keep_alive: -1, stream: false }]);
+  });
+
+  it("that has trouble is not taken for a server that cannot be told to change", async () => {
+    const { server, held } = await ollamaWith(["llama3.2:latest", "gemma3:4b"]);
+    const load = engineOf(server.baseUrl);
+    await (await load("llama3.2")).unload();
+    server.trouble = { status: 500, body: {} };
+    expect(await failure(load("gemma3:4b"))).toMatchObject({ class: "fault", code: "load_failed" });
+    server.trouble = null;
+    await load("gemma3:4b");
+    expect([...held]).toEqual(["gemma3:4b"]);
+  });
+
+  it("is told to let go of a model whose load is given up, which it would finish and keep for ever", async () => {
+    const { server, held } = await ollamaWith(["llama3.2:latest"], { loadsSlowly: true });
+    const abort = new AbortController();
+    const loading = engineOf(server.baseUrl)("llama3.2", abort.signal);
+    await expect.poll(() => [...held]).toEqual(["llama3.2:latest"]);
+    const reason = new Error("another model is wanted");
+    abort.abort(reason);
+    await expect(loading).rejects.toBe(reason);
+    expect([...held]).toEqual([]);
+    expect(logged).toEqual([]);
+  });
+
+  it("that says why it cannot load a model says it in this machine's log, and not to the coordinator", async () => {
+    const why = "model requires more system memory than is available: /Users/me/.ollama/models/blobs/x";
+    const answers: Answers = ({ path }) => {
+      if (path === "/api/ps") return { body: { models: [] } };
+      return path === "/api/generate" ? { status: 500, body: { error: why } } : { body: {} };
+    };
+    const server = await start(answers);
+    const error = await failure(engineOf(server.baseUrl)("llama3.2"));
+    expect(error).toMatchObject({ class: "fault", code: "server_failed" });
+    expect(error.message).not.toContain("/Users/me");
+    expect(logged).toEqual([`model server: ${why}`]);
+  });
+
+  it("that loads a model which then answers nothing is told to let go of it, and the first trouble is the one reported", async () => {
+    const { server, held } = await ollamaWith(["llama3.2:latest"], { chatsWith: { status: 500, body: {} } });
+    const error = await failure(engineOf(server.baseUrl)("llama3.2"));
+    expect(error.message).toContain("status 500");
+    expect([...held]).toEqual([]);
+    const stubborn = await ollamaWith(["llama3.2:latest"], {
+      chatsWith: { status: 500, body: {} },
+      unloadsWith: { status: 418, body: {} },
+    });
+    const other = await failure(engineOf(stubborn.server.baseUrl)("llama3.2"));
+    expect(other.message).toContain("status 500");
+    expect(logged).toEqual([expect.stringContaining("status 418")]);
   });
 
   it("loads models that only make vectors", async () => {
@@ -289,10 +394,11 @@ describe("LM Studio", () => {
   interface Instance {
     readonly id: string;
     readonly key: string;
-    readonly context: number;
+    /** Null if it does not say. */
+    readonly context: number | null;
   }
 
-  async function studioWith(keys: readonly string[], instances: Instance[] = []) {
+  async function studioWith(keys: readonly string[], instances: Instance[] = [], trainedFor = 32_768) {
     const server = await start((asked) => {
       const { path, body } = asked;
       switch (path) {
@@ -301,9 +407,13 @@ describe("LM Studio", () => {
             body: {
               models: keys.map((key) => ({
                 key,
+                max_context_length: trainedFor,
                 loaded_instances: instances
                   .filter((one) => one.key === key)
-                  .map(({ id, context }) => ({ id, config: { context_length: context } })),
+                  .map(({ id, context }) => ({
+                    id,
+                    config: context === null ? {} : { context_length: context },
+                  })),
               })),
             },
           };
@@ -351,6 +461,40 @@ describe("LM Studio", () => {
     expect(instances.map(({ id }) => id)).toEqual(["qwen:7"]);
     expect(loaded.contextTokens).toBe(4096);
     expect(server.bodiesAt("/api/v1/models/load")).toEqual([]);
+  });
+
+  it("is asked for no more context than the model was trained for", async () => {
+    const { server, instances } = await studioWith(["qwen"], [], 2048);
+    const loaded = await engineOf(server.baseUrl)("qwen");
+    expect(instances).toEqual([{ id: "qwen:2", key: "qwen", context: 2048 }]);
+    expect(loaded.contextTokens).toBe(2048);
+  });
+
+  it("that does not say what fits into an instance is LM Studio all the same", async () => {
+    const { server, instances } = await studioWith(
+      ["qwen", "nomic"],
+      [
+        { id: "qwen", key: "qwen", context: 8192 },
+        { id: "nomic", key: "nomic", context: null },
+      ],
+    );
+    const loaded = await engineOf(server.baseUrl)("nomic");
+    expect(instances.map(({ id }) => id)).toEqual(["nomic"]);
+    expect(loaded.contextTokens).toBe(4096);
+  });
+
+  it("that refuses a load says why in this machine's log alone", async () => {
+    const server = await start(({ path, body }) =>
+      path === "/api/v1/models/load"
+        ? { status: 400, body: { error: { message: "cannot read /Users/me/qwen.gguf" } } }
+        : path === "/api/v1/models"
+          ? { body: { models: [{ key: "qwen", loaded_instances: [] }] } }
+          : plain({ path, body, authorization: undefined }),
+    );
+    const error = await failure(engineOf(server.baseUrl)("qwen"));
+    expect(error).toMatchObject({ class: "fault", code: "load_failed" });
+    expect(error.message).not.toContain("/Users/me");
+    expect(logged).toEqual(["model server: cannot read /Users/me/qwen.gguf"]);
   });
 
   it("without the model says where its names are", async () => {

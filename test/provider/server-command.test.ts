@@ -3,11 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import type { LoadedModel } from "../../provider/src/engine.ts";
+import { EngineError, type LoadedModel } from "../../provider/src/engine.ts";
 import { createCommandHost } from "../../provider/src/engines/server/command-host.ts";
 import { createServerEngine } from "../../provider/src/engines/server/server-engine.ts";
+import { startServerProcess } from "../../provider/src/engines/server/server-process.ts";
 import { FakeCoordinator } from "../support/fake-coordinator.ts";
 import { ProviderProcess } from "../support/provider-process.ts";
 import { ask, failure, hello } from "./engine-questions.ts";
@@ -23,6 +24,8 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "poolkeeper-server-"));
 });
 afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
   rmSync(folder, { recursive: true, force: true });
   logged.splice(0);
 });
@@ -33,8 +36,8 @@ interface LoadOfServer {
 }
 
 function load(command: string, { signal, endLimitMs = 60_000 }: LoadOfServer = {}): Promise<LoadedModel> {
-  const host = createCommandHost({ command, endLimitMs, log: (line) => void logged.push(line) });
-  return createServerEngine(host).load(
+  const log = (line: string): void => void logged.push(line);
+  return createServerEngine(createCommandHost({ command, endLimitMs, log }), log).load(
     { id: "alpha", path: "/models/a b.gguf", sizeBytes: 0 },
     { slots: 3, contextTokens: 512, signal: signal ?? new AbortController().signal },
   );
@@ -86,6 +89,18 @@ describe("a command", () => {
     expect(logged).toEqual([]);
   });
 
+  it("that is never ready leaves its last words in this machine's log", async () => {
+    const abort = new AbortController();
+    const loading = load(`printf "no such option --port" >&2; ${noting("pid", "sleep 600")}`, {
+      signal: abort.signal,
+    });
+    await expect.poll(() => pidIn("pid")).toBeGreaterThan(0);
+    const reason = new EngineError("fault", "load_failed", "the load took longer than 10 minutes");
+    abort.abort(reason);
+    await expect(loading).rejects.toBe(reason);
+    expect(logged).toEqual(["model server: no such option --port"]);
+  });
+
   it("takes with it what it has started itself", async () => {
     const child = `sh -c '${noting("child", "sleep 600")}' &`;
     const loaded = await load(`${child} ${SERVER}; true`);
@@ -122,6 +137,30 @@ describe("a command", () => {
   });
 });
 
+describe("a process", () => {
+  it("that never ends a line is not kept in memory", async () => {
+    const server = startServerProcess("head -c 10000000 /dev/zero | tr '\\0' x; echo; echo done", {});
+    await server.gone;
+    await server.end(0);
+    const words = server.lastWords();
+    expect(words.at(-1)).toBe("done");
+    expect(words.join("").length).toBeLessThan(5000);
+  });
+
+  it("that is dead is not waited for because nobody buries it", async () => {
+    const server = startServerProcess("exit 0", {});
+    await server.gone;
+    vi.spyOn(process, "kill").mockReturnValue(true);
+    vi.useFakeTimers({ toFake: ["setTimeout", "performance"] });
+    const ended = vi.fn<() => void>();
+    void server.end(1000).then(ended);
+    await vi.advanceTimersByTimeAsync(5900);
+    expect(ended).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(400);
+    expect(ended).toHaveBeenCalled();
+  });
+});
+
 describe("the program", () => {
   let coordinator: FakeCoordinator;
   const started: ProviderProcess[] = [];
@@ -137,7 +176,7 @@ describe("the program", () => {
     const models = ["--model", "alpha=first", "--model", "beta=second"];
     const program = new ProviderProcess(
       ["--coordinator", coordinator.url, "--server-command", command, ...models, "--json"],
-      { POOLKEEPER_PROVIDER_TOKEN: "the-token" },
+      { POOLKEEPER_PROVIDER_TOKEN: "the-token", HF_TOKEN: "hf_x" },
     );
     started.push(program);
     return program;
@@ -160,6 +199,14 @@ describe("the program", () => {
     const starts = readFileSync(join(folder, "starts"), "utf8").trim().split("\n");
     expect(starts.map((line) => line.split(" ")[0])).toEqual(["first", "second"]);
     expect(starts.map((line) => isRunning(Number(line.split(" ")[1])))).toEqual([false, true]);
+  });
+
+  it("gives its server the token of Hugging Face, which may fetch models by itself, and not its own", async () => {
+    serve(`env > "${join(folder, "env")}"; exec ${SERVER}`);
+    await (await coordinator.nextSocket()).next("register");
+    const told = readFileSync(join(folder, "env"), "utf8");
+    expect(told).toContain("HF_TOKEN=hf_x");
+    expect(told).not.toContain("the-token");
   });
 
   it.each(["SIGTERM", "SIGKILL"] as const)("ends its server when it ends by %s", async (signal) => {

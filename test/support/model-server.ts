@@ -1,4 +1,4 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 
 /** A server with OpenAI's API for tests, which says what it is told to, and remembers what it was asked. */
 
@@ -9,7 +9,7 @@ export interface Asked {
 }
 
 /** What it answers; null for a path that it does not have. */
-export type Answers = (asked: Asked) => Reply | null;
+export type Answers = (asked: Asked) => Reply | null | Promise<Reply>;
 
 export interface Reply {
   readonly status?: number;
@@ -19,6 +19,8 @@ export interface Reply {
 export class ModelServer {
   readonly asked: Asked[] = [];
   readonly baseUrl: string;
+  /** What it answers instead to everything but the list of models; null if it is well. */
+  trouble: Reply | null = null;
   readonly #server: Server;
 
   private constructor(server: Server, port: number) {
@@ -37,9 +39,8 @@ export class ModelServer {
         const body = text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
         const asked = { path: request.url ?? "", body, authorization: request.headers.authorization };
         heard.server?.asked.push(asked);
-        const reply = answers(asked) ?? { status: 404, body: { error: "no such path" } };
-        response.writeHead(reply.status ?? 200);
-        response.end(typeof reply.body === "string" ? reply.body : JSON.stringify(reply.body));
+        const trouble = asked.path === "/v1/models" ? null : (heard.server?.trouble ?? null);
+        void reply(response, trouble ?? answers(asked));
       });
     });
     await new Promise<void>((resolve, reject) =>
@@ -64,6 +65,12 @@ export class ModelServer {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }
+}
+
+async function reply(response: ServerResponse, answer: ReturnType<Answers>): Promise<void> {
+  const { status = 200, body } = (await answer) ?? { status: 404, body: { error: "no such path" } };
+  response.writeHead(status);
+  response.end(typeof body === "string" ? body : JSON.stringify(body));
 }
 
 /** A streamed chat that says this. */

@@ -1,4 +1,5 @@
 import type { InferenceRequest } from "../../../protocol/downstream.ts";
+import { MAX_COUNT, MAX_DURATION_MS } from "../../../protocol/limits.ts";
 import type { ErrorClass, InferenceComplete, InferenceError } from "../../../protocol/upstream.ts";
 import type { RunResult, EngineError } from "../engine.ts";
 
@@ -111,9 +112,9 @@ function switchingModel(message: string): Failure {
 
 /** An engine's figures are not worth a socket: one that does not parse would close it. */
 function duration(ms: number): number {
-  return Number.isFinite(ms) ? Math.max(0, Math.round(ms * 10) / 10) : 0;
+  return ms <= MAX_DURATION_MS ? Math.max(0, Math.round(ms * 10) / 10) : 0;
 }
 
 function count(n: number): number {
-  return Math.round(duration(n));
+  return n <= MAX_COUNT ? Math.round(duration(n)) : 0;
 }

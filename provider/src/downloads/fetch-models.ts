@@ -35,8 +35,9 @@ export async function fetchModels(
   ports: DownloadPorts,
 ): Promise<ModelSources> {
   const remote = new Map<string, RemoteModel>();
-  for (const source of sources.models) {
-    const model = sources.form === "files" ? readRemoteModel(source, directory) : null;
+  const mayBeFiles = sources.form === "files" || sources.form === "files or names";
+  for (const source of mayBeFiles ? sources.models : []) {
+    const model = readRemoteModel(source, directory);
     if (model !== null) remote.set(source, model);
   }
   if (remote.size === 0) return sources;
@@ -52,10 +53,10 @@ export async function fetchModels(
 }
 
 /** Mistakes that would be found after the download, which may take hours. */
-function checkOthers(sources: ModelSources, remote: ReadonlyMap<string, RemoteModel>): void {
-  const local = sources.models.filter((source) => !remote.has(source));
-  if (local.length > 0) findModels({ models: local, directories: [], form: "files" });
-  const ids = sources.models.map((source) => source.split("=", 1)[0] ?? "");
+function checkOthers({ models, form }: ModelSources, remote: ReadonlyMap<string, RemoteModel>): void {
+  const local = models.filter((source) => !remote.has(source));
+  if (local.length > 0) findModels({ models: local, directories: [], form });
+  const ids = models.map((source) => source.split("=", 1)[0] ?? "");
   const twice = ids.find((id, index) => ids.indexOf(id) < index);
   if (twice === undefined) return;
   throw new UserError(`Two files are to be model ${twice}. Give each model an id of its own.`);

@@ -1,7 +1,8 @@
 import { retryAfterMs } from "../connection.ts";
+import { networkReason } from "../reason.ts";
 import { UserError } from "../user-error.ts";
 import type { DownloadPorts } from "./ports.ts";
-import { isRetried, networkReason, refusal, TransientError } from "./problems.ts";
+import { isRetried, refusal, TransientError } from "./problems.ts";
 import { isHub, isUnprotected, shown } from "./source.ts";
 
 /** One request for a file: redirects, refusals, and an end if nothing comes any more. */

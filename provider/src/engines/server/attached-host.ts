@@ -1,9 +1,11 @@
 import { EngineError, type LocalModel } from "../../engine.ts";
+import { reasonOf } from "../../reason.ts";
 import { deferred } from "../deferred.ts";
-import { type Endpoint, get } from "./endpoint.ts";
+import { type Endpoint, statusOf } from "./endpoint.ts";
 import { lmStudio } from "./lm-studio.ts";
 import { ollama } from "./ollama.ts";
 import type { ServerDialect } from "./server-dialect.ts";
+import { wrongKey } from "./server-errors.ts";
 import type { HeldServer, ServerHost } from "./server-host.ts";
 import { waitUntil } from "./wait-until.ts";
 
@@ -17,15 +19,23 @@ export interface AttachedHostOptions {
 }
 
 const RETRY_MS = 1000;
-/** A server that does not answer within this time when it is looked for is gone. */
+/** A server that does not answer within this time when it is looked for is not there. */
 const ALIVE_LIMIT_MS = 5000;
 
 export function createAttachedHost({ endpoint, log }: AttachedHostOptions): ServerHost {
+  let hasDialect = false;
   /** The one that a server without such words of its own was asked for first. */
   let onlyModel: string | null = null;
 
   async function dialectOf(model: LocalModel, signal: AbortSignal): Promise<ServerDialect> {
-    for (const dialect of [ollama, lmStudio]) if (await dialect.isSpokenBy(endpoint, signal)) return dialect;
+    for (const dialect of [ollama, lmStudio]) {
+      if (!(await dialect.isSpokenBy(endpoint, signal))) continue;
+      hasDialect = true;
+      return dialect;
+    }
+    // It has trouble. Asked as one that cannot be told to, it would hold two models.
+    if (hasDialect)
+      throw new EngineError("fault", "load_failed", "the model server does not say what it holds");
     onlyModel ??= model.path;
     if (onlyModel === model.path) return PLAIN;
     throw new EngineError(
@@ -35,12 +45,26 @@ export function createAttachedHost({ endpoint, log }: AttachedHostOptions): Serv
     );
   }
 
+  /** A server that was told to load may go on with it, and keep for good what nobody wants any more. */
+  async function undo(dialect: ServerDialect, name: string): Promise<void> {
+    try {
+      await dialect.unload(endpoint, name);
+    } catch (error) {
+      log(`the model server may still hold ${name}: ${reasonOf(error)}`);
+    }
+  }
+
   return {
     async hold(model, { contextTokens, signal }) {
       await waitUntilThere(endpoint, log, signal);
       const dialect = await dialectOf(model, signal);
-      const instance = await dialect.load(endpoint, { name: model.path, contextTokens }, signal);
-      return held(endpoint, dialect, instance);
+      try {
+        const instance = await dialect.load(endpoint, { name: model.path, contextTokens }, signal);
+        return held(endpoint, dialect, instance);
+      } catch (error) {
+        if (signal.aborted) await undo(dialect, model.path);
+        throw error;
+      }
     },
   };
 }
@@ -71,8 +95,8 @@ function held(
       dialect.keep(endpoint, instance.name, released.signal).catch(() => undefined);
     },
     async onUnreachable() {
-      const isThere = await isAlive(endpoint);
-      if (isThere || released.signal.aborted) return;
+      const status = await statusOf(endpoint, "/models", ALIVE_LIMIT_MS, null);
+      if (status !== null || released.signal.aborted) return;
       death.resolve(new EngineError("fault", "engine_crashed", "the model server has gone"));
     },
     release() {
@@ -92,30 +116,14 @@ async function waitUntilThere(
   let isFirst = true;
   await waitUntil(
     async () => {
-      try {
-        const models = await get(endpoint, "/models", signal);
-        await models.body?.cancel();
-        if (models.status !== 401 && models.status !== 403) return true;
-        const message = "the model server wants another key: set POOLKEEPER_SERVER_KEY";
-        throw new EngineError("fault", "server_refused", message);
-      } catch (error) {
-        if (!(error instanceof EngineError) || error.code === "server_refused") throw error;
-        if (isFirst) log(`${error.message} at ${endpoint.baseUrl}; waiting for it`);
-        isFirst = false;
-        return false;
-      }
+      const status = await statusOf(endpoint, "/models", ALIVE_LIMIT_MS, signal);
+      if (status === 401 || status === 403) throw wrongKey();
+      if (status !== null) return true;
+      if (isFirst) log(`the model server does not answer at ${endpoint.baseUrl}; waiting for it`);
+      isFirst = false;
+      return false;
     },
     RETRY_MS,
     signal,
   );
-}
-
-async function isAlive(endpoint: Endpoint): Promise<boolean> {
-  try {
-    const models = await get(endpoint, "/models", AbortSignal.timeout(ALIVE_LIMIT_MS));
-    await models.body?.cancel();
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,11 +1,12 @@
 import { z } from "zod";
 
+import { MAX_COUNT } from "../../../../protocol/limits.ts";
 import { type ChatEvent, EngineError, type RunResult } from "../../engine.ts";
 import { brokenStream } from "./server-errors.ts";
 
 /** A server's stream of chat chunks, read into the engine's events and how it went. Sans IO; one of these reads one answer. */
 
-const count = z.number().min(0).transform(Math.round);
+const count = z.number().min(0).max(MAX_COUNT).transform(Math.round);
 
 const callSchema = z.object({
   index: z.int().min(0).optional(),
@@ -65,8 +66,10 @@ export class ChatReader {
   #firstAt: number | null = null;
   #lastAt = 0;
   #pieces = 0;
-  /** The server's index of a call, and ours, which counts from 0 without gaps. */
-  readonly #calls = new Map<number, number>();
+  /** The newest call at each index of the server's, and how many there are. */
+  readonly #calls = new Map<number, { readonly index: number; readonly id: string | null }>();
+  #callCount = 0;
+  #hasBegun = false;
   #finish: string | null = null;
   #stopText: string | undefined;
   #usage: Chunk["usage"] = null;
@@ -87,13 +90,15 @@ export class ChatReader {
    * @throws EngineError if it is an error, or nothing that a chat could say.
    */
   read(data: string): readonly ChatEvent[] {
+    this.#hasBegun = true;
     const chunk = parseChunk(data);
     if (chunk.error != null) throw brokenStream(chunk.error);
     this.#usage = chunk.usage ?? this.#usage;
     this.#timings = chunk.timings ?? this.#timings;
     const [choice] = chunk.choices ?? [];
     if (choice === undefined) return [];
-    this.#finish = choice.finish_reason ?? this.#finish;
+    // Some say it is empty until it is there.
+    if (choice.finish_reason != null && choice.finish_reason !== "") this.#finish = choice.finish_reason;
     if (typeof choice.stop_reason === "string") this.#stopText = choice.stop_reason;
     const { content, reasoning_content, reasoning, tool_calls } = choice.delta ?? {};
     const events: ChatEvent[] = [];
@@ -111,11 +116,8 @@ export class ChatReader {
    */
   result(): RunResult {
     if (this.#finish === null) {
-      throw new EngineError(
-        "fault",
-        "server_failed",
-        "the model server broke off in the middle of an answer",
-      );
+      const what = this.#hasBegun ? "broke off in the middle of an answer" : "does not answer with a stream";
+      throw new EngineError("fault", "server_failed", `the model server ${what}`);
     }
     return { ...this.#sum(), finishReason: this.#finishReason(this.#finish), stopText: this.#stopText };
   }
@@ -144,25 +146,25 @@ export class ChatReader {
   /** Some servers say `stop` after calls, as OpenAI does after a forced one. */
   #finishReason(said: string): RunResult["finishReason"] {
     if (said === "length") return "length";
-    return this.#calls.size > 0 ? "tool_calls" : "stop";
+    return this.#callCount > 0 ? "tool_calls" : "stop";
   }
 
-  /** Some servers give a call in one piece, and without an index. */
   #readCall({ index, id, function: called }: Call, place: number): ChatEvent[] {
-    const key = index ?? place;
-    const known = this.#calls.get(key);
-    const ours = known ?? this.#calls.size;
     const events: ChatEvent[] = [];
-    if (known === undefined) {
-      const name = called?.name ?? "";
+    const key = index ?? place;
+    let call = this.#calls.get(key);
+    const name = called?.name ?? "";
+    if (call === undefined || beginsAnother(call, id, name)) {
       if (name === "")
         throw new EngineError("fault", "server_failed", "the model server calls a tool without a name");
-      this.#calls.set(key, ours);
-      events.push({ type: "tool_call", index: ours, id: id ?? `call_${ours + 1}`, name });
+      call = { index: this.#callCount, id: id ?? null };
+      this.#callCount += 1;
+      this.#calls.set(key, call);
+      events.push({ type: "tool_call", index: call.index, id: id ?? `call_${this.#callCount}`, name });
     }
     const said = called?.arguments ?? "";
     const text = typeof said === "string" ? said : JSON.stringify(said);
-    if (text !== "") events.push({ type: "tool_arguments", index: ours, text });
+    if (text !== "") events.push({ type: "tool_arguments", index: call.index, text });
     return events;
   }
 
@@ -171,6 +173,18 @@ export class ChatReader {
     this.#lastAt = this.#now();
     this.#firstAt ??= this.#lastAt;
   }
+}
+
+/**
+ * Some servers give calls in one piece each, all of them as number 0 or without a number. Others repeat the name with every
+ * piece, or make up an id for each, but not both.
+ */
+function beginsAnother(
+  call: { readonly id: string | null },
+  id: string | null | undefined,
+  name: string,
+): boolean {
+  return name !== "" && id != null && id !== "" && id !== call.id;
 }
 
 function parseChunk(data: string): Chunk {

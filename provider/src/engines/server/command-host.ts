@@ -1,7 +1,7 @@
 import { createServer } from "node:net";
 
 import { EngineError, type LoadOptions, type LocalModel } from "../../engine.ts";
-import { type Endpoint, get, rootOf } from "./endpoint.ts";
+import { type Endpoint, rootOf, statusOf } from "./endpoint.ts";
 import type { HeldServer, ServerHost } from "./server-host.ts";
 import { type ServerProcess, startServerProcess } from "./server-process.ts";
 import { waitUntil } from "./wait-until.ts";
@@ -21,6 +21,8 @@ export interface CommandHostOptions {
 
 const DEFAULT_END_LIMIT_MS = 10_000;
 const HEALTH_INTERVAL_MS = 200;
+/** One that takes a connection before it can serve may forget it. */
+const HEALTH_LIMIT_MS = 5000;
 
 export function createCommandHost({
   command,
@@ -37,13 +39,18 @@ export function createCommandHost({
       } catch (error) {
         await server.end(endLimitMs);
         // Not for the coordinator: they name files of this machine.
-        if (!options.signal.aborted) for (const line of server.lastWords()) log(`model server: ${line}`);
+        if (isFault(error)) for (const line of server.lastWords()) log(`model server: ${line}`);
         throw error;
       }
       server.forget();
       return held(endpoint, model, server, endLimitMs);
     },
   };
+}
+
+/** And not given up because another model is wanted. */
+function isFault(error: unknown): boolean {
+  return error instanceof EngineError && error.class === "fault";
 }
 
 function environmentOf(
@@ -97,18 +104,9 @@ async function waitUntilReady(endpoint: Endpoint, server: ServerProcess, signal:
 
 /** llama-server and vLLM have `/health`; others answer the list of models once they can serve. */
 async function isReady(endpoint: Endpoint, signal: AbortSignal): Promise<boolean> {
-  try {
-    const health = await get(rootOf(endpoint), "/health", signal);
-    await health.body?.cancel();
-    if (health.status !== 404) return health.ok;
-    const models = await get(endpoint, "/models", signal);
-    await models.body?.cancel();
-    return models.ok;
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof EngineError) return false;
-    throw error;
-  }
+  const health = await statusOf(rootOf(endpoint), "/health", HEALTH_LIMIT_MS, signal);
+  if (health !== 404) return health === 200;
+  return (await statusOf(endpoint, "/models", HEALTH_LIMIT_MS, signal)) === 200;
 }
 
 function freePort(): Promise<number> {

@@ -1,5 +1,9 @@
+import http from "node:http";
+import https from "node:https";
+import { Readable } from "node:stream";
+
 import { EngineError } from "../../engine.ts";
-import { reasonOf } from "../../reason.ts";
+import { networkReason } from "../../reason.ts";
 import { refusalOf } from "./server-errors.ts";
 
 /** An OpenAI-compatible server: its base URL, which ends in `/v1` as a rule, and the key that it wants. */
@@ -29,11 +33,33 @@ export function get(endpoint: Endpoint, path: string, signal: AbortSignal): Prom
   return request(endpoint, path, signal, null);
 }
 
+/**
+ * What the server answers to a GET; null if it does not within `limitMs`.
+ * @throws the signal's reason
+ */
+export async function statusOf(
+  endpoint: Endpoint,
+  path: string,
+  limitMs: number,
+  signal: AbortSignal | null,
+): Promise<number | null> {
+  const limit = AbortSignal.timeout(limitMs);
+  try {
+    const response = await get(endpoint, path, signal === null ? limit : AbortSignal.any([signal, limit]));
+    await response.body?.cancel();
+    return response.status;
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (limit.aborted || error instanceof EngineError) return null;
+    throw error;
+  }
+}
+
 /** The code of an error that says that no server is there, or that it broke off. */
 export const UNREACHABLE = "server_unreachable";
 
 export function unreachable(cause: unknown): EngineError {
-  return new EngineError("fault", UNREACHABLE, `the model server does not answer: ${reasonOf(cause)}`, {
+  return new EngineError("fault", UNREACHABLE, `the model server does not answer: ${networkReason(cause)}`, {
     cause,
   });
 }
@@ -45,20 +71,40 @@ async function request(
   signal: AbortSignal,
   body: string | null,
 ): Promise<Response> {
-  const headers = new Headers();
-  if (body !== null) headers.set("content-type", "application/json");
-  if (apiKey !== null) headers.set("authorization", `Bearer ${apiKey}`);
+  const headers: Record<string, string> = {};
+  if (body !== null) headers["content-type"] = "application/json";
+  if (apiKey !== null) headers["authorization"] = `Bearer ${apiKey}`;
   try {
-    return await fetch(`${baseUrl}${path}`, {
-      method: body === null ? "GET" : "POST",
-      headers,
-      body,
-      signal,
-    });
+    return await send(new URL(`${baseUrl}${path}`), headers, body, signal);
   } catch (cause) {
     signal.throwIfAborted();
-    throw unreachable(cause instanceof Error ? (cause.cause ?? cause) : cause);
+    throw unreachable(cause);
   }
+}
+
+/**
+ * Not by `fetch`, which gives up when nothing comes for five minutes: a long prompt, or a large model from a slow disk, takes
+ * longer. Each request has a connection of its own: of one that was kept, nobody knows whether the server has just closed it.
+ */
+async function send(
+  url: URL,
+  headers: Readonly<Record<string, string>>,
+  body: string | null,
+  signal: AbortSignal,
+): Promise<Response> {
+  const begin = url.protocol === "https:" ? https.request : http.request;
+  const method = body === null ? "GET" : "POST";
+  const answer = await new Promise<http.IncomingMessage>((resolve, reject) => {
+    begin(url, { method, headers, signal, agent: false }, resolve).on("error", reject).end(body);
+  });
+  return toResponse(answer);
+}
+
+function toResponse(answer: http.IncomingMessage): Response {
+  const { statusCode = 0 } = answer;
+  const hasBody = statusCode !== 204 && statusCode !== 205 && statusCode !== 304;
+  if (!hasBody) answer.resume();
+  return new Response(hasBody ? Readable.toWeb(answer) : null, { status: statusCode });
 }
 
 /** The same server's address for what is not part of OpenAI's API. */

@@ -10,8 +10,12 @@ const modelsSchema = z.object({
   models: z.array(
     z.object({
       key: z.string(),
+      max_context_length: z.int().min(1).optional().catch(undefined),
       loaded_instances: z.array(
-        z.object({ id: z.string(), config: z.object({ context_length: z.int().min(1) }) }),
+        z.object({
+          id: z.string(),
+          config: z.object({ context_length: z.int().min(1).optional().catch(undefined) }).optional(),
+        }),
       ),
     }),
   ),
@@ -29,33 +33,46 @@ export const lmStudio: ServerDialect = {
 
   async load(endpoint, { name, contextTokens }, signal) {
     const models = (await readModels(endpoint, signal)) ?? [];
-    if (!models.some(({ key }) => key === name)) {
+    const model = models.find(({ key }) => key === name);
+    if (model === undefined) {
       throw new EngineError(
         "fault",
         "load_failed",
         `LM Studio has no model ${name}: lms ls shows their keys`,
       );
     }
-    const instances = models.flatMap(({ key, loaded_instances }) =>
-      loaded_instances.map(({ id, config }) => ({ id, key, context: config.context_length })),
-    );
-    const fitting = instances.find(({ key, context }) => key === name && context >= contextTokens);
-    for (const { id } of instances) if (id !== fitting?.id) await unload(endpoint, id, signal);
+    const context = Math.min(contextTokens, model.max_context_length ?? contextTokens);
+    const fitting = instancesOf([model]).find((instance) => instance.context >= context);
+    for (const { id } of instancesOf(models)) if (id !== fitting?.id) await unload(endpoint, id, signal);
     if (fitting !== undefined) return { name: fitting.id, contextTokens: fitting.context };
-    const wanted = { model: name, context_length: contextTokens };
+    const wanted = { model: name, context_length: context };
     const response = await post(rootOf(endpoint), "/api/v1/models/load", wanted, signal);
     const loaded = loadedSchema.safeParse(await response.json());
     if (!loaded.success) {
       throw new EngineError("fault", "load_failed", "LM Studio does not say what it has loaded");
     }
-    return { name: loaded.data.instance_id, contextTokens };
+    return { name: loaded.data.instance_id, contextTokens: context };
   },
 
   // It keeps what it was told to load.
   keep: async () => undefined,
 
-  unload: (endpoint, id) => unload(endpoint, id, AbortSignal.timeout(UNLOAD_LIMIT_MS)),
+  async unload(endpoint, name) {
+    const signal = AbortSignal.timeout(UNLOAD_LIMIT_MS);
+    for (const { id, key } of instancesOf((await readModels(endpoint, signal)) ?? [])) {
+      if (id === name || key === name) await unload(endpoint, id, signal);
+    }
+  },
 };
+
+type Models = z.infer<typeof modelsSchema>["models"];
+
+/** One that does not say what fits into it is taken as it is. */
+function instancesOf(models: Models): readonly { id: string; key: string; context: number }[] {
+  return models.flatMap(({ key, loaded_instances }) =>
+    loaded_instances.map(({ id, config }) => ({ id, key, context: config?.context_length ?? Infinity })),
+  );
+}
 
 async function unload(endpoint: Endpoint, instanceId: string, signal: AbortSignal): Promise<void> {
   const response = await post(rootOf(endpoint), "/api/v1/models/unload", { instance_id: instanceId }, signal);
@@ -63,10 +80,7 @@ async function unload(endpoint: Endpoint, instanceId: string, signal: AbortSigna
 }
 
 /** Null if it is not LM Studio. */
-async function readModels(
-  endpoint: Endpoint,
-  signal: AbortSignal,
-): Promise<z.infer<typeof modelsSchema>["models"] | null> {
+async function readModels(endpoint: Endpoint, signal: AbortSignal): Promise<Models | null> {
   const response = await get(rootOf(endpoint), "/api/v1/models", signal);
   const json: unknown = await response.json().catch(() => null);
   const parsed = modelsSchema.safeParse(json);

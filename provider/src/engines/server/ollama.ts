@@ -8,7 +8,7 @@ import { waitUntil } from "./wait-until.ts";
 /** Ollama: an empty prompt loads a model, or lets go of it, by how long it says to keep it. */
 
 const runningSchema = z.object({
-  models: z.array(z.object({ name: z.string(), context_length: z.int().min(1).optional() })),
+  models: z.array(z.object({ name: z.string(), context_length: z.int().min(1).optional().catch(undefined) })),
 });
 
 const FOR_EVER = -1;

@@ -15,6 +15,6 @@ export interface ServerDialect {
   ): Promise<{ readonly name: string; readonly contextTokens: number | null }>;
   /** After requests: it would let go of the model by itself some time later. */
   keep(endpoint: Endpoint, name: string, signal: AbortSignal): Promise<void>;
-  /** Has it let go of the model; resolves when the memory is free. @throws EngineError */
+  /** Has it let go of the model, by either name; resolves when the memory is free. @throws EngineError */
   unload(endpoint: Endpoint, name: string): Promise<void>;
 }

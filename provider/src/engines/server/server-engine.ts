@@ -9,33 +9,51 @@ import {
   type LocalModel,
   type RunResult,
 } from "../../engine.ts";
+import { reasonOf } from "../../reason.ts";
 import { UNREACHABLE } from "./endpoint.ts";
+import { failureToLoad } from "./server-errors.ts";
 import type { HeldServer, ServerHost } from "./server-host.ts";
 import { runChat, runEmbeddings } from "./server-requests.ts";
 
 /**
  * The engine `server`: any program with OpenAI's API, such as llama-server, an MLX server, Ollama or LM Studio. What it can
  * do it says itself: requests go on as the client wrote them, under the server's own name of the model.
+ *
+ * @param log lines for the machine's owner.
  */
-export function createServerEngine(host: ServerHost): Engine {
+export function createServerEngine(host: ServerHost, log: (line: string) => void): Engine {
   return {
     name: "openai-server",
     async load(model, options) {
       options.signal.throwIfAborted();
       options.onProgress?.(0);
       options.signal.throwIfAborted();
-      const server = await host.hold(model, options);
-      const loaded = new LoadedOnServer(model, options, server);
       try {
-        await loaded.warm(options.signal);
+        const loaded = await start(host, model, options, log);
+        options.onProgress?.(1);
+        return loaded;
       } catch (error) {
-        await loaded.unload();
-        throw error;
+        options.signal.throwIfAborted();
+        throw failureToLoad(error, log);
       }
-      options.onProgress?.(1);
-      return loaded;
     },
   };
+}
+
+async function start(
+  host: ServerHost,
+  model: LocalModel,
+  options: LoadOptions,
+  log: (line: string) => void,
+): Promise<LoadedModel> {
+  const loaded = new LoadedOnServer(model, options, await host.hold(model, options));
+  try {
+    await loaded.warm(options.signal);
+    return loaded;
+  } catch (error) {
+    await loaded.unload().catch((cause: unknown) => log(`unload failed: ${reasonOf(cause)}`));
+    throw error;
+  }
 }
 
 const IGNORE: EmitAnswerEvent = () => undefined;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-import { EngineError } from "../../engine.ts";
+import { asEngineError, EngineError } from "../../engine.ts";
 
 /** What servers say when they refuse, in OpenAI's envelope as a rule. Codes are words, or HTTP statuses as in llama-server. */
 const errorSchema = z.object({
@@ -18,6 +18,18 @@ export async function refusalOf(response: Response): Promise<EngineError> {
   return toEngineError(response.status, parseEnvelope(text));
 }
 
+/**
+ * Why a load has failed. What the server said of it is for this machine's log: it may name files, and the coordinator is told
+ * the error.
+ */
+export function failureToLoad(error: unknown, log: (line: string) => void): EngineError {
+  const failure = asEngineError(error, "load_failed");
+  if (typeof failure.cause === "string") log(`model server: ${failure.cause}`);
+  if (failure.class !== "client") return failure;
+  const message = "the model server refuses to load the model; this machine's log says why";
+  return new EngineError("fault", "load_failed", message, { cause: failure });
+}
+
 /** An error that came in the middle of a stream. Its status may be its code. */
 export function brokenStream(error: unknown): EngineError {
   const said = errorSchema.safeParse(error).data ?? null;
@@ -29,31 +41,38 @@ type Said = z.infer<typeof errorSchema> | null;
 
 /**
  * Only what is about the request itself goes on in the server's words, to the client who sent it. Other messages might quote
- * a prompt, and go to a log.
+ * a prompt. Of a load they do not, so they are kept as the cause.
  */
 function toEngineError(status: number, said: Said): EngineError {
   const message = said?.message ?? "";
+  const inItsWords = message === "" ? {} : { cause: message };
   switch (status) {
     case 400:
     case 413:
     case 422:
     case 501:
-      return new EngineError("client", clientCode(status, said), clientMessage(message));
+      return new EngineError("client", clientCode(status, said), clientMessage(message), inItsWords);
     case 401:
     case 403:
-      return new EngineError(
-        "fault",
-        "server_refused",
-        "the model server wants another key: set POOLKEEPER_SERVER_KEY",
-      );
+      return wrongKey();
     case 404:
       return new EngineError("fault", "model_missing", "the model server does not know the model");
     case 429:
     case 503:
       return new EngineError("capacity", "no_free_slot", "the model server has no room");
     default:
-      return new EngineError("fault", "server_failed", `the model server failed with status ${status}`);
+      return new EngineError(
+        "fault",
+        "server_failed",
+        `the model server failed with status ${status}`,
+        inItsWords,
+      );
   }
+}
+
+export function wrongKey(): EngineError {
+  const message = "the model server wants another key: set POOLKEEPER_SERVER_KEY";
+  return new EngineError("fault", "server_refused", message);
 }
 
 function clientCode(status: number, said: Said): string {

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 
 /** A program that serves a model, as a command of the shell in a process group of its own: started, and ended for certain. */
 export interface ServerProcess {
@@ -9,16 +9,18 @@ export interface ServerProcess {
   lastWords(): readonly string[];
   /** From now on nothing of what it prints is kept: it might quote requests. */
   forget(): void;
-  /** Asks the whole group to end, and ends it by force if that takes longer than `limitMs`. */
+  /** Asks the whole group to end, and ends it by force if that takes longer than `limitMs`. Safe to call twice. */
   end(limitMs: number): Promise<unknown>;
 }
 
 const LAST_LINES = 20;
-const LINE_CHARS = 300;
+const LAST_CHARS = 4000;
 /** How long its last lines may take to arrive. */
 const OUTPUT_LIMIT_MS = 250;
 /** How often it is looked whether the last process of a group is gone. */
 const GROUP_POLL_MS = 20;
+/** Who is still there so long after SIGKILL holds no memory: it is dead, and its parent does not care. */
+const KILL_LIMIT_MS = 5000;
 
 /**
  * Ends the group when this program is gone, whatever it died of: the pipe that it reads breaks then. Two models in one
@@ -33,18 +35,11 @@ export function startServerProcess(command: string, env: Readonly<Record<string,
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });
-  let lines: string[] | null = [];
-  const outputs = [child.stdout, child.stderr].map(
-    (output) =>
-      new Promise<void>((resolve) => {
-        // Read to the end in any case: a program whose pipe is full stands still.
-        createInterface({ input: output })
-          .on("line", (line) => {
-            lines?.push(line.slice(0, LINE_CHARS));
-            if (lines !== null && lines.length > LAST_LINES) lines.shift();
-          })
-          .once("close", resolve);
-      }),
+  let words: string | null = "";
+  const outputs = [child.stdout, child.stderr].map((output) =>
+    readToEnd(output, (text) => {
+      if (words !== null) words = (words + text).slice(-LAST_CHARS);
+    }),
   );
   const gone = new Promise<string>((resolve) => {
     child.once("error", (error) => resolve(`it cannot be started: ${error.message}`));
@@ -54,9 +49,13 @@ export function startServerProcess(command: string, env: Readonly<Record<string,
   let ending: Promise<unknown> | null = null;
   return {
     gone,
-    lastWords: () => lines ?? [],
+    lastWords: () =>
+      (words ?? "")
+        .split(/[\r\n]+/)
+        .filter((line) => line !== "")
+        .slice(-LAST_LINES),
     forget() {
-      lines = null;
+      words = null;
     },
     end(limitMs) {
       ending ??= endGroup(child.pid, limitMs).then(() => {
@@ -66,6 +65,13 @@ export function startServerProcess(command: string, env: Readonly<Record<string,
       return ending;
     },
   };
+}
+
+/** In any case: a program whose pipe is full stands still. */
+function readToEnd(output: Readable, onText: (text: string) => void): Promise<void> {
+  return new Promise((resolve) => {
+    output.setEncoding("utf8").on("data", onText).once("close", resolve);
+  });
 }
 
 function watch(group: number | undefined): { dismiss(): void } {
@@ -84,9 +90,11 @@ function watch(group: number | undefined): { dismiss(): void } {
 async function endGroup(group: number | undefined, limitMs: number): Promise<void> {
   if (group === undefined) return;
   signalGroup(group, "SIGTERM");
-  const until = performance.now() + limitMs;
+  const askedAt = performance.now();
   while (signalGroup(group, 0)) {
-    if (performance.now() >= until) signalGroup(group, "SIGKILL");
+    const overtimeMs = performance.now() - askedAt - limitMs;
+    if (overtimeMs >= KILL_LIMIT_MS) return;
+    if (overtimeMs >= 0) signalGroup(group, "SIGKILL");
     await later(GROUP_POLL_MS);
   }
 }

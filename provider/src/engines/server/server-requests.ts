@@ -1,8 +1,8 @@
-import { EventSourceParserStream } from "eventsource-parser/stream";
+import { createParser } from "eventsource-parser";
 import { z } from "zod";
 
 import { embeddingRequestSchema } from "../../../../protocol/embedding-request.ts";
-import { normalized } from "../../embeddings.ts";
+import { normalized, parseInputs } from "../../embeddings.ts";
 import { type EmitAnswerEvent, EngineError, type EngineRequest, type RunResult } from "../../engine.ts";
 import { parse } from "../../request-errors.ts";
 import { settledOrAborted } from "../abortable.ts";
@@ -53,16 +53,21 @@ function answerLimit({ max_completion_tokens, max_tokens }: Body): object {
 }
 
 /** Leaving the loop closes the connection, which tells the server to stop. */
-async function* eventsOf(response: Response): AsyncGenerator<string> {
-  if (response.body === null) return;
-  const events = response.body
-    .pipeThrough(new TextDecoderStream())
-    .pipeThrough(new EventSourceParserStream());
+async function* eventsOf({ body }: Response): AsyncGenerator<string> {
+  if (body === null) return;
+  const events: string[] = [];
+  const parser = createParser({ onEvent: ({ data }) => events.push(data) });
   try {
-    for await (const { data } of events) yield data;
+    for await (const text of body.pipeThrough(new TextDecoderStream())) {
+      parser.feed(text);
+      yield* events.splice(0);
+    }
   } catch (cause) {
-    throw cause instanceof EngineError ? cause : unreachable(cause);
+    throw unreachable(cause);
   }
+  // Some servers leave out the empty line after the last event.
+  parser.feed("\n\n");
+  yield* events;
 }
 
 const vectorsSchema = z.object({
@@ -97,7 +102,10 @@ export async function runEmbeddings(
       { ...body, model, encoding_format: "float" },
       signal,
     );
-    const { data, usage } = parseVectors(await response.json());
+    const { data, usage } = parseVectors(await textOf(response));
+    // How long its vectors are shows only now: whether as was asked, and whether all of them fit into an answer.
+    const inputs = parseInputs(body, data[0]?.embedding.length ?? 0);
+    if (data.length !== inputs.length) throw nonsense();
     promptTokens = usage?.prompt_tokens ?? 0;
     for (const { index, embedding } of data.toSorted((a, b) => a.index - b.index)) {
       const vector = normalized(embedding);
@@ -113,8 +121,22 @@ export async function runEmbeddings(
   }
 }
 
-function parseVectors(json: unknown): z.infer<typeof vectorsSchema> {
-  const parsed = vectorsSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  throw new EngineError("fault", "server_failed", "the model server's vectors make no sense");
+async function textOf(response: Response): Promise<string> {
+  try {
+    return await response.text();
+  } catch (cause) {
+    throw unreachable(cause);
+  }
+}
+
+function parseVectors(text: string): z.infer<typeof vectorsSchema> {
+  try {
+    return vectorsSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw nonsense(cause);
+  }
+}
+
+function nonsense(cause?: unknown): EngineError {
+  return new EngineError("fault", "server_failed", "the model server's vectors make no sense", { cause });
 }

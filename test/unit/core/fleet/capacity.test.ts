@@ -85,7 +85,8 @@ function aView(fields: Partial<FleetView>): FleetView {
   };
 }
 
-const only = (view: FleetView, asked = ["m"]) => capacity(view, new Set(asked)).models[0];
+const only = (view: FleetView, asked = ["m"], shed: readonly string[] = []) =>
+  capacity(view, new Set(asked), shed).models[0];
 
 describe("the capacity of a model", () => {
   it("is what routable machines have, busy or not", () => {
@@ -116,6 +117,12 @@ describe("the capacity of a model", () => {
     });
     const unknown = { serving: null, slots: null, free_slots: null, exhausted: null, queued: null };
     expect(only(aView({}))).toMatchObject(unknown);
+  });
+
+  it("is none while operators have switched the model off, whatever its machines could do", () => {
+    const view = aView({ reports: new Map([aReport("m", [there("mac-a")])]) });
+    expect(only(view, ["m"], ["m"])).toMatchObject({ serving: 0, slots: 0, free_slots: 0, exhausted: true });
+    expect(only(view, ["m"], ["n"])).toMatchObject({ serving: 1, exhausted: false });
   });
 
   it("is not exhausted while the pool waits for machines that were there: no request is refused", () => {
