@@ -28,9 +28,15 @@ export default {
 };
 
 export class Pool extends DurableObject {
-  #sockets = [];
+  #sockets;
   #open = new Map();
   #streams = 0;
+
+  constructor(context, env) {
+    super(context, env);
+    // While others are measured it hibernates, and keeps nothing but these.
+    this.#sockets = context.getWebSockets();
+  }
 
   async fetch(request) {
     if (request.headers.get("upgrade") !== null) return this.#accept(request);

@@ -24,9 +24,14 @@ async function start(answers: Answers, port?: number): Promise<ModelServer> {
 type Load = (name: string, signal?: AbortSignal) => Promise<LoadedModel>;
 
 /** One engine for this address, as the program has it. */
-function engineOf(baseUrl: string, apiKey: string | null = null): Load {
+function engineOf(
+  baseUrl: string,
+  apiKey: string | null = null,
+  times: { readonly watchMs?: number; readonly returnLimitMs?: number } = {},
+): Load {
   const log = (line: string): void => void logged.push(line);
-  const engine = createServerEngine(createAttachedHost({ endpoint: { baseUrl, apiKey }, log }), log);
+  const host = createAttachedHost({ endpoint: { baseUrl, apiKey }, log, ...times });
+  const engine = createServerEngine(host, log);
   return (name, signal = new AbortController().signal) =>
     engine.load({ id: `id-of-${name}`, path: name, sizeBytes: 0 }, { slots: 2, contextTokens: 4096, signal });
 }
@@ -237,6 +242,28 @@ describe("any server", () => {
     expect(await failure(ask(loaded, hello()))).toMatchObject({ class: "fault", code: "server_unreachable" });
     expect(await loaded.died).toMatchObject({ class: "fault", code: "engine_crashed" });
     expect(await failure(ask(loaded, hello()))).toMatchObject({ code: "engine_crashed" });
+  });
+
+  it("that goes while nothing runs is missed all the same", async () => {
+    const server = await start(plain);
+    const loaded = await engineOf(server.baseUrl, null, { watchMs: 1 })("llama-8b");
+    await server.stop();
+    expect(await loaded.died).toMatchObject({ class: "fault", code: "engine_crashed" });
+  });
+
+  it("that was there is waited for only so long, since its clients could be served elsewhere", async () => {
+    const server = await start(plain);
+    const load = engineOf(server.baseUrl, null, { returnLimitMs: 1 });
+    await (await load("llama-8b")).unload();
+    await server.stop();
+    const error = await failure(load("llama-8b"));
+    expect(error).toMatchObject({
+      class: "fault",
+      code: "load_failed",
+      message: "the model server has gone",
+    });
+    await start(plain, server.port);
+    expect((await ask(await load("llama-8b"), hello())).content).toBe("Hello.");
   });
 
   it("serves one model and no other, since nobody can tell it to change", async () => {

@@ -16,16 +16,40 @@ import { waitUntil } from "./wait-until.ts";
 export interface AttachedHostOptions {
   readonly endpoint: Endpoint;
   readonly log: (line: string) => void;
+  /** How often it is looked whether the server is still there. */
+  readonly watchMs?: number;
+  /** How long a server that was there is waited for: its clients could be served elsewhere. */
+  readonly returnLimitMs?: number;
 }
 
 const RETRY_MS = 1000;
 /** A server that does not answer within this time when it is looked for is not there. */
 const ALIVE_LIMIT_MS = 5000;
+const DEFAULT_WATCH_MS = 15_000;
+const DEFAULT_RETURN_LIMIT_MS = 30_000;
 
-export function createAttachedHost({ endpoint, log }: AttachedHostOptions): ServerHost {
+export function createAttachedHost({
+  endpoint,
+  log,
+  watchMs = DEFAULT_WATCH_MS,
+  returnLimitMs = DEFAULT_RETURN_LIMIT_MS,
+}: AttachedHostOptions): ServerHost {
+  let wasThere = false;
   let hasDialect = false;
   /** The one that a server without such words of its own was asked for first. */
   let onlyModel: string | null = null;
+
+  /** It may be started after this program. */
+  async function waitForServer(signal: AbortSignal): Promise<void> {
+    const limit = wasThere ? AbortSignal.timeout(returnLimitMs) : null;
+    try {
+      await waitUntilThere(endpoint, log, limit === null ? signal : AbortSignal.any([signal, limit]));
+    } catch (error) {
+      signal.throwIfAborted();
+      throw limit?.aborted === true ? gone("load_failed") : error;
+    }
+    wasThere = true;
+  }
 
   async function dialectOf(model: LocalModel, signal: AbortSignal): Promise<ServerDialect> {
     for (const dialect of [ollama, lmStudio]) {
@@ -56,11 +80,11 @@ export function createAttachedHost({ endpoint, log }: AttachedHostOptions): Serv
 
   return {
     async hold(model, { contextTokens, signal }) {
-      await waitUntilThere(endpoint, log, signal);
+      await waitForServer(signal);
       const dialect = await dialectOf(model, signal);
       try {
         const instance = await dialect.load(endpoint, { name: model.path, contextTokens }, signal);
-        return held(endpoint, dialect, instance);
+        return held(endpoint, dialect, instance, watchMs);
       } catch (error) {
         if (signal.aborted) await undo(dialect, model.path);
         throw error;
@@ -81,10 +105,21 @@ function held(
   endpoint: Endpoint,
   dialect: ServerDialect,
   instance: { readonly name: string; readonly contextTokens: number | null },
+  watchMs: number,
 ): HeldServer {
   const death = deferred<EngineError>();
   const released = new AbortController();
   let unloading: Promise<void> | null = null;
+  const endIf = (isGone: boolean): boolean => {
+    if (isGone && !released.signal.aborted) death.resolve(gone("engine_crashed"));
+    return isGone;
+  };
+  // A request would find out, but an idle machine has none. One that is silent may be at work on a long prompt.
+  waitUntil(
+    async () => endIf((await modelsStatus(endpoint, null)) === "gone"),
+    watchMs,
+    released.signal,
+  ).catch(() => undefined);
   return {
     endpoint,
     modelName: instance.name,
@@ -95,9 +130,7 @@ function held(
       dialect.keep(endpoint, instance.name, released.signal).catch(() => undefined);
     },
     async onUnreachable() {
-      const status = await statusOf(endpoint, "/models", ALIVE_LIMIT_MS, null);
-      if (status !== null || released.signal.aborted) return;
-      death.resolve(new EngineError("fault", "engine_crashed", "the model server has gone"));
+      endIf(typeof (await modelsStatus(endpoint, null)) !== "number");
     },
     release() {
       released.abort();
@@ -107,7 +140,16 @@ function held(
   };
 }
 
-/** It may be started after this program. @throws EngineError if it wants another key, or the signal's reason */
+/** All servers have a list of models. */
+function modelsStatus(endpoint: Endpoint, signal: AbortSignal | null): ReturnType<typeof statusOf> {
+  return statusOf(endpoint, "/models", ALIVE_LIMIT_MS, signal);
+}
+
+function gone(code: "load_failed" | "engine_crashed"): EngineError {
+  return new EngineError("fault", code, "the model server has gone");
+}
+
+/** @throws EngineError if it wants another key, or the signal's reason */
 async function waitUntilThere(
   endpoint: Endpoint,
   log: (line: string) => void,
@@ -116,9 +158,9 @@ async function waitUntilThere(
   let isFirst = true;
   await waitUntil(
     async () => {
-      const status = await statusOf(endpoint, "/models", ALIVE_LIMIT_MS, signal);
+      const status = await modelsStatus(endpoint, signal);
       if (status === 401 || status === 403) throw wrongKey();
-      if (status !== null) return true;
+      if (typeof status === "number") return true;
       if (isFirst) log(`the model server does not answer at ${endpoint.baseUrl}; waiting for it`);
       isFirst = false;
       return false;

@@ -34,7 +34,8 @@ export function get(endpoint: Endpoint, path: string, signal: AbortSignal): Prom
 }
 
 /**
- * What the server answers to a GET; null if it does not within `limitMs`.
+ * The status of the server's answer to a GET. `gone`: nobody takes the connection; `silent`: whoever does has not answered
+ * within `limitMs`.
  * @throws the signal's reason
  */
 export async function statusOf(
@@ -42,7 +43,7 @@ export async function statusOf(
   path: string,
   limitMs: number,
   signal: AbortSignal | null,
-): Promise<number | null> {
+): Promise<number | "silent" | "gone"> {
   const limit = AbortSignal.timeout(limitMs);
   try {
     const response = await get(endpoint, path, signal === null ? limit : AbortSignal.any([signal, limit]));
@@ -50,7 +51,8 @@ export async function statusOf(
     return response.status;
   } catch (error) {
     signal?.throwIfAborted();
-    if (limit.aborted || error instanceof EngineError) return null;
+    if (limit.aborted) return "silent";
+    if (error instanceof EngineError) return "gone";
     throw error;
   }
 }
