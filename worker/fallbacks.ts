@@ -20,14 +20,17 @@ export async function askInTurn(
   question: Question,
   fallbacks: readonly string[],
 ): Promise<Response> {
-  let refusal: Response | null = null;
+  let best: Response | null = null;
   for (const { id, name } of await modelsOf(context, [question.model, ...fallbacks])) {
     const response = withHeaders(await answerOf(context, forModel(question, name)), [[MODEL_HEADER, id]]);
-    if (!isTurnedAway(response)) return response;
-    refusal = refusal === null ? response : sooner(refusal, response);
+    const isKept = best === null || !isTurnedAway(response) || retryAfterMs(response) < retryAfterMs(best);
+    // Nobody will read it.
+    await (isKept ? best : response)?.body?.cancel();
+    if (isKept) best = response;
+    if (!isTurnedAway(response)) break;
   }
-  if (refusal === null) throw new Error("a list of models that begins with one is not empty");
-  return refusal;
+  if (best === null) throw new Error("a list of models that begins with one is not empty");
+  return best;
 }
 
 interface Choice {
@@ -66,10 +69,6 @@ async function answerOf(context: AppContext, question: Question): Promise<Respon
 /** The key's own limit holds for every model; what else fails would fail again, or has done work already. */
 function isTurnedAway({ status, headers }: Response): boolean {
   return status === 503 || (status === 429 && headers.get("x-pool-reason") !== "rate_limited");
-}
-
-function sooner(first: Response, second: Response): Response {
-  return retryAfterMs(second) < retryAfterMs(first) ? second : first;
 }
 
 function retryAfterMs({ headers }: Response): number {

@@ -253,7 +253,7 @@ describe("any server", () => {
 
   it("that was there is waited for only so long, since its clients could be served elsewhere", async () => {
     const server = await start(plain);
-    const load = engineOf(server.baseUrl, null, { returnLimitMs: 1 });
+    const load = engineOf(server.baseUrl, null, { returnLimitMs: 0 });
     await (await load("llama-8b")).unload();
     await server.stop();
     const error = await failure(load("llama-8b"));
@@ -390,6 +390,14 @@ describe("Ollama", () => {
     const other = await failure(engineOf(stubborn.server.baseUrl)("llama3.2"));
     expect(other.message).toContain("status 500");
     expect(logged).toEqual([expect.stringContaining("status 418")]);
+  });
+
+  it("that has gone has let go of the model, so that there is nothing to unload", async () => {
+    const { server } = await ollamaWith(["llama3.2:latest"]);
+    const loaded = await engineOf(server.baseUrl, null, { watchMs: 1 })("llama3.2");
+    await server.stop();
+    await loaded.died;
+    await loaded.unload();
   });
 
   it("loads models that only make vectors", async () => {

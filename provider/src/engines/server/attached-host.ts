@@ -39,15 +39,20 @@ export function createAttachedHost({
   /** The one that a server without such words of its own was asked for first. */
   let onlyModel: string | null = null;
 
-  /** It may be started after this program. */
+  /** It may be started after this program. @throws EngineError if it has gone or wants another key, or the signal's reason */
   async function waitForServer(signal: AbortSignal): Promise<void> {
-    const limit = wasThere ? AbortSignal.timeout(returnLimitMs) : null;
-    try {
-      await waitUntilThere(endpoint, log, limit === null ? signal : AbortSignal.any([signal, limit]));
-    } catch (error) {
-      signal.throwIfAborted();
-      throw limit?.aborted === true ? gone("load_failed") : error;
-    }
+    const until = wasThere ? performance.now() + returnLimitMs : Infinity;
+    let isFirst = true;
+    const isThere = async (): Promise<boolean> => {
+      const status = await modelsStatus(endpoint, signal);
+      if (status === 401 || status === 403) throw wrongKey();
+      if (typeof status === "number") return true;
+      if (performance.now() >= until) throw gone("load_failed");
+      if (isFirst) log(`the model server does not answer at ${endpoint.baseUrl}; waiting for it`);
+      isFirst = false;
+      return false;
+    };
+    await waitUntil(isThere, RETRY_MS, signal);
     wasThere = true;
   }
 
@@ -111,8 +116,11 @@ function held(
   const released = new AbortController();
   let unloading: Promise<void> | null = null;
   const endIf = (isGone: boolean): boolean => {
-    if (isGone && !released.signal.aborted) death.resolve(gone("engine_crashed"));
-    return isGone;
+    if (!isGone || released.signal.aborted) return isGone;
+    // With it has gone what it held.
+    unloading = Promise.resolve();
+    death.resolve(gone("engine_crashed"));
+    return true;
   };
   // A request would find out, but an idle machine has none. One that is silent may be at work on a long prompt.
   waitUntil(
@@ -147,25 +155,4 @@ function modelsStatus(endpoint: Endpoint, signal: AbortSignal | null): ReturnTyp
 
 function gone(code: "load_failed" | "engine_crashed"): EngineError {
   return new EngineError("fault", code, "the model server has gone");
-}
-
-/** @throws EngineError if it wants another key, or the signal's reason */
-async function waitUntilThere(
-  endpoint: Endpoint,
-  log: (line: string) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  let isFirst = true;
-  await waitUntil(
-    async () => {
-      const status = await modelsStatus(endpoint, signal);
-      if (status === 401 || status === 403) throw wrongKey();
-      if (typeof status === "number") return true;
-      if (isFirst) log(`the model server does not answer at ${endpoint.baseUrl}; waiting for it`);
-      isFirst = false;
-      return false;
-    },
-    RETRY_MS,
-    signal,
-  );
 }
