@@ -60,11 +60,10 @@ describe("the status of a server", () => {
     expect(await statusOf(endpoint, "/busy", 60_000, null)).toBe(503);
   });
 
-  it("is null if it does not answer in time, or is not there", async () => {
-    expect(await statusOf(endpoint, "/hangs", 20, null)).toBeNull();
-    expect(
-      await statusOf({ ...endpoint, baseUrl: "http://127.0.0.1:1/v1" }, "/busy", 60_000, null),
-    ).toBeNull();
+  it("tells one that does not answer in time from one that is not there", async () => {
+    expect(await statusOf(endpoint, "/hangs", 20, null)).toBe("silent");
+    const nowhere = { ...endpoint, baseUrl: "http://127.0.0.1:1/v1" };
+    expect(await statusOf(nowhere, "/busy", 60_000, null)).toBe("gone");
   });
 
   it("is given up with the signal's reason", async () => {
