@@ -190,6 +190,9 @@ export const CAPACITY_TTL_MS = 2_000;
 /** A pool that has not answered by then is left out of it. */
 export const CAPACITY_ANSWER_MS = 1_500;
 
+/** An operator who looks at the whole fleet waits no longer for a pool. */
+export const VIEW_POOLS_MS = 5_000;
+
 /** Pools that have not answered a scrape of the metrics by then are missing; the fleet has to answer a little later. */
 export const SCRAPE_POOLS_MS = 3_000;
 export const SCRAPE_FLEET_MS = 4_000;

@@ -1,6 +1,7 @@
 import type { ControlPlane } from "../core/fleet/control-plane.ts";
 import { sightingsIn, type FleetView } from "../core/fleet/fleet-view.ts";
 import type { IdlePools } from "../core/fleet/idle-pools.ts";
+import { VIEW_POOLS_MS } from "../core/limits.ts";
 import { poolName } from "../core/pool-name.ts";
 import type { PoolCall, PoolReply } from "../core/pool/calls.ts";
 import type { PoolReport } from "../core/pool/report.ts";
@@ -66,16 +67,17 @@ export class Pools {
    * @param withinMs those that have not answered by then are left out.
    * @param totals takes what they have counted.
    */
-  async view(pools?: readonly string[], withinMs = Infinity, totals?: Totals): Promise<FleetView> {
+  async view(
+    pools?: readonly string[],
+    withinMs: number = VIEW_POOLS_MS,
+    totals?: Totals,
+  ): Promise<FleetView> {
     const reports = new Map<string, PoolReport>();
     const read = pools ?? new Set<string>([...this.#core.models(), ...this.#core.pools()]);
     const all = Promise.all([...read].map((pool) => this.#read(pool, reports, totals)));
-    if (withinMs === Infinity) await all;
-    else {
-      const done = new AbortController();
-      await Promise.race([all, scheduler.wait(withinMs, { signal: done.signal })]);
-      done.abort();
-    }
+    const done = new AbortController();
+    await Promise.race([all, scheduler.wait(withinMs, { signal: done.signal })]);
+    done.abort();
     return { ...this.#core.ownView(Date.now()), reports, sightings: sightingsIn(reports) };
   }
 

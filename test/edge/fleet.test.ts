@@ -6,11 +6,15 @@ import {
 } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
+import type { Utilization } from "../../core/fleet/utilization.ts";
+import type { PoolReply } from "../../core/pool/calls.ts";
+import { ModelPool } from "../../durable-objects/model-pool.ts";
 import worker from "../../worker/index.ts";
 import { connect, expectAnswer, join, registerMessage } from "./fake-provider.ts";
 import {
   addToCatalog,
   adminCall,
+  advanceClock,
   callAdmin,
   catalogEntry,
   errorOf,
@@ -40,6 +44,33 @@ async function editFleet(statement: string, ...values: (string | number)[]): Pro
   await rowsOf(fleet(), statement, ...values);
   await evictDurableObject(fleet());
 }
+
+describe("a reading of the whole fleet", () => {
+  it("[C20] waits only so long for a pool that hangs, names it, and has the rest", async () => {
+    const [at, hung] = [await scene(), await scene()];
+    vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    await stopClock({ waits: true });
+    await runInDurableObject<ModelPool, void>(poolOf(hung), (pool) => {
+      const { perform } = pool;
+      const never: unknown = new Promise(() => undefined);
+      vi.spyOn(ModelPool.prototype, "perform").mockImplementation(function (this: ModelPool, call) {
+        return this === pool ? (never as PoolReply) : perform.call(this, call);
+      });
+    });
+    const reading = adminCall<Utilization>("GET", "/utilization");
+    let isRead = false;
+    void reading.then(() => (isRead = true));
+    await until(async () => {
+      await advanceClock(fleet(), 1000);
+      return isRead;
+    });
+    const { unreachable_pools, pools } = (await reading).model_pools;
+    expect(unreachable_pools).toContain(hung.model);
+    expect(unreachable_pools).not.toContain(at.model);
+    expect(pools.map(({ model_id }) => model_id)).toContain(at.model);
+    await resetObject(poolOf(hung));
+  });
+});
 
 describe("the fleet's tick", () => {
   it("is not the last if it fails", async () => {
