@@ -532,6 +532,17 @@ describe("LM Studio", () => {
     expect(logged).toEqual(["model server: cannot read /Users/me/qwen.gguf"]);
   });
 
+  it("that answers a load with no JSON is not quoted", async () => {
+    const server = await start((asked) =>
+      asked.path === "/api/v1/models"
+        ? { body: { models: [{ key: "qwen", loaded_instances: [] }] } }
+        : { body: "loading /Users/me/qwen" },
+    );
+    const error = await failure(engineOf(server.baseUrl)("qwen"));
+    expect(error).toMatchObject({ class: "fault", code: "load_failed" });
+    expect(error.message).not.toContain("/Users/me");
+  });
+
   it("without the model says where its names are", async () => {
     const { server } = await studioWith(["qwen"]);
     const error = await failure(engineOf(server.baseUrl)("gemma"));

@@ -47,7 +47,7 @@ export const lmStudio: ServerDialect = {
     if (fitting !== undefined) return { name: fitting.id, contextTokens: fitting.context };
     const wanted = { model: name, context_length: context };
     const response = await post(rootOf(endpoint), "/api/v1/models/load", wanted, signal);
-    const loaded = loadedSchema.safeParse(await response.json());
+    const loaded = loadedSchema.safeParse(await response.json().catch(() => null));
     if (!loaded.success) {
       throw new EngineError("fault", "load_failed", "LM Studio does not say what it has loaded");
     }
