@@ -1,7 +1,7 @@
 import { EngineError, type LocalModel } from "../../engine.ts";
 import { reasonOf } from "../../reason.ts";
 import { deferred } from "../deferred.ts";
-import { type Endpoint, statusOf } from "./endpoint.ts";
+import { type Endpoint, statusOf, UNREACHABLE } from "./endpoint.ts";
 import { lmStudio } from "./lm-studio.ts";
 import { ollama } from "./ollama.ts";
 import type { ServerDialect } from "./server-dialect.ts";
@@ -115,14 +115,12 @@ function held(
   const death = deferred<EngineError>();
   const released = new AbortController();
   let unloading: Promise<void> | null = null;
-  const endIf = (isGone: boolean): boolean => {
-    if (!isGone || released.signal.aborted) return isGone;
-    // With it has gone what it held.
-    unloading = Promise.resolve();
-    death.resolve(gone("engine_crashed"));
-    return true;
+  const endIf = (isOver: boolean): boolean => {
+    if (isOver && !released.signal.aborted) death.resolve(gone("engine_crashed"));
+    return isOver;
   };
-  // A request would find out, but an idle machine has none. One that is silent may be at work on a long prompt.
+  // A request would find out, but an idle machine has none. One that is silent may be at work on a long prompt. It ends, by
+  // throwing, when the server is let go.
   waitUntil(
     async () => endIf((await modelsStatus(endpoint, null)) === "gone"),
     watchMs,
@@ -142,10 +140,19 @@ function held(
     },
     release() {
       released.abort();
-      unloading ??= dialect.unload(endpoint, instance.name);
+      unloading ??= unloaded(endpoint, dialect, instance.name);
       return unloading;
     },
   };
+}
+
+/** A server that is not there holds nothing; one that hangs may. */
+async function unloaded(endpoint: Endpoint, dialect: ServerDialect, name: string): Promise<void> {
+  try {
+    await dialect.unload(endpoint, name);
+  } catch (error) {
+    if (!(error instanceof EngineError) || error.code !== UNREACHABLE) throw error;
+  }
 }
 
 /** All servers have a list of models. */
