@@ -155,7 +155,7 @@ export function readCommandLine(argv: readonly string[], env: Environment): Comm
       MIN_CONTEXT_TOKENS,
       MAX_CONTEXT_TOKENS,
     ),
-    threads: values.threads === undefined ? null : readNumber("--threads", values.threads, 1, 1, MAX_THREADS),
+    threads: readThreads(values.threads, engine, warnings),
     engine,
     stateDirectory,
     downloadsDirectory:
@@ -296,6 +296,12 @@ function readEngine(
   throw new UserError(
     `--engine ${engine} is not known. There are llama and echo; others with --server-command or --server-url.`,
   );
+}
+
+function readThreads(text: string | undefined, { name }: EngineChoice, warnings: string[]): number | null {
+  if (text === undefined) return null;
+  if (name !== "llama") warnings.push("--threads is for the built-in engine, and of no use with another one");
+  return readNumber("--threads", text, 1, 1, MAX_THREADS);
 }
 
 /** A script may read its environment by itself, so that it does not name the port is no mistake for certain. */

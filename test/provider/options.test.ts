@@ -104,6 +104,12 @@ describe("another engine", () => {
     });
   });
 
+  it("has threads of its own to count", () => {
+    const options = readWith(["--server-command", "x $PORT", "--threads", "2"]);
+    expect(options.warnings).toEqual([expect.stringContaining("--threads")]);
+    expect(readWith(["--threads", "2"]).warnings).toEqual([]);
+  });
+
   it("has its key from the environment, and is not spoken to openly over a network without a warning", () => {
     const options = readWith(["--server-url", "http://mac.local:8080"], { POOLKEEPER_SERVER_KEY: "k" });
     expect(options.engine).toMatchObject({ endpoint: { apiKey: "k" } });
