@@ -72,7 +72,7 @@ export const AGEING_MS = 2_000;
 /** A machine that can is asked this often to prove that it holds its key. */
 export const CHALLENGE_INTERVAL_MS = 300_000;
 
-/** What it proves counts for this long from the challenge on: the next one may be lost, or late. */
+/** What it proves counts for this long from the challenge on: the next one, and its answer, may come late. */
 export const PROOF_LASTS_MS = 2 * CHALLENGE_INTERVAL_MS;
 
 /** Requests that need a proven machine wait this long for one that was just asked, and are not refused. */

@@ -58,6 +58,8 @@ export interface AttestationHost {
 export class Attestation {
   readonly #host: AttestationHost;
   #least: TrustLevel;
+  /** Machines that may be about to prove what is demanded, and until when requests wait for them, ms since the epoch. */
+  readonly #awaited = new Map<Connection, number>();
 
   /** @param least the level below which a machine gets no public requests. */
   constructor(host: AttestationHost, least: TrustLevel) {
@@ -69,8 +71,10 @@ export class Attestation {
   heed(least: TrustLevel, now: number): void {
     if (least === this.#least) return;
     this.#least = least;
+    this.#awaited.clear();
     for (const connection of this.#host.machines()) {
       this.weigh(connection);
+      this.#await(connection, now);
       this.askIfDue(connection, now);
     }
   }
@@ -78,19 +82,22 @@ export class Attestation {
   /** Sets until when the socket may get public requests by what has been proven on it. */
   weigh(connection: Connection): void {
     const { level, provenAt } = connection.trust;
-    if (this.#least === "none") connection.trustedUntil = Infinity;
-    else connection.trustedUntil = reaches(level, this.#least) ? provenAt + PROOF_LASTS_MS : 0;
+    if (!this.#isDemanding) connection.trustedUntil = Infinity;
+    else connection.trustedUntil = rank(level) >= rank(this.#least) ? provenAt + PROOF_LASTS_MS : 0;
   }
 
   askIfDue(connection: Connection, now: number): void {
     const { registration, trust } = connection;
     if (registration === null || now - trust.askedAt < CHALLENGE_INTERVAL_MS) return;
-    if (!registration.attests && this.#least === "none") return;
+    if (!registration.attests && !this.#isDemanding) return;
     const nonce = this.#host.nonce();
+    // Whoever has left the last challenge unanswered is not waited for again: it may know none.
+    const isSilent = trust.nonce !== null;
     connection.trust = { ...trust, askedAt: now, nonce };
     connection.isBeingJudged = false;
     connection.save();
     connection.socket.send(encodeDownstream({ type: "attestation_challenge", nonce, issued_at: now }));
+    if (!isSilent) this.#await(connection, now);
   }
 
   /** @returns whether this answers the open challenge; anything else counts for nothing. */
@@ -115,6 +122,7 @@ export class Attestation {
     if (connection.closed || connection.trust.nonce !== nonce) return;
     const { askedAt } = connection.trust;
     connection.isBeingJudged = false;
+    this.#awaited.delete(connection);
     connection.trust = { level, provenAt: askedAt, problem, askedAt, nonce: null };
     this.weigh(connection);
     connection.save();
@@ -122,13 +130,23 @@ export class Attestation {
 
   /** Until when a machine that was asked a moment ago may be about to prove what is demanded, ms since the epoch. */
   expectingUntil(): number {
-    let until = 0;
-    if (this.#least === "none") return until;
-    for (const { trust, trustedUntil } of this.#host.machines()) {
-      if (trust.nonce !== null && trustedUntil <= trust.askedAt)
-        until = Math.max(until, trust.askedAt + PROOF_WAIT_MS);
-    }
-    return until;
+    let latest = 0;
+    for (const [{ closed }, until] of this.#awaited) if (!closed) latest = Math.max(latest, until);
+    return latest;
+  }
+
+  /** A fleet of an older version tells no level at all, as may be during a deploy. */
+  get #isDemanding(): boolean {
+    return rank(this.#least) > 0;
+  }
+
+  /** Requests wait a moment for a machine that was asked and could serve them then. */
+  #await(connection: Connection, now: number): void {
+    const { trust, trustedUntil } = connection;
+    const until = trust.askedAt + PROOF_WAIT_MS;
+    if (trust.nonce === null || now < trustedUntil || now >= until) return;
+    for (const [other, end] of this.#awaited) if (now >= end) this.#awaited.delete(other);
+    this.#awaited.set(connection, until);
   }
 }
 
@@ -142,8 +160,8 @@ export function lowest(levels: readonly TrustLevel[]): TrustLevel {
   return TRUST_LEVELS.find((level) => levels.includes(level)) ?? "none";
 }
 
-function reaches(level: TrustLevel, least: TrustLevel): boolean {
-  return TRUST_LEVELS.indexOf(level) >= TRUST_LEVELS.indexOf(least);
+function rank(level: TrustLevel): number {
+  return TRUST_LEVELS.indexOf(level);
 }
 
 const statusSchema = z.object({ machine_id: z.string(), session_id: z.string() });

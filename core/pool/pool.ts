@@ -159,7 +159,8 @@ export class Pool {
   /** What a machine answered to the challenge with this nonce has been checked. */
   judged(connection: Connection, nonce: string, verdict: ProofVerdict, now: number): void {
     this.#attestation.judged(connection, nonce, verdict);
-    this.#dispatch.reconsider(now);
+    if (now < this.#expectingUntil()) this.#dispatch.drain(now);
+    else this.#dispatch.reconsider(now);
   }
 
   /** The machine is to hold this pool's model (H5). */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { ProofVerdict, TrustLevel } from "../../../../core/pool/attestation.ts";
+import { INITIAL_SETTINGS, type PoolFlags } from "../../../../core/pool/settings.ts";
 import type { Message } from "./fake-socket.ts";
 import { PoolScene, type Machine } from "./pool-scene.ts";
 
@@ -249,6 +250,38 @@ describe("the demanded level", () => {
     // As long as any request waits for a machine that may come.
     silent.advance(1_000, other);
     expect(waiting.refusedWith).toBe("pool_exhausted");
+  });
+
+  it("lets nobody wait again for a machine that has left a challenge unanswered", () => {
+    const scene = demanding("self_signed");
+    const mac = scene.join("mac-1");
+    expect(challengeOf(mac)).toBeDefined();
+    scene.now += 5 * MINUTE;
+    scene.heartbeat(mac);
+    expect(challengeOf(mac)).toBeDefined();
+    expect(scene.pool.report(scene.now, 4).isExpectingMachines).toBe(false);
+    expect(scene.ask().refusedWith).toBe("pool_exhausted");
+  });
+
+  it("lets requests wait for a machine that was asked just before the level was raised", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1", { attests: true });
+    scene.flags({ min_trust_level: "self_signed" });
+    const client = scene.ask();
+    expect(client.refusedWith).toBeNull();
+    prove(scene, mac, SELF_SIGNED);
+    expect(scene.requestsOf(mac)).toHaveLength(1);
+  });
+
+  it("is none where the fleet, of an older version, tells the pool of none", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    const flags: Partial<PoolFlags> = { ...INITIAL_SETTINGS.flags };
+    delete flags.min_trust_level;
+    scene.pool.configure({ ...INITIAL_SETTINGS, version: 1, flags: flags as PoolFlags }, scene.now);
+    scene.ask();
+    expect(scene.requestsOf(mac)).toHaveLength(1);
+    expect(challengeOf(mac)).toBeUndefined();
   });
 
   it("stops new requests when a proof has lapsed, and what runs goes on", () => {
