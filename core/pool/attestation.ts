@@ -53,6 +53,8 @@ export interface AttestationHost {
   nonce(): string;
   /** Checks signatures; the verdict comes back through `judged`. */
   verify(connection: Connection, proof: Proof): void;
+  /** A machine has proven something, or has failed to. */
+  onJudged(now: number): void;
 }
 
 export class Attestation {
@@ -101,7 +103,7 @@ export class Attestation {
   }
 
   /** @returns whether this answers the open challenge; anything else counts for nothing. */
-  answered(connection: Connection, response: AttestationResponse): boolean {
+  answered(connection: Connection, response: AttestationResponse, now: number): boolean {
     const { registration, trust, identity } = connection;
     if (registration === null || response.nonce !== trust.nonce || connection.isBeingJudged) return false;
     connection.isBeingJudged = true;
@@ -112,12 +114,12 @@ export class Attestation {
       this.#host.verify(connection, proof);
     } else {
       const problem = "the status it signed is not about this machine and this run of its provider";
-      this.judged(connection, response.nonce, { level: "none", problem });
+      this.judged(connection, response.nonce, { level: "none", problem }, now);
     }
     return true;
   }
 
-  judged(connection: Connection, nonce: string, { level, problem }: ProofVerdict): void {
+  judged(connection: Connection, nonce: string, { level, problem }: ProofVerdict, now: number): void {
     // Whoever has been asked again since has to answer that.
     if (connection.closed || connection.trust.nonce !== nonce) return;
     const { askedAt } = connection.trust;
@@ -126,6 +128,7 @@ export class Attestation {
     connection.trust = { level, provenAt: askedAt, problem, askedAt, nonce: null };
     this.weigh(connection);
     connection.save();
+    this.#host.onJudged(now);
   }
 
   /** Until when a machine that was asked a moment ago may be about to prove what is demanded, ms since the epoch. */

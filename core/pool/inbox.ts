@@ -102,7 +102,7 @@ export class Inbox {
         dispatch.failed(connection, message, now);
         return;
       case "attestation_response":
-        if (!attestation.answered(connection, message)) this.ignored.messages += 1;
+        if (!attestation.answered(connection, message, now)) this.ignored.messages += 1;
     }
   }
 

@@ -75,6 +75,7 @@ export class Pool {
         machines: () => this.#members.machines(),
         nonce: () => ports.nonce(),
         verify: (connection, proof) => ports.verifyProof(connection, proof),
+        onJudged: (at) => this.#onJudged(at),
       },
       memory.settings.flags.min_trust_level,
     );
@@ -158,9 +159,7 @@ export class Pool {
 
   /** What a machine answered to the challenge with this nonce has been checked. */
   judged(connection: Connection, nonce: string, verdict: ProofVerdict, now: number): void {
-    this.#attestation.judged(connection, nonce, verdict);
-    if (now < this.#expectingUntil()) this.#dispatch.drain(now);
-    else this.#dispatch.reconsider(now);
+    this.#attestation.judged(connection, nonce, verdict, now);
   }
 
   /** The machine is to hold this pool's model (H5). */
@@ -356,6 +355,12 @@ export class Pool {
     if (connection.registration?.advertises === true) this.#settings = withSupply(this.#settings);
     this.#sendRegistered(connection, pools, assignment);
     this.#attestation.askIfDue(connection, now);
+  }
+
+  /** Whoever waited for the machine goes to it, or is told, unless there are others to wait for. */
+  #onJudged(now: number): void {
+    if (now < this.#expectingUntil()) this.#dispatch.drain(now);
+    else this.#dispatch.reconsider(now);
   }
 
   #onRecord(record: PoolRecord, before: PoolRecord | null): void {

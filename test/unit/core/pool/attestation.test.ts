@@ -252,6 +252,25 @@ describe("the demanded level", () => {
     expect(waiting.refusedWith).toBe("pool_exhausted");
   });
 
+  it("lets them wait no longer once it has signed a status of another session", () => {
+    const scene = demanding("self_signed");
+    const mac = scene.join("mac-1");
+    const client = scene.ask();
+    answer(scene, mac, challengeOf(mac), { status: "{}" });
+    expect(client.refusedWith).toBe("pool_exhausted");
+  });
+
+  it("keeps them waiting when one machine has failed to prove itself and another may yet", () => {
+    const scene = demanding("self_signed");
+    const mac = scene.join("mac-1");
+    const other = scene.join("mac-2");
+    const client = scene.ask();
+    prove(scene, mac, { level: "none", problem: "p" });
+    expect(client.refusedWith).toBeNull();
+    prove(scene, other, SELF_SIGNED);
+    expect(scene.requestsOf(other)).toHaveLength(1);
+  });
+
   it("lets nobody wait again for a machine that has left a challenge unanswered", () => {
     const scene = demanding("self_signed");
     const mac = scene.join("mac-1");
