@@ -127,6 +127,9 @@ export const inferenceErrorSchema = z.object({
   message: z.string().max(8000),
 });
 
+/** Apple's Managed Device Attestation for a key: DER in base64, the device's certificate first, without the root. */
+export const certificateChainSchema = z.array(z.string().max(8192)).max(8);
+
 /** Proof that the machine holds its key. */
 export const attestationResponseSchema = z.object({
   type: z.literal("attestation_response"),
@@ -136,8 +139,7 @@ export const attestationResponseSchema = z.object({
   signature: z.string().min(1).max(1024),
   /** JSON: an object with the machine's `machine_id` and `session_id`, and whatever else. */
   status: z.string().max(16_384),
-  /** Apple's Managed Device Attestation for the key, DER in base64, the device's certificate first, without the root. */
-  certificate_chain: z.array(z.string().max(8192)).max(8).optional(),
+  certificate_chain: certificateChainSchema.optional(),
 });
 
 export const upstreamSchema = z.discriminatedUnion("type", [

@@ -1,6 +1,7 @@
 import { createHash, sign, X509Certificate, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 
+import { certificateChainSchema } from "../../protocol/upstream.ts";
 import type { Attester, Log } from "./agent/ports.ts";
 import { reasonOf } from "./reason.ts";
 import type { Identity } from "./state.ts";
@@ -46,6 +47,11 @@ function readChain(path: string, publicKey: string): string[] {
     throw new UserError(`Cannot read certificates from ${path}: ${reasonOf(cause)}.`, { cause });
   }
   const [device] = chain;
+  const certificates = chain.map((certificate) => certificate.toString("base64"));
+  // A pool would close the socket (4000), and the machine would serve nobody.
+  if (!certificateChainSchema.safeParse(certificates).success) {
+    throw new UserError(`${path} holds more certificates, or longer ones, than the coordinator takes.`);
+  }
   if (device === undefined) throw new UserError(`${path} holds no certificate. It must be PEM.`);
   // Certificates carry the code as it is, so there is no need to know where.
   const code = createHash("sha256").update(Buffer.from(publicKey, "base64")).digest();
@@ -54,5 +60,5 @@ function readChain(path: string, publicKey: string): string[] {
       `${path} was not made for this machine's key. Ask for an attestation with the nonce ${code.toString("base64")}, the SHA-256 of the key.`,
     );
   }
-  return chain.map((certificate) => certificate.toString("base64"));
+  return certificates;
 }

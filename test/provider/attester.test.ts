@@ -77,6 +77,12 @@ describe("the attester of a machine", () => {
     expect(() => createAttester(identity, chainFile(), log)).toThrow(expected);
   });
 
+  it("refuses more certificates than a pool takes: it would close each socket that shows them", async () => {
+    const [device = "", authority = ""] = await attest(identity.publicKey);
+    writeFileSync(chainFile(), [device, ...Array<string>(8).fill(authority)].map(pem).join(""));
+    expect(() => createAttester(identity, chainFile(), log)).toThrow(/more certificates, or longer ones/);
+  });
+
   it("refuses certificates of another key, and says which nonce to ask for", async () => {
     writeFileSync(chainFile(), (await attest("b3RoZXI=")).map(pem).join(""));
     const nonce = createHash("sha256").update(Buffer.from(identity.publicKey, "base64")).digest("base64");
