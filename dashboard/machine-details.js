@@ -52,7 +52,7 @@ function provenBy({ trust_level, trust_problem, pools }) {
   const proven = {
     none: "nothing about its key",
     self_signed: "that it holds its key",
-    hardware: "that Apple has attested its key on a genuine Mac",
+    hardware: "that it holds its key, which a genuine Apple device vouches for",
   }[trust_level];
   return trust_problem === null ? proven : `${proven}; ${trust_problem}`;
 }

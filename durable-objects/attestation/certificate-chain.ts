@@ -11,7 +11,7 @@ import { importKey, isSigned } from "./ecdsa.ts";
 /**
  * A device's certificate as Managed Device Attestation gives it: Apple signs, under its attestation root, what a genuine device
  * says of itself, together with a freshness code that the asking management server chose. Here that code has to be the SHA-256 of
- * the key that the machine signs with, so that nobody can show the certificate of another Mac. See "Validating a Managed Device
+ * the key that the machine signs with, so that nobody can show the certificate of another machine. See "Validating a Managed Device
  * Attestation" in Apple's Device Management documentation, and RFC 5280, 6.1, for the chain.
  *
  * The chain is taken as it comes, each certificate signed by the next: nothing is searched for, so nothing can lead astray or in

@@ -6,8 +6,8 @@ import { problemOfChain } from "./certificate-chain.ts";
 import { importKey, isSigned } from "./ecdsa.ts";
 
 /**
- * What an answer to a challenge proves: `self_signed` that the machine holds its key, and `hardware` that Apple has attested that
- * very key on one of its devices as well.
+ * What an answer to a challenge proves: `self_signed` that the machine holds its key, and `hardware` that one of Apple's
+ * devices vouches for that very key as well.
  *
  * @param now ms since the epoch, at which certificates have to be valid.
  * @param root DER in base64; tests have their own.

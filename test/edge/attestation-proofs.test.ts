@@ -73,6 +73,10 @@ describe("a signature", () => {
     ["another status", { status: '{"a":1}' }],
     ["no base64", { signature: "§" }],
     ["another length", { signature: "c2ln" }],
+    ["no byte", { signature: "====" }],
+    ["zeros", { signature: base64(new Uint8Array(64)) }],
+    ["numbers beyond the curve", { signature: base64(new Uint8Array(64).fill(0xff)) }],
+    ["many bytes", { signature: base64(new Uint8Array(768).fill(1)) }],
   ])("of %s proves nothing", async (_, fields) => {
     expect(await judge(fields)).toMatchObject({ level: "none" });
   });

@@ -255,7 +255,7 @@ describe("the details of a machine", () => {
   it("say what it has proven, and what was wrong with its proof", () => {
     expect(valueOf(details, "Has proven")).toBe("nothing about its key");
     expect(valueOf({ ...details, trust_level: "hardware" }, "Has proven")).toBe(
-      "that Apple has attested its key on a genuine Mac",
+      "that it holds its key, which a genuine Apple device vouches for",
     );
     expect(valueOf({ ...details, trust_level: "self_signed", trust_problem: "p" }, "Has proven")).toBe(
       "that it holds its key; p",
