@@ -138,6 +138,13 @@ export class Attestation {
     return latest;
   }
 
+  /** @returns whether any machine was waited for long enough. */
+  expire(now: number): boolean {
+    const before = this.#awaited.size;
+    for (const [connection, until] of this.#awaited) if (now >= until) this.#awaited.delete(connection);
+    return this.#awaited.size < before;
+  }
+
   /** A fleet of an older version tells no level at all, as may be during a deploy. */
   get #isDemanding(): boolean {
     return rank(this.#least) > 0;
@@ -148,7 +155,7 @@ export class Attestation {
     const { trust, trustedUntil } = connection;
     const until = trust.askedAt + PROOF_WAIT_MS;
     if (trust.nonce === null || now < trustedUntil || now >= until) return;
-    for (const [other, end] of this.#awaited) if (now >= end) this.#awaited.delete(other);
+    this.expire(now);
     this.#awaited.set(connection, until);
   }
 }

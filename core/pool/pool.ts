@@ -282,7 +282,9 @@ export class Pool {
 
   /** Looks at every deadline. */
   tick(now: number): void {
-    if (this.#assignments.expire(now)) this.#dispatch.reconsider(now);
+    const isAssignmentOver = this.#assignments.expire(now);
+    const isWaitOver = this.#attestation.expire(now);
+    if (isAssignmentOver || isWaitOver) this.#dispatch.reconsider(now);
     this.#dispatch.tick(now);
     this.#entrance.tick(now);
     this.#members.closeRetired(now);
