@@ -270,6 +270,20 @@ describe("the demanded level", () => {
     expect(scene.requestsOf(other)).toHaveLength(1);
   });
 
+  it("lets nobody wait for the return of a machine that has not proven it", () => {
+    const scene = demanding("self_signed");
+    const mac = scene.join("mac-1");
+    const other = scene.join("mac-2");
+    prove(scene, mac, { level: "none", problem: "p" });
+    scene.lose(mac);
+    scene.lose(other);
+    expect(scene.ask().refusedWith).toBe("pool_exhausted");
+    const proven = scene.join("mac-3");
+    prove(scene, proven, SELF_SIGNED);
+    scene.lose(proven);
+    expect(scene.ask().refusedWith).toBeNull();
+  });
+
   it("lets nobody wait again for a machine that has left a challenge unanswered", () => {
     const scene = demanding("self_signed");
     const mac = scene.join("mac-1");
