@@ -39,26 +39,38 @@ function signText(text: string, key: KeyObject): string {
 }
 
 function readChain(path: string, publicKey: string): string[] {
-  let chain: Buffer[];
-  try {
-    const texts = readFileSync(path, "utf8").match(CERTIFICATE) ?? [];
-    chain = texts.map((text) => new X509Certificate(text).raw);
-  } catch (cause) {
-    throw new UserError(`Cannot read certificates from ${path}: ${reasonOf(cause)}.`, { cause });
-  }
+  const chain = readCertificates(path);
   const [device] = chain;
-  const certificates = chain.map((certificate) => certificate.toString("base64"));
-  // A pool would close the socket (4000), and the machine would serve nobody.
-  if (!certificateChainSchema.safeParse(certificates).success) {
-    throw new UserError(`${path} holds more certificates, or longer ones, than the coordinator takes.`);
-  }
   if (device === undefined) throw new UserError(`${path} holds no certificate. It must be PEM.`);
   // Certificates carry the code as it is, so there is no need to know where.
   const code = createHash("sha256").update(Buffer.from(publicKey, "base64")).digest();
-  if (!device.includes(code)) {
+  if (!device.raw.includes(code)) {
     throw new UserError(
       `${path} was not made for this machine's key. Ask for an attestation with the nonce ${code.toString("base64")}, the SHA-256 of the key.`,
     );
   }
-  return certificates;
+  const stray = chain.findIndex((certificate, at) => {
+    const next = chain[at + 1];
+    return next !== undefined && !certificate.checkIssued(next);
+  });
+  if (stray !== -1) {
+    throw new UserError(
+      `Certificate ${stray + 1} in ${path} was not issued by the next one. This machine's has to come first, and each before that of its issuer.`,
+    );
+  }
+  const texts = chain.map(({ raw }) => raw.toString("base64"));
+  // A pool would close the socket (4000), and the machine would serve nobody.
+  if (!certificateChainSchema.safeParse(texts).success) {
+    throw new UserError(`${path} holds more certificates, or longer ones, than the coordinator takes.`);
+  }
+  return texts;
+}
+
+function readCertificates(path: string): X509Certificate[] {
+  try {
+    const texts = readFileSync(path, "utf8").match(CERTIFICATE) ?? [];
+    return texts.map((text) => new X509Certificate(text));
+  } catch (cause) {
+    throw new UserError(`Cannot read certificates from ${path}: ${reasonOf(cause)}.`, { cause });
+  }
 }

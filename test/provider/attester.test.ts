@@ -32,12 +32,16 @@ const pem = (base64: string): string =>
   `-----BEGIN CERTIFICATE-----\n${base64.replace(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`;
 
 /** What Apple would give for a key. @returns the certificates, DER in base64 */
-async function attest(publicKey: string): Promise<string[]> {
-  const root = await issue({ name: "Root", issuer: null, isAuthority: true });
-  const authority = await issue({ name: "Sub CA", issuer: root, isAuthority: true });
+async function attest(publicKey: string, authorities = 1): Promise<string[]> {
+  let issuer = await issue({ name: "Root", issuer: null, isAuthority: true });
+  const chain: string[] = [];
+  for (let at = 1; at <= authorities; at++) {
+    issuer = await issue({ name: `Sub CA ${at}`, issuer, isAuthority: true });
+    chain.unshift(issuer.text);
+  }
   const freshness = new Uint8Array(createHash("sha256").update(Buffer.from(publicKey, "base64")).digest());
-  const device = await issue({ name: "a Mac", issuer: authority, freshness });
-  return [device.text, authority.text];
+  const device = await issue({ name: "a Mac", issuer, freshness });
+  return [device.text, ...chain];
 }
 
 describe("the attester of a machine", () => {
@@ -78,9 +82,18 @@ describe("the attester of a machine", () => {
   });
 
   it("refuses more certificates than a pool takes: it would close each socket that shows them", async () => {
-    const [device = "", authority = ""] = await attest(identity.publicKey);
-    writeFileSync(chainFile(), [device, ...Array<string>(8).fill(authority)].map(pem).join(""));
+    writeFileSync(chainFile(), (await attest(identity.publicKey, 8)).map(pem).join(""));
     expect(() => createAttester(identity, chainFile(), log)).toThrow(/more certificates, or longer ones/);
+    writeFileSync(chainFile(), (await attest(identity.publicKey, 7)).map(pem).join(""));
+    expect(createAttester(identity, chainFile(), log).certificateChain()).toHaveLength(8);
+  });
+
+  it("refuses certificates in an order that no pool takes", async () => {
+    const [device = "", lower = "", upper = ""] = await attest(identity.publicKey, 2);
+    writeFileSync(chainFile(), [device, upper, lower].map(pem).join(""));
+    expect(() => createAttester(identity, chainFile(), log)).toThrow(
+      /Certificate 1 .* not issued by the next/,
+    );
   });
 
   it("refuses certificates of another key, and says which nonce to ask for", async () => {
