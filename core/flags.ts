@@ -2,6 +2,7 @@ import { z } from "zod";
 
 import { fieldProblems } from "../protocol/field-problems.ts";
 import { modelIdSchema } from "../protocol/ids.ts";
+import { TRUST_LEVELS } from "./pool/attestation.ts";
 
 /**
  * Everything an operator can switch while the fleet runs, one text value each. A flag that does not parse keeps its
@@ -45,7 +46,8 @@ const flagsSchema = z.object({
   queue_max: whole(0, 100_000),
   /** How long one may wait. */
   queue_wait_ms: whole(0, 60_000),
-  min_trust_level: z.enum(["none", "self_signed", "hardware"], {
+  /** Machines that have proven less get requests of their owners only. */
+  min_trust_level: z.enum(TRUST_LEVELS, {
     error: 'must be "none", "self_signed" or "hardware"',
   }),
   /** Providers below it are told to update and stop (4006). */

@@ -69,6 +69,15 @@ export const LONGEST_QUEUE_WAIT_MS = 60_000;
 /** In line, this much waiting makes up for one step of an API key's priority. */
 export const AGEING_MS = 2_000;
 
+/** A machine that can is asked this often to prove that it holds its key. */
+export const CHALLENGE_INTERVAL_MS = 300_000;
+
+/** What it proves counts for this long from the challenge on: the next one, and its answer, may come late. */
+export const PROOF_LASTS_MS = 2 * CHALLENGE_INTERVAL_MS;
+
+/** Requests that need a proven machine wait this long for one that was just asked, and are not refused. */
+export const PROOF_WAIT_MS = 5_000;
+
 /** A machine at fault this often in a row is left alone, first this long, then twice as long each time. */
 export const BREAKER_FAULTS = 3;
 export const BREAKER_MIN_MS = 10_000;

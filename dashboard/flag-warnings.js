@@ -17,6 +17,8 @@ export function flagWarning(name, value, snapshot) {
       return value === "off" ? gateCloses(snapshot) : null;
     case "placement":
       return value === "enforce" ? placementActs(snapshot) : null;
+    case "min_trust_level":
+      return value === "none" ? null : othersGetNothing(value, snapshot);
     case "min_provider_version":
       return isVersion(value) ? providersStop(value) : null;
     case "assign_min_provider_version":
@@ -24,6 +26,38 @@ export function flagWarning(name, value, snapshot) {
     default:
       return null;
   }
+}
+
+/**
+ * @param {string} value
+ * @param {Snapshot} snapshot
+ * @returns {Warning | null}
+ */
+function othersGetNothing(value, { utilization }) {
+  const enough = value === "hardware" ? ["hardware"] : ["self_signed", "hardware"];
+  const { machines, pools } = utilization.model_pools;
+  const here = machines.filter(({ state }) => state !== "offline");
+  const proven = here.filter(({ trust_level }) => enough.includes(trust_level));
+  const left = pools.filter(({ model_id }) => isIn(model_id, here) && !isIn(model_id, proven));
+  const empty =
+    left.length === 0
+      ? ""
+      : ` No machine is left to serve ${left.map(({ model_id }) => model_id).join(", ")}.`;
+  return {
+    title: `Demand the trust level ${value}?`,
+    text:
+      `${many(proven.length, "connected machine")} of ${count(here.length)} ${proven.length === 1 ? "has" : "have"} ` +
+      `proven it. The others get no requests but those of their owners, until they prove it; what runs goes on.${empty}`,
+    verb: "Demand it",
+  };
+}
+
+/**
+ * @param {string} model
+ * @param {readonly { readonly pools: readonly string[] }[]} machines
+ */
+function isIn(model, machines) {
+  return machines.some(({ pools }) => pools.includes(model));
 }
 
 /**

@@ -19,7 +19,7 @@ const FLAG_WORDS = {
   ttft_limit_ms: { about: "Longest first token that is worth a try, plus 1 ms per prompt token", unit: "ms" },
   queue_max: { about: "Requests that may wait in one pool", unit: "requests" },
   queue_wait_ms: { about: "How long one may wait", unit: "ms" },
-  min_trust_level: { about: "Without effect yet" },
+  min_trust_level: { about: "What machines must prove to get public requests" },
   min_provider_version: { about: "Older providers finish, are told to update, and stop" },
   assign_min_provider_version: { about: "Machines with an older provider take no orders" },
   shed_models: { about: "Requests for these models are refused" },

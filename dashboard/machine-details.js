@@ -38,11 +38,23 @@ export function detailLines(machine) {
     { name: "On its disk", value: machine.models.join(", ") || "no model" },
     { name: "Chip", value: `${machine.hardware}, ${decimal(machine.memory_gb)} GB` },
     { name: "Provider", value: machine.version ?? "of unknown version" },
+    { name: "Has proven", value: provenBy(machine) },
     { name: "Owner", value: machine.owner + (machine.private_only ? ", private" : "") },
     { name: "Cordon", value: machine.cordoned ? "an operator keeps requests away from it" : "" },
     { name: "Quarantine", value: machine.quarantined ? "shut out by an operator" : "" },
   ];
   return lines.filter(({ value }) => value !== "");
+}
+
+/** @param {MachineDetails} machine */
+function provenBy({ trust_level, trust_problem, pools }) {
+  if (pools.length === 0) return "";
+  const proven = {
+    none: "nothing about its key",
+    self_signed: "that it holds its key",
+    hardware: "that it holds its key, which a genuine Apple device vouches for",
+  }[trust_level];
+  return trust_problem === null ? proven : `${proven}; ${trust_problem}`;
 }
 
 /**

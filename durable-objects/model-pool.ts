@@ -5,6 +5,7 @@ import type { RefusalCount } from "../core/edge-verdicts.ts";
 import { DEMAND_NEWS_DELAY_MS, TICK_INTERVAL_MS, USAGE_FLUSH_INTERVAL_MS } from "../core/limits.ts";
 import { modelOfPool } from "../core/pool-name.ts";
 import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
+import type { Proof } from "../core/pool/attestation.ts";
 import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
 import type { DemandRow } from "../core/pool/demand.ts";
@@ -18,6 +19,7 @@ import type { UsageRow } from "../core/pool/usage.ts";
 import { modelIdSchema } from "../protocol/ids.ts";
 import { PING, PONG } from "../protocol/limits.ts";
 import { SUBPROTOCOL } from "../protocol/version.ts";
+import { judgeProof } from "./attestation/judge-proof.ts";
 import { ClientAnswer } from "./client-answer.ts";
 import { decodeDial } from "./dial.ts";
 import { decodeEdgeCall } from "./edge-call.ts";
@@ -63,6 +65,8 @@ export class ModelPool extends DurableObject<Env> {
         saveSettings: (settings) => this.#store.saveSettings(settings),
         rememberMachine: (machineId) => this.#store.rememberMachine(machineId),
         forgetMachine: (machineId) => this.#store.forgetMachine(machineId),
+        nonce: () => crypto.randomUUID(),
+        verifyProof: (connection, proof) => context.waitUntil(this.#verify(connection, proof)),
         random: () => Math.random(),
       },
       {
@@ -251,6 +255,12 @@ export class ModelPool extends DurableObject<Env> {
       // The requests that wait for the answer are refused in a moment, as those of an exhausted pool.
       logWarning("fleet_unreachable", { pool: this.#pool.model, error: String(error) });
     }
+    this.#arm(Date.now());
+  }
+
+  async #verify(connection: Connection, proof: Proof): Promise<void> {
+    const verdict = await judgeProof(proof, Date.now());
+    this.#pool.judged(connection, proof.nonce, verdict, Date.now());
     this.#arm(Date.now());
   }
 

@@ -14,7 +14,7 @@
  * Left out is what a provider may leave out: embeddings, visits of its owner, `private_only` and measured speeds; and
  * an engine that dies. The types in comments are checked against `protocol/`, and a copy of this file does without them.
  */
-import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { cpus, freemem, totalmem } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -65,7 +65,7 @@ const countTokens = (messages) => Math.ceil(JSON.stringify(messages).length / 4)
 let state = existsSync(stateFile) ? JSON.parse(readFileSync(stateFile, "utf8")) : firstState();
 save({});
 
-/** The private key will prove whose the id is, once there is attestation. */
+/** The private key proves whose the id is. */
 function firstState() {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   return {
@@ -263,6 +263,7 @@ function register() {
     session_id: sessionId,
     backend: "made-up",
     public_key: state.public_key,
+    attests: true,
     hardware: { ...chip, memory_gb: totalmem() / 1e9, gpu_cores: 0, memory_bandwidth_gbs: 100 },
     models: models.map((id) => ({ id: asId(id), size_bytes: 3_000_000 })),
     loaded_models,
@@ -326,8 +327,17 @@ function onMessage(socket, message) {
       for (const job of jobsOf(socket, message.stream)) job.isPaused = message.type === "pause";
       flushSoon(socket);
       break;
-    case "attestation_challenge": // not sent yet; ignored, like types that are not known
+    case "attestation_challenge":
+      prove(socket, message);
   }
+}
+
+/** Signs the status as it is sent, behind what was asked; r and s, 32 bytes each. */
+function prove(socket, { nonce, issued_at }) {
+  const status = JSON.stringify({ machine_id: state.machine_id, session_id: sessionId });
+  const key = { key: state.private_key, dsaEncoding: /** @type {const} */ ("ieee-p1363") };
+  const signature = sign("sha256", Buffer.from(`${nonce}${issued_at}${status}`), key).toString("base64");
+  send(socket, { type: "attestation_response", nonce, signature, status });
 }
 
 function onRegistered(socket, { pool, pools, assignment, heartbeat_ms, flush_ms }) {

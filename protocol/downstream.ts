@@ -63,6 +63,7 @@ export const resumeSchema = z.object({ type: z.literal("resume"), stream: stream
 export const attestationChallengeSchema = z.object({
   type: z.literal("attestation_challenge"),
   nonce: z.string().min(1).max(256),
+  /** When it was sent, ms since the epoch. */
   issued_at: z.int().min(0),
 });
 
@@ -77,6 +78,7 @@ export const downstreamSchema = z.discriminatedUnion("type", [
 ]);
 
 export type Downstream = z.infer<typeof downstreamSchema>;
+export type AttestationChallenge = z.infer<typeof attestationChallengeSchema>;
 export type Registered = z.infer<typeof registeredSchema>;
 export type AssignModel = z.infer<typeof assignModelSchema>;
 export type InferenceRequest = z.infer<typeof inferenceRequestSchema>;

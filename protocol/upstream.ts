@@ -52,6 +52,8 @@ export const registerSchema = z.object({
   max_concurrency: z.int().min(1).max(1024),
   assignment: heldAssignmentSchema.nullable(),
   private_only: z.boolean().optional(),
+  /** Answers `attestation_challenge`. Whoever does not say so is asked only where the fleet demands a trust level. */
+  attests: z.boolean().optional(),
 });
 
 /** Sent on change of any field worth routing on, else every 60 s. `accepting: false` announces a graceful stop. */
@@ -125,13 +127,19 @@ export const inferenceErrorSchema = z.object({
   message: z.string().max(8000),
 });
 
-/** Proof of possession of the machine's key: a signature over nonce, time and canonical status. */
+/** Apple's Managed Device Attestation for a key: DER in base64, the device's certificate first, without the root. */
+export const certificateChainSchema = z.array(z.string().max(8192)).max(8);
+
+/** Proof that the machine holds its key. */
 export const attestationResponseSchema = z.object({
   type: z.literal("attestation_response"),
+  /** Of the challenge. */
   nonce: z.string().min(1).max(256),
+  /** ECDSA with SHA-256 over `attestedText`: 64 bytes, r and s, in base64. */
   signature: z.string().min(1).max(1024),
+  /** JSON: an object with the machine's `machine_id` and `session_id`, and whatever else. */
   status: z.string().max(16_384),
-  certificate_chain: z.array(z.string().max(8192)).max(8).optional(),
+  certificate_chain: certificateChainSchema.optional(),
 });
 
 export const upstreamSchema = z.discriminatedUnion("type", [
@@ -147,6 +155,7 @@ export const upstreamSchema = z.discriminatedUnion("type", [
 export type Upstream = z.infer<typeof upstreamSchema>;
 export type Register = z.infer<typeof registerSchema>;
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
+export type AttestationResponse = z.infer<typeof attestationResponseSchema>;
 export type Hardware = z.infer<typeof hardwareSchema>;
 export type InferenceComplete = z.infer<typeof inferenceCompleteSchema>;
 export type InferenceError = z.infer<typeof inferenceErrorSchema>;

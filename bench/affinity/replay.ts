@@ -69,6 +69,8 @@ class Life {
         rememberMachine: () => {},
         forgetMachine: () => {},
         random: () => 0.5,
+        nonce: () => "",
+        verifyProof: () => {},
       },
       { remembered: () => [], settings: INITIAL_SETTINGS, ledger: EMPTY_LEDGER },
       0,

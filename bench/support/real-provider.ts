@@ -87,6 +87,7 @@ export async function startRealProvider(
       engine: createEchoEngine({ tokensPerSecond }),
       createAnswerEncoder,
       vitals: () => ({ memoryFreeGb: 64, memoryPressure: 0.1, thermalState: "nominal" }),
+      attester: null,
       saveAssignment: () => {},
       log: { info: () => {}, warn: () => {}, error: () => {} },
     },

@@ -142,7 +142,9 @@ function atTheGate({ home, sockets }: MachineView): Closed | null {
   if (reports.some(({ blockedBy }) => blockedBy === null)) return null;
   const [blockedBy] = reports.map((report) => report.blockedBy);
   if (blockedBy == null || blockedBy === "offline") return null;
-  return { gate: blockedBy, ...GATES[blockedBy] };
+  const { why, fix } = GATES[blockedBy];
+  const problem = blockedBy === "below_trust_level" ? reports[0]?.trustProblem : null;
+  return { gate: blockedBy, why: problem == null ? why : `${why}: ${problem}`, fix };
 }
 
 function open({ inFlight, sockets }: MachineView): Closed {
@@ -182,6 +184,10 @@ const GATES: Record<GateReason, { readonly why: string; readonly fix: string | n
   owner_private: {
     why: "it serves its owner only",
     fix: "start the provider without --private to serve everybody",
+  },
+  below_trust_level: {
+    why: "it has not proven the trust level that the fleet demands",
+    fix: "update the provider; for the level hardware, start it with --attestation-chain",
   },
   silent: { why: "it has shown no sign of life for a minute", fix: "check the machine's network" },
   too_hot: { why: "it is too hot", fix: "let it cool down; check its fans and where it stands" },

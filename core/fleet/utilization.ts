@@ -1,4 +1,5 @@
 import type { Flags } from "../flags.ts";
+import { lowest, type TrustLevel } from "../pool/attestation.ts";
 import type { PoolMachineReport } from "../pool/report.ts";
 import { explainView, type Explanation } from "./explain.ts";
 import { viewMachine, type FleetView, type MachineState, type MachineView } from "./fleet-view.ts";
@@ -53,6 +54,10 @@ export interface MachineRow {
   readonly memory_gb: number;
   /** Of one stream, as its pool has measured it, else as it says; null if neither knows. */
   readonly decode_tps: number | null;
+  /** What it has proven on each of its sockets. */
+  readonly trust_level: TrustLevel;
+  /** What was wrong with its last answer to a challenge; null if nothing was, or if it gave none. */
+  readonly trust_problem: string | null;
 }
 
 interface ExplainedRow extends MachineRow {
@@ -160,6 +165,8 @@ export function machineRow(view: MachineView, now: number): MachineRow {
     hardware: machine.hardware.chip_name,
     memory_gb: machine.hardware.memory_gb,
     decode_tps: decodeTps(home ?? sockets.find(({ report }) => report.loaded)?.report),
+    trust_level: lowest(sockets.map(({ report }) => report.trust)),
+    trust_problem: sockets.find(({ report }) => report.trustProblem !== null)?.report.trustProblem ?? null,
   };
 }
 

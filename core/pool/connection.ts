@@ -3,6 +3,7 @@ import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { Heartbeat, Register } from "../../protocol/upstream.ts";
 import { STREAM_BLOCK } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
+import { UNPROVEN, type Trust } from "./attestation.ts";
 import type { Breaker } from "./breakers.ts";
 import { Prefixes } from "./prefixes.ts";
 import type { PoolRecord } from "./record.ts";
@@ -26,6 +27,10 @@ export interface Identity {
 export interface Registration {
   readonly sessionId: string;
   readonly version: string | null;
+  /** P-256 SPKI, base64, if it is what it should be; the fleet has bound it to the machine. */
+  readonly publicKey: string;
+  /** Whether it answers challenges, by its own word. */
+  readonly attests: boolean;
   /** Such as `Apple M3 Ultra`. */
   readonly chip: string;
   readonly privateOnly: boolean;
@@ -61,6 +66,7 @@ export interface ConnectionState {
   readonly streamsReserved: number;
   /** When the socket closes at the latest, since the provider has become too old; null if it has not. */
   readonly retiresAt: number | null;
+  readonly trust: Trust;
 }
 
 /** The socket, as little of it as a pool needs. Calls on a socket that is gone do nothing. */
@@ -102,6 +108,12 @@ export class Connection {
   retiresAt: number | null;
   /** An operator keeps requests away from the machine, those of its owner too; kept here by the pool, like the record. */
   isCordoned = false;
+  /** What it has proven on this socket. */
+  trust: Trust;
+  /** From then on it may get no public requests, ms since the epoch; kept here by `Attestation`, like the record. */
+  trustedUntil = 0;
+  /** Its answer to the open challenge is being checked. */
+  isBeingJudged = false;
   lastMessageAt: number;
   /** When a request was last sent to it; the least recently used of equals is picked. */
   lastPickedAt = 0;
@@ -121,6 +133,7 @@ export class Connection {
     this.lastMessageAt = identity.acceptedAt;
     this.prefillSaidAt = identity.acceptedAt;
     this.retiresAt = restored?.retiresAt ?? null;
+    this.trust = restored?.trust ?? UNPROVEN;
     this.#nextStream = restored?.streamsReserved ?? 0;
     this.#streamsReserved = this.#nextStream;
   }
@@ -153,6 +166,7 @@ export class Connection {
       registration: this.registration,
       streamsReserved: this.#streamsReserved,
       retiresAt: this.retiresAt,
+      trust: this.trust,
     });
   }
 

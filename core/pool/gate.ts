@@ -32,6 +32,7 @@ export type GateReason =
   | "model_not_on_machine"
   | "not_accepting"
   | "owner_private"
+  | "below_trust_level"
   | "silent"
   | "too_hot"
   | "breaker_open";
@@ -65,6 +66,8 @@ export function routableGate(
   // While it is away for its owner it takes no other work.
   if (!machine.accepting && !joinsVisit) return "not_accepting";
   if (machine.privateOnly && !asOwner) return "owner_private";
+  // Its owner knows whose machine it is.
+  if (now >= connection.trustedUntil && !asOwner) return "below_trust_level";
   if (
     now - connection.lastMessageAt > LIVENESS_TIMEOUT_MS &&
     now - connection.lastSeenAt() > LIVENESS_TIMEOUT_MS

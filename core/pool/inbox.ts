@@ -4,6 +4,7 @@ import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
 import { MAX_CHANGES_PER_MINUTE, REFUSALS_BELIEVED } from "../limits.ts";
 import { MinuteRate } from "../minute-rate.ts";
 import type { Assignments, AssignModelStatus, HeldAssignment } from "./assignments.ts";
+import type { Attestation } from "./attestation.ts";
 import type { Connection, Registration } from "./connection.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { Entrance } from "./entrance.ts";
@@ -22,6 +23,7 @@ export interface PoolParts {
   readonly entrance: Entrance;
   readonly assignments: Assignments;
   readonly dispatch: Dispatch;
+  readonly attestation: Attestation;
   tellFleet(news: PoolNews): void;
 }
 
@@ -74,7 +76,7 @@ export class Inbox {
   }
 
   #onMessage(connection: Connection, message: Upstream, now: number): void {
-    const { entrance, dispatch } = this.#pool;
+    const { attestation, entrance, dispatch } = this.#pool;
     if (message.type === "register") {
       entrance.register(connection, message, now);
       return;
@@ -100,8 +102,7 @@ export class Inbox {
         dispatch.failed(connection, message, now);
         return;
       case "attestation_response":
-        // No challenge is ever sent by this pool yet, so it answers nothing.
-        this.ignored.messages += 1;
+        if (!attestation.answered(connection, message, now)) this.ignored.messages += 1;
     }
   }
 
@@ -127,6 +128,7 @@ export class Inbox {
       this.#pool.assignments.observe(machineId, heartbeat.assignment, heartbeat.loaded_models, now);
     }
     this.#noteHeld(connection, registration.held, heartbeat.assignment);
+    this.#pool.attestation.askIfDue(connection, now);
     this.#pool.dispatch.drain(now);
   }
 

@@ -126,7 +126,8 @@ export class Members {
   /** The socket has closed by the machine's doing or the network's. */
   disconnected(connection: Connection, now: number): void {
     if (connection.closed) return;
-    this.#noteLoss(connection, now);
+    // One below the demanded trust level got no requests, and none wait for it.
+    if (now < connection.trustedUntil) this.#noteLoss(connection, now);
     this.#drop(connection, now);
   }
 

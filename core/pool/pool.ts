@@ -5,6 +5,7 @@ import type { RefusalCount } from "../edge-verdicts.ts";
 import { TICK_INTERVAL_MS } from "../limits.ts";
 import type { Admission } from "./admission.ts";
 import { Assignments } from "./assignments.ts";
+import { Attestation, type ProofVerdict } from "./attestation.ts";
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
 import { Cordons, type CordonWord } from "./cordons.ts";
 import { DemandWatch } from "./demand-watch.ts";
@@ -43,6 +44,7 @@ export class Pool {
   readonly #dispatch: Dispatch;
   readonly #assignments: Assignments;
   readonly #cordons: Cordons;
+  readonly #attestation: Attestation;
   readonly #loads = new Loads();
   readonly #inbox: Inbox;
   #settings: PoolSettings;
@@ -68,16 +70,25 @@ export class Pool {
       memory.remembered,
       now,
     );
+    this.#attestation = new Attestation(
+      {
+        machines: () => this.#members.machines(),
+        nonce: () => ports.nonce(),
+        verify: (connection, proof) => ports.verifyProof(connection, proof),
+        onJudged: (at) => this.#onJudged(at),
+      },
+      memory.settings.flags.min_trust_level,
+    );
     this.#entrance = new Entrance(model, this.#members, this.#assignments, {
       askFleet: (connection, question) => ports.askFleet(connection, question),
       isTooOld: (version) => isOlder(version, this.#settings.flags.min_provider_version),
-      onEntered: (connection, pools, assignment) => this.#onEntered(connection, pools, assignment),
+      onEntered: (connection, pools, assignment, at) => this.#onEntered(connection, pools, assignment, at),
     });
     this.#dispatch = new Dispatch(
       {
         model,
         connections: () => this.#members.machines(),
-        expectingMachinesUntil: () => this.#members.expectingUntil(),
+        expectingMachinesUntil: () => this.#expectingUntil(),
         settings: () => this.#settings,
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
         askSupply: () => ports.askSupply(),
@@ -92,6 +103,7 @@ export class Pool {
       entrance: this.#entrance,
       assignments: this.#assignments,
       dispatch: this.#dispatch,
+      attestation: this.#attestation,
       tellFleet: (news) => ports.tellFleet(news),
     });
   }
@@ -106,6 +118,7 @@ export class Pool {
     const connection = new Connection(socket, identity, restored);
     connection.record = this.#assignments.get(identity.machineId);
     connection.isCordoned = this.#cordons.has(identity.machineId);
+    this.#attestation.weigh(connection);
     this.#members.add(connection);
     if (restored === null) connection.save();
     return connection;
@@ -142,6 +155,11 @@ export class Pool {
   fleetSilent(connection: Connection, now: number): void {
     this.#entrance.fleetSilent(connection, now);
     this.#dispatch.drain(now);
+  }
+
+  /** What a machine answered to the challenge with this nonce has been checked. */
+  judged(connection: Connection, nonce: string, verdict: ProofVerdict, now: number): void {
+    this.#attestation.judged(connection, nonce, verdict, now);
   }
 
   /** The machine is to hold this pool's model (H5). */
@@ -212,6 +230,7 @@ export class Pool {
     this.#settings = settings;
     if (isNew || isOther) this.#ports.saveSettings(settings);
     if (isNew) this.#members.heedLeastVersion(settings.flags.min_provider_version, now);
+    this.#attestation.heed(settings.flags.min_trust_level, now);
     this.#dispatch.reconsider(now);
   }
 
@@ -263,7 +282,9 @@ export class Pool {
 
   /** Looks at every deadline. */
   tick(now: number): void {
-    if (this.#assignments.expire(now)) this.#dispatch.reconsider(now);
+    const isAssignmentOver = this.#assignments.expire(now);
+    const isWaitOver = this.#attestation.expire(now);
+    if (isAssignmentOver || isWaitOver) this.#dispatch.reconsider(now);
     this.#dispatch.tick(now);
     this.#entrance.tick(now);
     this.#members.closeRetired(now);
@@ -299,7 +320,7 @@ export class Pool {
       ),
       inFlight: this.#dispatch.inFlight,
       queued: this.#dispatch.queued,
-      isExpectingMachines: now < this.#members.expectingUntil(),
+      isExpectingMachines: now < this.#expectingUntil(),
       demand: this.ledger.demand.totals(),
       settingsVersion: this.#settings.version,
       ignored: {
@@ -309,6 +330,11 @@ export class Pool {
         unknownTypes: this.#inbox.ignored.unknownTypes,
       },
     };
+  }
+
+  /** Until when a machine may come, or come back, that is neither here nor refused: requests wait for it. */
+  #expectingUntil(): number {
+    return Math.max(this.#members.expectingUntil(), this.#attestation.expectingUntil());
   }
 
   /** A cordoned machine may load its model, and serves nobody then. */
@@ -321,10 +347,22 @@ export class Pool {
     for (const connection of this.#members.socketsOf(machineId)) connection.isCordoned = isCordoned;
   }
 
-  #onEntered(connection: Connection, pools: readonly ModelId[], assignment: Registered["assignment"]): void {
+  #onEntered(
+    connection: Connection,
+    pools: readonly ModelId[],
+    assignment: Registered["assignment"],
+    now: number,
+  ): void {
     connection.breaker = this.#dispatch.breakerOf(connection.identity.machineId);
     if (connection.registration?.advertises === true) this.#settings = withSupply(this.#settings);
     this.#sendRegistered(connection, pools, assignment);
+    this.#attestation.askIfDue(connection, now);
+  }
+
+  /** Whoever waited for the machine goes to it, or is told, unless there are others to wait for. */
+  #onJudged(now: number): void {
+    if (now < this.#expectingUntil()) this.#dispatch.drain(now);
+    else this.#dispatch.reconsider(now);
   }
 
   #onRecord(record: PoolRecord, before: PoolRecord | null): void {

@@ -1,6 +1,7 @@
 import type { MachineId } from "../../protocol/ids.ts";
 import type { AdmissionQuestion } from "./admission.ts";
 import type { HeldAssignment } from "./assignments.ts";
+import type { Proof } from "./attestation.ts";
 import type { Connection } from "./connection.ts";
 import type { CordonStore } from "./cordons.ts";
 import type { LedgerMemory } from "./ledger.ts";
@@ -39,6 +40,10 @@ export interface PoolPorts {
   /** Keeps across restarts which machines are here; those missing afterwards are waited for (H19). */
   rememberMachine(machineId: MachineId): void;
   forgetMachine(machineId: MachineId): void;
+  /** Unguessable, another each time. */
+  nonce(): string;
+  /** Checks what a machine answered to a challenge; the shell brings the verdict to `judged`. */
+  verifyProof(connection: Connection, proof: Proof): void;
   /** From 0 up to, but not including, 1; another each time. */
   random(): number;
 }

@@ -12,6 +12,8 @@ export function registrationOf(register: Register, model: ModelId): Registration
   return {
     sessionId: register.session_id,
     version: register.version ?? null,
+    publicKey: register.public_key,
+    attests: register.attests ?? false,
     chip: register.hardware.chip_name,
     privateOnly: register.private_only ?? false,
     advertises: advertised !== undefined,

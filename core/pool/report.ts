@@ -1,4 +1,5 @@
 import type { ModelId } from "../../protocol/ids.ts";
+import { trustNow, type TrustLevel } from "./attestation.ts";
 import type { Connection } from "./connection.ts";
 import type { Cordons } from "./cordons.ts";
 import type { DemandTotals } from "./demand.ts";
@@ -13,6 +14,10 @@ export interface PoolMachineReport {
   readonly isConnected: boolean;
   readonly isCordoned: boolean;
   readonly version: string | null;
+  /** What it has proven on its socket, as far as that still counts. */
+  readonly trust: TrustLevel;
+  /** What was wrong with its last answer to a challenge; null if nothing was, or if it gave none. */
+  readonly trustProblem: string | null;
   readonly loadedModels: readonly string[];
   readonly maxConcurrency: number;
   readonly decodeTps: number | null;
@@ -84,6 +89,8 @@ export function reportMachines(
       isConnected: true,
       isCordoned: connection.isCordoned,
       version: registration?.version ?? null,
+      trust: trustNow(connection.trust, now),
+      trustProblem: connection.trust.problem,
       loadedModels: registration?.loadedModels ?? [],
       maxConcurrency: registration?.maxConcurrency ?? 0,
       decodeTps: registration?.decodeTps ?? null,
@@ -105,6 +112,8 @@ function offline(record: PoolRecord, isCordoned: boolean): PoolMachineReport {
     isConnected: false,
     isCordoned,
     version: null,
+    trust: "none",
+    trustProblem: null,
     loadedModels: [],
     maxConcurrency: 0,
     decodeTps: null,

@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { readFlags, type Flags } from "../flags.ts";
+import { TRUST_LEVELS } from "./attestation.ts";
 
 /** What the fleet tells its pools beside orders. Of two, the one with the higher version counts (H17). */
 
@@ -15,6 +16,8 @@ const poolFlagsSchema = z.object({
   shed_models: z.array(z.string()),
   /** Absent in settings written before pools knew it. */
   min_provider_version: z.string().default("none"),
+  /** Absent in settings written before pools knew it. */
+  min_trust_level: z.enum(TRUST_LEVELS).default("none"),
 });
 
 /** Machines of the whole fleet that could ever serve a pool's model (H23). */
@@ -48,6 +51,7 @@ export function poolFlags(flags: Flags, decodeFloorTps: number | null): PoolFlag
     decode_floor_tps: decodeFloorTps ?? flags.decode_floor_tps,
     shed_models: flags.shed_models,
     min_provider_version: flags.min_provider_version,
+    min_trust_level: flags.min_trust_level,
   };
 }
 

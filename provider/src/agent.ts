@@ -1,15 +1,15 @@
-import type { Downstream, Registered } from "../../protocol/downstream.ts";
+import type { AttestationChallenge, Downstream, Registered } from "../../protocol/downstream.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { Hardware } from "../../protocol/upstream.ts";
 import { admit } from "./agent/admission.ts";
-import { composeHeartbeat, composeRegister, type MachineView } from "./agent/announcements.ts";
+import { composeHeartbeat, composeProof, composeRegister, type MachineView } from "./agent/announcements.ts";
 import { orderOf, type HeldAssignment } from "./agent/assignment.ts";
 import { Duty } from "./agent/duty.ts";
 import { Heartbeats } from "./agent/heartbeats.ts";
 import { Jobs, type CreateAnswerEncoder } from "./agent/jobs.ts";
 import { ModelHolder } from "./agent/model-holder.ts";
 import { PoolSockets } from "./agent/pool-sockets.ts";
-import type { Clock, Dial, Log, OfferedModel, Random, Vitals } from "./agent/ports.ts";
+import type { Attester, Clock, Dial, Log, OfferedModel, Random, Vitals } from "./agent/ports.ts";
 import type { Session } from "./agent/session.ts";
 import { Speeds } from "./agent/speeds.ts";
 import { Standby } from "./agent/standby.ts";
@@ -52,6 +52,8 @@ export interface AgentPorts {
   readonly vitals: () => Vitals;
   /** Keeps the assignment over restarts; it is safe when the call returns. @throws if it could not be written. */
   readonly saveAssignment: (held: HeldAssignment) => void;
+  /** Null leaves this machine at the trust level `none`. */
+  readonly attester: Attester | null;
   readonly log: Log;
 }
 
@@ -166,7 +168,7 @@ export class Agent {
     return new PoolSockets(
       {
         ownPools: () => this.#ownPools(),
-        composeRegister: () => composeRegister(this.#config, this.#view()),
+        composeRegister: () => composeRegister(this.#config, this.#view(), this.#ports.attester !== null),
         onRegistered: (session, message) => this.#onRegistered(session, message),
         onMessage: (session, message) => this.#onMessage(session, message),
         onEnded: (session) => this.#onEnded(session),
@@ -256,9 +258,14 @@ export class Agent {
         session.outbox.resume(message.stream);
         return;
       case "attestation_challenge":
-        // Unanswered, it leaves this machine at the trust level `none`, which is what it has.
+        this.#prove(session, message);
         return;
     }
+  }
+
+  #prove(session: Session, challenge: AttestationChallenge): void {
+    const { attester } = this.#ports;
+    if (attester !== null) session.send(composeProof(this.#config, challenge, attester));
   }
 
   /** An engine that ignores an abort ignores everything: only its end frees the slot. */

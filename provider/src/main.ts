@@ -7,6 +7,7 @@ import { z } from "zod";
 
 import { Agent, type AgentPorts } from "./agent.ts";
 import type { Log } from "./agent/ports.ts";
+import { createAttester } from "./attester.ts";
 import { createDial } from "./connection.ts";
 import { runDownloads } from "./downloads/run.ts";
 import type { Engine } from "./engine.ts";
@@ -87,6 +88,7 @@ async function serve(options: Options): Promise<number> {
     engine: createEngine(options, (text) => log.warn(text)),
     createAnswerEncoder,
     vitals: vitals.newest,
+    attester: createAttester(identity, options.attestationChain, log),
     saveAssignment: (held) => writeAssignment(options.stateDirectory, held),
     log,
   };

@@ -35,6 +35,8 @@ export interface Options {
   /** The owner's token at Hugging Face; null if there is none. */
   readonly hubToken: string | null;
   readonly privateOnly: boolean;
+  /** PEM: what Apple has attested of this machine's key; null if nothing. */
+  readonly attestationChain: string | null;
   readonly json: boolean;
   readonly caffeinate: boolean;
   /** What the owner should know but need not change. */
@@ -70,6 +72,9 @@ Connection
   --token TOKEN         the token itself; other users of this machine can see it
                         in the process list              [POOLKEEPER_PROVIDER_TOKEN]
   --machine-id ID       name of this machine in the fleet; chosen once and kept
+  --attestation-chain FILE
+                        certificates of Apple's Managed Device Attestation for
+                        this machine's key (PEM)
   --private             serve only requests of this machine's owner
 
 Models
@@ -120,6 +125,7 @@ const FLAGS = {
   "server-command": { type: "string" },
   "server-url": { type: "string" },
   state: { type: "string" },
+  "attestation-chain": { type: "string" },
   private: { type: "boolean" },
   json: { type: "boolean" },
   "no-caffeinate": { type: "boolean" },
@@ -138,6 +144,7 @@ export function readCommandLine(argv: readonly string[], env: Environment): Comm
   const engine = readEngine(values, env, warnings);
   const stateDirectory = resolve(expandHome(values.state ?? join(homedir(), ".poolkeeper")));
   const downloads = values["downloads-dir"];
+  const chain = values["attestation-chain"];
   const options: Options = {
     coordinator: readCoordinator(values.coordinator ?? env["POOLKEEPER_COORDINATOR"], warnings),
     token: readToken(values.token, values["token-file"], env["POOLKEEPER_PROVIDER_TOKEN"], warnings),
@@ -162,6 +169,7 @@ export function readCommandLine(argv: readonly string[], env: Environment): Comm
       downloads === undefined ? join(stateDirectory, "models") : resolve(expandHome(downloads)),
     hubToken: readHubToken(env["HF_TOKEN"], warnings),
     privateOnly: values.private === true,
+    attestationChain: chain === undefined ? null : resolve(expandHome(chain)),
     json: values.json === true,
     caffeinate: values["no-caffeinate"] !== true,
     warnings,

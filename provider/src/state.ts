@@ -1,4 +1,11 @@
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  type KeyObject,
+} from "node:crypto";
 import {
   chmodSync,
   closeSync,
@@ -40,6 +47,7 @@ export interface Identity {
   readonly machineId: MachineId;
   /** P-256 SPKI, base64. */
   readonly publicKey: string;
+  readonly privateKey: KeyObject;
 }
 
 /**
@@ -50,11 +58,11 @@ export function openIdentity(directory: string, wantedId: MachineId | null): Ide
   makeDirectory(directory);
   const path = join(directory, MACHINE_FILE);
   const text = readIfThere(path);
-  const publicKey = openKey(join(directory, KEY_FILE), text === null);
+  const keys = openKeys(join(directory, KEY_FILE), text === null);
   if (text === null) {
     const machineId = wantedId ?? inventMachineId(hostname());
     writeFileAtomically(path, `${JSON.stringify({ machine_id: machineId }, null, 2)}\n`);
-    return { machineId, publicKey };
+    return { machineId, ...keys };
   }
   const parsed = machineSchema.safeParse(parseJson(text));
   if (!parsed.success) {
@@ -68,7 +76,7 @@ export function openIdentity(directory: string, wantedId: MachineId | null): Ide
       `${directory} belongs to machine ${machineId}, not to ${wantedId}. Leave --machine-id out, or give the other machine its own --state directory.`,
     );
   }
-  return { machineId, publicKey };
+  return { machineId, ...keys };
 }
 
 /**
@@ -164,7 +172,7 @@ export function writeFileAtomically(path: string, text: string, mode = 0o644): v
   }
 }
 
-function openKey(path: string, mayMake: boolean): string {
+function openKeys(path: string, mayMake: boolean): Omit<Identity, "machineId"> {
   const pem = readIfThere(path);
   if (pem === null) {
     // A new key under an old id would be refused by the coordinator for ever.
@@ -173,9 +181,9 @@ function openKey(path: string, mayMake: boolean): string {
         `${path}, this machine's key, is missing. Restore it, or remove the whole directory to become a new machine.`,
       );
     }
-    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
     writeFileAtomically(path, privateKey.export({ type: "pkcs8", format: "pem" }).toString(), 0o600);
-    return publicKey.export({ type: "spki", format: "der" }).toString("base64");
+    return pairOf(privateKey);
   }
   // A copied or restored file may have become readable for others.
   if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600);
@@ -183,13 +191,18 @@ function openKey(path: string, mayMake: boolean): string {
     const privateKey = createPrivateKey(pem);
     const curve = privateKey.asymmetricKeyDetails?.namedCurve;
     if (curve !== "prime256v1") throw new Error("it is not a P-256 key");
-    return createPublicKey(privateKey).export({ type: "spki", format: "der" }).toString("base64");
+    return pairOf(privateKey);
   } catch (cause) {
     throw new UserError(
       `${path} is not a usable private key (${reasonOf(cause)}). Restore it, or remove the whole directory to become a new machine.`,
       { cause },
     );
   }
+}
+
+function pairOf(privateKey: KeyObject): Omit<Identity, "machineId"> {
+  const publicKey = createPublicKey(privateKey).export({ type: "spki", format: "der" });
+  return { privateKey, publicKey: publicKey.toString("base64") };
 }
 
 function makeDirectory(directory: string): void {

@@ -71,6 +71,7 @@ export class MachineHost {
         saveAssignment: (held) => {
           if (process.isAlive) this.#save(held);
         },
+        attester: null,
         log: QUIET,
       },
     );

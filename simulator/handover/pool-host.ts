@@ -201,6 +201,9 @@ export class PoolHost {
         forgetMachine: (id) => this.#remembered.delete(id),
         // When clients come back is of no account here, and the dice of the run are kept for what is.
         random: () => 0.5,
+        // No machine here attests, so none is asked.
+        nonce: () => "",
+        verifyProof: () => {},
       },
       {
         remembered: () => [...this.#remembered],

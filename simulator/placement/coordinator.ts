@@ -128,6 +128,8 @@ export class Coordinator {
         forgetMachine: () => {},
         ended: () => {},
         random: this.#random,
+        nonce: () => "",
+        verifyProof: () => {},
       },
       { remembered: () => [], settings: INITIAL_SETTINGS, ledger: EMPTY_LEDGER },
       this.clock.now(),

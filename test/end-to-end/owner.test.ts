@@ -37,3 +37,18 @@ it("[H21] [F2] leaves its model for its owner and comes back for everybody", asy
   const back = await until(() => ask("tiny-bard").catch(() => null));
   expect(back.choices[0]?.message.content).toContain("Tiny Bard");
 });
+
+it("proves that it holds its key, where the fleet demands it", async () => {
+  await stack.admin.setFlag("min_trust_level", "self_signed");
+  try {
+    const answer = await until(() => ask("tiny-bard").catch(() => null));
+    expect(answer.choices[0]?.message.content).toContain("Tiny Bard");
+    const headers = { authorization: `Bearer ${stack.dev.admin_token}` };
+    const details = await fetch(`${stack.url}/v1/admin/machines/${MACHINE}`, { headers });
+    expect(await details.json()).toMatchObject({ trust_level: "self_signed", trust_problem: null });
+    await stack.admin.setFlag("min_trust_level", "hardware");
+    await expect(ask("tiny-bard")).rejects.toMatchObject({ status: 503, code: "model_unavailable" });
+  } finally {
+    await stack.admin.setFlag("min_trust_level", "none");
+  }
+});

@@ -45,7 +45,7 @@ it("reads every flag", () => {
   const argv =
     "--coordinator http://127.0.0.1:8787 --token secret --machine-id studio-1 " +
     "--model alpha=~/a.gguf --model org/beta=/b=c.gguf --model c=hf:o/r/c.gguf --models-dir ~/models " +
-    "--slots 8 --context 32768 --threads 2 --engine llama --state ~/state --downloads-dir ~/big --private --json --no-caffeinate";
+    "--slots 8 --context 32768 --threads 2 --engine llama --state ~/state --downloads-dir ~/big --attestation-chain ~/chain.pem --private --json --no-caffeinate";
   expect(read(argv.split(" "))).toEqual({
     coordinator: new URL("http://127.0.0.1:8787"),
     token: "secret",
@@ -63,6 +63,7 @@ it("reads every flag", () => {
     downloadsDirectory: join(homedir(), "big"),
     hubToken: null,
     privateOnly: true,
+    attestationChain: join(homedir(), "chain.pem"),
     json: true,
     caffeinate: false,
     warnings: [expect.stringContaining("process list") as string],

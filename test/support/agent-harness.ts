@@ -74,6 +74,7 @@ export class AgentHarness {
       },
       engine: this.engine,
       // Answers are their plain text here: what an SSE event looks like is tested where it is made.
+      attester: null,
       createAnswerEncoder: () => ({
         encode: (event) => new TextEncoder().encode("text" in event ? event.text : ""),
         finish: () => new TextEncoder().encode("."),

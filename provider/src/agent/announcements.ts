@@ -1,9 +1,11 @@
+import { attestedText } from "../../../protocol/attestation.ts";
+import type { AttestationChallenge } from "../../../protocol/downstream.ts";
 import type { ModelId } from "../../../protocol/ids.ts";
-import type { Heartbeat, Register } from "../../../protocol/upstream.ts";
+import type { AttestationResponse, Heartbeat, Register } from "../../../protocol/upstream.ts";
 import { PROTOCOL_VERSION } from "../../../protocol/version.ts";
 import type { AgentConfig } from "../agent.ts";
 import { reportOf, type HeldAssignment } from "./assignment.ts";
-import type { OfferedModel, Vitals } from "./ports.ts";
+import type { Attester, OfferedModel, Vitals } from "./ports.ts";
 import type { MeasuredSpeed } from "./speeds.ts";
 
 /** What this machine says of itself: who it is when a socket opens, and how it is ever after. */
@@ -21,7 +23,8 @@ export interface MachineView {
   readonly vitals: Vitals;
 }
 
-export function composeRegister(config: AgentConfig, view: MachineView): Register {
+/** @param attests whether this machine can answer challenges. */
+export function composeRegister(config: AgentConfig, view: MachineView, attests: boolean): Register {
   const { version, machineId, sessionId, publicKey, hardware, privateOnly } = config;
   return {
     type: "register",
@@ -42,6 +45,23 @@ export function composeRegister(config: AgentConfig, view: MachineView): Registe
     max_concurrency: view.slots,
     assignment: reportOf(view.held),
     ...(privateOnly ? { private_only: true } : {}),
+    ...(attests ? { attests } : {}),
+  };
+}
+
+export function composeProof(
+  { machineId, sessionId, version }: AgentConfig,
+  { nonce, issued_at }: AttestationChallenge,
+  attester: Attester,
+): AttestationResponse {
+  const status = JSON.stringify({ machine_id: machineId, session_id: sessionId, version });
+  const certificate_chain = [...attester.certificateChain()];
+  return {
+    type: "attestation_response",
+    nonce,
+    signature: attester.sign(attestedText(nonce, issued_at, status)),
+    status,
+    ...(certificate_chain.length === 0 ? {} : { certificate_chain }),
   };
 }
 

@@ -55,6 +55,14 @@ export type SocketEnd =
 /** Opens a socket that names `pool`. Never calls the listener before it has returned. */
 export type Dial = (pool: ModelId, listener: SocketListener) => Socket;
 
+/** Signs for this machine. */
+export interface Attester {
+  /** ECDSA with SHA-256 by the machine's key over the text's UTF-8: r and s, in base64. */
+  sign(text: string): string;
+  /** What Apple has attested of that key: DER in base64, the device's certificate first. Empty if nothing. */
+  certificateChain(): readonly string[];
+}
+
 /** How the machine feels; sent in heartbeats. */
 export interface Vitals {
   readonly memoryFreeGb: number;

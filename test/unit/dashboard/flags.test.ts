@@ -5,7 +5,7 @@ import { ApiError } from "../../../dashboard/api-error.js";
 import { flagWarning } from "../../../dashboard/flag-warnings.js";
 import { wordsOf, hintOf } from "../../../dashboard/flag-words.js";
 import { draftOf, flagLines, outcomeOf, problemOf } from "../../../dashboard/flags.js";
-import { aMachine, aMove, aSnapshot, type Changes } from "./snapshot-scene.ts";
+import { aMachine, aMove, aPool, aSnapshot, type Changes } from "./snapshot-scene.ts";
 
 /** How the page offers and explains the flags. The coordinator decides what a flag may be. */
 
@@ -99,6 +99,7 @@ describe("the warning before a flag moves machines", () => {
     ["min_provider_version", "none"],
     ["min_provider_version", "newest"],
     ["assign_min_provider_version", "newest"],
+    ["min_trust_level", "none"],
     ["shed_models", "a"],
   ])("is none for what moves nothing: %s to %s", (name, value) => {
     expect(textOf(name, value)).toBeNull();
@@ -132,6 +133,21 @@ describe("the warning before a flag moves machines", () => {
     );
     expect(enforce("on")).not.toContain("The last plan");
     expect(enforce("off", aMove())).toContain("only shown for now");
+  });
+
+  it("of a trust level counts the machines that have proven it, and names the pools that lose their last one", () => {
+    const machines = [
+      aMachine({ trust_level: "hardware" }),
+      aMachine({ machine_id: "mac-2", trust_level: "self_signed", pools: ["b"] }),
+      aMachine({ machine_id: "mac-3", pools: ["b"] }),
+      aMachine({ machine_id: "mac-4", pools: [], state: "offline" }),
+    ];
+    const pools = [aPool(), aPool({ model_id: "b" }), aPool({ model_id: "empty before" })];
+    const text = (value: string) => textOf("min_trust_level", value, { fleet: { machines, pools } });
+    expect(text("self_signed")).toContain("2 connected machines of 3 have proven it");
+    expect(text("self_signed")).not.toContain("No machine is left");
+    expect(text("hardware")).toContain("1 connected machine of 3 has proven it");
+    expect(text("hardware")).toContain("No machine is left to serve b.");
   });
 
   it.each(["min_provider_version", "assign_min_provider_version"])("names the version of %s", (name) => {

@@ -252,6 +252,17 @@ describe("the details of a machine", () => {
     expect(valueOf({ ...details, unreachable_pools: ["a", "b"] }, "Missing")).toBe("no answer from a, b");
   });
 
+  it("say what it has proven, and what was wrong with its proof", () => {
+    expect(valueOf(details, "Has proven")).toBe("nothing about its key");
+    expect(valueOf({ ...details, trust_level: "hardware" }, "Has proven")).toBe(
+      "that it holds its key, which a genuine Apple device vouches for",
+    );
+    expect(valueOf({ ...details, trust_level: "self_signed", trust_problem: "p" }, "Has proven")).toBe(
+      "that it holds its key; p",
+    );
+    expect(valueOf({ ...details, pools: [] }, "Has proven")).toBeUndefined();
+  });
+
   it("tell a machine that is gone from one that no request may go to", () => {
     expect(valueOf({ ...details, stays_because: "offline" }, "The last plan")).toBe(
       "leaves it, because nothing is heard of it",

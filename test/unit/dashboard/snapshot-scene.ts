@@ -41,6 +41,8 @@ export function aMachine(fields: Partial<Pools["machines"][number]> = {}): Pools
     hardware: "Apple M3 Ultra",
     memory_gb: 96,
     decode_tps: 57,
+    trust_level: "none",
+    trust_problem: null,
     explanation: { gate: null, why: "nothing keeps requests away", fix: null, unmanaged_because: null },
     ...fields,
   };

@@ -153,6 +153,8 @@ export function aMachineReport(fields: Partial<PoolMachineReport> = {}): PoolMac
     isConnected: true,
     isCordoned: false,
     version: "0.7.0",
+    trust: "none",
+    trustProblem: null,
     loadedModels: [A],
     maxConcurrency: 2,
     decodeTps: null,

@@ -17,7 +17,14 @@ const reasonOf = (scene: PlacementScene, machineId: string) =>
   scene.core.placement.last?.machines.find((machine) => machine.machineId === machineId)?.reason;
 
 describe("a machine that no request may go to", () => {
-  it.each<GateReason>(["too_hot", "owner_busy", "not_accepting", "breaker_open", "model_not_loaded"])(
+  it.each<GateReason>([
+    "below_trust_level",
+    "too_hot",
+    "owner_busy",
+    "not_accepting",
+    "breaker_open",
+    "model_not_loaded",
+  ])(
     "[F9] stays because it is not routable if its pool says %s, and not as if it had no connection",
     (gate) => {
       const scene = machines(1);

@@ -1,3 +1,4 @@
+import { UNPROVEN } from "../../../../core/pool/attestation.ts";
 import { Connection, type Registration } from "../../../../core/pool/connection.ts";
 import { machineIdSchema } from "../../../../protocol/ids.ts";
 import { FakeSocket } from "./fake-socket.ts";
@@ -8,6 +9,8 @@ export function aConnection(fields: Partial<Registration> | null = {}, machineId
   const registration: Registration = {
     sessionId: "s",
     version: null,
+    publicKey: "k",
+    attests: false,
     chip: "Apple M3 Ultra",
     privateOnly: false,
     advertises: true,
@@ -21,10 +24,14 @@ export function aConnection(fields: Partial<Registration> | null = {}, machineId
     held: null,
   };
   const identity = { machineId: machineIdSchema.parse(machineId), owner: "o", tokenId: "t", acceptedAt: 0 };
-  return new Connection(new FakeSocket(), identity, {
+  const connection = new Connection(new FakeSocket(), identity, {
     identity,
     registration: fields === null ? null : { ...registration, ...fields },
     streamsReserved: 0,
     retiresAt: null,
+    trust: UNPROVEN,
   });
+  // As a pool sets it where no trust is demanded.
+  connection.trustedUntil = Infinity;
+  return connection;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { UNPROVEN } from "../../../../core/pool/attestation.ts";
 import { epochSchema, machineIdSchema } from "../../../../protocol/ids.ts";
 import { PoolScene, type Machine } from "./pool-scene.ts";
 
@@ -317,7 +318,7 @@ describe("a pool that has slept", () => {
     scene.register(older);
     const { scene: awake } = scene.sleep(scene.join("mac-1"));
     const { identity } = older.connection;
-    const lost = { identity, registration: null, streamsReserved: 0, retiresAt: null };
+    const lost = { identity, registration: null, streamsReserved: 0, retiresAt: null, trust: UNPROVEN };
     awake.pool.lostAsleep(lost, awake.now);
     expect([...awake.remembered]).toEqual(["mac-1"]);
     const { scene: alone } = scene.sleep();

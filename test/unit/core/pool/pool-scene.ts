@@ -1,4 +1,5 @@
 import type { Admission } from "../../../../core/pool/admission.ts";
+import type { Proof } from "../../../../core/pool/attestation.ts";
 import type { Connection, ConnectionState } from "../../../../core/pool/connection.ts";
 import { EMPTY_LEDGER } from "../../../../core/pool/ledger.ts";
 import type { RequestOutcome } from "../../../../core/pool/outcome.ts";
@@ -100,12 +101,15 @@ export class PoolScene {
   readonly cordons: Map<MachineId, number>;
   /** What it has said of requests that have ended. */
   readonly ended: RequestOutcome[] = [];
+  /** Answers to challenges that it has asked to be checked. */
+  readonly proofs: { readonly connection: Connection; readonly proof: Proof }[] = [];
   /** How often it has asked the fleet for the supply. */
   supplyQuestions = 0;
   readonly #settings: PoolSettings;
   /** What the pool draws when it leaves something to chance. */
   chance = 0;
   #requests = 0;
+  #nonces = 0;
   #settingsVersion = INITIAL_SETTINGS.version;
 
   constructor(
@@ -141,6 +145,8 @@ export class PoolScene {
         rememberMachine: (id) => this.remembered.add(id),
         forgetMachine: (id) => this.remembered.delete(id),
         random: () => this.chance,
+        nonce: () => `nonce-${++this.#nonces}`,
+        verifyProof: (connection, proof) => this.proofs.push({ connection, proof }),
       },
       { remembered: () => this.#readMemory(), settings, ledger: EMPTY_LEDGER },
       this.now,
