@@ -4,13 +4,14 @@ import type { Hardware } from "../../protocol/upstream.ts";
 import { admit } from "./agent/admission.ts";
 import { composeHeartbeat, composeRegister, type MachineView } from "./agent/announcements.ts";
 import { orderOf, type HeldAssignment } from "./agent/assignment.ts";
-import { Duty } from "./agent/duty.ts";
+import { Duty, type DutyPhase } from "./agent/duty.ts";
 import { Heartbeats } from "./agent/heartbeats.ts";
 import { Jobs, type CreateAnswerEncoder } from "./agent/jobs.ts";
 import { ModelHolder } from "./agent/model-holder.ts";
 import { PoolSockets } from "./agent/pool-sockets.ts";
 import type { Clock, Dial, Log, OfferedModel, Random, Vitals } from "./agent/ports.ts";
 import type { Session } from "./agent/session.ts";
+import { Shelf } from "./agent/shelf.ts";
 import { Speeds } from "./agent/speeds.ts";
 import { Standby } from "./agent/standby.ts";
 import { stateOf, type AgentStatus } from "./agent/status.ts";
@@ -30,7 +31,7 @@ export interface AgentConfig {
   /** P-256 SPKI, base64. */
   readonly publicKey: string;
   readonly hardware: Hardware;
-  /** At least one. */
+  /** What is on the disk at the start; at least one. */
   readonly models: readonly OfferedModel[];
   /** Held from the start, before the coordinator has said anything; null: the first one that it lists a pool for. */
   readonly firstModel: ModelId | null;
@@ -52,6 +53,8 @@ export interface AgentPorts {
   readonly vitals: () => Vitals;
   /** Keeps the assignment over restarts; it is safe when the call returns. @throws if it could not be written. */
   readonly saveAssignment: (held: HeldAssignment) => void;
+  /** What is known of a model that is not on the disk, in words that the coordinator may read; null if nothing is. */
+  readonly whyMissing?: (id: ModelId) => string | null;
   readonly log: Log;
 }
 
@@ -60,11 +63,15 @@ export type StopCause =
   | { readonly kind: "asked" }
   | { readonly kind: "told_by_coordinator"; readonly sentence: string };
 
+/** On the way to a model or back: the coordinator waits for word of it. */
+const MOVING: ReadonlySet<DutyPhase> = new Set(["draining", "loading", "visiting"]);
+
 export class Agent {
   /** Settles when everything is closed and unloaded. */
   readonly finished: Promise<StopCause>;
   readonly #config: AgentConfig;
   readonly #ports: AgentPorts;
+  readonly #shelf: Shelf;
   readonly #holder: ModelHolder;
   readonly #standby: Standby;
   readonly #jobs: Jobs;
@@ -83,6 +90,7 @@ export class Agent {
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
+    this.#shelf = new Shelf(config.models);
     this.#holder = this.#createHolder();
     this.#standby = this.#createStandby();
     this.#jobs = this.#createJobs();
@@ -109,7 +117,8 @@ export class Agent {
 
   #createStandby(): Standby {
     return new Standby(
-      this.#config,
+      this.#shelf,
+      this.#config.firstModel,
       this.#holder,
       {
         mayLoad: () => this.#stopCause === null,
@@ -127,11 +136,11 @@ export class Agent {
     return new Duty(
       this.#config,
       {
-        onChange: () => this.#onChange(),
+        onChange: () => this.#onDutyChange(),
         onReleased: () => this.#onReleased(),
         sessionOf: (pool) => this.#sockets.registeredIn(pool),
       },
-      { ...this.#ports, holder: this.#holder, jobs: this.#jobs },
+      { ...this.#ports, shelf: this.#shelf, holder: this.#holder, jobs: this.#jobs },
     );
   }
 
@@ -171,6 +180,8 @@ export class Agent {
         onMessage: (session, message) => this.#onMessage(session, message),
         onEnded: (session) => this.#onEnded(session),
         hasWork: (session) => this.#jobs.hasWork(session),
+        mayRenew: () => !MOVING.has(this.#duty.view().phase),
+        onRestChanged: () => this.#onRestChanged(),
         onStopOrder: (sentence) => {
           this.#ports.log.error(sentence);
           this.stop({ kind: "told_by_coordinator", sentence });
@@ -186,6 +197,16 @@ export class Agent {
     this.#standby.fill();
     this.#sockets.start(this.#duty.held().epoch);
     this.#heartbeats.start();
+  }
+
+  /** One more model is on the disk, with an id that no other has: it may be asked for from now on. */
+  offer(model: OfferedModel): void {
+    if (this.#stopCause !== null) return;
+    this.#ports.log.info("offering", { model: model.id });
+    this.#shelf.add(model);
+    this.#sockets.grow(model.id, this.#duty.isManaged());
+    this.#onChange();
+    this.#standby.fill();
   }
 
   /** Announces the stop, lets running requests end, then closes everything. `finished` settles after that. */
@@ -278,7 +299,7 @@ export class Agent {
 
   #onReleased(): void {
     // While it was managed it offered all its models, also those that keep failing.
-    if (this.#offered().length < this.#config.models.length) this.#onOfferChanged();
+    if (this.#offered().length < this.#shelf.all().length) this.#onOfferChanged();
     this.#standby.fill();
   }
 
@@ -303,12 +324,26 @@ export class Agent {
     this.#wasServing = isServing;
   }
 
+  #onDutyChange(): void {
+    this.#onChange();
+    // A socket that is to be renewed is left alone while the machine changes models.
+    this.#sockets.reconcile();
+  }
+
+  #onRestChanged(): void {
+    if (this.#sockets.needsRest())
+      this.#ports.log.info(
+        "taking no new requests until those that run are done: only then can the coordinator be told of the new models",
+      );
+    this.#onChange();
+  }
+
   #onOfferChanged(): void {
     const offered = this.#offered();
     this.#heartbeats.onChange();
     // With nothing left to offer the sockets stay, and the heartbeat says that no work is accepted.
     if (offered.length === 0 || this.#duty.isManaged()) return;
-    const withdrawn = this.#config.models.filter((model) => !offered.includes(model));
+    const withdrawn = this.#shelf.all().filter((model) => !offered.includes(model));
     this.#sockets.renew(withdrawn.map(({ id }) => id));
   }
 
@@ -328,13 +363,13 @@ export class Agent {
 
   /** What may be asked for. Whether a managed machine can hold what it is told to is found out by trying. */
   #offered(): readonly OfferedModel[] {
-    return this.#duty.isManaged() ? this.#config.models : this.#standby.offered();
+    return this.#duty.isManaged() ? this.#shelf.all() : this.#standby.offered();
   }
 
   /** A managed machine names its assigned pool, unless that one does not exist any more (H19). */
   #ownPools(): ModelId[] {
     const offered = this.#offered();
-    const own = (offered.length > 0 ? offered : this.#config.models).map(({ id }) => id);
+    const own = (offered.length > 0 ? offered : this.#shelf.all()).map(({ id }) => id);
     const { assigned } = this.#duty.view();
     return assigned === null ? own : [assigned, ...own.filter((id) => id !== assigned)];
   }
@@ -344,6 +379,11 @@ export class Agent {
     return Math.min(this.#jobs.held(), this.#holder.slots());
   }
 
+  #isAccepting(): boolean {
+    if (this.#stopCause !== null || this.#duty.view().phase === "visiting") return false;
+    return !this.#sockets.needsRest();
+  }
+
   #view(): MachineView {
     const holding = this.#holder.holding();
     const loadedId = holding.status === "loaded" ? holding.loaded.model.id : null;
@@ -351,12 +391,15 @@ export class Agent {
     return {
       backend: this.#ports.engine.name,
       offered,
-      loaded: this.#config.models.filter(({ id }) => id === loadedId).map(({ id }) => id),
+      loaded: this.#shelf
+        .all()
+        .filter(({ id }) => id === loadedId)
+        .map(({ id }) => id),
       speedOf: (model) => this.#speeds.of(model),
       held: this.#duty.held(),
       taken: this.#taken(),
       slots: this.#holder.slots(),
-      accepting: this.#stopCause === null && offered.length > 0 && this.#duty.view().phase !== "visiting",
+      accepting: this.#isAccepting() && offered.length > 0,
       vitals: this.#ports.vitals(),
     };
   }

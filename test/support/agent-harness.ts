@@ -21,6 +21,8 @@ export interface HarnessOptions {
   readonly assignment?: readonly [model: string | null, epoch: number];
   /** Bytes of each model file. */
   readonly sizeBytes?: number;
+  /** What is known of models that are not on the disk. */
+  readonly whyMissing?: (id: string) => string | null;
 }
 
 export class AgentHarness {
@@ -46,6 +48,7 @@ export class AgentHarness {
     holdLoads = false,
     assignment,
     sizeBytes = 1000,
+    whyMissing = () => null,
   }: HarnessOptions = {}) {
     this.engine.holdLoads = holdLoads;
     const config: AgentConfig = {
@@ -84,6 +87,7 @@ export class AgentHarness {
         this.saves.push(held);
         this.engine.events.push(`save ${held.modelId} ${held.epoch}`);
       },
+      whyMissing,
       log: { info: log, warn: log, error: log },
     });
   }
@@ -121,7 +125,7 @@ export async function inTwoPools(): Promise<{ harness: AgentHarness; alpha: Fake
   return { harness, alpha, beta };
 }
 
-function offeredModel(id: string, sizeBytes: number): OfferedModel {
+export function offeredModel(id: string, sizeBytes = 1000): OfferedModel {
   return { id: modelIdSchema.parse(id), path: `/models/${id}.gguf`, sizeBytes };
 }
 

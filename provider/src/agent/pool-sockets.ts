@@ -2,6 +2,7 @@ import type { Registered } from "../../../protocol/downstream.ts";
 import type { ModelId } from "../../../protocol/ids.ts";
 import type { Log, Random, SocketEnd } from "./ports.ts";
 import { backoffMs, redialAfter, type Redial } from "./redial.ts";
+import { Renewals } from "./renewals.ts";
 import { Session, type SessionHost, type SessionPorts } from "./session.ts";
 import { sentenceOn } from "./socket-end-words.ts";
 
@@ -21,6 +22,10 @@ export interface PoolSocketsHost extends Omit<SessionHost, "onRegistered"> {
   ownPools(): readonly ModelId[];
   /** Whether requests of this socket are still open. */
   hasWork(session: Session): boolean;
+  /** Whether a socket without work may be replaced now. */
+  mayRenew(): boolean;
+  /** `needsRest` answers otherwise from now on. */
+  onRestChanged(): void;
   /** The coordinator does not want this program at all. */
   onStopOrder(sentence: string): void;
 }
@@ -47,8 +52,9 @@ export class PoolSockets {
   readonly #released = new Set<ModelId>();
   /** The highest epoch that came over each socket: what a pool knew when it closed it. */
   readonly #heardOver = new Map<Session, number>();
-  /** Sockets whose `register` says what is no longer true. */
-  readonly #outdated = new Set<Session>();
+  readonly #renewals: Renewals;
+  /** Was dialed to tell of a model that is new here. */
+  #messenger: Session | null = null;
   #listed: readonly ModelId[] = [];
   #listedEpoch = 0;
   #isOpen = false;
@@ -57,6 +63,7 @@ export class PoolSockets {
     this.#host = host;
     this.#ports = ports;
     this.#log = ports.log;
+    this.#renewals = new Renewals(ports.clock, () => host.onRestChanged());
   }
 
   /** Lists of epochs below `heldEpoch` are out of date. */
@@ -91,6 +98,7 @@ export class PoolSockets {
     this.#isOpen = false;
     for (const { cancel } of this.#waiting.values()) cancel();
     this.#waiting.clear();
+    this.#renewals.clear();
     for (const session of this.#sessions) if (!session.isRegistered()) session.close("stopping");
   }
 
@@ -125,8 +133,29 @@ export class PoolSockets {
    */
   renew(withdrawn: readonly ModelId[]): void {
     this.#listed = this.#listed.filter((pool) => !withdrawn.includes(pool));
-    for (const session of this.#sessions) this.#outdated.add(session);
+    for (const session of this.#sessions) if (session.hasSpoken()) this.#renewals.add(session, "changed");
     this.reconcile();
+  }
+
+  /**
+   * This machine offers one more model. A socket to its pool tells of it and leaves the others alone. A managed machine has
+   * none to tell by: the coordinator would put it into the assigned pool, in the place of the one that is at work there.
+   */
+  grow(pool: ModelId, isManaged: boolean): void {
+    if (!this.#isOpen) return;
+    const isDialed = !isManaged && this.registered().length > 0 && !this.#isServedOrDue(pool);
+    for (const session of this.#sessions) {
+      if (!session.hasSpoken()) continue;
+      if (session.pool() === pool) this.#renewals.add(session, "changed");
+      else if (!isDialed || !session.isRegistered()) this.#renewals.add(session, "grown");
+    }
+    if (isDialed) this.#messenger = this.#dial(pool);
+    this.reconcile();
+  }
+
+  /** Whether the machine should take nothing new for a moment, since a socket that it has to replace is always at work. */
+  needsRest(): boolean {
+    return this.#renewals.isRestDue();
   }
 
   /** Makes the sockets match the list. Called after whatever may have changed what is needed. */
@@ -167,13 +196,16 @@ export class PoolSockets {
   }
 
   #closeOutdated(): void {
-    for (const session of this.#outdated) {
-      if (!session.isAlive()) this.#outdated.delete(session);
-      else if (session.isRegistered() && !this.#host.hasWork(session)) session.close("the offer has changed");
+    for (const session of this.#renewals.all()) {
+      if (session.isAlive()) {
+        if (!session.isRegistered() || this.#host.hasWork(session) || !this.#host.mayRenew()) continue;
+        session.close("the offer has changed");
+      }
+      this.#renewals.remove(session);
     }
   }
 
-  #dial(pool: ModelId): void {
+  #dial(pool: ModelId): Session {
     this.#waiting.get(pool)?.cancel();
     this.#waiting.delete(pool);
     const session = new Session(
@@ -187,6 +219,7 @@ export class PoolSockets {
       this.#ports,
     );
     this.#sessions.add(session);
+    return session;
   }
 
   #wait(pool: ModelId, delayMs: number, notFound = false): void {
@@ -209,17 +242,26 @@ export class PoolSockets {
       const failures = this.#countFailure(session.asked) - 1;
       this.#wait(session.asked, backoffMs(failures, this.#ports.random));
     }
+    if (session === this.#messenger) this.#messenger = null;
+    if (!this.#renewals.has(session)) this.#renewals.onTold();
     this.follow(session, message.assignment.epoch, message.pools);
     this.#host.onRegistered(session, message);
   }
 
   #onEnded(session: Session, end: SocketEnd): void {
     this.#sessions.delete(session);
-    this.#outdated.delete(session);
+    this.#renewals.remove(session);
+    if (this.#isOpen && session === this.#messenger) this.#onMessengerLost();
     if (this.#isOpen && !session.isClosedByUs()) this.#planRedial(session, end);
     this.#heardOver.delete(session);
     this.#host.onEnded(session, end);
     this.reconcile();
+  }
+
+  /** The pool may be in no catalog, and the coordinator should know of the model all the same. */
+  #onMessengerLost(): void {
+    this.#messenger = null;
+    for (const session of this.#sessions) if (session.hasSpoken()) this.#renewals.add(session, "grown");
   }
 
   #planRedial(session: Session, end: SocketEnd): void {

@@ -3,6 +3,7 @@ import type { EngineError } from "../engine.ts";
 import { Bench } from "./bench.ts";
 import type { ModelHolder } from "./model-holder.ts";
 import type { Clock, Log, OfferedModel } from "./ports.ts";
+import type { Shelf } from "./shelf.ts";
 
 /**
  * Keeps a model loaded while nobody asks for one: the owner's choice at the start, so that the first request is fast, and
@@ -14,12 +15,6 @@ import type { Clock, Log, OfferedModel } from "./ports.ts";
 
 const RETRY_BASE_MS = 1000;
 const RETRY_MAX_MS = 60_000;
-
-export interface StandbyModels {
-  readonly models: readonly OfferedModel[];
-  /** The owner's choice. */
-  readonly firstModel: ModelId | null;
-}
 
 export interface StandbyHost {
   /** Whether the machine may load models by itself now. */
@@ -41,7 +36,7 @@ export interface StandbyPorts {
 }
 
 export class Standby {
-  readonly #models: readonly OfferedModel[];
+  readonly #shelf: Shelf;
   readonly #holder: ModelHolder;
   readonly #host: StandbyHost;
   readonly #ports: StandbyPorts;
@@ -50,13 +45,15 @@ export class Standby {
   #cancelRetry: (() => void) | null = null;
   #cancelReturn: (() => void) | null = null;
 
+  /** @param firstModel the owner's choice */
   constructor(
-    { models, firstModel }: StandbyModels,
+    shelf: Shelf,
+    firstModel: ModelId | null,
     holder: ModelHolder,
     host: StandbyHost,
     ports: StandbyPorts,
   ) {
-    this.#models = models;
+    this.#shelf = shelf;
     this.#preferred = firstModel;
     this.#holder = holder;
     this.#host = host;
@@ -66,7 +63,7 @@ export class Standby {
   /** The models of this machine that may be asked for now. */
   offered(): OfferedModel[] {
     const now = this.#ports.clock.now();
-    return this.#models.filter((model) => !this.#bench.isBenched(model.id, now));
+    return this.#shelf.all().filter((model) => !this.#bench.isBenched(model.id, now));
   }
 
   /** Loads a model if none is held and none is about to be, and it is known which is wanted. */
@@ -93,7 +90,7 @@ export class Standby {
   /** A load failed or a loaded model's engine died. */
   onFailure(modelId: string, error: EngineError): void {
     const { clock, log } = this.#ports;
-    const model = this.#models.find(({ id }) => id === modelId);
+    const model = this.#shelf.find(modelId);
     if (model === undefined) return;
     this.#preferred = model.id;
     const isBenched = this.#bench.noteFailure(model.id, clock.now());
