@@ -74,9 +74,10 @@ Connection
 
 Models
   --model ID=FILE       offer a GGUF file under a catalog id; may be repeated,
-                        the first one is loaded at the start
+                        the first one that is here is loaded at the start
   --model ID=hf:ORG/REPO/FILE, or ID=URL
-                        the same, and download the file first if it is not there;
+                        the same, and download the file if it is not there, while
+                        those models are served that are;
                         hf:ORG/REPO@REVISION/FILE for another branch than main,
                         #sha256=HEX at the end to check it; gated models need a
                         token of Hugging Face                    [HF_TOKEN]
