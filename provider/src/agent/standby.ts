@@ -89,25 +89,12 @@ export class Standby {
 
   /** A load failed or a loaded model's engine died. */
   onFailure(modelId: string, error: EngineError): void {
-    const { clock, log } = this.#ports;
+    const { clock } = this.#ports;
     const model = this.#shelf.find(modelId);
     if (model === undefined) return;
     this.#preferred = model.id;
-    const isBenched = this.#bench.noteFailure(model.id, clock.now());
-    if (isBenched) {
-      // A managed machine offers what it has, and tries again when it is ordered to.
-      const consequence = this.#host.isManaged() ? "" : " and is not offered for 10 minutes";
-      log.error(`this model keeps failing${consequence}: check its file or server, and the free memory`, {
-        model: model.id,
-        path: model.path,
-        code: error.code,
-        reason: error.message,
-      });
-      this.#preferred = null;
-      this.#awaitReturn();
-      this.#host.onBenched(modelId, error);
-      this.#host.onOfferChanged();
-    }
+    if (this.#bench.noteFailure(model.id, clock.now(), error.over !== undefined))
+      this.#onBenched(model, error);
     const failures = this.#bench.failuresInRow(model.id);
     this.#cancelRetry?.();
     this.#cancelRetry = clock.after(retryMs(failures), () => {
@@ -121,6 +108,39 @@ export class Standby {
     this.#cancelReturn?.();
     this.#cancelRetry = null;
     this.#cancelReturn = null;
+  }
+
+  #onBenched(model: OfferedModel, error: EngineError): void {
+    const [what, until, cure] =
+      error.over === undefined
+        ? ["keeps failing", "for 10 minutes", "check its file or server, and the free memory"]
+        : ["cannot work now", "until it can, or for 10 minutes", "check its server"];
+    // A managed machine offers what it has, and tries again when it is ordered to.
+    const consequence = this.#host.isManaged() ? "" : ` and is not offered ${until}`;
+    this.#ports.log.error(`this model ${what}${consequence}: ${cure}`, {
+      model: model.id,
+      path: model.path,
+      code: error.code,
+      reason: error.message,
+    });
+    this.#preferred = null;
+    this.#awaitReturn();
+    void error.over?.then(() => this.#onOver(model));
+    this.#host.onBenched(model.id, error);
+    this.#host.onOfferChanged();
+  }
+
+  #onOver({ id }: OfferedModel): void {
+    const { clock, log } = this.#ports;
+    if (!this.#host.mayLoad() || !this.#bench.isBenched(id, clock.now())) return;
+    this.#bench.pardon(id, clock.now());
+    log.info("this model can work again", { model: id });
+    this.#preferred ??= id;
+    this.#awaitReturn();
+    this.#host.onOfferChanged();
+    this.#cancelRetry?.();
+    this.#cancelRetry = null;
+    this.fill();
   }
 
   #awaitReturn(): void {
