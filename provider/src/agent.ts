@@ -1,67 +1,27 @@
 import type { Downstream, Registered } from "../../protocol/downstream.ts";
-import type { MachineId, ModelId } from "../../protocol/ids.ts";
-import type { Hardware } from "../../protocol/upstream.ts";
+import type { ModelId } from "../../protocol/ids.ts";
 import { admit } from "./agent/admission.ts";
 import { composeHeartbeat, composeRegister, type MachineView } from "./agent/announcements.ts";
-import { orderOf, type HeldAssignment } from "./agent/assignment.ts";
+import { orderOf } from "./agent/assignment.ts";
+import type { AgentConfig, AgentPorts, StopCause } from "./agent/config.ts";
 import { Duty, type DutyPhase } from "./agent/duty.ts";
 import { Heartbeats } from "./agent/heartbeats.ts";
-import { Jobs, type CreateAnswerEncoder } from "./agent/jobs.ts";
+import { Jobs } from "./agent/jobs.ts";
 import { ModelHolder } from "./agent/model-holder.ts";
 import { PoolSockets } from "./agent/pool-sockets.ts";
-import type { Clock, Dial, Log, OfferedModel, Random, Vitals } from "./agent/ports.ts";
+import type { OfferedModel } from "./agent/ports.ts";
 import type { Session } from "./agent/session.ts";
 import { Shelf } from "./agent/shelf.ts";
 import { Speeds } from "./agent/speeds.ts";
 import { Standby } from "./agent/standby.ts";
 import { stateOf, type AgentStatus } from "./agent/status.ts";
-import { EngineError, type Engine, type LoadedModel } from "./engine.ts";
+import { EngineError, type LoadedModel } from "./engine.ts";
 
 /**
  * The agent of one machine: it holds the sockets to the coordinator's pools, the one loaded model, the requests that
  * run on it and the order it is under, and tells each of the four what follows from the others. It does no input or output of its own:
  * all comes in through ports, and a simulator drives this very class on a virtual clock.
  */
-
-export interface AgentConfig {
-  readonly version: string;
-  readonly machineId: MachineId;
-  /** New for every start of the program. */
-  readonly sessionId: string;
-  /** P-256 SPKI, base64. */
-  readonly publicKey: string;
-  readonly hardware: Hardware;
-  /** What is on the disk at the start; at least one. */
-  readonly models: readonly OfferedModel[];
-  /** Held from the start, before the coordinator has said anything; null: the first one that it lists a pool for. */
-  readonly firstModel: ModelId | null;
-  readonly slots: number;
-  readonly contextTokens: number;
-  /** Serve only the owner's own requests. */
-  readonly privateOnly: boolean;
-  /** What `saveAssignment` was given last, in this or an earlier run of the program; null if never. */
-  readonly assignment: HeldAssignment | null;
-}
-
-export interface AgentPorts {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly dial: Dial;
-  readonly engine: Engine;
-  readonly createAnswerEncoder: CreateAnswerEncoder;
-  /** The newest known; cheap, called often. */
-  readonly vitals: () => Vitals;
-  /** Keeps the assignment over restarts; it is safe when the call returns. @throws if it could not be written. */
-  readonly saveAssignment: (held: HeldAssignment) => void;
-  /** What is known of a model that is not on the disk, in words that the coordinator may read; null if nothing is. */
-  readonly whyMissing?: (id: ModelId) => string | null;
-  readonly log: Log;
-}
-
-/** Why the agent has ended. */
-export type StopCause =
-  | { readonly kind: "asked" }
-  | { readonly kind: "told_by_coordinator"; readonly sentence: string };
 
 /** On the way to a model or back: the coordinator waits for word of it. */
 const MOVING: ReadonlySet<DutyPhase> = new Set(["draining", "loading", "visiting"]);

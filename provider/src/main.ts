@@ -5,7 +5,8 @@ import { readFileSync } from "node:fs";
 
 import { z } from "zod";
 
-import { Agent, type AgentPorts } from "./agent.ts";
+import { Agent } from "./agent.ts";
+import type { AgentPorts } from "./agent/config.ts";
 import type { Log } from "./agent/ports.ts";
 import { createDial } from "./connection.ts";
 import type { Downloads } from "./downloads/run.ts";

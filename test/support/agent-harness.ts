@@ -2,8 +2,9 @@ import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.
 import { decodeRecords } from "../../protocol/records.ts";
 import { M3_ULTRA } from "../../protocol/sample-hardware.ts";
 import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
-import { Agent, type AgentConfig } from "../../provider/src/agent.ts";
+import { Agent } from "../../provider/src/agent.ts";
 import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
+import type { AgentConfig } from "../../provider/src/agent/config.ts";
 import type { OfferedModel, Socket, SocketListener, Vitals } from "../../provider/src/agent/ports.ts";
 import { FakeEngine } from "./fake-engine.ts";
 import { settle, VirtualClock } from "./virtual-clock.ts";

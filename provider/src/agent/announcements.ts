@@ -1,8 +1,8 @@
 import type { ModelId } from "../../../protocol/ids.ts";
 import type { Heartbeat, Register } from "../../../protocol/upstream.ts";
 import { PROTOCOL_VERSION } from "../../../protocol/version.ts";
-import type { AgentConfig } from "../agent.ts";
 import { reportOf, type HeldAssignment } from "./assignment.ts";
+import type { AgentConfig } from "./config.ts";
 import type { OfferedModel, Vitals } from "./ports.ts";
 import type { MeasuredSpeed } from "./speeds.ts";
 
