@@ -167,6 +167,8 @@ export class Duty {
     this.#reports.note(this.#status("loading"));
     const arrival = switchTo(model, { drainMs: this.#drainMs, onPhase: () => {} }, this.#ports, task.signal);
     this.#visit = { modelId: model.id, arrival };
+    // They wait for memory beside the model that goes.
+    this.#ports.jobs.refuseWaiting("switching_model", "this machine serves its owner", model.id);
     this.#host.onChange();
     void this.#returnAfter(arrival, task);
     return arrival;

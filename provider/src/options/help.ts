@@ -17,8 +17,8 @@ Models
   --model ID=FILE       offer a GGUF file under a catalog id; may be repeated,
                         the first one that is here is loaded at the start
   --model ID=hf:ORG/REPO/FILE, or ID=URL
-                        the same, and download the file if it is not there, while
-                        those models are served that are;
+                        the same; a file that is not there is downloaded, and the
+                        other models are served meanwhile;
                         hf:ORG/REPO@REVISION/FILE for another branch than main,
                         #sha256=HEX at the end to check it; gated models need a
                         token of Hugging Face                    [HF_TOKEN]
