@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -123,6 +124,31 @@ describe("while another model is on its way", () => {
     await verse.next("inference_complete");
     expect(verse.streamText(1)).toContain("Tiny Verse");
     expect(coordinator.sockets).toHaveLength(2);
+  });
+
+  it("tells who has ordered that one where it is", async () => {
+    const state = mkdtempSync(join(tmpdir(), "provider-"));
+    try {
+      writeFileSync(join(state, "assignment.json"), JSON.stringify({ model_id: "tiny-verse", epoch: 5 }));
+      const order = { model_id: "tiny-verse", epoch: 5, drain_ms: 1000, load_ms: 60_000 };
+      coordinator.registered = () => ({ pools: ["tiny-verse"], assignment: order });
+      const held = server.holdNext(1_000_000);
+      const program = runModels([HERE, coming], state);
+      const before = await coordinator.nextSocket();
+      const failed = await before.next("assign_model_status", ({ status }) => status === "failed");
+      expect(failed.error?.code).toBe("model_not_on_disk");
+      expect(failed.error?.message).toMatch(/^no file for tiny-verse: it is (still to be|being) downloaded$/);
+      await expect.poll(() => kept(program, ".gguf.part")).toBe(1_000_000);
+      held.cut();
+
+      const after = await coordinator.nextSocket();
+      expect((await after.next("register")).models.map(({ id }) => id)).toEqual(["tiny-bard", "tiny-verse"]);
+      after.send({ type: "assign_model", ...order, epoch: 6, pools: ["tiny-verse"], reason: "again" });
+      await after.next("assign_model_status", ({ status, epoch }) => status === "succeeded" && epoch === 6);
+    } finally {
+      for (const program of started.splice(0)) await program.dispose();
+      rmSync(state, { recursive: true });
+    }
   });
 
   it("serves on if that one is not to be had, and says so", async () => {
