@@ -306,6 +306,24 @@ describe("any server", () => {
       expect((await asking).content).toBe("Hello.");
     });
 
+    it("is noticed after two more looks if it has hung with a request that was given up", async () => {
+      const server = await start(hangable);
+      const loaded = await engineOf(server.baseUrl, null, times)("llama-8b");
+      isHanging = true;
+      const abort = new AbortController();
+      const running = loaded.run({ task: "chat", body: hello() }, () => undefined, abort.signal);
+      const ended = running.then(
+        () => undefined,
+        () => undefined,
+      );
+      await expect.poll(() => looks).toBeGreaterThan(8);
+      abort.abort();
+      await ended;
+      looks = 0;
+      expect(await loaded.died).toMatchObject({ code: "engine_hangs" });
+      expect(looks).toBeLessThan(4);
+    });
+
     it("is loaded again when it answers again", async () => {
       const server = await start(hangable);
       const load = engineOf(server.baseUrl, null, { ...times, returnLimitMs: 0, returnWatchMs: 1 });

@@ -2,7 +2,8 @@ import { waitUntil } from "./wait-until.ts";
 
 /**
  * Looks whether a server that holds a model is still there. One that takes a connection and does not answer may be at work on
- * a long prompt, so that counts only while it has nothing to do for this machine, and only when it happens again and again.
+ * a long prompt, so it is not given up while it has something to do for this machine, and otherwise only when that happens
+ * again and again.
  */
 
 export interface WatchTimes {
@@ -14,8 +15,10 @@ export interface WatchTimes {
 
 export const WATCH_TIMES: WatchTimes = { watchMs: 15_000, answerLimitMs: 5000 };
 
-/** Of looks in a row. With the times above a server that hangs is given up after 65 to 80 seconds. */
+/** Of looks in a row. With the times above an idle server that hangs is given up after 65 to 80 seconds. */
 const SILENT_LOOKS = 4;
+/** Of those, while it had nothing to do: one that hung with a request is given up sooner once that has been given up. */
+const SILENT_IDLE_LOOKS = 2;
 
 export type ServerStatus = number | "silent" | "gone";
 
@@ -31,15 +34,21 @@ export async function untilLost(
   signal: AbortSignal,
 ): Promise<"silent" | "gone"> {
   let silentLooks = 0;
+  let silentIdleLooks = 0;
   let lost: "silent" | "gone" | null = null;
   await waitUntil(
     async () => {
       const wasIdle = isIdle();
       const status = await look();
       if (status === "gone") lost = status;
-      else if (status !== "silent") silentLooks = 0;
-      else if (wasIdle && isIdle()) silentLooks += 1;
-      if (silentLooks >= SILENT_LOOKS) lost = "silent";
+      else if (status === "silent") {
+        silentLooks += 1;
+        if (wasIdle && isIdle()) silentIdleLooks += 1;
+        if (silentLooks >= SILENT_LOOKS && silentIdleLooks >= SILENT_IDLE_LOOKS) lost = "silent";
+      } else {
+        silentLooks = 0;
+        silentIdleLooks = 0;
+      }
       return lost !== null;
     },
     watchMs,
