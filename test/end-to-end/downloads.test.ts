@@ -8,13 +8,13 @@ import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
 import { ROOT } from "../../scripts/root.ts";
 import { tinyModel } from "../../scripts/tiny-model.ts";
 import { FileServer } from "../support/file-server.ts";
-import { ask, Stack, Traffic, until } from "./stack.ts";
+import { ask, longStream, type LongStream, Stack, Traffic, until } from "./stack.ts";
 
 /** A machine that serves one model while it downloads the other, with real processes, sockets and models. */
 
 const MODELS = ["tiny-bard", "tiny-verse"] as const;
 
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 120_000 });
 
 const stack = new Stack();
 const servers: FileServer[] = [];
@@ -80,12 +80,19 @@ it("keeps its order and every answer when it tells of a new model, and may then 
   await expect(order()).rejects.toThrow(/does not have .*tiny-verse.* on its disk/);
 
   const traffic = new Traffic(stack.client(), ["tiny-bard"]);
+  const streams: LongStream[] = [];
   finish();
+  // It comes while some of them run.
+  for (let count = 0; count < 12; count += 1) {
+    streams.push(await longStream(stack.client(), "tiny-bard"));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
   await until(async () => {
     expect(await stack.admin.machine(machine)).toMatchObject({ assigned_model: "tiny-bard", epoch });
     return (await knownModels(machine)).length === 2 || null;
   });
   await until(async () => (await stack.admin.machine(machine)).state === "assigned" || null);
+  for (const { outcome } of streams) expect(["length", "stop"]).toContain(await outcome);
   expect([...(await traffic.stop()).entries()]).toEqual([["tiny-bard", ["tiny-bard"]]]);
   expect(await order()).toBe(epoch + 1);
   await becomes("tiny-verse", "tiny-verse");
