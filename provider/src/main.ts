@@ -8,6 +8,7 @@ import { z } from "zod";
 import { Agent } from "./agent.ts";
 import type { AgentPorts } from "./agent/config.ts";
 import type { Log } from "./agent/ports.ts";
+import type { AgentStatus } from "./agent/status.ts";
 import { createDial } from "./connection.ts";
 import type { Downloads } from "./downloads/run.ts";
 import type { Engine } from "./engine.ts";
@@ -144,7 +145,7 @@ async function run(
   outliveLog(stop);
   agent.start();
   downloads.deliverTo((model) => agent.offer(model));
-  const idleWatch = watchIdleness(agent, explain, log);
+  const idleWatch = watchIdleness(agent, downloads, explain, log);
   const cause = await agent.finished;
   await downloads.stop();
   idleWatch.stop();
@@ -257,8 +258,10 @@ async function refuseTranslation(): Promise<void> {
   );
 }
 
-function watchIdleness(agent: Agent, explain: Explain, log: Log): IdleWatch {
-  const idleWatch = new IdleWatch({ clock: SYSTEM_CLOCK, status: () => agent.status(), explain, log });
+function watchIdleness(agent: Agent, downloads: Downloads, explain: Explain, log: Log): IdleWatch {
+  const status = (): AgentStatus => agent.status();
+  const coming = (): string | null => downloads.words();
+  const idleWatch = new IdleWatch({ clock: SYSTEM_CLOCK, status, explain, coming, log });
   idleWatch.start();
   return idleWatch;
 }

@@ -156,6 +156,9 @@ describe("while another model is on its way", () => {
     const said = await program.logged("cannot download a model now: going on without it");
     expect(said).toMatchObject({ model: "gone", retryMs: 300_000 });
     expect(said["reason"]).toContain("status 404");
+    expect((await program.logged("why idle"))["coming"]).toBe(
+      "gone: it could not be downloaded so far; the provider's log says why",
+    );
     await program.logged("serving");
     program.signal("SIGTERM");
     expect(await program.exited).toEqual({ code: 0, signal: null });

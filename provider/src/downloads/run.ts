@@ -86,6 +86,12 @@ export class Downloads {
     return this.#words.get(id) ?? null;
   }
 
+  /** The same of all of them, for this machine's owner; null if none is to come. */
+  words(): string | null {
+    const words = [...this.#words].map(([id, word]) => `${id}: ${word}`);
+    return words.length === 0 ? null : words.join("; ");
+  }
+
   /** For the status line; empty if nothing is coming now. */
   progressText(): string {
     if (this.#progress === null) return "";
@@ -140,7 +146,7 @@ export class Downloads {
   #onTrouble({ id }: RemoteModel, { message }: UserError, isFinal: boolean): void {
     const { log } = this.#settings;
     const end = isFinal ? "could not be downloaded" : "could not be downloaded so far";
-    this.#words.set(id, `it ${end}; the log of its provider says why`);
+    this.#words.set(id, `it ${end}; the provider's log says why`);
     if (this.#troubles.get(id) === message) return;
     this.#troubles.set(id, message);
     if (isFinal) {
