@@ -1,20 +1,21 @@
 import type { AttestationChallenge, Downstream, Registered } from "../../protocol/downstream.ts";
-import type { MachineId, ModelId } from "../../protocol/ids.ts";
-import type { Hardware } from "../../protocol/upstream.ts";
+import type { ModelId } from "../../protocol/ids.ts";
 import { admit } from "./agent/admission.ts";
 import { composeHeartbeat, composeProof, composeRegister, type MachineView } from "./agent/announcements.ts";
-import { orderOf, type HeldAssignment } from "./agent/assignment.ts";
-import { Duty } from "./agent/duty.ts";
+import { orderOf } from "./agent/assignment.ts";
+import type { AgentConfig, AgentPorts, StopCause } from "./agent/config.ts";
+import { Duty, type DutyPhase } from "./agent/duty.ts";
 import { Heartbeats } from "./agent/heartbeats.ts";
-import { Jobs, type CreateAnswerEncoder } from "./agent/jobs.ts";
+import { Jobs } from "./agent/jobs.ts";
 import { ModelHolder } from "./agent/model-holder.ts";
 import { PoolSockets } from "./agent/pool-sockets.ts";
-import type { Attester, Clock, Dial, Log, OfferedModel, Random, Vitals } from "./agent/ports.ts";
+import type { OfferedModel } from "./agent/ports.ts";
 import type { Session } from "./agent/session.ts";
+import { Shelf } from "./agent/shelf.ts";
 import { Speeds } from "./agent/speeds.ts";
 import { Standby } from "./agent/standby.ts";
 import { stateOf, type AgentStatus } from "./agent/status.ts";
-import { EngineError, type Engine, type LoadedModel } from "./engine.ts";
+import { EngineError, type LoadedModel } from "./engine.ts";
 
 /**
  * The agent of one machine: it holds the sockets to the coordinator's pools, the one loaded model, the requests that
@@ -22,51 +23,15 @@ import { EngineError, type Engine, type LoadedModel } from "./engine.ts";
  * all comes in through ports, and a simulator drives this very class on a virtual clock.
  */
 
-export interface AgentConfig {
-  readonly version: string;
-  readonly machineId: MachineId;
-  /** New for every start of the program. */
-  readonly sessionId: string;
-  /** P-256 SPKI, base64. */
-  readonly publicKey: string;
-  readonly hardware: Hardware;
-  /** At least one. */
-  readonly models: readonly OfferedModel[];
-  /** Held from the start, before the coordinator has said anything; null: the first one that it lists a pool for. */
-  readonly firstModel: ModelId | null;
-  readonly slots: number;
-  readonly contextTokens: number;
-  /** Serve only the owner's own requests. */
-  readonly privateOnly: boolean;
-  /** What `saveAssignment` was given last, in this or an earlier run of the program; null if never. */
-  readonly assignment: HeldAssignment | null;
-}
-
-export interface AgentPorts {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly dial: Dial;
-  readonly engine: Engine;
-  readonly createAnswerEncoder: CreateAnswerEncoder;
-  /** The newest known; cheap, called often. */
-  readonly vitals: () => Vitals;
-  /** Keeps the assignment over restarts; it is safe when the call returns. @throws if it could not be written. */
-  readonly saveAssignment: (held: HeldAssignment) => void;
-  /** Null leaves this machine at the trust level `none`. */
-  readonly attester: Attester | null;
-  readonly log: Log;
-}
-
-/** Why the agent has ended. */
-export type StopCause =
-  | { readonly kind: "asked" }
-  | { readonly kind: "told_by_coordinator"; readonly sentence: string };
+/** On the way to a model or back: the coordinator waits for word of it. */
+const MOVING: ReadonlySet<DutyPhase> = new Set(["draining", "loading", "visiting"]);
 
 export class Agent {
   /** Settles when everything is closed and unloaded. */
   readonly finished: Promise<StopCause>;
   readonly #config: AgentConfig;
   readonly #ports: AgentPorts;
+  readonly #shelf: Shelf;
   readonly #holder: ModelHolder;
   readonly #standby: Standby;
   readonly #jobs: Jobs;
@@ -85,6 +50,7 @@ export class Agent {
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
+    this.#shelf = new Shelf(config.models);
     this.#holder = this.#createHolder();
     this.#standby = this.#createStandby();
     this.#jobs = this.#createJobs();
@@ -111,7 +77,8 @@ export class Agent {
 
   #createStandby(): Standby {
     return new Standby(
-      this.#config,
+      this.#shelf,
+      this.#config.firstModel,
       this.#holder,
       {
         mayLoad: () => this.#stopCause === null,
@@ -129,11 +96,11 @@ export class Agent {
     return new Duty(
       this.#config,
       {
-        onChange: () => this.#onChange(),
+        onChange: () => this.#onDutyChange(),
         onReleased: () => this.#onReleased(),
         sessionOf: (pool) => this.#sockets.registeredIn(pool),
       },
-      { ...this.#ports, holder: this.#holder, jobs: this.#jobs },
+      { ...this.#ports, shelf: this.#shelf, holder: this.#holder, jobs: this.#jobs },
     );
   }
 
@@ -173,6 +140,8 @@ export class Agent {
         onMessage: (session, message) => this.#onMessage(session, message),
         onEnded: (session) => this.#onEnded(session),
         hasWork: (session) => this.#jobs.hasWork(session),
+        mayRenew: () => !MOVING.has(this.#duty.view().phase),
+        onRestChanged: () => this.#onRestChanged(),
         onStopOrder: (sentence) => {
           this.#ports.log.error(sentence);
           this.stop({ kind: "told_by_coordinator", sentence });
@@ -188,6 +157,16 @@ export class Agent {
     this.#standby.fill();
     this.#sockets.start(this.#duty.held().epoch);
     this.#heartbeats.start();
+  }
+
+  /** One more model is on the disk, with an id that no other has: it may be asked for from now on. */
+  offer(model: OfferedModel): void {
+    if (this.#stopCause !== null) return;
+    this.#ports.log.info("offering", { model: model.id });
+    this.#shelf.add(model);
+    this.#sockets.grow(model.id, this.#duty.isManaged());
+    this.#onChange();
+    this.#standby.fill();
   }
 
   /** Announces the stop, lets running requests end, then closes everything. `finished` settles after that. */
@@ -285,7 +264,7 @@ export class Agent {
 
   #onReleased(): void {
     // While it was managed it offered all its models, also those that keep failing.
-    if (this.#offered().length < this.#config.models.length) this.#onOfferChanged();
+    if (this.#offered().length < this.#shelf.all().length) this.#onOfferChanged();
     this.#standby.fill();
   }
 
@@ -310,12 +289,26 @@ export class Agent {
     this.#wasServing = isServing;
   }
 
+  #onDutyChange(): void {
+    this.#onChange();
+    // A socket that is to be renewed is left alone while the machine changes models.
+    this.#sockets.reconcile();
+  }
+
+  #onRestChanged(): void {
+    if (this.#sockets.needsRest())
+      this.#ports.log.info(
+        "taking no new requests until those that run are done: only then can the coordinator be told of the new models",
+      );
+    this.#onChange();
+  }
+
   #onOfferChanged(): void {
     const offered = this.#offered();
     this.#heartbeats.onChange();
     // With nothing left to offer the sockets stay, and the heartbeat says that no work is accepted.
     if (offered.length === 0 || this.#duty.isManaged()) return;
-    const withdrawn = this.#config.models.filter((model) => !offered.includes(model));
+    const withdrawn = this.#shelf.all().filter((model) => !offered.includes(model));
     this.#sockets.renew(withdrawn.map(({ id }) => id));
   }
 
@@ -335,13 +328,13 @@ export class Agent {
 
   /** What may be asked for. Whether a managed machine can hold what it is told to is found out by trying. */
   #offered(): readonly OfferedModel[] {
-    return this.#duty.isManaged() ? this.#config.models : this.#standby.offered();
+    return this.#duty.isManaged() ? this.#shelf.all() : this.#standby.offered();
   }
 
   /** A managed machine names its assigned pool, unless that one does not exist any more (H19). */
   #ownPools(): ModelId[] {
     const offered = this.#offered();
-    const own = (offered.length > 0 ? offered : this.#config.models).map(({ id }) => id);
+    const own = (offered.length > 0 ? offered : this.#shelf.all()).map(({ id }) => id);
     const { assigned } = this.#duty.view();
     return assigned === null ? own : [assigned, ...own.filter((id) => id !== assigned)];
   }
@@ -351,6 +344,11 @@ export class Agent {
     return Math.min(this.#jobs.held(), this.#holder.slots());
   }
 
+  #isAccepting(): boolean {
+    if (this.#stopCause !== null || this.#duty.view().phase === "visiting") return false;
+    return !this.#sockets.needsRest();
+  }
+
   #view(): MachineView {
     const holding = this.#holder.holding();
     const loadedId = holding.status === "loaded" ? holding.loaded.model.id : null;
@@ -358,12 +356,15 @@ export class Agent {
     return {
       backend: this.#ports.engine.name,
       offered,
-      loaded: this.#config.models.filter(({ id }) => id === loadedId).map(({ id }) => id),
+      loaded: this.#shelf
+        .all()
+        .filter(({ id }) => id === loadedId)
+        .map(({ id }) => id),
       speedOf: (model) => this.#speeds.of(model),
       held: this.#duty.held(),
       taken: this.#taken(),
       slots: this.#holder.slots(),
-      accepting: this.#stopCause === null && offered.length > 0 && this.#duty.view().phase !== "visiting",
+      accepting: this.#isAccepting() && offered.length > 0,
       vitals: this.#ports.vitals(),
     };
   }

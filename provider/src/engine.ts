@@ -121,11 +121,19 @@ export class EngineError extends Error {
   readonly class: EngineErrorClass;
   /** A closed word for programs: `context_length_exceeded`, `invalid_request`, `load_failed`, `engine_crashed` ... */
   readonly code: string;
+  /** Resolves when what was wrong is over, if whoever threw it can tell: until then another try is of no use. */
+  readonly over: Promise<void> | undefined;
 
-  constructor(errorClass: EngineErrorClass, code: string, message: string, options?: ErrorOptions) {
+  constructor(
+    errorClass: EngineErrorClass,
+    code: string,
+    message: string,
+    options?: ErrorOptions & { readonly over?: Promise<void> },
+  ) {
     super(message, options);
     this.class = errorClass;
     this.code = code;
+    this.over = options?.over;
   }
 }
 

@@ -13,6 +13,8 @@ export interface IdleWatchPorts {
   readonly clock: Clock;
   readonly status: () => AgentStatus;
   readonly explain: Explain;
+  /** Which models are still to come to this machine, which the coordinator cannot know; null if none. */
+  readonly coming: () => string | null;
   readonly log: Log;
 }
 
@@ -56,7 +58,7 @@ export class IdleWatch {
   }
 
   async #ask(): Promise<void> {
-    const { explain, status, log } = this.#ports;
+    const { explain, status, log, coming } = this.#ports;
     this.#isAsking = true;
     const explanation = await explain();
     this.#isAsking = false;
@@ -72,6 +74,7 @@ export class IdleWatch {
     const said = `${why} ${fix ?? ""}`.replaceAll(/\d+ (%|s|min|h)\b/g, "");
     if (said === this.#said || status().running > 0) return;
     this.#said = said;
-    log.info("why idle", { gate, why, fix });
+    const toCome = coming();
+    log.info("why idle", { gate, why, fix, ...(toCome === null ? {} : { coming: toCome }) });
   }
 }

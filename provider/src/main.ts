@@ -5,11 +5,13 @@ import { readFileSync } from "node:fs";
 
 import { z } from "zod";
 
-import { Agent, type AgentPorts } from "./agent.ts";
+import { Agent } from "./agent.ts";
+import type { AgentPorts } from "./agent/config.ts";
 import type { Log } from "./agent/ports.ts";
+import type { AgentStatus } from "./agent/status.ts";
 import { createAttester } from "./attester.ts";
 import { createDial } from "./connection.ts";
-import { runDownloads } from "./downloads/run.ts";
+import type { Downloads } from "./downloads/run.ts";
 import type { Engine } from "./engine.ts";
 import { createEchoEngine } from "./engines/echo.ts";
 import { createLlamaEngine } from "./engines/llama.ts";
@@ -20,11 +22,12 @@ import { createExplain, type Explain } from "./explain.ts";
 import { isTranslated, readHardware, watchVitals } from "./hardware.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import { createLog } from "./log.ts";
-import { findModels } from "./models.ts";
 import { createAnswerEncoder } from "./openai/answer-encoder.ts";
-import { HELP, readCommandLine, type Options } from "./options.ts";
+import { readCommandLine, type Options } from "./options.ts";
+import { HELP } from "./options/help.ts";
 import { lockState, openIdentity, readAssignment, writeAssignment } from "./state.ts";
 import { StatusLine } from "./status-line.ts";
+import { gatherStock } from "./stock.ts";
 import { SYSTEM_CLOCK } from "./system-clock.ts";
 import { TerminalLine, type Terminal } from "./terminal-line.ts";
 import { UserError } from "./user-error.ts";
@@ -67,11 +70,11 @@ async function serve(options: Options): Promise<number> {
   forgetKeys(options);
   const { log, line } = openLog(options);
   const stayAwake = options.caffeinate ? keepAwake() : () => {};
-  const sources = await runDownloads(options, log, line);
-  if (sources === null) return EXIT_OK;
-  const { models, first, skipped } = findModels(sources);
   const identity = openIdentity(options.stateDirectory, options.machineId);
   const { assignment, warning } = readAssignment(options.stateDirectory);
+  const stock = await gatherStock(options, log, line);
+  if (stock === null) return EXIT_OK;
+  const { models, first, skipped, coming, downloads } = stock;
   const version = readVersion();
 
   const vitals = watchVitals(process.platform, VITALS_INTERVAL_MS);
@@ -90,6 +93,7 @@ async function serve(options: Options): Promise<number> {
     vitals: vitals.newest,
     attester: createAttester(identity, options.attestationChain, log),
     saveAssignment: (held) => writeAssignment(options.stateDirectory, held),
+    whyMissing: (id) => downloads.wordOn(id),
     log,
   };
   const agent = new Agent(
@@ -114,23 +118,41 @@ async function serve(options: Options): Promise<number> {
     machine: identity.machineId,
     coordinator: options.coordinator.origin,
     models: models.map(({ id }) => id).join(" "),
+    downloading: coming.join(" "),
     engine: ports.engine.name,
     pid: process.pid,
   });
   warn(log, options.warnings, skipped, warning);
 
-  const status = line === null ? null : showStatus(agent, line);
-  const signals = listenToSignals(agent);
-  outliveLog(agent);
-  agent.start();
-  const idleWatch = watchIdleness(agent, createExplain(connection), log);
-  const cause = await agent.finished;
-  idleWatch.stop();
-  signals.stop();
-  status?.stop();
+  const exitCode = await run(agent, downloads, createExplain(connection), { log, line });
   vitals.stop();
   stayAwake();
   log.info("stopped");
+  return exitCode;
+}
+
+/** From the agent's start to its end. */
+async function run(
+  agent: Agent,
+  downloads: Downloads,
+  explain: Explain,
+  { log, line }: ReturnType<typeof openLog>,
+): Promise<number> {
+  const status = line === null ? null : showStatus(agent, downloads, line);
+  const stop = (): void => {
+    agent.stop();
+    void downloads.stop();
+  };
+  const signals = listenToSignals(stop, () => agent.abort());
+  outliveLog(stop);
+  agent.start();
+  downloads.deliverTo((model) => agent.offer(model));
+  const idleWatch = watchIdleness(agent, downloads, explain, log);
+  const cause = await agent.finished;
+  await downloads.stop();
+  idleWatch.stop();
+  signals.stop();
+  status?.stop();
   if (signals.wereRepeated()) return EXIT_SECOND_SIGNAL;
   return cause.kind === "asked" ? EXIT_OK : EXIT_REFUSED;
 }
@@ -182,15 +204,18 @@ function createEngine({ engine, threads }: Options, log: (line: string) => void)
 }
 
 /** The first signal ends the program when running requests are done, the second one at once. */
-function listenToSignals(agent: Agent): { stop: () => void; wereRepeated: () => boolean } {
+function listenToSignals(
+  finish: () => void,
+  abort: () => void,
+): { stop: () => void; wereRepeated: () => boolean } {
   let count = 0;
   const onSignal = (): void => {
     count += 1;
     if (count === 1) {
-      agent.stop();
+      finish();
       return;
     }
-    agent.abort();
+    abort();
     setTimeout(() => process.exit(EXIT_SECOND_SIGNAL), ABORT_LIMIT_MS).unref();
   };
   // SIGHUP: the terminal was closed.
@@ -210,14 +235,19 @@ function listenToSignals(agent: Agent): { stop: () => void; wereRepeated: () => 
  * A log that cannot be written ends no request. On a full disk the machine serves on without it. If nobody is left to read it,
  * nobody may be left to stop the program either, so it stops as after a SIGHUP; a closed terminal sends one of its own.
  */
-function outliveLog(agent: Agent): void {
+function outliveLog(stop: () => void): void {
   process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
-    if (code === "EPIPE") agent.stop();
+    if (code === "EPIPE") stop();
   });
 }
 
-function showStatus(agent: Agent, line: TerminalLine): StatusLine {
-  const status = new StatusLine(line, () => agent.status(), SYSTEM_CLOCK.now);
+function showStatus(agent: Agent, downloads: Downloads, line: TerminalLine): StatusLine {
+  const status = new StatusLine(
+    line,
+    () => agent.status(),
+    () => downloads.progressText(),
+    SYSTEM_CLOCK.now,
+  );
   status.start();
   return status;
 }
@@ -230,8 +260,10 @@ async function refuseTranslation(): Promise<void> {
   );
 }
 
-function watchIdleness(agent: Agent, explain: Explain, log: Log): IdleWatch {
-  const idleWatch = new IdleWatch({ clock: SYSTEM_CLOCK, status: () => agent.status(), explain, log });
+function watchIdleness(agent: Agent, downloads: Downloads, explain: Explain, log: Log): IdleWatch {
+  const status = (): AgentStatus => agent.status();
+  const coming = (): string | null => downloads.words();
+  const idleWatch = new IdleWatch({ clock: SYSTEM_CLOCK, status, explain, coming, log });
   idleWatch.start();
   return idleWatch;
 }

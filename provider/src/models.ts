@@ -41,31 +41,38 @@ const PART = /-(\d{5})-of-(\d{5})$/;
 /**
  * A file named by itself has to be right. What is wrong in a directory is passed over: one download that broke off must
  * not keep the others from being served.
- * @throws UserError if a named file is missing or no GGUF, an id is malformed or used twice, or there is no model at all.
+ * @param coming the models that are still to be downloaded.
+ * @throws UserError if a named file is missing or no GGUF, an id is malformed or used twice, or there is no model at all, nor
+ *   one to come.
  */
-export function findModels({ models, directories, form }: ModelSources): FoundModels {
-  const found = models.map((source) => fromSource(source, form));
+export function findModels(
+  { models, directories, form }: ModelSources,
+  coming: readonly ModelId[] = [],
+): FoundModels {
+  const found = models.map((source) => readSource(source, form));
   const first = found[0]?.id ?? null;
   const skipped: string[] = [];
   for (const directory of directories) found.push(...fromDirectory(directory, skipped));
+  checkIds([...found, ...coming.map((id) => ({ id, path: "" }))]);
+  const count = found.length + coming.length;
+  if (count === 0) throw new UserError(noModel(directories, skipped));
+  if (count > MAX_MODELS_PER_MACHINE) {
+    throw new UserError(`${count} models are too many: a machine offers at most ${MAX_MODELS_PER_MACHINE}.`);
+  }
+  return { models: found, first, skipped };
+}
+
+/** @throws UserError if two models have one id. */
+function checkIds(models: readonly Pick<OfferedModel, "id" | "path">[]): void {
   const seen = new Map<ModelId, string>();
-  for (const { id, path } of found) {
+  for (const { id, path } of models) {
     const other = seen.get(id);
     if (other !== undefined) {
-      const files = path === "" && other === "" ? "" : `: ${other} and ${path}`;
+      const files = path === "" || other === "" ? "" : `: ${other} and ${path}`;
       throw new UserError(`Two files are to be model ${id}${files}. Give each model an id of its own.`);
     }
     seen.set(id, path);
   }
-  if (found.length === 0) {
-    throw new UserError(noModel(directories, skipped));
-  }
-  if (found.length > MAX_MODELS_PER_MACHINE) {
-    throw new UserError(
-      `${found.length} models are too many: a machine offers at most ${MAX_MODELS_PER_MACHINE}.`,
-    );
-  }
-  return { models: found, first, skipped };
 }
 
 /** A directory that was named but offers nothing is the likely mistake, so it is named, and what was passed over. */
@@ -75,7 +82,8 @@ function noModel(directories: readonly string[], skipped: readonly string[]): st
   return `No model to serve${looked}${reasons}. Name one with --model id=path/to/file.gguf, one to download with --model id=hf:ORG/REPO/file.gguf, or a --models-dir with *.gguf files.`;
 }
 
-function fromSource(source: string, form: ModelForm): OfferedModel {
+/** One model as the command line names it. @throws UserError if it is not there, or is none. */
+export function readSource(source: string, form: ModelForm): OfferedModel {
   const at = source.indexOf("=");
   const [id, what] = at < 0 ? [source, null] : [source.slice(0, at), source.slice(at + 1)];
   switch (form) {

@@ -149,9 +149,17 @@ export function lockState(directory: string, flag = "--state"): () => void {
       `Another provider (process ${holder.data.pid}) is using ${directory}. Stop it, or give this one its own ${flag} directory. If no provider is running, remove ${path}.`,
     );
   }
+  if (locks.has(path)) return () => undefined;
   writeFileAtomically(path, JSON.stringify({ pid: process.pid, booted_at: bootedAt() }));
-  return () => rmSync(path, { force: true });
+  locks.add(path);
+  return () => {
+    locks.delete(path);
+    rmSync(path, { force: true });
+  };
 }
+
+/** Locks that this process has. The state and the downloads may be in one directory. */
+const locks = new Set<string>();
 
 /** Writes a file so that a reader, or a crash, sees the old contents or the new ones and nothing in between. */
 export function writeFileAtomically(path: string, text: string, mode = 0o644): void {

@@ -10,13 +10,16 @@ const RATE_SAMPLES = 10;
 export class StatusLine {
   readonly #line: TerminalLine;
   readonly #read: () => AgentStatus;
+  readonly #more: () => string;
   readonly #now: () => number;
   readonly #samples: { readonly at: number; readonly tokens: number }[] = [];
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(line: TerminalLine, read: () => AgentStatus, now: () => number) {
+  /** @param more what the machine does beside serving; empty if nothing. */
+  constructor(line: TerminalLine, read: () => AgentStatus, more: () => string, now: () => number) {
     this.#line = line;
     this.#read = read;
+    this.#more = more;
     this.#now = now;
   }
 
@@ -35,7 +38,9 @@ export class StatusLine {
   redraw(): void {
     this.#samples.push({ at: this.#now(), tokens: this.#read().tokens });
     if (this.#samples.length > RATE_SAMPLES) this.#samples.shift();
-    this.#line.show(describeStatus(this.#read(), tokensPerSecond(this.#samples), this.#now()));
+    const status = describeStatus(this.#read(), tokensPerSecond(this.#samples), this.#now());
+    const more = this.#more();
+    this.#line.show(more === "" ? status : `${status} | ${more}`);
   }
 }
 

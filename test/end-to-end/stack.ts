@@ -80,6 +80,42 @@ export async function until<T>(
   }
 }
 
+export interface LongStream {
+  /** Its finish reason; `cut` is what must not happen, an end without one. */
+  readonly outcome: Promise<string>;
+}
+
+/** An answer of hundreds of tokens that has begun. */
+export async function longStream(client: OpenAI, model: string): Promise<LongStream> {
+  const stream = await until(() =>
+    client.chat.completions
+      .create({
+        model,
+        messages: [{ role: "user", content: "Count." }],
+        stream: true,
+        max_tokens: 700,
+        response_format: {
+          type: "json_schema",
+          json_schema: {
+            name: "count",
+            schema: { type: "array", items: { type: "integer" }, minItems: 300 },
+          },
+        },
+      })
+      .catch(() => null),
+  );
+  const read = async (): Promise<string> => {
+    let outcome = "cut";
+    try {
+      for await (const chunk of stream) outcome = chunk.choices[0]?.finish_reason ?? outcome;
+    } catch {
+      return "error";
+    }
+    return outcome;
+  };
+  return { outcome: read() };
+}
+
 export class Stack {
   readonly dir = mkdtempSync(join(tmpdir(), "poolkeeper-"));
   readonly #children = new Set<ChildProcess>();

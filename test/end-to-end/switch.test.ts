@@ -5,7 +5,7 @@ import { APIError } from "openai";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { tinyModel } from "../../scripts/tiny-model.ts";
-import { ask, Stack, Traffic, until } from "./stack.ts";
+import { ask, longStream, type LongStream, Stack, Traffic, until } from "./stack.ts";
 
 /**
  * A machine is moved from one model to the other, and everything dies in between: real processes, real sockets, real
@@ -161,7 +161,10 @@ function otherThan(model: Model): Model {
 async function bringTo(state: State): Promise<Scene> {
   for (;;) {
     const { from, to } = await servedModel();
-    const streams = state === "draining" ? await Promise.all([longStream(from), longStream(from)]) : [];
+    const streams =
+      state === "draining"
+        ? await Promise.all([longStream(stack.client(), from), longStream(stack.client(), from)])
+        : [];
     if (state === "expected") program.kill("SIGSTOP");
     const epoch = await stack.admin.pin(MACHINE, to);
     if (await isStoppedIn(state)) return { from, to, epoch, streams };
@@ -214,41 +217,4 @@ async function refusalOf(model: Model): Promise<APIError> {
     .catch((caught: unknown) => caught);
   if (error instanceof APIError) return error;
   throw new Error("it was not refused");
-}
-
-interface LongStream {
-  /** Its finish reason; `cut` is what must not happen, an end without one. */
-  readonly outcome: Promise<string>;
-}
-
-/** An answer of hundreds of tokens that has begun. */
-async function longStream(model: Model): Promise<LongStream> {
-  const stream = await until(() =>
-    stack
-      .client()
-      .chat.completions.create({
-        model,
-        messages: [{ role: "user", content: "Count." }],
-        stream: true,
-        max_tokens: 700,
-        response_format: {
-          type: "json_schema",
-          json_schema: {
-            name: "count",
-            schema: { type: "array", items: { type: "integer" }, minItems: 300 },
-          },
-        },
-      })
-      .catch(() => null),
-  );
-  const read = async (): Promise<string> => {
-    let outcome = "cut";
-    try {
-      for await (const chunk of stream) outcome = chunk.choices[0]?.finish_reason ?? outcome;
-    } catch {
-      return "error";
-    }
-    return outcome;
-  };
-  return { outcome: read() };
 }

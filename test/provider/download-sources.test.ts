@@ -2,7 +2,12 @@ import { basename, dirname } from "node:path";
 
 import { describe, expect, it } from "vitest";
 
-import { describeProgress, Progress, sizeText } from "../../provider/src/downloads/progress.ts";
+import {
+  describeProgress,
+  type DownloadProgress,
+  Progress,
+  sizeText,
+} from "../../provider/src/downloads/progress.ts";
 import { readRemoteModel } from "../../provider/src/downloads/source.ts";
 import { DownloadClock } from "../support/download-clock.ts";
 
@@ -109,14 +114,17 @@ describe("how far a download is", () => {
     [0, 1000, 0, "downloading m.gguf 0 % of 1 kB | 0 kB/s"],
     [5e6, null, 1e6, "downloading m.gguf 5.0 MB | 1.0 MB/s"],
   ])("%j of %j bytes", (bytes, total, rate, expected) => {
-    expect(describeProgress("m.gguf", bytes, total, rate)).toBe(expected);
+    expect(describeProgress({ file: "m.gguf", bytes, total, perSecond: rate })).toBe(expected);
   });
 
   it("counts its rate anew after it has started anew", () => {
     const shown: string[] = [];
     const clock = new DownloadClock();
     const log = { info: () => {}, warn: () => {}, error: () => {} };
-    const progress = new Progress({ clock, log, showProgress: (line) => shown.push(line) }, "a", "/m.gguf");
+    const showProgress = (state: DownloadProgress | null): void => {
+      if (state !== null) shown.push(describeProgress(state));
+    };
+    const progress = new Progress({ clock, log, showProgress }, "a", "/m.gguf");
     for (const bytes of [8e6, 1e6, 2e6]) {
       progress.at(bytes, 10e6);
       clock.pass(1000);

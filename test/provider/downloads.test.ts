@@ -5,11 +5,13 @@ import { dirname, join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import type { Clock, LogFields } from "../../provider/src/agent/ports.ts";
-import { fetchModels } from "../../provider/src/downloads/fetch-models.ts";
+import type { Clock, LogFields, OfferedModel } from "../../provider/src/agent/ports.ts";
+import { fetchModels, ROUND_PAUSE_MS } from "../../provider/src/downloads/fetch-models.ts";
+import { localSource, planDownloads } from "../../provider/src/downloads/plan.ts";
 import type { DownloadPorts } from "../../provider/src/downloads/ports.ts";
+import { describeProgress } from "../../provider/src/downloads/progress.ts";
 import { STALL_MS } from "../../provider/src/downloads/request.ts";
-import { findModels, type ModelSources } from "../../provider/src/models.ts";
+import { findModels, type ModelSources, readSource } from "../../provider/src/models.ts";
 import { DownloadClock } from "../support/download-clock.ts";
 import { FileServer } from "../support/file-server.ts";
 
@@ -60,13 +62,51 @@ const sha256 = (bytes: Buffer): string => createHash("sha256").update(bytes).dig
 interface More {
   readonly directories?: readonly string[];
   readonly ports?: Partial<DownloadPorts>;
+  /** After how many rounds nothing more is waited for; 1 by default. */
+  readonly rounds?: number;
 }
 
-/** What is offered in the end, each model with its file. */
+/** What is offered after the first round, each model with its file. */
 async function fetchAll(models: readonly string[], more: More = {}): Promise<Map<string, string>> {
-  const asked: ModelSources = { models, directories: more.directories ?? [], form: "files" } as const;
-  const sources = await fetchModels(asked, directory, { ...ports, ...more.ports });
-  return new Map(findModels(sources).models.map(({ id, path }) => [id, path]));
+  const found = await fetchFrom({ models, directories: more.directories ?? [], form: "files" }, more);
+  return new Map(found.map(({ id, path }) => [id, path]));
+}
+
+async function fetchFrom(sources: ModelSources, more: More = {}, to = directory): Promise<OfferedModel[]> {
+  const { here, coming } = planDownloads(sources, to);
+  const offered = findModels(
+    here,
+    coming.map(({ id }) => id),
+  ).models;
+  const enough = new AbortController();
+  const signal = AbortSignal.any([more.ports?.signal ?? controller.signal, enough.signal]);
+  let rounds = 0;
+  const whileRounds: Clock = {
+    now: () => clock.now(),
+    after: (delayMs, run) => {
+      if (delayMs === ROUND_PAUSE_MS) rounds += 1;
+      if (rounds === (more.rounds ?? 1)) enough.abort();
+      return clock.after(delayMs, run);
+    },
+  };
+  try {
+    await fetchModels(
+      coming,
+      to,
+      { ...ports, clock: whileRounds, ...more.ports, signal },
+      {
+        isServing: () => offered.length > 0,
+        onWhole: (whole) => void offered.push(readSource(localSource(whole), sources.form)),
+        onBegin: () => undefined,
+        onTrouble: ({ id }, { message }, isFinal) => {
+          logged.push(`${isFinal ? "never" : "later"} ${id}: ${message}`);
+        },
+      },
+    );
+  } catch (cause) {
+    if (!enough.signal.aborted) throw cause;
+  }
+  return offered;
 }
 
 async function fetchOne(address: string, more: More = {}): Promise<string> {
@@ -146,19 +186,19 @@ describe("a model that is named by its address", () => {
     server.put("/m.gguf", model());
     const models = [`a=${server.url}/m.gguf`, "b=org/repo", "c"];
     const asked = { models, directories: [], form: "files or names" } as const;
-    const [a, ...others] = findModels(await fetchModels(asked, directory, ports)).models;
+    const [b, c, a, ...others] = await fetchFrom(asked);
     expect(a).toMatchObject({ id: "a", sizeBytes: 200_000 });
     expect(readFileSync(a?.path ?? "")).toEqual(model());
-    expect(others.map(({ id, path }) => [id, path])).toEqual([
+    expect([b, c].map((named) => [named?.id, named?.path])).toEqual([
       ["b", "org/repo"],
       ["c", "c"],
     ]);
+    expect(others).toEqual([]);
   });
 
   it("is left alone with an engine that needs no file", async () => {
     const sources = { models: [`a=${server.url}/m.gguf`], directories: [], form: "ids" } as const;
-    expect(await fetchModels(sources, directory, ports)).toBe(sources);
-    expect(server.asked).toEqual([]);
+    expect(planDownloads(sources, directory)).toEqual({ here: sources, coming: [] });
   });
 
   it("is fetched after the mistakes of the command line are found", async () => {
@@ -448,9 +488,18 @@ describe("a source that has trouble", () => {
     const path = await fetchOne(`${server.url}/m.gguf`);
     const models = [`gone=${gone}/x.gguf`, `a=${server.url}/m.gguf`];
     expect(await fetchAll(models)).toEqual(new Map([["a", path]]));
-    expect(clock.pauses).toEqual([1000, 2000]);
-    expect(logged.join()).toContain(`skipped gone: Cannot download ${gone}/x.gguf`);
+    expect(clock.pauses).toEqual([1000, 2000, 300_000]);
+    expect(logged.join()).toContain(`later gone: Cannot download ${gone}/x.gguf`);
     await expect(fetchAll(models.slice(0, 1))).rejects.toThrow(/Cannot download/);
+  });
+
+  it("is left until what another source gives is here", async () => {
+    const here = join(directory, "here.gguf");
+    writeFileSync(here, model(1000));
+    server.put("/m.gguf", model());
+    const models = [`here=${here}`, `gone=${gone}/x.gguf`, `a=${server.url}/m.gguf`];
+    expect([...(await fetchAll(models)).keys()]).toEqual(["here", "a"]);
+    expect(clock.pauses).toEqual([1000, 2000, 300_000]);
   });
 
   it("keeps no machine from serving what another source gives", async () => {
@@ -458,6 +507,72 @@ describe("a source that has trouble", () => {
     const models = [`gone=${gone}/x.gguf`, `a=${server.url}/m.gguf`, `lost=${gone}/y.gguf`];
     expect([...(await fetchAll(models)).keys()]).toEqual(["a"]);
     await expect(fetchAll([models[0] ?? "", models[2] ?? ""])).rejects.toThrow(/y\.gguf/);
+  });
+});
+
+describe("a machine that serves already", () => {
+  let here: string;
+  beforeEach(() => {
+    here = join(directory, "here.gguf");
+    writeFileSync(here, model(1000));
+    server.put("/m.gguf", model());
+  });
+  const beside = (address: string, more?: More): Promise<Map<string, string>> =>
+    fetchAll([`here=${here}`, `a=${server.url}/${address}`], more);
+
+  it("serves on whatever is wrong with another model, which is asked for again five minutes later", async () => {
+    for (const status of [404, 403, 400]) server.failNext("look", status);
+    const found = await beside("m.gguf", { rounds: 4 });
+    expect([...found.keys()]).toEqual(["here", "a"]);
+    expect(clock.pauses).toEqual([300_000, 300_000, 300_000]);
+    expect(logged.filter((line) => line.startsWith("later a: "))).toEqual([
+      expect.stringContaining("status 404"),
+      expect.stringContaining("status 403"),
+      expect.stringContaining("status 400"),
+    ]);
+  });
+
+  it("serves on when the disk is full, and takes the model when there is room", async () => {
+    const free = [1e9, 1e15];
+    const found = await beside("m.gguf", {
+      rounds: 2,
+      ports: { freeBytes: () => Promise.resolve(free.shift() ?? 0) },
+    });
+    expect([...found.keys()]).toEqual(["here", "a"]);
+    expect(logged.join()).toContain("later a: The disk of");
+  });
+
+  it("serves on when another program has the directory", async () => {
+    const lock = join(directory, "lock.json");
+    const booted_at = Math.round(Date.now() - uptime() * 1000);
+    writeFileSync(lock, JSON.stringify({ pid: process.ppid, booted_at }));
+    expect([...(await beside("m.gguf")).keys()]).toEqual(["here"]);
+    expect(logged.join()).toContain("later a: Another provider");
+  });
+
+  it.each([
+    ["another file than its owner wants", `m.gguf#sha256=${"0".repeat(64)}`, /never a: .*is not the file/],
+    ["no model", "page.gguf", /never a: .*is not a GGUF file/],
+  ])("serves on without %s, and does not fetch that again", async (_, address, said) => {
+    server.put("/page.gguf", Buffer.alloc(1000, "<html>"));
+    expect([...(await beside(address, { rounds: 3 })).keys()]).toEqual(["here"]);
+    expect(server.fetches).toHaveLength(1);
+    expect(clock.pauses).toEqual([]);
+    expect(logged.join()).toMatch(said);
+  });
+
+  it("does not wait for the hash of a file that is here to be counted", async () => {
+    const path = await fetchOne(`${server.url}/m.gguf`);
+    rmSync(`${path}.json`);
+    const models = [`here=${here}`, `a=${server.url}/m.gguf#sha256=${sha256(model())}`];
+    const plan = (): string[] =>
+      planDownloads({ models, directories: [], form: "files" }, directory).coming.map(({ id }) => id);
+    expect(plan()).toEqual(["a"]);
+    const asked = server.asked.length;
+    expect([...(await fetchAll(models)).keys()]).toEqual(["here", "a"]);
+    expect(logged.join()).toContain('checking the hash of a file that is here {"model":"a","file":"m.gguf"');
+    expect(server.asked).toHaveLength(asked);
+    expect(plan()).toEqual([]);
   });
 });
 
@@ -591,7 +706,7 @@ describe("the disk", () => {
     const file = join(directory, "a-file");
     writeFileSync(file, "");
     const sources = { models: [`a=${server.url}/m.gguf`], directories: [], form: "files" } as const;
-    await expect(fetchModels(sources, file, ports)).rejects.toThrow(/Cannot make the directory .*a-file/);
+    await expect(fetchFrom(sources, {}, file)).rejects.toThrow(/Cannot make the directory .*a-file/);
   });
 
   it("belongs to one program at a time", async () => {
@@ -715,17 +830,19 @@ describe("progress", () => {
 
   it("is one line of a terminal, and then no log line", async () => {
     server.put("/m.gguf", model());
-    const shown: string[] = [];
+    const shown: (string | null)[] = [];
     const held = server.holdNext(100_000);
     const download = fetchOne(`${server.url}/m.gguf`, {
-      ports: { showProgress: (line) => shown.push(line) },
+      ports: {
+        showProgress: (progress) => void shown.push(progress === null ? null : describeProgress(progress)),
+      },
     });
     await expect.poll(() => part().bytes).toBe(100_000);
     clock.pass(31_000);
     held.cut();
     await download;
     expect(shown[0]).toMatch(/^downloading m\.gguf \d+ % of 200 kB \| .*\/s/);
-    expect(shown.at(-1)).toBe("");
+    expect(shown.at(-1)).toBeNull();
     expect(logged.filter((line) => line.includes('"percent"'))).toEqual([]);
   });
 });

@@ -25,12 +25,14 @@ let explanation: Explanation | null;
 let questions: number;
 let lines: { message: string; fields: LogFields }[];
 let idleWatch: IdleWatch;
+let coming: string | null;
 
 beforeEach(() => {
   clock = new VirtualClock();
   status = IDLE;
   explanation = { gate: "too_hot", why: "it is too hot", fix: "let it cool down" };
   questions = 0;
+  coming = null;
   lines = [];
   const note = (message: string, fields: LogFields = {}): void => {
     lines.push({ message, fields });
@@ -42,6 +44,7 @@ beforeEach(() => {
       questions += 1;
       return Promise.resolve(explanation);
     },
+    coming: () => coming,
     log: { info: note, warn: note, error: note },
   });
   idleWatch.start();
@@ -59,6 +62,12 @@ describe("an idle machine", () => {
     explanation = { gate: "failed", why: "it will be tried again in 30 s", fix: null };
     await clock.advance(60_000);
     expect(lines).toHaveLength(2);
+  });
+
+  it("says beside it what is still on its way: the coordinator would have it downloaded", async () => {
+    coming = "beta: it is being downloaded";
+    await clock.advance(3_000);
+    expect(lines).toEqual([{ message: "why idle", fields: { ...explanation, coming } }]);
   });
 
   it("asks anew after each change of its assignment", async () => {

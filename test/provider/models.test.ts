@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
+import { modelIdSchema } from "../../protocol/ids.ts";
 import { findModels, quantizationOf } from "../../provider/src/models.ts";
 
 let directory: string;
@@ -38,6 +39,21 @@ it("offers every GGUF of a directory under its file name, after those named one 
   for (const name of ["zeta-f16.gguf", "eta.GGUF", "notes.txt", "part.gguf.part"]) file(name);
   const { models } = find([`first=${one}`], [directory]);
   expect(models.map(({ id }) => id)).toEqual(["first", "eta", "one", "zeta-f16"]);
+});
+
+it("counts models that are still to come, and gives none the id of another", () => {
+  const coming = [modelIdSchema.parse("alpha"), modelIdSchema.parse("beta")];
+  const findWith = (models: string[], directories: string[] = []): string[] =>
+    findModels({ models, directories, form: "files" }, coming).models.map(({ id }) => id);
+  expect(findWith([])).toEqual([]);
+  file("gamma.gguf");
+  expect(findWith([], [directory])).toEqual(["gamma"]);
+  file("beta.gguf");
+  expect(() => findWith([], [directory])).toThrow(
+    "Two files are to be model beta. Give each model an id of its own.",
+  );
+  const many = Array.from({ length: 63 }, (_, index) => `m${index}=${join(directory, "gamma.gguf")}`);
+  expect(() => findWith(many)).toThrow(/^65 models are too many/);
 });
 
 it("passes over files that are no model or have no usable name, and says so", () => {

@@ -4,7 +4,8 @@ import { join } from "node:path";
 
 import { afterAll, describe, expect, it } from "vitest";
 
-import { HELP, readCommandLine, type Environment, type Options } from "../../provider/src/options.ts";
+import { readCommandLine, type Environment, type Options } from "../../provider/src/options.ts";
+import { HELP } from "../../provider/src/options/help.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "provider-options-"));
 afterAll(() => rmSync(directory, { recursive: true }));

@@ -36,6 +36,20 @@ describe("[F2] [H21] an owner's request on a managed machine", () => {
     expect(events(harness)).toEqual([]);
   });
 
+  it("for another model: refuses what waits for memory beside the one that it leaves", async () => {
+    const { harness, socket } = await holdingAlpha();
+    const memory = Promise.withResolvers<void>();
+    const { loaded } = harness.engine.lastLoad();
+    loaded.embeddings = memory.promise;
+    socket.request(1, { endpoint: "/v1/embeddings", body: { model: "alpha", input: "To be" } });
+    socket.request(2, FOR_OWNER);
+    memory.reject(new EngineError("fault", "unloaded", "the model was unloaded"));
+    await settle();
+    expect(socket.errors()).toEqual(["1 capacity/switching_model"]);
+    await finishLoad(harness);
+    expect(socket.ofType("inference_accepted").map(({ stream }) => stream)).toEqual([2]);
+  });
+
   it("for another model: swaps, serves it, swaps back and accepts again", async () => {
     const { harness, socket } = await holdingAlpha();
     socket.request(1, FOR_OWNER);

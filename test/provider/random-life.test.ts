@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { AgentHarness, type FakeSocket } from "../support/agent-harness.ts";
+import { AgentHarness, offeredModel, type FakeSocket } from "../support/agent-harness.ts";
 import { settle } from "../support/virtual-clock.ts";
 
 /**
@@ -9,6 +9,8 @@ import { settle } from "../support/virtual-clock.ts";
  */
 
 const MODELS = ["alpha", "beta", "gamma"];
+/** Comes to the disk while the machine runs. */
+const LATER = "delta";
 const SLOTS = 3;
 const LIVES = 100;
 const EVENTS = 120;
@@ -23,6 +25,7 @@ class Life {
   /** How much of what a socket was sent has been checked. */
   readonly #seen = new Map<FakeSocket, number>();
   #nextStream = 0;
+  #hasLater = false;
   /** The newest order; the machine holds exactly this. */
   #newest: { model: string | null; epoch: number };
 
@@ -61,14 +64,19 @@ class Life {
   #happen(): string {
     const socket = this.#pick(this.harness.open());
     const event = this.#pick(EVENT_KINDS) ?? "engine";
-    if (socket === undefined && event !== "engine") return "nothing to happen to";
+    if (socket === undefined && event !== "engine" && event !== "arrive") return "nothing to happen to";
     switch (event) {
+      case "arrive":
+        if (this.#hasLater || !this.#chance(0.3)) return "nothing arrives";
+        this.#hasLater = true;
+        this.harness.agent.offer(offeredModel(LATER));
+        return `${LATER} arrives`;
       case "engine":
         return this.#engineEvent();
       case "register": {
         if (socket === undefined || socket.order.length > 0) return "no socket to register";
         const pool = this.#chance(0.8) ? socket.pool : (this.#pick(MODELS) ?? "alpha");
-        const pools = MODELS.filter((model) => model === pool || this.#chance(0.7));
+        const pools = [...MODELS, LATER].filter((model) => model === pool || this.#chance(0.7));
         // The coordinator tells what it knows, or what it knew a while ago.
         const isCurrent = this.#chance(0.7);
         const { model, epoch } = isCurrent ? this.#newest : { model: null, epoch: 0 };
@@ -90,7 +98,7 @@ class Life {
         const isOwner = this.#chance(0.2);
         if (isOwner) this.#owners.add(stream);
         const deadlineMs = this.#pick([500, 60_000, 600_000]);
-        const model = this.#pick(MODELS) ?? "alpha";
+        const model = this.#pick([...MODELS, LATER]) ?? "alpha";
         this.#models.set(stream, model);
         socket.request(stream, {
           model_id: model,
@@ -118,7 +126,7 @@ class Life {
     // A socket that this machine is closing does not listen any more.
     if (socket.closedWith !== null) return "no socket for an order";
     const epoch = Math.max(0, this.#newest.epoch + (this.#pick([1, 1, 1, 5, 0, 0, -1]) ?? 1));
-    const model = this.#pick([...MODELS, null]) ?? null;
+    const model = this.#pick([...MODELS, LATER, null]) ?? null;
     const pools = model === null ? MODELS : [model];
     socket.assign(model, epoch, { pools, drainMs: this.#pick([0, 1000, 30_000]) ?? 0 });
     if (epoch > this.#newest.epoch) this.#newest = { model, epoch };
@@ -196,7 +204,7 @@ class Life {
     // H7: out of reach is only who has a dial under way or due.
     if (harness.open().length === 0) expect(status.nextDialAt, "out of reach for ever").not.toBeNull();
     const pools = harness.open().filter(({ order }) => order.length > 0);
-    expect(pools.length, "sockets pile up").toBeLessThanOrEqual(2 * MODELS.length);
+    expect(pools.length, "sockets pile up").toBeLessThanOrEqual(2 * (MODELS.length + 1));
   }
 
   /** A stop leaves nothing behind, whatever came before it. */
@@ -236,6 +244,7 @@ const EVENT_KINDS = [
   "order",
   "order",
   "end",
+  "arrive",
 ] as const;
 
 /** Models that have been loaded and neither unloaded nor died since. */

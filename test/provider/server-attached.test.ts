@@ -1,7 +1,7 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { LoadedModel } from "../../provider/src/engine.ts";
-import { createAttachedHost } from "../../provider/src/engines/server/attached-host.ts";
+import { type AttachedTimes, createAttachedHost } from "../../provider/src/engines/server/attached-host.ts";
 import { createServerEngine } from "../../provider/src/engines/server/server-engine.ts";
 import { type Answers, ModelServer, type Reply, said } from "../support/model-server.ts";
 import { ask, embed, failure, hello } from "./engine-questions.ts";
@@ -24,13 +24,9 @@ async function start(answers: Answers, port?: number): Promise<ModelServer> {
 type Load = (name: string, signal?: AbortSignal) => Promise<LoadedModel>;
 
 /** One engine for this address, as the program has it. */
-function engineOf(
-  baseUrl: string,
-  apiKey: string | null = null,
-  times: { readonly watchMs?: number; readonly returnLimitMs?: number } = {},
-): Load {
+function engineOf(baseUrl: string, apiKey: string | null = null, times: Partial<AttachedTimes> = {}): Load {
   const log = (line: string): void => void logged.push(line);
-  const host = createAttachedHost({ endpoint: { baseUrl, apiKey }, log, ...times });
+  const host = createAttachedHost({ endpoint: { baseUrl, apiKey }, log, times });
   const engine = createServerEngine(host, log);
   return (name, signal = new AbortController().signal) =>
     engine.load({ id: `id-of-${name}`, path: name, sizeBytes: 0 }, { slots: 2, contextTokens: 4096, signal });
@@ -249,6 +245,115 @@ describe("any server", () => {
     const loaded = await engineOf(server.baseUrl, null, { watchMs: 1 })("llama-8b");
     await server.stop();
     expect(await loaded.died).toMatchObject({ class: "fault", code: "engine_crashed" });
+  });
+
+  describe("that hangs", () => {
+    const times = { watchMs: 1, answerLimitMs: 20 };
+    let isHanging: boolean;
+    let looks: number;
+    const hangable: Answers = (asked) => {
+      if (!isHanging) return plain(asked);
+      looks += 1;
+      return new Promise(() => undefined);
+    };
+    beforeEach(() => {
+      isHanging = false;
+      looks = 0;
+    });
+
+    it("is noticed while nothing runs, after it was silent four times", async () => {
+      const server = await start(hangable);
+      const loaded = await engineOf(server.baseUrl, null, times)("llama-8b");
+      isHanging = true;
+      expect(await loaded.died).toMatchObject({ class: "fault", code: "engine_hangs" });
+      expect(looks).toBeGreaterThanOrEqual(4);
+      expect(await failure(ask(loaded, hello()))).toMatchObject({ code: "engine_hangs" });
+    });
+
+    it("is left alone if it has answered in between", async () => {
+      const server = await start(({ path, ...asked }) => {
+        const isLook = path === "/v1/models";
+        if (isLook) looks += 1;
+        const answers = plain({ path, ...asked });
+        return isLook && looks > 1 && looks % 4 !== 0 ? new Promise(() => undefined) : answers;
+      });
+      const loaded = await engineOf(server.baseUrl, null, times)("llama-8b");
+      await expect.poll(() => looks).toBeGreaterThan(12);
+      expect((await ask(loaded, hello())).content).toBe("Hello.");
+    });
+
+    it("is taken for busy while a request runs, or its first one loads the model", async () => {
+      const answers: (() => void)[] = [];
+      const server = await start((asked) => {
+        if (asked.path !== CHAT) return hangable(asked);
+        return new Promise((resolve) => answers.push(() => resolve(said("Hello."))));
+      });
+      const loading = engineOf(server.baseUrl, null, times)("llama-8b");
+      await expect.poll(() => answers.length).toBe(1);
+      isHanging = true;
+      await expect.poll(() => looks).toBeGreaterThan(6);
+      answers[0]?.();
+      const asking = loading.then((loaded) => {
+        isHanging = false;
+        return ask(loaded, hello());
+      });
+      await expect.poll(() => answers.length).toBe(2);
+      isHanging = true;
+      looks = 0;
+      await expect.poll(() => looks).toBeGreaterThan(6);
+      isHanging = false;
+      answers[1]?.();
+      expect((await asking).content).toBe("Hello.");
+    });
+
+    it("is noticed after two more looks if it has hung with a request that was given up", async () => {
+      const server = await start(hangable);
+      const loaded = await engineOf(server.baseUrl, null, times)("llama-8b");
+      isHanging = true;
+      const abort = new AbortController();
+      const running = loaded.run({ task: "chat", body: hello() }, () => undefined, abort.signal);
+      const ended = running.then(
+        () => undefined,
+        () => undefined,
+      );
+      await expect.poll(() => looks).toBeGreaterThan(8);
+      abort.abort();
+      await ended;
+      looks = 0;
+      expect(await loaded.died).toMatchObject({ code: "engine_hangs" });
+      expect(looks).toBeLessThan(4);
+    });
+
+    it("is loaded again when it answers again", async () => {
+      const server = await start(hangable);
+      const load = engineOf(server.baseUrl, null, { ...times, returnLimitMs: 0, returnWatchMs: 1 });
+      const loaded = await load("llama-8b");
+      isHanging = true;
+      await loaded.died;
+      await loaded.unload();
+      const { over } = await failure(load("llama-8b"));
+      isHanging = false;
+      await over;
+      expect((await ask(await load("llama-8b"), hello())).content).toBe("Hello.");
+    });
+  });
+
+  it("that is missed is looked for, and tells when it is back; until then no load waits for it", async () => {
+    const server = await start(plain);
+    const load = engineOf(server.baseUrl, null, { returnLimitMs: 100, returnWatchMs: 1 });
+    await (await load("llama-8b")).unload();
+    await server.stop();
+    const first = await failure(load("llama-8b"));
+    const askedAt = performance.now();
+    const second = await failure(load("llama-8b"));
+    expect(performance.now() - askedAt).toBeLessThan(100);
+    let isBack = false;
+    const back = Promise.all([first.over, second.over]).then(() => (isBack = true));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(isBack).toBe(false);
+    await start(plain, server.port);
+    await back;
+    expect((await ask(await load("llama-8b"), hello())).content).toBe("Hello.");
   });
 
   it("that was there is waited for only so long, since its clients could be served elsewhere", async () => {

@@ -6,7 +6,10 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { EngineError, type LoadedModel } from "../../provider/src/engine.ts";
-import { createCommandHost } from "../../provider/src/engines/server/command-host.ts";
+import {
+  createCommandHost,
+  type CommandHostOptions,
+} from "../../provider/src/engines/server/command-host.ts";
 import { createServerEngine } from "../../provider/src/engines/server/server-engine.ts";
 import { startServerProcess } from "../../provider/src/engines/server/server-process.ts";
 import { FakeCoordinator } from "../support/fake-coordinator.ts";
@@ -30,14 +33,16 @@ afterEach(() => {
   logged.splice(0);
 });
 
-interface LoadOfServer {
+interface LoadOfServer extends Partial<CommandHostOptions> {
   readonly signal?: AbortSignal;
-  readonly endLimitMs?: number;
 }
 
-function load(command: string, { signal, endLimitMs = 60_000 }: LoadOfServer = {}): Promise<LoadedModel> {
+function load(
+  command: string,
+  { signal, endLimitMs = 60_000, ...options }: LoadOfServer = {},
+): Promise<LoadedModel> {
   const log = (line: string): void => void logged.push(line);
-  return createServerEngine(createCommandHost({ command, endLimitMs, log }), log).load(
+  return createServerEngine(createCommandHost({ command, endLimitMs, log, ...options }), log).load(
     { id: "alpha", path: "/models/a b.gguf", sizeBytes: 0 },
     { slots: 3, contextTokens: 512, signal: signal ?? new AbortController().signal },
   );
@@ -76,6 +81,15 @@ describe("a command", () => {
     expect(error.message).toContain("exit code 3");
     expect(error.message).not.toContain("/Users/me");
     expect(logged).toEqual(["model server: cannot open /Users/me/a.gguf"]);
+  });
+
+  it("whose server hangs while nothing runs is ended by force, so that it can be started anew", async () => {
+    const times = { watchMs: 1, answerLimitMs: 100 };
+    const loaded = await load(noting("pid", SERVER), { endLimitMs: 50, times });
+    process.kill(pidIn("pid"), "SIGSTOP");
+    expect(await loaded.died).toMatchObject({ class: "fault", code: "engine_hangs" });
+    await loaded.unload();
+    expect(isRunning(pidIn("pid"))).toBe(false);
   });
 
   it("that is given up while it loads is ended", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import type { EngineError } from "../../provider/src/engine.ts";
-import { AgentHarness } from "../support/agent-harness.ts";
+import { EngineError } from "../../provider/src/engine.ts";
+import { AgentHarness, type FakeSocket } from "../support/agent-harness.ts";
 import { settle } from "../support/virtual-clock.ts";
 
 const MINUTE = 60_000;
@@ -191,6 +191,73 @@ describe("a model that fails twice within a minute", () => {
       socket.text("pong");
     }
     expect(socket.heartbeat().accepting).toBe(false);
+  });
+});
+
+describe("a model whose engine can tell when it may work again", () => {
+  /** It is missed after it has died. */
+  async function missed(): Promise<{ harness: AgentHarness; socket: FakeSocket; comeBack: () => void }> {
+    const harness = new AgentHarness();
+    const socket = await harness.connected();
+    harness.engine.holdLoads = true;
+    harness.engine.lastLoad().loaded.die();
+    await harness.clock.advance(5000);
+    const over = Promise.withResolvers<void>();
+    const error = new EngineError("fault", "load_failed", "it has gone", { over: over.promise });
+    harness.engine.lastLoad().fail(error);
+    harness.engine.holdLoads = false;
+    await settle();
+    return { harness, socket, comeBack: over.resolve };
+  }
+
+  it("is not offered until then, and loaded at once", async () => {
+    const { harness, socket, comeBack } = await missed();
+    expect(harness.logged.join("\n")).toContain(
+      "this model cannot work now and is not offered until it can, or for 10 minutes",
+    );
+    const loads = harness.engine.loads.length;
+    await harness.clock.advance(30_000);
+    expect(socket.heartbeat().accepting).toBe(false);
+    expect(harness.engine.loads).toHaveLength(loads);
+    comeBack();
+    await settle();
+    harness.socket().register({ pool: "alpha", pools: ["alpha"] });
+    await settle();
+    expect(harness.socket().heartbeat()).toMatchObject({ accepting: true, loaded_models: ["alpha"] });
+    expect(harness.logged.join("\n")).toContain("this model can work again");
+  });
+
+  it("is not offered after the first such failure: another try is of no use", async () => {
+    const harness = new AgentHarness({ holdLoads: true });
+    const socket = await harness.connected();
+    const over = new Promise<void>(() => undefined);
+    harness.engine.lastLoad().fail(new EngineError("fault", "load_failed", "it has gone", { over }));
+    await settle();
+    expect(socket.heartbeat().accepting).toBe(false);
+  });
+
+  it("is set aside all the same if it dies again at once", async () => {
+    const { harness, comeBack } = await missed();
+    comeBack();
+    await settle();
+    harness.socket().register({ pool: "alpha", pools: ["alpha"] });
+    await settle();
+    harness.engine.lastLoad().loaded.die();
+    await settle();
+    expect(harness.socket().heartbeat().accepting).toBe(false);
+    expect(harness.logged.filter((line) => line.includes("not offered for 10 minutes"))).toHaveLength(1);
+  });
+
+  it("is left alone when the machine has stopped", async () => {
+    const { harness, comeBack } = await missed();
+    harness.agent.stop();
+    await harness.clock.advance(5000);
+    await harness.agent.finished;
+    const loads = harness.engine.loads.length;
+    comeBack();
+    await settle();
+    expect(harness.engine.loads).toHaveLength(loads);
+    expect(harness.clock.pending()).toBe(0);
   });
 });
 

@@ -1,6 +1,15 @@
 import { spawnSync } from "node:child_process";
 import { createPublicKey } from "node:crypto";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -135,6 +144,15 @@ describe("an invented id", () => {
 });
 
 describe("the lock", () => {
+  it("may be of two directories that are one, and holds until the first to take it lets go", () => {
+    const lockFile = join(directory, "lock.json");
+    const unlock = lockState(directory);
+    lockState(directory, "--downloads-dir")();
+    expect(existsSync(lockFile)).toBe(true);
+    unlock();
+    expect(existsSync(lockFile)).toBe(false);
+  });
+
   it("keeps a second provider out of the same directory until the first one has gone", () => {
     const lockFile = join(directory, "lock.json");
     const unlock = lockState(directory);

@@ -63,6 +63,7 @@ describe("the status line", () => {
     const status = new StatusLine(
       line,
       () => ({ ...serving, tokens }),
+      () => "",
       () => now,
     );
     status.start();
@@ -76,6 +77,26 @@ describe("the status line", () => {
     status.stop();
     line.print("the last line");
     expect(written.endsWith("\r\u001b[2Kthe last line\n")).toBe(true);
+  });
+});
+
+describe("the status line of a machine that downloads", () => {
+  it("says so at its end, and fits into a terminal of 80 columns", () => {
+    let written = "";
+    const line = new TerminalLine({ write: (text) => void (written += text), columns: () => 80 });
+    const state = { ...serving, model: "gpt-oss-20b" };
+    let more = "downloading 42 %";
+    const status = new StatusLine(
+      line,
+      () => state,
+      () => more,
+      () => 0,
+    );
+    status.redraw();
+    expect(written).toMatch(/^serving gpt-oss-20b \| .* \| connected \| downloading 42 %$/);
+    more = "";
+    status.redraw();
+    expect(written).toMatch(/connected$/);
   });
 });
 

@@ -2,8 +2,9 @@ import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.
 import { decodeRecords } from "../../protocol/records.ts";
 import { M3_ULTRA } from "../../protocol/sample-hardware.ts";
 import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
-import { Agent, type AgentConfig } from "../../provider/src/agent.ts";
+import { Agent } from "../../provider/src/agent.ts";
 import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
+import type { AgentConfig } from "../../provider/src/agent/config.ts";
 import type { OfferedModel, Socket, SocketListener, Vitals } from "../../provider/src/agent/ports.ts";
 import { FakeEngine } from "./fake-engine.ts";
 import { settle, VirtualClock } from "./virtual-clock.ts";
@@ -21,6 +22,8 @@ export interface HarnessOptions {
   readonly assignment?: readonly [model: string | null, epoch: number];
   /** Bytes of each model file. */
   readonly sizeBytes?: number;
+  /** What is known of models that are not on the disk. */
+  readonly whyMissing?: (id: string) => string | null;
 }
 
 export class AgentHarness {
@@ -46,6 +49,7 @@ export class AgentHarness {
     holdLoads = false,
     assignment,
     sizeBytes = 1000,
+    whyMissing = () => null,
   }: HarnessOptions = {}) {
     this.engine.holdLoads = holdLoads;
     const config: AgentConfig = {
@@ -85,6 +89,7 @@ export class AgentHarness {
         this.saves.push(held);
         this.engine.events.push(`save ${held.modelId} ${held.epoch}`);
       },
+      whyMissing,
       log: { info: log, warn: log, error: log },
     });
   }
@@ -122,7 +127,7 @@ export async function inTwoPools(): Promise<{ harness: AgentHarness; alpha: Fake
   return { harness, alpha, beta };
 }
 
-function offeredModel(id: string, sizeBytes: number): OfferedModel {
+export function offeredModel(id: string, sizeBytes = 1000): OfferedModel {
   return { id: modelIdSchema.parse(id), path: `/models/${id}.gguf`, sizeBytes };
 }
 

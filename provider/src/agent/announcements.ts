@@ -3,8 +3,8 @@ import type { AttestationChallenge } from "../../../protocol/downstream.ts";
 import type { ModelId } from "../../../protocol/ids.ts";
 import type { AttestationResponse, Heartbeat, Register } from "../../../protocol/upstream.ts";
 import { PROTOCOL_VERSION } from "../../../protocol/version.ts";
-import type { AgentConfig } from "../agent.ts";
 import { reportOf, type HeldAssignment } from "./assignment.ts";
+import type { AgentConfig } from "./config.ts";
 import type { Attester, OfferedModel, Vitals } from "./ports.ts";
 import type { MeasuredSpeed } from "./speeds.ts";
 

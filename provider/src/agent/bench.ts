@@ -22,18 +22,29 @@ interface Failures {
 export class Bench {
   readonly #failures = new Map<ModelId, Failures>();
 
-  /** Notes that an engine failed on this model. Returns whether that has put the model on the bench. */
-  noteFailure(model: ModelId, now: number): boolean {
+  /**
+   * Notes that an engine failed on this model. Returns whether that has put the model on the bench.
+   * @param isLasting another try is of no use until something has changed.
+   */
+  noteFailure(model: ModelId, now: number, isLasting = false): boolean {
     const before = this.#failures.get(model);
     const inRow = (before?.inRow ?? 0) + 1;
     const isRepeated = before !== undefined && now - before.lastAt <= REPEAT_WINDOW_MS;
-    const isBenched = isRepeated || inRow >= MAX_FAILURES_IN_ROW;
+    const isBenched = isLasting || isRepeated || inRow >= MAX_FAILURES_IN_ROW;
     // After the bench the count starts anew: the owner may have replaced the file.
     const entry = isBenched
       ? { inRow: 0, lastAt: Number.NEGATIVE_INFINITY, benchedUntil: now + BENCH_MS }
       : { inRow, lastAt: now, benchedUntil: 0 };
     this.#failures.set(model, entry);
     return isBenched;
+  }
+
+  /**
+   * What kept the model from working is over. It counts as one failure still: a server that ends with each request, and comes
+   * back each time, is to be let alone.
+   */
+  pardon(model: ModelId, now: number): void {
+    this.#failures.set(model, { inRow: 1, lastAt: now, benchedUntil: 0 });
   }
 
   /** Notes that the model has answered a request. */

@@ -3,6 +3,7 @@ import { asEngineError, EngineError, type LoadedModel } from "../engine.ts";
 import { ageOf, NOTHING_HELD, type HeldAssignment, type Order } from "./assignment.ts";
 import type { OfferedModel } from "./ports.ts";
 import type { Session } from "./session.ts";
+import type { Shelf } from "./shelf.ts";
 import {
   failedStatus,
   StatusReports,
@@ -38,7 +39,6 @@ export interface DutyView {
 }
 
 export interface DutyConfig {
-  readonly models: readonly OfferedModel[];
   readonly privateOnly: boolean;
   /** What the last run of the program was told; null if it was never managed. */
   readonly assignment: HeldAssignment | null;
@@ -54,6 +54,9 @@ export interface DutyHost {
 }
 
 export interface DutyPorts extends SwitchPorts {
+  readonly shelf: Shelf;
+  /** What its owner knows of a model that is not on the shelf; null if that is nothing. */
+  readonly whyMissing?: ((id: ModelId) => string | null) | undefined;
   /** Has written when it returns. @throws if it could not. */
   readonly saveAssignment: (held: HeldAssignment) => void;
 }
@@ -164,6 +167,8 @@ export class Duty {
     this.#reports.note(this.#status("loading"));
     const arrival = switchTo(model, { drainMs: this.#drainMs, onPhase: () => {} }, this.#ports, task.signal);
     this.#visit = { modelId: model.id, arrival };
+    // They wait for memory beside the model that goes.
+    this.#ports.jobs.refuseWaiting("switching_model", "this machine serves its owner", model.id);
     this.#host.onChange();
     void this.#returnAfter(arrival, task);
     return arrival;
@@ -223,10 +228,9 @@ export class Duty {
     const model = this.#assignedModel();
     this.#errand = "order";
     if (model === undefined) {
-      this.#end(
-        "failed",
-        failedStatus(modelId, this.#held.epoch, "model_not_on_disk", `no file for ${modelId}`),
-      );
+      const why = this.#ports.whyMissing?.(modelId) ?? null;
+      const message = `no file for ${modelId}${why === null ? "" : `: ${why}`}`;
+      this.#end("failed", failedStatus(modelId, this.#held.epoch, "model_not_on_disk", message));
     } else {
       void this.#carryOut(model, "order");
     }
@@ -327,7 +331,7 @@ export class Duty {
   }
 
   #assignedModel(): OfferedModel | undefined {
-    return this.#config.models.find(({ id }) => id === this.#held.modelId);
+    return this.#ports.shelf.find(this.#held.modelId);
   }
 
   #assigned(): ModelId {

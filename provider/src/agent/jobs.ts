@@ -174,10 +174,14 @@ export class Jobs {
     for (const job of this.#jobs) if (job.session === session) this.#endEarly(job, "socket_lost");
   }
 
-  /** Refuses the requests that have not been accepted yet, so that the coordinator sends them elsewhere. */
-  refuseWaiting(code: "stopping" | "switching_model", message: string): void {
+  /**
+   * Refuses the requests that have not been accepted yet, so that the coordinator sends them elsewhere.
+   * @param butFor a model whose requests go on waiting.
+   */
+  refuseWaiting(code: "stopping" | "switching_model", message: string, butFor?: string): void {
     for (const job of this.#jobs) {
-      if (job.phase === "waiting") this.#refuse(job, { class: "capacity", code, message });
+      if (job.phase !== "waiting" || job.request.model_id === butFor) continue;
+      this.#refuse(job, { class: "capacity", code, message });
     }
   }
 

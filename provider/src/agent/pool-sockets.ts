@@ -1,7 +1,9 @@
 import type { Registered } from "../../../protocol/downstream.ts";
 import type { ModelId } from "../../../protocol/ids.ts";
+import { DueDials } from "./due-dials.ts";
 import type { Log, Random, SocketEnd } from "./ports.ts";
 import { backoffMs, redialAfter, type Redial } from "./redial.ts";
+import { Renewals } from "./renewals.ts";
 import { Session, type SessionHost, type SessionPorts } from "./session.ts";
 import { sentenceOn } from "./socket-end-words.ts";
 
@@ -21,6 +23,10 @@ export interface PoolSocketsHost extends Omit<SessionHost, "onRegistered"> {
   ownPools(): readonly ModelId[];
   /** Whether requests of this socket are still open. */
   hasWork(session: Session): boolean;
+  /** Whether a socket without work may be replaced now. */
+  mayRenew(): boolean;
+  /** `needsRest` answers otherwise from now on. */
+  onRestChanged(): void;
   /** The coordinator does not want this program at all. */
   onStopOrder(sentence: string): void;
 }
@@ -29,26 +35,20 @@ export interface PoolSocketsPorts extends SessionPorts {
   readonly random: Random;
 }
 
-interface Waiting {
-  readonly cancel: () => void;
-  readonly dueAt: number;
-  /** The pool was not in the coordinator's catalog. */
-  readonly notFound: boolean;
-}
-
 export class PoolSockets {
   readonly #host: PoolSocketsHost;
   readonly #ports: PoolSocketsPorts;
   readonly #log: Log;
   readonly #sessions = new Set<Session>();
-  readonly #waiting = new Map<ModelId, Waiting>();
+  readonly #due: DueDials;
   readonly #failures = new Map<ModelId, number>();
   /** Pools that closed with 4002 since the last list. */
   readonly #released = new Set<ModelId>();
   /** The highest epoch that came over each socket: what a pool knew when it closed it. */
   readonly #heardOver = new Map<Session, number>();
-  /** Sockets whose `register` says what is no longer true. */
-  readonly #outdated = new Set<Session>();
+  readonly #renewals: Renewals;
+  /** Was dialed to tell of a model that is new here. */
+  #messenger: Session | null = null;
   #listed: readonly ModelId[] = [];
   #listedEpoch = 0;
   #isOpen = false;
@@ -57,6 +57,10 @@ export class PoolSockets {
     this.#host = host;
     this.#ports = ports;
     this.#log = ports.log;
+    this.#due = new DueDials(ports.clock, (pool) => {
+      if (this.#isOpen && !this.#liveIn(pool)) this.#dial(pool);
+    });
+    this.#renewals = new Renewals(ports.clock, () => host.onRestChanged());
   }
 
   /** Lists of epochs below `heldEpoch` are out of date. */
@@ -82,15 +86,14 @@ export class PoolSockets {
 
   /** When the next dial is due, if no socket is registered or dialing; for whoever watches the status line. */
   nextDialAt(): number | null {
-    const due = [...this.#waiting.values()].map((waiting) => waiting.dueAt);
-    return this.#sessions.size > 0 || due.length === 0 ? null : Math.min(...due);
+    return this.#sessions.size > 0 ? null : this.#due.nextAt();
   }
 
   /** No more dials from here on. Open sockets stay until they are closed. */
   stopDialing(): void {
     this.#isOpen = false;
-    for (const { cancel } of this.#waiting.values()) cancel();
-    this.#waiting.clear();
+    this.#due.clear();
+    this.#renewals.clear();
     for (const session of this.#sessions) if (!session.isRegistered()) session.close("stopping");
   }
 
@@ -110,11 +113,9 @@ export class PoolSockets {
     this.#listedEpoch = epoch;
     this.#listed = pools;
     this.#released.clear();
-    for (const [pool, { cancel }] of this.#waiting) {
+    for (const pool of this.#due.pools()) {
       // A new order's pool waits for this machine: it is dialed now, whatever came of earlier dials.
-      if (pools.includes(pool) && !isNewEpoch) continue;
-      cancel();
-      this.#waiting.delete(pool);
+      if (isNewEpoch || !pools.includes(pool)) this.#due.cancel(pool);
     }
     this.reconcile();
   }
@@ -125,8 +126,29 @@ export class PoolSockets {
    */
   renew(withdrawn: readonly ModelId[]): void {
     this.#listed = this.#listed.filter((pool) => !withdrawn.includes(pool));
-    for (const session of this.#sessions) this.#outdated.add(session);
+    for (const session of this.#sessions) if (session.hasSpoken()) this.#renewals.add(session, "changed");
     this.reconcile();
+  }
+
+  /**
+   * This machine offers one more model. A socket to its pool tells of it and leaves the others alone. A managed machine has
+   * none to tell by: the coordinator would put it into the assigned pool, in the place of the one that is at work there.
+   */
+  grow(pool: ModelId, isManaged: boolean): void {
+    if (!this.#isOpen) return;
+    const isDialed = !isManaged && this.registered().length > 0 && !this.#isServedOrDue(pool);
+    for (const session of this.#sessions) {
+      if (!session.hasSpoken()) continue;
+      if (session.pool() === pool) this.#renewals.add(session, "changed");
+      else if (!isDialed || !session.isRegistered()) this.#renewals.add(session, "grown");
+    }
+    if (isDialed) this.#messenger = this.#dial(pool);
+    this.reconcile();
+  }
+
+  /** Whether the machine should take nothing new for a moment, since a socket that it has to replace is always at work. */
+  needsRest(): boolean {
+    return this.#renewals.isRestDue();
   }
 
   /** Makes the sockets match the list. Called after whatever may have changed what is needed. */
@@ -142,7 +164,7 @@ export class PoolSockets {
   }
 
   #isServedOrDue(pool: ModelId): boolean {
-    return this.#waiting.has(pool) || this.#liveIn(pool);
+    return this.#due.has(pool) || this.#liveIn(pool);
   }
 
   #liveIn(pool: ModelId): boolean {
@@ -153,7 +175,7 @@ export class PoolSockets {
   /** What to dial although no list asks for it, so that the machine is not out of reach (H7); null if it is not. */
   #poolWhenAlone(): ModelId | null {
     if (!this.#isLast()) return null;
-    return [...this.#listed, ...this.#host.ownPools()].find((pool) => !this.#waiting.has(pool)) ?? null;
+    return [...this.#listed, ...this.#host.ownPools()].find((pool) => !this.#due.has(pool)) ?? null;
   }
 
   /** The last registered socket stays even if it is not listed, until one that is has registered. */
@@ -167,15 +189,17 @@ export class PoolSockets {
   }
 
   #closeOutdated(): void {
-    for (const session of this.#outdated) {
-      if (!session.isAlive()) this.#outdated.delete(session);
-      else if (session.isRegistered() && !this.#host.hasWork(session)) session.close("the offer has changed");
+    for (const session of this.#renewals.all()) {
+      if (session.isAlive()) {
+        if (!session.isRegistered() || this.#host.hasWork(session) || !this.#host.mayRenew()) continue;
+        session.close("the offer has changed");
+      }
+      this.#renewals.remove(session);
     }
   }
 
-  #dial(pool: ModelId): void {
-    this.#waiting.get(pool)?.cancel();
-    this.#waiting.delete(pool);
+  #dial(pool: ModelId): Session {
+    this.#due.cancel(pool);
     const session = new Session(
       pool,
       {
@@ -187,15 +211,7 @@ export class PoolSockets {
       this.#ports,
     );
     this.#sessions.add(session);
-  }
-
-  #wait(pool: ModelId, delayMs: number, notFound = false): void {
-    this.#waiting.get(pool)?.cancel();
-    const cancel = this.#ports.clock.after(delayMs, () => {
-      this.#waiting.delete(pool);
-      if (this.#isOpen && !this.#liveIn(pool)) this.#dial(pool);
-    });
-    this.#waiting.set(pool, { cancel, dueAt: this.#ports.clock.now() + delayMs, notFound });
+    return session;
   }
 
   #onRegistered(session: Session, message: Registered): void {
@@ -207,19 +223,28 @@ export class PoolSockets {
       // The coordinator put the socket elsewhere. If it goes on listing the asked pool, dialing that at once again
       // would go round in a circle.
       const failures = this.#countFailure(session.asked) - 1;
-      this.#wait(session.asked, backoffMs(failures, this.#ports.random));
+      this.#due.plan(session.asked, backoffMs(failures, this.#ports.random));
     }
+    if (session === this.#messenger) this.#messenger = null;
+    if (!this.#renewals.has(session)) this.#renewals.onTold();
     this.follow(session, message.assignment.epoch, message.pools);
     this.#host.onRegistered(session, message);
   }
 
   #onEnded(session: Session, end: SocketEnd): void {
     this.#sessions.delete(session);
-    this.#outdated.delete(session);
+    this.#renewals.remove(session);
+    if (this.#isOpen && session === this.#messenger) this.#onMessengerLost();
     if (this.#isOpen && !session.isClosedByUs()) this.#planRedial(session, end);
     this.#heardOver.delete(session);
     this.#host.onEnded(session, end);
     this.reconcile();
+  }
+
+  /** The pool may be in no catalog, and the coordinator should know of the model all the same. */
+  #onMessengerLost(): void {
+    this.#messenger = null;
+    for (const session of this.#sessions) if (session.hasSpoken()) this.#renewals.add(session, "grown");
   }
 
   #planRedial(session: Session, end: SocketEnd): void {
@@ -231,19 +256,19 @@ export class PoolSockets {
     const isListed = this.#listed.length === 0 || this.#listed.includes(pool);
     switch (redial.next) {
       case "dial":
-        if (isListed || this.#isLast()) this.#wait(pool, redial.afterMs);
+        if (isListed || this.#isLast()) this.#due.plan(pool, redial.afterMs);
         return;
       case "dial_another_pool":
-        this.#wait(pool, redial.afterMs, true);
+        this.#due.plan(pool, redial.afterMs, true);
         return;
       case "dial_unless_replaced":
-        if ((isListed || this.#isLast()) && !this.#liveIn(pool)) this.#wait(pool, redial.afterMs);
+        if ((isListed || this.#isLast()) && !this.#liveIn(pool)) this.#due.plan(pool, redial.afterMs);
         return;
       case "dial_if_alone": {
         // A pool that had not heard of the newest list has released this machine for what was true before it.
         const isOutdated = (this.#heardOver.get(session) ?? 0) < this.#listedEpoch;
         if (!isOutdated) this.#released.add(pool);
-        if ((isOutdated && isListed) || this.#isLast()) this.#wait(pool, redial.afterMs);
+        if ((isOutdated && isListed) || this.#isLast()) this.#due.plan(pool, redial.afterMs);
         return;
       }
       case "stop":
@@ -254,9 +279,7 @@ export class PoolSockets {
   /** Whether nothing is left that is connected, dialing or about to dial. */
   #isLast(): boolean {
     for (const session of this.#sessions) if (session.isAlive()) return false;
-    // A pool that does not exist keeps its wait of minutes, but it is no reason not to try another one.
-    for (const waiting of this.#waiting.values()) if (!waiting.notFound) return false;
-    return true;
+    return !this.#due.hasHope();
   }
 
   #countFailure(pool: ModelId): number {

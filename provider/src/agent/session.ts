@@ -79,6 +79,11 @@ export class Session {
     return this.#state === "registered";
   }
 
+  /** Whether it has told what this machine offers, and still counts. */
+  hasSpoken(): boolean {
+    return this.#state === "registering" || this.#state === "registered";
+  }
+
   /** Whether the coordinator may still send or be sent anything on it. */
   isAlive(): boolean {
     return this.#state !== "closing" && this.#state !== "ended";
@@ -95,9 +100,7 @@ export class Session {
   }
 
   send(message: Upstream): void {
-    if (this.#state === "registering" || this.#state === "registered") {
-      this.#socket.sendText(encodeUpstream(message));
-    }
+    if (this.hasSpoken()) this.#socket.sendText(encodeUpstream(message));
   }
 
   /** Ends the socket from this side; the host hears of it by `onEnded` like of any other end. */

@@ -3,6 +3,7 @@ import type { EngineError } from "../engine.ts";
 import { Bench } from "./bench.ts";
 import type { ModelHolder } from "./model-holder.ts";
 import type { Clock, Log, OfferedModel } from "./ports.ts";
+import type { Shelf } from "./shelf.ts";
 
 /**
  * Keeps a model loaded while nobody asks for one: the owner's choice at the start, so that the first request is fast, and
@@ -14,12 +15,6 @@ import type { Clock, Log, OfferedModel } from "./ports.ts";
 
 const RETRY_BASE_MS = 1000;
 const RETRY_MAX_MS = 60_000;
-
-export interface StandbyModels {
-  readonly models: readonly OfferedModel[];
-  /** The owner's choice. */
-  readonly firstModel: ModelId | null;
-}
 
 export interface StandbyHost {
   /** Whether the machine may load models by itself now. */
@@ -41,7 +36,7 @@ export interface StandbyPorts {
 }
 
 export class Standby {
-  readonly #models: readonly OfferedModel[];
+  readonly #shelf: Shelf;
   readonly #holder: ModelHolder;
   readonly #host: StandbyHost;
   readonly #ports: StandbyPorts;
@@ -50,13 +45,15 @@ export class Standby {
   #cancelRetry: (() => void) | null = null;
   #cancelReturn: (() => void) | null = null;
 
+  /** @param firstModel the owner's choice */
   constructor(
-    { models, firstModel }: StandbyModels,
+    shelf: Shelf,
+    firstModel: ModelId | null,
     holder: ModelHolder,
     host: StandbyHost,
     ports: StandbyPorts,
   ) {
-    this.#models = models;
+    this.#shelf = shelf;
     this.#preferred = firstModel;
     this.#holder = holder;
     this.#host = host;
@@ -66,7 +63,7 @@ export class Standby {
   /** The models of this machine that may be asked for now. */
   offered(): OfferedModel[] {
     const now = this.#ports.clock.now();
-    return this.#models.filter((model) => !this.#bench.isBenched(model.id, now));
+    return this.#shelf.all().filter((model) => !this.#bench.isBenched(model.id, now));
   }
 
   /** Loads a model if none is held and none is about to be, and it is known which is wanted. */
@@ -92,25 +89,12 @@ export class Standby {
 
   /** A load failed or a loaded model's engine died. */
   onFailure(modelId: string, error: EngineError): void {
-    const { clock, log } = this.#ports;
-    const model = this.#models.find(({ id }) => id === modelId);
+    const { clock } = this.#ports;
+    const model = this.#shelf.find(modelId);
     if (model === undefined) return;
     this.#preferred = model.id;
-    const isBenched = this.#bench.noteFailure(model.id, clock.now());
-    if (isBenched) {
-      // A managed machine offers what it has, and tries again when it is ordered to.
-      const consequence = this.#host.isManaged() ? "" : " and is not offered for 10 minutes";
-      log.error(`this model keeps failing${consequence}: check its file or server, and the free memory`, {
-        model: model.id,
-        path: model.path,
-        code: error.code,
-        reason: error.message,
-      });
-      this.#preferred = null;
-      this.#awaitReturn();
-      this.#host.onBenched(modelId, error);
-      this.#host.onOfferChanged();
-    }
+    if (this.#bench.noteFailure(model.id, clock.now(), error.over !== undefined))
+      this.#onBenched(model, error);
     const failures = this.#bench.failuresInRow(model.id);
     this.#cancelRetry?.();
     this.#cancelRetry = clock.after(retryMs(failures), () => {
@@ -124,6 +108,39 @@ export class Standby {
     this.#cancelReturn?.();
     this.#cancelRetry = null;
     this.#cancelReturn = null;
+  }
+
+  #onBenched(model: OfferedModel, error: EngineError): void {
+    const [what, until, cure] =
+      error.over === undefined
+        ? ["keeps failing", "for 10 minutes", "check its file or server, and the free memory"]
+        : ["cannot work now", "until it can, or for 10 minutes", "check its server"];
+    // A managed machine offers what it has, and tries again when it is ordered to.
+    const consequence = this.#host.isManaged() ? "" : ` and is not offered ${until}`;
+    this.#ports.log.error(`this model ${what}${consequence}: ${cure}`, {
+      model: model.id,
+      path: model.path,
+      code: error.code,
+      reason: error.message,
+    });
+    this.#preferred = null;
+    this.#awaitReturn();
+    void error.over?.then(() => this.#onOver(model));
+    this.#host.onBenched(model.id, error);
+    this.#host.onOfferChanged();
+  }
+
+  #onOver({ id }: OfferedModel): void {
+    const { clock, log } = this.#ports;
+    if (!this.#host.mayLoad() || !this.#bench.isBenched(id, clock.now())) return;
+    this.#bench.pardon(id, clock.now());
+    log.info("this model can work again", { model: id });
+    this.#preferred ??= id;
+    this.#awaitReturn();
+    this.#host.onOfferChanged();
+    this.#cancelRetry?.();
+    this.#cancelRetry = null;
+    this.fill();
   }
 
   #awaitReturn(): void {

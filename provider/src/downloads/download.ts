@@ -8,8 +8,8 @@ import { UserError } from "../user-error.ts";
 import { PartFile } from "./part-file.ts";
 import { insist, MANY_TRIES } from "./patience.ts";
 import type { DownloadPorts } from "./ports.ts";
-import { TransientError } from "./problems.ts";
-import { Progress } from "./progress.ts";
+import { TransientError, WrongFileError } from "./problems.ts";
+import { Progress, sizeText } from "./progress.ts";
 import { readHash, writeHash } from "./record.ts";
 import { request, type Answer, type Origin } from "./request.ts";
 import { shown, type RemoteFile } from "./source.ts";
@@ -17,15 +17,24 @@ import { shown, type RemoteFile } from "./source.ts";
 /** One file: whether it is there, what its source says of it, and how it comes here. */
 
 /**
- * Whether the file is there, and is the one that the owner wants.
+ * Whether the file is there, and is the one that the owner wants. To know that it may have to be read once.
  * @throws UserError if it cannot be read, and the signal's reason.
  */
-export async function isThere({ path, sha256 }: RemoteFile, signal: AbortSignal): Promise<boolean> {
+export async function isThere(
+  model: ModelId,
+  { path, sha256 }: RemoteFile,
+  { log, signal }: DownloadPorts,
+): Promise<boolean> {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return false;
   if (sha256 === null) return true;
   const known = readHash(path, stat.size);
   if (known !== null) return known === sha256;
+  log.info("checking the hash of a file that is here", {
+    model,
+    file: basename(path),
+    size: sizeText(stat.size),
+  });
   const found = await hashOf(path, signal);
   writeHash(path, stat.size, found);
   return found === sha256;
@@ -73,7 +82,7 @@ export async function download(model: ModelId, file: RemoteFile, ports: Download
     const hash = wanted() ?? found;
     if (found !== hash) {
       await part.remove();
-      throw new UserError(wrongHash(file, found, hash));
+      throw new WrongFileError(wrongHash(file, found, hash));
     }
     await part.finish(found);
     return part.sizeBytes;
@@ -130,13 +139,13 @@ function continues({ sizeBytes, origin }: PartFile, answer: Answer): boolean {
   );
 }
 
-/** @throws UserError if the source says itself that this is not the file that the owner wants. */
+/** @throws WrongFileError if the source says itself that this is not the file that the owner wants. */
 function checkPromise(file: RemoteFile, { sha256 }: Origin): void {
   if (file.sha256 === null || sha256 === null || sha256 === file.sha256) return;
-  throw new UserError(wrongHash(file, sha256, file.sha256));
+  throw new WrongFileError(wrongHash(file, sha256, file.sha256));
 }
 
-/** @throws UserError if the source sends no model, or more than one. */
+/** @throws WrongFileError if the source sends no model, or more than one. */
 async function refuseOther(
   part: PartFile,
   { url }: RemoteFile,
@@ -147,7 +156,7 @@ async function refuseOther(
   const isTooLong = sizeBytes > (origin?.sizeBytes ?? Infinity);
   if (problem === null && !isTooLong) return;
   await part.remove();
-  throw new UserError(
+  throw new WrongFileError(
     problem === null
       ? `${shown(url)} sent more than it had announced.`
       : `What comes from ${shown(url)} ${problem.replace(" Download it again.", "")} Open the address in a browser to see what it is.`,

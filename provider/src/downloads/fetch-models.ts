@@ -1,120 +1,150 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { basename, dirname } from "node:path";
 
 import type { ModelId } from "../../../protocol/ids.ts";
-import { findModels, type ModelSources } from "../models.ts";
 import { reasonOf } from "../reason.ts";
 import { lockState } from "../state.ts";
 import { UserError } from "../user-error.ts";
 import { download, isThere, look } from "./download.ts";
 import { partSize } from "./part-file.ts";
-import { FEW_TRIES, MANY_TRIES } from "./patience.ts";
+import { FEW_TRIES, MANY_TRIES, pause } from "./patience.ts";
 import type { DownloadPorts } from "./ports.ts";
-import { UnreachableError } from "./problems.ts";
+import { UnreachableError, WrongFileError } from "./problems.ts";
 import { sizeText } from "./progress.ts";
-import { isUnprotected, readRemoteModel, shown, type RemoteFile, type RemoteModel } from "./source.ts";
+import { isUnprotected, shown, type RemoteFile, type RemoteModel } from "./source.ts";
 
-/** Fetches the models that the command line names by an address, one file after the other, before the machine serves. */
+/**
+ * Fetches models in rounds, one file after the other. Each is handed over as soon as it is whole, and what is not to be had
+ * in one round is asked for again in the next. While the machine has nothing to serve, a mistake of its owner's ends the
+ * program; once it serves, nothing does.
+ */
 
 /** Left to everything else on the disk. */
 const SPARE_BYTES = 1e9;
+/** From one round to the next. */
+export const ROUND_PAUSE_MS = 5 * 60_000;
 
-interface Wanted {
-  readonly id: ModelId;
-  readonly file: RemoteFile;
+export interface FetchHost {
+  /** Whether the machine has a model to serve. */
+  isServing(): boolean;
+  /** All files of the model are here. @throws UserError if it cannot be served for all that. */
+  onWhole(model: RemoteModel): void;
+  /** A download begins. */
+  onBegin(model: RemoteModel): void;
+  /** The model is not to be had now, and if `isFinal`, not until the program is started again. */
+  onTrouble(model: RemoteModel, error: UserError, isFinal: boolean): void;
 }
 
 /**
- * The same sources with files on this machine in the place of addresses. What is there already needs no network. A model
- * whose source cannot be reached is left out with a warning if there is another one to serve.
- * @throws UserError if a model is not to be had, and the signal's reason.
+ * What is there already needs no network. Ends when every model is whole or is not to be had for good.
+ * @throws UserError if a model is not to be had and the machine has nothing to serve, and the signal's reason.
  */
 export async function fetchModels(
-  sources: ModelSources,
+  models: readonly RemoteModel[],
   directory: string,
   ports: DownloadPorts,
-): Promise<ModelSources> {
-  const remote = new Map<string, RemoteModel>();
-  const mayBeFiles = sources.form === "files" || sources.form === "files or names";
-  for (const source of mayBeFiles ? sources.models : []) {
-    const model = readRemoteModel(source, directory);
-    if (model !== null) remote.set(source, model);
+  host: FetchHost,
+): Promise<void> {
+  for (const { files } of models) warnOfUnprotected(files, ports);
+  let wanted = models;
+  while (wanted.length > 0) {
+    const round = new Round(wanted, directory, ports, host);
+    await round.run();
+    wanted = round.toRepeat;
+    if (wanted.length > 0) await pause(ROUND_PAUSE_MS, ports);
   }
-  if (remote.size === 0) return sources;
-  checkOthers(sources, remote);
-  const lost = await fetchAll(sources, [...remote.values()], directory, ports);
-  const models: string[] = [];
-  for (const source of sources.models) {
-    const model = remote.get(source);
-    if (model === undefined) models.push(source);
-    else if (!lost.has(model.id)) models.push(`${model.id}=${model.files[0]?.path ?? ""}`);
-  }
-  return { ...sources, models };
 }
 
-/** Mistakes that would be found after the download, which may take hours. */
-function checkOthers({ models, form }: ModelSources, remote: ReadonlyMap<string, RemoteModel>): void {
-  const local = models.filter((source) => !remote.has(source));
-  if (local.length > 0) findModels({ models: local, directories: [], form });
-  const ids = models.map((source) => source.split("=", 1)[0] ?? "");
-  const twice = ids.find((id, index) => ids.indexOf(id) < index);
-  if (twice === undefined) return;
-  throw new UserError(`Two files are to be model ${twice}. Give each model an id of its own.`);
+function warnOfUnprotected(files: readonly RemoteFile[], { log }: DownloadPorts): void {
+  for (const { url, path, sha256 } of files) {
+    if (!isUnprotected(url) || sha256 !== null || existsSync(path)) continue;
+    log.warn(`${shown(url)} is http: anybody on the way can change the model; use https, or add #sha256=HEX`);
+  }
 }
 
-/** @returns the models that are not to be had today. */
-async function fetchAll(
-  sources: ModelSources,
-  remote: readonly RemoteModel[],
-  directory: string,
-  ports: DownloadPorts,
-): Promise<ReadonlySet<ModelId>> {
-  const wanted = await missing(remote, ports);
-  const lost = new Set<ModelId>();
-  if (wanted.length === 0) return lost;
-  const absent = new Set(wanted.map(({ id }) => id));
-  const hasOthers = sources.directories.length > 0 || sources.models.length > absent.size;
-  const orLose = async (id: ModelId, act: () => Promise<void>): Promise<void> => {
+class Round {
+  /** Models that are not to be had in this round, but may be in the next. */
+  readonly toRepeat: RemoteModel[] = [];
+  readonly #models: readonly RemoteModel[];
+  readonly #directory: string;
+  readonly #ports: DownloadPorts;
+  readonly #host: FetchHost;
+  readonly #failed = new Set<RemoteModel>();
+  /** Files that are not here, by their model. */
+  readonly #missing = new Map<RemoteModel, readonly RemoteFile[]>();
+
+  constructor(models: readonly RemoteModel[], directory: string, ports: DownloadPorts, host: FetchHost) {
+    this.#models = models;
+    this.#directory = directory;
+    this.#ports = ports;
+    this.#host = host;
+  }
+
+  async run(): Promise<void> {
+    for (const model of this.#models) await this.#attempt([model], () => this.#find(model));
+    await this.#attempt(this.#wanted(), () => this.#fetchMissing());
+  }
+
+  async #find(model: RemoteModel): Promise<void> {
+    const missing: RemoteFile[] = [];
+    for (const file of model.files) {
+      if (!(await isThere(model.id, file, this.#ports))) missing.push(file);
+    }
+    if (missing.length === 0) this.#host.onWhole(model);
+    else this.#missing.set(model, missing);
+  }
+
+  async #fetchMissing(): Promise<void> {
+    if (this.#missing.size === 0) return;
+    makeDirectory(this.#directory);
+    const unlock = lockState(this.#directory, "--downloads-dir");
     try {
-      if (!lost.has(id)) await act();
-    } catch (cause) {
-      const isLast = !hasOthers && lost.size + 1 === absent.size;
-      if (!(cause instanceof UnreachableError) || isLast) throw cause;
-      lost.add(id);
-      ports.log.warn(`skipped ${id}: ${cause.message}`);
+      const sizes = new Map<string, number>();
+      for (const model of this.#wanted()) await this.#attempt([model], () => this.#look(model, sizes));
+      await checkSpace(this.#directory, sizes, this.#ports);
+      for (const model of this.#wanted()) await this.#attempt([model], () => this.#fetch(model));
+    } finally {
+      unlock();
     }
-  };
-  makeDirectory(directory);
-  const unlock = lockState(directory, "--downloads-dir");
-  try {
-    const sizes = new Map<string, number>();
-    for (const { id, file } of wanted) {
-      await orLose(id, async () => {
-        const { sizeBytes } = await look(file, hasOthers ? FEW_TRIES : MANY_TRIES, ports);
-        sizes.set(file.path, sizeBytes ?? 0);
-      });
-    }
-    await checkSpace(directory, sizes, ports);
-    for (const { id, file } of wanted) await orLose(id, () => fetchOne(id, file, ports));
-  } finally {
-    unlock();
   }
-  return lost;
-}
 
-async function missing(remote: readonly RemoteModel[], { log, signal }: DownloadPorts): Promise<Wanted[]> {
-  const wanted: Wanted[] = [];
-  for (const { id, files } of remote) {
-    for (const file of files) {
-      if (await isThere(file, signal)) continue;
-      wanted.push({ id, file });
-      if (!isUnprotected(file.url) || file.sha256 !== null) continue;
-      log.warn(
-        `${shown(file.url)} is http: anybody on the way can change the model; use https, or add #sha256=HEX`,
-      );
+  async #look(model: RemoteModel, sizes: Map<string, number>): Promise<void> {
+    const tries = this.#host.isServing() ? FEW_TRIES : MANY_TRIES;
+    for (const file of this.#missing.get(model) ?? []) {
+      const { sizeBytes } = await look(file, tries, this.#ports);
+      sizes.set(file.path, sizeBytes ?? 0);
     }
   }
-  return wanted;
+
+  async #fetch(model: RemoteModel): Promise<void> {
+    this.#host.onBegin(model);
+    for (const file of this.#missing.get(model) ?? []) await fetchOne(model.id, file, this.#ports);
+    this.#host.onWhole(model);
+  }
+
+  /** Models that this round has yet to fetch. */
+  #wanted(): RemoteModel[] {
+    return [...this.#missing.keys()].filter((model) => !this.#failed.has(model));
+  }
+
+  /** Does what `models` need. Their failure ends this round for them, and only if nothing else is left, the program. */
+  async #attempt(models: readonly RemoteModel[], act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (cause) {
+      if (!(cause instanceof UserError)) throw cause;
+      const isLast = this.#failed.size + models.length >= this.#models.length;
+      const mayFail = this.#host.isServing() || (cause instanceof UnreachableError && !isLast);
+      if (!mayFail) throw cause;
+      const isFinal = cause instanceof WrongFileError;
+      for (const model of models) {
+        if (this.#failed.has(model)) continue;
+        this.#failed.add(model);
+        if (!isFinal) this.toRepeat.push(model);
+        this.#host.onTrouble(model, cause, isFinal);
+      }
+    }
+  }
 }
 
 function makeDirectory(directory: string): void {
@@ -142,9 +172,9 @@ async function checkSpace(
 }
 
 async function fetchOne(id: ModelId, file: RemoteFile, ports: DownloadPorts): Promise<void> {
-  const { log, clock, signal, showProgress } = ports;
+  const { log, clock, showProgress } = ports;
   // Two ids may be for one file.
-  if (await isThere(file, signal)) return;
+  if (await isThere(id, file, ports)) return;
   makeDirectory(dirname(file.path));
   const startedAt = clock.now();
   const there = partSize(file.path);
@@ -154,8 +184,11 @@ async function fetchOne(id: ModelId, file: RemoteFile, ports: DownloadPorts): Pr
     to: file.path,
     there: there === 0 ? null : sizeText(there),
   });
-  const sizeBytes = await download(id, file, ports);
-  showProgress?.("");
-  const seconds = Math.round((clock.now() - startedAt) / 1000);
-  log.info("downloaded", { model: id, file: basename(file.path), size: sizeText(sizeBytes), seconds });
+  try {
+    const sizeBytes = await download(id, file, ports);
+    const seconds = Math.round((clock.now() - startedAt) / 1000);
+    log.info("downloaded", { model: id, file: basename(file.path), size: sizeText(sizeBytes), seconds });
+  } finally {
+    showProgress?.(null);
+  }
 }

@@ -59,7 +59,8 @@ function pauseAfter(failures: number, askedMs: number | null, random: number): n
   return Math.max(doubled * (0.5 + random / 2), Math.min(askedMs ?? 0, MAX_ASKED_PAUSE_MS));
 }
 
-function pause(ms: number, { clock, signal }: DownloadPorts): Promise<void> {
+/** @throws the signal's reason. */
+export function pause(ms: number, { clock, signal }: Pick<DownloadPorts, "clock" | "signal">): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {
       cancel();

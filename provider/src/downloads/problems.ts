@@ -18,6 +18,9 @@ export class TransientError extends Error {
 /** Many tries were in vain. */
 export class UnreachableError extends UserError {}
 
+/** What the source has is not the model that is wanted: more tries would bring the same. */
+export class WrongFileError extends UserError {}
+
 const RETRIED = new Set([408, 425, 429]);
 
 export function isRetried(status: number): boolean {

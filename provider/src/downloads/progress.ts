@@ -7,6 +7,15 @@ import type { DownloadPorts } from "./ports.ts";
 const REDRAW_MS = 500;
 const LOG_MS = 30_000;
 
+/** How far the download of one file is. */
+export interface DownloadProgress {
+  readonly file: string;
+  readonly bytes: number;
+  /** Null: nobody knows how many there will be. */
+  readonly total: number | null;
+  readonly perSecond: number;
+}
+
 type ProgressPorts = Pick<DownloadPorts, "clock" | "log" | "showProgress">;
 
 export class Progress {
@@ -33,24 +42,26 @@ export class Progress {
     if (now - this.#saidAt < (showProgress === null ? LOG_MS : REDRAW_MS)) return;
     this.#saidAt = now;
     const perSecond = ((bytes - this.#since.bytes) * 1000) / Math.max(1, now - this.#since.at);
-    if (showProgress !== null) showProgress(describeProgress(this.#file, bytes, total, perSecond));
+    const progress = { file: this.#file, bytes, total, perSecond };
+    if (showProgress !== null) showProgress(progress);
     else {
-      const percent = total === null ? null : Math.floor((100 * bytes) / total);
       const rate = `${sizeText(perSecond)}/s`;
+      const percent = percentOf(progress);
       log.info("downloading", { model: this.#model, file: this.#file, done: sizeText(bytes), percent, rate });
     }
   }
 }
 
-export function describeProgress(
-  file: string,
-  bytes: number,
-  total: number | null,
-  perSecond: number,
-): string {
+/** Null if nobody knows how much there will be. */
+export function percentOf({ bytes, total }: DownloadProgress): number | null {
+  return total === null ? null : Math.floor((100 * bytes) / total);
+}
+
+export function describeProgress(progress: DownloadProgress): string {
+  const { file, bytes, total, perSecond } = progress;
   const rate = `${sizeText(perSecond)}/s`;
   if (total === null) return `downloading ${file} ${sizeText(bytes)} | ${rate}`;
-  const parts = [`downloading ${file} ${Math.floor((100 * bytes) / total)} % of ${sizeText(total)}`, rate];
+  const parts = [`downloading ${file} ${percentOf(progress)} % of ${sizeText(total)}`, rate];
   if (perSecond > 0) parts.push(`${timeText((total - bytes) / perSecond)} left`);
   return parts.join(" | ");
 }

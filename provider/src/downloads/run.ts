@@ -1,52 +1,171 @@
 import { statfs } from "node:fs/promises";
 
-import type { Log } from "../agent/ports.ts";
-import type { ModelSources } from "../models.ts";
+import type { Log, OfferedModel } from "../agent/ports.ts";
+import { deferred } from "../engines/deferred.ts";
+import { readSource, type ModelForm } from "../models.ts";
+import { reasonOf } from "../reason.ts";
 import { SYSTEM_CLOCK } from "../system-clock.ts";
 import type { TerminalLine } from "../terminal-line.ts";
-import { fetchModels } from "./fetch-models.ts";
-
-/** The program while it downloads: no agent is there yet that a signal could stop. */
-
-interface RunOptions {
-  readonly sources: ModelSources;
-  readonly downloadsDirectory: string;
-  readonly hubToken: string | null;
-}
+import type { UserError } from "../user-error.ts";
+import { fetchModels, ROUND_PAUSE_MS } from "./fetch-models.ts";
+import { localSource } from "./plan.ts";
+import { describeProgress, percentOf, type DownloadProgress } from "./progress.ts";
+import type { RemoteModel } from "./source.ts";
 
 /**
- * @param line shows the progress; null if no terminal is there
- * @returns files for all models that are to be had; null if a signal came first.
- * @throws UserError
+ * The downloads of the program. A machine with a model serves it meanwhile, and is handed each further one when it is whole;
+ * one that has none waits for the first.
  */
-export async function runDownloads(
-  { sources, downloadsDirectory, hubToken }: RunOptions,
-  log: Log,
-  line: TerminalLine | null,
-): Promise<ModelSources | null> {
-  const controller = new AbortController();
-  const { signal } = controller;
-  const stopListening = onStop(() => controller.abort());
-  try {
-    const files = await fetchModels(sources, downloadsDirectory, {
+
+export interface DownloadSettings {
+  readonly form: ModelForm;
+  readonly directory: string;
+  readonly hubToken: string | null;
+  readonly log: Log;
+  /** Shows the progress while the machine does not serve yet; null if no terminal is there. */
+  readonly line: TerminalLine | null;
+  /** Whether the machine has a model already. */
+  readonly isServing: boolean;
+}
+
+export class Downloads {
+  readonly #settings: DownloadSettings;
+  readonly #stop = new AbortController();
+  readonly #first = deferred<void>();
+  readonly #ended: Promise<void>;
+  /** What is known of each model that is not here, for whoever was told to have it. */
+  readonly #words = new Map<string, string>();
+  /** The newest trouble with each model, so that it is said once. */
+  readonly #troubles = new Map<string, string>();
+  /** Whole, and not handed over yet. */
+  readonly #arrived: OfferedModel[] = [];
+  #take: ((model: OfferedModel) => void) | null = null;
+  #isServing: boolean;
+  #isWaitedFor = false;
+  #progress: DownloadProgress | null = null;
+
+  constructor(coming: readonly RemoteModel[], settings: DownloadSettings) {
+    this.#settings = settings;
+    this.#isServing = settings.isServing;
+    for (const { id } of coming) this.#words.set(id, "it is still to be downloaded");
+    this.#ended = this.#run(coming);
+    // Only who waits for the first model hears of it otherwise.
+    this.#ended.catch(() => {});
+  }
+
+  /**
+   * Waits for the first model, of a machine that has no other.
+   * @returns null if a signal came first.
+   * @throws UserError
+   */
+  async first(): Promise<OfferedModel | null> {
+    const { line, log } = this.#settings;
+    this.#isWaitedFor = true;
+    const stopListening = onStop(() => this.#stop.abort());
+    try {
+      await Promise.race([this.#first.promise, this.#ended]);
+      if (!this.#stop.signal.aborted) return this.#arrived.shift() ?? null;
+      await this.#ended;
+      log.info("stopped");
+      return null;
+    } finally {
+      this.#isWaitedFor = false;
+      line?.erase();
+      stopListening();
+    }
+  }
+
+  /** Hands over each model that is whole, now and later. */
+  deliverTo(take: (model: OfferedModel) => void): void {
+    this.#take = take;
+    for (const model of this.#arrived.splice(0)) take(model);
+  }
+
+  /** What is known of a model that is not here; null if it is none that was to come. For the coordinator to read. */
+  wordOn(id: string): string | null {
+    return this.#words.get(id) ?? null;
+  }
+
+  /** The same of all of them, for this machine's owner; null if none is to come. */
+  words(): string | null {
+    const words = [...this.#words].map(([id, word]) => `${id}: ${word}`);
+    return words.length === 0 ? null : words.join("; ");
+  }
+
+  /** For the status line; empty if nothing is coming now. */
+  progressText(): string {
+    if (this.#progress === null) return "";
+    const percent = percentOf(this.#progress);
+    return percent === null ? "downloading" : `downloading ${percent} %`;
+  }
+
+  /** Ends every download at once; what is there of a file stays. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#ended;
+  }
+
+  async #run(coming: readonly RemoteModel[]): Promise<void> {
+    const { directory, hubToken, line, log } = this.#settings;
+    const { signal } = this.#stop;
+    const ports = {
       clock: SYSTEM_CLOCK,
       random: Math.random,
       fetch,
       freeBytes,
       log,
-      showProgress: line === null ? null : (text) => line.show(text),
+      showProgress: line === null ? null : (progress: DownloadProgress | null) => this.#show(progress),
       hubToken,
       signal,
-    });
-    signal.throwIfAborted();
-    return files;
-  } catch (cause) {
-    if (!signal.aborted) throw cause;
-    log.info("stopped");
-    return null;
-  } finally {
-    line?.erase();
-    stopListening();
+    };
+    try {
+      await fetchModels(coming, directory, ports, {
+        isServing: () => this.#isServing,
+        onWhole: (model) => this.#onWhole(model),
+        onBegin: ({ id }) => this.#words.set(id, "it is being downloaded"),
+        onTrouble: (model, error, isFinal) => this.#onTrouble(model, error, isFinal),
+      });
+    } catch (cause) {
+      if (signal.aborted) return;
+      if (!this.#isServing) throw cause;
+      log.error("downloads have ended: start the program again for the models that are missing", {
+        reason: reasonOf(cause),
+      });
+    }
+  }
+
+  #onWhole(model: RemoteModel): void {
+    const offered = readSource(localSource(model), this.#settings.form);
+    this.#words.delete(model.id);
+    this.#isServing = true;
+    if (this.#take === null) this.#arrived.push(offered);
+    else this.#take(offered);
+    this.#first.resolve();
+  }
+
+  #onTrouble({ id }: RemoteModel, { message }: UserError, isFinal: boolean): void {
+    const { log } = this.#settings;
+    const end = isFinal ? "could not be downloaded" : "could not be downloaded so far";
+    this.#words.set(id, `it ${end}; the provider's log says why`);
+    if (this.#troubles.get(id) === message) return;
+    this.#troubles.set(id, message);
+    if (isFinal) {
+      log.error("cannot download a model: going on without it until the program is started again", {
+        model: id,
+        reason: message,
+      });
+    } else {
+      log.warn("cannot download a model now: going on without it", {
+        model: id,
+        reason: message,
+        retryMs: ROUND_PAUSE_MS,
+      });
+    }
+  }
+
+  #show(progress: DownloadProgress | null): void {
+    this.#progress = progress;
+    if (this.#isWaitedFor) this.#settings.line?.show(progress === null ? "" : describeProgress(progress));
   }
 }
 

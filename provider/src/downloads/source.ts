@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 
 import type { ModelId } from "../../../protocol/ids.ts";
+import { isLoopback } from "../loopback.ts";
 import { parseId, partsOf } from "../models.ts";
-import { isLoopback } from "../options.ts";
 import { UserError } from "../user-error.ts";
 
 /** Models that the command line names by an address: where they come from and where they are kept. */

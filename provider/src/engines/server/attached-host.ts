@@ -5,8 +5,9 @@ import { type Endpoint, statusOf, UNREACHABLE } from "./endpoint.ts";
 import { lmStudio } from "./lm-studio.ts";
 import { ollama } from "./ollama.ts";
 import type { ServerDialect } from "./server-dialect.ts";
-import { wrongKey } from "./server-errors.ts";
+import { hangs, wrongKey } from "./server-errors.ts";
 import type { HeldServer, ServerHost } from "./server-host.ts";
+import { type ServerStatus, untilLost, WATCH_TIMES, type WatchTimes } from "./server-watch.ts";
 import { waitUntil } from "./wait-until.ts";
 
 /**
@@ -16,44 +17,55 @@ import { waitUntil } from "./wait-until.ts";
 export interface AttachedHostOptions {
   readonly endpoint: Endpoint;
   readonly log: (line: string) => void;
-  /** How often it is looked whether the server is still there. */
-  readonly watchMs?: number;
+  readonly times?: Partial<AttachedTimes>;
+}
+
+export interface AttachedTimes extends WatchTimes {
   /** How long a server that was there is waited for: its clients could be served elsewhere. */
-  readonly returnLimitMs?: number;
+  readonly returnLimitMs: number;
+  /** How often it is looked for after that. */
+  readonly returnWatchMs: number;
 }
 
 const RETRY_MS = 1000;
-/** A server that does not answer within this time when it is looked for is not there. */
-const ALIVE_LIMIT_MS = 5000;
-const DEFAULT_WATCH_MS = 15_000;
-const DEFAULT_RETURN_LIMIT_MS = 30_000;
+const TIMES: AttachedTimes = { ...WATCH_TIMES, returnLimitMs: 30_000, returnWatchMs: 5000 };
 
-export function createAttachedHost({
-  endpoint,
-  log,
-  watchMs = DEFAULT_WATCH_MS,
-  returnLimitMs = DEFAULT_RETURN_LIMIT_MS,
-}: AttachedHostOptions): ServerHost {
+export function createAttachedHost({ endpoint, log, times: given }: AttachedHostOptions): ServerHost {
+  const times = { ...TIMES, ...given };
+  /** All servers have a list of models. */
+  const look = (signal: AbortSignal | null): Promise<ServerStatus> =>
+    statusOf(endpoint, "/models", times.answerLimitMs, signal);
   let wasThere = false;
+  /** Resolves when the server that is missed answers again; null while none is missed. */
+  let comeback: Promise<void> | null = null;
   let hasDialect = false;
   /** The one that a server without such words of its own was asked for first. */
   let onlyModel: string | null = null;
 
   /** It may be started after this program. @throws EngineError if it has gone or wants another key, or the signal's reason */
   async function waitForServer(signal: AbortSignal): Promise<void> {
-    const until = wasThere ? performance.now() + returnLimitMs : Infinity;
+    const limitMs = comeback === null ? times.returnLimitMs : 0;
+    const until = wasThere ? performance.now() + limitMs : Infinity;
     let isFirst = true;
     const isThere = async (): Promise<boolean> => {
-      const status = await modelsStatus(endpoint, signal);
+      const status = await look(signal);
       if (status === 401 || status === 403) throw wrongKey();
       if (typeof status === "number") return true;
-      if (performance.now() >= until) throw gone("load_failed");
+      if (performance.now() >= until) throw gone("load_failed", { over: awaitComeback() });
       if (isFirst) log(`the model server does not answer at ${endpoint.baseUrl}; waiting for it`);
       isFirst = false;
       return false;
     };
     await waitUntil(isThere, RETRY_MS, signal);
     wasThere = true;
+  }
+
+  function awaitComeback(): Promise<void> {
+    comeback ??= (async () => {
+      while (typeof (await look(null)) !== "number") await pauseLightly(times.returnWatchMs);
+      comeback = null;
+    })();
+    return comeback;
   }
 
   async function dialectOf(model: LocalModel, signal: AbortSignal): Promise<ServerDialect> {
@@ -89,7 +101,7 @@ export function createAttachedHost({
       const dialect = await dialectOf(model, signal);
       try {
         const instance = await dialect.load(endpoint, { name: model.path, contextTokens }, signal);
-        return held(endpoint, dialect, instance, watchMs);
+        return held(endpoint, dialect, instance, { look: () => look(null), watchMs: times.watchMs });
       } catch (error) {
         if (signal.aborted) await undo(dialect, model.path);
         throw error;
@@ -110,33 +122,31 @@ function held(
   endpoint: Endpoint,
   dialect: ServerDialect,
   instance: { readonly name: string; readonly contextTokens: number | null },
-  watchMs: number,
+  { look, watchMs }: { readonly look: () => Promise<ServerStatus>; readonly watchMs: number },
 ): HeldServer {
   const death = deferred<EngineError>();
   const released = new AbortController();
   let unloading: Promise<void> | null = null;
-  const endIf = (isOver: boolean): boolean => {
-    if (isOver && !released.signal.aborted) death.resolve(gone("engine_crashed"));
-    return isOver;
+  const end = (error: EngineError): void => {
+    if (!released.signal.aborted) death.resolve(error);
   };
-  // A request would find out, but an idle machine has none. One that is silent may be at work on a long prompt. It ends, by
-  // throwing, when the server is let go.
-  waitUntil(
-    async () => endIf((await modelsStatus(endpoint, null)) === "gone"),
-    watchMs,
-    released.signal,
-  ).catch(() => undefined);
   return {
     endpoint,
     modelName: instance.name,
     contextTokens: instance.contextTokens,
     died: death.promise,
+    watch(isIdle) {
+      // A request would find out, but an idle machine has none. It ends, by throwing, when the server is let go.
+      untilLost(look, isIdle, watchMs, released.signal)
+        .then((how) => end(how === "gone" ? gone("engine_crashed") : hangs()))
+        .catch(() => undefined);
+    },
     onIdle() {
       // A server that does not hear this is looked after when a request fails.
       dialect.keep(endpoint, instance.name, released.signal).catch(() => undefined);
     },
     async onUnreachable() {
-      endIf(typeof (await modelsStatus(endpoint, null)) !== "number");
+      if (typeof (await look()) !== "number") end(gone("engine_crashed"));
     },
     release() {
       released.abort();
@@ -155,11 +165,11 @@ async function unloaded(endpoint: Endpoint, dialect: ServerDialect, name: string
   }
 }
 
-/** All servers have a list of models. */
-function modelsStatus(endpoint: Endpoint, signal: AbortSignal | null): ReturnType<typeof statusOf> {
-  return statusOf(endpoint, "/models", ALIVE_LIMIT_MS, signal);
+function gone(code: "load_failed" | "engine_crashed", options?: { over: Promise<void> }): EngineError {
+  return new EngineError("fault", code, "the model server has gone", options);
 }
 
-function gone(code: "load_failed" | "engine_crashed"): EngineError {
-  return new EngineError("fault", code, "the model server has gone");
+/** Keeps no program running that has nothing else to do. */
+function pauseLightly(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

@@ -1,9 +1,12 @@
 import { createServer } from "node:net";
 
 import { EngineError, type LoadOptions, type LocalModel } from "../../engine.ts";
+import { deferred } from "../deferred.ts";
 import { type Endpoint, rootOf, statusOf } from "./endpoint.ts";
+import { hangs } from "./server-errors.ts";
 import type { HeldServer, ServerHost } from "./server-host.ts";
 import { type ServerProcess, startServerProcess } from "./server-process.ts";
+import { type ServerStatus, untilLost, WATCH_TIMES, type WatchTimes } from "./server-watch.ts";
 import { waitUntil } from "./wait-until.ts";
 
 /**
@@ -17,6 +20,7 @@ export interface CommandHostOptions {
   readonly log: (line: string) => void;
   /** How long it may take to end before it is ended by force. */
   readonly endLimitMs?: number;
+  readonly times?: WatchTimes;
 }
 
 const DEFAULT_END_LIMIT_MS = 10_000;
@@ -28,6 +32,7 @@ export function createCommandHost({
   command,
   log,
   endLimitMs = DEFAULT_END_LIMIT_MS,
+  times = WATCH_TIMES,
 }: CommandHostOptions): ServerHost {
   return {
     async hold(model, options) {
@@ -43,7 +48,7 @@ export function createCommandHost({
         throw error;
       }
       server.forget();
-      return held(endpoint, model, server, endLimitMs);
+      return held(endpoint, model, server, { endLimitMs, ...times });
     },
   };
 }
@@ -68,9 +73,18 @@ function environmentOf(
 
 const NEVER = new Promise<never>(() => undefined);
 
-function held(endpoint: Endpoint, model: LocalModel, server: ServerProcess, endLimitMs: number): HeldServer {
+function held(
+  endpoint: Endpoint,
+  model: LocalModel,
+  server: ServerProcess,
+  { endLimitMs, watchMs, answerLimitMs }: WatchTimes & { readonly endLimitMs: number },
+): HeldServer {
+  /** Aborted when it is let go or has ended. */
+  const over = new AbortController();
+  const hanging = deferred<EngineError>();
   let isReleased = false;
-  const died = server.gone.then(async (how) => {
+  const ended = server.gone.then(async (how) => {
+    over.abort();
     if (isReleased) return NEVER;
     // What the shell has started may have outlived it.
     await server.end(endLimitMs);
@@ -80,12 +94,23 @@ function held(endpoint: Endpoint, model: LocalModel, server: ServerProcess, endL
     endpoint,
     modelName: model.path,
     contextTokens: null,
-    died,
+    died: Promise.race([ended, hanging.promise]),
+    watch(isIdle) {
+      // The port of a process that is still there may be closed; whichever it is, only a new one helps.
+      const look = async (): Promise<ServerStatus> => {
+        const status = await statusOf(endpoint, "/models", answerLimitMs, null);
+        return status === "gone" ? "silent" : status;
+      };
+      untilLost(look, isIdle, watchMs, over.signal)
+        .then(() => hanging.resolve(hangs()))
+        .catch(() => undefined);
+    },
     onIdle: () => undefined,
     // If it has ended, that is known anyway.
     onUnreachable: async () => undefined,
     async release() {
       isReleased = true;
+      over.abort();
       await server.end(endLimitMs);
     },
   };

@@ -5,6 +5,7 @@ import { Readable } from "node:stream";
 import { EngineError } from "../../engine.ts";
 import { networkReason } from "../../reason.ts";
 import { refusalOf } from "./server-errors.ts";
+import type { ServerStatus } from "./server-watch.ts";
 
 /** An OpenAI-compatible server: its base URL, which ends in `/v1` as a rule, and the key that it wants. */
 export interface Endpoint {
@@ -43,7 +44,7 @@ export async function statusOf(
   path: string,
   limitMs: number,
   signal: AbortSignal | null,
-): Promise<number | "silent" | "gone"> {
+): Promise<ServerStatus> {
   const limit = AbortSignal.timeout(limitMs);
   try {
     const response = await get(endpoint, path, signal === null ? limit : AbortSignal.any([signal, limit]));

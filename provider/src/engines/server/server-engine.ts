@@ -67,6 +67,8 @@ class LoadedOnServer implements LoadedModel {
   /** Aborted when the model is gone, with the error that its runs end with. */
   readonly #gone = new AbortController();
   #running = 0;
+  /** A server may load the model with the first request, and answer nothing meanwhile. */
+  #isWarm = false;
 
   constructor(model: LocalModel, { slots, contextTokens }: LoadOptions, server: HeldServer) {
     this.model = model;
@@ -77,6 +79,7 @@ class LoadedOnServer implements LoadedModel {
       this.#gone.abort(error);
       return error;
     });
+    server.watch(() => this.#isWarm && this.#running === 0);
   }
 
   /**
@@ -95,6 +98,7 @@ class LoadedOnServer implements LoadedModel {
     }
     signal.throwIfAborted();
     this.#gone.signal.throwIfAborted();
+    this.#isWarm = true;
   }
 
   async run(request: EngineRequest, emit: EmitAnswerEvent, signal: AbortSignal): Promise<RunResult> {

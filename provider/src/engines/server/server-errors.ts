@@ -70,6 +70,11 @@ function toEngineError(status: number, said: Said): EngineError {
   }
 }
 
+/** It takes connections and answers nothing. */
+export function hangs(): EngineError {
+  return new EngineError("fault", "engine_hangs", "the model server does not answer");
+}
+
 export function wrongKey(): EngineError {
   const message = "the model server wants another key: set POOLKEEPER_SERVER_KEY";
   return new EngineError("fault", "server_refused", message);

@@ -17,8 +17,10 @@ export interface HeldServer {
   readonly modelName: string;
   /** What fits into a request, if the server says so. */
   readonly contextTokens: number | null;
-  /** Settles if the server is gone by itself; never once it was let go. */
+  /** Settles if the server is gone by itself or hangs; never once it was let go. */
   readonly died: Promise<EngineError>;
+  /** Looks after the server from now on. @param isIdle whether it has nothing to do for this machine, so that it has to answer */
+  watch(isIdle: () => boolean): void;
   /** The last request that ran is over. */
   onIdle(): void;
   /** A request did not get through: time to see whether the server is still there. */
