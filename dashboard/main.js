@@ -16,6 +16,7 @@ import { knowModels, readModelsWith } from "./model-dialog.js";
 import { showPlacement } from "./placement-view.js";
 import { showPools } from "./pools-view.js";
 import { Refresher } from "./refresher.js";
+import { showRefused } from "./refused-dials-view.js";
 import { readSnapshot } from "./snapshot.js";
 import { forget, forgetAll, keep, kept } from "./tab-memory.js";
 import { showWhatIf } from "./what-if-view.js";
@@ -151,6 +152,7 @@ function goToPart() {
 function show(snapshot) {
   showPools(snapshot);
   showMachines(snapshot);
+  showRefused(snapshot);
   showPlacement(snapshot);
   showWhatIf(snapshot);
   showFlags(snapshot);

@@ -46,7 +46,7 @@ const inputs = new Map(FIELDS.map((field) => [field.name, inputFor(field)]));
 
 closeBeside(dialog);
 byId("model-close").addEventListener("click", () => dialog.close());
-byId("models-add").addEventListener("click", () => open(null));
+byId("models-add").addEventListener("click", () => addModel(""));
 byId("model-remove").addEventListener("click", () => void remove());
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -67,6 +67,13 @@ export function knowModels(snapshot) {
 export function openModel(id) {
   open(id);
   void read(id);
+}
+
+/** @param {string} id of a new model, as far as it is known */
+export function addModel(id) {
+  open(null);
+  idInput.value = id;
+  if (id !== "") inputs.get("context_length")?.focus();
 }
 
 /** @param {string | null} id null to add one */

@@ -39,6 +39,8 @@ import poolsView from "../dashboard/pools-view.js" with { type: "text" };
 import pools from "../dashboard/pools.js" with { type: "text" };
 import refresher from "../dashboard/refresher.js" with { type: "text" };
 import refusals from "../dashboard/refusals.js" with { type: "text" };
+import refusedDialsView from "../dashboard/refused-dials-view.js" with { type: "text" };
+import refusedDials from "../dashboard/refused-dials.js" with { type: "text" };
 import revocation from "../dashboard/revocation.js" with { type: "text" };
 import secretDialog from "../dashboard/secret-dialog.js" with { type: "text" };
 import settingFields from "../dashboard/setting-fields.js" with { type: "text" };
@@ -95,6 +97,8 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["pools-view.js", poolsView],
   ["pools.js", pools],
   ["refresher.js", refresher],
+  ["refused-dials-view.js", refusedDialsView],
+  ["refused-dials.js", refusedDials],
   ["refusals.js", refusals],
   ["revocation.js", revocation],
   ["secret-dialog.js", secretDialog],

@@ -56,6 +56,28 @@ describe.skipIf(!hasBrowser)("a model on the dashboard", () => {
     await report.filter({ hasText: "added is in the catalog already" }).waitFor();
   });
 
+  it("is added for the machines that were turned away without it", async () => {
+    const board = await room.enter();
+    const turnedAway = board.page.locator("#refused");
+    await turnedAway.waitFor({ state: "hidden" });
+    await expect(room.addPuppet("mac-knocks", ["knocked-for"])).rejects.toThrow("404");
+    await board.shows(board.row("Turned away", "knocked-for").getByText("mac-knocks of local"));
+    await board.button("Add knocked-for to the catalog").click();
+    const dialog = board.dialog("Add a model");
+    expect(await dialog.getByLabel(/^Id,/).inputValue()).toBe("knocked-for");
+    expect(await board.page.evaluate(() => document.activeElement?.parentElement?.textContent)).toContain(
+      "Context",
+    );
+    await dialog.getByLabel("Context, tokens").fill("1024");
+    await dialog.getByLabel("Size of the weights, GB").fill("0.003");
+    await dialog.getByLabel("Memory it needs, GB").fill("1");
+    await board.button("Add", dialog).click();
+    await board.row("Pools", "knocked-for").waitFor();
+    await turnedAway.waitFor({ state: "hidden" });
+    await room.addPuppet("mac-knocks", ["knocked-for"]);
+    await board.shows(board.row("Machines", "mac-knocks"));
+  });
+
   it("is changed, a field that was emptied has its default again, and what is in no field is kept", async () => {
     const listing = { name: "Changed", pricing: { prompt: "0", completion: "0.0000001" } };
     await room.admin.addToCatalog([{ id: "changed", ...entry, floor: 2, listing }]);
