@@ -3,6 +3,7 @@ import apiError from "../dashboard/api-error.js" with { type: "text" };
 import api from "../dashboard/api.js" with { type: "text" };
 import commands from "../dashboard/commands.js" with { type: "text" };
 import confirm from "../dashboard/confirm.js" with { type: "text" };
+import connectFields from "../dashboard/connect-fields.js" with { type: "text" };
 import details from "../dashboard/details.js" with { type: "text" };
 import dialogs from "../dashboard/dialogs.js" with { type: "text" };
 import dom from "../dashboard/dom.js" with { type: "text" };
@@ -30,6 +31,7 @@ import machines from "../dashboard/machines.js" with { type: "text" };
 import main from "../dashboard/main.js" with { type: "text" };
 import modelDialog from "../dashboard/model-dialog.js" with { type: "text" };
 import modelEntry from "../dashboard/model-entry.js" with { type: "text" };
+import modelSources from "../dashboard/model-sources.js" with { type: "text" };
 import page from "../dashboard/page.html" with { type: "text" };
 import pagedTable from "../dashboard/paged-table.js" with { type: "text" };
 import placementColumns from "../dashboard/placement-columns.js" with { type: "text" };
@@ -63,6 +65,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["api.js", api],
   ["commands.js", commands],
   ["confirm.js", confirm],
+  ["connect-fields.js", connectFields],
   ["details.js", details],
   ["dialogs.js", dialogs],
   ["dom.js", dom],
@@ -90,6 +93,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["main.js", main],
   ["model-dialog.js", modelDialog],
   ["model-entry.js", modelEntry],
+  ["model-sources.js", modelSources],
   ["paged-table.js", pagedTable],
   ["placement-columns.js", placementColumns],
   ["placement-view.js", placementView],

@@ -337,6 +337,16 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     const command = (await made.getByLabel("The command").textContent()) ?? "";
     expect(command).toContain(`--coordinator ${room.machines.url} --token-file ~/.poolkeeper/token`);
     expect(command).not.toContain(token);
+    await made.getByLabel(/^Model/).selectOption("keyed");
+    expect(await made.getByLabel("The command").textContent()).toContain(
+      "--model keyed=hf:ORG/REPO/FILE.gguf",
+    );
+    await made.getByLabel("Where it comes from").selectOption("Ollama on the Mac");
+    await made.getByLabel("What Ollama calls it").fill("keyed:3b");
+    const [, served] = (await made.getByLabel("The command").textContent())?.split("token-file ") ?? [];
+    expect(served).toBe(
+      "~/.poolkeeper/token \\\n  --server-url http://127.0.0.1:11434 \\\n  --model keyed=keyed:3b",
+    );
     await board.button("Close", made).click();
     expect(await traces(board)).not.toContain(token.slice(-32));
 
