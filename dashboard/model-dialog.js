@@ -6,6 +6,8 @@ import { ApiError, sentenceOf } from "./api-error.js";
 import { confirmed } from "./confirm.js";
 import { closeBeside } from "./dialogs.js";
 import { byId, elementOf, make, markWrong, report, setText } from "./dom.js";
+import { entryAt } from "./listing-entry.js";
+import { fillListing, listingControls, typedListing } from "./listing-fields.js";
 import {
   entryOf,
   FIELDS,
@@ -117,16 +119,17 @@ function fill(entry, tagRead) {
   before = entry;
   tag = tagRead;
   for (const [name, input] of inputs) input.value = textOf(name, entry);
+  fillListing(entry["listing"] === undefined ? null : entryAt(entry, "listing"));
   mark(() => false);
 }
 
 async function save() {
   const id = shown ?? idInput.value.trim();
   const obstacle = shown === null && known !== null ? obstacleTo(id, known) : "";
-  const { entry, wrong } = entryOf(before, typed);
+  const { entry, wrong } = typedEntry();
   mark((name) => (name === "id" ? obstacle !== "" : wrong.includes(name)));
   const [first] = wrong;
-  const problem = obstacle !== "" || first === undefined ? obstacle : `"${typed(first)}" is no number.`;
+  const problem = obstacle !== "" || first === undefined ? obstacle : mistakeIn(first);
   if (problem !== "") {
     report(told, problem, true);
     return;
@@ -167,22 +170,42 @@ function leave() {
   byId("pools-title").focus();
 }
 
+/** @returns {{ entry: Entry, wrong: readonly string[] }} `wrong` are the names of controls */
+function typedEntry() {
+  const { entry, wrong } = entryOf(before, typed);
+  const { listing: _, ...rest } = entry;
+  const sold = typedListing(entryAt(before, "listing"));
+  return sold === null
+    ? { entry: rest, wrong }
+    : { entry: { ...rest, listing: sold.listing }, wrong: [...wrong, ...sold.wrong] };
+}
+
 /** @param {FieldName} name */
 const typed = (name) => inputs.get(name)?.value ?? "";
 
-/** @param {(name: FieldName | "id") => boolean} isWrong */
+/** @param {string} name of a control */
+function mistakeIn(name) {
+  const text = `"${new Map(controlled()).get(name)?.value ?? ""}"`;
+  return name === "listing.created" ? `${text} is no day such as 2026-10-31.` : `${text} is no number.`;
+}
+
+/** @returns {(readonly [string, HTMLInputElement | HTMLSelectElement])[]} all that can be marked as wrong */
+const controlled = () => [["id", idInput], ...inputs, ...listingControls];
+
+/** @param {(name: string) => boolean} isWrong */
 function mark(isWrong) {
-  markWrong(/** @type {const} */ ([["id", idInput], ...inputs]), isWrong);
+  markWrong(controlled(), isWrong);
 }
 
 /** @param {Field} field */
-function inputFor({ label, isText, isNeeded }) {
+function inputFor({ label, isText, isNeeded, whenEmpty = "" }) {
   const line = byId("model-fields").appendChild(make("label", isText === true ? "long" : "", label));
   const input = line.appendChild(make("input", isText === true ? "" : "figure"));
   if (isText !== true) input.inputMode = "decimal";
   input.autocomplete = "off";
   input.spellcheck = false;
   input.required = isNeeded === true;
+  input.placeholder = whenEmpty;
   input.setAttribute("aria-describedby", "model-hint model-report");
   return input;
 }

@@ -21,6 +21,8 @@ import keyStore from "../dashboard/key-store.js" with { type: "text" };
 import keysView from "../dashboard/keys-view.js" with { type: "text" };
 import keys from "../dashboard/keys.js" with { type: "text" };
 import ledger from "../dashboard/ledger.js" with { type: "text" };
+import listingEntry from "../dashboard/listing-entry.js" with { type: "text" };
+import listingFields from "../dashboard/listing-fields.js" with { type: "text" };
 import lists from "../dashboard/lists.js" with { type: "text" };
 import machineDetails from "../dashboard/machine-details.js" with { type: "text" };
 import machineDialog from "../dashboard/machine-dialog.js" with { type: "text" };
@@ -83,6 +85,8 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["keys-view.js", keysView],
   ["keys.js", keys],
   ["ledger.js", ledger],
+  ["listing-entry.js", listingEntry],
+  ["listing-fields.js", listingFields],
   ["lists.js", lists],
   ["machine-details.js", machineDetails],
   ["machine-dialog.js", machineDialog],

@@ -93,6 +93,55 @@ describe.skipIf(!hasBrowser)("a model on the dashboard", () => {
     expect(await room.read("catalog/changed")).toMatchObject(changed);
   });
 
+  it("is sold with prices for a million tokens, what is wrong of them is marked, and is sold no more", async () => {
+    await room.addModels("sold");
+    const board = await room.enter({ logs: /status of 400/ });
+    const dialog = board.dialog("sold");
+    const report = dialog.getByRole("status");
+    const reopen = async (): Promise<void> => {
+      await board.button("sold", board.page.locator("#pools")).click();
+      await dialog.getByLabel("Context, tokens").and(board.page.locator(":enabled")).waitFor();
+    };
+    const saved = (): Promise<void> =>
+      board.page.locator("#pools-report").filter({ hasText: "sold is changed." }).waitFor();
+    const offered = async () => {
+      const response = await fetch(`${room.machines.url}/v1/models?format=openrouter`);
+      return ((await response.json()) as { data: { id: string }[] }).data.map(({ id }) => id);
+    };
+    await reopen();
+    expect(await dialog.getByLabel("The name that buyers read").isVisible()).toBe(false);
+    await dialog.getByLabel("Sell it through OpenRouter").check();
+    await dialog.getByLabel("The name that buyers read").fill("Sold");
+    await dialog.getByLabel(/^Prompt,/).fill("0,03");
+    await board.button("Save", dialog).click();
+    await report.filter({ hasText: '"0,03" is no number.' }).waitFor();
+    expect(await isMarked(dialog.getByLabel(/^Prompt,/))).toBe("true");
+    await dialog.getByLabel(/^Prompt,/).fill("0.03");
+    await board.button("Save", dialog).click();
+    await report.filter({ hasText: /^Answer, \$ per million tokens: is required/ }).waitFor();
+    expect(await isMarked(dialog.getByLabel(/^Answer,/))).toBe("true");
+    await dialog.getByLabel(/^Answer,/).fill("0.14");
+    await dialog.getByLabel("Quantization").selectOption("mxfp4");
+    await board.button("Save", dialog).click();
+    await saved();
+    expect(await room.read("catalog/sold")).toMatchObject({
+      listing: {
+        name: "Sold",
+        pricing: { prompt: "0.00000003", completion: "0.00000014" },
+        quantization: "mxfp4",
+      },
+    });
+    expect(await offered()).toContain("sold");
+
+    await reopen();
+    expect(await dialog.getByLabel(/^Prompt,/).inputValue()).toBe("0.03");
+    await dialog.getByLabel("Sell it through OpenRouter").uncheck();
+    await board.button("Save", dialog).click();
+    await saved();
+    expect(await room.read("catalog/sold")).not.toHaveProperty("listing");
+    expect(await offered()).not.toContain("sold");
+  });
+
   it("is not changed nor removed over what somebody else has made of it meanwhile", async () => {
     await room.addModels("shared");
     const board = await room.enter({ logs: /status of 412/ });
