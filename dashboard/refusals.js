@@ -11,6 +11,7 @@ import { clock, count, percent, sum } from "./format.js";
  * @property {number} since start of the first hour that is counted
  * @property {string} share of all requests, "–" without any
  * @property {string} detail
+ * @property {number} turnedAway requests
  * @property {boolean} isLately whether it goes on, or has until a few minutes ago
  */
 
@@ -85,6 +86,7 @@ export function refusalsOf({ rows, asOf, refused }, model, now, timeZone) {
     since,
     share: all === 0 ? "–" : percent(turnedAway, all),
     detail: all === 0 ? "no requests" : `${count(turnedAway)} of ${count(all)}${over}`,
+    turnedAway,
     isLately,
   };
 }

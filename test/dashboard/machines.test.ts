@@ -163,7 +163,7 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
     for (const name of ["kept", "other"]) await room.addPuppet(`mac-${name}`, ["tiny-bard"]);
     const board = await room.enter();
     const { page } = board;
-    const filter = page.getByRole("searchbox", { name: "Filter" }).first();
+    const filter = page.locator("#machines").getByRole("searchbox", { name: "Filter" });
     await board.row("Machines", "mac-kept").waitFor();
     await filter.fill("kept");
     await page.locator("#machines-show").selectOption("unmanaged");
