@@ -1,11 +1,12 @@
-/** @import { DemandLine, HistoryLine, ScoreLine } from "./placement.js" */
+/** @import { HistoryLine } from "./placement-history.js" */
+/** @import { DemandLine, ScoreLine } from "./placement.js" */
 /** @import { Column } from "./table.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { byId, say, setText } from "./dom.js";
 import { MOVES, STAYS } from "./placement-columns.js";
+import { historyLines } from "./placement-history.js";
 import {
   demandLines,
-  historyLines,
   modeSentence,
   moveLines,
   noMovesSentence,

@@ -37,6 +37,7 @@ import modelSources from "../dashboard/model-sources.js" with { type: "text" };
 import page from "../dashboard/page.html" with { type: "text" };
 import pagedTable from "../dashboard/paged-table.js" with { type: "text" };
 import placementColumns from "../dashboard/placement-columns.js" with { type: "text" };
+import placementHistory from "../dashboard/placement-history.js" with { type: "text" };
 import placementView from "../dashboard/placement-view.js" with { type: "text" };
 import placement from "../dashboard/placement.js" with { type: "text" };
 import poolsView from "../dashboard/pools-view.js" with { type: "text" };
@@ -100,6 +101,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["model-sources.js", modelSources],
   ["paged-table.js", pagedTable],
   ["placement-columns.js", placementColumns],
+  ["placement-history.js", placementHistory],
   ["placement-view.js", placementView],
   ["placement.js", placement],
   ["pools-view.js", poolsView],
