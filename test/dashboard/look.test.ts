@@ -23,6 +23,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     await room.addModels(MODEL, "shown");
     await room.addPuppet(MACHINE, [MODEL], { hardware: { chip_name: CHIP } });
     await room.addPuppet("mac-shown", ["shown"]);
+    await expect(room.addPuppet(`${"o".repeat(60)}-t1`, ["t".repeat(128)])).rejects.toThrow("404");
     await room.admin.createKey(OWNER, LABEL);
     await room.admin.createProviderToken(OWNER, LABEL);
     await room.admin.createKey("looker", "looked-at");
@@ -43,6 +44,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     expect(await overflowing(page)).toEqual([]);
     await board.logIn(room.adminToken);
     await board.row("Machines", MACHINE).waitFor();
+    await board.row("Turned away", "t".repeat(128)).waitFor();
     await page.getByText("What if …").click();
     for (const width of WIDTHS) {
       await resize(width);
@@ -56,6 +58,9 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
       ] as const) {
         await board.button(name, page.locator(`#${part}`)).click();
         const dialog = board.dialog(name);
+        // A model's dialog is longest with all about its sale.
+        if (part === "pools") await dialog.getByLabel("Sell it through OpenRouter").check();
+        expect(await overflowing(page)).toEqual([]);
         await board.button(verb, dialog).click();
         await board.question.waitFor();
         expect(await overflowing(page)).toEqual([]);
@@ -162,6 +167,10 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
 
     await board.button("shown", page.locator("#pools")).click();
     const dialog = board.dialog("shown");
+    await dialog.getByLabel("Sell it through OpenRouter").check();
+    await board.button("Save", dialog).click();
+    await dialog.getByRole("status").filter({ hasText: "is required" }).waitFor();
+    expect(await pale(page)).toEqual([]);
     await board.button("Remove", dialog).click();
     await board.question.waitFor();
     expect(await pale(page)).toEqual([]);
