@@ -4,6 +4,8 @@
 import { act } from "./action.js";
 import { ApiError, sentenceOf } from "./api-error.js";
 import { confirmed } from "./confirm.js";
+import { DayChart } from "./day-chart.js";
+import { hoursOf } from "./day-use.js";
 import { closeBeside } from "./dialogs.js";
 import { byId, elementOf, make, markWrong, report, setText } from "./dom.js";
 import { entryAt } from "./listing-entry.js";
@@ -30,6 +32,8 @@ const controls = elementOf(HTMLFieldSetElement, "model-controls");
 const idInput = elementOf(HTMLInputElement, "model-id");
 const told = byId("model-report");
 const toldAfter = byId("pools-report");
+
+const day = new DayChart(byId("model-day"));
 
 /** @type {Api | null} */
 let api = null;
@@ -63,6 +67,14 @@ export function readModelsWith(granted) {
 /** @param {Snapshot} snapshot by which names are checked and warnings told */
 export function knowModels(snapshot) {
   known = snapshot;
+  if (dialog.open) showDay();
+}
+
+/** What was asked of it: somebody who sets a floor or a price wants to see it. */
+function showDay() {
+  const usage = known?.usage ?? null;
+  const at = known?.utilization.at ?? 0;
+  day.show(shown === null || usage === null ? null : hoursOf(usage, shown, at));
 }
 
 /** @param {string} id */
@@ -92,6 +104,7 @@ function open(id) {
   controls.disabled = !isNew;
   report(told, "", false);
   report(toldAfter, "", false);
+  showDay();
   dialog.showModal();
   if (isNew) idInput.focus();
 }

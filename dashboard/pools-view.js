@@ -2,6 +2,8 @@
 /** @import { Column } from "./table.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { catalogCommand } from "./commands.js";
+import { DayChart } from "./day-chart.js";
+import { hoursOf } from "./day-use.js";
 import { byId, elementOf, say, setText } from "./dom.js";
 import { clock, count, many } from "./format.js";
 import { openModel } from "./model-dialog.js";
@@ -97,6 +99,8 @@ const FEW = 10;
 
 const filter = elementOf(HTMLInputElement, "pools-filter");
 
+const day = new DayChart(byId("pools-day"));
+
 const table = new PagedTable("pools", {
   columns: COLUMNS,
   filtered: (lines) => (lines.length > FEW ? filteredPools(lines, filter.value) : lines),
@@ -125,6 +129,8 @@ export function showPools(snapshot) {
   byId("pools-empty").hidden = lines.length > 0;
   byId("pools-tools").hidden = lines.length <= FEW;
   byId("pools-legend").hidden = lines.length === 0;
+  const { usage, utilization } = snapshot;
+  day.show(usage === null || lines.length === 0 ? null : hoursOf(usage, null, utilization.at));
   setText(byId("pools-command"), catalogCommand(location.origin));
   const silent = snapshot.utilization.model_pools.unreachable_pools;
   const resident = snapshot.utilization.model_pools.co_resident_machines;

@@ -4,6 +4,8 @@ import api from "../dashboard/api.js" with { type: "text" };
 import commands from "../dashboard/commands.js" with { type: "text" };
 import confirm from "../dashboard/confirm.js" with { type: "text" };
 import connectFields from "../dashboard/connect-fields.js" with { type: "text" };
+import dayChart from "../dashboard/day-chart.js" with { type: "text" };
+import dayUse from "../dashboard/day-use.js" with { type: "text" };
 import details from "../dashboard/details.js" with { type: "text" };
 import dialogs from "../dashboard/dialogs.js" with { type: "text" };
 import dom from "../dashboard/dom.js" with { type: "text" };
@@ -69,6 +71,8 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["commands.js", commands],
   ["confirm.js", confirm],
   ["connect-fields.js", connectFields],
+  ["day-chart.js", dayChart],
+  ["day-use.js", dayUse],
   ["details.js", details],
   ["dialogs.js", dialogs],
   ["dom.js", dom],

@@ -58,10 +58,10 @@ describe.skipIf(!hasBrowser)("a model on the dashboard", () => {
 
   it("is added for the machines that were turned away without it", async () => {
     const board = await room.enter();
-    const turnedAway = board.page.locator("#refused");
-    await turnedAway.waitFor({ state: "hidden" });
+    const line = board.row("Turned away", "knocked-for");
+    expect(await line.count()).toBe(0);
     await expect(room.addPuppet("mac-knocks", ["knocked-for"])).rejects.toThrow("404");
-    await board.shows(board.row("Turned away", "knocked-for").getByText("mac-knocks of local"));
+    await board.shows(line.getByText("mac-knocks of local"));
     await board.button("Add knocked-for to the catalog").click();
     const dialog = board.dialog("Add a model");
     expect(await dialog.getByLabel(/^Id,/).inputValue()).toBe("knocked-for");
@@ -73,7 +73,7 @@ describe.skipIf(!hasBrowser)("a model on the dashboard", () => {
     await dialog.getByLabel("Memory it needs, GB").fill("1");
     await board.button("Add", dialog).click();
     await board.row("Pools", "knocked-for").waitFor();
-    await turnedAway.waitFor({ state: "hidden" });
+    await line.waitFor({ state: "detached" });
     await room.addPuppet("mac-knocks", ["knocked-for"]);
     await board.shows(board.row("Machines", "mac-knocks"));
   });
@@ -140,6 +140,33 @@ describe.skipIf(!hasBrowser)("a model on the dashboard", () => {
     await saved();
     expect(await room.read("catalog/sold")).not.toHaveProperty("listing");
     expect(await offered()).not.toContain("sold");
+  });
+
+  it("says what was asked of it in the last day, beside all that was asked of the fleet", async () => {
+    await room.addModels("charted");
+    const response = await fetch(`${room.machines.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${room.machines.dev.api_key}` },
+      body: JSON.stringify({ model: "charted", messages: [{ role: "user", content: "Hello" }] }),
+    });
+    expect(response.status).toBe(503);
+    const board = await room.enter();
+    const days = board.page.getByRole("group", { name: "Requests by hour" });
+    await days.getByText(/^Last day: [\d,]+ requests?, [\d,]+ refused/).waitFor();
+    await board.button("charted", board.page.locator("#pools")).click();
+    const day = board.dialog("charted").getByRole("group", { name: "Requests by hour" });
+    await day.getByText("Last day: 1 request, 1 refused (100 %), 0 tokens").waitFor();
+    expect(await day.locator("rect.served").count()).toBe(24);
+    const heights = await day
+      .locator("rect.refused")
+      .evaluateAll((bars) => bars.map((bar) => bar.getAttribute("height")));
+    expect(heights).toEqual([...Array.from({ length: 23 }, () => "0.0"), "48.0"]);
+    await board.page.keyboard.press("Escape");
+    await board.button("Add a model").click();
+    await board
+      .dialog("Add a model")
+      .getByRole("group", { name: "Requests by hour" })
+      .waitFor({ state: "hidden" });
   });
 
   it("is not changed nor removed over what somebody else has made of it meanwhile", async () => {

@@ -21,6 +21,7 @@ describe.skipIf(!hasBrowser)("what if, on the dashboard", () => {
   it("shows a plan with its reasons and changes nothing, and says what of the question is wrong", async () => {
     const board = await room.enter({ logs: /status of 400/ });
     const { page } = board;
+    await page.locator("#refused").waitFor({ state: "hidden" });
     const before = await room.read("machines/mac-plan-one");
     await page.getByText("What if …").click();
     const form = page.getByRole("form", { name: "What if …" });
