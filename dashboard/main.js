@@ -106,6 +106,7 @@ function lock(why) {
   interruptDialogs();
   board.hidden = true;
   login.hidden = false;
+  document.title = "Poolkeeper";
   setText(byId("login-problem"), why);
   input.focus();
 }

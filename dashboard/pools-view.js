@@ -8,7 +8,7 @@ import { byId, elementOf, say, setText } from "./dom.js";
 import { clock, count, many } from "./format.js";
 import { openModel } from "./model-dialog.js";
 import { PagedTable } from "./paged-table.js";
-import { filteredPools, longestBar, poolLines, poolsSummary, sortedPools } from "./pools.js";
+import { filteredPools, longestBar, poolLines, poolsSummary, sortedPools, titleOf } from "./pools.js";
 import { keep, kept } from "./tab-memory.js";
 import { opener, text } from "./table.js";
 
@@ -119,6 +119,7 @@ filter.addEventListener("input", () => {
 export function showPools(snapshot) {
   const lines = poolLines(snapshot);
   longest = longestBar(lines);
+  document.title = titleOf(lines);
   table.show(lines);
   const since = lines[0]?.refusals?.since;
   setText(

@@ -157,6 +157,15 @@ export function longestBar(lines) {
 }
 
 /**
+ * What the browser's tab is called, so that trouble is seen while another one is open.
+ * @param {readonly PoolLine[]} lines
+ */
+export function titleOf(lines) {
+  const troubled = lines.filter(isInTrouble).length;
+  return troubled === 0 ? "Poolkeeper" : `(${count(troubled)}) Poolkeeper`;
+}
+
+/**
  * All pools in one sentence.
  * @param {readonly PoolLine[]} lines
  */

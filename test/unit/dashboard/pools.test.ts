@@ -6,6 +6,7 @@ import {
   poolLines,
   poolsSummary,
   sortedPools,
+  titleOf,
   type PoolSort,
 } from "../../../dashboard/pools.js";
 import type { Snapshot } from "../../../dashboard/snapshot.js";
@@ -180,6 +181,12 @@ describe("the list of pools", () => {
     expect(found("no machine")).toEqual(["short"]);
     expect(found("")).toHaveLength(4);
   });
+});
+
+it("counts pools in trouble in the title of the tab", () => {
+  const calm = lineOf({ serving: 2 }, 1);
+  expect(titleOf([calm])).toBe("Poolkeeper");
+  expect(titleOf([calm, lineOf({ serving: 0 }, 1), { ...calm, isAnswering: false }])).toBe("(2) Poolkeeper");
 });
 
 it("sums up all pools", () => {
