@@ -4,8 +4,10 @@
 import { catalogCommand } from "./commands.js";
 import { DayChart } from "./day-chart.js";
 import { hoursOf } from "./day-use.js";
+import { showDetails } from "./details.js";
 import { byId, elementOf, say, setText } from "./dom.js";
 import { clock, count, many } from "./format.js";
+import { POOL_WORDS, wordsOf } from "./glossary.js";
 import { openModel } from "./model-dialog.js";
 import { PagedTable } from "./paged-table.js";
 import { filteredPools, longestBar, poolLines, poolsSummary, sortedPools, titleOf } from "./pools.js";
@@ -114,6 +116,8 @@ filter.addEventListener("input", () => {
   keep("pools-filter", filter.value);
   table.filterAnew();
 });
+
+showDetails(byId("pools-words"), [...POOL_WORDS, ...wordsOf(COLUMNS)]);
 
 /** @param {Snapshot} snapshot */
 export function showPools(snapshot) {

@@ -15,6 +15,7 @@ import flagWords from "../dashboard/flag-words.js" with { type: "text" };
 import flagsView from "../dashboard/flags-view.js" with { type: "text" };
 import flags from "../dashboard/flags.js" with { type: "text" };
 import format from "../dashboard/format.js" with { type: "text" };
+import glossary from "../dashboard/glossary.js" with { type: "text" };
 import icon from "../dashboard/icon.svg" with { type: "text" };
 import keyDialog from "../dashboard/key-dialog.js" with { type: "text" };
 import keyList from "../dashboard/key-list.js" with { type: "text" };
@@ -82,6 +83,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["flags-view.js", flagsView],
   ["flags.js", flags],
   ["format.js", format],
+  ["glossary.js", glossary],
   ["icon.svg", icon],
   ["key-dialog.js", keyDialog],
   ["key-list.js", keyList],

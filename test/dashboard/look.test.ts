@@ -45,6 +45,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     await board.logIn(room.adminToken);
     await board.row("Machines", MACHINE).waitFor();
     await board.row("Turned away", "t".repeat(128)).waitFor();
+    for (const words of await page.getByText("What the words mean").all()) await words.click();
     await page.getByText("What if …").click();
     for (const width of WIDTHS) {
       await resize(width);
@@ -257,6 +258,10 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     await press(board.button("Readmit", dialog));
     await dialog.getByRole("status").filter({ hasText: "Readmitted." }).waitFor();
     await keyboard.press("Escape");
+
+    // What a mouse would learn from the head of a column.
+    await press(page.locator("#pools").getByText("What the words mean"));
+    await page.locator("#pools-words").getByText("Machines that the measured demand keeps busy").waitFor();
 
     // The planner.
     await press(page.locator("#what-if summary"));
