@@ -100,6 +100,15 @@ describe("the documentation", () => {
     expect(broken.map(([link]) => link)).toEqual([]);
   });
 
+  it("names no metric that there is not, in the rules for Prometheus", () => {
+    const known = read("core/metrics.ts") + read("core/prometheus.ts");
+    const named = [...read("docs/operations.md").matchAll(/\bpoolkeeper_\w+/g)].map(([name]) => name);
+    expect(named.length).toBeGreaterThan(5);
+    expect(named.filter((name) => name !== "poolkeeper_requests" && !known.includes(`"${name}"`))).toEqual(
+      [],
+    );
+  });
+
   it("lists each event that the coordinator logs, and no other", () => {
     const sources = globSync("{core,durable-objects,worker}/**/*.ts", { cwd: root }).map(read).join("\n");
     const logged = [...sources.matchAll(/\blog(?:Warning|Error)\(\s*"(\w+)"/g)].map(([, event]) => event);
