@@ -16,6 +16,7 @@ import { knowModels, readModelsWith } from "./model-dialog.js";
 import { showPlacement } from "./placement-view.js";
 import { showPools } from "./pools-view.js";
 import { Refresher } from "./refresher.js";
+import "./replay-view.js";
 import { showRefused } from "./refused-dials-view.js";
 import { readSnapshot } from "./snapshot.js";
 import { forget, forgetAll, keep, kept } from "./tab-memory.js";

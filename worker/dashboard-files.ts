@@ -49,6 +49,7 @@ import refresher from "../dashboard/refresher.js" with { type: "text" };
 import refusals from "../dashboard/refusals.js" with { type: "text" };
 import refusedDialsView from "../dashboard/refused-dials-view.js" with { type: "text" };
 import refusedDials from "../dashboard/refused-dials.js" with { type: "text" };
+import replayView from "../dashboard/replay-view.js" with { type: "text" };
 import revocation from "../dashboard/revocation.js" with { type: "text" };
 import secretDialog from "../dashboard/secret-dialog.js" with { type: "text" };
 import settingFields from "../dashboard/setting-fields.js" with { type: "text" };
@@ -117,6 +118,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["refused-dials.js", refusedDials],
   ["refusals.js", refusals],
   ["revocation.js", revocation],
+  ["replay-view.js", replayView],
   ["secret-dialog.js", secretDialog],
   ["setting-fields.js", settingFields],
   ["snapshot.js", snapshot],

@@ -46,6 +46,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     await board.row("Machines", MACHINE).waitFor();
     await board.row("Turned away", "t".repeat(128)).waitFor();
     for (const words of await page.getByText("What the words mean").all()) await words.click();
+    await page.getByText("Replay a day").click();
     await page.getByText("What if …").click();
     for (const width of WIDTHS) {
       await resize(width);
