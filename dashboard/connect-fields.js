@@ -10,6 +10,7 @@ const fields = byId("connect-fields");
 const model = elementOf(HTMLSelectElement, "connect-model");
 const source = elementOf(HTMLSelectElement, "connect-source");
 const place = elementOf(HTMLInputElement, "connect-place");
+const context = elementOf(HTMLInputElement, "connect-context");
 
 for (const { value, label } of SOURCES) source.append(new Option(label, value));
 model.addEventListener("input", write);
@@ -19,6 +20,7 @@ source.addEventListener("input", () => {
   write();
 });
 place.addEventListener("input", write);
+context.addEventListener("input", write);
 
 /** @param {Snapshot | null} snapshot whose models can be chosen */
 export function showConnectFields(snapshot) {
@@ -27,7 +29,7 @@ export function showConnectFields(snapshot) {
   const pools = byModel(snapshot?.utilization.model_pools.pools ?? []);
   const models = pools.length === 0 ? [chosen] : pools.map(({ model_id }) => model_id);
   model.replaceChildren(...models.map((id) => new Option(id, id, false, id === chosen)));
-  place.value = "";
+  place.value = context.value = "";
   write();
 }
 
@@ -39,6 +41,6 @@ function write() {
   const chosen = sourceOf(source.value);
   setText(byId("connect-asks"), chosen.asks);
   place.placeholder = chosen.example(model.value);
-  const options = sourceOptions(chosen, model.value, place.value);
+  const options = sourceOptions(chosen, model.value, place.value, context.value);
   setText(byId("secret-command"), connectCommand(location.origin, options));
 }

@@ -76,11 +76,13 @@ export function sourceOf(value) {
  * @param {Source} source
  * @param {string} model of the catalog
  * @param {string} typed
+ * @param {string} context tokens of a request, typed; empty for the provider's default
  */
-export function sourceOptions({ prefix = "", example, server }, model, typed) {
+export function sourceOptions({ prefix = "", example, server }, model, typed, context) {
   const place = typed.trim().replace(new RegExp(`^${prefix}`), "") || example(model);
   const offered = `--model ${quoted(`${model}=${prefix}${place}`)}`;
-  return server === undefined ? [offered] : [server, offered];
+  const room = context.trim() === "" ? [] : [`--context ${quoted(context.trim())}`];
+  return [...(server === undefined ? [] : [server]), ...room, offered];
 }
 
 /**

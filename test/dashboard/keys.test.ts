@@ -343,9 +343,10 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     );
     await made.getByLabel("Where it comes from").selectOption("Ollama on the Mac");
     await made.getByLabel("What Ollama calls it").fill("keyed:3b");
+    await made.getByLabel(/^Longest request/).fill("32768");
     const [, served] = (await made.getByLabel("The command").textContent())?.split("token-file ") ?? [];
     expect(served).toBe(
-      "~/.poolkeeper/token \\\n  --server-url http://127.0.0.1:11434 \\\n  --model keyed=keyed:3b",
+      "~/.poolkeeper/token \\\n  --server-url http://127.0.0.1:11434 \\\n  --context 32768 \\\n  --model keyed=keyed:3b",
     );
     await board.button("Close", made).click();
     expect(await traces(board)).not.toContain(token.slice(-32));

@@ -15,8 +15,8 @@ import { aPool, aSnapshot } from "./snapshot-scene.ts";
 
 const TOKEN = `pt_${"1".repeat(18)}_${"a".repeat(64)}`;
 
-const connect = (source: string, model: string, typed = "") =>
-  connectCommand("https://pool.example.com", sourceOptions(sourceOf(source), model, typed));
+const connect = (source: string, model: string, typed = "", context = "") =>
+  connectCommand("https://pool.example.com", sourceOptions(sourceOf(source), model, typed, context));
 
 /** Of the output of a program that says what it was called with. */
 const wordsOf = (said: string) => [...said.matchAll(/<(.*)>/g)].map(([, word]) => word ?? "");
@@ -82,6 +82,12 @@ describe("in a shell", () => {
     for (const typed of [name, `hf:${name}`, ` ${name} `]) {
       expect(offered("hugging-face", typed)).toBe(`tiny=hf:${name}`);
     }
+  });
+
+  it("how long a request may be is said if somebody wants another length than the provider", () => {
+    const [, , ...argv] = wordsOf(run(connect("file", "tiny", "", " 32768 "), `${TOKEN}\n`));
+    expect(readCommandLine(argv, {})).toMatchObject({ options: { contextTokens: 32_768 } });
+    expect(connect("file", "tiny")).not.toContain("--context");
   });
 
   it("a server's address, or the command that starts it, is said before the model", () => {
