@@ -1,7 +1,7 @@
 import type { Locator, Route } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
-import { type Board, hasBrowser, Room } from "./board.ts";
+import { type Board, hasBrowser, Room, TITLE } from "./board.ts";
 
 /** API keys and provider tokens on the page: made, changed and revoked, and what is left of a secret. */
 
@@ -397,9 +397,9 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     }
     const shown = await make(board, "key", owner, mark("second"));
     await board.button("Close", shown).click();
-    await page.getByRole("searchbox", { name: "Filter" }).last().fill("<b>NAME");
+    await page.getByRole("searchbox", { name: "Filter keys" }).fill("<b>NAME");
     await part.getByText("1 to 1 of 1").first().waitFor();
-    expect(await page.title()).toBe("Poolkeeper");
+    expect(await page.title()).toMatch(TITLE);
     expect(await page.locator("b, img").count()).toBe(0);
     expect(
       await page.locator("#owners option").evaluateAll((options) => options.map((o) => o.textContent)),
@@ -435,8 +435,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     await part.getByText("2,500 API keys").waitFor();
     await board.button("Read more", part).waitFor({ state: "hidden" });
     await page
-      .getByRole("searchbox", { name: "Filter" })
-      .last()
+      .getByRole("searchbox", { name: "Filter keys" })
       .fill(`pk_${"2345".padStart(18, "0")}_${"0".repeat(64)}`);
     await part.getByText("1 to 1 of 1").first().waitFor();
     await board.row("API keys", "key-2345").waitFor();
