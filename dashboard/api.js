@@ -54,6 +54,24 @@ export class Api {
   }
 
   /**
+   * What was asked of each model, minute by minute.
+   * @param {string} days
+   * @returns {Promise<Blob>} CSV
+   */
+  demand(days) {
+    return this.#file(`demand?days=${days}`);
+  }
+
+  /**
+   * The machines and models that it goes with.
+   * @param {string} days
+   * @returns {Promise<Blob>} JSON
+   */
+  demandFleet(days) {
+    return this.#file(`demand/fleet?days=${days}`);
+  }
+
+  /**
    * @param {string} id
    * @returns {Promise<MachineDetails>}
    */
@@ -194,6 +212,19 @@ export class Api {
    */
   #get(path) {
     return this.#ask(path, SILENCE, "GET");
+  }
+
+  /**
+   * @param {string} path below `/v1/admin/`
+   * @returns {Promise<Blob>}
+   */
+  async #file(path) {
+    const response = await this.#send(path, SILENCE, "GET");
+    try {
+      return await response.blob();
+    } catch {
+      throw new ApiError("the coordinator's answer broke off", { isUnanswered: true });
+    }
   }
 
   /**

@@ -17,12 +17,15 @@ export function providerCommand(origin) {
     `  -d '{"owner":"acme","name":"office"}'`,
     "",
     `npx node provider/src/main.ts --coordinator ${origin} --token-file ~/.poolkeeper/token \\`,
-    "  --model gpt-oss-20b=~/models/gpt-oss-20b-mxfp4.gguf",
+    `  --model ${EXAMPLE}=hf:${EXAMPLE_FILE}`,
   ].join("\n");
 }
 
 /** Stands for a model while the catalog has none. */
 const EXAMPLE = "gpt-oss-20b";
+
+/** Where it can be had. */
+export const EXAMPLE_FILE = "bartowski/openai_gpt-oss-20b-GGUF/openai_gpt-oss-20b-MXFP4.gguf";
 
 /**
  * One that answers if there is one.
@@ -51,14 +54,14 @@ export function chatCommand(origin, key, model) {
  * Connects a machine. It is one command that asks for the token, so that the token gets neither into the history of the
  * shell nor into the list of processes, and none of its lines is taken for the token.
  * @param {string} origin
- * @param {string} model
+ * @param {readonly string[]} options which model the provider offers, and where that is
  */
-export function connectCommand(origin, model) {
+export function connectCommand(origin, options) {
   return [
     "mkdir -p ~/.poolkeeper && chmod 700 ~/.poolkeeper && \\",
     "  printf 'Provider token: ' && read -rs TOKEN && echo && \\",
     `  printf '%s\\n' "$TOKEN" > ~/.poolkeeper/token && chmod 600 ~/.poolkeeper/token && \\`,
     `  npx node provider/src/main.ts --coordinator ${origin} --token-file ~/.poolkeeper/token \\`,
-    `  --model ${model}=~/models/${model.slice(model.lastIndexOf("/") + 1)}.gguf`,
+    `  ${options.join(" \\\n  ")}`,
   ].join("\n");
 }

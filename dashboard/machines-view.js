@@ -2,8 +2,10 @@
 /** @import { Column } from "./table.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { providerCommand } from "./commands.js";
+import { showDetails } from "./details.js";
 import { byId, elementOf, setText } from "./dom.js";
 import { count, decimal } from "./format.js";
+import { MACHINE_WORDS, wordsOf } from "./glossary.js";
 import { openMachine } from "./machine-dialog.js";
 import { filtered, machineLines, machinesSummary, SHOWN, sorted } from "./machines.js";
 import { PagedTable } from "./paged-table.js";
@@ -87,6 +89,8 @@ for (const [name, control] of /** @type {const} */ ([
     table.filterAnew();
   });
 }
+
+showDetails(byId("machines-words"), [...MACHINE_WORDS, ...wordsOf(COLUMNS)]);
 
 /** @param {Snapshot} snapshot */
 export function showMachines(snapshot) {

@@ -16,6 +16,8 @@ import { knowModels, readModelsWith } from "./model-dialog.js";
 import { showPlacement } from "./placement-view.js";
 import { showPools } from "./pools-view.js";
 import { Refresher } from "./refresher.js";
+import "./replay-view.js";
+import { showRefused } from "./refused-dials-view.js";
 import { readSnapshot } from "./snapshot.js";
 import { forget, forgetAll, keep, kept } from "./tab-memory.js";
 import { showWhatIf } from "./what-if-view.js";
@@ -105,6 +107,7 @@ function lock(why) {
   interruptDialogs();
   board.hidden = true;
   login.hidden = false;
+  document.title = "Poolkeeper";
   setText(byId("login-problem"), why);
   input.focus();
 }
@@ -151,6 +154,7 @@ function goToPart() {
 function show(snapshot) {
   showPools(snapshot);
   showMachines(snapshot);
+  showRefused(snapshot);
   showPlacement(snapshot);
   showWhatIf(snapshot);
   showFlags(snapshot);

@@ -4,8 +4,12 @@
 import { act } from "./action.js";
 import { ApiError, sentenceOf } from "./api-error.js";
 import { confirmed } from "./confirm.js";
+import { DayChart } from "./day-chart.js";
+import { hoursOf } from "./day-use.js";
 import { closeBeside } from "./dialogs.js";
 import { byId, elementOf, make, markWrong, report, setText } from "./dom.js";
+import { entryAt } from "./listing-entry.js";
+import { fillListing, listingControls, typedListing } from "./listing-fields.js";
 import {
   entryOf,
   FIELDS,
@@ -29,6 +33,8 @@ const idInput = elementOf(HTMLInputElement, "model-id");
 const told = byId("model-report");
 const toldAfter = byId("pools-report");
 
+const day = new DayChart(byId("model-day"));
+
 /** @type {Api | null} */
 let api = null;
 /** @type {Snapshot | null} */
@@ -46,7 +52,7 @@ const inputs = new Map(FIELDS.map((field) => [field.name, inputFor(field)]));
 
 closeBeside(dialog);
 byId("model-close").addEventListener("click", () => dialog.close());
-byId("models-add").addEventListener("click", () => open(null));
+byId("models-add").addEventListener("click", () => addModel(""));
 byId("model-remove").addEventListener("click", () => void remove());
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -61,12 +67,27 @@ export function readModelsWith(granted) {
 /** @param {Snapshot} snapshot by which names are checked and warnings told */
 export function knowModels(snapshot) {
   known = snapshot;
+  if (dialog.open) showDay();
+}
+
+/** What was asked of it: somebody who sets a floor or a price wants to see it. */
+function showDay() {
+  const usage = known?.usage ?? null;
+  const at = known?.utilization.at ?? 0;
+  day.show(shown === null || usage === null ? null : hoursOf(usage, shown, at));
 }
 
 /** @param {string} id */
 export function openModel(id) {
   open(id);
   void read(id);
+}
+
+/** @param {string} id of a new model, as far as it is known */
+export function addModel(id) {
+  open(null);
+  idInput.value = id;
+  if (id !== "") inputs.get("context_length")?.focus();
 }
 
 /** @param {string | null} id null to add one */
@@ -83,6 +104,7 @@ function open(id) {
   controls.disabled = !isNew;
   report(told, "", false);
   report(toldAfter, "", false);
+  showDay();
   dialog.showModal();
   if (isNew) idInput.focus();
 }
@@ -110,16 +132,17 @@ function fill(entry, tagRead) {
   before = entry;
   tag = tagRead;
   for (const [name, input] of inputs) input.value = textOf(name, entry);
+  fillListing(entry["listing"] === undefined ? null : entryAt(entry, "listing"));
   mark(() => false);
 }
 
 async function save() {
   const id = shown ?? idInput.value.trim();
   const obstacle = shown === null && known !== null ? obstacleTo(id, known) : "";
-  const { entry, wrong } = entryOf(before, typed);
+  const { entry, wrong } = typedEntry();
   mark((name) => (name === "id" ? obstacle !== "" : wrong.includes(name)));
   const [first] = wrong;
-  const problem = obstacle !== "" || first === undefined ? obstacle : `"${typed(first)}" is no number.`;
+  const problem = obstacle !== "" || first === undefined ? obstacle : mistakeIn(first);
   if (problem !== "") {
     report(told, problem, true);
     return;
@@ -160,22 +183,42 @@ function leave() {
   byId("pools-title").focus();
 }
 
+/** @returns {{ entry: Entry, wrong: readonly string[] }} `wrong` are the names of controls */
+function typedEntry() {
+  const { entry, wrong } = entryOf(before, typed);
+  const { listing: _, ...rest } = entry;
+  const sold = typedListing(entryAt(before, "listing"));
+  return sold === null
+    ? { entry: rest, wrong }
+    : { entry: { ...rest, listing: sold.listing }, wrong: [...wrong, ...sold.wrong] };
+}
+
 /** @param {FieldName} name */
 const typed = (name) => inputs.get(name)?.value ?? "";
 
-/** @param {(name: FieldName | "id") => boolean} isWrong */
+/** @param {string} name of a control */
+function mistakeIn(name) {
+  const text = `"${new Map(controlled()).get(name)?.value ?? ""}"`;
+  return name === "listing.created" ? `${text} is no day such as 2026-10-31.` : `${text} is no number.`;
+}
+
+/** @returns {(readonly [string, HTMLInputElement | HTMLSelectElement])[]} all that can be marked as wrong */
+const controlled = () => [["id", idInput], ...inputs, ...listingControls];
+
+/** @param {(name: string) => boolean} isWrong */
 function mark(isWrong) {
-  markWrong(/** @type {const} */ ([["id", idInput], ...inputs]), isWrong);
+  markWrong(controlled(), isWrong);
 }
 
 /** @param {Field} field */
-function inputFor({ label, isText, isNeeded }) {
+function inputFor({ label, isText, isNeeded, whenEmpty = "" }) {
   const line = byId("model-fields").appendChild(make("label", isText === true ? "long" : "", label));
   const input = line.appendChild(make("input", isText === true ? "" : "figure"));
   if (isText !== true) input.inputMode = "decimal";
   input.autocomplete = "off";
   input.spellcheck = false;
   input.required = isNeeded === true;
+  input.placeholder = whenEmpty;
   input.setAttribute("aria-describedby", "model-hint model-report");
   return input;
 }

@@ -4,6 +4,7 @@
 /** @import { Snapshot } from "./snapshot.js" */
 import { sentenceOf } from "./api-error.js";
 import { count, many, sentence, someOf } from "./format.js";
+import { LISTING_FIELDS } from "./listing-entry.js";
 
 /**
  * A model's entry of the catalog as a form: what was typed becomes what the API takes. Which values are good is the
@@ -18,6 +19,7 @@ import { count, many, sentence, someOf } from "./format.js";
  * @property {string} label
  * @property {boolean} [isText] all others are numbers
  * @property {boolean} [isNeeded]
+ * @property {string} [whenEmpty] what stands for an empty field
  */
 
 /** @type {readonly Field[]} */
@@ -25,13 +27,16 @@ export const FIELDS = [
   { name: "context_length", label: "Context, tokens", isNeeded: true },
   { name: "size_gb", label: "Size of the weights, GB", isNeeded: true },
   { name: "min_ram_gb", label: "Memory it needs, GB", isNeeded: true },
-  { name: "max_concurrency", label: "Requests at once per machine" },
-  { name: "floor", label: "Machines at least" },
-  { name: "cap", label: "Machines at most" },
-  { name: "priority", label: "Priority" },
-  { name: "decode_floor_tps", label: "Slowest stream, tokens/s" },
+  { name: "max_concurrency", label: "Requests at once per machine", whenEmpty: "4" },
+  { name: "floor", label: "Machines at least", whenEmpty: "0" },
+  { name: "cap", label: "Machines at most", whenEmpty: "no limit" },
+  { name: "priority", label: "Priority", whenEmpty: "1" },
+  { name: "decode_floor_tps", label: "Slowest stream, tokens/s", whenEmpty: "as decode_floor_tps" },
   { name: "aliases", label: "Other names, with commas", isText: true },
 ];
+
+/** All fields by which a refusal may be about, those of the listing as well. */
+const LABELED = [...FIELDS, ...LISTING_FIELDS.map(({ name, label }) => ({ name: `listing.${name}`, label }))];
 
 /** What was read keeps fields that this page does not know. @typedef {Readonly<Record<string, unknown>>} Entry */
 
@@ -116,7 +121,7 @@ export function refusalOf(error) {
   if (error.code === "precondition_failed") {
     return "Somebody else has changed or removed it since it was opened here, so nothing was changed. Close it, open it again and try once more.";
   }
-  const field = FIELDS.find(({ name }) => isAbout(name, error));
+  const field = LABELED.find(({ name }) => isAbout(name, error));
   const { param, message } = error;
   if (field === undefined || !message.startsWith(`${param}: `)) return sentenceOf(error);
   return `${field.label}: ${message.slice(`${param}: `.length)}.`;

@@ -1,11 +1,14 @@
-/** @import { DemandLine, HistoryLine, ScoreLine } from "./placement.js" */
+/** @import { HistoryLine } from "./placement-history.js" */
+/** @import { DemandLine, ScoreLine } from "./placement.js" */
 /** @import { Column } from "./table.js" */
 /** @import { Snapshot } from "./snapshot.js" */
+import { showDetails } from "./details.js";
 import { byId, say, setText } from "./dom.js";
+import { PLAN_WORDS, wordsOf } from "./glossary.js";
 import { MOVES, STAYS } from "./placement-columns.js";
+import { historyLines } from "./placement-history.js";
 import {
   demandLines,
-  historyLines,
   modeSentence,
   moveLines,
   noMovesSentence,
@@ -118,6 +121,13 @@ const stays = new Table(byId("stays-table"), STAYS, ({ reason }) => reason);
 const demand = new Table(byId("demand-table"), DEMAND, ({ model }) => model);
 const score = new Table(byId("score-table"), SCORE, ({ key }) => key);
 const history = new Table(byId("history-table"), HISTORY, ({ key }) => key);
+
+showDetails(byId("placement-words"), [
+  ...PLAN_WORDS,
+  ...wordsOf(MOVES),
+  ...wordsOf(DEMAND),
+  ...wordsOf(SCORE).filter(({ name }) => name !== "Asked"),
+]);
 
 /** @param {Snapshot} snapshot */
 export function showPlacement(snapshot) {

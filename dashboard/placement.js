@@ -1,5 +1,5 @@
 /** @import { Snapshot } from "./snapshot.js" */
-import { count, decimal, duration, many, moment, signed } from "./format.js";
+import { count, decimal, duration, many, signed } from "./format.js";
 import { byModel } from "./lists.js";
 import { haltReason, moveReason, stayReason } from "./words.js";
 
@@ -7,7 +7,6 @@ import { haltReason, moveReason, stayReason } from "./words.js";
 
 /** @typedef {Snapshot["placement"]} Placement */
 /** @typedef {Placement["moves"][number]} Move */
-/** @typedef {Snapshot["utilization"]["model_pools"]["last_switches"][number]} Switch */
 
 /**
  * @param {Placement} placement
@@ -70,7 +69,8 @@ export function noMovesSentence({ placement, moves, at }) {
  * @returns {MoveLine[]}
  */
 export function moveLines({ moves }) {
-  return moves.map((move) => ({
+  const { shown, adopted } = apart(moves);
+  const lines = shown.map((move) => ({
     key: move.machine_id,
     machine: move.machine_id,
     way: wayOf(move.from, move.to),
@@ -78,13 +78,41 @@ export function moveLines({ moves }) {
     ...numbersOf(move),
     order: move.epoch === null ? "not sent" : `sent, epoch ${move.epoch}`,
   }));
+  if (adopted.length === 0) return lines;
+  const order = adopted.every(({ epoch }) => epoch === null) ? "not sent" : "sent";
+  return [...lines, { key: "adopted", ...adoptedWords(adopted.length), net: "", terms: "", order }];
+}
+
+/** As many as need no line of their own for all of them together. */
+const FEW_ADOPTED = 3;
+
+/**
+ * Moves that are shown one by one, and machines that only get to hold by order what they hold: a fleet that is planned for
+ * the first time has hundreds, and nothing happens to them.
+ * @template {Pick<Move, "from" | "to">} M
+ * @param {readonly M[]} moves
+ * @returns {{ shown: readonly M[], adopted: readonly M[] }}
+ */
+export function apart(moves) {
+  const adopted = moves.filter(({ from, to }) => from === to);
+  if (adopted.length <= FEW_ADOPTED) return { shown: moves, adopted: [] };
+  return { shown: moves.filter(({ from, to }) => from !== to), adopted };
+}
+
+/** @param {number} machines */
+export function adoptedWords(machines) {
+  return {
+    machine: many(machines, "machine"),
+    way: "stay where they are",
+    why: "nobody had placed them; they keep what they hold",
+  };
 }
 
 /**
  * @param {string | null} from
  * @param {string | null} to
  */
-function wayOf(from, to) {
+export function wayOf(from, to) {
   if (from === to) return `stays in ${to ?? "no pool"}`;
   return `${from ?? "no pool"} → ${to ?? "no pool"}`;
 }
@@ -94,7 +122,7 @@ function wayOf(from, to) {
  *
  * @param {Pick<Move, "from" | "to" | "won_rps" | "lost_rps" | "gate_rps">} move
  */
-function numbersOf({ from, to, won_rps, lost_rps, gate_rps }) {
+export function numbersOf({ from, to, won_rps, lost_rps, gate_rps }) {
   if (from === to) return { net: "", terms: "" };
   return {
     net: signed(won_rps - lost_rps - gate_rps),
@@ -219,99 +247,4 @@ const UTC_DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short
  */
 function shareOf(part, all) {
   return all === 0 ? "–" : `${((100 * part) / all).toFixed(1)} %`;
-}
-
-/**
- * @typedef {object} HistoryLine
- * @property {string} key
- * @property {string} at
- * @property {string} machine
- * @property {string} way
- * @property {string} why
- * @property {string} terms empty for what no plan has made, and for a machine that stays
- * @property {string} outcome
- * @property {boolean} isFailed
- */
-
-/** More of them are in the API. */
-const HISTORY_MAX = 50;
-
-/**
- * Planned moves and orders of operators in one list, the newest first, each with what came of it.
- * @param {Snapshot} snapshot
- * @param {string} [timeZone] the reader's own if there is none
- * @returns {HistoryLine[]}
- */
-export function historyLines({ placement, utilization }, timeZone) {
-  const { switches, relapses } = splitRelapses(utilization.model_pools.last_switches);
-  const planned = placement.history.flatMap(({ at, mode, moves }) =>
-    moves.map((move) => {
-      const order = orderOf(move);
-      const entry = switches.get(order);
-      // Only those that no plan has made are left for the second list.
-      if (move.epoch !== null) switches.delete(order);
-      return {
-        at,
-        key: `${at} ${move.machine_id} ${move.to}`,
-        machine: move.machine_id,
-        way: wayOf(move.from, move.to),
-        why: moveReason(move.reason),
-        terms: numbersOf(move).terms,
-        ...(move.epoch === null ? { outcome: `not sent (${mode})`, isFailed: false } : outcomeOf(entry)),
-      };
-    }),
-  );
-  const ordered = [...relapses, ...switches.values()].map((entry) => ({
-    at: entry.at,
-    key: `${entry.at} ${orderOf(entry)}`,
-    machine: entry.machine_id,
-    // It does not stay where it has failed.
-    way:
-      entry.from === entry.to && entry.outcome === "failed"
-        ? `in ${entry.to ?? "no pool"}`
-        : wayOf(entry.from, entry.to),
-    why: moveReason(entry.reason),
-    terms: "",
-    ...outcomeOf(entry),
-  }));
-  return [...planned, ...ordered]
-    .toSorted((one, other) => other.at - one.at)
-    .slice(0, HISTORY_MAX)
-    .map((line) => ({ ...line, at: moment(line.at, utilization.at, timeZone) }));
-}
-
-/**
- * How each order ended, and what came later under one that had ended already: a machine that had served and failed.
- * @param {readonly Switch[]} entries the newest first
- */
-function splitRelapses(entries) {
-  /** @type {Map<string, Switch>} */
-  const switches = new Map();
-  /** @type {Switch[]} */
-  const relapses = [];
-  for (const entry of entries) {
-    const later = switches.get(orderOf(entry));
-    if (later !== undefined) relapses.push(later);
-    switches.set(orderOf(entry), entry);
-  }
-  return { switches, relapses };
-}
-
-/** @param {{ readonly machine_id: string, readonly epoch: number | null }} move */
-function orderOf({ machine_id, epoch }) {
-  return `${machine_id} ${epoch ?? ""}`;
-}
-
-/** @param {Switch | undefined} entry */
-function outcomeOf(entry) {
-  if (entry === undefined) return { outcome: "ordered", isFailed: false };
-  const took = duration(entry.took_ms);
-  switch (entry.outcome) {
-    case "succeeded":
-      return { outcome: `succeeded in ${took}`, isFailed: false };
-    case "superseded":
-      return { outcome: `overtaken by a newer order after ${took}`, isFailed: false };
-    default:
-      return { outcome: `failed after ${took}: ${entry.error ?? "no reason given"}`, isFailed: true };
-  }
 }

@@ -1,12 +1,18 @@
-/** @import { PoolLine } from "./pools.js" */
+/** @import { PoolLine, PoolSort } from "./pools.js" */
 /** @import { Column } from "./table.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { catalogCommand } from "./commands.js";
-import { byId, say, setText } from "./dom.js";
+import { DayChart } from "./day-chart.js";
+import { hoursOf } from "./day-use.js";
+import { showDetails } from "./details.js";
+import { byId, elementOf, say, setText } from "./dom.js";
 import { clock, count, many } from "./format.js";
+import { POOL_WORDS, wordsOf } from "./glossary.js";
 import { openModel } from "./model-dialog.js";
-import { longestBar, poolLines, poolsSummary } from "./pools.js";
-import { opener, Table, text } from "./table.js";
+import { PagedTable } from "./paged-table.js";
+import { filteredPools, longestBar, poolLines, poolsSummary, sortedPools, titleOf } from "./pools.js";
+import { keep, kept } from "./tab-memory.js";
+import { opener, text } from "./table.js";
 
 /** The pools on the page. Beside the numbers a bar: machines that are ready and that load, and a mark at the demand. */
 
@@ -16,11 +22,12 @@ const BAR = { width: 120, height: 14 };
 /** Of the bars of all rows, in machines; known before a row is drawn. */
 let longest = 1;
 
-/** @type {readonly Column<PoolLine>[]} */
+/** @type {readonly (Column<PoolLine> & { sortKey?: PoolSort })[]} */
 const COLUMNS = [
-  { label: "Model", kind: "head", fill: opener(({ model }) => model, openModel) },
+  { label: "Model", kind: "head", sortKey: "id", fill: opener(({ id }) => id, openModel) },
   {
     label: "Supply",
+    sortKey: "supply",
     hint: "Machines that are ready, beside those that the measured demand keeps busy",
     fill: text(
       ({ verdict }) => verdict,
@@ -31,6 +38,7 @@ const COLUMNS = [
   { label: "Picture", kind: "wide", fill: bar },
   {
     label: "Ready",
+    sortKey: "ready",
     hint: "Machines that requests can reach",
     kind: "number",
     fill: text(
@@ -53,12 +61,14 @@ const COLUMNS = [
   },
   {
     label: "Demand",
+    sortKey: "demand",
     hint: "Machines that the measured demand keeps busy, refused requests included",
     kind: "number",
     fill: text(({ demand }) => (demand === null ? "–" : count(demand))),
   },
   {
     label: "In flight",
+    sortKey: "inFlight",
     hint: "Requests on machines",
     kind: "number",
     fill: text(
@@ -68,12 +78,14 @@ const COLUMNS = [
   },
   {
     label: "In line",
+    sortKey: "queued",
     hint: "Requests that wait for a slot",
     kind: "number",
     fill: text((line) => shown(line, line.queued)),
   },
   {
     label: "Refused",
+    sortKey: "refused",
     hint: "For lack of room, of all requests of this hour and the last; red if there were some in the last minutes",
     kind: "number",
     fill: text(
@@ -84,12 +96,34 @@ const COLUMNS = [
   },
 ];
 
-const table = new Table(byId("pools-table"), COLUMNS, ({ model }) => model);
+/** As many as one sees at once need no filter. */
+const FEW = 10;
+
+const filter = elementOf(HTMLInputElement, "pools-filter");
+
+const day = new DayChart(byId("pools-day"));
+
+const table = new PagedTable("pools", {
+  columns: COLUMNS,
+  filtered: (lines) => (lines.length > FEW ? filteredPools(lines, filter.value) : lines),
+  sorted: sortedPools,
+  order: { key: "supply", isDescending: false },
+  largestFirst: ["ready", "demand", "inFlight", "queued", "refused"],
+});
+
+filter.value = kept("pools-filter") ?? "";
+filter.addEventListener("input", () => {
+  keep("pools-filter", filter.value);
+  table.filterAnew();
+});
+
+showDetails(byId("pools-words"), [...POOL_WORDS, ...wordsOf(COLUMNS)]);
 
 /** @param {Snapshot} snapshot */
 export function showPools(snapshot) {
   const lines = poolLines(snapshot);
   longest = longestBar(lines);
+  document.title = titleOf(lines);
   table.show(lines);
   const since = lines[0]?.refusals?.since;
   setText(
@@ -98,7 +132,10 @@ export function showPools(snapshot) {
       (since === undefined ? "" : ` · refusals from ${clock(since, undefined, "short")} on`),
   );
   byId("pools-empty").hidden = lines.length > 0;
+  byId("pools-tools").hidden = lines.length <= FEW;
   byId("pools-legend").hidden = lines.length === 0;
+  const { usage, utilization } = snapshot;
+  day.show(usage === null || lines.length === 0 ? null : hoursOf(usage, null, utilization.at));
   setText(byId("pools-command"), catalogCommand(location.origin));
   const silent = snapshot.utilization.model_pools.unreachable_pools;
   const resident = snapshot.utilization.model_pools.co_resident_machines;

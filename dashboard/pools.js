@@ -1,8 +1,9 @@
+/** @import { Order } from "./lists.js" */
 /** @import { Refusals } from "./refusals.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { shedModels } from "./flags.js";
 import { count, many, sum } from "./format.js";
-import { byModel } from "./lists.js";
+import { byModel, compareNames, hasWords, sortedBy } from "./lists.js";
 import { refusalsOf } from "./refusals.js";
 
 /** What the table of pools says: whether each model has the machines that its demand needs. */
@@ -11,7 +12,7 @@ import { refusalsOf } from "./refusals.js";
 
 /**
  * @typedef {object} PoolLine
- * @property {string} model
+ * @property {string} id of the model
  * @property {Supply} supply
  * @property {string} verdict the supply in words
  * @property {string} remedy what is under way, or went wrong
@@ -28,6 +29,39 @@ import { refusalsOf } from "./refusals.js";
  */
 
 /** @typedef {Pick<PoolLine, "supply" | "verdict" | "remedy">} Judgement */
+
+/** @typedef {"id" | "supply" | "ready" | "demand" | "inFlight" | "queued" | "refused"} PoolSort */
+
+/** @type {Readonly<Record<PoolSort, (one: PoolLine, other: PoolLine) => number>>} */
+const COMPARED = {
+  id: (one, other) => compareNames(one.id, other.id),
+  // Those with trouble first, and no other difference: the others would change places with each reading.
+  supply: (one, other) => Number(isInTrouble(other)) - Number(isInTrouble(one)),
+  ready: (one, other) => one.ready - other.ready,
+  demand: (one, other) => (one.demand ?? -1) - (other.demand ?? -1),
+  inFlight: (one, other) => one.inFlight - other.inFlight,
+  queued: (one, other) => one.queued - other.queued,
+  refused: (one, other) => (one.refusals?.turnedAway ?? -1) - (other.refusals?.turnedAway ?? -1),
+};
+
+/** @param {PoolLine} line */
+const isInTrouble = ({ supply, isAnswering }) => supply === "short" || !isAnswering;
+
+/**
+ * @param {readonly PoolLine[]} lines
+ * @param {Order<PoolSort>} order
+ */
+export function sortedPools(lines, { key, isDescending }) {
+  return sortedBy(lines, COMPARED[key], isDescending);
+}
+
+/**
+ * @param {readonly PoolLine[]} lines
+ * @param {string} words all of which a line must have
+ */
+export function filteredPools(lines, words) {
+  return lines.filter(({ id, verdict }) => hasWords(`${id} ${verdict}`.toLowerCase(), words));
+}
 
 /** What is said of a pool that refuses everything by order, whatever machines it has. @type {Judgement} */
 const SWITCHED_OFF = { supply: "off", verdict: "switched off", remedy: "by the flag shed_models" };
@@ -48,7 +82,7 @@ export function poolLines({ utilization, placement, usage, flags }) {
     const line = {
       // Without placement nobody keeps it.
       floor: isPlanned ? pool.floor : 0,
-      model: pool.model_id,
+      id: pool.model_id,
       isAnswering: !silent.includes(pool.model_id),
       ready,
       unassigned: pool.unmanaged,
@@ -120,6 +154,15 @@ export function longestBar(lines) {
     (longest, { ready, coming, demand }) => Math.max(longest, ready + coming, demand ?? 0),
     1,
   );
+}
+
+/**
+ * What the browser's tab is called, so that trouble is seen while another one is open.
+ * @param {readonly PoolLine[]} lines
+ */
+export function titleOf(lines) {
+  const troubled = lines.filter(isInTrouble).length;
+  return troubled === 0 ? "Poolkeeper" : `(${count(troubled)}) Poolkeeper`;
 }
 
 /**

@@ -11,6 +11,7 @@ import { clock, count, percent, sum } from "./format.js";
  * @property {number} since start of the first hour that is counted
  * @property {string} share of all requests, "–" without any
  * @property {string} detail
+ * @property {number} turnedAway requests
  * @property {boolean} isLately whether it goes on, or has until a few minutes ago
  */
 
@@ -31,6 +32,9 @@ const REFUSED = new Set([
   "model_unavailable",
 ]);
 
+/** @param {string} outcome */
+export const isRefusal = (outcome) => REFUSED.has(outcome);
+
 const HOUR_MS = 3_600_000;
 
 /** Usage is read once a minute: some readings without a refusal, before one is told that it is over. */
@@ -47,7 +51,7 @@ export function lastRefusals(rows, now, before) {
   /** @type {Map<string, { hourAt: number, requests: number }>} */
   const newest = new Map();
   for (const { model_id, hour_at: hourAt, outcome, requests } of rows) {
-    if (!REFUSED.has(outcome)) continue;
+    if (!isRefusal(outcome)) continue;
     const known = newest.get(model_id);
     if (known === undefined || hourAt > known.hourAt) newest.set(model_id, { hourAt, requests });
     else if (hourAt === known.hourAt) known.requests += requests;
@@ -73,9 +77,7 @@ export function refusalsOf({ rows, asOf, refused }, model, now, timeZone) {
   const since = now - (now % HOUR_MS) - HOUR_MS;
   const counted = rows.filter(({ model_id, hour_at }) => model_id === model && hour_at >= since);
   const all = sum(counted.map(({ requests }) => requests));
-  const turnedAway = sum(
-    counted.filter(({ outcome }) => REFUSED.has(outcome)).map(({ requests }) => requests),
-  );
+  const turnedAway = sum(counted.filter(({ outcome }) => isRefusal(outcome)).map(({ requests }) => requests));
   const last = refused.get(model)?.at ?? asOf;
   // Of what came after the last reading, which may have failed since, nobody knows.
   const isLately = turnedAway > 0 && asOf - last < LATELY_MS;
@@ -85,6 +87,7 @@ export function refusalsOf({ rows, asOf, refused }, model, now, timeZone) {
     since,
     share: all === 0 ? "–" : percent(turnedAway, all),
     detail: all === 0 ? "no requests" : `${count(turnedAway)} of ${count(all)}${over}`,
+    turnedAway,
     isLately,
   };
 }

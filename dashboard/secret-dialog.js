@@ -3,7 +3,8 @@
 /** @import { FieldName } from "./key-settings.js" */
 /** @import { Settings } from "./keys.js" */
 import { act } from "./action.js";
-import { chatCommand, connectCommand, modelToTry } from "./commands.js";
+import { chatCommand, modelToTry } from "./commands.js";
+import { hideConnectFields, showConnectFields } from "./connect-fields.js";
 import { closeBeside, isInterrupted } from "./dialogs.js";
 import { byId, elementOf, markWrong, report, setText } from "./dom.js";
 import { changesOf, DEFAULTS, noNumber, obstacleTo, unmadeSentence } from "./key-settings.js";
@@ -31,8 +32,8 @@ const WORDS = {
     verb: "Make the token",
     hint: "Machines that first dial with it belong to its owner. One token may serve many machines.",
     use:
-      "To connect a Mac, run this on it, in a checkout of the repository and after npm ci. The last line names a model " +
-      "and its file: put yours there. It asks for the token:",
+      "To connect a Mac, run this on it, in a checkout of the repository and after npm ci. It asks for the token. " +
+      "provider/README.md has every option.",
   },
 };
 
@@ -165,12 +166,15 @@ function show({ id, secret }, labels, changes) {
   const row = { id, ...labels, created_at: Date.now() };
   if (kind === "key") noteKey({ ...row, ...DEFAULTS, ...changes });
   else noteToken(row);
-  const model = modelToTry(keysKnown().snapshot);
-  const { origin } = location;
+  const { snapshot } = keysKnown();
   setText(byId("secret-title"), `The ${kind} ${labels.name} of ${labels.owner}`);
   setText(secretText, secret);
   setText(byId("secret-use"), WORDS[kind].use);
-  setText(commandText, kind === "key" ? chatCommand(origin, secret, model) : connectCommand(origin, model));
+  if (kind === "token") showConnectFields(snapshot);
+  else {
+    hideConnectFields();
+    setText(commandText, chatCommand(location.origin, secret, modelToTry(snapshot)));
+  }
   form.hidden = true;
   made.hidden = false;
   report(toldAfter, `The ${kind} ${labels.name} of ${labels.owner} is made.`, false);

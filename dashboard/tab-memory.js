@@ -3,7 +3,7 @@
  * tab is closed, and when they log out. Nothing of the fleet is in it.
  */
 
-/** @typedef {"admin-token" | "paused" | "machines-filter" | "machines-show" | `${string}-order`} KeptName */
+/** @typedef {"admin-token" | "paused" | "machines-filter" | "pools-filter" | "machines-show" | `${string}-order`} KeptName */
 
 /** @param {KeptName} name */
 const keyOf = (name) => `poolkeeper-${name}`;

@@ -157,6 +157,6 @@ export class FleetReports {
     const isDeciding = flags.placement !== "off" && last !== null && last.mode !== "off";
     const desired = isDeciding ? new Map(last.models.map((model) => [model.modelId, model.desired])) : null;
     const floors = new Map(this.#core.directory.catalog?.entries.map(({ id, floor }) => [id, floor]));
-    return utilization(view, flags, desired, floors);
+    return utilization(view, flags, desired, floors, this.#core.refusedDials(view.now));
   }
 }

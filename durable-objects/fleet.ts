@@ -103,6 +103,11 @@ export class Fleet extends DurableObject<Env> {
     return this.#then((now) => this.#core.dial(dialer, named, now));
   }
 
+  /** A dial was refused because the model it named is in no catalog. */
+  refusedDial(dialer: Dialer, model: string): void {
+    this.#core.refusedDial(dialer, modelIdSchema.parse(model), Date.now());
+  }
+
   /** Decides one register and remembers what the machine said. */
   async register(question: AdmissionQuestion): Promise<Admission> {
     // Without it nobody knows which pools a machine should be in.

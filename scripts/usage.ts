@@ -49,6 +49,9 @@ function fillTheFleet(url: string, devFile: string, hasModels: boolean): readonl
     "POOLKEEPER_PROVIDER_TOKEN=$(field provider_token) npx node provider/src/main.ts \\",
     `  --coordinator ${url} --model ${hasModels ? "ID=FILE.gguf" : `${model}=models/${model}.gguf`}`,
     "",
+    ...(hasModels
+      ? ["FILE.gguf may be hf:ORG/REPO/FILE.gguf, which is downloaded: provider/README.md."]
+      : []),
     "docs/operations.md says how to add models of your own, and keys.",
   ];
 }

@@ -3,6 +3,9 @@ import apiError from "../dashboard/api-error.js" with { type: "text" };
 import api from "../dashboard/api.js" with { type: "text" };
 import commands from "../dashboard/commands.js" with { type: "text" };
 import confirm from "../dashboard/confirm.js" with { type: "text" };
+import connectFields from "../dashboard/connect-fields.js" with { type: "text" };
+import dayChart from "../dashboard/day-chart.js" with { type: "text" };
+import dayUse from "../dashboard/day-use.js" with { type: "text" };
 import details from "../dashboard/details.js" with { type: "text" };
 import dialogs from "../dashboard/dialogs.js" with { type: "text" };
 import dom from "../dashboard/dom.js" with { type: "text" };
@@ -12,6 +15,7 @@ import flagWords from "../dashboard/flag-words.js" with { type: "text" };
 import flagsView from "../dashboard/flags-view.js" with { type: "text" };
 import flags from "../dashboard/flags.js" with { type: "text" };
 import format from "../dashboard/format.js" with { type: "text" };
+import glossary from "../dashboard/glossary.js" with { type: "text" };
 import icon from "../dashboard/icon.svg" with { type: "text" };
 import keyDialog from "../dashboard/key-dialog.js" with { type: "text" };
 import keyList from "../dashboard/key-list.js" with { type: "text" };
@@ -20,6 +24,8 @@ import keyStore from "../dashboard/key-store.js" with { type: "text" };
 import keysView from "../dashboard/keys-view.js" with { type: "text" };
 import keys from "../dashboard/keys.js" with { type: "text" };
 import ledger from "../dashboard/ledger.js" with { type: "text" };
+import listingEntry from "../dashboard/listing-entry.js" with { type: "text" };
+import listingFields from "../dashboard/listing-fields.js" with { type: "text" };
 import lists from "../dashboard/lists.js" with { type: "text" };
 import machineDetails from "../dashboard/machine-details.js" with { type: "text" };
 import machineDialog from "../dashboard/machine-dialog.js" with { type: "text" };
@@ -30,15 +36,20 @@ import machines from "../dashboard/machines.js" with { type: "text" };
 import main from "../dashboard/main.js" with { type: "text" };
 import modelDialog from "../dashboard/model-dialog.js" with { type: "text" };
 import modelEntry from "../dashboard/model-entry.js" with { type: "text" };
+import modelSources from "../dashboard/model-sources.js" with { type: "text" };
 import page from "../dashboard/page.html" with { type: "text" };
 import pagedTable from "../dashboard/paged-table.js" with { type: "text" };
 import placementColumns from "../dashboard/placement-columns.js" with { type: "text" };
+import placementHistory from "../dashboard/placement-history.js" with { type: "text" };
 import placementView from "../dashboard/placement-view.js" with { type: "text" };
 import placement from "../dashboard/placement.js" with { type: "text" };
 import poolsView from "../dashboard/pools-view.js" with { type: "text" };
 import pools from "../dashboard/pools.js" with { type: "text" };
 import refresher from "../dashboard/refresher.js" with { type: "text" };
 import refusals from "../dashboard/refusals.js" with { type: "text" };
+import refusedDialsView from "../dashboard/refused-dials-view.js" with { type: "text" };
+import refusedDials from "../dashboard/refused-dials.js" with { type: "text" };
+import replayView from "../dashboard/replay-view.js" with { type: "text" };
 import revocation from "../dashboard/revocation.js" with { type: "text" };
 import secretDialog from "../dashboard/secret-dialog.js" with { type: "text" };
 import settingFields from "../dashboard/setting-fields.js" with { type: "text" };
@@ -61,6 +72,9 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["api.js", api],
   ["commands.js", commands],
   ["confirm.js", confirm],
+  ["connect-fields.js", connectFields],
+  ["day-chart.js", dayChart],
+  ["day-use.js", dayUse],
   ["details.js", details],
   ["dialogs.js", dialogs],
   ["dom.js", dom],
@@ -70,6 +84,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["flags-view.js", flagsView],
   ["flags.js", flags],
   ["format.js", format],
+  ["glossary.js", glossary],
   ["icon.svg", icon],
   ["key-dialog.js", keyDialog],
   ["key-list.js", keyList],
@@ -78,6 +93,8 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["keys-view.js", keysView],
   ["keys.js", keys],
   ["ledger.js", ledger],
+  ["listing-entry.js", listingEntry],
+  ["listing-fields.js", listingFields],
   ["lists.js", lists],
   ["machine-details.js", machineDetails],
   ["machine-dialog.js", machineDialog],
@@ -88,15 +105,20 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["main.js", main],
   ["model-dialog.js", modelDialog],
   ["model-entry.js", modelEntry],
+  ["model-sources.js", modelSources],
   ["paged-table.js", pagedTable],
   ["placement-columns.js", placementColumns],
+  ["placement-history.js", placementHistory],
   ["placement-view.js", placementView],
   ["placement.js", placement],
   ["pools-view.js", poolsView],
   ["pools.js", pools],
   ["refresher.js", refresher],
+  ["refused-dials-view.js", refusedDialsView],
+  ["refused-dials.js", refusedDials],
   ["refusals.js", refusals],
   ["revocation.js", revocation],
+  ["replay-view.js", replayView],
   ["secret-dialog.js", secretDialog],
   ["setting-fields.js", settingFields],
   ["snapshot.js", snapshot],

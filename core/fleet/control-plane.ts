@@ -25,6 +25,7 @@ import type { PlacementStore } from "./plan-record.ts";
 import { PoolSettingsBook } from "./pool-settings.ts";
 import { notePresence } from "./presence.ts";
 import { Reconciler } from "./reconcile.ts";
+import { RefusedDials, type RefusedDial } from "./refused-dials.ts";
 import { whyNotRemovable } from "./removal.ts";
 import { Survey } from "./survey.ts";
 
@@ -65,6 +66,7 @@ export class ControlPlane {
   readonly #ports: ControlPlanePorts;
   readonly #reconciler: Reconciler;
   readonly #doorway: Doorway;
+  readonly #refusedDials = new RefusedDials();
   readonly #settings: PoolSettingsBook;
   readonly #survey: Survey;
 
@@ -125,7 +127,19 @@ export class ControlPlane {
     if (tooOften !== null) return { ok: false, error: tooOften };
     this.memberships.add(machineId, pool, now);
     this.handover.dialed(machineId, pool, now);
+    this.#refusedDials.forget(machineId);
     return { ok: true, pool, stamp };
+  }
+
+  /** A dial was refused because the model it named is in no catalog. */
+  refusedDial(dialer: Dialer, model: ModelId, now: number): void {
+    // Nobody is shown under the id of another owner's machine.
+    if (this.#doorway.whyNotDial(dialer) === null) this.#refusedDials.note(dialer, model, now);
+  }
+
+  /** Machines that come again and again for a model that is in no catalog. */
+  refusedDials(now: number): RefusedDial[] {
+    return this.#refusedDials.list((model) => this.directory.catalog?.find(model) !== undefined, now);
   }
 
   /** Decides one register and remembers what the machine said. Binds it to its first owner and key (H22). */

@@ -3,6 +3,7 @@ import { lowest, type TrustLevel } from "../pool/attestation.ts";
 import type { PoolMachineReport } from "../pool/report.ts";
 import { explainView, type Explanation } from "./explain.ts";
 import { viewMachine, type FleetView, type MachineState, type MachineView } from "./fleet-view.ts";
+import type { RefusedDial } from "./refused-dials.ts";
 
 /** The report of all pools (C20), in the shape of `GET /v1/admin/utilization`. */
 
@@ -18,6 +19,8 @@ export interface Utilization {
     readonly last_switches: readonly SwitchRow[];
     /** Pools that did not answer, so that their numbers are missing. */
     readonly unreachable_pools: readonly string[];
+    /** Dials of the last minutes to models that are in no catalog, the latest first. */
+    readonly refused_dials: readonly RefusedDialRow[];
   };
 }
 
@@ -76,6 +79,13 @@ interface SwitchRow {
   readonly took_ms: number;
 }
 
+interface RefusedDialRow {
+  readonly machine_id: string;
+  readonly owner: string;
+  readonly model_id: string;
+  readonly at: number;
+}
+
 /**
  * @param desired machines that placement wants each model to hold; null while it decides nothing.
  * @param floors of the models that have one.
@@ -85,6 +95,7 @@ export function utilization(
   flags: Flags,
   desired: ReadonlyMap<string, number> | null,
   floors: ReadonlyMap<string, number>,
+  refusedDials: readonly RefusedDial[],
 ): Utilization {
   const machines = view.machines.map((machine) => viewMachine(view, machine));
   return {
@@ -113,6 +124,12 @@ export function utilization(
         took_ms: entry.tookMs,
       })),
       unreachable_pools: view.models.filter((model) => !view.reports.has(model)),
+      refused_dials: refusedDials.map(({ machineId, owner, model, at }) => ({
+        machine_id: machineId,
+        owner,
+        model_id: model,
+        at,
+      })),
     },
   };
 }

@@ -13,6 +13,9 @@ const stage = inject("stage");
 
 export const hasBrowser = stage !== null;
 
+/** Of the page, with the pools in trouble: other files of tests may have some on the coordinator that is shared. */
+export const TITLE = /^(\(\d+\) )?Poolkeeper$/;
+
 /** No test depends on speed: this only says when an element that is waited for is given up. */
 const PATIENCE_MS = 60_000;
 

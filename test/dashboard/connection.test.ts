@@ -47,6 +47,30 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     expect(await line.getByLabel("New value of queue_max").inputValue()).toBe("64");
   });
 
+  it("says what it waits for until it has read the fleet for the first time, and what went wrong instead", async () => {
+    const board = await room.open({ logs: /status of 503/ });
+    const { page } = board;
+    const reading = page.getByText("Reading the fleet. Each pool is asked");
+    let answer = (): void => undefined;
+    await page.route("**/v1/admin/utilization", async (route) => {
+      await new Promise<void>((resolve) => (answer = resolve));
+      await route.fulfill({
+        status: 503,
+        json: { error: { message: "try again", code: "try_again", param: null } },
+      });
+    });
+    await page.getByLabel("Admin token").fill(room.adminToken);
+    await board.button("Log in").click();
+    await reading.waitFor();
+    answer();
+    await page.getByRole("alert").filter({ hasText: "Try again." }).waitFor();
+    expect(await reading.isVisible()).toBe(false);
+    await page.unroute("**/v1/admin/utilization");
+    await board.button("Refresh").click();
+    await board.row("Pools", "kept").waitFor();
+    expect(await reading.isVisible()).toBe(false);
+  });
+
   it("asks for the new token when its own is refused, and is then as it was before", async () => {
     const board = await room.enter({ logs: /net::ERR_|status of 401/ });
     const { page } = board;

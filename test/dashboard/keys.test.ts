@@ -1,7 +1,7 @@
 import type { Locator, Route } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
-import { type Board, hasBrowser, Room } from "./board.ts";
+import { type Board, hasBrowser, Room, TITLE } from "./board.ts";
 
 /** API keys and provider tokens on the page: made, changed and revoked, and what is left of a secret. */
 
@@ -337,6 +337,17 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     const command = (await made.getByLabel("The command").textContent()) ?? "";
     expect(command).toContain(`--coordinator ${room.machines.url} --token-file ~/.poolkeeper/token`);
     expect(command).not.toContain(token);
+    await made.getByLabel(/^Model/).selectOption("keyed");
+    expect(await made.getByLabel("The command").textContent()).toContain(
+      "--model keyed=hf:ORG/REPO/FILE.gguf",
+    );
+    await made.getByLabel("Where it comes from").selectOption("Ollama on the Mac");
+    await made.getByLabel("What Ollama calls it").fill("keyed:3b");
+    await made.getByLabel(/^Longest request/).fill("32768");
+    const [, served] = (await made.getByLabel("The command").textContent())?.split("token-file ") ?? [];
+    expect(served).toBe(
+      "~/.poolkeeper/token \\\n  --server-url http://127.0.0.1:11434 \\\n  --context 32768 \\\n  --model keyed=keyed:3b",
+    );
     await board.button("Close", made).click();
     expect(await traces(board)).not.toContain(token.slice(-32));
 
@@ -386,9 +397,9 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     }
     const shown = await make(board, "key", owner, mark("second"));
     await board.button("Close", shown).click();
-    await page.getByRole("searchbox", { name: "Filter" }).last().fill("<b>NAME");
+    await page.getByRole("searchbox", { name: "Filter keys" }).fill("<b>NAME");
     await part.getByText("1 to 1 of 1").first().waitFor();
-    expect(await page.title()).toBe("Poolkeeper");
+    expect(await page.title()).toMatch(TITLE);
     expect(await page.locator("b, img").count()).toBe(0);
     expect(
       await page.locator("#owners option").evaluateAll((options) => options.map((o) => o.textContent)),
@@ -424,8 +435,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     await part.getByText("2,500 API keys").waitFor();
     await board.button("Read more", part).waitFor({ state: "hidden" });
     await page
-      .getByRole("searchbox", { name: "Filter" })
-      .last()
+      .getByRole("searchbox", { name: "Filter keys" })
       .fill(`pk_${"2345".padStart(18, "0")}_${"0".repeat(64)}`);
     await part.getByText("1 to 1 of 1").first().waitFor();
     await board.row("API keys", "key-2345").waitFor();

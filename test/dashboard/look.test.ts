@@ -23,6 +23,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     await room.addModels(MODEL, "shown");
     await room.addPuppet(MACHINE, [MODEL], { hardware: { chip_name: CHIP } });
     await room.addPuppet("mac-shown", ["shown"]);
+    await expect(room.addPuppet(`${"o".repeat(60)}-t1`, ["t".repeat(128)])).rejects.toThrow("404");
     await room.admin.createKey(OWNER, LABEL);
     await room.admin.createProviderToken(OWNER, LABEL);
     await room.admin.createKey("looker", "looked-at");
@@ -43,6 +44,9 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     expect(await overflowing(page)).toEqual([]);
     await board.logIn(room.adminToken);
     await board.row("Machines", MACHINE).waitFor();
+    await board.row("Turned away", "t".repeat(128)).waitFor();
+    for (const words of await page.getByText("What the words mean").all()) await words.click();
+    await page.getByText("Replay a day").click();
     await page.getByText("What if …").click();
     for (const width of WIDTHS) {
       await resize(width);
@@ -56,6 +60,9 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
       ] as const) {
         await board.button(name, page.locator(`#${part}`)).click();
         const dialog = board.dialog(name);
+        // A model's dialog is longest with all about its sale.
+        if (part === "pools") await dialog.getByLabel("Sell it through OpenRouter").check();
+        expect(await overflowing(page)).toEqual([]);
         await board.button(verb, dialog).click();
         await board.question.waitFor();
         expect(await overflowing(page)).toEqual([]);
@@ -162,6 +169,10 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
 
     await board.button("shown", page.locator("#pools")).click();
     const dialog = board.dialog("shown");
+    await dialog.getByLabel("Sell it through OpenRouter").check();
+    await board.button("Save", dialog).click();
+    await dialog.getByRole("status").filter({ hasText: "is required" }).waitFor();
+    expect(await pale(page)).toEqual([]);
     await board.button("Remove", dialog).click();
     await board.question.waitFor();
     expect(await pale(page)).toEqual([]);
@@ -248,6 +259,10 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     await press(board.button("Readmit", dialog));
     await dialog.getByRole("status").filter({ hasText: "Readmitted." }).waitFor();
     await keyboard.press("Escape");
+
+    // What a mouse would learn from the head of a column.
+    await press(page.locator("#pools").getByText("What the words mean"));
+    await page.locator("#pools-words").getByText("Machines that the measured demand keeps busy").waitFor();
 
     // The planner.
     await press(page.locator("#what-if summary"));

@@ -2,7 +2,7 @@ import { once } from "node:events";
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
-import { hasBrowser, Room } from "./board.ts";
+import { hasBrowser, Room, TITLE } from "./board.ts";
 
 /** Machines on the page, and what an operator orders them to do there. */
 
@@ -125,9 +125,9 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
     for (const said of [chip_name, owner, message]) {
       await dialog.getByText(said).first().waitFor();
     }
-    await board.page.getByRole("searchbox", { name: "Filter" }).fill("<b>CHIP");
+    await board.page.getByRole("searchbox", { name: "Filter machines" }).fill("<b>CHIP");
     await line.waitFor();
-    expect(await board.page.title()).toBe("Poolkeeper");
+    expect(await board.page.title()).toMatch(TITLE);
     expect(await board.page.locator("b, img").count()).toBe(0);
   });
 
@@ -136,12 +136,12 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
     const board = await room.enter();
     const { page } = board;
     await board.row("Machines", "mac-north").waitFor();
-    await page.getByRole("searchbox", { name: "Filter" }).fill("north M3");
+    await page.getByRole("searchbox", { name: "Filter machines" }).fill("north M3");
     await board.row("Machines", "mac-south").waitFor({ state: "detached" });
     await board.row("Machines", "mac-north").waitFor();
     await page.locator("#machines-show").selectOption("offline");
     await page.getByText("No machine matches the filter.").waitFor();
-    await page.getByRole("searchbox", { name: "Filter" }).fill("");
+    await page.getByRole("searchbox", { name: "Filter machines" }).fill("");
     await page.locator("#machines-show").selectOption("all");
     await board.button("Memory", page.locator("#machines")).click();
     await page.locator("#machines th[aria-sort=descending]", { hasText: "Memory" }).waitFor();
@@ -163,7 +163,7 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
     for (const name of ["kept", "other"]) await room.addPuppet(`mac-${name}`, ["tiny-bard"]);
     const board = await room.enter();
     const { page } = board;
-    const filter = page.getByRole("searchbox", { name: "Filter" }).first();
+    const filter = page.getByRole("searchbox", { name: "Filter machines" });
     await board.row("Machines", "mac-kept").waitFor();
     await filter.fill("kept");
     await page.locator("#machines-show").selectOption("unmanaged");

@@ -99,6 +99,8 @@ describe("what the page reads", () => {
     "placement",
     "flags",
     "usage?days=1",
+    "demand?days=1",
+    "demand/fleet?days=1",
     "machines/studio-7f3a",
     "catalog/a",
     "keys",

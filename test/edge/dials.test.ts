@@ -1,10 +1,13 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
+import type { Utilization } from "../../core/fleet/utilization.ts";
 import { connect, dial, expectAnswer, type FakeProvider, join, registerMessage } from "./fake-provider.ts";
 import {
+  addToCatalog,
   adminCall,
   callAdmin,
+  catalogEntry,
   chat,
   errorOf,
   fetchEdge,
@@ -15,6 +18,7 @@ import {
   stopClock,
   testEnv,
   unique,
+  until,
   untilEmpty,
   withBrokenFleet,
 } from "./scene.ts";
@@ -216,6 +220,44 @@ describe("[D11] while the fleet", () => {
     const machine = await join(at);
     await withBrokenFleet(async () => {
       await expectAnswer(at, machine);
+    });
+  });
+});
+
+describe("a machine whose model is in no catalog", () => {
+  it("is shown to operators until the model is there, or another one takes it", async () => {
+    const at = await scene();
+    const [machine, other, model] = [unique("mac"), unique("mac"), unique("missing")];
+    const shown = async (): Promise<unknown[]> => {
+      const { model_pools } = await adminCall<Utilization>("GET", "/utilization");
+      return model_pools.refused_dials.filter(({ model_id }) => model_id === model);
+    };
+    const knock = async (name: string): Promise<void> => {
+      const response = await dial(at.token, `machine=${name}&pool=${model}`);
+      expect(await errorOf(response)).toMatchObject({ status: 404, code: "model_not_found" });
+      await until(async () =>
+        (await shown()).some((row) => (row as { machine_id: string }).machine_id === name),
+      );
+    };
+    await knock(machine);
+    expect(await shown()).toEqual([
+      { machine_id: machine, owner: "acme", model_id: model, at: expect.any(Number) },
+    ]);
+    await knock(other);
+    await join(at, {}, other);
+    expect(await shown()).toMatchObject([{ machine_id: machine }]);
+    await addToCatalog(catalogEntry(model));
+    expect(await shown()).toEqual([]);
+  });
+
+  it("hears so even if the fleet does not", async () => {
+    const at = await scene();
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    await withBrokenFleet(async () => {
+      const response = await dial(at.token, "machine=mac-1&pool=none");
+      expect(await errorOf(response)).toMatchObject({ status: 404, code: "model_not_found" });
+      const said = expect.objectContaining({ event: "fleet_unreachable", machineId: "mac-1" }) as unknown;
+      await vi.waitFor(() => expect(warn).toHaveBeenCalledWith(said));
     });
   });
 });

@@ -9,7 +9,7 @@ import { encodeDial, type Dialer } from "../../durable-objects/dial.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { logWarning } from "../../durable-objects/log.ts";
-import { machineIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
+import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import { SUBPROTOCOL } from "../../protocol/version.ts";
 import { answerWithin } from "../answer-within.ts";
 import { bearer, otherSecret } from "../auth.ts";
@@ -42,8 +42,8 @@ async function connect(context: AppContext): Promise<Response> {
   const record = await requireToken(context);
   const machineId = requireMachineId(context);
   const named = req.query("pool");
-  const pool = named === undefined ? null : (await requireModel(env, named, "pool")).id;
   const dialer: Dialer = { machineId, owner: record.owner, tokenId: record.id };
+  const pool = named === undefined ? null : await requirePool(context, dialer, named);
   const verdict = await askFleet(env, dialer, pool);
   if (!verdict.ok) throw new HttpError(verdict.error);
   const dial = { ...dialer, stamp: verdict.stamp };
@@ -78,6 +78,31 @@ async function whyNoToken(context: AppContext, token: string | null): Promise<st
   return other === null
     ? "this provider token is not known; ask the operator for one"
     : `this is ${other}, and a provider token is wanted (it begins with pt_)`;
+}
+
+/** The model that a dial names. If it is in no catalog, the fleet hears who wanted it: its operator can add it. */
+async function requirePool(
+  { env, executionCtx }: AppContext,
+  dialer: Dialer,
+  named: string,
+): Promise<ModelId> {
+  try {
+    return (await requireModel(env, named, "pool")).id;
+  } catch (error) {
+    const model = modelIdSchema.safeParse(named);
+    if (model.success && error instanceof HttpError && error.apiError.code === "model_not_found") {
+      executionCtx.waitUntil(tellFleet(env, dialer, model.data));
+    }
+    throw error;
+  }
+}
+
+async function tellFleet(env: Env, dialer: Dialer, model: ModelId): Promise<void> {
+  try {
+    await fleetStub(env).refusedDial(dialer, model);
+  } catch (error) {
+    logWarning("fleet_unreachable", { machineId: dialer.machineId, error: String(error) });
+  }
 }
 
 const addressSchema = z.object({ machine: machineIdSchema });

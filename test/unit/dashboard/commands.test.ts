@@ -6,11 +6,20 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { chatCommand, connectCommand, modelToTry } from "../../../dashboard/commands.js";
+import { sourceOf, sourceOptions, SOURCES } from "../../../dashboard/model-sources.js";
+import { readRemoteModel } from "../../../provider/src/downloads/source.ts";
+import { readCommandLine } from "../../../provider/src/options.ts";
 import { aPool, aSnapshot } from "./snapshot-scene.ts";
 
 /** Commands that the page shows beside a secret, as a shell takes them. */
 
 const TOKEN = `pt_${"1".repeat(18)}_${"a".repeat(64)}`;
+
+const connect = (source: string, model: string, typed = "", context = "") =>
+  connectCommand("https://pool.example.com", sourceOptions(sourceOf(source), model, typed, context));
+
+/** Of the output of a program that says what it was called with. */
+const wordsOf = (said: string) => [...said.matchAll(/<(.*)>/g)].map(([, word]) => word ?? "");
 
 describe("in a shell", () => {
   let home: string;
@@ -33,13 +42,13 @@ describe("in a shell", () => {
     });
 
   it("the token is asked for, kept where only its owner can read it, and given to the provider as a file", () => {
-    const said = run(connectCommand("https://pool.example.com", "org/tiny"), `${TOKEN}\n`);
+    const said = run(connect("file", "org/tiny"), `${TOKEN}\n`);
     const file = join(home, ".poolkeeper/token");
     expect(readFileSync(file, "utf8")).toBe(`${TOKEN}\n`);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(statSync(join(home, ".poolkeeper")).mode & 0o777).toBe(0o700);
     expect(said).not.toContain(TOKEN);
-    const words = [...said.matchAll(/<(.*)>/g)].map(([, word]) => word);
+    const words = wordsOf(said);
     expect(words.slice(0, 2)).toEqual(["node", "provider/src/main.ts"]);
     expect(words.slice(2)).toEqual([
       "--coordinator",
@@ -51,10 +60,49 @@ describe("in a shell", () => {
     ]);
   });
 
+  it.each(SOURCES.map(({ value }) => value))("the provider takes what is shown for %s", (source) => {
+    for (const typed of ["", "it's/a name.gguf"]) {
+      const [, , ...argv] = wordsOf(run(connect(source, "org/tiny", typed), `${TOKEN}\n`));
+      expect(readCommandLine(argv, {})).toMatchObject({
+        command: "serve",
+        options: { coordinator: new URL("https://pool.example.com"), token: TOKEN },
+      });
+      expect(argv.at(-1)).toContain(typed === "" ? "org/tiny=" : typed);
+    }
+  });
+
+  it("what is to be downloaded is an address for the provider", () => {
+    const offered = (source: string, typed: string) =>
+      wordsOf(run(connect(source, "tiny", typed), `${TOKEN}\n`)).at(-1) ?? "";
+    const name = "ORG/REPO/FILE.gguf";
+    expect(readRemoteModel(offered("hugging-face", ""), home)).not.toBeNull();
+    expect(readRemoteModel(offered("address", ""), home)).not.toBeNull();
+    expect(readRemoteModel(offered("file", ""), home)).toBeNull();
+    // Whoever has copied it from the README has the prefix as well.
+    for (const typed of [name, `hf:${name}`, ` ${name} `]) {
+      expect(offered("hugging-face", typed)).toBe(`tiny=hf:${name}`);
+    }
+  });
+
+  it("how long a request may be is said if somebody wants another length than the provider", () => {
+    const [, , ...argv] = wordsOf(run(connect("file", "tiny", "", " 32768 "), `${TOKEN}\n`));
+    expect(readCommandLine(argv, {})).toMatchObject({ options: { contextTokens: 32_768 } });
+    expect(connect("file", "tiny")).not.toContain("--context");
+  });
+
+  it("a server's address, or the command that starts it, is said before the model", () => {
+    const options = (source: string) => wordsOf(run(connect(source, "tiny"), `${TOKEN}\n`)).slice(6, 8);
+    expect(options("ollama")).toEqual(["--server-url", "http://127.0.0.1:11434"]);
+    expect(options("lm-studio")).toEqual(["--server-url", "http://127.0.0.1:1234"]);
+    expect(options("command")).toEqual([
+      "--server-command",
+      'llama-server -m "$MODEL" --port $PORT -np $SLOTS -c $((SLOTS * CONTEXT))',
+    ]);
+  });
+
   it("a chat is one call with the key", () => {
     const said = run(chatCommand("https://pool.example.com", "pk_x", "org/tiny"));
-    const words = [...said.matchAll(/<(.*)>/g)].map(([, word]) => word);
-    expect(words).toEqual([
+    expect(wordsOf(said)).toEqual([
       "-N",
       "https://pool.example.com/v1/chat/completions",
       "-H",

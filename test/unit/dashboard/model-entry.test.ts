@@ -44,6 +44,13 @@ describe("what is typed", () => {
     expect(["id", ...fields].toSorted()).toEqual(Object.keys(FULL).toSorted());
   });
 
+  it("says of each number that may be left out what it is then", () => {
+    const filled = catalogEntrySchema.parse({ id: "a", ...NEEDED });
+    const numbers = FIELDS.filter(({ name }) => typeof filled[name] === "number" && !(name in NEEDED));
+    expect(numbers.length).toBeGreaterThan(2);
+    for (const { name, whenEmpty } of numbers) expect(Number(whenEmpty)).toBe(filled[name]);
+  });
+
   it("changes what it says and leaves the rest, also what the page does not know", () => {
     const before = { ...FULL, brand_new: true };
     const { entry } = entryOf(before, typedFor(before, { cap: "", floor: "2", aliases: " x ,, y" }));

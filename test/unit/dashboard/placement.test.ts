@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 
 import { detailLines } from "../../../dashboard/machine-details.js";
+import { historyLines } from "../../../dashboard/placement-history.js";
 import {
   demandLines,
-  historyLines,
   modeSentence,
   moveLines,
   noMovesSentence,
@@ -60,6 +60,21 @@ describe("a plan", () => {
     expect(moveLines(placementOf({ moves: [aMove({ from: "b", reason: "adopted" })] }))).toMatchObject([
       { way: "stays in b", net: "", terms: "" },
     ]);
+  });
+
+  it("says of many machines that nothing happens to them in one line, and moves the others before them", () => {
+    const adopted = (count: number, epoch: number | null) =>
+      Array.from({ length: count }, (_, index) =>
+        aMove({ machine_id: `mac-${index + 2}`, from: "b", reason: "adopted", epoch }),
+      );
+    const linesOf = (count: number, epoch: number | null) =>
+      moveLines(placementOf({ moves: [...adopted(count, epoch), aMove()] }));
+    expect(linesOf(3, 8)).toHaveLength(4);
+    expect(linesOf(4, 8)).toMatchObject([
+      { machine: "mac-1", way: "a → b" },
+      { machine: "4 machines", way: "stay where they are", net: "", order: "sent" },
+    ]);
+    expect(linesOf(4, null)[1]).toMatchObject({ order: "not sent" });
   });
 
   it("shows a reason that it does not know as it is, whatever its name", () => {
@@ -160,6 +175,28 @@ describe("the moves of the past", () => {
       ["12:29:00", "mac-3", "ordered"],
     ]);
     expect(lines[1]).toMatchObject({ why: "an operator has pinned it", terms: "", isFailed: true });
+    expect(new Set(lines.map(({ key }) => key)).size).toBe(4);
+  });
+
+  it("tell in one line of many machines that nothing happened to, apart from those that failed", () => {
+    const stay = (index: number, epoch: number | null) =>
+      aMove({ machine_id: `mac-${index}`, from: "b", reason: "adopted", epoch });
+    const stays = (epoch: number | null) => [1, 2, 3, 4, 5, 6].map((index) => stay(index, epoch));
+    const history = [
+      plan(NOW - 10_000, ...stays(9), aMove({ machine_id: "mac-7" })),
+      { ...plan(NOW - 60_000, ...stays(null)), mode: "shadow" },
+    ];
+    const last_switches = [
+      aSwitch({ machine_id: "mac-2", epoch: 9, outcome: "failed" }),
+      aSwitch({ machine_id: "mac-3", epoch: 9 }),
+    ];
+    const lines = historyLines(aSnapshot({ placement: { history }, fleet: { last_switches } }), "UTC");
+    expect(lines.map(({ machine, outcome }) => [machine, outcome])).toEqual([
+      ["mac-2", "failed after 41 s: no reason given"],
+      ["mac-7", "ordered"],
+      ["5 machines", "ordered"],
+      ["6 machines", "not sent (shadow)"],
+    ]);
     expect(new Set(lines.map(({ key }) => key)).size).toBe(4);
   });
 

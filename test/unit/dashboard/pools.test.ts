@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
 
-import { longestBar, poolLines, poolsSummary } from "../../../dashboard/pools.js";
+import {
+  filteredPools,
+  longestBar,
+  poolLines,
+  poolsSummary,
+  sortedPools,
+  titleOf,
+  type PoolSort,
+} from "../../../dashboard/pools.js";
 import type { Snapshot } from "../../../dashboard/snapshot.js";
 import { aMachine, aPlanned, aPool, aSnapshot, aUsage, used } from "./snapshot-scene.ts";
 
@@ -97,7 +105,7 @@ describe("the supply of a pool", () => {
     const lines = poolLines(aSnapshot({ flags, fleet: { pools: [aPool(), aPool({ model_id: "c" })] } }));
     expect(lines).toMatchObject([
       { supply: "off", verdict: "switched off", remedy: "by the flag shed_models" },
-      { model: "c", verdict: "not measured yet" },
+      { id: "c", verdict: "not measured yet" },
     ]);
     expect(poolsSummary(lines)).toContain("2 pools · 1 switched off · ");
   });
@@ -131,6 +139,54 @@ it("draws bars to the longest of what is ready, what comes, and the demand", () 
   expect(longestBar([])).toBe(1);
   expect(longestBar([lineOf({ serving: 3, loading: 2 }, 4)])).toBe(5);
   expect(longestBar([lineOf({ serving: 1 }, 9)])).toBe(9);
+});
+
+describe("the list of pools", () => {
+  const pools = [
+    { model_id: "calm-2", serving: 4, queued: 0, in_flight: 7 },
+    { model_id: "calm-10", serving: 3, queued: 2, in_flight: 1 },
+    { model_id: "silent", serving: 0, queued: 0, in_flight: 0 },
+    { model_id: "short", serving: 0, queued: 1, in_flight: 0 },
+  ];
+  const models = pools.map(({ model_id }, index) => aPlanned({ model_id, demand_machines: index }));
+  const usage = aUsage(used("queue_full", 5, 0, "calm-10"), used("ok", 9, 0, "calm-2"));
+  const lines = poolLines(
+    aSnapshot({
+      fleet: { pools: pools.map(aPool), unreachable_pools: ["silent"] },
+      placement: { models },
+      usage,
+    }),
+  );
+  const order = (key: PoolSort, isDescending: boolean) =>
+    sortedPools(lines, { key, isDescending }).map(({ id }) => id);
+
+  it("begins with those in trouble, and has all others by name", () => {
+    expect(order("supply", false)).toEqual(["short", "silent", "calm-2", "calm-10"]);
+  });
+
+  it.each<[PoolSort, string]>([
+    ["id", "silent"],
+    ["ready", "calm-2"],
+    ["demand", "short"],
+    ["inFlight", "calm-2"],
+    ["queued", "calm-10"],
+    ["refused", "calm-10"],
+  ])("can begin with what has most of a number: %s", (key, first) => {
+    expect(order(key, true)[0]).toBe(first);
+  });
+
+  it("is filtered by model and supply", () => {
+    const found = (words: string) => filteredPools(lines, words).map(({ id }) => id);
+    expect(found("CALM spare")).toEqual(["calm-2", "calm-10"]);
+    expect(found("no machine")).toEqual(["short"]);
+    expect(found("")).toHaveLength(4);
+  });
+});
+
+it("counts pools in trouble in the title of the tab", () => {
+  const calm = lineOf({ serving: 2 }, 1);
+  expect(titleOf([calm])).toBe("Poolkeeper");
+  expect(titleOf([calm, lineOf({ serving: 0 }, 1), { ...calm, isAnswering: false }])).toBe("(2) Poolkeeper");
 });
 
 it("sums up all pools", () => {

@@ -25,6 +25,7 @@ describe("what was refused", () => {
       since: NOW - 90 * MINUTE_MS,
       share: "5.0 %",
       detail: "5 of 100",
+      turnedAway: 5,
       isLately: true,
     });
   });

@@ -128,6 +128,7 @@ export function aSnapshot({ fleet, placement, usage, flags }: Changes = {}): Sna
         co_resident_machines: 0,
         last_switches: [],
         unreachable_pools: [],
+        refused_dials: [],
         ...fleet,
       },
     },

@@ -222,7 +222,7 @@ describe("why a machine is idle", () => {
 
 describe("[C20] the report", () => {
   const reportOf = (scene: FleetScene, reports: Readonly<Record<string, readonly PoolMachineReport[]>>) =>
-    utilization(viewOf(scene, reports), flags, null, new Map([[B, 2]])).model_pools;
+    utilization(viewOf(scene, reports), flags, null, new Map([[B, 2]]), []).model_pools;
 
   it("counts a machine that was never managed in each pool where a request could reach it", () => {
     const { pools, machines } = reportOf(joined(), { a: [aMachineReport()], b: [aMachineReport()] });
@@ -249,7 +249,7 @@ describe("[C20] the report", () => {
     const told = viewOf(scene, { a: [aMachineReport()], b: [busy] });
     const b = { ...aReport(B, [busy]), inFlight: 2, queued: 5 };
     const view = { ...told, reports: new Map([...told.reports, [B, b]]) };
-    expect(utilization(view, flags, null, new Map()).model_pools).toMatchObject({
+    expect(utilization(view, flags, null, new Map(), []).model_pools).toMatchObject({
       pools: [
         { desired: 0, serving: 0, unmanaged: 0, free_slots: 2 },
         { desired: 1, serving: 0, loading: 0, unmanaged: 0, free_slots: 0, in_flight: 2, queued: 5 },
