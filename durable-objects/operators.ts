@@ -5,7 +5,6 @@ import {
   CATALOG_UNREADABLE,
   EMPTY_CATALOG,
   parseCatalog,
-  parseKeptCatalog,
   type Catalog,
   type CatalogEntry,
   type ParsedCatalog,
@@ -13,6 +12,7 @@ import {
 import { FLAG_NAMES, type FlagName } from "../core/flags.ts";
 import type { ControlPlane } from "../core/fleet/control-plane.ts";
 import { KV_WRITE_GAP_MS } from "../core/limits.ts";
+import { readOwnCatalog } from "../core/own-catalog.ts";
 import type { ModelId } from "../protocol/ids.ts";
 import { logError, logWarning } from "./log.ts";
 import {
@@ -68,7 +68,7 @@ export class Operators {
     this.#core = core;
     this.#host = host;
     const catalog = store.catalog();
-    if (catalog !== null) this.#useCatalog(parseKeptCatalog(tryParseJson(catalog.json)));
+    if (catalog !== null) this.#reviveCatalog(catalog.json);
   }
 
   /** With what was written to KV by hand up to now; null if none is known and KV does not say. */
@@ -191,6 +191,17 @@ export class Operators {
     if (!this.#useCatalog(parsed)) return version;
     this.#store.saveCatalog(version + 1, json);
     return version + 1;
+  }
+
+  #reviveCatalog(json: string): void {
+    const { parsed, leftOut } = readOwnCatalog(tryParseJson(json));
+    if (leftOut.length > 0) {
+      logWarning("catalog_of_later_version", {
+        problems: leftOut.length,
+        leftOut: leftOut.join(", ").slice(0, 200),
+      });
+    }
+    this.#useCatalog(parsed);
   }
 
   #useCatalog(parsed: ParsedCatalog): boolean {

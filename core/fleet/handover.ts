@@ -220,8 +220,7 @@ export class Handover {
 
   /** The target pool has lost its record of the machine: the order starts again. */
   lost(intent: Intent, now: number): void {
-    const { machineId, model, isPinned } = intent;
-    this.begin({ machineId, model, reason: "the pool had lost its record", isPinned }, now);
+    this.#again(intent, "the pool had lost its record", now);
   }
 
   /** Repeats what is unanswered. */
@@ -232,6 +231,10 @@ export class Handover {
       if (isOutOfReach) {
         // Its next dial tells it; until then there is nobody to call.
         this.#intents.save({ ...intent, retryAt: null });
+        continue;
+      }
+      if (isUnread(intent) && intent.rounds > 0) {
+        this.#again(intent, "the order was not understood", now);
         continue;
       }
       const rounds = intent.rounds + 1;
@@ -252,6 +255,10 @@ export class Handover {
   /** A release that is recorded and not sent: the machine never held anything, and its pools treat it as unmanaged now (H14). */
   #isNotSent({ machineId, model }: Intent): boolean {
     return model === null && !this.#ports.knowsOrders(machineId);
+  }
+
+  #again({ machineId, model, isPinned }: Intent, reason: string, now: number): void {
+    this.begin({ machineId, model, reason, isPinned }, now);
   }
 
   #enter(intent: Intent, phase: "releasing" | "expecting" | "ordered", now: number): Intent {
@@ -325,10 +332,20 @@ export class Handover {
  * The pool that may have the machine on record as its own. Until an order's releases are all confirmed that is still
  * the one before it, and the order's own pool knows nothing yet.
  */
-function holderOf({ phase, from, pending, model }: Intent): ModelId | null {
+function holderOf(intent: Intent): ModelId | null {
+  const { phase, from, pending, model } = intent;
+  if (isUnread(intent)) return model ?? from;
   if (phase !== "releasing") return model;
   // An order back to that very pool does not ask it to let go.
   return from !== null && (from === model || pending.includes(from)) ? from : null;
+}
+
+/**
+ * One that a later version has written in words that this one does not know: nobody is asked to let go by it. A report may show
+ * that its pool has carried it out, and for that it has one round; then it is given anew.
+ */
+function isUnread({ phase, pending }: Intent): boolean {
+  return phase === "releasing" && pending.length === 0;
 }
 
 /** A machine that becomes nobody's leaves the pool that may route to it before any other may (H17). */
