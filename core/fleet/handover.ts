@@ -51,6 +51,9 @@ export interface Wish {
   readonly isPinned: boolean;
 }
 
+/** Why an order is given anew that a later version has written. */
+export const NOT_UNDERSTOOD = "the order was not understood";
+
 export class Handover {
   readonly #intents: Intents;
   readonly #memberships: Memberships;
@@ -111,7 +114,8 @@ export class Handover {
   dialed(machineId: MachineId, pool: string, now: number): void {
     const intent = this.#intents.get(machineId);
     if (intent === null || intent.phase !== "releasing" || intent.model === pool) return;
-    if (intent.pending.includes(pool)) return;
+    // The order that follows asks all of them: to ask this one alone would free the machine here before its holder lets go.
+    if (intent.pending.includes(pool) || isUnread(intent)) return;
     this.#intents.save({ ...intent, pending: [...intent.pending, pool], retryAt: now });
   }
 
@@ -234,7 +238,7 @@ export class Handover {
         continue;
       }
       if (isUnread(intent) && intent.rounds > 0) {
-        this.#again(intent, "the order was not understood", now);
+        this.#again(intent, NOT_UNDERSTOOD, now);
         continue;
       }
       const rounds = intent.rounds + 1;

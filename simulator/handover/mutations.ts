@@ -1,4 +1,6 @@
 import { ControlPlane, type DialVerdict } from "../../core/fleet/control-plane.ts";
+import { Doorway } from "../../core/fleet/doorway.ts";
+import { Handover, NOT_UNDERSTOOD } from "../../core/fleet/handover.ts";
 import type { Admission } from "../../core/pool/admission.ts";
 import { Assignments } from "../../core/pool/assignments.ts";
 import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
@@ -9,7 +11,7 @@ import { epochSchema, NEVER_MANAGED } from "../../protocol/ids.ts";
 import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
 import { Duty } from "../../provider/src/agent/duty.ts";
 import { EngineError } from "../../provider/src/engine.ts";
-import { Hooks } from "./hooks.ts";
+import { Hooks, WithRareTroubles } from "./hooks.ts";
 import type { MachineHost } from "./machine-host.ts";
 import type { PoolHost } from "./pool-host.ts";
 import type { MemoryRecordStore } from "./stores.ts";
@@ -61,6 +63,29 @@ class DeletedAtOnce extends Hooks {
       if (error !== null) return error;
       for (const pool of this.memberships.of(id)) this.memberships.remove(id, pool);
       return null;
+    });
+  }
+}
+
+/** Whoever has a token may dial and register under any machine's name. */
+class AnybodysMachine extends WithRareTroubles {
+  override install(): () => void {
+    const undo = [
+      replace(Doorway.prototype, "whyNotDial", () => null),
+      replace(Doorway.prototype, "whyNotRegister", () => null),
+    ];
+    return () => {
+      for (const one of undo) one();
+    };
+  }
+}
+
+/** An order that a later version has written is left as it is. */
+class UnreadOrdersLeft extends WithRareTroubles {
+  override install(): () => void {
+    const { begin } = Handover.prototype;
+    return replace(Handover.prototype, "begin", function (this: Handover, wish, now, above) {
+      return wish.reason === NOT_UNDERSTOOD ? null : begin.call(this, wish, now, above);
     });
   }
 }
@@ -306,8 +331,10 @@ export const MUTATIONS: Readonly<Record<string, () => Hooks>> = {
   F14: () => new CancelledSwitchUnloads(),
   D1: () => new RecordsForgotten(),
   D2: () => new ManagedComesBackUnmanaged(),
+  "D1-unread": () => new UnreadOrdersLeft(),
   H1: () => new ReleaseOnlyTheConnected(),
   "H1-deleted": () => new DeletedAtOnce(),
+  H22: () => new AnybodysMachine(),
   "H1-order": () => new ExpectBeforeRelease(),
   H2: () => new StampsIgnored(),
   H3: () => new SilenceIsConsent(),

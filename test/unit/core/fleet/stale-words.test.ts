@@ -379,6 +379,16 @@ describe("an order that was read in words which nobody here knows", () => {
     expect(intentOf(scene)).toMatchObject({ epoch: 2, phase: "ordered" });
   });
 
+  it("[H17] frees the machine nowhere, wherever it dials, before the pool that may have it has let go", () => {
+    const scene = steppedBack({ model: null, from: B });
+    scene.dial(A);
+    expect(scene.core.intents.destination(MAC).stamp).toMatchObject({ mode: "released" });
+    scene.core.retry(scene.now);
+    expect(scene.callNames()).toEqual([]);
+    scene.core.retry((scene.now = Number(scene.core.nextWakeAt())));
+    expect(scene.callNames()).toEqual(["unmanage b"]);
+  });
+
   it("[H17] is a release that begins with the pool which may have the machine", () => {
     const scene = steppedBack({ model: null, from: B });
     scene.core.retry(scene.now);
