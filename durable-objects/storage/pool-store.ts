@@ -1,10 +1,10 @@
-import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS } from "../../core/limits.ts";
+import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS, USAGE_ROWS_MAX } from "../../core/limits.ts";
 import type { CordonStore } from "../../core/pool/cordons.ts";
 import type { DemandRow } from "../../core/pool/demand.ts";
 import type { Entries, LedgerMemory } from "../../core/pool/ledger.ts";
 import { INITIAL_SETTINGS, poolSettingsSchema, type PoolSettings } from "../../core/pool/settings.ts";
 import { machineSpeedSchema } from "../../core/pool/speeds.ts";
-import type { UsageRow } from "../../core/pool/usage.ts";
+import { USAGE_SPANS_MS, type UsageRow, type UsageSpan } from "../../core/pool/usage.ts";
 import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { migrate, POOL_MIGRATIONS } from "./migrations.ts";
 import { SqlRecordStore } from "./record-store.ts";
@@ -153,27 +153,39 @@ export class PoolStore {
       }));
   }
 
-  /** Usage of the hours that began at `since` (ms since the epoch) or later. */
-  usageSince(since: number): UsageRow[] {
-    return this.#sql
+  /**
+   * Usage of the hours that began at `since` (ms since the epoch) or later, added up by the hour or the UTC day in which they
+   * began. Null if those are too many rows to be told at once.
+   */
+  usageSince(since: number, span: UsageSpan): UsageRow[] | null {
+    const rows = this.#sql
       .exec<{
-        hour_at: number;
+        begins_at: number;
         key_id: string;
         outcome: string;
         requests: number;
         prompt_tokens: number;
         completion_tokens: number;
         cached_tokens: number;
-      }>("SELECT * FROM usage WHERE hour_at >= ? ORDER BY hour_at, key_id, outcome", since)
-      .toArray()
-      .map((row) => ({
-        hourAt: row.hour_at,
-        keyId: row.key_id,
-        outcome: row.outcome,
-        requests: row.requests,
-        promptTokens: row.prompt_tokens,
-        completionTokens: row.completion_tokens,
-        cachedTokens: row.cached_tokens,
-      }));
+      }>(
+        `SELECT hour_at - hour_at % ? AS begins_at, key_id, outcome, SUM(requests) AS requests,
+           SUM(prompt_tokens) AS prompt_tokens, SUM(completion_tokens) AS completion_tokens,
+           SUM(cached_tokens) AS cached_tokens
+         FROM usage WHERE hour_at >= ? GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT ?`,
+        USAGE_SPANS_MS[span],
+        since,
+        USAGE_ROWS_MAX + 1,
+      )
+      .toArray();
+    if (rows.length > USAGE_ROWS_MAX) return null;
+    return rows.map((row) => ({
+      hourAt: row.begins_at,
+      keyId: row.key_id,
+      outcome: row.outcome,
+      requests: row.requests,
+      promptTokens: row.prompt_tokens,
+      completionTokens: row.completion_tokens,
+      cachedTokens: row.cached_tokens,
+    }));
   }
 }
