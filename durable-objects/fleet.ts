@@ -121,11 +121,15 @@ export class Fleet extends DurableObject<Env> {
     return this.#core.settingsFor(pool, Date.now());
   }
 
-  /** Forbids a provider token and closes every socket that was dialed with it, with 4005. */
-  async revokeToken(tokenId: string): Promise<void> {
+  /**
+   * Forbids a provider token and closes every socket that was dialed with it, with 4005.
+   * @returns the machines that need another one now.
+   */
+  async revokeToken(tokenId: string): Promise<MachineId[]> {
     this.#store.revokeToken(tokenId, Date.now());
     for (const pool of this.#core.pools()) this.#pools.call(pool, { kind: "revoke", tokenId });
     await this.#pools.settled();
+    return this.#core.directory.withToken(tokenId);
   }
 
   /** With what was written to KV by hand up to now; null if nobody knows. */

@@ -31,6 +31,13 @@ export class Directory {
     return this.#countByOwner.get(owner) ?? 0;
   }
 
+  /** The machines whose last register came with this provider token. */
+  withToken(tokenId: string): MachineId[] {
+    return [...this.#machines.values()]
+      .filter((machine) => machine.tokenId === tokenId)
+      .map(({ machineId }) => machineId);
+  }
+
   save(machine: Machine): void {
     this.note(machine);
     this.#store.saveMachine(machine);

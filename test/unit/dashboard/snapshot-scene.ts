@@ -40,6 +40,7 @@ export function aMachine(fields: Partial<Pools["machines"][number]> = {}): Pools
     pools: ["a"],
     hardware: "Apple M3 Ultra",
     memory_gb: 96,
+    token_id: "token",
     decode_tps: 57,
     explanation: { gate: null, why: "nothing keeps requests away", fix: null, unmanaged_because: null },
     ...fields,
