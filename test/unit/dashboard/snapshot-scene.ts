@@ -134,6 +134,7 @@ export function aSnapshot({ fleet, placement, usage, flags }: Changes = {}): Sna
       at: NOW - 12_000,
       placement: "enforce",
       acts_as: "enforce",
+      warnings: [],
       halted: null,
       score: [],
       elapsed_seconds: 30,
