@@ -23,7 +23,7 @@ import { Orders } from "./orders.ts";
 import { Placement } from "./placement.ts";
 import type { PlacementStore } from "./plan-record.ts";
 import { PoolSettingsBook } from "./pool-settings.ts";
-import { notePresence } from "./presence.ts";
+import { areReturning, notePresence } from "./presence.ts";
 import { Reconciler } from "./reconcile.ts";
 import { whyNotRemovable } from "./removal.ts";
 import { Survey } from "./survey.ts";
@@ -250,10 +250,16 @@ export class ControlPlane {
     const { schedule } = this.#survey;
     const { flags } = this.flagBook;
     if (this.directory.catalog === null || !this.#survey.isComplete) {
-      this.placement.skip(flags, now);
+      this.placement.skip("stale_reports", flags, now);
       return;
     }
     const view = this.view(now);
+    // Once, or a fleet that nobody can reach would not be noticed.
+    const { learnedAt } = this.placement;
+    if (learnedAt !== null && now - learnedAt < 2 * this.#tickMs && areReturning(view, learnedAt)) {
+      this.placement.skip("reconnecting", flags, now);
+      return;
+    }
     notePresence(this.directory, view);
     const hasDemand = this.placement.place(view, this.directory.catalog, flags);
     const isStirring = this.#survey.isStirring(this.intents.all(), this.directory.all(), now);
