@@ -78,6 +78,11 @@ export class World {
     return this.hooks.hasRareTroubles ? this.dice.whole(-MOST_SKEW_MS, MOST_SKEW_MS) : 0;
   }
 
+  /** By how much an object's clock may jump from one life to the next. */
+  get mostClockJumpMs(): number {
+    return this.hooks.hasRareTroubles ? 2 * MOST_SKEW_MS : 0;
+  }
+
   log(line: () => string): void {
     if (!this.#keepsLog) return;
     const at = ((this.clock.now() - this.#startedAt) / 1000).toFixed(3).padStart(9);
