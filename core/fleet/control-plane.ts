@@ -10,6 +10,7 @@ import type { PoolNews } from "../pool/ports.ts";
 import type { Stamp } from "../pool/record.ts";
 import type { PoolSettings } from "../pool/settings.ts";
 import { announcements } from "./announcements.ts";
+import { Cooldowns } from "./cooldowns.ts";
 import { Cordons, cordonWord } from "./cordons.ts";
 import { Directory, unknownMachine } from "./directory.ts";
 import { Doorway, type Dialer } from "./doorway.ts";
@@ -67,12 +68,14 @@ export class ControlPlane {
   readonly #doorway: Doorway;
   readonly #settings: PoolSettingsBook;
   readonly #survey: Survey;
+  readonly #cooldowns: Cooldowns;
 
   constructor(ports: ControlPlanePorts) {
     this.#ports = ports;
     this.flagBook = new FlagBook(ports.store, ports.newestProvider);
     this.memberships = new Memberships(ports.store);
     this.directory = new Directory(ports.store);
+    this.#cooldowns = new Cooldowns(ports.store);
     this.#settings = new PoolSettingsBook(ports.store, this.flagBook, this.directory);
     this.#doorway = new Doorway(this.directory, {
       isRevoked: ports.isRevoked,
@@ -95,7 +98,7 @@ export class ControlPlane {
     this.#reconciler = new Reconciler(this.handover, this.intents, this.memberships, {
       callPool: ports.callPool,
       askPool: (pool, now) => ports.callPool(pool, this.readCall(pool, now)),
-      store: ports.store,
+      cooldowns: this.#cooldowns,
     });
     this.cordons = new Cordons(this.directory, this.memberships, ports.callPool);
     this.#survey = new Survey(ports.plans.schedule(), ports.plans.poolsInDemand().length > 0);
@@ -224,7 +227,7 @@ export class ControlPlane {
     if (notReleased !== null) return notReleased;
     this.directory.remove(machineId);
     this.placement.loadTimes.forget(machineId);
-    this.#reconciler.forgetCooldowns(machineId);
+    this.#cooldowns.forget(machineId);
     this.intents.forgetOldest((id) => this.directory.get(id) !== null || this.memberships.of(id).length > 0);
     return null;
   }
@@ -278,7 +281,7 @@ export class ControlPlane {
       now,
       machines: [...this.directory.all()],
       intents: new Map([...this.intents.all()].map((intent) => [intent.machineId, intent])),
-      cooldowns: this.#ports.store.cooldowns(),
+      cooldowns: this.#cooldowns.all(),
       switches: this.#ports.store.switches(REPORTED_SWITCHES),
       models: this.models(),
       isRevoked: (tokenId) => this.#ports.isRevoked(tokenId),
@@ -298,7 +301,7 @@ export class ControlPlane {
 
   /** When the next tick is due; null while there is no machine to look at. */
   tickDueAt(now: number): number | null {
-    return this.pools().size === 0 ? null : this.#survey.schedule.dueAt(now, this.#tickMs);
+    return this.memberships.isEmpty ? null : this.#survey.schedule.dueAt(now, this.#tickMs);
   }
 
   /** Repeats what is unanswered; between two ticks. */
@@ -342,9 +345,8 @@ export class ControlPlane {
 
   /** When a handover or a cooldown wants a tick before the regular one; null if none does. */
   nextWakeAt(): number | null {
-    let next = this.intents.nextRetryAt();
-    for (const { until } of this.#ports.store.cooldowns()) if (next === null || until < next) next = until;
-    return next;
+    const at = Math.min(this.intents.nextRetryAt() ?? Infinity, this.#cooldowns.nextEndAt() ?? Infinity);
+    return at === Infinity ? null : at;
   }
 
   get #tickMs(): number {
