@@ -125,21 +125,27 @@ export class Operators {
 
   /** @returns whether KV could be read. */
   async #look(): Promise<boolean> {
+    const values = await this.#readKv();
+    if (values === null) return false;
+    let isChanged = false;
+    for (const name of FLAG_NAMES) {
+      const read = values.get(name) ?? { value: null, version: null, isOurs: false };
+      isChanged = this.#core.flagBook.readKv(name, read.value, read.isOurs) || isChanged;
+      this.#compareFlag(name, read);
+    }
+    if (isChanged) this.#host.flagsChanged();
+    const catalog = values.get("catalog");
+    if (catalog !== undefined) this.#readCatalog(catalog);
+    return true;
+  }
+
+  /** Null if it cannot be read. */
+  async #readKv(): Promise<Map<string, ReadValue> | null> {
     try {
-      const values = await readOperatorValues(this.#kv, [...FLAG_NAMES, "catalog"]);
-      let isChanged = false;
-      for (const name of FLAG_NAMES) {
-        const read = values.get(name) ?? { value: null, version: null, isOurs: false };
-        isChanged = this.#core.flagBook.readKv(name, read.value, read.isOurs) || isChanged;
-        this.#compareFlag(name, read);
-      }
-      if (isChanged) this.#host.flagsChanged();
-      const catalog = values.get("catalog");
-      if (catalog !== undefined) this.#readCatalog(catalog);
-      return true;
+      return await readOperatorValues(this.#kv, [...FLAG_NAMES, "catalog"]);
     } catch (error) {
       logWarning("flags_unreadable", { error: String(error).slice(0, 200) });
-      return false;
+      return null;
     }
   }
 
