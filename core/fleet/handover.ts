@@ -20,6 +20,7 @@ import type { RecordReport } from "../pool/report.ts";
 import type { Intents } from "./intents.ts";
 import type { Intent } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
+import { holderFirst, intentFor, isUnread, type Wish } from "./wish.ts";
 
 /**
  * Moves a machine from one pool to another, or out of all of them, so that at no moment two pools may route to it:
@@ -43,14 +44,6 @@ export interface HandoverPorts {
   onEpochsUsedUp(machineId: MachineId, reason: string): void;
 }
 
-export interface Wish {
-  readonly machineId: MachineId;
-  /** Null releases the machine. */
-  readonly model: ModelId | null;
-  readonly reason: string;
-  readonly isPinned: boolean;
-}
-
 /** Why an order is given anew that a later version has written. */
 export const NOT_UNDERSTOOD = "the order was not understood";
 
@@ -70,11 +63,8 @@ export class Handover {
    * @param above an epoch seen elsewhere that the new one must exceed (H9).
    * @returns null, and changes nothing, if the machine's epochs are used up.
    */
-  begin(
-    { machineId, model, reason, isPinned }: Wish,
-    now: number,
-    above: Epoch = NEVER_MANAGED,
-  ): Intent | null {
+  begin(wish: Wish, now: number, above: Epoch = NEVER_MANAGED): Intent | null {
+    const { machineId, model, reason } = wish;
     const before = this.#intents.get(machineId);
     const highest = Math.max(before?.epoch ?? NEVER_MANAGED, above);
     if (highest >= MAX_EPOCH) {
@@ -82,31 +72,9 @@ export class Handover {
       return null;
     }
     if (before !== null && before.outcome === null) this.#intents.note(before, "superseded", now);
-    const holder = before === null ? null : holderOf(before);
-    const pending = new Set([...this.#memberships.of(machineId), ...(before?.pending ?? [])]);
-    if (model !== null) {
-      pending.delete(model);
-      this.#memberships.add(machineId, model, now);
-    }
-    const intent: Intent = {
-      machineId,
-      epoch: epochSchema.parse(highest + 1),
-      model,
-      from: holder,
-      reason,
-      phase: "releasing",
-      outcome: null,
-      error: null,
-      pending: [...pending].toSorted(
-        (a, b) => Number(b === holder) - Number(a === holder) || (a < b ? -1 : 1),
-      ),
-      isHeard: false,
-      isPinned,
-      startedAt: now,
-      phaseAt: now,
-      rounds: 0,
-      retryAt: now,
-    };
+    const members = this.#memberships.of(machineId);
+    if (model !== null) this.#memberships.add(machineId, model, now);
+    const intent = intentFor(wish, epochSchema.parse(highest + 1), before, members, now);
     return this.#enter(intent, "releasing", now);
   }
 
@@ -330,31 +298,6 @@ export class Handover {
     );
     return done;
   }
-}
-
-/**
- * The pool that may have the machine on record as its own. Until an order's releases are all confirmed that is still
- * the one before it, and the order's own pool knows nothing yet.
- */
-function holderOf(intent: Intent): ModelId | null {
-  const { phase, from, pending, model } = intent;
-  if (isUnread(intent)) return model ?? from;
-  if (phase !== "releasing") return model;
-  // An order back to that very pool does not ask it to let go.
-  return from !== null && (from === model || pending.includes(from)) ? from : null;
-}
-
-/**
- * One that a later version has written in words that this one does not know: nobody is asked to let go by it. A report may show
- * that its pool has carried it out, and for that it has one round; then it is given anew.
- */
-function isUnread({ phase, pending }: Intent): boolean {
-  return phase === "releasing" && pending.length === 0;
-}
-
-/** A machine that becomes nobody's leaves the pool that may route to it before any other may (H17). */
-function holderFirst({ model, from, pending }: Intent): boolean {
-  return model === null && from !== null && pending[0] === from;
 }
 
 /** 1 s, doubled with every unanswered round, up to 30 s, without end (H3). */
