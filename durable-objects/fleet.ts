@@ -2,8 +2,9 @@ import { DurableObject } from "cloudflare:workers";
 
 import type { ApiError } from "../core/api-error.ts";
 import { flagNameSchema } from "../core/flags.ts";
+import type { DialVerdict } from "../core/fleet/admissions.ts";
 import type { Capacity } from "../core/fleet/capacity.ts";
-import { ControlPlane, type DialVerdict } from "../core/fleet/control-plane.ts";
+import { ControlPlane } from "../core/fleet/control-plane.ts";
 import { unknownMachine } from "../core/fleet/directory.ts";
 import type { FlagView } from "../core/fleet/flag-book.ts";
 import { IdlePools } from "../core/fleet/idle-pools.ts";

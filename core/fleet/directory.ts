@@ -68,6 +68,12 @@ export class Directory {
     return this.catalog === null ? machine.pools : poolsFor(this.catalog, modelIds(machine));
   }
 
+  /** Whether the machine's provider is new enough for orders (C16); one that nobody knows may be. */
+  knowsOrders(machineId: MachineId, flags: Flags): boolean {
+    const machine = this.get(machineId);
+    return machine === null || unmanageableBecause(machine, flags)?.code !== "provider_too_old";
+  }
+
   /** How many machines have the model or could hold it (H23). */
   supply(modelId: string, flags: Flags, now: number): Supply {
     const entry = this.entry(modelId);

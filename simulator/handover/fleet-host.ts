@@ -1,6 +1,7 @@
 import { parseCatalog, type Catalog } from "../../core/catalog.ts";
 import type { FlagName } from "../../core/flags.ts";
-import { ControlPlane, type DialVerdict } from "../../core/fleet/control-plane.ts";
+import type { DialVerdict } from "../../core/fleet/admissions.ts";
+import { ControlPlane } from "../../core/fleet/control-plane.ts";
 import type { Intent } from "../../core/fleet/machine.ts";
 import type { Admission, AdmissionQuestion } from "../../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";

@@ -1,4 +1,4 @@
-import type { DialVerdict } from "../../core/fleet/control-plane.ts";
+import type { DialVerdict } from "../../core/fleet/admissions.ts";
 import type { Admission, AdmissionQuestion } from "../../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
 import type { CordonStore } from "../../core/pool/cordons.ts";

@@ -1,4 +1,5 @@
-import { ControlPlane, type DialVerdict } from "../../core/fleet/control-plane.ts";
+import type { DialVerdict } from "../../core/fleet/admissions.ts";
+import { ControlPlane } from "../../core/fleet/control-plane.ts";
 import { Doorway } from "../../core/fleet/doorway.ts";
 import { Handover, NOT_UNDERSTOOD } from "../../core/fleet/handover.ts";
 import type { Admission } from "../../core/pool/admission.ts";

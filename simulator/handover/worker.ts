@@ -1,5 +1,5 @@
 import { encodeError, type ApiError } from "../../core/api-error.ts";
-import type { DialVerdict } from "../../core/fleet/control-plane.ts";
+import type { DialVerdict } from "../../core/fleet/admissions.ts";
 import { FLEET_ANSWER_TIMEOUT_MS } from "../../core/limits.ts";
 import type { ModelId } from "../../protocol/ids.ts";
 import type { Wire } from "./wire.ts";
