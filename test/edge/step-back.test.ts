@@ -13,6 +13,7 @@ import {
   adminCall,
   callAdmin,
   chat,
+  errorOf,
   fleet,
   newToken,
   pin,
@@ -353,6 +354,25 @@ async function newerOrder(socket: FakeProvider, than: number): Promise<number> {
 }
 
 describe("after a step back", () => {
+  it("a key with a priority that nobody knows works as any other, and one that says nothing hides no other", async () => {
+    const at = await scene();
+    const name = `key:${at.keyId}`;
+    const kept = await testEnv.KEYS.get<object>(name, "json");
+    await testEnv.KEYS.put(name, JSON.stringify({ ...kept, priority: "urgent", colour: "red" }));
+    const listed = async (): Promise<unknown> => {
+      const { keys } = await adminCall<{ keys: { id: string }[] }>("GET", "/keys");
+      return keys.find(({ id }) => id === at.keyId);
+    };
+    expect(await listed()).toMatchObject({ priority: "normal" });
+    expect((await errorOf(await chat(at))).code).not.toBe("invalid_api_key");
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    await testEnv.KEYS.put(name, JSON.stringify({ ...kept, limits: "many" }));
+    expect(await listed()).toBeUndefined();
+    expect(warned.mock.calls).toMatchObject([[{ event: "key_not_understood", param: "limits" }]]);
+    warned.mockRestore();
+    expect((await callAdmin("DELETE", `/keys/${at.keyId}`)).status).toBe(200);
+  });
+
   it("[H2] a machine whose record says what nobody understands serves nobody, until the fleet has ordered it again", async () => {
     await setFlag("assignment_gate", "on");
     const at = await scene();
