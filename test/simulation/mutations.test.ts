@@ -9,7 +9,7 @@ import { play } from "../../simulator/handover/world.ts";
  */
 const CAUGHT: readonly (readonly [rule: string, seed: number, invariant: string])[] = [
   ["cordon", 3, "cordon"],
-  ["cordon-order", 38, "cordon"],
+  ["cordon-order", 58, "cordon"],
   ["F3", 19, "2"],
   ["F14", 150, "F14"],
   ["D1", 11, "1"],
@@ -18,7 +18,7 @@ const CAUGHT: readonly (readonly [rule: string, seed: number, invariant: string]
   ["H1", 9, "1"],
   ["H1-deleted", 2, "H1"],
   ["H1-order", 1, "1"],
-  ["H2", 1, "1"],
+  ["H2", 26, "1"],
   ["H3", 2, "1"],
   ["H4", 40, "1"],
   ["H5", 1, "1"],
