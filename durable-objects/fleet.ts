@@ -62,6 +62,8 @@ export class Fleet extends DurableObject<Env> {
   readonly #core: ControlPlane;
   /** When the alarm rings; null if it is not set. */
   #alarmAt: number | null = null;
+  /** Whether this life has set it for calls to be repeated, which may have been answered by the time it rings. */
+  #isForRetry = false;
   readonly #idlePools: IdlePools;
   readonly #pools: Pools;
   readonly #operators: Operators;
@@ -249,7 +251,10 @@ export class Fleet extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     this.#alarmAt = null;
     const now = Date.now();
-    const isEarly = now < (this.#core.tickDueAt(now) ?? now) && (this.#core.nextWakeAt() ?? Infinity) <= now;
+    // Set by an earlier life it may be for what this one does not know: then everything is looked at.
+    const isForRetry = this.#isForRetry || (this.#core.nextWakeAt() ?? Infinity) <= now;
+    const isEarly = isForRetry && now < (this.#core.tickDueAt(now) ?? now);
+    this.#isForRetry = false;
     if (!isEarly) {
       // Set before anything can fail, so that one bad tick is not the last.
       if (this.#core.tickDueAt(now) !== null)
@@ -293,13 +298,15 @@ export class Fleet extends DurableObject<Env> {
   }
 
   #arm(now: number): void {
-    const at = Math.min(this.#core.tickDueAt(now) ?? Infinity, this.#core.nextWakeAt() ?? Infinity);
-    this.#armAt(Math.max(at, now + 1));
+    const tickAt = this.#core.tickDueAt(now) ?? Infinity;
+    const retryAt = this.#core.nextWakeAt() ?? Infinity;
+    this.#armAt(Math.max(Math.min(tickAt, retryAt), now + 1), retryAt < tickAt);
   }
 
-  #armAt(at: number): void {
+  #armAt(at: number, isForRetry = false): void {
     if (at === Infinity || (this.#alarmAt !== null && this.#alarmAt <= at)) return;
     this.#alarmAt = at;
+    this.#isForRetry = isForRetry;
     // A write like those before it, and in one transaction with them.
     void this.ctx.storage.setAlarm(at);
   }
