@@ -7,7 +7,8 @@ import { listingSchema, whyTooLong } from "./listing.ts";
 
 /** The model catalog: what clients may ask for and what a machine needs to hold it. Kept in KV as one JSON array. */
 
-const keptEntrySchema = z.strictObject({
+/** An entry that is in force. */
+export const keptEntrySchema = z.strictObject({
   /** The model's id at the edge and on the wire; also the name of its pool. */
   id: modelIdSchema,
   /** Other names clients may use; answers echo the name that was asked for. */

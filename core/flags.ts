@@ -141,7 +141,12 @@ function impossibleModel(ids: readonly string[]): string | null {
   return null;
 }
 
-/** Every flag's value: the text given, or the initial one. @throws if a text was not checked by `flagProblem` */
+/** Whether a text that was in force can be read: less than is asked of a new one. */
+export function isReadable(name: FlagName, text: string): boolean {
+  return flagsSchema.shape[name].safeParse(text).success;
+}
+
+/** Every flag's value: the text given, or the initial one. @throws if a text is not readable */
 export function readFlags(texts: FlagTexts): Flags {
   return flagsSchema.parse({ ...INITIAL_TEXTS, ...texts });
 }

@@ -130,6 +130,9 @@ export const POINTS_WAITING_MAX = 1_000;
 /** Usage is kept by the hour for this long. */
 export const USAGE_RETENTION_MS = 35 * 86_400_000;
 
+/** Rows in one report of the usage: a pool may answer with 32 MB, and an isolate has 128. */
+export const USAGE_ROWS_MAX = 100_000;
+
 /** Demand is kept by the minute for this long: a week to replay, and a day to spare. */
 export const DEMAND_RETENTION_MS = 8 * 86_400_000;
 

@@ -38,6 +38,7 @@ const HALTS = {
   frozen: "Nothing moves: many machines vanished at once.",
   no_demand_seen: "Nothing moves: no request has arrived since the planner started.",
   stale_reports: "Nothing moves: a pool did not answer.",
+  reconnecting: "Nothing moves: all machines were disconnected, as by a deploy, and are coming back.",
 };
 
 /** @param {string} code */

@@ -1,5 +1,6 @@
 import { parseKeptCatalog, type Catalog } from "../core/catalog.ts";
 import { CATALOG_STALE_MS, CATALOG_TTL_MS } from "../core/limits.ts";
+import { readOwnCatalog } from "../core/own-catalog.ts";
 import { logError } from "./log.ts";
 import { readOperatorValue } from "./operator-values.ts";
 
@@ -67,7 +68,8 @@ async function readCatalog(
   try {
     const read = await readOperatorValue(kv, KEY);
     const text = read.value ?? "[]";
-    const parsed = parseKeptCatalog(JSON.parse(text));
+    const json: unknown = JSON.parse(text);
+    const parsed = read.isOurs ? readOwnCatalog(json).parsed : parseKeptCatalog(json);
     if (parsed.ok) return { catalog: parsed.catalog, version: read.version, text };
     logError("catalog_invalid", { param: parsed.param, message: parsed.message });
   } catch (error) {

@@ -3,6 +3,7 @@ import { capacity, type Capacity } from "../core/fleet/capacity.ts";
 import type { ControlPlane } from "../core/fleet/control-plane.ts";
 import { unknownMachine } from "../core/fleet/directory.ts";
 import { viewMachine, type FleetView } from "../core/fleet/fleet-view.ts";
+import { floorWarnings } from "../core/fleet/floors.ts";
 import type { IdlePools } from "../core/fleet/idle-pools.ts";
 import { machineDetails, type MachineDetails } from "../core/fleet/machine-details.ts";
 import {
@@ -61,12 +62,14 @@ export class FleetReports {
 
   /** The newest plan and those before it that moved something. */
   placement(): PlacementReport {
-    const { placement, flagBook } = this.#core;
+    const { placement, directory, flagBook } = this.#core;
+    const { flags } = flagBook;
     return placementReport(
       placement.last,
       placement.history(REPORTED_PLANS),
       placement.scoredDays,
-      flagBook.flags,
+      flags,
+      floorWarnings(directory.catalog?.entries ?? [], directory.all(), flags),
     );
   }
 

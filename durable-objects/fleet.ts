@@ -2,8 +2,9 @@ import { DurableObject } from "cloudflare:workers";
 
 import type { ApiError } from "../core/api-error.ts";
 import { flagNameSchema } from "../core/flags.ts";
+import type { DialVerdict } from "../core/fleet/admissions.ts";
 import type { Capacity } from "../core/fleet/capacity.ts";
-import { ControlPlane, type DialVerdict } from "../core/fleet/control-plane.ts";
+import { ControlPlane } from "../core/fleet/control-plane.ts";
 import { unknownMachine } from "../core/fleet/directory.ts";
 import type { FlagView } from "../core/fleet/flag-book.ts";
 import { IdlePools } from "../core/fleet/idle-pools.ts";
@@ -61,6 +62,8 @@ export class Fleet extends DurableObject<Env> {
   readonly #core: ControlPlane;
   /** When the alarm rings; null if it is not set. */
   #alarmAt: number | null = null;
+  /** Whether this life has set it for calls to be repeated, which may have been answered by the time it rings. */
+  #isForRetry = false;
   readonly #idlePools: IdlePools;
   readonly #pools: Pools;
   readonly #operators: Operators;
@@ -126,11 +129,15 @@ export class Fleet extends DurableObject<Env> {
     return this.#core.settingsFor(pool, Date.now());
   }
 
-  /** Forbids a provider token and closes every socket that was dialed with it, with 4005. */
-  async revokeToken(tokenId: string): Promise<void> {
+  /**
+   * Forbids a provider token and closes every socket that was dialed with it, with 4005.
+   * @returns the machines that need another one now.
+   */
+  async revokeToken(tokenId: string): Promise<MachineId[]> {
     this.#store.revokeToken(tokenId, Date.now());
     for (const pool of this.#core.pools()) this.#pools.call(pool, { kind: "revoke", tokenId });
     await this.#pools.settled();
+    return this.#core.directory.withToken(tokenId);
   }
 
   /** With what was written to KV by hand up to now; null if nobody knows. */
@@ -249,7 +256,10 @@ export class Fleet extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     this.#alarmAt = null;
     const now = Date.now();
-    const isEarly = now < (this.#core.tickDueAt(now) ?? now) && (this.#core.nextWakeAt() ?? Infinity) <= now;
+    // Set by an earlier life it may be for what this one does not know: then everything is looked at.
+    const isForRetry = this.#isForRetry || (this.#core.nextWakeAt() ?? Infinity) <= now;
+    const isEarly = isForRetry && now < (this.#core.tickDueAt(now) ?? now);
+    this.#isForRetry = false;
     if (!isEarly) {
       // Set before anything can fail, so that one bad tick is not the last.
       if (this.#core.tickDueAt(now) !== null)
@@ -293,13 +303,15 @@ export class Fleet extends DurableObject<Env> {
   }
 
   #arm(now: number): void {
-    const at = Math.min(this.#core.tickDueAt(now) ?? Infinity, this.#core.nextWakeAt() ?? Infinity);
-    this.#armAt(Math.max(at, now + 1));
+    const tickAt = this.#core.tickDueAt(now) ?? Infinity;
+    const retryAt = this.#core.nextWakeAt() ?? Infinity;
+    this.#armAt(Math.max(Math.min(tickAt, retryAt), now + 1), retryAt < tickAt);
   }
 
-  #armAt(at: number): void {
+  #armAt(at: number, isForRetry = false): void {
     if (at === Infinity || (this.#alarmAt !== null && this.#alarmAt <= at)) return;
     this.#alarmAt = at;
+    this.#isForRetry = isForRetry;
     // A write like those before it, and in one transaction with them.
     void this.ctx.storage.setAlarm(at);
   }

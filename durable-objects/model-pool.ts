@@ -15,7 +15,7 @@ import type { PoolNews } from "../core/pool/ports.ts";
 import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolRequest } from "../core/pool/request.ts";
 import { routeHeaders } from "../core/pool/route-headers.ts";
-import type { UsageRow } from "../core/pool/usage.ts";
+import type { UsageRow, UsageSpan } from "../core/pool/usage.ts";
 import { modelIdSchema } from "../protocol/ids.ts";
 import { PING, PONG } from "../protocol/limits.ts";
 import { SUBPROTOCOL } from "../protocol/version.ts";
@@ -143,12 +143,12 @@ export class ModelPool extends DurableObject<Env> {
     return this.#pool.report(Date.now(), slotsPerMachine);
   }
 
-  /** Usage by hour since `since` (ms since the epoch), what is still in memory included. */
-  usage(since: number): UsageRow[] {
+  /** Usage since `since` (ms since the epoch), what is still in memory included; null if it is too much to be told at once. */
+  usage(since: number, span: UsageSpan = "hour"): UsageRow[] | null {
     const now = Date.now();
     this.#flush(now);
     this.#arm(now);
-    return this.#store.usageSince(since);
+    return this.#store.usageSince(since, span);
   }
 
   /** Demand by minute since `since` (ms since the epoch), what is still in memory included. */

@@ -5,7 +5,6 @@ import {
   CATALOG_UNREADABLE,
   EMPTY_CATALOG,
   parseCatalog,
-  parseKeptCatalog,
   type Catalog,
   type CatalogEntry,
   type ParsedCatalog,
@@ -13,6 +12,7 @@ import {
 import { FLAG_NAMES, type FlagName } from "../core/flags.ts";
 import type { ControlPlane } from "../core/fleet/control-plane.ts";
 import { KV_WRITE_GAP_MS } from "../core/limits.ts";
+import { readOwnCatalog } from "../core/own-catalog.ts";
 import type { ModelId } from "../protocol/ids.ts";
 import { logError, logWarning } from "./log.ts";
 import {
@@ -68,7 +68,7 @@ export class Operators {
     this.#core = core;
     this.#host = host;
     const catalog = store.catalog();
-    if (catalog !== null) this.#useCatalog(parseKeptCatalog(tryParseJson(catalog.json)));
+    if (catalog !== null) this.#reviveCatalog(catalog.json);
   }
 
   /** With what was written to KV by hand up to now; null if none is known and KV does not say. */
@@ -125,21 +125,27 @@ export class Operators {
 
   /** @returns whether KV could be read. */
   async #look(): Promise<boolean> {
+    const values = await this.#readKv();
+    if (values === null) return false;
+    let isChanged = false;
+    for (const name of FLAG_NAMES) {
+      const read = values.get(name) ?? { value: null, version: null, isOurs: false };
+      isChanged = this.#core.flagBook.readKv(name, read.value, read.isOurs) || isChanged;
+      this.#compareFlag(name, read);
+    }
+    if (isChanged) this.#host.flagsChanged();
+    const catalog = values.get("catalog");
+    if (catalog !== undefined) this.#readCatalog(catalog);
+    return true;
+  }
+
+  /** Null if it cannot be read. */
+  async #readKv(): Promise<Map<string, ReadValue> | null> {
     try {
-      const values = await readOperatorValues(this.#kv, [...FLAG_NAMES, "catalog"]);
-      let isChanged = false;
-      for (const name of FLAG_NAMES) {
-        const read = values.get(name) ?? { value: null, version: null, isOurs: false };
-        isChanged = this.#core.flagBook.readKv(name, read.value, read.isOurs) || isChanged;
-        this.#compareFlag(name, read);
-      }
-      if (isChanged) this.#host.flagsChanged();
-      const catalog = values.get("catalog");
-      if (catalog !== undefined) this.#readCatalog(catalog);
-      return true;
+      return await readOperatorValues(this.#kv, [...FLAG_NAMES, "catalog"]);
     } catch (error) {
       logWarning("flags_unreadable", { error: String(error).slice(0, 200) });
-      return false;
+      return null;
     }
   }
 
@@ -191,6 +197,17 @@ export class Operators {
     if (!this.#useCatalog(parsed)) return version;
     this.#store.saveCatalog(version + 1, json);
     return version + 1;
+  }
+
+  #reviveCatalog(json: string): void {
+    const { parsed, leftOut } = readOwnCatalog(tryParseJson(json));
+    if (leftOut.length > 0) {
+      logWarning("catalog_of_later_version", {
+        problems: leftOut.length,
+        leftOut: leftOut.join(", ").slice(0, 200),
+      });
+    }
+    this.#useCatalog(parsed);
   }
 
   #useCatalog(parsed: ParsedCatalog): boolean {

@@ -1,4 +1,6 @@
-import type { z } from "zod";
+import { z } from "zod";
+
+import { nearestName } from "./nearest-name.ts";
 
 /**
  * What is wrong with a field, in words for the person who wrote it: what it must be, and what it is instead. Given to every
@@ -26,7 +28,7 @@ function sentTo(issue: Issue): unknown {
 function demandOf(issue: Issue): string | null {
   switch (issue.code) {
     case "unrecognized_keys":
-      return "there is no such field; leave it out";
+      return `there is no such field; ${insteadOfUnknown(issue)}`;
     case "invalid_type":
     case "invalid_value":
     case "invalid_union":
@@ -45,6 +47,16 @@ function demandOf(issue: Issue): string | null {
     case "custom":
       return null;
   }
+}
+
+/** Somebody who misspells a field has meant one that is there, and mostly one that is missing then. */
+function insteadOfUnknown(issue: Extract<Issue, { code: "unrecognized_keys" }>): string {
+  const known = "inst" in issue && issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape) : [];
+  const sent = Object.keys(issue.input ?? {});
+  const open = known.filter((name) => !sent.includes(name));
+  const [written = ""] = issue.keys;
+  const meant = nearestName(written, open);
+  return meant === null ? "leave it out" : `did you mean ${meant}?`;
 }
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -133,9 +145,12 @@ interface Found {
   readonly message: string;
 }
 
-/** Of a union's branches, the one whose problem lies deepest says best what was meant. */
+/**
+ * A field that is not known before all others, since the one that seems to be missing may be that one misspelled. Of a union's
+ * branches, the one whose problem lies deepest says best what was meant.
+ */
 function firstIssue(issues: readonly z.core.$ZodIssue[]): Found {
-  const [issue] = issues;
+  const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
   if (issue === undefined) return { path: [], message: "is not valid" };
   let deepest: Found = { path: pathOf(issue), message: issue.message };
   if (issue.code !== "invalid_union") return deepest;

@@ -11,6 +11,7 @@ import { demoSwitch } from "./demo-switch.ts";
 import { ensureKeys, openLocalSecrets, publishDevFile } from "./local-secrets.ts";
 import { HELP, readOptions, type StartOptions } from "./options.ts";
 import { lockState } from "./state-lock.ts";
+import { checkStorage } from "./storage-check.ts";
 import { tinyModel } from "./tiny-model.ts";
 import { usageOf } from "./usage.ts";
 import { UserError } from "./user-error.ts";
@@ -50,6 +51,7 @@ async function main(): Promise<number> {
 async function run(options: StartOptions): Promise<void> {
   makeStateDir(options.stateDir);
   cleanups.push(await lockState(options.stateDir));
+  checkStorage(options.stateDir);
   const made = openLocalSecrets(options.stateDir);
   // Miniflare takes a while to load, which a look at --help or a slip in the options should not.
   const { startCoordinator } = await import("./coordinator.ts");

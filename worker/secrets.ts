@@ -2,6 +2,8 @@ import { z } from "zod";
 
 import { prioritySchema, type Priority } from "../core/pool/priority.ts";
 import type { RateLimits } from "../core/rate-limit.ts";
+import { logWarning } from "../durable-objects/log.ts";
+import { firstProblem } from "../protocol/field-problems.ts";
 import { Recent } from "./recent.ts";
 
 /**
@@ -26,8 +28,8 @@ const recordSchema = z.object({
   limits: z
     .object({ requestsPerMinute: z.int().nullable(), tokensPerMinute: z.int().nullable() })
     .default(UNLIMITED),
-  /** Whose turn it is while machines are busy; without effect on provider tokens. */
-  priority: prioritySchema.default("normal"),
+  /** Whose turn it is while machines are busy; without effect on provider tokens. A word of a later version is passed over. */
+  priority: prioritySchema.default("normal").catch("normal"),
 });
 
 export type KeyRecord = z.infer<typeof recordSchema>;
@@ -100,8 +102,17 @@ export async function listSecrets(
   if (page === null) return null;
   const found = await Promise.all(page.keys.map(({ name }) => kv.get(name, "json")));
   // One that was deleted a moment ago may still be in the list.
-  const records = found.filter((json) => json !== null).map((json) => recordSchema.parse(json));
+  const records = found.filter((json) => json !== null).flatMap(readable);
   return { records, cursor: page.list_complete ? null : cursorOf(kind, page.cursor) };
+}
+
+/** One record that a later version has written must not hide all the others. */
+function readable(json: unknown): KeyRecord[] {
+  const parsed = recordSchema.safeParse(json);
+  if (parsed.success) return [parsed.data];
+  const { param, message } = firstProblem(parsed.error);
+  logWarning("key_not_understood", { param, message });
+  return [];
 }
 
 /** As many as can be read for one call. */
@@ -142,7 +153,8 @@ export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string
   cache.forget(name);
   const json: unknown = await kv.get(name, "json");
   if (json === null) return false;
-  if (kind === "token") await kv.put(`revoked:${id}`, recordSchema.parse(json).sha256);
+  const hash = recordSchema.pick({ sha256: true }).safeParse(json).data?.sha256;
+  if (kind === "token" && hash !== undefined) await kv.put(`revoked:${id}`, hash);
   await kv.delete(name);
   return true;
 }

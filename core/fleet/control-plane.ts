@@ -1,32 +1,31 @@
-import type { Registered } from "../../protocol/downstream.ts";
-import { machineIdSchema, NEVER_MANAGED, type MachineId, type ModelId } from "../../protocol/ids.ts";
-import type { Register } from "../../protocol/upstream.ts";
+import { machineIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
-import { ORDER_TIMES, REPORTED_SWITCHES } from "../limits.ts";
+import { REPORTED_SWITCHES } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "../pool/admission.ts";
 import type { PoolCall, PoolReply, ReadCall } from "../pool/calls.ts";
 import type { Watch } from "../pool/demand-watch.ts";
 import type { PoolNews } from "../pool/ports.ts";
-import type { Stamp } from "../pool/record.ts";
 import type { PoolSettings } from "../pool/settings.ts";
+import { Admissions, type DialVerdict } from "./admissions.ts";
 import { announcements } from "./announcements.ts";
-import { Cordons, cordonWord } from "./cordons.ts";
-import { Directory, unknownMachine } from "./directory.ts";
+import { Cooldowns } from "./cooldowns.ts";
+import { Cordons } from "./cordons.ts";
+import { Directory } from "./directory.ts";
 import { Doorway, type Dialer } from "./doorway.ts";
+import { Exclusions } from "./exclusions.ts";
 import { FlagBook, type FlagStore } from "./flag-book.ts";
 import type { FleetView } from "./fleet-view.ts";
 import { Handover } from "./handover.ts";
 import { Intents } from "./intents.ts";
-import { machineOf, unmanageableBecause, type FleetStore } from "./machine.ts";
+import type { FleetStore } from "./machine.ts";
 import { Memberships } from "./memberships.ts";
 import { Orders } from "./orders.ts";
 import { Placement } from "./placement.ts";
 import type { PlacementStore } from "./plan-record.ts";
 import { PoolSettingsBook } from "./pool-settings.ts";
-import { notePresence } from "./presence.ts";
+import { areReturning, notePresence } from "./presence.ts";
 import { Reconciler } from "./reconcile.ts";
 import { RefusedDials, type RefusedDial } from "./refused-dials.ts";
-import { whyNotRemovable } from "./removal.ts";
 import { Survey } from "./survey.ts";
 
 /**
@@ -36,11 +35,6 @@ import { Survey } from "./survey.ts";
  * It opens nothing and waits for nothing: time comes in as an argument, calls to pools go out through a port and
  * come back through `replied`, so that a Durable Object and a simulation run the same lines.
  */
-
-/** Where a dialing machine goes, with the fleet's word for the pool there, or why it may not dial. */
-export type DialVerdict =
-  | { readonly ok: true; readonly pool: ModelId; readonly stamp: Stamp }
-  | { readonly ok: false; readonly error: ApiError };
 
 export interface ControlPlanePorts {
   /** Calls a pool; the answer comes to `replied`, or nothing comes. */
@@ -69,12 +63,16 @@ export class ControlPlane {
   readonly #refusedDials = new RefusedDials();
   readonly #settings: PoolSettingsBook;
   readonly #survey: Survey;
+  readonly #cooldowns: Cooldowns;
+  readonly #admissions: Admissions;
+  readonly #exclusions: Exclusions;
 
   constructor(ports: ControlPlanePorts) {
     this.#ports = ports;
     this.flagBook = new FlagBook(ports.store, ports.newestProvider);
     this.memberships = new Memberships(ports.store);
     this.directory = new Directory(ports.store);
+    this.#cooldowns = new Cooldowns(ports.store);
     this.#settings = new PoolSettingsBook(ports.store, this.flagBook, this.directory);
     this.#doorway = new Doorway(this.directory, {
       isRevoked: ports.isRevoked,
@@ -86,7 +84,7 @@ export class ControlPlane {
       callPool: ports.callPool,
       poolsOf: (machineId) => this.directory.poolsOf(machineId),
       publicKeyOf: (machineId) => this.directory.get(machineId)?.publicKey ?? "",
-      knowsOrders: (machineId) => !this.#isTooOld(machineId),
+      knowsOrders: (machineId) => this.directory.knowsOrders(machineId, this.flagBook.flags),
       onEpochsUsedUp: (machineId, reason) => ports.onEpochsUsedUp(machineId, reason),
       onFailed: (intent, now) => {
         const cooldownMs = this.flagBook.flags.load_cooldown_seconds * 1000;
@@ -97,7 +95,7 @@ export class ControlPlane {
     this.#reconciler = new Reconciler(this.handover, this.intents, this.memberships, {
       callPool: ports.callPool,
       askPool: (pool, now) => ports.callPool(pool, this.readCall(pool, now)),
-      store: ports.store,
+      cooldowns: this.#cooldowns,
     });
     this.cordons = new Cordons(this.directory, this.memberships, ports.callPool);
     this.#survey = new Survey(ports.plans.schedule(), ports.plans.poolsInDemand().length > 0);
@@ -105,30 +103,35 @@ export class ControlPlane {
       assign: (machineId, model, reason, now) =>
         this.orders.assign(machineIdSchema.parse(machineId), model, reason, false, now)?.epoch ?? null,
     });
+    const { directory, memberships, intents, handover, orders } = this;
+    this.#admissions = new Admissions({
+      directory,
+      memberships,
+      intents,
+      handover,
+      orders,
+      doorway: this.#doorway,
+      reconciler: this.#reconciler,
+      flags: () => this.flagBook.flags,
+      stir: (now) => this.stir(now),
+    });
+    this.#exclusions = new Exclusions({
+      directory,
+      memberships,
+      intents,
+      orders,
+      survey: this.#survey,
+      cooldowns: this.#cooldowns,
+      loadTimes: this.placement.loadTimes,
+      callPool: ports.callPool,
+    });
   }
 
-  /**
-   * Decides one dial. The membership is written before the answer, so that no socket exists that the fleet does not
-   * know of (H1).
-   * @param named the catalog id the provider asked for; null for wherever it belongs.
-   */
+  /** @param named the catalog id the provider asked for; null for wherever it belongs. */
   dial(dialer: Dialer, named: ModelId | null, now: number): DialVerdict {
-    const { machineId } = dialer;
-    const refusal = this.#doorway.whyNotDial(dialer);
-    if (refusal !== null) return { ok: false, error: refusal };
-    this.#survey.schedule.stir(now);
-    const { pool: assigned, stamp } = this.intents.destination(machineId);
-    const pool = assigned ?? named ?? this.directory.poolsOf(machineId)[0];
-    if (pool === undefined) {
-      const message = `machine "${machineId}" has not registered before; name a model with ?pool=`;
-      return { ok: false, error: { code: "model_not_found", message, param: "pool" } };
-    }
-    const tooOften = this.#doorway.countDial(dialer, pool, now);
-    if (tooOften !== null) return { ok: false, error: tooOften };
-    this.memberships.add(machineId, pool, now);
-    this.handover.dialed(machineId, pool, now);
-    this.#refusedDials.forget(machineId);
-    return { ok: true, pool, stamp };
+    const verdict = this.#admissions.dial(dialer, named, now);
+    if (verdict.ok) this.#refusedDials.forget(dialer.machineId);
+    return verdict;
   }
 
   /** A dial was refused because the model it named is in no catalog. */
@@ -142,33 +145,8 @@ export class ControlPlane {
     return this.#refusedDials.list((model) => this.directory.catalog?.find(model) !== undefined, now);
   }
 
-  /** Decides one register and remembers what the machine said. Binds it to its first owner and key (H22). */
-  register({ identity, register, pool }: AdmissionQuestion, now: number): Admission {
-    const { machineId } = identity;
-    const close = this.#doorway.whyNotRegister(identity, register);
-    if (close !== null) return { admitted: false, close };
-    this.memberships.add(machineId, pool, now);
-    this.directory.note(machineOf(register, identity, this.directory.get(machineId), [], now));
-    this.orders.obeyFlagsFor(machineId, now);
-    const held = register.assignment;
-    if (held !== null) this.handover.holds(machineId, held.model_id, held.epoch, now);
-    this.handover.dialed(machineId, pool, now);
-    this.handover.woken(machineId, now);
-    this.#reconciler.connected(machineId, now);
-    const { pool: assigned, stamp } = this.intents.destination(machineId);
-    const pools = assigned === null ? this.directory.poolsOf(machineId) : [assigned];
-    const machine = machineOf(register, identity, this.directory.get(machineId), pools, now);
-    this.directory.save(machine);
-    if (assigned === pool) this.handover.arrived(machineId);
-    const isElsewhere = assigned !== null && assigned !== pool && stamp.mode !== "unknown";
-    return {
-      admitted: true,
-      stamp: isElsewhere ? { mode: "released", epoch: stamp.epoch } : stamp,
-      pools,
-      assignment: this.#assignmentFor(machineId, register),
-      publicKey: register.public_key,
-      ...cordonWord(machine),
-    };
+  register(question: AdmissionQuestion, now: number): Admission {
+    return this.#admissions.register(question, now);
   }
 
   /** A pool tells something unasked. */
@@ -203,44 +181,21 @@ export class ControlPlane {
     else this.handover.replied(pool, call, reply, now);
   }
 
-  /** Shuts a machine out: it is released, its sockets close with 4005 and its dials are refused with 403. */
+  /** Shuts a machine out until it is readmitted. */
   quarantine(machineId: MachineId, now: number): ApiError | null {
-    const machine = this.directory.get(machineId);
-    if (machine === null) return unknownMachine(machineId);
-    this.directory.save({ ...machine, isQuarantined: true });
-    // One that cannot be released is shut out all the same.
-    this.orders.release(machineId, "quarantined", now);
-    this.#expel(machineId);
-    return null;
+    return this.#exclusions.quarantine(machineId, now);
   }
 
   readmit(machineId: MachineId): ApiError | null {
-    const machine = this.directory.get(machineId);
-    if (machine === null) return unknownMachine(machineId);
-    this.directory.save({ ...machine, isQuarantined: false });
-    return null;
+    return this.#exclusions.readmit(machineId);
   }
 
   /**
-   * Forgets a machine that is gone. It is released like any other, so its pools let go of it one after the other and are
-   * asked until they have; they leave the memberships only then. Its newest order stays, a release: should the machine
-   * come back, it is new to everybody, and its epochs go on.
+   * Forgets a machine that is gone.
    * @param askedAt when the pools that may hold a socket of it were asked for the reports that are to count.
    */
   remove(machineId: MachineId, askedAt: number, now: number): ApiError | null {
-    const machine = this.directory.get(machineId);
-    if (machine === null) return unknownMachine(machineId);
-    const pools = this.memberships.of(machineId);
-    const reports = new Map(pools.map((pool) => [pool, this.#survey.reportOf(pool, askedAt)]));
-    const obstacle = whyNotRemovable(machine, reports, now);
-    if (obstacle !== null) return obstacle;
-    const notReleased = this.orders.release(machineId, "deleted by an operator", now);
-    if (notReleased !== null) return notReleased;
-    this.directory.remove(machineId);
-    this.placement.loadTimes.forget(machineId);
-    this.#reconciler.forgetCooldowns(machineId);
-    this.intents.forgetOldest((id) => this.directory.get(id) !== null || this.memberships.of(id).length > 0);
-    return null;
+    return this.#exclusions.remove(machineId, askedAt, now);
   }
 
   /** The regular look at everything: reads the pools, repeats what is unanswered, tells the pools what is new. */
@@ -256,7 +211,7 @@ export class ControlPlane {
     for (const { pool, call } of announcements(this.directory, this.memberships, this.intents, now)) {
       this.#ports.callPool(pool, call);
     }
-    for (const machine of this.directory.all()) if (machine.isQuarantined) this.#expel(machine.machineId);
+    this.#exclusions.repeat();
   }
 
   /** What follows from a tick's reports: to be called once they have come, or should have. */
@@ -264,10 +219,16 @@ export class ControlPlane {
     const { schedule } = this.#survey;
     const { flags } = this.flagBook;
     if (this.directory.catalog === null || !this.#survey.isComplete) {
-      this.placement.skip(flags, now);
+      this.placement.skip("stale_reports", flags, now);
       return;
     }
     const view = this.view(now);
+    // Once, or a fleet that nobody can reach would not be noticed.
+    const { learnedAt } = this.placement;
+    if (learnedAt !== null && now - learnedAt < 2 * this.#tickMs && areReturning(view, learnedAt)) {
+      this.placement.skip("reconnecting", flags, now);
+      return;
+    }
     notePresence(this.directory, view);
     const hasDemand = this.placement.place(view, this.directory.catalog, flags);
     const isStirring = this.#survey.isStirring(this.intents.all(), this.directory.all(), now);
@@ -286,7 +247,7 @@ export class ControlPlane {
       now,
       machines: [...this.directory.all()],
       intents: new Map([...this.intents.all()].map((intent) => [intent.machineId, intent])),
-      cooldowns: this.#ports.store.cooldowns(),
+      cooldowns: this.#cooldowns.all(),
       switches: this.#ports.store.switches(REPORTED_SWITCHES),
       models: this.models(),
       isRevoked: (tokenId) => this.#ports.isRevoked(tokenId),
@@ -306,7 +267,7 @@ export class ControlPlane {
 
   /** When the next tick is due; null while there is no machine to look at. */
   tickDueAt(now: number): number | null {
-    return this.pools().size === 0 ? null : this.#survey.schedule.dueAt(now, this.#tickMs);
+    return this.memberships.isEmpty ? null : this.#survey.schedule.dueAt(now, this.#tickMs);
   }
 
   /** Repeats what is unanswered; between two ticks. */
@@ -350,9 +311,8 @@ export class ControlPlane {
 
   /** When a handover or a cooldown wants a tick before the regular one; null if none does. */
   nextWakeAt(): number | null {
-    let next = this.intents.nextRetryAt();
-    for (const { until } of this.#ports.store.cooldowns()) if (next === null || until < next) next = until;
-    return next;
+    const at = Math.min(this.intents.nextRetryAt() ?? Infinity, this.#cooldowns.nextEndAt() ?? Infinity);
+    return at === Infinity ? null : at;
   }
 
   get #tickMs(): number {
@@ -368,28 +328,9 @@ export class ControlPlane {
     if (model !== undefined) this.placement.loadTimes.learn(machineId, model, loadMs / 1000);
   }
 
-  #isTooOld(machineId: MachineId): boolean {
-    const machine = this.directory.get(machineId);
-    if (machine === null) return false;
-    return unmanageableBecause(machine, this.flagBook.flags)?.code === "provider_too_old";
-  }
-
-  /** What `registered` says the machine should hold (H8); what it says itself while it must not know the new order. */
-  #assignmentFor(machineId: MachineId, register: Register): Registered["assignment"] {
-    const order = this.#isTooOld(machineId) ? null : this.handover.orderFor(machineId);
-    if (order !== null) return { model_id: order.model_id, epoch: order.epoch, ...ORDER_TIMES };
-    const held = register.assignment;
-    return { model_id: held?.model_id ?? null, epoch: held?.epoch ?? NEVER_MANAGED, ...ORDER_TIMES };
-  }
-
   /** Only now, so that a machine that has not heard is told again at the next tick. */
   #announced({ machineId, pools }: Extract<PoolCall, { kind: "announce" }>): void {
     const machine = this.directory.get(machineId);
     if (machine !== null) this.directory.save({ ...machine, pools });
-  }
-
-  #expel(machineId: MachineId): void {
-    for (const pool of this.memberships.of(machineId))
-      this.#ports.callPool(pool, { kind: "expel", machineId });
   }
 }

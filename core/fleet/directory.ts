@@ -31,6 +31,13 @@ export class Directory {
     return this.#countByOwner.get(owner) ?? 0;
   }
 
+  /** The machines whose last register came with this provider token. */
+  withToken(tokenId: string): MachineId[] {
+    return [...this.#machines.values()]
+      .filter((machine) => machine.tokenId === tokenId)
+      .map(({ machineId }) => machineId);
+  }
+
   save(machine: Machine): void {
     this.note(machine);
     this.#store.saveMachine(machine);
@@ -59,6 +66,12 @@ export class Directory {
     const machine = this.get(machineId);
     if (machine === null) return [];
     return this.catalog === null ? machine.pools : poolsFor(this.catalog, modelIds(machine));
+  }
+
+  /** Whether the machine's provider is new enough for orders (C16); one that nobody knows may be. */
+  knowsOrders(machineId: MachineId, flags: Flags): boolean {
+    const machine = this.get(machineId);
+    return machine === null || unmanageableBecause(machine, flags)?.code !== "provider_too_old";
   }
 
   /** How many machines have the model or could hold it (H23). */

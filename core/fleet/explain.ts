@@ -111,7 +111,10 @@ function onTheWay(view: FleetView, { intent, home, state, machine }: MachineView
     const isLong = view.now - intent.startedAt > RELEASING_TOO_LONG_MS;
     return {
       gate: "releasing",
-      why: `it is moving to "${model}" and waits for ${intent.pending.join(", ")} to let go of it`,
+      why:
+        intent.pending.length === 0
+          ? `its order to serve "${model}" is given again in a moment`
+          : `it is moving to "${model}" and waits for ${intent.pending.join(", ")} to let go of it`,
       fix: isLong ? "the operator should look at these pools: they do not answer" : null,
     };
   }

@@ -1,6 +1,7 @@
 import {
   FLAG_NAMES,
   flagProblem,
+  isReadable,
   INITIAL_TEXTS,
   readFlags,
   takenBy,
@@ -58,7 +59,7 @@ export class FlagBook {
   constructor(store: FlagStore, newestProvider: string) {
     this.#store = store;
     this.#newestProvider = newestProvider;
-    for (const state of store.flags()) this.#states.set(state.name, state);
+    for (const state of store.flags()) this.#states.set(state.name, understood(state));
     this.#version = store.flagsVersion();
     this.#flags = this.#read();
   }
@@ -139,4 +140,10 @@ export class FlagBook {
     for (const { name, text } of this.#states.values()) if (text !== null) texts[name] = text;
     return readFlags(texts);
   }
+}
+
+/** A later version may have put in force what this one does not know: then the initial value is in force, and that is shown. */
+function understood(state: FlagState): FlagState {
+  const { name, text } = state;
+  return text === null || isReadable(name, text) ? state : { ...state, text: null, invalid: text };
 }

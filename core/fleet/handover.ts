@@ -20,6 +20,7 @@ import type { RecordReport } from "../pool/report.ts";
 import type { Intents } from "./intents.ts";
 import type { Intent } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
+import { holderFirst, intentFor, isUnread, type Wish } from "./wish.ts";
 
 /**
  * Moves a machine from one pool to another, or out of all of them, so that at no moment two pools may route to it:
@@ -43,13 +44,8 @@ export interface HandoverPorts {
   onEpochsUsedUp(machineId: MachineId, reason: string): void;
 }
 
-export interface Wish {
-  readonly machineId: MachineId;
-  /** Null releases the machine. */
-  readonly model: ModelId | null;
-  readonly reason: string;
-  readonly isPinned: boolean;
-}
+/** Why an order is given anew that a later version has written. */
+export const NOT_UNDERSTOOD = "the order was not understood";
 
 export class Handover {
   readonly #intents: Intents;
@@ -67,11 +63,8 @@ export class Handover {
    * @param above an epoch seen elsewhere that the new one must exceed (H9).
    * @returns null, and changes nothing, if the machine's epochs are used up.
    */
-  begin(
-    { machineId, model, reason, isPinned }: Wish,
-    now: number,
-    above: Epoch = NEVER_MANAGED,
-  ): Intent | null {
+  begin(wish: Wish, now: number, above: Epoch = NEVER_MANAGED): Intent | null {
+    const { machineId, model, reason } = wish;
     const before = this.#intents.get(machineId);
     const highest = Math.max(before?.epoch ?? NEVER_MANAGED, above);
     if (highest >= MAX_EPOCH) {
@@ -79,31 +72,9 @@ export class Handover {
       return null;
     }
     if (before !== null && before.outcome === null) this.#intents.note(before, "superseded", now);
-    const holder = before === null ? null : holderOf(before);
-    const pending = new Set([...this.#memberships.of(machineId), ...(before?.pending ?? [])]);
-    if (model !== null) {
-      pending.delete(model);
-      this.#memberships.add(machineId, model, now);
-    }
-    const intent: Intent = {
-      machineId,
-      epoch: epochSchema.parse(highest + 1),
-      model,
-      from: holder,
-      reason,
-      phase: "releasing",
-      outcome: null,
-      error: null,
-      pending: [...pending].toSorted(
-        (a, b) => Number(b === holder) - Number(a === holder) || (a < b ? -1 : 1),
-      ),
-      isHeard: false,
-      isPinned,
-      startedAt: now,
-      phaseAt: now,
-      rounds: 0,
-      retryAt: now,
-    };
+    const members = this.#memberships.of(machineId);
+    if (model !== null) this.#memberships.add(machineId, model, now);
+    const intent = intentFor(wish, epochSchema.parse(highest + 1), before, members, now);
     return this.#enter(intent, "releasing", now);
   }
 
@@ -111,7 +82,8 @@ export class Handover {
   dialed(machineId: MachineId, pool: string, now: number): void {
     const intent = this.#intents.get(machineId);
     if (intent === null || intent.phase !== "releasing" || intent.model === pool) return;
-    if (intent.pending.includes(pool)) return;
+    // The order that follows asks all of them: to ask this one alone would free the machine here before its holder lets go.
+    if (intent.pending.includes(pool) || isUnread(intent)) return;
     this.#intents.save({ ...intent, pending: [...intent.pending, pool], retryAt: now });
   }
 
@@ -220,8 +192,7 @@ export class Handover {
 
   /** The target pool has lost its record of the machine: the order starts again. */
   lost(intent: Intent, now: number): void {
-    const { machineId, model, isPinned } = intent;
-    this.begin({ machineId, model, reason: "the pool had lost its record", isPinned }, now);
+    this.#again(intent, "the pool had lost its record", now);
   }
 
   /** Repeats what is unanswered. */
@@ -232,6 +203,10 @@ export class Handover {
       if (isOutOfReach) {
         // Its next dial tells it; until then there is nobody to call.
         this.#intents.save({ ...intent, retryAt: null });
+        continue;
+      }
+      if (isUnread(intent) && intent.rounds > 0) {
+        this.#again(intent, NOT_UNDERSTOOD, now);
         continue;
       }
       const rounds = intent.rounds + 1;
@@ -252,6 +227,10 @@ export class Handover {
   /** A release that is recorded and not sent: the machine never held anything, and its pools treat it as unmanaged now (H14). */
   #isNotSent({ machineId, model }: Intent): boolean {
     return model === null && !this.#ports.knowsOrders(machineId);
+  }
+
+  #again({ machineId, model, isPinned }: Intent, reason: string, now: number): void {
+    this.begin({ machineId, model, reason, isPinned }, now);
   }
 
   #enter(intent: Intent, phase: "releasing" | "expecting" | "ordered", now: number): Intent {
@@ -319,21 +298,6 @@ export class Handover {
     );
     return done;
   }
-}
-
-/**
- * The pool that may have the machine on record as its own. Until an order's releases are all confirmed that is still
- * the one before it, and the order's own pool knows nothing yet.
- */
-function holderOf({ phase, from, pending, model }: Intent): ModelId | null {
-  if (phase !== "releasing") return model;
-  // An order back to that very pool does not ask it to let go.
-  return from !== null && (from === model || pending.includes(from)) ? from : null;
-}
-
-/** A machine that becomes nobody's leaves the pool that may route to it before any other may (H17). */
-function holderFirst({ model, from, pending }: Intent): boolean {
-  return model === null && from !== null && pending[0] === from;
 }
 
 /** 1 s, doubled with every unanswered round, up to 30 s, without end (H3). */

@@ -10,10 +10,12 @@ import { RETRIED, type FleetStore, type Intent, type Switch } from "./machine.ts
 export class Intents {
   readonly #store: FleetStore;
   readonly #byMachine = new Map<MachineId, Intent>();
+  /** Those with calls to repeat: few, and asked for with each event. */
+  readonly #waiting = new Map<MachineId, number>();
 
   constructor(store: FleetStore) {
     this.#store = store;
-    for (const intent of store.intents()) this.#byMachine.set(intent.machineId, intent);
+    for (const intent of store.intents()) this.#keep(intent);
   }
 
   get(machineId: MachineId): Intent | null {
@@ -57,14 +59,12 @@ export class Intents {
   /** When the first of them has calls to repeat; null if none has. */
   nextRetryAt(): number | null {
     let next: number | null = null;
-    for (const { retryAt } of this.#byMachine.values()) {
-      if (retryAt !== null && (next === null || retryAt < next)) next = retryAt;
-    }
+    for (const retryAt of this.#waiting.values()) if (next === null || retryAt < next) next = retryAt;
     return next;
   }
 
   save(intent: Intent): void {
-    this.#byMachine.set(intent.machineId, intent);
+    this.#keep(intent);
     this.#store.saveIntent(intent);
   }
 
@@ -108,8 +108,16 @@ export class Intents {
     left.sort((a, b) => b.phaseAt - a.phaseAt);
     for (const { machineId } of left.slice(DELETED_MACHINES_KEPT)) {
       this.#byMachine.delete(machineId);
+      this.#waiting.delete(machineId);
       this.#store.removeIntent(machineId);
     }
+  }
+
+  #keep(intent: Intent): void {
+    const { machineId, retryAt } = intent;
+    this.#byMachine.set(machineId, intent);
+    if (retryAt === null) this.#waiting.delete(machineId);
+    else this.#waiting.set(machineId, retryAt);
   }
 
   #setPinned(machineId: MachineId, isPinned: boolean): void {

@@ -32,6 +32,10 @@ export class Memberships {
     return this.#byMachine.get(machineId)?.get(pool) ?? null;
   }
 
+  get isEmpty(): boolean {
+    return this.#byMachine.size === 0;
+  }
+
   machines(): Iterable<MachineId> {
     return this.#byMachine.keys();
   }

@@ -18,6 +18,8 @@ export interface PlacementReport {
   readonly acts_as: PlacementMode;
   /** Why the last plan moved nothing, whatever it would have gained. */
   readonly halted: string | null;
+  /** What operators should change, in sentences. */
+  readonly warnings: readonly string[];
   readonly elapsed_seconds: number | null;
   readonly budget: number | null;
   readonly models: readonly ModelRow[];
@@ -103,6 +105,7 @@ export function placementReport(
   history: readonly PlanRecord[],
   days: readonly ScoredDay[],
   flags: Flags,
+  warnings: readonly string[] = [],
 ): PlacementReport {
   const [newest] = history;
   const plan = last ?? NO_PLAN;
@@ -111,6 +114,7 @@ export function placementReport(
     placement: flags.placement,
     acts_as: modeOf(flags),
     halted: newest !== undefined && newest.at > (plan.at ?? 0) ? newest.halted : plan.halted,
+    warnings,
     elapsed_seconds: plan.elapsedSeconds,
     budget: plan.budget,
     models: plan.models.map((model) => modelRow(model, plan.demand)),

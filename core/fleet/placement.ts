@@ -18,6 +18,7 @@ import { placementConfig, placementMachines, placementModels } from "./placement
 import {
   modeOf,
   type LastPlan,
+  type NoPlan,
   type PlacementMemory,
   type PlacementMode,
   type PlacementStore,
@@ -110,9 +111,14 @@ export class Placement {
     return { isLooking, surprisingArrivals: surprisingArrivals(rate, estimate.dispersion, tickMs) };
   }
 
-  /** A pool asked in this tick has not answered, so nothing is learned and nothing planned. */
-  skip(flags: Flags, now: number): void {
-    this.#record(modeOf(flags), { halted: "stale_reports", models: [], moves: [], stays: {} }, now);
+  /** When it last learned from counts, ms since the epoch; null before the first time. */
+  get learnedAt(): number | null {
+    return this.#memory.learnedAt;
+  }
+
+  /** What is known in this tick is not the whole, so nothing is learned and nothing planned. */
+  skip(halted: NoPlan, flags: Flags, now: number): void {
+    this.#record(modeOf(flags), { halted, models: [], moves: [], stays: {} }, now);
   }
 
   /** Learns, plans, records, and in `enforce` orders. @returns whether anything was asked of any pool since the last time. */

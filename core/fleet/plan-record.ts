@@ -23,8 +23,11 @@ export function modeOf({ placement, assignment_gate }: Flags): PlacementMode {
   return placement === "enforce" && assignment_gate === "off" ? "shadow" : placement;
 }
 
-/** Why a tick moved nothing: its plan was halted, or there was none for want of fresh reports. */
-export type Halt = PlanHalt | "stale_reports";
+/** Why there was no plan: a pool did not answer, or the machines were just about to come back. */
+export type NoPlan = "stale_reports" | "reconnecting";
+
+/** Why a tick moved nothing: its plan was halted, or there was none. */
+export type Halt = PlanHalt | NoPlan;
 
 /** One tick's decision. */
 export interface PlanRecord {

@@ -3,9 +3,10 @@ import { HANDOVER_RETRY_MIN_MS, MEMBERSHIP_GRACE_MS } from "../limits.ts";
 import type { PoolCall } from "../pool/calls.ts";
 import { isManaged } from "../pool/record.ts";
 import type { PoolReport, RecordReport } from "../pool/report.ts";
+import type { Cooldowns } from "./cooldowns.ts";
 import type { Handover } from "./handover.ts";
 import type { Intents } from "./intents.ts";
-import { hasEpochLeft, RETRIED, type FleetStore, type Intent } from "./machine.ts";
+import { hasEpochLeft, RETRIED, type Intent } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
 
 /**
@@ -18,7 +19,7 @@ export interface ReconcilePorts {
   callPool(pool: string, call: PoolCall): void;
   /** Asks a pool for its report, which comes to `onReport`. */
   askPool(pool: string, now: number): void;
-  readonly store: FleetStore;
+  readonly cooldowns: Cooldowns;
 }
 
 type Forget = Extract<PoolCall, { kind: "forget" }>;
@@ -59,10 +60,7 @@ export class Reconciler {
   connected(machineId: MachineId, now: number): void {
     const intent = this.#intents.get(machineId);
     if (intent === null || !hasMissedOrder(intent) || !hasEpochLeft(intent)) return;
-    const isCoolingDown = this.#ports.store
-      .cooldowns()
-      .some((cooldown) => cooldown.machineId === machineId && cooldown.model === intent.model);
-    if (!isCoolingDown) this.#orderAgain(intent, now);
+    if (!this.#ports.cooldowns.has(machineId, intent.model)) this.#orderAgain(intent, now);
   }
 
   /** The pool has neither a socket nor a record of the machine: it need not be asked about it any more (H1). */
@@ -87,13 +85,7 @@ export class Reconciler {
     if (model === null) return;
     const waitMs =
       error?.code === "epoch_conflict" ? Math.min(cooldownMs, HANDOVER_RETRY_MIN_MS) : cooldownMs;
-    this.#ports.store.saveCooldown({ machineId, model, until: now + waitMs });
-  }
-
-  forgetCooldowns(machineId: MachineId): void {
-    for (const cooldown of this.#ports.store.cooldowns()) {
-      if (cooldown.machineId === machineId) this.#ports.store.removeCooldown(machineId, cooldown.model);
-    }
+    this.#ports.cooldowns.save({ machineId, model, until: now + waitMs });
   }
 
   /**
@@ -101,9 +93,10 @@ export class Reconciler {
    * said that it failed may be gone: order upon order would keep the whole fleet awake and fill the history.
    */
   retryAfterCooldowns(now: number): void {
-    for (const { machineId, model, until } of this.#ports.store.cooldowns()) {
+    for (const cooldown of this.#ports.cooldowns.all()) {
+      const { machineId, model, until } = cooldown;
       if (now < until) continue;
-      this.#ports.store.removeCooldown(machineId, model);
+      this.#ports.cooldowns.remove(cooldown);
       const intent = this.#intents.get(machineId);
       if (intent?.outcome !== "failed" || intent.model !== model) continue;
       if (!hasMissedOrder(intent)) this.#orderAgain(intent, now);

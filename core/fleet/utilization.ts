@@ -43,6 +43,8 @@ interface PoolRow {
 export interface MachineRow {
   readonly machine_id: string;
   readonly owner: string;
+  /** Of the provider token that it last registered with; null if it did so before that was kept. */
+  readonly token_id: string | null;
   readonly managed: boolean;
   readonly assigned_model: string | null;
   readonly epoch: number;
@@ -170,6 +172,7 @@ export function machineRow(view: MachineView, now: number): MachineRow {
   return {
     machine_id: machine.machineId,
     owner: machine.owner,
+    token_id: machine.tokenId,
     managed: intent !== null && intent.model !== null,
     assigned_model: intent?.model ?? null,
     epoch: intent?.epoch ?? 0,

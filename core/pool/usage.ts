@@ -22,6 +22,10 @@ export interface UsageCount {
 
 export type UsageRow = UsageKey & Readonly<UsageCount>;
 
+/** What one row of a report adds up, in ms. */
+export const USAGE_SPANS_MS = { hour: 3_600_000, day: 86_400_000 } as const;
+export type UsageSpan = keyof typeof USAGE_SPANS_MS;
+
 /** Tokens of one request as its machine counted them. */
 export interface Tokens {
   readonly promptTokens: number;
@@ -39,14 +43,12 @@ export function tokensOf({ usage }: InferenceComplete): Tokens {
   };
 }
 
-const HOUR_MS = 3_600_000;
-
 export class Usage {
   readonly #counts = new Map<string, UsageKey & UsageCount>();
 
   /** @param tokens of all of them */
   count(keyId: string, outcome: string, tokens: Tokens, now: number, requests = 1): void {
-    const hourAt = now - (now % HOUR_MS);
+    const hourAt = now - (now % USAGE_SPANS_MS.hour);
     const name = `${hourAt} ${outcome} ${keyId}`;
     let row = this.#counts.get(name);
     if (row === undefined) {

@@ -2,7 +2,7 @@ import { z } from "zod";
 
 import type { Intent, Machine, Switch } from "../../core/fleet/machine.ts";
 import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
-import { hardwareSchema } from "../../protocol/upstream.ts";
+import { hardwareSchema, type Hardware } from "../../protocol/upstream.ts";
 
 /** Rows of the fleet's SQLite, and what they say. */
 
@@ -74,7 +74,38 @@ const phaseSchema = z.enum(["releasing", "expecting", "ordered", "done"]);
 const outcomeSchema = z.enum(["succeeded", "failed"]);
 export const switchOutcomeSchema = z.enum(["succeeded", "failed", "superseded"]);
 
+/** @throws if what it says of the machine's hardware or models is not understood. */
 export function machineOf(row: MachineRow): Machine {
+  return {
+    ...ofMachine(row),
+    hardware: hardwareSchema.parse(JSON.parse(row.hardware)),
+    models: machineModelsSchema.parse(JSON.parse(row.models)),
+    pools: modelIdsSchema.parse(JSON.parse(row.pools)),
+  };
+}
+
+/**
+ * A machine of which only that is known what no register says again: whose it is, and what operators have decided. Left out,
+ * its id would be anybody's, and one that was shut out might come back. Its next register says the rest.
+ */
+export function bareMachineOf(row: MachineRow): Machine | null {
+  if (!machineIdSchema.safeParse(row.machine_id).success) return null;
+  return { ...ofMachine(row), hardware: UNKNOWN_HARDWARE, models: [], pools: [] };
+}
+
+/** It can hold nothing. */
+const UNKNOWN_HARDWARE: Hardware = {
+  machine_model: "unknown",
+  chip_name: "unknown",
+  chip_family: "unknown",
+  chip_tier: "unknown",
+  memory_gb: 0,
+  gpu_cores: 0,
+  memory_bandwidth_gbs: 0,
+};
+
+/** Of a decision that this version does not know, anything but 0 is the careful reading. */
+function ofMachine(row: MachineRow): Omit<Machine, "hardware" | "models" | "pools"> {
   return {
     machineId: machineIdSchema.parse(row.machine_id),
     owner: row.owner,
@@ -82,20 +113,18 @@ export function machineOf(row: MachineRow): Machine {
     version: row.version,
     sessionId: row.session_id,
     tokenId: row.token_id,
-    hardware: hardwareSchema.parse(JSON.parse(row.hardware)),
-    models: machineModelsSchema.parse(JSON.parse(row.models)),
-    pools: modelIdsSchema.parse(JSON.parse(row.pools)),
     firstRegisteredAt: row.first_registered_at,
     registeredAt: row.registered_at,
-    privateOnly: row.private_only === 1,
+    privateOnly: row.private_only !== 0,
     maxConcurrency: row.max_concurrency,
-    isQuarantined: row.quarantined === 1,
+    isQuarantined: row.quarantined !== 0,
     cordonedAt: row.cordoned_at,
     goneAt: row.gone_at,
     uncordonedAt: row.uncordoned_at,
   };
 }
 
+/** @throws if it is not understood. */
 export function intentOf(row: IntentRow): Intent {
   return {
     machineId: machineIdSchema.parse(row.machine_id),
@@ -108,7 +137,7 @@ export function intentOf(row: IntentRow): Intent {
     error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? "" },
     pending: z.array(z.string()).parse(JSON.parse(row.pending)),
     isHeard: row.heard === 1,
-    isPinned: row.pinned === 1,
+    isPinned: row.pinned !== 0,
     startedAt: row.started_at,
     phaseAt: row.phase_at,
     rounds: row.rounds,
@@ -116,6 +145,34 @@ export function intentOf(row: IntentRow): Intent {
   };
 }
 
+/**
+ * An order that is not understood, for the handover to give anew: its epoch must not be lost, and until then the machine is
+ * routable only where its pool knows it to be. Null without an epoch.
+ */
+export function unreadIntentOf(row: IntentRow): Intent | null {
+  const machineId = machineIdSchema.safeParse(row.machine_id);
+  const epoch = epochSchema.safeParse(row.epoch);
+  if (!machineId.success || !epoch.success) return null;
+  return {
+    machineId: machineId.data,
+    epoch: epoch.data,
+    model: modelIdSchema.safeParse(row.model).data ?? null,
+    from: modelIdSchema.safeParse(row.from_model).data ?? null,
+    reason: row.reason,
+    phase: "releasing",
+    outcome: null,
+    error: null,
+    pending: [],
+    isHeard: false,
+    isPinned: row.pinned !== 0,
+    startedAt: row.started_at,
+    phaseAt: row.phase_at,
+    rounds: 0,
+    retryAt: row.phase_at,
+  };
+}
+
+/** @throws if it is not understood. */
 export function switchOf(row: SwitchRow): Switch {
   return {
     at: row.at,

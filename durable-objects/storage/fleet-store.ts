@@ -12,15 +12,18 @@ import type {
 import { SWITCH_HISTORY } from "../../core/limits.ts";
 import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import {
-  machineOf,
+  bareMachineOf,
   intentOf,
+  machineOf,
   switchOf,
   switchOutcomeSchema,
+  unreadIntentOf,
   type IntentRow,
   type MachineRow,
   type SwitchRow,
 } from "./fleet-rows.ts";
 import { FLEET_MIGRATIONS, migrate } from "./migrations.ts";
+import { putRow, understood } from "./rows.ts";
 
 /** The fleet's SQLite: the machine directory, memberships, orders, flags, and revoked tokens. */
 
@@ -33,33 +36,30 @@ export class SqlFleetStore implements FleetStore, FlagStore {
   }
 
   machines(): Machine[] {
-    return this.#sql.exec<MachineRow>("SELECT * FROM machines").toArray().map(machineOf);
+    const rows = this.#sql.exec<MachineRow>("SELECT * FROM machines").toArray();
+    return understood("machines", rows, machineOf, bareMachineOf);
   }
 
   saveMachine(machine: Machine): void {
-    this.#sql.exec(
-      `INSERT OR REPLACE INTO machines (machine_id, owner, public_key, version, session_id, hardware, models, pools,
-         first_registered_at, registered_at, private_only, max_concurrency, quarantined, cordoned_at,
-         gone_at, uncordoned_at, token_id)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      machine.machineId,
-      machine.owner,
-      machine.publicKey,
-      machine.version,
-      machine.sessionId,
-      JSON.stringify(machine.hardware),
-      JSON.stringify(machine.models),
-      JSON.stringify(machine.pools),
-      machine.firstRegisteredAt,
-      machine.registeredAt,
-      Number(machine.privateOnly),
-      machine.maxConcurrency,
-      Number(machine.isQuarantined),
-      machine.cordonedAt,
-      machine.goneAt,
-      machine.uncordonedAt,
-      machine.tokenId,
-    );
+    putRow(this.#sql, "machines", {
+      machine_id: machine.machineId,
+      owner: machine.owner,
+      public_key: machine.publicKey,
+      version: machine.version,
+      session_id: machine.sessionId,
+      token_id: machine.tokenId,
+      hardware: JSON.stringify(machine.hardware),
+      models: JSON.stringify(machine.models),
+      pools: JSON.stringify(machine.pools),
+      first_registered_at: machine.firstRegisteredAt,
+      registered_at: machine.registeredAt,
+      private_only: Number(machine.privateOnly),
+      max_concurrency: machine.maxConcurrency,
+      quarantined: Number(machine.isQuarantined),
+      cordoned_at: machine.cordonedAt,
+      gone_at: machine.goneAt,
+      uncordoned_at: machine.uncordonedAt,
+    } satisfies MachineRow);
   }
 
   removeMachine(machineId: MachineId): void {
@@ -67,20 +67,18 @@ export class SqlFleetStore implements FleetStore, FlagStore {
   }
 
   memberships(): Membership[] {
-    return this.#sql
-      .exec<{ machine_id: string; pool: string; dialed_at: number }>(
-        "SELECT machine_id, pool, dialed_at FROM memberships",
-      )
-      .toArray()
-      .map((row) => ({
-        machineId: machineIdSchema.parse(row.machine_id),
-        pool: row.pool,
-        dialedAt: row.dialed_at,
-      }));
+    const rows = this.#sql
+      .exec<{ machine_id: string; pool: string; dialed_at: number }>("SELECT * FROM memberships")
+      .toArray();
+    return understood("memberships", rows, ({ machine_id, pool, dialed_at }) => ({
+      machineId: machineIdSchema.parse(machine_id),
+      pool,
+      dialedAt: dialed_at,
+    }));
   }
 
   saveMembership({ machineId, pool, dialedAt }: Membership): void {
-    this.#sql.exec("INSERT OR REPLACE INTO memberships VALUES (?, ?, ?)", machineId, pool, dialedAt);
+    putRow(this.#sql, "memberships", { machine_id: machineId, pool, dialed_at: dialedAt });
   }
 
   removeMembership(machineId: MachineId, pool: string): void {
@@ -88,29 +86,29 @@ export class SqlFleetStore implements FleetStore, FlagStore {
   }
 
   intents(): Intent[] {
-    return this.#sql.exec<IntentRow>("SELECT * FROM intents").toArray().map(intentOf);
+    const rows = this.#sql.exec<IntentRow>("SELECT * FROM intents").toArray();
+    return understood("intents", rows, intentOf, unreadIntentOf);
   }
 
   saveIntent(intent: Intent): void {
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      intent.machineId,
-      intent.epoch,
-      intent.model,
-      intent.from,
-      intent.reason,
-      intent.phase,
-      intent.outcome,
-      intent.error?.code ?? null,
-      intent.error?.message ?? null,
-      JSON.stringify(intent.pending),
-      Number(intent.isHeard),
-      Number(intent.isPinned),
-      intent.startedAt,
-      intent.phaseAt,
-      intent.rounds,
-      intent.retryAt,
-    );
+    putRow(this.#sql, "intents", {
+      machine_id: intent.machineId,
+      epoch: intent.epoch,
+      model: intent.model,
+      from_model: intent.from,
+      reason: intent.reason,
+      phase: intent.phase,
+      outcome: intent.outcome,
+      error_code: intent.error?.code ?? null,
+      error_message: intent.error?.message ?? null,
+      pending: JSON.stringify(intent.pending),
+      heard: Number(intent.isHeard),
+      pinned: Number(intent.isPinned),
+      started_at: intent.startedAt,
+      phase_at: intent.phaseAt,
+      rounds: intent.rounds,
+      retry_at: intent.retryAt,
+    } satisfies IntentRow);
   }
 
   removeIntent(machineId: MachineId): void {
@@ -118,18 +116,18 @@ export class SqlFleetStore implements FleetStore, FlagStore {
   }
 
   cooldowns(): Cooldown[] {
-    return this.#sql
+    const rows = this.#sql
       .exec<{ machine_id: string; model: string; until: number }>("SELECT * FROM cooldowns")
-      .toArray()
-      .map((row) => ({
-        machineId: machineIdSchema.parse(row.machine_id),
-        model: modelIdSchema.parse(row.model),
-        until: row.until,
-      }));
+      .toArray();
+    return understood("cooldowns", rows, ({ machine_id, model, until }) => ({
+      machineId: machineIdSchema.parse(machine_id),
+      model: modelIdSchema.parse(model),
+      until,
+    }));
   }
 
   saveCooldown({ machineId, model, until }: Cooldown): void {
-    this.#sql.exec("INSERT OR REPLACE INTO cooldowns VALUES (?, ?, ?)", machineId, model, until);
+    putRow(this.#sql, "cooldowns", { machine_id: machineId, model, until });
   }
 
   removeCooldown(machineId: MachineId, model: ModelId): void {
@@ -144,7 +142,7 @@ export class SqlFleetStore implements FleetStore, FlagStore {
   }
 
   saveConfigured(pool: string, version: number): void {
-    this.#sql.exec("INSERT OR REPLACE INTO configured_pools VALUES (?, ?)", pool, version);
+    putRow(this.#sql, "configured_pools", { pool, version });
   }
 
   addSwitch(entry: Switch): void {
@@ -163,7 +161,7 @@ export class SqlFleetStore implements FleetStore, FlagStore {
     );
     if (entry.to !== null) {
       this.#sql.exec(
-        `INSERT INTO switch_totals VALUES (?, ?, 1)
+        `INSERT INTO switch_totals (model, outcome, switches) VALUES (?, ?, 1)
          ON CONFLICT (model, outcome) DO UPDATE SET switches = switches + 1`,
         entry.to,
         entry.outcome,
@@ -190,21 +188,21 @@ export class SqlFleetStore implements FleetStore, FlagStore {
   }
 
   switchTotals(): SwitchTotal[] {
-    return this.#sql
+    const rows = this.#sql
       .exec<{ model: string; outcome: string; switches: number }>("SELECT * FROM switch_totals")
-      .toArray()
-      .map((row) => ({ ...row, outcome: switchOutcomeSchema.parse(row.outcome) }));
+      .toArray();
+    return understood("switch_totals", rows, ({ model, outcome, switches }) => ({
+      model,
+      outcome: switchOutcomeSchema.parse(outcome),
+      switches,
+    }));
   }
 
   switches(limit: number): Switch[] {
-    return this.#sql
-      .exec<SwitchRow>(
-        `SELECT at, machine_id, from_model, to_model, epoch, reason, outcome, error, took_ms
-         FROM switches ORDER BY id DESC LIMIT ?`,
-        limit,
-      )
-      .toArray()
-      .map(switchOf);
+    const rows = this.#sql
+      .exec<SwitchRow>("SELECT * FROM switches ORDER BY id DESC LIMIT ?", limit)
+      .toArray();
+    return understood("switches", rows, switchOf);
   }
 
   /** Those that this version knows: whoever goes back to an older one may have set a flag that it has not. */
@@ -222,14 +220,7 @@ export class SqlFleetStore implements FleetStore, FlagStore {
   }
 
   saveFlag({ name, text, lastRead, invalid }: FlagState, version: number): void {
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO flags VALUES (?, ?, ?, ?, ?)",
-      name,
-      text,
-      lastRead,
-      invalid,
-      version,
-    );
+    putRow(this.#sql, "flags", { name, text, last_read: lastRead, invalid, version });
   }
 
   flagsVersion(): number {
@@ -245,7 +236,7 @@ export class SqlFleetStore implements FleetStore, FlagStore {
   }
 
   saveCatalog(version: number, json: string): void {
-    this.#sql.exec("INSERT OR REPLACE INTO catalog VALUES (1, ?, ?)", version, json);
+    putRow(this.#sql, "catalog", { id: 1, version, json });
   }
 
   /** The catalog that somebody had written to KV by hand when it was last read; null if none, or the fleet's own. */
@@ -255,7 +246,7 @@ export class SqlFleetStore implements FleetStore, FlagStore {
   }
 
   saveLastReadCatalog(json: string | null): void {
-    this.#sql.exec("INSERT OR REPLACE INTO last_read_catalog VALUES (1, ?)", json);
+    putRow(this.#sql, "last_read_catalog", { id: 1, json });
   }
 
   revokeToken(tokenId: string, now: number): void {

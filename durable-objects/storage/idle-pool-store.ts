@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import type { IdlePool, IdlePoolStore } from "../../core/fleet/idle-pools.ts";
+import { putRow, understood } from "./rows.ts";
 
 const totalsSchema = z.record(z.string(), z.number());
 
@@ -14,19 +15,22 @@ export class SqlIdlePoolStore implements IdlePoolStore {
   }
 
   idlePools(): IdlePool[] {
-    return this.#sql
+    const rows = this.#sql
       .exec<{ pool: string; read_at: number; totals: string }>("SELECT * FROM idle_pools")
-      .toArray()
-      .map(({ pool, read_at, totals }) => ({ pool, readAt: read_at, totals: totalsOf(totals) }));
+      .toArray();
+    return understood("idle_pools", rows, ({ pool, read_at, totals }) => ({
+      pool,
+      readAt: read_at,
+      totals: totalsOf(totals),
+    }));
   }
 
   saveIdlePool({ pool, readAt, totals }: IdlePool): void {
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO idle_pools VALUES (?, ?, ?)",
+    putRow(this.#sql, "idle_pools", {
       pool,
-      readAt,
-      JSON.stringify(Object.fromEntries(totals)),
-    );
+      read_at: readAt,
+      totals: JSON.stringify(Object.fromEntries(totals)),
+    });
   }
 
   removeIdlePool(pool: string): void {

@@ -41,6 +41,7 @@ const haltSchema = z.enum({
   frozen: "frozen",
   no_demand_seen: "no_demand_seen",
   stale_reports: "stale_reports",
+  reconnecting: "reconnecting",
 } satisfies Words<Halt>);
 
 const modeSchema = z.enum({

@@ -7,10 +7,11 @@ import type { Elsewhere, Score } from "../../core/placement/score.ts";
 import { machineIdSchema, modelIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { logWarning } from "../log.ts";
 import { memorySchema, planSchema, scoreSchema, type KeptScore } from "./placement-rows.ts";
+import { parseJson, putRow, understood } from "./rows.ts";
 
 /**
  * What placement remembers, in the fleet's SQLite: one row with what it has learned, a bounded history of plans, and load times.
- * What an earlier version wrote in another shape counts as nothing learned: estimates are back after some ticks.
+ * What another version wrote in another shape counts as nothing learned: estimates are back after some ticks.
  */
 
 export class SqlPlacementStore implements PlacementStore {
@@ -26,7 +27,7 @@ export class SqlPlacementStore implements PlacementStore {
   }
 
   savePlacement(memory: PlacementMemory): void {
-    this.#sql.exec("INSERT OR REPLACE INTO placement VALUES (1, ?)", JSON.stringify(memory));
+    putRow(this.#sql, "placement", { id: 1, json: JSON.stringify(memory) });
   }
 
   score(): Score | null {
@@ -36,7 +37,7 @@ export class SqlPlacementStore implements PlacementStore {
 
   saveScore(score: Score): void {
     const kept: KeptScore = { ...score, days: [...score.days], elsewhere: byModel(score) };
-    this.#sql.exec("INSERT OR REPLACE INTO placement_score VALUES (1, ?)", JSON.stringify(kept));
+    putRow(this.#sql, "placement_score", { id: 1, json: JSON.stringify(kept) });
   }
 
   addPlan(plan: PlanRecord): void {
@@ -49,8 +50,7 @@ export class SqlPlacementStore implements PlacementStore {
       .exec<{ json: string }>("SELECT json FROM plans ORDER BY id DESC LIMIT ?", limit)
       .toArray()
       .flatMap(({ json }) => {
-        const parsed = planSchema.safeParse(JSON.parse(json));
-        return parsed.success ? [parsed.data] : [];
+        return parseJson(planSchema, json) ?? [];
       });
   }
 
@@ -62,7 +62,7 @@ export class SqlPlacementStore implements PlacementStore {
   }
 
   saveSchedule({ lastAt, quietTicks }: ScheduleMemory): void {
-    this.#sql.exec("INSERT OR REPLACE INTO schedule VALUES (1, ?, ?)", lastAt, quietTicks);
+    putRow(this.#sql, "schedule", { id: 1, last_at: lastAt, quiet_ticks: quietTicks });
   }
 
   poolsInDemand(): string[] {
@@ -73,7 +73,7 @@ export class SqlPlacementStore implements PlacementStore {
   }
 
   addPoolInDemand(pool: string): void {
-    this.#sql.exec("INSERT OR IGNORE INTO pools_in_demand VALUES (?)", pool);
+    this.#sql.exec("INSERT OR IGNORE INTO pools_in_demand (pool) VALUES (?)", pool);
   }
 
   clearPoolsInDemand(): void {
@@ -81,18 +81,18 @@ export class SqlPlacementStore implements PlacementStore {
   }
 
   loadTimes(): LoadTime[] {
-    return this.#sql
+    const rows = this.#sql
       .exec<{ machine_id: string; model: string; seconds: number }>("SELECT * FROM load_times")
-      .toArray()
-      .map((row) => ({
-        machineId: machineIdSchema.parse(row.machine_id),
-        model: modelIdSchema.parse(row.model),
-        seconds: row.seconds,
-      }));
+      .toArray();
+    return understood("load_times", rows, ({ machine_id, model, seconds }) => ({
+      machineId: machineIdSchema.parse(machine_id),
+      model: modelIdSchema.parse(model),
+      seconds,
+    }));
   }
 
   saveLoadTime({ machineId, model, seconds }: LoadTime): void {
-    this.#sql.exec("INSERT OR REPLACE INTO load_times VALUES (?, ?, ?)", machineId, model, seconds);
+    putRow(this.#sql, "load_times", { machine_id: machineId, model, seconds });
   }
 
   removeLoadTimes(machineId: MachineId): void {
@@ -102,10 +102,12 @@ export class SqlPlacementStore implements PlacementStore {
   #onlyRow<T>(select: string, schema: z.ZodType<T>): T | null {
     const [row] = this.#sql.exec<{ json: string }>(select).toArray();
     if (row === undefined) return null;
-    const parsed = schema.safeParse(JSON.parse(row.json));
-    if (parsed.success) return parsed.data;
-    logWarning("placement_forgotten", { error: parsed.error.message.slice(0, 200) });
-    return null;
+    try {
+      return schema.parse(JSON.parse(row.json));
+    } catch (error) {
+      logWarning("placement_forgotten", { error: String(error).slice(0, 200) });
+      return null;
+    }
   }
 }
 

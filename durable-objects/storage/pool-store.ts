@@ -1,13 +1,14 @@
-import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS } from "../../core/limits.ts";
+import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS, USAGE_ROWS_MAX } from "../../core/limits.ts";
 import type { CordonStore } from "../../core/pool/cordons.ts";
 import type { DemandRow } from "../../core/pool/demand.ts";
 import type { Entries, LedgerMemory } from "../../core/pool/ledger.ts";
 import { INITIAL_SETTINGS, poolSettingsSchema, type PoolSettings } from "../../core/pool/settings.ts";
 import { machineSpeedSchema } from "../../core/pool/speeds.ts";
-import type { UsageRow } from "../../core/pool/usage.ts";
+import { USAGE_SPANS_MS, type UsageRow, type UsageSpan } from "../../core/pool/usage.ts";
 import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { migrate, POOL_MIGRATIONS } from "./migrations.ts";
 import { SqlRecordStore } from "./record-store.ts";
+import { parseJson, putRow, understood } from "./rows.ts";
 
 /** What a pool keeps in SQLite. Nothing here is on the path of a request. */
 export class PoolStore {
@@ -26,18 +27,18 @@ export class PoolStore {
   settings(): PoolSettings {
     const [row] = this.#sql.exec<{ json: string }>("SELECT json FROM settings").toArray();
     if (row === undefined) return INITIAL_SETTINGS;
-    return poolSettingsSchema.safeParse(JSON.parse(row.json)).data ?? INITIAL_SETTINGS;
+    return parseJson(poolSettingsSchema, row.json) ?? INITIAL_SETTINGS;
   }
 
   saveSettings(settings: PoolSettings): void {
-    this.#sql.exec("INSERT OR REPLACE INTO settings VALUES (1, ?)", JSON.stringify(settings));
+    putRow(this.#sql, "settings", { id: 1, json: JSON.stringify(settings) });
   }
 
   connectedMachines(): MachineId[] {
     const rows = this.#sql
       .exec<{ machine_id: string }>("SELECT machine_id FROM connected_machines")
       .toArray();
-    return rows.map((row) => machineIdSchema.parse(row.machine_id));
+    return understood("connected_machines", rows, (row) => machineIdSchema.parse(row.machine_id));
   }
 
   rememberMachine(machineId: MachineId): void {
@@ -50,14 +51,17 @@ export class PoolStore {
 
   /** That a machine is cordoned, and from when that word is. */
   readonly cordons: CordonStore = {
-    all: () =>
-      this.#sql
+    all: () => {
+      const rows = this.#sql
         .exec<{ machine_id: string; as_of: number }>("SELECT machine_id, as_of FROM cordons")
-        .toArray()
-        .map((row) => [machineIdSchema.parse(row.machine_id), row.as_of] as const),
-    put: (machineId, asOf) => {
-      this.#sql.exec("INSERT OR REPLACE INTO cordons VALUES (?, ?)", machineId, asOf);
+        .toArray();
+      return understood(
+        "cordons",
+        rows,
+        (row) => [machineIdSchema.parse(row.machine_id), row.as_of] as const,
+      );
     },
+    put: (machineId, asOf) => putRow(this.#sql, "cordons", { machine_id: machineId, as_of: asOf }),
     remove: (machineId) => {
       this.#sql.exec("DELETE FROM cordons WHERE machine_id = ?", machineId);
     },
@@ -69,12 +73,14 @@ export class PoolStore {
       .toArray();
     const speeds = this.#sql
       .exec<{ machine_id: string; json: string }>("SELECT machine_id, json FROM speeds")
-      .toArray()
-      .map((row) => ({
-        machineId: machineIdSchema.parse(row.machine_id),
-        speed: machineSpeedSchema.parse(JSON.parse(row.json)),
-      }));
-    return { totals, speeds };
+      .toArray();
+    return {
+      totals,
+      speeds: understood("speeds", speeds, ({ machine_id, json }) => ({
+        machineId: machineIdSchema.parse(machine_id),
+        speed: machineSpeedSchema.parse(JSON.parse(json)),
+      })),
+    };
   }
 
   /** Adds counts to those of the same hour or minute, in one transaction, and drops what is too old. */
@@ -82,7 +88,9 @@ export class PoolStore {
     this.#storage.transactionSync(() => {
       for (const row of usage) {
         this.#sql.exec(
-          `INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?)
+          `INSERT INTO usage
+             (hour_at, key_id, outcome, requests, prompt_tokens, completion_tokens, cached_tokens)
+           VALUES (?, ?, ?, ?, ?, ?, ?)
            ON CONFLICT (hour_at, key_id, outcome) DO UPDATE SET
              requests = requests + excluded.requests,
              prompt_tokens = prompt_tokens + excluded.prompt_tokens,
@@ -99,7 +107,8 @@ export class PoolStore {
       }
       for (const row of demand) {
         this.#sql.exec(
-          `INSERT INTO demand VALUES (?, ?, ?, ?, ?)
+          `INSERT INTO demand (minute_at, arrivals, prompt_tokens, completed, completion_tokens)
+           VALUES (?, ?, ?, ?, ?)
            ON CONFLICT (minute_at) DO UPDATE SET
              arrivals = arrivals + excluded.arrivals,
              prompt_tokens = prompt_tokens + excluded.prompt_tokens,
@@ -113,11 +122,11 @@ export class PoolStore {
         );
       }
       for (const { name, value } of totals) {
-        this.#sql.exec("INSERT OR REPLACE INTO totals VALUES (?, ?)", name, value);
+        putRow(this.#sql, "totals", { name, value });
       }
       for (const { machineId, speed } of speeds) {
         if (speed === null) this.#sql.exec("DELETE FROM speeds WHERE machine_id = ?", machineId);
-        else this.#sql.exec("INSERT OR REPLACE INTO speeds VALUES (?, ?)", machineId, JSON.stringify(speed));
+        else putRow(this.#sql, "speeds", { machine_id: machineId, json: JSON.stringify(speed) });
       }
       this.#sql.exec("DELETE FROM usage WHERE hour_at < ?", now - USAGE_RETENTION_MS);
       this.#sql.exec("DELETE FROM demand WHERE minute_at < ?", now - DEMAND_RETENTION_MS);
@@ -144,27 +153,39 @@ export class PoolStore {
       }));
   }
 
-  /** Usage of the hours that began at `since` (ms since the epoch) or later. */
-  usageSince(since: number): UsageRow[] {
-    return this.#sql
+  /**
+   * Usage of the hours that began at `since` (ms since the epoch) or later, added up by the hour or the UTC day in which they
+   * began. Null if those are too many rows to be told at once.
+   */
+  usageSince(since: number, span: UsageSpan): UsageRow[] | null {
+    const rows = this.#sql
       .exec<{
-        hour_at: number;
+        begins_at: number;
         key_id: string;
         outcome: string;
         requests: number;
         prompt_tokens: number;
         completion_tokens: number;
         cached_tokens: number;
-      }>("SELECT * FROM usage WHERE hour_at >= ? ORDER BY hour_at, key_id, outcome", since)
-      .toArray()
-      .map((row) => ({
-        hourAt: row.hour_at,
-        keyId: row.key_id,
-        outcome: row.outcome,
-        requests: row.requests,
-        promptTokens: row.prompt_tokens,
-        completionTokens: row.completion_tokens,
-        cachedTokens: row.cached_tokens,
-      }));
+      }>(
+        `SELECT hour_at - hour_at % ? AS begins_at, key_id, outcome, SUM(requests) AS requests,
+           SUM(prompt_tokens) AS prompt_tokens, SUM(completion_tokens) AS completion_tokens,
+           SUM(cached_tokens) AS cached_tokens
+         FROM usage WHERE hour_at >= ? GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT ?`,
+        USAGE_SPANS_MS[span],
+        since,
+        USAGE_ROWS_MAX + 1,
+      )
+      .toArray();
+    if (rows.length > USAGE_ROWS_MAX) return null;
+    return rows.map((row) => ({
+      hourAt: row.begins_at,
+      keyId: row.key_id,
+      outcome: row.outcome,
+      requests: row.requests,
+      promptTokens: row.prompt_tokens,
+      completionTokens: row.completion_tokens,
+      cachedTokens: row.cached_tokens,
+    }));
   }
 }

@@ -1,7 +1,8 @@
 import { z } from "zod";
 
-import type { PoolRecord, RecordStore } from "../../core/pool/record.ts";
-import { epochSchema, machineIdSchema, type MachineId } from "../../protocol/ids.ts";
+import type { PoolRecord, RecordStore, Terms } from "../../core/pool/record.ts";
+import { epochSchema, machineIdSchema, NEVER_MANAGED, type MachineId } from "../../protocol/ids.ts";
+import { putRow, understood } from "./rows.ts";
 
 /** A pool's records of its machines in SQLite. */
 
@@ -28,23 +29,27 @@ export class SqlRecordStore implements RecordStore {
   }
 
   all(): PoolRecord[] {
-    return this.#sql.exec<Row>("SELECT * FROM records").toArray().map(recordOf);
+    return understood(
+      "records",
+      this.#sql.exec<Row>("SELECT * FROM records").toArray(),
+      recordOf,
+      unreadRecordOf,
+    );
   }
 
   put({ machineId, mode, epoch, since, deadlineAt, terms, error }: PoolRecord): void {
-    this.#sql.exec(
-      "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      machineId,
+    putRow(this.#sql, "records", {
+      machine_id: machineId,
       mode,
       epoch,
       since,
-      deadlineAt,
-      terms.drainMs,
-      terms.loadMs,
-      terms.publicKey,
-      error?.code ?? null,
-      error?.message ?? null,
-    );
+      deadline_at: deadlineAt,
+      drain_ms: terms.drainMs,
+      load_ms: terms.loadMs,
+      public_key: terms.publicKey,
+      error_code: error?.code ?? null,
+      error_message: error?.message ?? null,
+    } satisfies Row);
   }
 
   remove(machineId: MachineId): void {
@@ -59,9 +64,32 @@ function recordOf(row: Row): PoolRecord {
     epoch: epochSchema.parse(row.epoch),
     since: row.since,
     deadlineAt: row.deadline_at,
-    terms: { drainMs: row.drain_ms, loadMs: row.load_ms, publicKey: row.public_key },
+    terms: termsOf(row),
     // How far a load was is not kept: the machine's next status says it.
     progress: 0,
     error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? "" },
   };
+}
+
+/**
+ * A record that is not understood keeps requests away from its machine until the fleet says more: it yields to any word of
+ * the fleet's, and the fleet orders again what it does not find here.
+ */
+function unreadRecordOf(row: Row): PoolRecord | null {
+  const machineId = machineIdSchema.safeParse(row.machine_id);
+  if (!machineId.success) return null;
+  return {
+    machineId: machineId.data,
+    mode: "released",
+    epoch: epochSchema.safeParse(row.epoch).data ?? NEVER_MANAGED,
+    since: row.since,
+    deadlineAt: null,
+    terms: termsOf(row),
+    progress: 0,
+    error: null,
+  };
+}
+
+function termsOf({ drain_ms, load_ms, public_key }: Row): Terms {
+  return { drainMs: drain_ms, loadMs: load_ms, publicKey: public_key };
 }

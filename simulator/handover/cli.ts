@@ -1,13 +1,13 @@
 import { parseArgs } from "node:util";
 
-import { Hooks, WithDeletions } from "./hooks.ts";
+import { Hooks, WithDeletions, WithRareTroubles } from "./hooks.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { play } from "./world.ts";
 
 /**
  * `npm run simulate:handover -- --seeds 2000 --from 1` plays seeds until one breaks an invariant; `--seed N` replays
  * one and shows what happened; `--mutation NAME` plays them with a rule of the handover removed, `--deletions` with operators
- * who also delete machines.
+ * who also delete machines, `--rare` with that and with all that happens seldom.
  */
 
 const OPTIONS = {
@@ -16,6 +16,7 @@ const OPTIONS = {
   seed: { type: "string" },
   mutation: { type: "string" },
   deletions: { type: "boolean", default: false },
+  rare: { type: "boolean", default: false },
   all: { type: "boolean", default: false },
 } as const;
 
@@ -53,7 +54,10 @@ function wholeNumber(text: string, option: string, least: number): number {
 
 async function main(): Promise<number> {
   const values = optionsOf(process.argv.slice(2));
-  const plain = () => (values.deletions ? new WithDeletions() : new Hooks());
+  const plain = () => {
+    if (values.rare) return new WithRareTroubles();
+    return values.deletions ? new WithDeletions() : new Hooks();
+  };
   const mutate = values.mutation === undefined ? plain : MUTATIONS[values.mutation];
   if (mutate === undefined) {
     print(`--mutation takes one of ${Object.keys(MUTATIONS).join(", ")}`);

@@ -24,7 +24,8 @@ function ofMachine(world: World, machine: MachineHost): string[] {
     wrong.push(`has an open order: ${intent.model}@${intent.epoch} ${intent.phase} since ${intent.phaseAt}`);
   }
   const want = wanted.get(id);
-  if (want !== undefined && (intent?.model ?? null) !== want) {
+  const isOverruled = world.isPlacing && intent?.isPinned !== true;
+  if (want !== undefined && !isOverruled && (intent?.model ?? null) !== want) {
     wrong.push(`belongs to ${intent?.model ?? null}, but the operator wants ${want}`);
   }
   const members = fleet.core.memberships.of(id).toSorted().join(" ");

@@ -1,6 +1,7 @@
 import { parseCatalog, type Catalog } from "../../core/catalog.ts";
 import type { FlagName } from "../../core/flags.ts";
-import { ControlPlane, type DialVerdict } from "../../core/fleet/control-plane.ts";
+import type { DialVerdict } from "../../core/fleet/admissions.ts";
+import { ControlPlane } from "../../core/fleet/control-plane.ts";
 import type { Intent } from "../../core/fleet/machine.ts";
 import type { Admission, AdmissionQuestion } from "../../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
@@ -22,18 +23,18 @@ export class FleetHost {
   /** Until then nobody gets an answer. */
   downUntil = 0;
   readonly #world: World;
-  readonly #catalog: Catalog;
+  #catalog: Catalog;
   #life = 0;
+  /** By how much the clock is wrong of the machine that this life runs on. */
+  #skewMs = 0;
+  /** It ends as soon as it has written down what it does next, and sends nothing. */
+  #isDying = false;
   /** The alarm outlives the object. */
   #alarm: { readonly at: number; readonly cancel: () => void } | null = null;
 
   constructor(world: World, models: readonly ModelId[]) {
     this.#world = world;
-    const parsed = parseCatalog(
-      models.map((id) => ({ id, context_length: 4096, size_gb: 10, min_ram_gb: 16, max_concurrency: 2 })),
-    );
-    if (!parsed.ok) throw new Error(parsed.message);
-    this.#catalog = parsed.catalog;
+    this.#catalog = catalogOf(models);
     this.core = this.#wake();
   }
 
@@ -43,6 +44,28 @@ export class FleetHost {
 
   intent(machineId: MachineId): Intent | null {
     return this.core.intents.get(machineId);
+  }
+
+  /** What it does next is written down, and nobody hears of it. */
+  dieNext(): void {
+    this.#isDying = true;
+  }
+
+  /** An alarm is promised to ring, and not to ring once. */
+  ringAgain(): void {
+    if (!this.isDown) this.#ring();
+  }
+
+  /** Another catalog is in force. @returns models that are gone. */
+  setModels(models: readonly ModelId[]): ModelId[] {
+    const gone = this.#catalog.entries.map(({ id }) => id).filter((id) => !models.includes(id));
+    this.#catalog = catalogOf(models);
+    this.#then((now) => {
+      this.core.directory.catalog = this.#catalog;
+      this.core.orders.releaseFrom(gone, now);
+      this.core.tick(now);
+    });
+    return gone;
   }
 
   /** Starts anew from its disk; replies on their way to the old life are lost. */
@@ -55,7 +78,9 @@ export class FleetHost {
   /** @returns null if the fleet does not answer. */
   dial(dialer: Dialer, named: ModelId): DialVerdict | null {
     if (this.isDown) return null;
+    const life = this.#life;
     const verdict = this.#then((now) => this.core.dial(dialer, named, now));
+    if (life !== this.#life) return null;
     this.#world.log(() => `${dialer.machineId} dials ${named}: ${JSON.stringify(verdict)}`);
     return this.#world.hooks.verdict(verdict);
   }
@@ -63,7 +88,12 @@ export class FleetHost {
   register(question: AdmissionQuestion, onReply: (admission: Admission) => void, onLost: () => void): void {
     const ask = this.#world.hooks.question(question);
     this.#world.network.call<Admission>(
-      () => (this.isDown ? null : structuredClone(this.#then((now) => this.core.register(ask, now)))),
+      () => {
+        if (this.isDown) return null;
+        const life = this.#life;
+        const admission = structuredClone(this.#then((now) => this.core.register(ask, now)));
+        return life === this.#life ? admission : null;
+      },
       onReply,
       onLost,
     );
@@ -82,7 +112,7 @@ export class FleetHost {
 
   askSettings(pool: ModelId, onReply: (settings: PoolSettings) => void): void {
     this.#world.network.call(
-      () => (this.isDown ? null : structuredClone(this.core.settingsFor(pool, this.#world.clock.now()))),
+      () => (this.isDown ? null : structuredClone(this.core.settingsFor(pool, this.#now()))),
       onReply,
     );
   }
@@ -92,12 +122,13 @@ export class FleetHost {
     return this.#then((now) => act(this.core, now));
   }
 
-  /** Asks every pool that may hold a socket of a machine for its report. */
-  askAbout(machineId: MachineId): void {
-    this.#then((now) => {
+  /** Asks every pool that may hold a socket of a machine for its report. @returns when, by the fleet's clock. */
+  askAbout(machineId: MachineId): number {
+    return this.#then((now) => {
       for (const pool of this.core.memberships.of(machineId)) {
         this.#callPool(pool, this.core.readCall(pool, now));
       }
+      return now;
     });
   }
 
@@ -111,6 +142,7 @@ export class FleetHost {
 
   #wake(): ControlPlane {
     this.#life += 1;
+    this.#skewMs = this.#world.skewMs();
     const life = this.#life;
     const core = new ControlPlane({
       callPool: (pool, call) => {
@@ -129,6 +161,7 @@ export class FleetHost {
   }
 
   #callPool(name: string, call: PoolCall): void {
+    if (this.#isDying) return;
     const { hooks, network } = this.#world;
     const life = this.#life;
     const host = this.#world.poolOf(name);
@@ -140,7 +173,7 @@ export class FleetHost {
       this.#then((now) => this.core.replied(name, sent, structuredClone(answer), now));
     };
     network.call<PoolReply>(
-      () => structuredClone(hooks.fake(host, sent) ?? host.perform(sent)),
+      () => (host.isUnreachable ? null : structuredClone(hooks.fake(host, sent) ?? host.perform(sent))),
       reply,
       () => {
         const made = hooks.missing(sent);
@@ -150,15 +183,23 @@ export class FleetHost {
   }
 
   #then<T>(act: (now: number) => T): T {
-    const result = act(this.#world.clock.now());
+    const result = act(this.#now());
     this.#world.isDirty = true;
     this.#arm();
+    if (this.#isDying) {
+      this.#isDying = false;
+      this.restart();
+    }
     return result;
+  }
+
+  #now(): number {
+    return this.#world.clock.now() + this.#skewMs;
   }
 
   #arm(): void {
     const { clock } = this.#world;
-    const now = clock.now();
+    const now = this.#now();
     const dueAt = this.core.tickDueAt(now) ?? Infinity;
     const at = Math.max(now + 1, Math.min(dueAt, this.core.nextWakeAt() ?? Infinity));
     if (at === Infinity) return;
@@ -168,9 +209,10 @@ export class FleetHost {
   }
 
   #ring(): void {
+    this.#alarm?.cancel();
     this.#alarm = null;
     const { clock } = this.#world;
-    const now = clock.now();
+    const now = this.#now();
     if (this.isDown) {
       // The platform rings again until the object has run.
       this.#alarm = { at: now + 1000, cancel: clock.after(1000, () => this.#ring()) };
@@ -186,4 +228,12 @@ export class FleetHost {
       this.#then((at) => this.core.retry(at));
     }
   }
+}
+
+function catalogOf(models: readonly ModelId[]): Catalog {
+  const parsed = parseCatalog(
+    models.map((id) => ({ id, context_length: 4096, size_gb: 10, min_ram_gb: 16, max_concurrency: 2 })),
+  );
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.catalog;
 }

@@ -1,4 +1,4 @@
-import type { DialVerdict } from "../../core/fleet/control-plane.ts";
+import type { DialVerdict } from "../../core/fleet/admissions.ts";
 import type { Admission, AdmissionQuestion } from "../../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
 import type { CordonStore } from "../../core/pool/cordons.ts";
@@ -13,6 +13,9 @@ import type { Wire } from "./wire.ts";
 export class Hooks {
   /** Whether operators also delete machines. A seed plays something else then, so those with a name play without it. */
   readonly deletesMachines: boolean = false;
+
+  /** Whether also happens what happens seldom; the same goes for it. */
+  readonly hasRareTroubles: boolean = false;
 
   /** What a provider's disk keeps of what is written. */
   saved(_machine: MachineHost, held: HeldAssignment): HeldAssignment {
@@ -82,5 +85,10 @@ export class Hooks {
 
 /** Nothing is taken away, and operators delete machines. */
 export class WithDeletions extends Hooks {
-  override readonly deletesMachines = true;
+  override readonly deletesMachines: boolean = true;
+}
+
+/** And everything happens that there is. */
+export class WithRareTroubles extends WithDeletions {
+  override readonly hasRareTroubles = true;
 }

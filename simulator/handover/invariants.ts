@@ -11,7 +11,7 @@ import type { PoolHost } from "./pool-host.ts";
 import type { Wire } from "./wire.ts";
 import type { World } from "./world.ts";
 
-/** How late an alarm may ring. */
+/** How late an alarm may ring, where all clocks are right. */
 const LATE_MS = 2000;
 
 /**
@@ -59,6 +59,7 @@ export class Invariants {
       this.#checkRouting(machine, routable.get(machine.id) ?? []);
       this.#checkOrder(machine);
       this.#checkMemberships(machine);
+      this.#checkOwner(machine, routable.get(machine.id) ?? []);
     }
   }
 
@@ -212,6 +213,18 @@ export class Invariants {
     }
   }
 
+  /** No request goes to a machine on a socket of somebody who only uses its name. */
+  #checkOwner({ id }: MachineHost, routable: readonly PoolHost[]): void {
+    const owner = this.#world.fleet.core.directory.get(id)?.owner;
+    if (owner === undefined) return;
+    for (const { model, wires } of routable) {
+      for (const { machine, owner: dialer, connection } of wires) {
+        if (machine.id !== id || connection?.registration == null || dialer === owner) continue;
+        this.breach(`[H22] ${id} of ${owner} is routable in ${model} on a socket of ${dialer}`);
+      }
+    }
+  }
+
   #checkEpochs({ model, disk }: PoolHost): void {
     for (const { machineId, epoch } of disk.records.values()) {
       const name = `${model} ${machineId}`;
@@ -224,10 +237,11 @@ export class Invariants {
     }
   }
 
-  #checkDeadlines({ model, disk }: PoolHost): void {
-    const now = this.#world.clock.now();
+  #checkDeadlines(host: PoolHost): void {
+    const { model, disk } = host;
+    const now = host.now();
     for (const { machineId, mode, deadlineAt } of disk.records.values()) {
-      if (deadlineAt === null || now <= deadlineAt + LATE_MS) continue;
+      if (deadlineAt === null || now <= deadlineAt + LATE_MS + this.#world.mostClockJumpMs) continue;
       this.breach(`[H13] ${machineId} is still ${mode} in ${model} after its deadline`);
     }
   }

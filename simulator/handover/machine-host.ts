@@ -15,11 +15,14 @@ export class MachineHost {
   readonly wires = new Set<Wire>();
   version = "0.7.0";
   hasChangedVersion = false;
+  owner = "owner";
   /** What the provider has written down. */
   disk: HeldAssignment | null = null;
   engine: SimEngine | null = null;
   agent: Agent | null = null;
   readonly #world: World;
+  /** Disks of other owners, whose machines go by this one's id. */
+  readonly #disks = new Map<string, HeldAssignment | null>();
   #process: ProcessClock | null = null;
   #starts = 0;
 
@@ -52,7 +55,7 @@ export class MachineHost {
         version: this.version,
         machineId: this.id,
         sessionId: `session-${this.#starts}`,
-        publicKey: `key-${this.id}`,
+        publicKey: `key-${this.id}-${this.owner}`,
         hardware: M3_ULTRA,
         models: this.models.map((id) => ({ id, path: `/models/${id}`, sizeBytes: 1000 })),
         firstModel: this.models[0] ?? null,
@@ -110,6 +113,16 @@ export class MachineHost {
   async #endWith(agent: Agent, process: ProcessClock): Promise<void> {
     await agent.finished;
     if (this.#process === process) this.kill();
+  }
+
+  /** From now on it is another's machine that goes by this id, with another key and another disk. */
+  passTo(owner: string): void {
+    if (owner === this.owner) return;
+    this.kill();
+    this.#disks.set(this.owner, this.disk);
+    this.owner = owner;
+    this.disk = this.#disks.get(owner) ?? null;
+    this.#world.log(() => `${this.id} is ${owner}'s`);
   }
 
   /** The program is gone from one moment to the next. */

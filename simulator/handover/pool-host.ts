@@ -25,6 +25,8 @@ export class PoolHost {
   readonly wires = new Set<Wire>();
   readonly clients = new Set<SimClient>();
   pool: Pool;
+  /** Until then no call and no dial gets through to it, while it and its sockets live on. */
+  unreachableUntil = 0;
   readonly #world: World;
   readonly #remembered = new Set<MachineId>();
   #settings: PoolSettings = INITIAL_SETTINGS;
@@ -32,6 +34,8 @@ export class PoolHost {
   readonly #totals = new Map<string, Total>();
   /** Which life of the object this is: what an earlier one waited for is lost. */
   #life = 0;
+  /** By how much the clock is wrong of the machine that this life runs on. */
+  #skewMs = 0;
   #asks = 0;
   #timer: { readonly at: number; readonly cancel: () => void } | null = null;
 
@@ -41,12 +45,21 @@ export class PoolHost {
     this.pool = this.#wake();
   }
 
+  /** By its own clock, which may go back from one life to the next. */
+  now(): number {
+    return this.#world.clock.now() + this.#skewMs;
+  }
+
+  get isUnreachable(): boolean {
+    return this.#world.clock.now() < this.unreachableUntil;
+  }
+
   record(machineId: MachineId): PoolRecord | null {
     return this.disk.records.get(machineId) ?? null;
   }
 
   report(): PoolReport {
-    return this.pool.report(this.#world.clock.now(), SLOTS);
+    return this.pool.report(this.now(), SLOTS);
   }
 
   accept(wire: Wire, dialer: Dialer, stamp: Stamp): boolean {
@@ -148,7 +161,7 @@ export class PoolHost {
 
   /** Sleeps and wakes, if nothing keeps it awake: sockets stay, memory does not. */
   evict(): boolean {
-    if (this.#asks > 0 || this.pool.nextTickAt(this.#world.clock.now()) !== null) return false;
+    if (this.#asks > 0 || this.pool.nextTickAt(this.now()) !== null) return false;
     this.#world.log(() => `${this.model} is evicted`);
     for (const total of this.pool.ledger.totals.drain()) this.#totals.set(total.name, total);
     this.pool = this.#wake();
@@ -179,8 +192,9 @@ export class PoolHost {
   #wake(): Pool {
     this.#life += 1;
     const life = this.#life;
-    const { clock, hooks } = this.#world;
-    const now = clock.now();
+    const { hooks } = this.#world;
+    this.#moveTo(this.#world.skewMs());
+    const now = this.now();
     return new Pool(
       this.model,
       {
@@ -214,6 +228,14 @@ export class PoolHost {
     );
   }
 
+  /** Its next life is on another machine of the platform, where its alarm rings by that machine's clock. */
+  #moveTo(skewMs: number): void {
+    if (skewMs === this.#skewMs) return;
+    this.#skewMs = skewMs;
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
   #configure(settings: PoolSettings): void {
     this.#then((now) => this.pool.configure(settings, now));
   }
@@ -243,7 +265,7 @@ export class PoolHost {
   }
 
   #then<T>(act: (now: number) => T): T {
-    const result = act(this.#world.clock.now());
+    const result = act(this.now());
     this.#world.isDirty = true;
     this.#arm();
     return result;
@@ -251,7 +273,7 @@ export class PoolHost {
 
   #arm(): void {
     const { clock } = this.#world;
-    const now = clock.now();
+    const now = this.now();
     const at = Math.min(this.pool.nextTickAt(now) ?? Infinity, this.pool.nextDeadlineAt() ?? Infinity);
     if (this.#timer !== null && at >= this.#timer.at && at !== Infinity) return;
     this.#timer?.cancel();

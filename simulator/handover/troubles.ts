@@ -1,15 +1,21 @@
 import type { MachineHost } from "./machine-host.ts";
+import { Operators } from "./operators.ts";
+import { RareTroubles } from "./rare-troubles.ts";
 import { Wire } from "./wire.ts";
 import type { World } from "./world.ts";
 
 /** What happens to the fleet: clients who ask, operators who change their minds, and everything that breaks. */
 export class Troubles {
   readonly #world: World;
+  readonly #operators: Operators;
+  readonly #rare: RareTroubles;
   #requests = 0;
   #isOver = false;
 
   constructor(world: World) {
     this.#world = world;
+    this.#operators = new Operators(world);
+    this.#rare = new RareTroubles(world, this.#operators);
   }
 
   start(calmAt: number, clientsUntil: number): void {
@@ -18,9 +24,13 @@ export class Troubles {
     fleet.setFlag("pool_exhausted_429", "on");
     if (dice.chance(0.5)) fleet.setFlag("load_cooldown_seconds", "20");
     this.#repeat(() => this.#ask(), 200, 8000, clientsUntil);
-    this.#repeat(() => this.#operate(), 100, dice.pick([2000, 8000, 25_000]), calmAt);
+    this.#repeat(() => this.#operators.act(), 100, dice.pick([2000, 8000, 25_000]), calmAt);
     this.#repeat(() => this.#breakSomething(), 100, dice.pick([3000, 8000, 25_000]), calmAt);
-    if (this.#world.hooks.deletesMachines) this.#repeat(() => this.#retire(), 1000, 60_000, calmAt);
+    const { deletesMachines, hasRareTroubles } = this.#world.hooks;
+    if (deletesMachines) this.#repeat(() => this.#operators.retire(), 1000, 60_000, calmAt);
+    if (!hasRareTroubles) return;
+    this.#rare.start();
+    this.#repeat(() => this.#rare.act(), 100, dice.pick([8000, 25_000, 60_000]), calmAt);
   }
 
   /** From here on only what is left over happens. */
@@ -28,6 +38,7 @@ export class Troubles {
     this.#isOver = true;
     const { machines, fleet, wanted } = this.#world;
     fleet.downUntil = 0;
+    this.#rare.end();
     for (const machine of machines) {
       if (fleet.core.directory.get(machine.id)?.isQuarantined === true) {
         fleet.operate((core) => core.readmit(machine.id));
@@ -59,67 +70,6 @@ export class Troubles {
     requested.set(id, pool.model);
     const client = pool.submit(id, dice.chance(0.7));
     if (dice.chance(0.1)) clock.after(dice.whole(0, 10_000), () => pool.abandon(client));
-  }
-
-  #operate(): void {
-    const { dice, fleet, machines, models, wanted } = this.#world;
-    const machine = dice.pick(machines);
-    const roll = dice.next();
-    if (roll < 0.6) {
-      const model = dice.pick(models);
-      const verdict = fleet.operate((core, now) => core.orders.pin(machine.id, model, now));
-      this.#world.log(() => `OPERATOR pins ${machine.id} to ${model}: ${JSON.stringify(verdict)}`);
-      // A late register of an earlier start with an old version may still undo it.
-      if (verdict.ok && !machine.hasChangedVersion) wanted.set(machine.id, model);
-      else if (verdict.ok) wanted.delete(machine.id);
-    } else if (roll < 0.8) {
-      this.#world.log(() => `OPERATOR releases ${machine.id}`);
-      fleet.operate((core, now) => core.orders.release(machine.id, "an operator", now));
-      wanted.set(machine.id, null);
-    } else if (roll < 0.9) {
-      const value = fleet.core.flagBook.flags.assignment_gate === "on" ? "off" : "on";
-      this.#world.log(() => `OPERATOR sets the gate ${value}`);
-      fleet.setFlag("assignment_gate", value);
-      if (value === "off") for (const { id } of machines) wanted.set(id, null);
-    } else if (roll < 0.95) {
-      const isCordoned = fleet.core.directory.get(machine.id)?.cordonedAt == null;
-      this.#world.log(() => `OPERATOR ${isCordoned ? "cordons" : "uncordons"} ${machine.id}`);
-      fleet.operate((core, now) => core.cordons.set(machine.id, isCordoned, now));
-    } else {
-      const isIn = fleet.core.directory.get(machine.id)?.isQuarantined !== true;
-      this.#world.log(() => `OPERATOR ${isIn ? "quarantines" : "readmits"} ${machine.id}`);
-      if (isIn) fleet.operate((core, now) => core.quarantine(machine.id, now));
-      else {
-        fleet.operate((core) => core.readmit(machine.id));
-        this.#world.clock.after(dice.whole(0, 10_000), () => machine.start());
-      }
-      wanted.set(machine.id, null);
-    }
-  }
-
-  /** A machine goes for good, its operator deletes it, and after all it comes back: before, amid or after that. */
-  #retire(): void {
-    const { clock, dice, machines } = this.#world;
-    const machine = dice.pick(machines);
-    this.#world.log(() => `TROUBLE ${machine.id} goes`);
-    machine.kill();
-    const backAfterMs = dice.whole(60_000, 300_000);
-    clock.after(backAfterMs, () => machine.start());
-    for (let attempts = dice.whole(1, 5); attempts > 0; attempts--) {
-      clock.after(dice.whole(60_000, backAfterMs + 5000), () => this.#delete(machine));
-    }
-  }
-
-  #delete({ id }: MachineHost): void {
-    const { clock, dice, fleet, wanted } = this.#world;
-    const askedAt = clock.now();
-    if (fleet.isDown) return;
-    fleet.askAbout(id);
-    clock.after(dice.whole(1, 3000), () => {
-      const error = fleet.operate((core, now) => core.remove(id, askedAt, now));
-      this.#world.log(() => `OPERATOR deletes ${id}: ${error?.message ?? "deleted"}`);
-      if (error === null) wanted.set(id, null);
-    });
   }
 
   #breakSomething(): void {

@@ -12,6 +12,8 @@ import type { World } from "./world.ts";
  */
 export class Wire {
   readonly machine: MachineHost;
+  /** Whose machine it was when it dialed. */
+  readonly owner: string;
   readonly agentEnd: Socket;
   readonly poolEnd: PoolSocket;
   pool: PoolHost | null = null;
@@ -30,6 +32,7 @@ export class Wire {
   constructor(world: World, machine: MachineHost, listener: SocketListener) {
     this.#world = world;
     this.machine = machine;
+    this.owner = machine.owner;
     this.#listener = listener;
     this.agentEnd = {
       sendText: (text) => this.#sendUp(text),
@@ -89,7 +92,7 @@ export class Wire {
   #sendUp(text: string): void {
     if (text === PING) {
       this.#up(() => {
-        this.#pongAt = this.#world.clock.now();
+        this.#pongAt = this.pool?.now() ?? 0;
         this.#down(() => this.#listener.onText(PONG));
       });
       return;

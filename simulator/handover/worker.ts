@@ -1,5 +1,5 @@
 import { encodeError, type ApiError } from "../../core/api-error.ts";
-import type { DialVerdict } from "../../core/fleet/control-plane.ts";
+import type { DialVerdict } from "../../core/fleet/admissions.ts";
 import { FLEET_ANSWER_TIMEOUT_MS } from "../../core/limits.ts";
 import type { ModelId } from "../../protocol/ids.ts";
 import type { Wire } from "./wire.ts";
@@ -36,7 +36,7 @@ export class Worker {
     const unanswered: DialVerdict = { ok: true, pool: named, stamp: { mode: "unknown" } };
     const cancel = clock.after(FLEET_ANSWER_TIMEOUT_MS, () => answer(unanswered));
     network.call(
-      () => fleet.dial({ machineId: id, owner: "owner", tokenId: "token" }, named),
+      () => fleet.dial({ machineId: id, owner: wire.owner, tokenId: "token" }, named),
       answer,
       () => answer(unanswered),
     );
@@ -45,7 +45,11 @@ export class Worker {
   #upgrade(wire: Wire, { pool, stamp }: Extract<DialVerdict, { ok: true }>): void {
     const { clock, network } = this.#world;
     const host = this.#world.poolOf(pool);
-    if (!host.accept(wire, { machineId: wire.machine.id, owner: "owner", tokenId: "token" }, stamp)) {
+    if (host.isUnreachable) {
+      wire.refuse({ kind: "closed", code: 1006, reason: "" });
+      return;
+    }
+    if (!host.accept(wire, { machineId: wire.machine.id, owner: wire.owner, tokenId: "token" }, stamp)) {
       refuse(wire, { code: "stale_route", message: "", retryAfterS: 1 });
       return;
     }

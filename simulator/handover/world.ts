@@ -21,6 +21,7 @@ const MAX_STEPS = 200_000;
 /** Clients go on into the calm, to find machines that only look as if they served. */
 const CLIENTS_AFTER_MS = 300_000;
 const CALM_MS = 15 * 60_000;
+const MOST_SKEW_MS = 2_000;
 
 export interface RunResult {
   readonly seed: number;
@@ -46,6 +47,8 @@ export class World {
   /** What operators have asked for last: a model, null for none, absent if it depends on what came first. */
   readonly wanted = new Map<MachineId, ModelId | null>();
   readonly lines: string[] = [];
+  /** Placement gives orders, too: what operators have released need not stay free. */
+  isPlacing = false;
   /** Something has happened that the invariants are about. */
   isDirty = false;
   readonly #keepsLog: boolean;
@@ -68,6 +71,16 @@ export class World {
       const id = machineIdSchema.parse(`mac-${i + 1}`);
       return new MachineHost(this, id, models.length > 0 ? models : this.models.slice(0, 1));
     });
+  }
+
+  /** By how much the clock of a machine of the platform is wrong. */
+  skewMs(): number {
+    return this.hooks.hasRareTroubles ? this.dice.whole(-MOST_SKEW_MS, MOST_SKEW_MS) : 0;
+  }
+
+  /** By how much an object's clock may jump from one life to the next. */
+  get mostClockJumpMs(): number {
+    return this.hooks.hasRareTroubles ? 2 * MOST_SKEW_MS : 0;
   }
 
   log(line: () => string): void {
@@ -110,7 +123,7 @@ export class World {
         this.invariants.check();
       }
       steps += 1;
-      if (steps > MAX_STEPS) this.invariants.breach("the run does not come to rest");
+      if (steps > MAX_STEPS) this.invariants.breach("[end] the run does not come to rest");
     }
     return steps;
   }

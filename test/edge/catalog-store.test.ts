@@ -85,6 +85,17 @@ describe("the catalog an isolate knows", () => {
     },
   );
 
+  it("is that of a later version without what this one does not know, but not one that somebody has misspelled by hand", async () => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    const text = JSON.stringify([catalogEntry("a", { colour: "red" })]);
+    await kv.put("catalog", text, { metadata: { version: 1 } });
+    expect(idsOf(await new CatalogStore().read(kv, 1000))).toEqual(["a"]);
+    await kv.put("catalog", text);
+    expect(await new CatalogStore().read(kv, 1000)).toBeNull();
+    expect(logged.mock.calls).toMatchObject([[{ event: "catalog_invalid", param: "[0].colour" }]]);
+    logged.mockRestore();
+  });
+
   it("is empty, and known to be, if none was ever stored", async () => {
     expect(idsOf(await new CatalogStore().read(kv, 1000))).toEqual([]);
   });

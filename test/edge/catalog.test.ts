@@ -93,6 +93,11 @@ describe("a model of the catalog", () => {
     ["a floor above its cap", fields({ floor: 3, cap: 2 }), "floor"],
     ["a field missing", { context_length: 1, size_gb: 1 }, "min_ram_gb"],
     ["an unknown field", fields({ colour: "red" }), "colour"],
+    [
+      "a field misspelled, which is missing then",
+      { contxt_length: 1, size_gb: 1, min_ram_gb: 2 },
+      "contxt_length",
+    ],
     ["a list", [fields()], null],
     ["nothing in it", null, null],
   ])("is refused with %s, and nothing changes", async (_, body, param) => {

@@ -55,6 +55,7 @@ describe("a dial is refused", () => {
     expect(await adminCall("DELETE", `/provider-tokens/${at.tokenId}`)).toEqual({
       id: at.tokenId,
       deleted: true,
+      machines: [],
     });
     const address = `machine=mac-1&pool=${at.model}`;
     const response = await dial(at.token, address);
@@ -71,8 +72,14 @@ describe("a dial is refused", () => {
   it("[H22] with the token of its machine, of which the fleet says so until it comes with another", async () => {
     const at = await scene();
     const machine = await join(at);
-    await adminCall("DELETE", `/provider-tokens/${at.tokenId}`);
+    const other = await join({ ...at, ...(await newToken("acme")) });
+    expect(await adminCall("DELETE", `/provider-tokens/${at.tokenId}`)).toMatchObject({
+      machines: [machine.machineId],
+    });
     expect((await machine.closed).code).toBe(4005);
+    const details = await adminCall<{ token_id: string }>("GET", `/machines/${machine.machineId}`);
+    expect(details.token_id).toBe(at.tokenId);
+    await expectAnswer(at, other);
     const { token } = await newToken("acme");
     const explained = await fetchEdge(`/v1/providers/explain?machine=${machine.machineId}`, {
       headers: { authorization: `Bearer ${token}` },

@@ -9,6 +9,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { Utilization } from "../../core/fleet/utilization.ts";
 import type { PoolReply } from "../../core/pool/calls.ts";
 import { ModelPool } from "../../durable-objects/model-pool.ts";
+import { Operators } from "../../durable-objects/operators.ts";
 import worker from "../../worker/index.ts";
 import { connect, expectAnswer, join, registerMessage } from "./fake-provider.ts";
 import {
@@ -19,10 +20,12 @@ import {
   catalogEntry,
   errorOf,
   fleet,
+  pin,
   poolOf,
   resetObject,
   rowsOf,
   scene,
+  setFlag,
   stopClock,
   testEnv,
   unique,
@@ -79,6 +82,43 @@ describe("the fleet's tick", () => {
       await expect(runDurableObjectAlarm(fleet())).rejects.toThrow("revoked_tokens");
       const alarm = await runInDurableObject(fleet(), (_, { storage }) => storage.getAlarm());
       expect(alarm).not.toBeNull();
+    });
+  });
+
+  it("does not come sooner for an order that was obeyed before its calls had to be repeated", async () => {
+    await setFlag("assignment_gate", "on");
+    const at = await scene();
+    const machine = await join(at, { version: "0.7.0", loaded_models: [at.model] });
+    await stopClock({ fleetTicks: true });
+    // No alarm that is set from here on rings by itself.
+    vi.setSystemTime(Date.now() + 3_600_000);
+    machine.heartbeat({ loaded_models: [at.model] });
+    await machine.hasHeardAll(at);
+    await runDurableObjectAlarm(fleet());
+    const { epoch } = await pin(machine.machineId, at);
+    machine.send({ type: "assign_model_status", model_id: at.model, epoch, status: "succeeded" });
+    await until(async () => {
+      const { state } = await adminCall<{ state: string }>("GET", `/machines/${machine.machineId}`);
+      return state === "assigned";
+    });
+    vi.setSystemTime(Date.now() + 1000);
+    const looks = vi.spyOn(Operators.prototype, "read");
+    expect(await runDurableObjectAlarm(fleet())).toBe(true);
+    expect(looks).not.toHaveBeenCalled();
+    // The next one is the tick, when it is due.
+    vi.setSystemTime(Date.now() + 30_000);
+    expect(await runDurableObjectAlarm(fleet())).toBe(true);
+    expect(looks).toHaveBeenCalledOnce();
+    looks.mockRestore();
+    // That it hears of its release leaves nothing to be repeated to the tests that follow.
+    await setFlag("assignment_gate", "off");
+    machine.heartbeat({ loaded_models: [at.model], assignment: { model_id: null, epoch: epoch + 1 } });
+    await until(async () => {
+      const { order } = await adminCall<{ order: { outcome: string } }>(
+        "GET",
+        `/machines/${machine.machineId}`,
+      );
+      return order.outcome === "succeeded";
     });
   });
 

@@ -22,7 +22,11 @@ async function withStore(run: (store: Store) => Promise<void>): Promise<void> {
 }
 
 /** A life of the fleet, as far as it is about operators. */
-function operatorsOf({ fleet, plans }: Store, kv: Pick<SomeKv, "put" | "getWithMetadata">): Operators {
+function operatorsOf(
+  { fleet, plans }: Store,
+  kv: Pick<SomeKv, "put" | "getWithMetadata">,
+  flagsChanged: () => void = () => undefined,
+): Operators {
   const core = new ControlPlane({
     callPool: () => undefined,
     isRevoked: () => false,
@@ -31,7 +35,7 @@ function operatorsOf({ fleet, plans }: Store, kv: Pick<SomeKv, "put" | "getWithM
     plans,
     newestProvider: "0.7.0",
   });
-  const host = { flagsChanged: () => undefined, catalogChanged: () => undefined };
+  const host = { flagsChanged, catalogChanged: () => undefined };
   return new Operators(kv as unknown as KVNamespace, fleet, core, host);
 }
 
@@ -204,6 +208,17 @@ it("the catalog of an earlier life is in force also while KV cannot be read", as
     expect(await idsIn(later)).toEqual(["a"]);
   });
   vi.restoreAllMocks();
+});
+
+it("a defect in what follows from a flag does not pass for a KV that cannot be read", async () => {
+  await withStore(async (store) => {
+    const kv = new SomeKv();
+    kv.values.set("placement", { value: "shadow", metadata: null });
+    const operators = operatorsOf(store, kv, () => {
+      throw new Error("a defect");
+    });
+    await expect(operators.read()).rejects.toThrow("a defect");
+  });
 });
 
 it("what KV shows is read by a fleet that needs a catalog and has none", async () => {

@@ -111,6 +111,23 @@ describe("placement", () => {
     await refused(two);
   });
 
+  it("[C9] gives a model that is refused none of the machines that another's floor takes, and says so", async () => {
+    const two = await twoInA({ placement: "shadow" });
+    const fields = { context_length: 4096, size_gb: 1, min_ram_gb: 2 };
+    await adminCall("PUT", `/catalog/${two.a.model}`, { ...fields, floor: 3 });
+    await refused(two);
+    await tick();
+    expect(await movesTo(two)).toEqual([]);
+    expect((await report()).warnings).toEqual([
+      `the floor of "${two.a.model}" is 3, and 2 machines can hold it`,
+      expect.stringMatching(new RegExp(`floors of "${two.a.model}" take 2 machines.*"${two.b.model}"`)),
+    ]);
+    await adminCall("PUT", `/catalog/${two.a.model}`, { ...fields, floor: 1 });
+    await tick();
+    expect(await movesTo(two)).toHaveLength(1);
+    expect((await report()).warnings).toEqual([]);
+  });
+
   it("[C15] [F8] shows in shadow which machine it would give to a model that was refused, and sends nothing", async () => {
     const two = await twoInA({ placement: "shadow" });
     await refused(two);

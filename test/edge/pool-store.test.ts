@@ -1,6 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
+import { USAGE_ROWS_MAX } from "../../core/limits.ts";
 import type { Entries } from "../../core/pool/ledger.ts";
 import type { PoolRecord } from "../../core/pool/record.ts";
 import { INITIAL_SETTINGS, type PoolSettings } from "../../core/pool/settings.ts";
@@ -119,13 +120,13 @@ describe("what a pool has counted", () => {
       const minutes = [NOW + 60_000, NOW].map((minuteAt) => ({ ...demand, minuteAt }));
       for (let i = 0; i < 2; i++) store.addEntries({ ...nothing, usage: hours, demand: minutes }, NOW);
       const twice = { requests: 2, promptTokens: 4, completionTokens: 6, cachedTokens: 8 };
-      expect(later().usageSince(NOW)).toEqual([
+      expect(later().usageSince(NOW, "hour")).toEqual([
         { hourAt: NOW, keyId: "j", outcome: "ok", ...twice },
         { hourAt: NOW, keyId: "k", outcome: "failed", ...twice },
         { hourAt: NOW, keyId: "k", outcome: "ok", ...twice },
       ]);
-      expect(later().usageSince(NOW - 1)).toHaveLength(3);
-      expect(later().usageSince(NOW - HOUR_MS)).toHaveLength(4);
+      expect(later().usageSince(NOW - 1, "hour")).toHaveLength(3);
+      expect(later().usageSince(NOW - HOUR_MS, "hour")).toHaveLength(4);
       const both = [NOW, NOW + 60_000].map((minuteAt) => ({
         minuteAt,
         arrivals: 2,
@@ -135,6 +136,35 @@ describe("what a pool has counted", () => {
       }));
       expect(later().demandSince(NOW)).toEqual(both);
       expect(later().demandSince(NOW + 1)).toEqual(both.slice(1));
+    });
+  });
+
+  it("adds up by the UTC day, and is not told if it is too much", async () => {
+    await onDisk((store, later) => {
+      const hours = [NOW, NOW + 23 * HOUR_MS, NOW + DAY_MS, NOW - HOUR_MS].map((hourAt) => ({
+        ...usage,
+        hourAt,
+      }));
+      store.addEntries({ ...nothing, usage: hours }, NOW);
+      expect(later().usageSince(NOW, "day")).toEqual([
+        {
+          hourAt: NOW,
+          keyId: "k",
+          outcome: "ok",
+          requests: 2,
+          promptTokens: 4,
+          completionTokens: 6,
+          cachedTokens: 8,
+        },
+        { ...usage, hourAt: NOW + DAY_MS },
+      ]);
+      const many = Array.from({ length: USAGE_ROWS_MAX / 2 }, (_, key) => ({ ...usage, keyId: `${key}` }));
+      const hoursOfMany = [1, 2].flatMap((hour) =>
+        many.map((row) => ({ ...row, hourAt: NOW + hour * HOUR_MS })),
+      );
+      store.addEntries({ ...nothing, usage: hoursOfMany }, NOW);
+      expect(later().usageSince(NOW + HOUR_MS, "hour")).toBeNull();
+      expect(later().usageSince(NOW + HOUR_MS, "day")).toHaveLength(USAGE_ROWS_MAX / 2 + 2);
     });
   });
 
@@ -149,8 +179,8 @@ describe("what a pool has counted", () => {
       store.addEntries({ ...rows, totals: [{ name: "arrivals", value: 1 }] }, NOW);
       expect(
         later()
-          .usageSince(0)
-          .map(({ hourAt }) => NOW - hourAt),
+          .usageSince(0, "hour")
+          ?.map(({ hourAt }) => NOW - hourAt),
       ).toEqual(ages);
       expect(
         later()
@@ -160,8 +190,8 @@ describe("what a pool has counted", () => {
       store.addEntries({ ...nothing, totals: [{ name: "arrivals", value: 9 }] }, NOW + 1);
       expect(
         later()
-          .usageSince(0)
-          .map(({ hourAt }) => NOW - hourAt),
+          .usageSince(0, "hour")
+          ?.map(({ hourAt }) => NOW - hourAt),
       ).toEqual(ages.slice(1));
       expect(
         later()

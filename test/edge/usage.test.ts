@@ -149,6 +149,49 @@ describe("usage", () => {
     expect(kept.map((row) => row["requests"])).toEqual([34, 2, 1]);
   });
 
+  it("is added up by the day, from the first one's beginning on, and by nothing else", async () => {
+    const at = await scene();
+    await poolOf(at).usage(0);
+    const today = Date.now() - (Date.now() % 86_400_000);
+    for (const hourAt of [today - 86_400_000, today - 3_600_000, today]) {
+      await rowsOf(poolOf(at), "INSERT INTO usage VALUES (?, 'k', 'ok', 1, 2, 3, 4)", hourAt);
+    }
+    const row = { model_id: at.model, key_id: "k", outcome: "ok" };
+    expect(await usageOf(at, "?by=day")).toEqual([
+      {
+        ...row,
+        day_at: today - 86_400_000,
+        requests: 2,
+        prompt_tokens: 4,
+        completion_tokens: 6,
+        cached_tokens: 8,
+      },
+      { ...row, day_at: today, requests: 1, prompt_tokens: 2, completion_tokens: 3, cached_tokens: 4 },
+    ]);
+    expect(await errorOf(await callAdmin("GET", "/usage?by=week"))).toMatchObject({
+      status: 400,
+      param: "by",
+    });
+  });
+
+  it("of hundreds of keys in a month is told by the day, since by the hour it is too much", async () => {
+    const at = await scene();
+    await poolOf(at).usage(0);
+    const hour = Date.now() - (Date.now() % 3_600_000);
+    await rowsOf(
+      poolOf(at),
+      `WITH RECURSIVE hours(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM hours WHERE n < 800),
+         keys(m) AS (SELECT 1 UNION ALL SELECT m + 1 FROM keys WHERE m < 300)
+       INSERT INTO usage SELECT ? - n * 3600000, 'key-' || m, 'ok', 1, 2, 3, 4 FROM hours, keys`,
+      hour,
+    );
+    const error = await errorOf(await callAdmin("GET", "/usage?days=35"));
+    expect(error).toMatchObject({ status: 400, code: "invalid_request", param: "days" });
+    expect(error.message).toContain("by=day");
+    const rows = await usageOf(at, "?days=35&by=day");
+    expect(rows.reduce((sum, row) => sum + Number(row["requests"]), 0)).toBe(300 * 801);
+  });
+
   it.each(["0", "36", "1.5", "week", "", "-1"])("of %j days is 400", async (days) => {
     expect(await errorOf(await callAdmin("GET", `/usage?days=${days}`))).toMatchObject({
       status: 400,

@@ -1,13 +1,22 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 
 import { afterAll, expect, it } from "vitest";
 
 import { Stack, until } from "./stack.ts";
 
-/** `npm start` beside another one. */
+/** `npm start` beside another one, and in a folder that cannot be used as it is. */
 
 const stack = new Stack();
 
@@ -44,6 +53,45 @@ it("says in a sentence that its folder cannot be written to", async () => {
   expect(run.output().trim()).toMatch(
     /^Cannot write to .*: unable to open .*another folder with "npm start -- --state DIR"\.$/,
   );
+  await other.stop();
+});
+
+it("names a database that is damaged, leaves it as it is, and starts once it is moved away", async () => {
+  const other = new Stack();
+  await other.startCoordinator();
+  // Until somebody wants something of the fleet, it has written nothing.
+  await other.admin.setFlag("queue_max", "31");
+  await other.killCoordinator();
+  const folder = join(other.dir, "storage", "do", "poolkeeper-Fleet");
+  const [name = ""] = readdirSync(folder).filter((file) => /^[0-9a-f]+\.sqlite$/.test(file));
+  const file = join(folder, name);
+  // What was killed may still hold it for a moment.
+  await until(() => {
+    const database = new DatabaseSync(file);
+    database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get();
+    database.close();
+    return statSync(file).size > 8192 || null;
+  });
+  // The page behind the one that says what it is: whoever only opens it notices nothing.
+  const bytes = readFileSync(file);
+  bytes.fill(7, 4096, 8192);
+  writeFileSync(file, bytes);
+
+  const run = other.launchCoordinator();
+  await once(run.child, "close");
+  expect(run.child.exitCode).toBe(1);
+  const [first, second, ...rest] = run.output().trim().split("\n");
+  expect(first).toMatch(/is damaged, and was left as it is:$/);
+  expect(second).toContain(`${file}: `);
+  expect(second).toContain("it holds the machines");
+  expect(rest).toHaveLength(1);
+  expect(readFileSync(file).equals(bytes)).toBe(true);
+
+  for (const each of readdirSync(folder).filter((found) => found.startsWith(name))) {
+    renameSync(join(folder, each), join(other.dir, each));
+  }
+  await other.startCoordinator();
+  expect((await fetch(`${other.url}/health`)).status).toBe(200);
   await other.stop();
 });
 

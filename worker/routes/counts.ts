@@ -2,8 +2,9 @@ import { Hono } from "hono";
 import { z } from "zod";
 
 import { replayFleet, type AskedModel } from "../../core/fleet/replay-fleet.ts";
-import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS } from "../../core/limits.ts";
+import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS, USAGE_ROWS_MAX } from "../../core/limits.ts";
 import { poolName } from "../../core/pool-name.ts";
+import type { UsageSpan } from "../../core/pool/usage.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { logWarning } from "../../durable-objects/log.ts";
@@ -35,12 +36,17 @@ export const counts = new Hono<AppEnv>()
     throw new HttpError({ code: "not_found", message });
   })
   .get("/usage", async (context) => {
-    const since = sinceOf(context, USAGE_RETENTION_MS);
-    const answers = await askPools(context.env, "usage", async (pool) => await pool.usage(since));
-    const usage = answers.flatMap(({ model, rows }) =>
-      rows.map((row) => ({
-        model_id: model,
-        hour_at: row.hourAt,
+    const by = spanOf(context);
+    const from = sinceOf(context, USAGE_RETENTION_MS);
+    // A day that is added up is a whole one.
+    const since = by === "day" ? from - (from % DAY_MS) : from;
+    const answers = await askPools(context.env, "usage", async (pool) => await pool.usage(since, by));
+    const rows = answers.reduce((sum, answer) => sum + (answer.rows?.length ?? Infinity), 0);
+    if (rows > USAGE_ROWS_MAX) throw tooMuchUsage(by);
+    const usage = answers.flatMap((answer) =>
+      (answer.rows ?? []).map((row) => ({
+        model_id: answer.model,
+        [by === "day" ? "day_at" : "hour_at"]: row.hourAt,
         key_id: row.keyId,
         outcome: row.outcome,
         requests: row.requests,
@@ -51,6 +57,19 @@ export const counts = new Hono<AppEnv>()
     );
     return context.json({ usage });
   });
+
+/** @throws HttpError 400 */
+function spanOf({ req }: AppContext): UsageSpan {
+  const by = req.query("by") ?? "hour";
+  if (by === "hour" || by === "day") return by;
+  throw new HttpError({ code: "invalid_request", param: "by", message: 'by: must be "hour" or "day"' });
+}
+
+function tooMuchUsage(by: UsageSpan): HttpError {
+  const how = by === "day" ? "ask for fewer days" : "ask for fewer days, or add by=day";
+  const message = `days: in so many days there are more than ${USAGE_ROWS_MAX} rows; ${how}`;
+  return new HttpError({ code: "invalid_request", param: "days", message });
+}
 
 function askDemand(context: AppContext): Promise<AskedModel[]> {
   const since = sinceOf(context, DEMAND_RETENTION_MS);

@@ -15,7 +15,7 @@ const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
   machines: [],
   placement: [],
   "provider-tokens": ["cursor"],
-  usage: ["days"],
+  usage: ["by", "days"],
   utilization: [],
 };
 

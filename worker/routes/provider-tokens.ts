@@ -32,7 +32,7 @@ export const providerTokens = new Hono<AppEnv>()
     const id = secretId(context);
     // The fleet first: KV may go on handing out the token for a minute, and a call that breaks half way can be made
     // again.
-    await fleetStub(context.env).revokeToken(id);
+    const machines = await fleetStub(context.env).revokeToken(id);
     if (!(await deleteSecret(context.env.KEYS, "token", id))) throw unknownId(id);
-    return context.json({ id, deleted: true });
+    return context.json({ id, deleted: true, machines });
   });

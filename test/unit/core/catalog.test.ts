@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { parseCatalog, parseKeptCatalog, poolsFor, type Catalog } from "../../../core/catalog.ts";
+import { readOwnCatalog } from "../../../core/own-catalog.ts";
 import { modelIdSchema } from "../../../protocol/ids.ts";
 
 function entry(id: unknown, fields: object = {}): object {
@@ -109,6 +110,42 @@ it("bears a floor above the cap where an earlier version has taken it, and nothi
   const kept = parseKeptCatalog([entry("a", { floor: 3, cap: 2 })]);
   expect(kept).toMatchObject({ ok: true, catalog: { entries: [{ floor: 3, cap: 2 }] } });
   expect(parseKeptCatalog([entry("a", { floor: -1 })])).toMatchObject({ ok: false });
+});
+
+describe("a catalog of a later version", () => {
+  const later = entry("a", { colour: "red", floor: 2 });
+
+  it("loses what this one does not know, and nothing else", () => {
+    const listing = { name: "A", pricing: { prompt: "0", completion: "0", picture: "0" }, stars: 5 };
+    expect(readOwnCatalog([later, entry("b", { listing })])).toMatchObject({
+      parsed: {
+        ok: true,
+        catalog: {
+          entries: [
+            { id: "a", floor: 2 },
+            { id: "b", listing: { name: "A" } },
+          ],
+        },
+      },
+      leftOut: ["[0].colour", "[1].listing.pricing.picture", "[1].listing.stars"],
+    });
+    expect(parseKeptCatalog([later])).toMatchObject({ ok: false });
+  });
+
+  it("loses a model of which it says what this one cannot read, and no other", () => {
+    expect(readOwnCatalog([entry("a", { size_gb: "small", colour: "red" }), entry("b")])).toMatchObject({
+      parsed: { ok: true, catalog: { entries: [{ id: "b" }] } },
+      leftOut: ["[0]: size_gb"],
+    });
+  });
+
+  it.each([
+    ["no list", {}],
+    ["a list of nothing that could be read", [7, { id: "a" }]],
+    ["a name given twice", [later, later]],
+  ])("is none if it is %s", (_, json) => {
+    expect(readOwnCatalog(json).parsed.ok).toBe(false);
+  });
 });
 
 describe("the pools of a machine", () => {

@@ -86,6 +86,19 @@ describe("[H17] the flags in force", () => {
     expect(new FlagBook(store, "1.0.0")).toMatchObject({ version: 1, flags: { placement: "shadow" } });
   });
 
+  it("are the initial ones where a later version has set what this one does not know, which is shown and not forgotten", () => {
+    const store = new MemoryFleetStore();
+    store.saveFlag({ name: "placement", text: "dreaming", lastRead: null, invalid: null }, 3);
+    // What an earlier version took is less than what is asked of a new value, and stays in force.
+    store.saveFlag({ name: "shed_models", text: "a b", lastRead: null, invalid: null }, 4);
+    const book = new FlagBook(store, "1.0.0");
+    expect(book).toMatchObject({ version: 4, flags: { placement: "off", shed_models: ["a b"] } });
+    expect(book.view("placement")).toMatchObject({ value: "off", valid: false, invalid: "dreaming" });
+    expect(store.flags()[0]).toMatchObject({ text: "dreaming" });
+    expect(book.set("placement", "shadow")).toBeNull();
+    expect(book.view("placement")).toMatchObject({ value: "shadow", valid: true });
+  });
+
   it("follow what an operator writes to KV, once", () => {
     const book = new FlagBook(new MemoryFleetStore(), "1.0.0");
     expect(book.readKv("placement", "shadow", false)).toBe(true);

@@ -26,6 +26,8 @@ it.each<[unknown, string, string]>([
   [[], "", "must be an object, not a list"],
   [null, "", "must be an object, not null"],
   [{ colour: 1 }, "colour", "there is no such field; leave it out"],
+  [{ txt: "a" }, "txt", "there is no such field; did you mean text?"],
+  [{ object: { iner: 1 } }, "object.iner", "there is no such field; did you mean inner?"],
   [{ text: 7 }, "text", "must be text, not a number"],
   [{ text: "" }, "text", "must not be empty"],
   [{ text: "long" }, "text", "must have at most 3 characters"],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import type { DialVerdict } from "../../../../core/fleet/control-plane.ts";
+import type { DialVerdict } from "../../../../core/fleet/admissions.ts";
 import { machineIdSchema } from "../../../../protocol/ids.ts";
 import { A, B, FleetScene } from "./fleet-scene.ts";
 

@@ -178,6 +178,17 @@ describe("why a machine is idle", () => {
     expect(why(scene, { a: [aMachineReport()] }).fix).toContain("do not answer");
   });
 
+  it("is an order that was not understood, of which nobody is asked to let go", () => {
+    const scene = joined();
+    scene.core.orders.pin(MAC, B, scene.now);
+    const [intent] = scene.core.intents.all();
+    if (intent !== undefined) scene.core.intents.save({ ...intent, pending: [] });
+    expect(why(scene, { a: [aMachineReport()] })).toMatchObject({
+      gate: "releasing",
+      why: 'its order to serve "b" is given again in a moment',
+    });
+  });
+
   it.each([
     ["expected", "not answered"],
     ["draining", "finishes its requests"],

@@ -1,5 +1,6 @@
 import { parseCatalog } from "../../../../core/catalog.ts";
-import { ControlPlane, type DialVerdict } from "../../../../core/fleet/control-plane.ts";
+import type { DialVerdict } from "../../../../core/fleet/admissions.ts";
+import { ControlPlane } from "../../../../core/fleet/control-plane.ts";
 import type { Admission } from "../../../../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../../../../core/pool/calls.ts";
 import type { RecordMode } from "../../../../core/pool/record.ts";

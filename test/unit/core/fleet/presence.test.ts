@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { viewMachine } from "../../../../core/fleet/fleet-view.ts";
 import { aMachineReport, A, aReport, B, FleetScene, MAC } from "./fleet-scene.ts";
+import { A as POOL, PlacementScene } from "./placement-scene.ts";
 
 const HERE = { a: [aMachineReport()] };
 const GONE = { a: [aMachineReport({ isConnected: false, blockedBy: "offline" })] };
@@ -70,5 +71,59 @@ describe("how long a machine has been offline", () => {
     expect(scene.core.directory.get(MAC)).toMatchObject({ goneAt: null });
     look(scene, GONE);
     expect(scene.core.directory.get(MAC)).toMatchObject({ goneAt: scene.now });
+  });
+});
+
+describe("machines that come back after all were disconnected", () => {
+  const IDS = ["mac-1", "mac-2", "mac-3", "mac-4"];
+
+  function four(): PlacementScene {
+    const scene = new PlacementScene({ placement: "shadow" });
+    for (const id of IDS) scene.join(id, POOL);
+    scene.ask(POOL, 1, 1);
+    scene.tick();
+    return scene;
+  }
+
+  /** All sockets are closed, and these machines have dialed again by the time of the next tick. */
+  function deploy(scene: PlacementScene, ...back: readonly string[]): void {
+    for (const id of IDS) scene.blocked.set(id, "offline");
+    scene.now += 29_000;
+    for (const id of back) {
+      scene.join(id, POOL);
+      scene.blocked.delete(id);
+    }
+    scene.tick(1);
+  }
+
+  const haltOf = ({ core }: PlacementScene) => core.placement.history(1)[0]?.halted;
+  const goneIn = ({ core }: PlacementScene) =>
+    [...core.directory.all()].filter(({ goneAt }) => goneAt !== null);
+
+  it.each([[["mac-1"]], [[]]])("do not stop the plans if it is seen that %j are back", (back) => {
+    const scene = four();
+    deploy(scene, ...back);
+    expect(haltOf(scene)).toBe("reconnecting");
+    expect(goneIn(scene)).toEqual([]);
+    for (const id of IDS) scene.join(id, POOL);
+    scene.blocked.clear();
+    scene.tick();
+    expect(scene.core.placement.last).toMatchObject({ at: scene.now, halted: null });
+  });
+
+  it("have gone if they are not back by the tick after that, and then nothing is moved", () => {
+    const scene = four();
+    deploy(scene, "mac-1");
+    scene.tick();
+    expect(haltOf(scene)).toBe("frozen");
+    expect(goneIn(scene)).toHaveLength(3);
+  });
+
+  it("are missed at once if another has stayed all the time, since that is no deploy", () => {
+    const scene = four();
+    for (const id of IDS.slice(1)) scene.blocked.set(id, "offline");
+    scene.tick();
+    expect(haltOf(scene)).toBe("frozen");
+    expect(goneIn(scene)).toHaveLength(3);
   });
 });

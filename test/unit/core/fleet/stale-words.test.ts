@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 
+import type { Intent } from "../../../../core/fleet/machine.ts";
 import { machineIdSchema } from "../../../../protocol/ids.ts";
-import { A, B, C, epoch, FleetScene, MAC, type Made } from "./fleet-scene.ts";
+import { A, aMachineReport, B, C, epoch, FleetScene, MAC, type Made } from "./fleet-scene.ts";
 
 /** Answers, reports and registers that come late, twice, or from a place where the machine does not belong. */
 
@@ -340,4 +341,59 @@ it("[H22] a quarantined machine is released, and closed again at each tick", () 
   expect(expelled()).toEqual(["expel a", "expel b"]);
   scene.tick(30_000);
   expect(expelled()).toEqual(["expel a", "expel b"]);
+});
+
+describe("an order that was read in words which nobody here knows", () => {
+  const unread = { phase: "releasing", outcome: null, pending: [], rounds: 0 } as const;
+
+  function steppedBack(fields: Partial<Intent> = {}): FleetScene {
+    const scene = serving();
+    const [obeyed] = scene.store.intents();
+    if (obeyed !== undefined) {
+      scene.store.saveIntent({ ...obeyed, ...unread, retryAt: scene.now, ...fields });
+    }
+    scene.restart();
+    return scene;
+  }
+
+  it("[D1] is done as soon as its pool shows that it was obeyed", () => {
+    const scene = steppedBack();
+    const record = { mode: "assigned", epoch: 1, since: 0, progress: 0, error: null } as const;
+    scene.tick(1000, { [B]: [aMachineReport({ record })] });
+    expect(intentOf(scene)).toMatchObject({ epoch: 1, phase: "done", outcome: "succeeded", model: B });
+  });
+
+  it("[H3] is given anew under the next epoch if no pool shows it, and keeps the machine pinned", () => {
+    const scene = steppedBack();
+    expect(scene.core.intents.destination(MAC).stamp).toEqual({ mode: "released", epoch: 1 });
+    scene.core.retry(scene.now);
+    expect(intentOf(scene)).toMatchObject({ epoch: 1, phase: "releasing" });
+    scene.core.retry((scene.now = Number(scene.core.nextWakeAt())));
+    expect(intentOf(scene)).toMatchObject({
+      epoch: 2,
+      model: B,
+      isPinned: true,
+      reason: "the order was not understood",
+    });
+    scene.confirmAll();
+    expect(intentOf(scene)).toMatchObject({ epoch: 2, phase: "ordered" });
+  });
+
+  it("[H17] frees the machine nowhere, wherever it dials, before the pool that may have it has let go", () => {
+    const scene = steppedBack({ model: null, from: B });
+    scene.dial(A);
+    expect(scene.core.intents.destination(MAC).stamp).toMatchObject({ mode: "released" });
+    scene.core.retry(scene.now);
+    expect(scene.callNames()).toEqual([]);
+    scene.core.retry((scene.now = Number(scene.core.nextWakeAt())));
+    expect(scene.callNames()).toEqual(["unmanage b"]);
+  });
+
+  it("[H17] is a release that begins with the pool which may have the machine", () => {
+    const scene = steppedBack({ model: null, from: B });
+    scene.core.retry(scene.now);
+    scene.calls();
+    scene.core.retry((scene.now = Number(scene.core.nextWakeAt())));
+    expect(scene.callNames()).toEqual(["unmanage b"]);
+  });
 });

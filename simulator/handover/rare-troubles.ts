@@ -1,0 +1,112 @@
+import type { Operators } from "./operators.ts";
+import type { World } from "./world.ts";
+
+/** What a fleet meets once in a year, and all of it within minutes here. */
+export class RareTroubles {
+  readonly #world: World;
+  readonly #operators: Operators;
+
+  constructor(world: World, operators: Operators) {
+    this.#world = world;
+    this.#operators = operators;
+  }
+
+  start(): void {
+    const { dice, fleet } = this.#world;
+    if (!dice.chance(0.4)) return;
+    fleet.setFlag("placement", "enforce");
+    fleet.setFlag("tick_seconds", dice.pick(["5", "30"]));
+    fleet.setFlag("min_dwell_seconds", "20");
+    this.#world.isPlacing = true;
+  }
+
+  /** Models are offered again, pools answer, and each machine is its owner's. */
+  end(): void {
+    const { fleet, machines, models, pools } = this.#world;
+    if (!this.#world.hooks.hasRareTroubles) return;
+    fleet.setModels(models);
+    for (const pool of pools) pool.unreachableUntil = 0;
+    for (const machine of machines)
+      machine.passTo(fleet.core.directory.get(machine.id)?.owner ?? machine.owner);
+  }
+
+  act(): void {
+    const { clock, dice, fleet, machines, pools } = this.#world;
+    const machine = dice.pick(machines);
+    const pool = dice.pick(pools);
+    const kind = dice.pick(KINDS);
+    this.#world.log(() => `RARE ${kind} ${machine.id} ${pool.model}`);
+    switch (kind) {
+      case "fleet dies":
+        fleet.dieNext();
+        return;
+      case "alarm twice":
+        fleet.ringAgain();
+        if (dice.chance(0.5)) fleet.ringAgain();
+        return;
+      case "unreachable":
+        pool.unreachableUntil = clock.now() + dice.whole(10_000, 300_000);
+        return;
+      case "busy operators":
+        for (let acts = dice.whole(2, 6); acts > 0; acts--) this.#operators.act();
+        if (dice.chance(0.3)) pool.reset();
+        if (dice.chance(0.2)) this.#changeModels();
+        return;
+      case "model":
+        this.#changeModels();
+        return;
+      case "owner":
+        machine.passTo(machine.owner === "owner" ? "another" : "owner");
+        clock.after(dice.whole(0, 60_000), () => machine.start());
+        return;
+      case "step back":
+        this.#stepBack();
+    }
+  }
+
+  /** A model leaves the catalog, and the same model comes back. */
+  #changeModels(): void {
+    const { clock, dice, fleet, models, wanted } = this.#world;
+    if (fleet.isDown) return;
+    const gone = fleet.setModels(models.filter(() => dice.chance(0.7)));
+    for (const [id, model] of wanted) if (model !== null && gone.includes(model)) wanted.set(id, null);
+    const back = (): void => {
+      if (!fleet.isDown) fleet.setModels(models);
+    };
+    clock.after(dice.whole(0, 90_000), back);
+  }
+
+  /** An earlier version of the coordinator takes over, and finds words that it does not know. */
+  #stepBack(): void {
+    const { dice, fleet, pools } = this.#world;
+    for (const pool of pools) {
+      for (const record of pool.disk.all()) {
+        if (dice.chance(0.3)) pool.disk.put({ ...record, mode: "released", deadlineAt: null, error: null });
+      }
+      pool.reset();
+    }
+    for (const intent of fleet.disk.intents()) {
+      if (dice.chance(0.7)) continue;
+      const unread = { phase: "releasing", outcome: null, pending: [], isHeard: false, rounds: 0 } as const;
+      fleet.disk.saveIntent({ ...intent, ...unread, retryAt: intent.phaseAt });
+    }
+    fleet.restart();
+  }
+}
+
+type Kind = "fleet dies" | "alarm twice" | "unreachable" | "busy operators" | "model" | "owner" | "step back";
+
+/** How often each happens, relatively. */
+const WEIGHTS: readonly (readonly [Kind, number])[] = [
+  ["fleet dies", 6],
+  ["alarm twice", 2],
+  ["unreachable", 2],
+  ["busy operators", 4],
+  ["model", 2],
+  ["owner", 2],
+  ["step back", 1],
+];
+
+export const RARE_TROUBLES: readonly string[] = WEIGHTS.map(([kind]) => kind);
+
+const KINDS = WEIGHTS.flatMap(([kind, weight]) => Array.from({ length: weight }, () => kind));
