@@ -8,6 +8,7 @@ import { isTooSlow } from "./first-token.ts";
 import { failsOpen, routableGate, type Asker } from "./gate.ts";
 import type { ExpectedLoad } from "./loads.ts";
 import { isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
+import type { Ranking } from "./ranking.ts";
 import { isWritten, type PoolRequest } from "./request.ts";
 import { pick } from "./schedule.ts";
 import { ttftLimitMs } from "./service-level.ts";
@@ -23,6 +24,8 @@ export interface CandidatesView {
   readonly model: ModelId;
   /** To be walked through once. */
   connections(): Iterable<Connection>;
+  /** The same, in order. */
+  readonly ranking: Ranking;
   /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
   expectingMachinesUntil(): number;
   settings(): PoolSettings;
@@ -50,9 +53,10 @@ export class Candidates {
     const own = this.#pickOwn(request, now);
     if (own !== null) return { connection: own, isOwn: true };
     if (isForOwnMachines(request.spec.owner)) return null;
+    const { ranking } = this.#pool;
     const connection =
-      this.#pick(request, "public", now) ??
-      (this.#failsOpen(now) ? this.#pick(request, "last_resort", now) : null);
+      ranking.pick(request, now, "public") ??
+      (this.#failsOpen(now) ? ranking.pick(request, now, "last_resort") : null);
     return connection === null ? null : { connection, isOwn: false };
   }
 
@@ -120,10 +124,6 @@ export class Candidates {
   #pickOwn(request: PoolRequest, now: number): Connection | null {
     const { owner } = request.spec;
     return owner === null ? null : pick(ownMachines(owner, this.#pool.connections()), request, now, "owner");
-  }
-
-  #pick(request: PoolRequest, asker: Asker, now: number): Connection | null {
-    return pick(this.#pool.connections(), request, now, asker);
   }
 
   /** How a public request asks for machines now. */

@@ -1,5 +1,5 @@
 import type { CloseReason } from "../../protocol/close-codes.ts";
-import type { MachineId } from "../../protocol/ids.ts";
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import { LIVENESS_TIMEOUT_MS, REGISTER_TIMEOUT_MS } from "../../protocol/limits.ts";
 import {
   DRAIN_TIMEOUT_MS,
@@ -9,6 +9,7 @@ import {
 } from "../limits.ts";
 import { compareVersions } from "../semver.ts";
 import type { Connection, ConnectionState } from "./connection.ts";
+import { Ranking } from "./ranking.ts";
 import type { PoolRecord } from "./record.ts";
 
 /**
@@ -29,9 +30,12 @@ export interface MembersHost {
 type Lost = Pick<ConnectionState, "identity" | "registration" | "retiresAt">;
 
 export class Members {
+  /** The admitted machines in order. */
+  readonly ranking: Ranking;
   readonly #host: MembersHost;
   readonly #sockets = new Set<Connection>();
   readonly #machines = new Map<MachineId, Connection>();
+  #arrivals = 0;
   /** Those of released machines and of retired providers: few, and asked for with each message that comes. */
   readonly #leaving = new Set<Connection>();
   readonly #startedAt: number;
@@ -42,7 +46,8 @@ export class Members {
   #lostUntil = 0;
   #nextSweepAt = 0;
 
-  constructor(host: MembersHost, remembered: () => readonly MachineId[], now: number) {
+  constructor(model: ModelId, host: MembersHost, remembered: () => readonly MachineId[], now: number) {
+    this.ranking = new Ranking(model, () => this.machines());
     this.#host = host;
     this.#remembered = remembered;
     this.#startedAt = now;
@@ -77,10 +82,7 @@ export class Members {
   add(connection: Connection): void {
     this.#sockets.add(connection);
     this.#noteLeaving(connection);
-    const { machineId } = connection.identity;
-    if (connection.registration === null) return;
-    this.#machines.set(machineId, connection);
-    this.#missed?.delete(machineId);
+    if (connection.registration !== null) this.#seat(connection);
   }
 
   /** Gives a socket the pool's record of its machine. */
@@ -103,8 +105,7 @@ export class Members {
       if (other === connection) break;
       if (other !== admitted && other.admitting !== null) replaced.push(other);
     }
-    this.#machines.set(machineId, connection);
-    this.#missed?.delete(machineId);
+    this.#seat(connection);
     this.#host.remember(machineId);
     return replaced;
   }
@@ -243,6 +244,17 @@ export class Members {
     return isOurs && !this.#host.isCordoned(machineId);
   }
 
+  /** From now on this is the machine's socket. It keeps the machine's place. */
+  #seat(connection: Connection): void {
+    const { machineId } = connection.identity;
+    const before = this.#machines.get(machineId);
+    if (before !== undefined) this.ranking.leave(before);
+    connection.arrival = before?.arrival ?? this.#arrivals++;
+    this.#machines.set(machineId, connection);
+    this.ranking.enter(connection);
+    this.#missed?.delete(machineId);
+  }
+
   #noteLeaving(connection: Connection): void {
     const isLeaving = connection.record?.mode === "released" || connection.retiresAt !== null;
     if (isLeaving) this.#leaving.add(connection);
@@ -256,6 +268,7 @@ export class Members {
     const { machineId } = connection.identity;
     if (this.#machines.get(machineId) === connection) {
       this.#machines.delete(machineId);
+      this.ranking.leave(connection);
       this.#host.forget(machineId);
     }
     this.#host.onDropped(connection, now);

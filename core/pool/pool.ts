@@ -60,6 +60,7 @@ export class Pool {
     );
     this.#cordons = new Cordons(ports.cordons);
     this.#members = new Members(
+      model,
       {
         onDropped: (connection, at) => this.#dispatch.connectionLost(connection, at),
         recordOf: (machineId) => this.#assignments.get(machineId),
@@ -88,6 +89,7 @@ export class Pool {
       {
         model,
         connections: () => this.#members.machines(),
+        ranking: this.#members.ranking,
         expectingMachinesUntil: () => this.#expectingUntil(),
         settings: () => this.#settings,
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
@@ -372,7 +374,7 @@ export class Pool {
       this.#members.setRecord(connection, record);
       connection.visitedModel = null;
       // Whatever it has done meanwhile, it may have let go of its model.
-      connection.prefixes.clear();
+      connection.forgetPrefixes();
       connection.isDismissed = false;
       if (mode === "assigned" && connection.registration !== null) {
         // At once, before the next heartbeat (F11).
