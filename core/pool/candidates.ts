@@ -8,9 +8,8 @@ import { isTooSlow } from "./first-token.ts";
 import { failsOpen, routableGate, type Asker } from "./gate.ts";
 import type { ExpectedLoad } from "./loads.ts";
 import { isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
-import type { Ranking } from "./ranking.ts";
 import { isWritten, type PoolRequest } from "./request.ts";
-import { pick } from "./schedule.ts";
+import { pick, type Wanted } from "./schedule.ts";
 import { ttftLimitMs } from "./service-level.ts";
 import type { PoolSettings } from "./settings.ts";
 
@@ -24,8 +23,8 @@ export interface CandidatesView {
   readonly model: ModelId;
   /** To be walked through once. */
   connections(): Iterable<Connection>;
-  /** The same, in order. */
-  readonly ranking: Ranking;
+  /** The same that the function `pick` finds among them. */
+  pick(wanted: Wanted, now: number, asker: Exclude<Asker, "owner">): Connection | null;
   /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
   expectingMachinesUntil(): number;
   settings(): PoolSettings;
@@ -53,10 +52,9 @@ export class Candidates {
     const own = this.#pickOwn(request, now);
     if (own !== null) return { connection: own, isOwn: true };
     if (isForOwnMachines(request.spec.owner)) return null;
-    const { ranking } = this.#pool;
     const connection =
-      ranking.pick(request, now, "public") ??
-      (this.#failsOpen(now) ? ranking.pick(request, now, "last_resort") : null);
+      this.#pool.pick(request, now, "public") ??
+      (this.#failsOpen(now) ? this.#pool.pick(request, now, "last_resort") : null);
     return connection === null ? null : { connection, isOwn: false };
   }
 

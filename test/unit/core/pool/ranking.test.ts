@@ -5,6 +5,7 @@ import type { Attempt } from "../../../../core/pool/attempt.ts";
 import type { Connection, Registration } from "../../../../core/pool/connection.ts";
 import { gate, type Asker } from "../../../../core/pool/gate.ts";
 import { Members } from "../../../../core/pool/members.ts";
+import { NO_SLEEPERS } from "../../../../core/pool/ports.ts";
 import { expectedWaitMs, type Wanted } from "../../../../core/pool/schedule.ts";
 import { WholeEvents } from "../../../../core/pool/whole-events.ts";
 import { aConnection } from "./a-connection.ts";
@@ -65,15 +66,15 @@ it("picks of any fleet the machine that a look at all of them finds", () => {
         const members = aPool();
         for (const [index, each] of fleet.entries()) members.add(aConnection(each, `mac-${index}`));
         for (const [index, [step, request, asker]] of all.entries()) {
-          const before = [...members.machines()];
+          const before = [...members.seats.all()];
           apply(members, step, index);
           // Whoever has gone is not held any more.
-          const present = new Set(members.machines());
+          const present = new Set(members.seats.all());
           for (const gone of before) expect(present.has(gone) || gone.watcher === null).toBe(true);
           // Before the first request there is no order yet.
           if (index < first) continue;
-          const picked = members.ranking.pick(request, NOW, asker);
-          expect(picked).toBe(bestOf(members.machines(), request, asker));
+          const picked = members.seats.pick(request, NOW, asker);
+          expect(picked).toBe(bestOf(members.seats.all(), request, asker));
         }
       },
     ),
@@ -90,7 +91,7 @@ it("looks at a few of thousands of machines, whatever most of them are doing", (
     promptTokensEstimate: 1000,
     tried: new Set<string>(),
   };
-  members.ranking.pick(request, NOW, "public");
+  members.seats.pick(request, NOW, "public");
   for (const [index, connection] of connections.entries()) {
     // A third each are full, would have to load the model, and have nothing to do.
     if (index % 3 === 0)
@@ -107,7 +108,7 @@ it("looks at a few of thousands of machines, whatever most of them are doing", (
     const { registration } = connection;
     Object.defineProperty(connection, "registration", { get: () => ((looks += 1), registration) });
   }
-  const picked = members.ranking.pick(request, NOW, "public");
+  const picked = members.seats.pick(request, NOW, "public");
   expect(picked).toBe(connections[500]);
   expect(looks).toBeLessThan(50);
 });
@@ -136,7 +137,7 @@ function aPool(): Members {
     remember: () => {},
     forget: () => {},
   };
-  return new Members(MODEL, host, () => [], 0);
+  return new Members(MODEL, host, { sleepers: NO_SLEEPERS, remembered: () => [] }, 0);
 }
 
 function apply(members: Members, step: Change, index: number): void {
@@ -173,7 +174,7 @@ function apply(members: Members, step: Change, index: number): void {
 }
 
 function connectionOf(members: Members, machineId: string): Connection | undefined {
-  return [...members.machines()].find(({ identity }) => identity.machineId === machineId);
+  return [...members.seats.all()].find(({ identity }) => identity.machineId === machineId);
 }
 
 function anAttempt(connection: Connection, stream: number, sentAt: number): Attempt {
