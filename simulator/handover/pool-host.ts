@@ -210,7 +210,7 @@ export class PoolHost {
         sleepers: { hasMore: () => this.#asleep.length > 0, wakeSome: () => this.#wakeOne() },
         remembered: () => [...this.#remembered],
         settings: structuredClone(this.#settings),
-        ledger: { totals: [...this.#totals.values()], speeds: [] },
+        ledger: { totals: [...this.#totals.values()], speeds: () => [] },
       },
       now,
     );
