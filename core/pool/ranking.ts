@@ -1,4 +1,5 @@
 import type { ModelId } from "../../protocol/ids.ts";
+import { SortedList } from "../sorted-list.ts";
 import type { Connection, ConnectionWatcher } from "./connection.ts";
 import { isLoaded, type Asker } from "./gate.ts";
 import { Choice, leastWaitMs, perTokenMsOf, runningOn, type Wanted } from "./schedule.ts";
@@ -31,7 +32,7 @@ export class Ranking implements ConnectionWatcher {
   readonly #model: ModelId;
   readonly #machines: () => Iterable<Connection>;
   /** By the requests that they run. */
-  readonly #rows = Array.from({ length: UNLOADED + 1 }, (): Standing[] => []);
+  readonly #rows = Array.from({ length: UNLOADED + 1 }, () => new SortedList<Standing>(compare));
   readonly #readers = new Readers();
   /** Null until the first request: a pool of thousands may wake, and sleep again without one. */
   #standings: Map<Connection, Standing> | null = null;
@@ -55,7 +56,7 @@ export class Ranking implements ConnectionWatcher {
     if (standing === undefined) return;
     connection.watcher = null;
     this.#standings?.delete(connection);
-    this.#remove(standing);
+    this.#row(standing.row).remove(standing);
     this.hasRead(connection, [], connection.prefixes.all());
   }
 
@@ -64,11 +65,10 @@ export class Ranking implements ConnectionWatcher {
     const now = standingOf(connection, this.#model);
     if (before !== undefined) {
       if (before.row === now.row && compare(before, now) === 0) return;
-      this.#remove(before);
+      this.#row(before.row).remove(before);
     }
     this.#standings?.set(connection, now);
-    const row = this.#rowOf(now);
-    row.splice(placeIn(row, now), 0, now);
+    this.#row(now.row).add(now);
   }
 
   hasRead(connection: Connection, added: Iterable<number>, forgotten: Iterable<number>): void {
@@ -83,16 +83,10 @@ export class Ranking implements ConnectionWatcher {
     const { prefix, slotsPerMachine } = wanted.spec;
     const [beginning] = prefix;
     if (beginning !== undefined) for (const reader of this.#readers.of(beginning)) choice.offer(reader);
-    for (const [running, row] of this.#rows.entries()) {
-      const mustLoad = running === UNLOADED;
-      // Its machines are full.
-      if (!mustLoad && running >= slotsPerMachine) continue;
-      for (const { connection, perTokenMs } of row) {
-        const leastMs = leastWaitMs(wanted, perTokenMs, mustLoad ? null : running);
-        if (!choice.isBeatenBy(leastMs, connection)) break;
-        choice.offer(connection);
-      }
-    }
+    // Those that run more are full.
+    const rows = Math.min(slotsPerMachine, UNLOADED);
+    for (let row = 0; row < rows; row++) this.#offer(choice, wanted, row);
+    this.#offer(choice, wanted, UNLOADED);
     return choice.best;
   }
 
@@ -102,15 +96,21 @@ export class Ranking implements ConnectionWatcher {
     for (const connection of this.#machines()) this.enter(connection);
   }
 
-  #remove(standing: Standing): void {
-    const row = this.#rowOf(standing);
-    row.splice(placeIn(row, standing), 1);
+  /** Along a row as far as it may be worth it. */
+  #offer(choice: Choice, wanted: Wanted, row: number): void {
+    for (const piece of this.#row(row).pieces) {
+      for (const { connection, perTokenMs } of piece) {
+        const leastMs = leastWaitMs(wanted, perTokenMs, row === UNLOADED ? null : row);
+        if (!choice.isBeatenBy(leastMs, connection)) return;
+        choice.offer(connection);
+      }
+    }
   }
 
-  #rowOf({ row }: Standing): Standing[] {
-    const found = this.#rows[row];
-    if (found === undefined) throw new Error(`there is no row ${row}`);
-    return found;
+  #row(index: number): SortedList<Standing> {
+    const row = this.#rows[index];
+    if (row === undefined) throw new Error(`there is no row ${index}`);
+    return row;
   }
 }
 
@@ -123,19 +123,6 @@ function compare(a: Standing, b: Standing): number {
   return (
     a.perTokenMs - b.perTokenMs || a.pickedAt - b.pickedAt || a.connection.arrival - b.connection.arrival
   );
-}
-
-/** Where a machine stands in its row, or would. */
-function placeIn(row: readonly Standing[], standing: Standing): number {
-  let from = 0;
-  let to = row.length;
-  while (from < to) {
-    const middle = (from + to) >> 1;
-    const there = row[middle];
-    if (there !== undefined && compare(there, standing) < 0) from = middle + 1;
-    else to = middle;
-  }
-  return from;
 }
 
 /** Who may have read a prompt's beginning. Some have not: hashes that are alike in their last bits share a place. */
