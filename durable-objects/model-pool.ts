@@ -212,7 +212,7 @@ export class ModelPool extends DurableObject<Env> {
     open = this.#pool.submit({ ...call, body }, answer, now);
     const { signal } = request;
     if (signal.aborted) abandon();
-    else signal.addEventListener("abort", abandon, { once: true });
+    else signal.addEventListener("abort", abandon);
     this.#arm(now);
     return answer.response;
   }
