@@ -16,6 +16,7 @@ import { BLAST_ROW, CHAT_ROW, compare, PACED_ROW } from "./rows/compare.ts";
 import { faults } from "./rows/faults.ts";
 import { firstByte } from "./rows/first-byte.ts";
 import { idle } from "./rows/idle.ts";
+import { machines } from "./rows/machines.ts";
 import { messages } from "./rows/messages.ts";
 import { overload } from "./rows/overload.ts";
 import { plan } from "./rows/plan.ts";
@@ -43,6 +44,7 @@ const ROWS: Readonly<Record<string, RowSpec>> = {
   blast: compare(BLAST_ROW, targets),
   paced: compare(PACED_ROW, targets),
   capacity: capacity(targets),
+  machines,
   plan,
   messages,
   refusals,

@@ -41,6 +41,8 @@ export class ModelPool extends DurableObject<Env> {
   readonly #store: PoolStore;
   readonly #log: RequestLog;
   readonly #connections = new Map<WebSocket, Connection>();
+  /** Tags of the sockets that have slept with the pool and have not been looked at since. */
+  readonly #asleep = [...TAGS];
   #timer: { readonly at: number; readonly id: ReturnType<typeof setTimeout> } | null = null;
   /** When the counters are written next; null while there is nothing to write. */
   #flushAt: number | null = null;
@@ -70,18 +72,14 @@ export class ModelPool extends DurableObject<Env> {
         random: () => Math.random(),
       },
       {
+        sleepers: { hasMore: () => this.#asleep.length > 0, wakeSome: () => this.#wakeSome() },
         remembered: () => this.#store.connectedMachines(),
         settings: this.#store.settings(),
         ledger: this.#store.ledger(),
       },
       Date.now(),
     );
-    for (const socket of context.getWebSockets()) {
-      const state = savedState(socket);
-      if (state === null || socket.readyState !== WebSocket.OPEN) continue;
-      const port = new ProviderSocket(context, socket);
-      this.#connections.set(socket, this.#pool.connect(port, state.identity, state));
-    }
+    while (this.#asleep.length > 0 && this.#connections.size < AWAKE_MIN) this.#wakeSome();
   }
 
   /** A provider's upgrade or a client's request, both prepared by the Worker. */
@@ -91,7 +89,7 @@ export class ModelPool extends DurableObject<Env> {
   }
 
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
-    const connection = this.#connections.get(socket);
+    const connection = this.#connectionOf(socket);
     if (connection === undefined) return;
     const now = Date.now();
     if (typeof message === "string") {
@@ -179,7 +177,7 @@ export class ModelPool extends DurableObject<Env> {
       return new Response(body, { status, headers });
     }
     const { 0: client, 1: server } = new WebSocketPair();
-    this.ctx.acceptWebSocket(server);
+    this.ctx.acceptWebSocket(server, [TAGS[this.#connections.size % TAGS.length] ?? ""]);
     const identity = { machineId, owner, tokenId, acceptedAt: now };
     this.#connections.set(server, this.#pool.connect(new ProviderSocket(this.ctx, server), identity, null));
     this.#arm(now);
@@ -214,7 +212,7 @@ export class ModelPool extends DurableObject<Env> {
     open = this.#pool.submit({ ...call, body }, answer, now);
     const { signal } = request;
     if (signal.aborted) abandon();
-    else signal.addEventListener("abort", abandon, { once: true });
+    else signal.addEventListener("abort", abandon);
     this.#arm(now);
     return answer.response;
   }
@@ -276,9 +274,25 @@ export class ModelPool extends DurableObject<Env> {
       this.ctx.waitUntil(settleTokens(this.env, keyId, reservation, used));
   }
 
+  #wakeSome(): void {
+    for (const socket of this.ctx.getWebSockets(this.#asleep.pop())) {
+      // It was accepted since.
+      if (this.#connections.has(socket)) continue;
+      const state = savedState(socket);
+      if (state === null || socket.readyState !== WebSocket.OPEN) continue;
+      const port = new ProviderSocket(this.ctx, socket);
+      this.#connections.set(socket, this.#pool.connect(port, state.identity, state));
+    }
+  }
+
+  #connectionOf(socket: WebSocket): Connection | undefined {
+    while (this.#asleep.length > 0 && !this.#connections.has(socket)) this.#wakeSome();
+    return this.#connections.get(socket);
+  }
+
   #lost(socket: WebSocket): void {
     const now = Date.now();
-    const connection = this.#connections.get(socket);
+    const connection = this.#connectionOf(socket);
     if (connection === undefined) {
       const state = savedState(socket);
       if (state !== null) this.#pool.lostAsleep(state, now);
@@ -328,6 +342,12 @@ export class ModelPool extends DurableObject<Env> {
     if (!this.#pool.ledger.isWritten) this.#store.addEntries(this.#pool.ledger.drain(), now);
   }
 }
+
+/** Sockets are woken by the tag, so that thousands need not be woken at once. */
+const TAGS = Array.from({ length: 16 }, (_, index) => `part-${index}`);
+
+/** A pool that wakes has so many sockets at hand at least, or all: enough to choose from. */
+const AWAKE_MIN = 512;
 
 /** How requests end by their clients' doing, whatever their machines have done by then. */
 const UNCOUNTED: readonly string[] = ["cancelled", "client_too_slow", "deadline_exceeded"];

@@ -56,8 +56,8 @@ async function readText(request: Request): Promise<string> {
   const length = request.headers.get("content-length");
   if (length !== null && Number(length) > MAX_REQUEST_BODY_BYTES) throw tooLarge();
   // The platform never hands over more bytes than the length it was told, so then there is nothing to count.
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
-  if (length !== null || request.body === null) return decode(decoder, await request.arrayBuffer());
+  if (length !== null || request.body === null) return decode(WHOLE, await request.arrayBuffer());
+  const decoder = newDecoder();
   let bytes = 0;
   let text = "";
   for await (const chunk of request.body) {
@@ -69,6 +69,13 @@ async function readText(request: Request): Promise<string> {
   }
   return text + decode(decoder);
 }
+
+function newDecoder(): TextDecoder {
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+}
+
+/** For texts that are there as a whole: it begins anew with each. */
+const WHOLE = newDecoder();
 
 /** A byte that belongs to no character would become one of three bytes, and the text three times as long as was counted. */
 function decode(

@@ -25,7 +25,8 @@ export function refuseAtEdge(context: AppContext, model: string, promptTokens: n
 
 /** Keeps what a refusal of the pool says about the next ones, which is not for the client. */
 export async function heedVerdict(context: AppContext, model: string, response: Response): Promise<Response> {
-  const holdsForMs = response.headers.get(HOLDS_HEADER);
+  // Most are answers, and it costs something to look at the headers.
+  const holdsForMs = response.ok ? null : response.headers.get(HOLDS_HEADER);
   if (holdsForMs === null) return response;
   const headers = new Headers(response.headers);
   const keyId = headers.get(HOLDS_FOR_HEADER) === "key" ? context.get("key").id : null;

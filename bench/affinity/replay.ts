@@ -1,5 +1,6 @@
 import { EMPTY_LEDGER } from "../../core/pool/ledger.ts";
 import { Pool } from "../../core/pool/pool.ts";
+import { NO_SLEEPERS } from "../../core/pool/ports.ts";
 import type { Answer } from "../../core/pool/request.ts";
 import { INITIAL_SETTINGS } from "../../core/pool/settings.ts";
 import { prefixOf } from "../../core/prefix.ts";
@@ -72,7 +73,7 @@ class Life {
         nonce: () => "",
         verifyProof: () => {},
       },
-      { remembered: () => [], settings: INITIAL_SETTINGS, ledger: EMPTY_LEDGER },
+      { sleepers: NO_SLEEPERS, remembered: () => [], settings: INITIAL_SETTINGS, ledger: EMPTY_LEDGER },
       0,
     );
     for (let i = 0; i < machines; i++) this.#join(`mac-${i}`, speeds);

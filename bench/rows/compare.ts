@@ -14,11 +14,8 @@ const ROUNDS = 3;
 const WARM_UP_MS = 1300;
 const WINDOW_MS = 3000;
 
-interface Comparison {
+interface Comparison extends Measured {
   readonly work: string;
-  readonly unit: "request" | "token";
-  readonly load: Work;
-  readonly concurrency: number;
   readonly maxOfPortkey: number;
   /** Null if there is no target. */
   readonly maxOfNginx: number | null;
@@ -49,8 +46,15 @@ export const BLAST_ROW: Comparison = {
   maxOfNginx: null,
 };
 
+/** What a server is given to do, and what of it is counted. */
+interface Measured {
+  readonly unit: "request" | "token";
+  readonly load: Work;
+  readonly concurrency: number;
+}
+
 /** CPU and work of one server, summed over the rounds. */
-interface Total {
+export interface Total {
   micros: number;
   units: number;
   elapsedMicros: number;
@@ -93,7 +97,8 @@ export function compare(spec: Comparison, targets: () => Promise<Targets>): RowS
   };
 }
 
-async function measure(target: Target, spec: Comparison, total: Total, quick: boolean): Promise<void> {
+/** Adds one round. */
+export async function measure(target: Target, spec: Measured, total: Total, quick: boolean): Promise<void> {
   const { pid } = target;
   if (pid === null) throw new Error(`${target.name} has no process of its own`);
   const load = new Load(target, spec.load, spec.concurrency);
@@ -107,11 +112,11 @@ async function measure(target: Target, spec: Comparison, total: Total, quick: bo
   await load.stop();
 }
 
-function newTotal(): Total {
+export function newTotal(): Total {
   return { micros: 0, units: 0, elapsedMicros: 0 };
 }
 
-function perUnit({ micros, units }: Total): number {
+export function perUnit({ micros, units }: Total): number {
   return micros / units;
 }
 

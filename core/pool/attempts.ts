@@ -66,8 +66,7 @@ export class Attempts {
     };
     // Before the machine hears of it, so that no public request follows it there (H21).
     if (model !== this.#model && isVisit(connection, model)) connection.visitedModel = model;
-    connection.attempts.set(stream, attempt);
-    connection.lastPickedAt = now;
+    connection.begin(attempt);
     this.#open.add(attempt);
     this.#slotsByKey.set(spec.keyId, this.slotsOf(spec.keyId) + 1);
     request.attempt = attempt;
@@ -103,7 +102,7 @@ export class Attempts {
   /** The machine has said its last word, or none is awaited any more: its slot is free. */
   free(attempt: Attempt): void {
     if (!this.#open.delete(attempt)) return;
-    attempt.connection.attempts.delete(attempt.stream);
+    attempt.connection.end(attempt);
     const left = this.slotsOf(attempt.keyId) - 1;
     if (left > 0) this.#slotsByKey.set(attempt.keyId, left);
     else this.#slotsByKey.delete(attempt.keyId);

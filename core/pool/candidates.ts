@@ -9,7 +9,7 @@ import { failsOpen, routableGate, type Asker } from "./gate.ts";
 import type { ExpectedLoad } from "./loads.ts";
 import { isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
 import { isWritten, type PoolRequest } from "./request.ts";
-import { pick } from "./schedule.ts";
+import { pick, type Wanted } from "./schedule.ts";
 import { ttftLimitMs } from "./service-level.ts";
 import type { PoolSettings } from "./settings.ts";
 
@@ -23,6 +23,8 @@ export interface CandidatesView {
   readonly model: ModelId;
   /** To be walked through once. */
   connections(): Iterable<Connection>;
+  /** The same that the function `pick` finds among them. */
+  pick(wanted: Wanted, now: number, asker: Exclude<Asker, "owner">): Connection | null;
   /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
   expectingMachinesUntil(): number;
   settings(): PoolSettings;
@@ -51,8 +53,8 @@ export class Candidates {
     if (own !== null) return { connection: own, isOwn: true };
     if (isForOwnMachines(request.spec.owner)) return null;
     const connection =
-      this.#pick(request, "public", now) ??
-      (this.#failsOpen(now) ? this.#pick(request, "last_resort", now) : null);
+      this.#pool.pick(request, now, "public") ??
+      (this.#failsOpen(now) ? this.#pool.pick(request, now, "last_resort") : null);
     return connection === null ? null : { connection, isOwn: false };
   }
 
@@ -120,10 +122,6 @@ export class Candidates {
   #pickOwn(request: PoolRequest, now: number): Connection | null {
     const { owner } = request.spec;
     return owner === null ? null : pick(ownMachines(owner, this.#pool.connections()), request, now, "owner");
-  }
-
-  #pick(request: PoolRequest, asker: Asker, now: number): Connection | null {
-    return pick(this.#pool.connections(), request, now, asker);
   }
 
   /** How a public request asks for machines now. */

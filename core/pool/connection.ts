@@ -79,12 +79,20 @@ export interface PoolSocket {
   lastPongAt(): number;
 }
 
+/** Who keeps machines in order, and so wants to hear of all that they are chosen by. */
+export interface ConnectionWatcher {
+  changed(connection: Connection): void;
+  /** @param added hashes of beginnings of prompts. */
+  hasRead(connection: Connection, added: Iterable<number>, forgotten: Iterable<number>): void;
+}
+
 export class Connection {
   readonly socket: PoolSocket;
   readonly identity: Identity;
-  /** Requests sent down this socket and not settled: each holds a slot. */
-  readonly attempts = new Map<number, Attempt>();
-  registration: Registration | null;
+  /** Kept here by whoever watches it. */
+  watcher: ConnectionWatcher | null = null;
+  /** Its number among the machines of the pool, in the order in which they came. */
+  arrival = 0;
   /** Between `register` and the fleet's word on it. */
   admitting: Admitting | null = null;
   /** The pool's record of the machine; kept here by the pool, so that the gate need not look for it. */
@@ -93,9 +101,7 @@ export class Connection {
   visitedModel: ModelId | null = null;
   /** What it has read on this socket and may have cached. */
   readonly prefixes = new Prefixes();
-  /** Prompt tokens read per second, measured by answers on this socket to long prompts; null before the first. */
-  prefillTps: number | null = null;
-  /** When that was measured; before the first measurement, when the socket was accepted. */
+  /** When `prefillTps` was measured; before the first measurement, when the socket was accepted. */
   prefillSaidAt: number;
   /** Set while the machine has failed of late. */
   breaker: Breaker | null = null;
@@ -115,13 +121,15 @@ export class Connection {
   /** Its answer to the open challenge is being checked. */
   isBeingJudged = false;
   lastMessageAt: number;
-  /** When a request was last sent to it; the least recently used of equals is picked. */
-  lastPickedAt = 0;
   /** Set by a refusal for lack of room, cleared by the machine's next heartbeat: its count was ahead of ours. */
   refusedUntil = 0;
   /** Since it last completed a request. */
   refusalsInARow = 0;
   closed = false;
+  readonly #attempts = new Map<number, Attempt>();
+  #registration: Registration | null;
+  #prefillTps: number | null = null;
+  #lastPickedAt = 0;
   #nextStream: number;
   #streamsReserved: number;
 
@@ -129,13 +137,72 @@ export class Connection {
   constructor(socket: PoolSocket, identity: Identity, restored: ConnectionState | null) {
     this.socket = socket;
     this.identity = identity;
-    this.registration = restored?.registration ?? null;
+    this.#registration = restored?.registration ?? null;
     this.lastMessageAt = identity.acceptedAt;
     this.prefillSaidAt = identity.acceptedAt;
     this.retiresAt = restored?.retiresAt ?? null;
     this.trust = restored?.trust ?? UNPROVEN;
     this.#nextStream = restored?.streamsReserved ?? 0;
     this.#streamsReserved = this.#nextStream;
+  }
+
+  get registration(): Registration | null {
+    return this.#registration;
+  }
+
+  set registration(registration: Registration | null) {
+    this.#registration = registration;
+    this.watcher?.changed(this);
+  }
+
+  /** Prompt tokens read per second, measured by answers on this socket to long prompts; null before the first. */
+  get prefillTps(): number | null {
+    return this.#prefillTps;
+  }
+
+  set prefillTps(tps: number) {
+    this.#prefillTps = tps;
+    this.watcher?.changed(this);
+  }
+
+  /** When a request was last sent to it; the least recently used of equals is picked. */
+  get lastPickedAt(): number {
+    return this.#lastPickedAt;
+  }
+
+  set lastPickedAt(at: number) {
+    this.#lastPickedAt = at;
+    this.watcher?.changed(this);
+  }
+
+  /** Requests sent down this socket and not settled, by stream: each holds a slot. */
+  get attempts(): ReadonlyMap<number, Attempt> {
+    return this.#attempts;
+  }
+
+  begin(attempt: Attempt): void {
+    this.#attempts.set(attempt.stream, attempt);
+    this.lastPickedAt = attempt.sentAt;
+  }
+
+  end(attempt: Attempt): void {
+    this.#attempts.delete(attempt.stream);
+    this.watcher?.changed(this);
+  }
+
+  /**
+   * The machine has answered a prompt.
+   * @param cachedTokens it had of it; null if it does not say.
+   */
+  hasRead(prefix: readonly number[], cachedTokens: number | null): void {
+    const { added, forgotten } = this.prefixes.learn(prefix, cachedTokens);
+    this.watcher?.hasRead(this, added, forgotten);
+  }
+
+  /** Whatever it has read, it may have let go of it. */
+  forgetPrefixes(): void {
+    this.watcher?.hasRead(this, [], this.prefixes.all());
+    this.prefixes.clear();
   }
 
   get isOwnerBusy(): boolean {

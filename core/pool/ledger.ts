@@ -20,7 +20,8 @@ export interface Entries {
 /** What earlier lives of the pool have written and this one goes on from. */
 export interface LedgerMemory {
   readonly totals: readonly Total[];
-  readonly speeds: readonly MeasuredMachine[];
+  /** Asked for once, when it first matters. */
+  readonly speeds: () => readonly MeasuredMachine[];
 }
 
 export class Ledger {
@@ -52,4 +53,4 @@ export class Ledger {
   }
 }
 
-export const EMPTY_LEDGER: LedgerMemory = { totals: [], speeds: [] };
+export const EMPTY_LEDGER: LedgerMemory = { totals: [], speeds: () => [] };

@@ -1,5 +1,5 @@
 import type { CloseReason } from "../../protocol/close-codes.ts";
-import type { MachineId } from "../../protocol/ids.ts";
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import { LIVENESS_TIMEOUT_MS, REGISTER_TIMEOUT_MS } from "../../protocol/limits.ts";
 import {
   DRAIN_TIMEOUT_MS,
@@ -9,7 +9,9 @@ import {
 } from "../limits.ts";
 import { compareVersions } from "../semver.ts";
 import type { Connection, ConnectionState } from "./connection.ts";
+import type { PoolMemory } from "./ports.ts";
 import type { PoolRecord } from "./record.ts";
+import { Seats } from "./seats.ts";
 
 /**
  * The sockets of a pool and whose they are: at most one admitted socket per machine (H11), closed when it is silent,
@@ -29,9 +31,9 @@ export interface MembersHost {
 type Lost = Pick<ConnectionState, "identity" | "registration" | "retiresAt">;
 
 export class Members {
+  readonly seats: Seats;
   readonly #host: MembersHost;
   readonly #sockets = new Set<Connection>();
-  readonly #machines = new Map<MachineId, Connection>();
   /** Those of released machines and of retired providers: few, and asked for with each message that comes. */
   readonly #leaving = new Set<Connection>();
   readonly #startedAt: number;
@@ -42,7 +44,13 @@ export class Members {
   #lostUntil = 0;
   #nextSweepAt = 0;
 
-  constructor(host: MembersHost, remembered: () => readonly MachineId[], now: number) {
+  constructor(
+    model: ModelId,
+    host: MembersHost,
+    { sleepers, remembered }: Pick<PoolMemory, "sleepers" | "remembered">,
+    now: number,
+  ) {
+    this.seats = new Seats(model, sleepers);
     this.#host = host;
     this.#remembered = remembered;
     this.#startedAt = now;
@@ -51,36 +59,30 @@ export class Members {
   /** Machines that were here when an earlier life of the pool ended and are not back yet. */
   get #missing(): Set<MachineId> {
     // Whoever has come or gone in this life is kept as such, so it makes no difference when this is read.
-    this.#missed ??= new Set(this.#remembered().filter((machineId) => !this.#machines.has(machineId)));
+    this.#missed ??= new Set(
+      this.#remembered().filter((machineId) => this.seats.get(machineId) === undefined),
+    );
     return this.#missed;
   }
 
   /** Every open socket, registered or not. */
   sockets(): Iterable<Connection> {
+    this.seats.wakeAll();
     return this.#sockets;
   }
 
-  /** The admitted socket of each machine. */
-  machines(): Iterable<Connection> {
-    return this.#machines.values();
-  }
-
-  get(machineId: MachineId): Connection | undefined {
-    return this.#machines.get(machineId);
-  }
-
   *socketsOf(machineId: MachineId): Generator<Connection> {
-    for (const connection of this.#sockets) if (connection.identity.machineId === machineId) yield connection;
+    for (const connection of this.sockets())
+      if (connection.identity.machineId === machineId) yield connection;
   }
 
   /** Takes a socket in; one that survived hibernation registered counts as admitted. */
   add(connection: Connection): void {
     this.#sockets.add(connection);
     this.#noteLeaving(connection);
-    const { machineId } = connection.identity;
     if (connection.registration === null) return;
-    this.#machines.set(machineId, connection);
-    this.#missed?.delete(machineId);
+    this.seats.put(connection);
+    this.#missed?.delete(connection.identity.machineId);
   }
 
   /** Gives a socket the pool's record of its machine. */
@@ -96,14 +98,14 @@ export class Members {
    */
   admit(connection: Connection): Connection[] {
     const { machineId } = connection.identity;
-    const admitted = this.#machines.get(machineId);
+    const admitted = this.seats.get(machineId);
     const replaced = admitted === undefined || admitted === connection ? [] : [admitted];
     for (const other of this.socketsOf(machineId)) {
       // Those behind it were dialed after it.
       if (other === connection) break;
       if (other !== admitted && other.admitting !== null) replaced.push(other);
     }
-    this.#machines.set(machineId, connection);
+    this.seats.put(connection);
     this.#missed?.delete(machineId);
     this.#host.remember(machineId);
     return replaced;
@@ -157,7 +159,7 @@ export class Members {
 
   /** Whether no machine is here, and none is missing that was here when the pool started. */
   get isEmpty(): boolean {
-    return this.#machines.size === 0 && this.#missing.size === 0;
+    return this.seats.isEmpty && this.#missing.size === 0;
   }
 
   /**
@@ -165,7 +167,7 @@ export class Members {
    * what runs may end within the time of a drain.
    */
   heedLeastVersion(least: string, now: number): void {
-    for (const connection of this.#machines.values()) {
+    for (const connection of this.seats.all()) {
       const { registration, retiresAt } = connection;
       const isOut = registration !== null && isOlder(registration.version, least);
       if (isOut === (retiresAt !== null)) continue;
@@ -192,7 +194,7 @@ export class Members {
   }
 
   sweep(now: number): void {
-    for (const connection of this.#sockets) {
+    for (const connection of this.sockets()) {
       const unregisteredFor = isUnregistered(connection) ? now - connection.identity.acceptedAt : 0;
       if (now - connection.lastSeenAt() > LIVENESS_TIMEOUT_MS) this.close(connection, "silent", now);
       else if (unregisteredFor > REGISTER_TIMEOUT_MS) this.close(connection, "notRegistered", now);
@@ -213,7 +215,7 @@ export class Members {
   /** When a sweep is due while the pool is awake; null if only life signs are to be watched. */
   nextSweepAt(): number | null {
     let at = this.#missing.size > 0 ? this.#startedAt + RECONNECT_GRACE_MS + 1 : Infinity;
-    for (const connection of this.#sockets) {
+    for (const connection of this.sockets()) {
       if (isUnregistered(connection)) {
         at = Math.min(at, connection.identity.acceptedAt + REGISTER_TIMEOUT_MS + 1);
       }
@@ -253,11 +255,7 @@ export class Members {
     connection.closed = true;
     this.#sockets.delete(connection);
     this.#leaving.delete(connection);
-    const { machineId } = connection.identity;
-    if (this.#machines.get(machineId) === connection) {
-      this.#machines.delete(machineId);
-      this.#host.forget(machineId);
-    }
+    if (this.seats.remove(connection)) this.#host.forget(connection.identity.machineId);
     this.#host.onDropped(connection, now);
   }
 }

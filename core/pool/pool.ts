@@ -60,6 +60,7 @@ export class Pool {
     );
     this.#cordons = new Cordons(ports.cordons);
     this.#members = new Members(
+      model,
       {
         onDropped: (connection, at) => this.#dispatch.connectionLost(connection, at),
         recordOf: (machineId) => this.#assignments.get(machineId),
@@ -67,12 +68,12 @@ export class Pool {
         remember: (machineId) => ports.rememberMachine(machineId),
         forget: (machineId) => ports.forgetMachine(machineId),
       },
-      memory.remembered,
+      memory,
       now,
     );
     this.#attestation = new Attestation(
       {
-        machines: () => this.#members.machines(),
+        machines: () => this.#members.seats.all(),
         nonce: () => ports.nonce(),
         verify: (connection, proof) => ports.verifyProof(connection, proof),
         onJudged: (at) => this.#onJudged(at),
@@ -87,7 +88,8 @@ export class Pool {
     this.#dispatch = new Dispatch(
       {
         model,
-        connections: () => this.#members.machines(),
+        connections: () => this.#members.seats.all(),
+        pick: (wanted, at, asker) => this.#members.seats.pick(wanted, at, asker),
         expectingMachinesUntil: () => this.#expectingUntil(),
         settings: () => this.#settings,
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
@@ -183,7 +185,7 @@ export class Pool {
 
   /** Passes an order on. @returns whether a socket of the machine was there to take it. */
   order(machineId: MachineId, order: AssignModel): boolean {
-    const connection = this.#members.get(machineId);
+    const connection = this.#members.seats.get(machineId);
     if (connection === undefined) return false;
     // A newer order has overtaken this call, perhaps because the machine must not be sent any (C16).
     if (order.epoch < (connection.record?.epoch ?? 0)) return false;
@@ -196,7 +198,7 @@ export class Pool {
 
   /** The machine has arrived in the pool it belongs to since `epoch`: its socket here goes once it is idle (H6). */
   dismiss(machineId: MachineId, epoch: Epoch, now: number): void {
-    const connection = this.#members.get(machineId);
+    const connection = this.#members.seats.get(machineId);
     if (connection?.record?.mode !== "released" || connection.record.epoch > epoch) return;
     connection.isDismissed = true;
     this.#members.closeReleased(connection, now);
@@ -217,7 +219,7 @@ export class Pool {
 
   /** The list of pools of an unmanaged machine has changed, for instance because the catalog has. */
   announcePools(machineId: MachineId, pools: readonly ModelId[], assignment: Registered["assignment"]): void {
-    const connection = this.#members.get(machineId);
+    const connection = this.#members.seats.get(machineId);
     if (connection !== undefined) this.#sendRegistered(connection, pools, assignment);
   }
 
@@ -293,7 +295,8 @@ export class Pool {
 
   /** When `tick` wants to be called while the pool is awake; null if nothing needs a clock, so that it may sleep. */
   nextTickAt(now: number): number | null {
-    if (!this.#dispatch.isIdle) return now + TICK_INTERVAL_MS;
+    // A tick looks at all sockets, and wakes them for it.
+    if (!this.#dispatch.isIdle || !this.#members.seats.areAwake) return now + TICK_INTERVAL_MS;
     const at = Math.min(this.#members.nextSweepAt() ?? Infinity, this.#entrance.nextTickAt());
     return at === Infinity ? null : Math.max(at, now + TICK_INTERVAL_MS);
   }
@@ -313,7 +316,7 @@ export class Pool {
       model: this.model,
       machines: reportMachines(
         this.model,
-        this.#members.machines(),
+        this.#members.seats.all(),
         { records: this.#assignments.all(), cordons: this.#cordons, speeds: this.ledger.speeds },
         slotsPerMachine,
         now,
@@ -372,7 +375,7 @@ export class Pool {
       this.#members.setRecord(connection, record);
       connection.visitedModel = null;
       // Whatever it has done meanwhile, it may have let go of its model.
-      connection.prefixes.clear();
+      connection.forgetPrefixes();
       connection.isDismissed = false;
       if (mode === "assigned" && connection.registration !== null) {
         // At once, before the next heartbeat (F11).

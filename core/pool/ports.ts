@@ -48,8 +48,21 @@ export interface PoolPorts {
   random(): number;
 }
 
+/**
+ * The sockets that have slept with the pool. To wake thousands takes longer than to answer a request, for which a few will do,
+ * so they are woken only as far as it matters who is here.
+ */
+export interface Sleepers {
+  hasMore(): boolean;
+  /** Connects some of them. */
+  wakeSome(): void;
+}
+
+export const NO_SLEEPERS: Sleepers = { hasMore: () => false, wakeSome: () => {} };
+
 /** What an earlier life of the pool has left. */
 export interface PoolMemory {
+  readonly sleepers: Sleepers;
   /**
    * Machines that were connected, as it is kept now; those that do not come back with a socket of their own are waited for.
    * Asked for once, when it first matters who is missing, and by then the first request has mostly been answered.

@@ -20,25 +20,35 @@ export class Prefixes {
     return this.#matchedTokens(prefix) * this.#hitShare;
   }
 
+  /** The hashes of all that it has read. */
+  all(): Iterable<number> {
+    return this.#read ?? [];
+  }
+
   /**
    * The machine has answered a prompt.
    * @param cachedTokens it had of it; null if it does not say.
+   * @returns hashes that were not known before, and those that are forgotten for them.
    */
-  learn(prefix: readonly number[], cachedTokens: number | null): void {
+  learn(prefix: readonly number[], cachedTokens: number | null): { added: number[]; forgotten: number[] } {
     const matched = this.#matchedTokens(prefix);
     if (matched > 0 && cachedTokens !== null) {
       this.#hitShare += WEIGHT * (Math.min(1, cachedTokens / matched) - this.#hitShare);
     }
     // The shortest last, so that of one prompt the longest is forgotten first.
     const read = (this.#read ??= new Set());
+    const added: number[] = [];
     for (const hash of prefix.toReversed()) {
-      read.delete(hash);
+      if (!read.delete(hash)) added.push(hash);
       read.add(hash);
     }
+    const forgotten: number[] = [];
     for (const oldest of read) {
       if (read.size <= PREFIXES_PER_MACHINE) break;
       read.delete(oldest);
+      forgotten.push(oldest);
     }
+    return { added, forgotten };
   }
 
   /** Its memory is empty again. */

@@ -33,22 +33,47 @@ export function pick(
   now: number,
   asker: Asker = "public",
 ): Connection | null {
-  const { model, slotsPerMachine } = wanted.spec;
-  let best: Connection | null = null;
-  let bestCost = Infinity;
-  for (const connection of connections) {
-    if (wanted.tried.has(connection.identity.machineId)) continue;
-    if (gate(connection, model, slotsPerMachine, now, asker) !== null) continue;
-    const cost = expectedWaitMs(connection, wanted);
-    if (
-      cost < bestCost ||
-      (cost === bestCost && best !== null && connection.lastPickedAt < best.lastPickedAt)
-    ) {
-      best = connection;
-      bestCost = cost;
-    }
+  const choice = new Choice(wanted, now, asker);
+  for (const connection of connections) choice.offer(connection);
+  return choice.best;
+}
+
+/** The best of the machines that a request was offered; of equals the one picked longest ago, of those the first to come. */
+export class Choice {
+  readonly #wanted: Wanted;
+  readonly #now: number;
+  readonly #asker: Asker;
+  #best: Connection | null = null;
+  #bestMs = Infinity;
+
+  constructor(wanted: Wanted, now: number, asker: Asker) {
+    this.#wanted = wanted;
+    this.#now = now;
+    this.#asker = asker;
   }
-  return best;
+
+  /** Null if none of them may take the request now, or all that may have failed it. */
+  get best(): Connection | null {
+    return this.#best;
+  }
+
+  offer(connection: Connection): void {
+    const { spec, tried } = this.#wanted;
+    const waitMs = expectedWaitMs(connection, this.#wanted);
+    // Most are not better, which is told sooner than whether they may.
+    if (!this.isBeatenBy(waitMs, connection) || tried.has(connection.identity.machineId)) return;
+    if (gate(connection, spec.model, spec.slotsPerMachine, this.#now, this.#asker) !== null) return;
+    this.#best = connection;
+    this.#bestMs = waitMs;
+  }
+
+  /** Whether the machine would be better than the best so far if it answered after so long. */
+  isBeatenBy(waitMs: number, connection: Connection): boolean {
+    if (waitMs !== this.#bestMs || this.#best === null) return waitMs < this.#bestMs;
+    const sooner =
+      connection.lastPickedAt - this.#best.lastPickedAt || connection.arrival - this.#best.arrival;
+    return sooner < 0;
+  }
 }
 
 /**
@@ -61,13 +86,34 @@ export function expectedWaitMs(
   connection: Connection,
   { spec: { model, prefix }, promptTokensEstimate }: Omit<Wanted, "tried">,
 ): number {
-  const machine = connection.registration;
-  const running = Math.max(machine?.running ?? 0, connection.attempts.size);
-  const perTokenMs = 1000 / (measuredPrefillTps(connection) ?? DEFAULT_PREFILL_TPS);
-  const turnMs = 1000 / (machine?.decodeTps ?? DEFAULT_DECODE_TPS);
+  const running = runningOn(connection);
+  const turnMs = 1000 / (connection.registration?.decodeTps ?? DEFAULT_DECODE_TPS);
   const swapMs = isLoaded(connection, model) ? 0 : SWAP_COST_MS;
   const heldTokens = prefix.length === 0 ? 0 : connection.prefixes.expectedTokens(prefix);
   const savedTokens = Math.min(heldTokens, MOST_SAVED * promptTokensEstimate);
   const tokens = promptTokensEstimate * (1 + running) - savedTokens * Math.min(MOST_SHARERS, 1 + running);
-  return swapMs + perTokenMs * tokens + turnMs * running;
+  return swapMs + perTokenMsOf(connection) * tokens + turnMs * running;
+}
+
+/**
+ * What `expectedWaitMs` is at least for a machine that has read nothing of the prompt.
+ * @param running null if it would have to load the model first.
+ */
+export function leastWaitMs(
+  { promptTokensEstimate }: Pick<Wanted, "promptTokensEstimate">,
+  perTokenMs: number,
+  running: number | null,
+): number {
+  const swapMs = running === null ? SWAP_COST_MS : 0;
+  return swapMs + perTokenMs * (promptTokensEstimate * (1 + (running ?? 0)));
+}
+
+/** What the machine takes to read a token of a prompt, in ms. */
+export function perTokenMsOf(connection: Connection): number {
+  return 1000 / (measuredPrefillTps(connection) ?? DEFAULT_PREFILL_TPS);
+}
+
+/** Requests that the machine runs, as far as the pool knows. */
+export function runningOn({ registration, attempts }: Connection): number {
+  return Math.max(registration?.running ?? 0, attempts.size);
 }

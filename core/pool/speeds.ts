@@ -42,13 +42,33 @@ const STREAMS_MAX = 16;
 
 const UNMEASURED: MachineSpeed = { prefillTps: null, decodeTps: [] };
 
-export class Speeds {
-  readonly #speeds = new Map<MachineId, MachineSpeed>();
-  readonly #unwritten = new Set<MachineId>();
+/** An answer of which nothing has been learned yet. */
+interface Measured {
+  readonly machineId: MachineId;
+  readonly answer: TimedAnswer;
+  readonly streams: number;
+}
 
-  /** @param written what earlier lives have measured. */
-  constructor(written: Iterable<MeasuredMachine>) {
-    for (const { machineId, speed } of written) if (speed !== null) this.#speeds.set(machineId, speed);
+export class Speeds {
+  readonly #written: () => Iterable<MeasuredMachine>;
+  /** Null until it matters how fast a machine is: that of thousands takes longer to read than a request to answer. */
+  #read: Map<MachineId, MachineSpeed> | null = null;
+  readonly #unwritten = new Set<MachineId>();
+  /** Those since the start of this life, until what earlier ones have measured is read. */
+  #answers: Measured[] = [];
+
+  /** @param written what earlier lives have measured; asked for once. */
+  constructor(written: () => Iterable<MeasuredMachine>) {
+    this.#written = written;
+  }
+
+  get #speeds(): Map<MachineId, MachineSpeed> {
+    if (this.#read !== null) return this.#read;
+    this.#read = new Map();
+    for (const { machineId, speed } of this.#written()) if (speed !== null) this.#read.set(machineId, speed);
+    for (const measured of this.#answers) this.#average(measured);
+    this.#answers = [];
+    return this.#read;
   }
 
   /** Null before the first measurement. */
@@ -58,6 +78,12 @@ export class Speeds {
 
   /** @param streams how many ran on the machine while it answered, this one included. */
   learn(machineId: MachineId, answer: TimedAnswer, streams: number): void {
+    const measured = { machineId, answer, streams };
+    if (this.#read === null) this.#answers.push(measured);
+    else this.#average(measured);
+  }
+
+  #average({ machineId, answer, streams }: Measured): void {
     const { prefillTps, decodeTps } = this.get(machineId) ?? UNMEASURED;
     const { usage, timings } = answer;
     const read = usage.prompt_tokens - (usage.cached_tokens ?? 0);
@@ -81,14 +107,15 @@ export class Speeds {
   }
 
   get isWritten(): boolean {
-    return this.#unwritten.size === 0;
+    return this.#unwritten.size === 0 && this.#answers.length === 0;
   }
 
   /** Takes what changed since the last call. */
   drain(): MeasuredMachine[] {
+    const speeds = this.#speeds;
     const changed = [...this.#unwritten].map((machineId) => ({
       machineId,
-      speed: this.get(machineId),
+      speed: speeds.get(machineId) ?? null,
     }));
     this.#unwritten.clear();
     return changed;

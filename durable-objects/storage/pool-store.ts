@@ -3,7 +3,7 @@ import type { CordonStore } from "../../core/pool/cordons.ts";
 import type { DemandRow } from "../../core/pool/demand.ts";
 import type { Entries, LedgerMemory } from "../../core/pool/ledger.ts";
 import { INITIAL_SETTINGS, poolSettingsSchema, type PoolSettings } from "../../core/pool/settings.ts";
-import { machineSpeedSchema } from "../../core/pool/speeds.ts";
+import { machineSpeedSchema, type MeasuredMachine } from "../../core/pool/speeds.ts";
 import { USAGE_SPANS_MS, type UsageRow, type UsageSpan } from "../../core/pool/usage.ts";
 import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { migrate, POOL_MIGRATIONS } from "./migrations.ts";
@@ -71,16 +71,17 @@ export class PoolStore {
     const totals = this.#sql
       .exec<{ name: string; value: number }>("SELECT name, value FROM totals")
       .toArray();
-    const speeds = this.#sql
+    return { totals, speeds: () => this.#speeds() };
+  }
+
+  #speeds(): MeasuredMachine[] {
+    const rows = this.#sql
       .exec<{ machine_id: string; json: string }>("SELECT machine_id, json FROM speeds")
       .toArray();
-    return {
-      totals,
-      speeds: understood("speeds", speeds, ({ machine_id, json }) => ({
-        machineId: machineIdSchema.parse(machine_id),
-        speed: machineSpeedSchema.parse(JSON.parse(json)),
-      })),
-    };
+    return understood("speeds", rows, ({ machine_id, json }) => ({
+      machineId: machineIdSchema.parse(machine_id),
+      speed: machineSpeedSchema.parse(JSON.parse(json)),
+    }));
   }
 
   /** Adds counts to those of the same hour or minute, in one transaction, and drops what is too old. */

@@ -24,6 +24,8 @@ export class PoolHost {
   readonly disk = new MemoryRecordStore();
   readonly wires = new Set<Wire>();
   readonly clients = new Set<SimClient>();
+  /** Sockets that have slept with the pool and were not woken yet. */
+  #asleep: Wire[] = [];
   pool: Pool;
   /** Until then no call and no dial gets through to it, while it and its sockets live on. */
   unreachableUntil = 0;
@@ -76,7 +78,7 @@ export class PoolHost {
   }
 
   receive(wire: Wire, text: string): void {
-    const { connection } = wire;
+    const connection = this.#connectionOf(wire);
     if (connection === null) return;
     this.#world.log(() => `${wire.name()} -> ${brief(text)}`);
     this.#then((now) => {
@@ -87,7 +89,7 @@ export class PoolHost {
   }
 
   receiveFrame(wire: Wire, frame: ArrayBuffer): void {
-    const { connection } = wire;
+    const connection = this.#connectionOf(wire);
     if (connection !== null) this.#then((now) => this.pool.receiveFrame(connection, frame, now));
   }
 
@@ -95,7 +97,7 @@ export class PoolHost {
   lost(wire: Wire): void {
     if (wire.poolEnded) return;
     wire.poolEnded = true;
-    const { connection } = wire;
+    const connection = this.#connectionOf(wire);
     this.detach(wire);
     if (connection !== null) this.#then((now) => this.pool.disconnected(connection, now));
   }
@@ -164,11 +166,9 @@ export class PoolHost {
     if (this.#asks > 0 || this.pool.nextTickAt(this.now()) !== null) return false;
     this.#world.log(() => `${this.model} is evicted`);
     for (const total of this.pool.ledger.totals.drain()) this.#totals.set(total.name, total);
+    this.#asleep = [...this.wires];
+    for (const wire of this.wires) wire.connection = null;
     this.pool = this.#wake();
-    for (const wire of this.wires) {
-      const state = structuredClone(wire.saved);
-      if (state !== null) wire.connection = this.pool.connect(wire.poolEnd, state.identity, state);
-    }
     this.#then(() => {});
     return true;
   }
@@ -184,6 +184,7 @@ export class PoolHost {
       wire.cut(network.delayMs(), 0);
     }
     this.wires.clear();
+    this.#asleep = [];
     this.#asks = 0;
     this.pool = this.#wake();
     clock.after(0, () => this.#then(() => {}));
@@ -220,9 +221,10 @@ export class PoolHost {
         verifyProof: () => {},
       },
       {
+        sleepers: { hasMore: () => this.#asleep.length > 0, wakeSome: () => this.#wakeOne() },
         remembered: () => [...this.#remembered],
         settings: structuredClone(this.#settings),
-        ledger: { totals: [...this.#totals.values()], speeds: [] },
+        ledger: { totals: [...this.#totals.values()], speeds: () => [] },
       },
       now,
     );
@@ -234,6 +236,18 @@ export class PoolHost {
     this.#skewMs = skewMs;
     this.#timer?.cancel();
     this.#timer = null;
+  }
+
+  #connectionOf(wire: Wire): Connection | null {
+    while (this.#asleep.includes(wire)) this.#wakeOne();
+    return wire.connection;
+  }
+
+  #wakeOne(): void {
+    const wire = this.#asleep.pop();
+    const state = structuredClone(wire?.saved ?? null);
+    if (wire === undefined || state === null) return;
+    wire.connection = this.pool.connect(wire.poolEnd, state.identity, state);
   }
 
   #configure(settings: PoolSettings): void {

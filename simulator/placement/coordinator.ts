@@ -6,6 +6,7 @@ import { perform, type PoolCall } from "../../core/pool/calls.ts";
 import type { Connection } from "../../core/pool/connection.ts";
 import { EMPTY_LEDGER } from "../../core/pool/ledger.ts";
 import { Pool } from "../../core/pool/pool.ts";
+import { NO_SLEEPERS } from "../../core/pool/ports.ts";
 import { INITIAL_SETTINGS } from "../../core/pool/settings.ts";
 import { modelIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import type { SimClock } from "../handover/clock.ts";
@@ -131,7 +132,7 @@ export class Coordinator {
         nonce: () => "",
         verifyProof: () => {},
       },
-      { remembered: () => [], settings: INITIAL_SETTINGS, ledger: EMPTY_LEDGER },
+      { sleepers: NO_SLEEPERS, remembered: () => [], settings: INITIAL_SETTINGS, ledger: EMPTY_LEDGER },
       this.clock.now(),
     );
     return pool;

@@ -2,10 +2,12 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 
 import { FLEET_MIGRATIONS } from "../../durable-objects/storage/migrations.ts";
-import { connect, expectAnswer, HELLO, join, registerMessage } from "./fake-provider.ts";
+import { REGISTER_TIMEOUT_MS } from "../../protocol/limits.ts";
+import { connect, expectAnswer, HELLO, join, registerMessage, type FakeProvider } from "./fake-provider.ts";
 import {
   addToCatalog,
   adminCall,
+  advanceClock,
   catalogEntry,
   chat,
   errorOf,
@@ -174,6 +176,35 @@ describe("a pool that sleeps", () => {
     expect(await (await pending).text()).toBe(HELLO);
     await asleep;
     await expectAnswer(at, machine);
+  });
+
+  it("wakes a few of its machines for a request, and hears all of them", { timeout: 60_000 }, async () => {
+    const at = await scene();
+    const machines: FakeProvider[] = [];
+    while (machines.length < 560) {
+      machines.push(...(await Promise.all(Array.from({ length: 16 }, () => join(at)))));
+    }
+    // Or its next tick might wake them all.
+    await stopClock();
+    await sleep(at);
+    const pending = chat(at, { stream: true });
+    const { machine, request } = await Promise.race(
+      machines.map(async (each) => ({ machine: each, request: await each.next("inference_request") })),
+    );
+    machine.answer(request);
+    const newcomers = await Promise.all(Array.from({ length: 16 }, () => connect(at)));
+    for (const each of newcomers) each.send(registerMessage(each.machineId, [at.model]));
+    // Whether a socket sleeps on, was woken or is new, it is heard.
+    for (const each of machines) each.heartbeat({ loaded_models: [at.model], accepting: false });
+    await Promise.all(newcomers.map((each) => each.next("registered")));
+    // Nobody is taken for one that never registered.
+    await advanceClock(poolOf(at), REGISTER_TIMEOUT_MS + 2000);
+    for (const each of newcomers) each.heartbeat({ loaded_models: [at.model], accepting: false });
+    expect(await (await pending).text()).toBe(HELLO);
+    await until(async () => {
+      const { machines: known } = await poolOf(at).report(4);
+      return known.filter(({ blockedBy }) => blockedBy === "not_accepting").length === 576;
+    });
   });
 
   it("wakes with the greatest register it may have to remember", async () => {

@@ -71,7 +71,7 @@ describe("a database that an earlier version wrote", () => {
       await onDisk(statements, (storage) => {
         storage.sql.exec(`INSERT INTO speeds VALUES (?, '{"prefillTps":1,"decodeTps":[2]}')`, MAC);
         const store = new PoolStore(storage);
-        expect(store.ledger().speeds).toMatchObject([{ machineId: MAC, speed: { decodeTps: [2] } }]);
+        expect(store.ledger().speeds()).toMatchObject([{ machineId: MAC, speed: { decodeTps: [2] } }]);
         expect([...store.cordons.all()]).toEqual([]);
         store.cordons.put(MAC, 7);
         expect([...new PoolStore(storage).cordons.all()]).toEqual([[MAC, 7]]);

@@ -88,12 +88,12 @@ describe("what a pool keeps of its machines", () => {
       const both = [MAC, OTHER].map((machineId) => ({ machineId, speed: speed(1) }));
       store.addEntries({ ...nothing, speeds: both }, NOW);
       store.addEntries({ ...nothing, speeds: [{ machineId: MAC, speed: speed(2) }] }, NOW);
-      expect(later().ledger().speeds).toEqual([
+      expect(later().ledger().speeds()).toEqual([
         { machineId: MAC, speed: speed(2) },
         { machineId: OTHER, speed: speed(1) },
       ]);
       store.addEntries({ ...nothing, speeds: [{ machineId: MAC, speed: null }] }, NOW);
-      expect(later().ledger().speeds).toEqual([{ machineId: OTHER, speed: speed(1) }]);
+      expect(later().ledger().speeds()).toEqual([{ machineId: OTHER, speed: speed(1) }]);
     });
   });
 });

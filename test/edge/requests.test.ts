@@ -253,6 +253,16 @@ describe("a body above 16 MiB", () => {
     expect(isCancelled).toBe(true);
   });
 
+  it("is 400 if it ends within a character, and the next one has nothing of it", async () => {
+    const at = await scene();
+    const cut = new Uint8Array([...new TextEncoder().encode(chatBody(at)), 0xf0, 0x9f]);
+    for (let i = 0; i < 2; i++) {
+      expect(await errorOf(await chat(at, {}, { body: cut }))).toMatchObject({ status: 400 });
+      // Nobody serves the model, which is said of a request that is in order.
+      expect(await errorOf(await chat(at))).toMatchObject({ status: 503, code: "model_unavailable" });
+    }
+  });
+
   it.each(["with", "without"])("is 400 if its bytes are no text, %s a length", async (how) => {
     const at = await scene();
     const [head = "", tail = ""] = chatBody(at, { filler: "|" }).split("|");

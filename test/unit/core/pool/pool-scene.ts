@@ -5,7 +5,7 @@ import { EMPTY_LEDGER } from "../../../../core/pool/ledger.ts";
 import type { RequestOutcome } from "../../../../core/pool/outcome.ts";
 import type { OwnerRoute } from "../../../../core/pool/owner-route.ts";
 import { Pool } from "../../../../core/pool/pool.ts";
-import type { PoolNews } from "../../../../core/pool/ports.ts";
+import { NO_SLEEPERS, type PoolNews, type Sleepers } from "../../../../core/pool/ports.ts";
 import type { Priority } from "../../../../core/pool/priority.ts";
 import type { PoolRecord } from "../../../../core/pool/record.ts";
 import type { PoolRequest } from "../../../../core/pool/request.ts";
@@ -118,6 +118,7 @@ export class PoolScene {
     records = new Map<string, PoolRecord>(),
     settings: PoolSettings = INITIAL_SETTINGS,
     cordons = new Map<MachineId, number>(),
+    sleepers: Sleepers = NO_SLEEPERS,
   ) {
     this.now = now;
     this.remembered = new Set(remembered);
@@ -148,7 +149,7 @@ export class PoolScene {
         nonce: () => `nonce-${++this.#nonces}`,
         verifyProof: (connection, proof) => this.proofs.push({ connection, proof }),
       },
-      { remembered: () => this.#readMemory(), settings, ledger: EMPTY_LEDGER },
+      { sleepers, remembered: () => this.#readMemory(), settings, ledger: EMPTY_LEDGER },
       this.now,
     );
   }
@@ -182,6 +183,24 @@ export class PoolScene {
         scene.dial(connection.identity.machineId, socket, socket.saved),
       ),
     };
+  }
+
+  /** The same, but that the sockets sleep on, in this order, until the pool wakes them one by one. */
+  sleepOn(...machines: readonly Machine[]): { scene: PoolScene; woken: readonly Machine[] } {
+    const asleep = [...machines];
+    const woken: Machine[] = [];
+    const sleepers = {
+      hasMore: () => asleep.length > 0,
+      wakeSome: () => {
+        const next = asleep.shift();
+        if (next === undefined) throw new Error("the pool wakes more than there are");
+        const { socket, connection } = next;
+        woken.push(scene.dial(connection.identity.machineId, socket, socket.saved));
+      },
+    };
+    const { now, records, cordons } = this;
+    const scene = new PoolScene([...this.remembered], now, records, this.#settings, cordons, sleepers);
+    return { scene, woken };
   }
 
   say(machine: Machine, message: object): void {

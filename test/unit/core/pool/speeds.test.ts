@@ -17,7 +17,7 @@ function answer(prompt: number, prefillMs: number, completion: number, decodeMs:
 
 describe("measured speeds", () => {
   it("are unknown before the first answer, and averages after it", () => {
-    const speeds = new Speeds([]);
+    const speeds = new Speeds(() => []);
     expect(speeds.get(MAC)).toBeNull();
     speeds.learn(MAC, answer(500, 1000, 101, 2000), 1);
     expect(speeds.get(MAC)).toEqual({ prefillTps: 500, decodeTps: [50] });
@@ -26,7 +26,7 @@ describe("measured speeds", () => {
   });
 
   it("count only the tokens that had to be read, and nothing from an answer of a few tokens", () => {
-    const speeds = new Speeds([]);
+    const speeds = new Speeds(() => []);
     speeds.learn(MAC, answer(500, 500, 3, 1, 400), 1);
     expect(speeds.get(MAC)).toEqual({ prefillTps: 200, decodeTps: [] });
     speeds.learn(MAC, answer(400, 1, 3, 1, 400), 1);
@@ -34,15 +34,33 @@ describe("measured speeds", () => {
   });
 
   it("are never beyond what machines can do, however little time one says that it took", () => {
-    const speeds = new Speeds([]);
+    const speeds = new Speeds(() => []);
     for (let i = 0; i < 2; i++) speeds.learn(MAC, answer(1e9, 5e-324, 1e9, 5e-324), 1);
     expect(speeds.get(MAC)).toEqual({ prefillTps: 250_000, decodeTps: [10_000] });
   });
 
+  it("are read when they matter, and averaged then with what was measured since", () => {
+    let reads = 0;
+    const written = { prefillTps: 500, decodeTps: [50] };
+    const speeds = new Speeds(() => {
+      reads += 1;
+      return [{ machineId: MAC, speed: written }];
+    });
+    for (let i = 0; i < 2; i++) speeds.learn(MAC, answer(1000, 1000, 101, 1000), 1);
+    expect(reads).toBe(0);
+    expect(speeds.isWritten).toBe(false);
+    const known = new Speeds(() => [{ machineId: MAC, speed: written }]);
+    expect(known.get(MAC)).toEqual(written);
+    for (let i = 0; i < 2; i++) known.learn(MAC, answer(1000, 1000, 101, 1000), 1);
+    expect(speeds.drain()).toEqual([{ machineId: MAC, speed: known.get(MAC) }]);
+    expect([reads, speeds.isWritten]).toEqual([1, true]);
+  });
+
   it("are kept by how many streams ran, and survive what is written", () => {
-    const speeds = new Speeds([]);
+    const speeds = new Speeds(() => []);
     speeds.learn(MAC, answer(0, 0, 101, 5000), 3);
-    const later = new Speeds(speeds.drain());
+    const written = speeds.drain();
+    const later = new Speeds(() => written);
     expect(later.get(MAC)?.decodeTps).toEqual([null, null, 20]);
     expect(speeds.isWritten).toBe(true);
     later.forget(MAC);

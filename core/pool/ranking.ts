@@ -1,0 +1,151 @@
+import type { ModelId } from "../../protocol/ids.ts";
+import { SortedList } from "../sorted-list.ts";
+import type { Connection, ConnectionWatcher } from "./connection.ts";
+import { isLoaded, type Asker } from "./gate.ts";
+import { Choice, leastWaitMs, perTokenMsOf, runningOn, type Wanted } from "./schedule.ts";
+
+/**
+ * The machines of a pool in an order in which a request finds the best of them without a look at each. It is the one that it
+ * would find by comparing all.
+ *
+ * Machines that run as many requests stand in one row: those that read fastest first, of equals the one that was picked
+ * longest ago, of those the one that came first. So would a request choose among them that none of them has read the
+ * beginning of, and it looks along a row only as far as somebody there may still be better than its best so far. Whoever
+ * may have read its beginning it looks at before, one by one.
+ */
+
+/** Where a machine stands, and by what it was put there. */
+interface Standing {
+  readonly connection: Connection;
+  readonly row: number;
+  readonly perTokenMs: number;
+  readonly pickedAt: number;
+}
+
+/** Those that run more stand in the row of those that run so many. */
+const MOST_RUNNING = 63;
+
+/** The row of those that would have to load the model first. */
+const UNLOADED = MOST_RUNNING + 1;
+
+export class Ranking implements ConnectionWatcher {
+  readonly #model: ModelId;
+  readonly #machines: () => Iterable<Connection>;
+  /** By the requests that they run. */
+  readonly #rows = Array.from({ length: UNLOADED + 1 }, () => new SortedList<Standing>(compare));
+  readonly #readers = new Readers();
+  /** Null until the first request: a pool of thousands may wake, and sleep again without one. */
+  #standings: Map<Connection, Standing> | null = null;
+
+  /** @param machines all that are here. */
+  constructor(model: ModelId, machines: () => Iterable<Connection>) {
+    this.#model = model;
+    this.#machines = machines;
+  }
+
+  /** The machine can be picked from now on. */
+  enter(connection: Connection): void {
+    if (this.#standings === null) return;
+    connection.watcher = this;
+    this.changed(connection);
+    this.hasRead(connection, connection.prefixes.all(), []);
+  }
+
+  leave(connection: Connection): void {
+    const standing = this.#standings?.get(connection);
+    if (standing === undefined) return;
+    connection.watcher = null;
+    this.#standings?.delete(connection);
+    this.#row(standing.row).remove(standing);
+    this.hasRead(connection, [], connection.prefixes.all());
+  }
+
+  changed(connection: Connection): void {
+    const before = this.#standings?.get(connection);
+    const now = standingOf(connection, this.#model);
+    if (before !== undefined) {
+      if (before.row === now.row && compare(before, now) === 0) return;
+      this.#row(before.row).remove(before);
+    }
+    this.#standings?.set(connection, now);
+    this.#row(now.row).add(now);
+  }
+
+  hasRead(connection: Connection, added: Iterable<number>, forgotten: Iterable<number>): void {
+    for (const hash of added) this.#readers.add(hash, connection);
+    for (const hash of forgotten) this.#readers.remove(hash, connection);
+  }
+
+  /** The same that `pick` finds among all machines. Not for owners, who may have a machine leave its model. */
+  pick(wanted: Wanted, now: number, asker: Exclude<Asker, "owner">): Connection | null {
+    this.#begin();
+    const choice = new Choice(wanted, now, asker);
+    const { prefix, slotsPerMachine } = wanted.spec;
+    const [beginning] = prefix;
+    if (beginning !== undefined) for (const reader of this.#readers.of(beginning)) choice.offer(reader);
+    // Those that run more are full.
+    const rows = Math.min(slotsPerMachine, UNLOADED);
+    for (let row = 0; row < rows; row++) this.#offer(choice, wanted, row);
+    this.#offer(choice, wanted, UNLOADED);
+    return choice.best;
+  }
+
+  #begin(): void {
+    if (this.#standings !== null) return;
+    this.#standings = new Map();
+    for (const connection of this.#machines()) this.enter(connection);
+  }
+
+  /** Along a row as far as it may be worth it. */
+  #offer(choice: Choice, wanted: Wanted, row: number): void {
+    for (const piece of this.#row(row).pieces) {
+      for (const { connection, perTokenMs } of piece) {
+        const leastMs = leastWaitMs(wanted, perTokenMs, row === UNLOADED ? null : row);
+        if (!choice.isBeatenBy(leastMs, connection)) return;
+        choice.offer(connection);
+      }
+    }
+  }
+
+  #row(index: number): SortedList<Standing> {
+    const row = this.#rows[index];
+    if (row === undefined) throw new Error(`there is no row ${index}`);
+    return row;
+  }
+}
+
+function standingOf(connection: Connection, model: ModelId): Standing {
+  const row = isLoaded(connection, model) ? Math.min(MOST_RUNNING, runningOn(connection)) : UNLOADED;
+  return { connection, row, perTokenMs: perTokenMsOf(connection), pickedAt: connection.lastPickedAt };
+}
+
+function compare(a: Standing, b: Standing): number {
+  return (
+    a.perTokenMs - b.perTokenMs || a.pickedAt - b.pickedAt || a.connection.arrival - b.connection.arrival
+  );
+}
+
+/** Who may have read a prompt's beginning. Some have not: hashes that are alike in their last bits share a place. */
+class Readers {
+  readonly #places = new Map<number, Connection[]>();
+
+  of(hash: number): readonly Connection[] {
+    return this.#places.get(hash & PLACE_BITS) ?? [];
+  }
+
+  add(hash: number, connection: Connection): void {
+    const readers = this.#places.get(hash & PLACE_BITS);
+    if (readers === undefined) this.#places.set(hash & PLACE_BITS, [connection]);
+    else readers.push(connection);
+  }
+
+  remove(hash: number, connection: Connection): void {
+    const readers = this.#places.get(hash & PLACE_BITS) ?? [];
+    const at = readers.indexOf(connection);
+    if (at >= 0) readers.splice(at, 1);
+    if (readers.length === 0) this.#places.delete(hash & PLACE_BITS);
+  }
+}
+
+/** So few places, as most of what one takes is a list and not what is in it. */
+const PLACE_BITS = 0xffff;
