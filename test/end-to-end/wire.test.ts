@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { request, type IncomingMessage, type OutgoingHttpHeaders } from "node:http";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 
@@ -54,5 +55,28 @@ describe("a body that nobody wants to read", () => {
     const all = text(socket);
     socket.write(`POST /v1/nothing HTTP/1.1\r\nhost: ${hostname}\r\ncontent-length: ${MIB}\r\n\r\n`);
     expect(await all).toContain('"code":"not_found"');
+  });
+});
+
+describe("a machine's socket", () => {
+  it("is not compressed, though the machine's library offers it", async () => {
+    const model = { id: "tiny-bard", context_length: 1024, size_gb: 1, min_ram_gb: 1 };
+    await stack.admin.addToCatalog([model]);
+    const headers: OutgoingHttpHeaders = {
+      authorization: `Bearer ${stack.dev.provider_token}`,
+      connection: "Upgrade",
+      upgrade: "websocket",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": Buffer.alloc(16, 1).toString("base64"),
+      "sec-websocket-protocol": "poolkeeper.v1",
+      "sec-websocket-extensions": "permessage-deflate; client_max_window_bits",
+    };
+    const dial = request(`${stack.url}/v1/providers/connect?machine=mac-wire&pool=tiny-bard`, { headers });
+    dial.end();
+    const [upgraded, socket] = (await once(dial, "upgrade")) as [IncomingMessage, { destroy(): void }];
+    socket.destroy();
+    expect(upgraded.statusCode).toBe(101);
+    expect(upgraded.headers["sec-websocket-protocol"]).toBe("poolkeeper.v1");
+    expect(upgraded.headers["sec-websocket-extensions"]).toBeUndefined();
   });
 });
