@@ -55,8 +55,10 @@ export async function startCoordinator(options: LocalCoordinatorOptions): Promis
       ),
       kvNamespaces: config.kv_namespaces.map(({ binding }) => binding),
       bindings: { ADMIN_TOKEN: options.adminToken },
+      // Not through Miniflare's own Worker: it would agree to compress the sockets of machines.
+      unsafeDirectSockets: [{ host: "127.0.0.1", port }],
       host: "127.0.0.1",
-      port,
+      port: 0,
       cf: false,
       log,
     }),

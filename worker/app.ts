@@ -19,6 +19,7 @@ import { metrics } from "./routes/metrics.ts";
 import { models } from "./routes/models.ts";
 import { providers } from "./routes/providers.ts";
 import { responses } from "./routes/responses.ts";
+import { readUnreadBody } from "./unread-body.ts";
 import { providerVersions } from "./version.ts";
 
 /**
@@ -26,6 +27,7 @@ import { providerVersions } from "./version.ts";
  * go on in Anthropic's to its clients.
  */
 export const app = new Hono<AppEnv>({ router: new RememberingRouter() })
+  .use(readUnreadBody)
   .use(async function requestIds(context, next) {
     const requestId = newRequestId();
     context.set("requestId", requestId);

@@ -85,6 +85,7 @@ export class ControlPlane {
       poolsOf: (machineId) => this.directory.poolsOf(machineId),
       publicKeyOf: (machineId) => this.directory.get(machineId)?.publicKey ?? "",
       knowsOrders: (machineId) => this.directory.knowsOrders(machineId, this.flagBook.flags),
+      tickMs: () => this.#tickMs,
       onEpochsUsedUp: (machineId, reason) => ports.onEpochsUsedUp(machineId, reason),
       onFailed: (intent, now) => {
         const cooldownMs = this.flagBook.flags.load_cooldown_seconds * 1000;

@@ -39,6 +39,8 @@ export interface HandoverPorts {
   publicKeyOf(machineId: MachineId): string;
   /** Whether the machine's provider knows orders at all; one that is too old is never sent any (C16). */
   knowsOrders(machineId: MachineId): boolean;
+  /** Time between two ticks. */
+  tickMs(): number;
   onFailed(intent: Intent, now: number): void;
   /** There is no epoch left for an order, so the machine stays as it is; for others everything goes on. */
   onEpochsUsedUp(machineId: MachineId, reason: string): void;
@@ -210,7 +212,7 @@ export class Handover {
         continue;
       }
       const rounds = intent.rounds + 1;
-      this.#intents.save({ ...intent, rounds, retryAt: now + backoffMs(rounds) });
+      this.#intents.save({ ...intent, rounds, retryAt: now + this.#waitMs(intent.phase, rounds) });
       this.#call(intent);
     }
   }
@@ -278,6 +280,11 @@ export class Handover {
       case "done":
         return;
     }
+  }
+
+  /** A call waits longer with each round; an order that the machine may have missed goes out at each tick as well (H6). */
+  #waitMs(phase: Intent["phase"], rounds: number): number {
+    return Math.min(backoffMs(rounds), phase === "ordered" ? this.#ports.tickMs() : Infinity);
   }
 
   /** Nothing to repeat any more: the record tells how it goes on. */

@@ -56,6 +56,24 @@ describe("a switch", () => {
     expect(scene.core.nextWakeAt()).toBeNull();
   });
 
+  it("[H6] repeats the order each tick at least, and other calls only as often as H3 says", () => {
+    const scene = pinned();
+    scene.core.flagBook.set("tick_seconds", "5");
+    const nextWaits = (count: number): number[] =>
+      Array.from({ length: count }, () => {
+        const at = Number(scene.core.nextWakeAt());
+        const waited = (at - scene.now) / 1000;
+        scene.now = at;
+        scene.core.retry(at);
+        return waited;
+      });
+    expect(nextWaits(5)).toEqual([1, 2, 4, 8, 16]);
+    scene.confirmAll();
+    expect(scene.core.intents.get(MAC)).toMatchObject({ phase: "ordered" });
+    expect(nextWaits(6)).toEqual([1, 2, 4, 5, 5, 5]);
+    expect(orders(scene.calls()).length).toBeGreaterThan(5);
+  });
+
   it("[H3] goes on where it was after the fleet has been restarted, in each phase", () => {
     const scene = pinned();
     scene.restart();
