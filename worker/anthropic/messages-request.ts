@@ -3,6 +3,7 @@ import { z } from "zod";
 import { type FieldNames, type FieldOf, renameField } from "../openai/chat-fields.ts";
 import { unsupported } from "../openai/field-refusals.ts";
 import { samplingOf } from "../openai/sampling.ts";
+import { fallbackFields, namesOfFallbacks } from "./message-fallbacks.ts";
 import { offeredTools, toChatTools, toolChoiceSchema, toolsSchema } from "./message-tools.ts";
 import { messageSchema, partSchema, toChatMessages, toolsFound } from "./message-turns.ts";
 
@@ -33,7 +34,10 @@ export const countRequestSchema = z.looseObject({
   mcp_servers: z.array(z.unknown()).nullish(),
 });
 
-export const messagesRequestSchema = countRequestSchema.extend({ max_tokens: z.int().min(1) });
+export const messagesRequestSchema = countRequestSchema.extend({
+  max_tokens: z.int().min(1),
+  ...fallbackFields,
+});
 
 export type MessagesRequest = z.infer<typeof countRequestSchema>;
 
@@ -60,7 +64,7 @@ export function messagesToChat(request: MessagesRequest): object {
 }
 
 /** What the request calls a field of its chat. The request itself is not kept for it: it may have megabytes. */
-export function chatFieldOf(request: MessagesRequest): FieldOf {
+export function chatFieldOf(request: z.infer<typeof messagesRequestSchema>): FieldOf {
   const format = request.output_config?.format == null ? "output_format" : "output_config.format";
   const tools = offeredTools(request, toolsFound(request)).flatMap(({ at }, index) => [
     [`tools[${index}].function.parameters`, `${at}.input_schema`] as const,
@@ -69,6 +73,7 @@ export function chatFieldOf(request: MessagesRequest): FieldOf {
   ]);
   const names: FieldNames = [
     ...tools,
+    ...namesOfFallbacks(request),
     ["max_completion_tokens", "max_tokens"],
     ["stop", "stop_sequences"],
     ["reasoning_effort", "output_config.effort"],

@@ -2,7 +2,7 @@ import { z } from "zod";
 
 import { type FieldNames, type FieldOf, renameField } from "./chat-fields.ts";
 import { ChatMessages, IMAGE_LEFT_OUT } from "./chat-messages.ts";
-import { MAX_TOOLS } from "./chat-request.ts";
+import { fallbacksSchema, MAX_TOOLS } from "./chat-request.ts";
 import { inputToArguments } from "./custom-tool.ts";
 import { invalid, unsupported } from "./field-refusals.ts";
 import { chatNameOf, shownTools, toChatTools, toolChoiceSchema, toolSchema } from "./response-tools.ts";
@@ -32,6 +32,7 @@ const formatSchema = z.looseObject({ type: z.enum(["text", "json_object", "json_
 
 export const responsesRequestSchema = z.looseObject({
   model: z.string().min(1),
+  models: fallbacksSchema,
   input: z.union([z.string(), z.array(itemSchema).min(1)]),
   instructions: z.string().nullish(),
   stream: z.boolean().nullish(),

@@ -31,7 +31,7 @@ const DELTA = {
  */
 export class ResponsesTranslator implements Translator {
   readonly #id: string;
-  readonly #base: object;
+  #base: object;
   /** By the names that machines know. */
   readonly #tools: ReadonlyMap<string, CallableTool>;
   readonly #nowS: () => number;
@@ -47,6 +47,10 @@ export class ResponsesTranslator implements Translator {
     this.#base = describeResponse(`resp_${id}`, nowS(), request);
     this.#tools = new Map(callableTools(request).map((tool) => [tool.chatName, tool]));
     this.#nowS = nowS;
+  }
+
+  answeredBy(model: string): void {
+    this.#base = { ...this.#base, model };
   }
 
   whole(completion: ChatCompletion): object {

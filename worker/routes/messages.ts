@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 
+import { fallbacksOf } from "../anthropic/message-fallbacks.ts";
 import {
   chatFieldOf,
   countRequestSchema,
@@ -35,5 +36,5 @@ async function readMessages(context: AppContext): Promise<Translation> {
     requestId: context.get("echoedId"),
     promptTokens: estimateTokens(chat),
   });
-  return { chat, fieldOf: chatFieldOf(request), translator };
+  return { chat, models: fallbacksOf(request), fieldOf: chatFieldOf(request), translator };
 }

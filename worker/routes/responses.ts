@@ -28,7 +28,8 @@ async function readResponses(context: AppContext): Promise<Translation> {
   const request = validate(responsesRequestSchema, json);
   const chat = JSON.stringify(responsesToChat(request));
   const id = context.get("requestId").replace(/^req_/, "");
-  return { chat, fieldOf: chatFieldOf(request), translator: new ResponsesTranslator(id, request, nowS) };
+  const translator = new ResponsesTranslator(id, request, nowS);
+  return { chat, models: request.models, fieldOf: chatFieldOf(request), translator };
 }
 
 function notKept(context: AppContext): never {
