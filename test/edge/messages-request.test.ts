@@ -118,6 +118,7 @@ describe("a request of POST /v1/messages becomes a chat", () => {
   it.each([
     [{ output_config: { effort: "low" } }, "low"],
     [{ output_config: { effort: "max" } }, "high"],
+    [{ output_config: { effort: "xhigh" } }, "high"],
     [{ thinking: { type: "disabled" }, output_config: { effort: "high" } }, "none"],
     [{ thinking: { type: "adaptive" } }, undefined],
   ])("with as much effort as chats know: %j", (fields, effort) => {

@@ -172,6 +172,17 @@ describe("POST /v1/responses", () => {
     });
   });
 
+  it.each([
+    ["none", "none"],
+    ["minimal", "minimal"],
+    ["high", "high"],
+    ["xhigh", "high"],
+    ["max", "high"],
+  ])("with the effort %s asks for %s, since engines know nothing above", (effort, asked) => {
+    const chat = responsesToChat({ model: "m", input: "hi", reasoning: { effort } });
+    expect(chat).toMatchObject({ reasoning_effort: asked });
+  });
+
   it("of the tools that it may call only some, shows the machine those", async () => {
     const at = await scene();
     const machine = await join(at);

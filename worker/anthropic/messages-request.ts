@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { type FieldNames, type FieldOf, renameField } from "../openai/chat-fields.ts";
+import { toChatEffort } from "../openai/effort.ts";
 import { unsupported } from "../openai/field-refusals.ts";
 import { samplingOf } from "../openai/sampling.ts";
 import { fallbackFields, namesOfFallbacks } from "./message-fallbacks.ts";
@@ -85,10 +86,7 @@ export function chatFieldOf(request: z.infer<typeof messagesRequestSchema>): Fie
 }
 
 function toEffort({ thinking, output_config: output }: MessagesRequest): string | undefined {
-  if (thinking?.type === "disabled") return "none";
-  const effort = output?.effort ?? undefined;
-  // Chats know nothing above.
-  return effort === "xhigh" || effort === "max" ? "high" : effort;
+  return thinking?.type === "disabled" ? "none" : toChatEffort(output?.effort);
 }
 
 function toResponseFormat({ schema }: z.infer<typeof formatSchema>): object {

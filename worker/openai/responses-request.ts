@@ -4,6 +4,7 @@ import { type FieldNames, type FieldOf, renameField } from "./chat-fields.ts";
 import { ChatMessages, IMAGE_LEFT_OUT } from "./chat-messages.ts";
 import { fallbacksSchema, MAX_TOOLS } from "./chat-request.ts";
 import { inputToArguments } from "./custom-tool.ts";
+import { toChatEffort } from "./effort.ts";
 import { invalid, unsupported } from "./field-refusals.ts";
 import { chatNameOf, shownTools, toChatTools, toolChoiceSchema, toolSchema } from "./response-tools.ts";
 import { samplingOf } from "./sampling.ts";
@@ -77,7 +78,7 @@ export function responsesToChat(request: ResponsesRequest): object {
     max_completion_tokens: request.max_output_tokens ?? undefined,
     temperature: request.temperature ?? undefined,
     top_p: request.top_p ?? undefined,
-    reasoning_effort: request.reasoning?.effort ?? undefined,
+    reasoning_effort: toChatEffort(request.reasoning?.effort),
     response_format: format == null ? undefined : toResponseFormat(format),
     ...toChatTools(request),
     ...samplingOf(request),
