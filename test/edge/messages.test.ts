@@ -232,8 +232,8 @@ describe("a message", () => {
     });
 
   it("has every field that the API's has", () => {
-    // The client's own type knows them all.
-    const message: Anthropic.Message = {
+    // The client's own type knows them all, those of the beta too.
+    const message: Anthropic.Beta.BetaMessage = {
       id: "msg_1",
       type: "message",
       role: "assistant",
@@ -243,13 +243,16 @@ describe("a message", () => {
       stop_sequence: null,
       stop_details: null,
       container: null,
+      context_management: null,
       diagnostics: null,
       usage: {
         input_tokens: 7,
         cache_creation: null,
         cache_creation_input_tokens: 0,
         cache_read_input_tokens: 0,
+        fallback_credit: null,
         inference_geo: null,
+        iterations: null,
         output_tokens: 3,
         output_tokens_details: { thinking_tokens: 0 },
         server_tool_use: null,

@@ -64,7 +64,11 @@ export class MessagesTranslator implements Translator {
 
   end(): string {
     const events = this.#start() + this.#stream.end();
-    const fields = { delta: { ...this.#stop(), container: null }, usage: encodeUsage(this.#answer.usage) };
+    const fields = {
+      delta: { ...this.#stop(), container: null },
+      context_management: null,
+      usage: encodeUsage(this.#answer.usage),
+    };
     return events + encodeEvent("message_delta", fields) + encodeEvent("message_stop", {});
   }
 
@@ -103,6 +107,7 @@ export class MessagesTranslator implements Translator {
       content,
       ...stop,
       container: null,
+      context_management: null,
       diagnostics: null,
       usage: { ...usage, ...NOT_OFFERED },
     };
