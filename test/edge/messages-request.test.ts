@@ -12,6 +12,7 @@ describe("a request of POST /v1/messages becomes a chat", () => {
         assistant(
           { type: "thinking", thinking: "hm", signature: "s" },
           { type: "redacted_thinking", data: "x" },
+          { type: "fallback", from: { model: "m" }, to: { model: "n" } },
           text("I look"),
           toolUse("toolu_a", "look", { at: 1 }),
           toolUse("toolu_b", "hear"),

@@ -170,6 +170,8 @@ describe("POST /v1/messages", () => {
     [{ tools: [{ name: "a" }, { type: "bash_20250124", name: "bash" }] }, "tools[1].type"],
     [{ mcp_servers: [{ type: "url" }] }, "mcp_servers"],
     [{ container: "c" }, "container"],
+    [{ thread: { type: "continue", previous_message_id: "msg_1" } }, "thread"],
+    [{ compaction: { type: "summarize" } }, "compaction"],
   ])("refuses by name what is not done here: %j", async (fields, param) => {
     const refusal = await refusalOf(await post(await scene(), { ...ASK, ...fields }, PATH));
     expect(refusal).toMatchObject({ status: 400, type: "invalid_request_error", code: "unsupported", param });

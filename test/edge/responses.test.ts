@@ -398,6 +398,7 @@ describe("POST /v1/responses", () => {
       [{ previous_response_id: "resp_1" }, "previous_response_id"],
       [{ background: true }, "background"],
       [{ generate: false }, "generate"],
+      [{ moderation: { model: "omni-moderation-latest" } }, "moderation"],
       [{ tools: [{ type: "web_search" }] }, "tools[0].type"],
       [{ tools: [{ type: "function", name: "look" }], tool_choice: { type: "web_search" } }, "tool_choice"],
       [{ top_logprobs: 2 }, "top_logprobs"],

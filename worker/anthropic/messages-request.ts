@@ -42,11 +42,17 @@ export const messagesRequestSchema = countRequestSchema.extend({
 
 export type MessagesRequest = z.infer<typeof countRequestSchema>;
 
+const NOT_HERE = [
+  ["container", "there are no containers here"],
+  ["thread", "nothing is kept between requests; send it all"],
+  ["compaction", "conversations are not summarized here; ask for a summary in words"],
+] as const;
+
 /** @throws HttpError 400 that names what cannot be done in `param` */
 export function messagesToChat(request: MessagesRequest): object {
   if ((request.mcp_servers ?? []).length > 0)
     throw unsupported("mcp_servers", "they are not called from here");
-  if (request["container"] != null) throw unsupported("container", "there are no containers here");
+  for (const [param, why] of NOT_HERE) if (request[param] != null) throw unsupported(param, why);
   const format = request.output_config?.format ?? request.output_format;
   return {
     model: request.model,

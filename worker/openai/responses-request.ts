@@ -66,6 +66,7 @@ export function responsesToChat(request: ResponsesRequest): object {
   }
   if (request["generate"] === false) throw unsupported("generate", "there is nothing to warm up");
   if (request["background"] === true) throw unsupported("background", "answers are not kept");
+  if (request["moderation"] != null) throw unsupported("moderation", "nothing is moderated here");
   if ((request.top_logprobs ?? 0) > 0) throw unsupported("top_logprobs", "there are no log probabilities");
   const logprobs = request.include?.indexOf("message.output_text.logprobs") ?? -1;
   if (logprobs >= 0) throw unsupported(`include[${logprobs}]`, "there are no log probabilities");
