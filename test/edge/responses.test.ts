@@ -1,10 +1,8 @@
-import type OpenAI from "openai";
 import { describe, expect, it } from "vitest";
 
 import { HttpError } from "../../worker/http-error.ts";
 import { IMAGE_LEFT_OUT } from "../../worker/openai/chat-messages.ts";
 import { responsesToChat, type ResponsesRequest } from "../../worker/openai/responses-request.ts";
-import { ResponsesTranslator } from "../../worker/openai/responses-translator.ts";
 import { join } from "./fake-provider.ts";
 import { errorOf, fetchEdge, scene } from "./scene.ts";
 import { begun, CHUNKS, eventsOf, post, sse, translated, USAGE } from "./translation-scene.ts";
@@ -109,13 +107,6 @@ describe("an image", () => {
     expect(param([call, output])).toBe("input[1].output[0]");
   });
 });
-
-interface OpenFields {
-  readonly frequency_penalty: number;
-  readonly presence_penalty: number;
-  readonly store: boolean;
-  readonly text: object;
-}
 
 describe("POST /v1/responses", () => {
   it("passes on calls, what came of them, tools and formats in chat's words", async () => {
@@ -248,67 +239,6 @@ describe("POST /v1/responses", () => {
       output: [{ type: "message", content: [{ type: "output_text", text: "ho" }] }],
       usage: { input_tokens: 7, output_tokens: 3, total_tokens: 10 },
     });
-  });
-
-  it("says every field of a response, as asked or as it is without", async () => {
-    const request: ResponsesRequest = {
-      model: "m",
-      input: "hi",
-      tools: [{ type: "function", name: "look" }],
-      text: { format: { type: "json_schema", name: "thing", schema: {} } },
-      presence_penalty: 0.5,
-      prompt_cache_key: "k",
-    };
-    let nowS = 10;
-    const translator = new ResponsesTranslator("1", request, () => nowS);
-    nowS = 12;
-    const message = { role: "assistant", content: "ho" };
-    const { output, ...response } = translator.whole({
-      choices: [{ message, finish_reason: "stop" }],
-      usage: USAGE,
-    }) as Record<string, unknown>;
-    expect(output).toHaveLength(1);
-    // The client's own type knows them, but for its own addition and for what only the Open Responses specification says.
-    const expected: Omit<OpenAI.Responses.Response, "output_text" | "output" | "text"> & OpenFields = {
-      id: "resp_1",
-      object: "response",
-      access_programs: null,
-      created_at: 10,
-      completed_at: 12,
-      status: "completed",
-      background: false,
-      error: null,
-      frequency_penalty: 0,
-      incomplete_details: null,
-      instructions: null,
-      max_output_tokens: null,
-      max_tool_calls: null,
-      metadata: {},
-      model: "m",
-      parallel_tool_calls: true,
-      presence_penalty: 0.5,
-      previous_response_id: null,
-      prompt_cache_key: "k",
-      reasoning: { effort: null, summary: null },
-      safety_identifier: null,
-      service_tier: "default",
-      store: false,
-      temperature: 1,
-      text: { format: { type: "json_schema", name: "thing", schema: {}, description: null, strict: false } },
-      tool_choice: "auto",
-      tools: [{ type: "function", name: "look", description: null, parameters: null, strict: null }],
-      top_logprobs: 0,
-      top_p: 1,
-      truncation: "disabled",
-      usage: {
-        input_tokens: 7,
-        input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
-        output_tokens: 3,
-        output_tokens_details: { reasoning_tokens: 0 },
-        total_tokens: 10,
-      },
-    };
-    expect(response).toEqual(expected);
   });
 
   it("is not completed while it is in progress, and not when it failed", async () => {

@@ -146,7 +146,6 @@ export class ResponsesTranslator implements Translator {
   }
 
   #closeAll(): string {
-    this.#text = null;
     const open = this.#items.filter(({ done }) => done === null);
     return open.map((item) => this.#close(item, this.#outcome())).join("");
   }
