@@ -304,6 +304,11 @@ describe("a message", () => {
       content: [{ text: "so" }],
       stop_reason: "max_tokens",
     });
+    const first = called("call_c", "look", '{"at":1}');
+    expect(whole({ tool_calls: [first, ...tool_calls] }, { finish_reason: "length" })).toMatchObject({
+      content: [{ id: "call_c", input: { at: 1 } }],
+      stop_reason: "max_tokens",
+    });
     expect(() => whole({ tool_calls })).toThrow(SyntaxError);
   });
 

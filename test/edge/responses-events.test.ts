@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import {
   ANSWER,
+  call,
   chunk,
   eventsOf,
   sse,
@@ -161,6 +162,16 @@ describe("a response's events", () => {
       type: "response.output_item.done",
       item: { status: "incomplete" },
     });
+  });
+
+  it("give a custom tool all that a machine has written, if it kept to no schema", async () => {
+    const begun = call(0, { id: "call_a", function: { name: "say", arguments: "l" } });
+    const events = eventsOf(await streamed(begun, call(0, { function: { arguments: "s" } })));
+    expect(events.slice(3, 6)).toMatchObject([
+      { type: "response.custom_tool_call_input.delta", output_index: 0, delta: "ls" },
+      { type: "response.custom_tool_call_input.done", input: "ls" },
+      { type: "response.output_item.done", item: { input: "ls" } },
+    ]);
   });
 
   it("have a thought that came to its end, if what follows it is cut off in an answer that comes whole", () => {
