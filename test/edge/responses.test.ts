@@ -1,9 +1,11 @@
+import { NotFoundError } from "openai";
 import { describe, expect, it } from "vitest";
 
 import { HttpError } from "../../worker/http-error.ts";
 import { IMAGE_LEFT_OUT } from "../../worker/openai/chat-messages.ts";
 import { responsesToChat, type ResponsesRequest } from "../../worker/openai/responses-request.ts";
 import { join } from "./fake-provider.ts";
+import { openaiOf } from "./openai-client.ts";
 import { errorOf, fetchEdge, scene } from "./scene.ts";
 import { begun, CHUNKS, eventsOf, post, sse, translated, USAGE } from "./translation-scene.ts";
 
@@ -250,6 +252,19 @@ describe("POST /v1/responses", () => {
       null,
       null,
     ]);
+  });
+
+  it("is told about how many tokens a prompt takes, without a machine", async () => {
+    const at = await scene();
+    const { responses } = openaiOf(at);
+    const count = async (input: string, model = at.model): Promise<number> =>
+      (await responses.inputTokens.count({ model, input })).input_tokens;
+    const least = await count("");
+    expect(least).toBeGreaterThan(0);
+    expect((await count("a".repeat(4_000))) - least).toBe(1_000);
+    await expect(count("hi", "none")).rejects.toBeInstanceOf(NotFoundError);
+    const response = await post(at, { input: "" }, "/v1/responses/input_tokens");
+    expect(await response.json()).toEqual({ object: "response.input_tokens", input_tokens: least });
   });
 
   it("is not compacted", async () => {

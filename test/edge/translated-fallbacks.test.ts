@@ -1,10 +1,10 @@
-import OpenAI from "openai";
 import { describe, expect, it } from "vitest";
 
 import { join, type FakeProvider, type Message } from "./fake-provider.ts";
 import { ASK, clientOf, complete } from "./messages-scene.ts";
+import { openaiOf } from "./openai-client.ts";
 import { open, say } from "./responses-client.ts";
-import { edge, errorOf, type Scene } from "./scene.ts";
+import { errorOf } from "./scene.ts";
 import { CHAT, eventsOf, post } from "./translation-scene.ts";
 import { twoModels } from "./two-models.ts";
 
@@ -194,12 +194,3 @@ describe("the official clients", () => {
     expect(await completion).toMatchObject({ model: second.model, choices: [{ text: "ho" }] });
   });
 });
-
-function openaiOf(at: Scene): OpenAI {
-  return new OpenAI({
-    apiKey: at.apiKey,
-    baseURL: "http://edge/v1",
-    maxRetries: 0,
-    fetch: (input, init) => edge(new Request(input, init)),
-  });
-}
