@@ -292,51 +292,6 @@ describe("POST /v1/responses", () => {
     },
   );
 
-  it.each([
-    [{ type: "function_call", name: "look", arguments: "{}" }, "a call needs its id"],
-    [{ type: "custom_tool_call", name: "look", input: "" }, "a call needs its id"],
-    [{ type: "function_call_output", output: "a tree" }, "an output needs its call's id"],
-    [{ type: "custom_tool_call_output", output: "a tree" }, "an output needs its call's id"],
-  ])("refuses a call and its output without an id: %j", async (item, message) => {
-    const response = await post(await scene(), { input: [{ role: "user", content: "hi" }, item] });
-    const param = "input[1].call_id";
-    expect(await errorOf(response)).toMatchObject({
-      status: 400,
-      code: "invalid_request",
-      param,
-      message: expect.stringContaining(message),
-    });
-  });
-
-  it("takes a part with a null for what it does not have, but not in place of its text", async () => {
-    const at = await scene();
-    const machine = await join(at);
-    const part = { type: "output_text", text: "ho", refusal: null };
-    const refusal = { type: "refusal", refusal: "no", text: null };
-    const input = [
-      { role: "assistant", content: [part, refusal] },
-      { role: "user", content: "hi" },
-    ];
-    const pending = post(at, { input });
-    const request = await machine.next("inference_request");
-    expect(request["body"]).toMatchObject({ messages: [{ content: "hono" }, { content: "hi" }] });
-    machine.answer(request, JSON.stringify({ choices: [{ message: {}, finish_reason: "stop" }] }));
-    await (await pending).text();
-    const empty = [{ role: "user", content: [{ type: "input_text", text: null }] }];
-    expect(await errorOf(await post(at, { input: empty }))).toMatchObject({ param: "input[0].content[0]" });
-  });
-
-  it("refuses the output of a call that it is not told of", async () => {
-    const output = { type: "function_call_output", call_id: "call_b", output: "wind" };
-    const call = { type: "function_call", call_id: "call_a", name: "look", arguments: "{}" };
-    const response = await post(await scene(), { input: [call, output] });
-    expect(await errorOf(response)).toMatchObject({
-      status: 400,
-      code: "invalid_request",
-      param: "input[1].call_id",
-    });
-  });
-
   it("refuses by name what would need kept state or tools of its own", async () => {
     const at = await scene();
     for (const [fields, param] of [
