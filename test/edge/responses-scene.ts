@@ -1,6 +1,6 @@
-import { HttpError } from "../../worker/http-error.ts";
 import { responsesRequestSchema, responsesToChat } from "../../worker/openai/responses-request.ts";
 import { validate } from "../../worker/validate.ts";
+import { apiErrorOf } from "./translation-scene.ts";
 
 /** The chat that a request of the Responses API becomes, as a machine is sent it. */
 export function chatOf(fields: object): Record<string, unknown> {
@@ -10,10 +10,5 @@ export function chatOf(fields: object): Record<string, unknown> {
 
 /** What is said of one that becomes none. */
 export function refusalOf(fields: object): object {
-  try {
-    return chatOf(fields);
-  } catch (error) {
-    if (error instanceof HttpError) return error.apiError;
-    throw error;
-  }
+  return apiErrorOf(() => chatOf(fields));
 }

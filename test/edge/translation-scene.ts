@@ -1,3 +1,4 @@
+import { HttpError } from "../../worker/http-error.ts";
 import type { ChatChunk } from "../../worker/openai/chat-answer.ts";
 import { ResponsesTranslator } from "../../worker/openai/responses-translator.ts";
 import { translateAnswer, type Translator } from "../../worker/openai/translate-answer.ts";
@@ -113,4 +114,14 @@ export async function begun(
   machine.accept(request);
   machine.bytes(request, `data: ${JSON.stringify(CHUNKS[1])}\n\n`);
   return { request, response: await pending };
+}
+
+/** What is thrown at a client, or what came of it instead. */
+export function apiErrorOf(run: () => object): object {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof HttpError) return error.apiError;
+    throw error;
+  }
 }
