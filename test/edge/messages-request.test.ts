@@ -155,6 +155,13 @@ describe("a request of POST /v1/messages becomes a chat", () => {
     });
   });
 
+  it("without what a tool or a choice does not say", () => {
+    const nothing = { type: null, description: null, input_schema: null, strict: null, defer_loading: null };
+    const chat = chatOf({ tools: [{ name: "look", ...nothing }], tool_choice: { type: "any" } });
+    expect(chat["tools"]).toEqual([{ type: "function", function: { name: "look" } }]);
+    expect(chat).not.toHaveProperty("parallel_tool_calls");
+  });
+
   it.each([
     ["auto", "auto"],
     ["any", "required"],
@@ -207,5 +214,8 @@ describe("a request of POST /v1/messages becomes a chat", () => {
     expect(chatOf({ system: [text(line), text("be brief")] })["messages"]).toEqual(instructions);
     expect(chatOf({ system: `${line}\nbe brief` })["messages"]).toEqual(instructions);
     expect(chatOf({ system: line })["messages"]).toEqual([{ role: "user", content: "hi" }]);
+    expect(chatOf({ system: "x-anthropic-billing-header:\nbe brief" })["messages"]).toEqual(instructions);
+    const quoted = `be brief\n${line}`;
+    expect(chatOf({ system: quoted })["messages"]).toMatchObject([{ content: quoted }, {}]);
   });
 });
