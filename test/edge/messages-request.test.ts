@@ -116,6 +116,37 @@ describe("a request of POST /v1/messages becomes a chat", () => {
     });
   });
 
+  it("with no more for a null than for nothing", () => {
+    const nulls = [
+      "system",
+      "tools",
+      "tool_choice",
+      "stream",
+      "temperature",
+      "top_p",
+      "top_k",
+      "stop_sequences",
+    ];
+    const others = [
+      "thinking",
+      "output_config",
+      "output_format",
+      "mcp_servers",
+      "container",
+      "thread",
+      "fallbacks",
+    ];
+    const plain = chatOf({});
+    expect(plain).toEqual({
+      model: "m",
+      messages: [{ role: "user", content: "hi" }],
+      max_completion_tokens: 9,
+      stream: false,
+    });
+    expect(chatOf(Object.fromEntries([...nulls, ...others].map((name) => [name, null])))).toEqual(plain);
+    expect(chatOf({ output_config: { effort: null, format: null }, mcp_servers: [] })).toEqual(plain);
+  });
+
   it.each([
     [{ output_config: { effort: "low" } }, "low"],
     [{ output_config: { effort: "max" } }, "high"],
