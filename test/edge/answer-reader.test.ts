@@ -50,6 +50,11 @@ describe("an answer that comes in chunks", () => {
       ["reasoning h", "message a", "reasoning m"],
     ],
     [
+      "an empty text between two thoughts",
+      [chunk({ reasoning_content: "h" }), chunk({ content: "" }), chunk({ reasoning_content: "m" })],
+      ["reasoning hm"],
+    ],
+    [
       "nothing in a chunk, in all the ways to say so",
       [
         chunk({ content: "a" }),

@@ -196,6 +196,14 @@ describe("the input of a request", () => {
     ]);
   });
 
+  it("keeps what the user says apart from a call that has no output yet", () => {
+    const input = [{ type: "function_call", call_id: "a", name: "look", arguments: "{}" }, ...HI];
+    expect(chatOf({ input })["messages"]).toEqual([
+      { role: "assistant", content: null, tool_calls: [call("a", "look", "{}")] },
+      ...HI,
+    ]);
+  });
+
   const A_CALL = { type: "function_call", call_id: "a", name: "look", arguments: "{}" };
 
   it.each<[object[], string, string, string]>([

@@ -47,7 +47,7 @@ const RESPONSE = {
 
 it("a field is not taken for another whose name begins alike", () => {
   const names = [["stop", "stop_sequences"]] as const;
-  const renamed = ["stop", "stop[0]", "stop.at", "stop_after", "top.stop"].map((field) =>
+  const renamed = ["stop", "stop[0]", "stop.at", "stop_after", "stop_after.at", "top.stop"].map((field) =>
     renameField(field, names),
   );
   expect(renamed).toEqual([
@@ -55,6 +55,7 @@ it("a field is not taken for another whose name begins alike", () => {
     "stop_sequences[0]",
     "stop_sequences.at",
     "stop_after",
+    "stop_after.at",
     "top.stop",
   ]);
 });

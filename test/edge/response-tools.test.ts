@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { toChatName } from "../../worker/openai/chat-names.ts";
 import { chatNameOf } from "../../worker/openai/response-tools.ts";
 import { join } from "./fake-provider.ts";
 import { answered, open, say } from "./responses-client.ts";
@@ -145,6 +146,15 @@ describe("a namespace of tools", () => {
     for (const name of long) expect(name).toMatch(/^[A-Za-z0-9_-]{64}$/);
     const longest = "n".repeat(64);
     expect(chatNameOf(null, longest)).toBe(longest);
+    expect(chatNameOf("n".repeat(60), "at")).toBe(`${"n".repeat(60)}__at`);
+  });
+
+  it.each([
+    ["", "4ed8b4c1"],
+    ["101", "005fc6ce"],
+  ])("makes the same name each time, also in another version: %j", (end, hash) => {
+    // Another one would be another prompt, which no machine has read before.
+    expect(toChatName(`${"n".repeat(65)}${end}`)).toBe(`${"n".repeat(55)}_${hash}`);
   });
 });
 
