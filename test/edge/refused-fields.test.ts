@@ -104,6 +104,7 @@ describe("a field of the chat is in the client's words", () => {
     ["/v1/responses", RESPONSE, "tools[1]", "tools[3]"],
     ["/v1/responses", RESPONSE, "messages", "input"],
     ["/v1/responses", RESPONSE, "messages_in", "messages_in"],
+    ["/v1/responses", RESPONSE, "my.messages", "my.messages"],
     ["/v1/responses", RESPONSE, "stop", "stop"],
     ["/v1/completions", { prompt: "hi" }, "messages[0].content", "prompt"],
     ["/v1/completions", { prompt: "hi" }, "max_tokens", "max_tokens"],

@@ -188,6 +188,7 @@ describe("the choice of a tool", () => {
   it.each([true, false])("goes with whether calls may be made together: %j", (parallel_tool_calls) => {
     expect(chatOf({ tools, parallel_tool_calls })).toMatchObject({ parallel_tool_calls });
     expect(chatOf({ tools })).not.toHaveProperty("parallel_tool_calls");
+    expect(chatOf({ tools, parallel_tool_calls: null })).toEqual(chatOf({ tools }));
   });
 
   it.each(["auto", "none"])("is nothing if there are no tools: %s", (tool_choice) => {

@@ -88,12 +88,10 @@ export function responsesToChat(request: ResponsesRequest): object {
 
 /** What the request calls a field of its chat. The request itself is not kept for it: it may have megabytes. */
 export function chatFieldOf(request: ResponsesRequest): FieldOf {
-  const tools = shownTools(request).flatMap(({ at, isCustom }, index) => [
-    isCustom
-      ? ([`tools[${index}].function.parameters.properties.input`, `${at}.format`] as const)
-      : ([`tools[${index}].function.parameters`, `${at}.parameters`] as const),
-    [`tools[${index}].function`, at] as const,
-    [`tools[${index}]`, at] as const,
+  const tools = shownTools(request).flatMap(({ at, isCustom }, index): FieldNames => [
+    ...(isCustom ? [[`tools[${index}].function.parameters.properties.input`, `${at}.format`] as const] : []),
+    [`tools[${index}].function`, at],
+    [`tools[${index}]`, at],
   ]);
   const names: FieldNames = [
     ...tools,
