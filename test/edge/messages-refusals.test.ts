@@ -30,6 +30,12 @@ describe("a request", () => {
     [{ output_config: { format: { type: "json", schema: {} } } }, "output_config.format.type", "must be"],
     [{ output_format: { type: "json_schema", schema: "x" } }, "output_format.schema", "must be an object"],
     [{ mcp_servers: {} }, "mcp_servers", "must be a list"],
+    [
+      { fallbacks: ["a", "b", "c", "d"].map((model) => ({ model })) },
+      "fallbacks",
+      "must have at most 3 entries",
+    ],
+    [{ fallbacks: "auto" }, "fallbacks", 'must be "default" or a list'],
     [{ system: 7 }, "system", "must be text or a list"],
     [{ system: [text("a"), { type: "text" }] }, "system[1].text", "is missing"],
   ])("has fields that are no such values: %j", (fields, param, why) => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { toChatName } from "../../worker/openai/chat-names.ts";
 import { join } from "./fake-provider.ts";
 import { ASK, assistant, called, complete, text, toolResult, toolUse, user } from "./messages-scene.ts";
-import { fetchEdge, scene, type Scene } from "./scene.ts";
+import { fetchEdge, scene, setFlag, type Scene } from "./scene.ts";
 import { post } from "./translation-scene.ts";
 
 const PATH = "/v1/messages";
@@ -111,6 +111,17 @@ describe("POST /v1/messages", () => {
     });
   });
 
+  it("leaves it to its client to try again what may go better the next time", async () => {
+    const at = await scene();
+    const none = await post(at, ASK, PATH);
+    expect([none.status, none.headers.get("x-should-retry")]).toEqual([503, null]);
+    await setFlag("shed_models", at.model);
+    await join(at);
+    const shed = await post(at, ASK, PATH);
+    expect([shed.status, shed.headers.get("x-should-retry")]).toEqual([429, null]);
+    await setFlag("shed_models", "");
+  });
+
   it("answers in Anthropic's envelope to whatever is sent there", async () => {
     const at = await scene();
     const send = (path: string, init: RequestInit, by: Scene = at): Promise<Response> =>
@@ -130,6 +141,7 @@ describe("POST /v1/messages", () => {
       const body = await response.json();
       expect(response.status).toBe(status);
       expect(response.headers.get("x-should-retry")).toBe("false");
+      expect(response.headers.get("content-length") ?? null).toBeNull();
       expect(response.headers.get("allow")).toBe(status === 405 ? "POST" : null);
       expect(body).toMatchObject({
         type: "error",
