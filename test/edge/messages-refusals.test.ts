@@ -10,6 +10,11 @@ const named = (count: number, fields: object = {}): object[] =>
   Array.from({ length: count }, (_, index) => ({ name: `t${index}`, ...fields }));
 const NO_CALL = "no call right before it has this id and waits for a result";
 
+function expectRefusal(fields: object, code: string, param: string, why: string): void {
+  const message = expect.stringContaining(`${param}: ${why}`) as string;
+  expect(refusalOf(fields)).toMatchObject({ code, param, message });
+}
+
 describe("a request", () => {
   it.each<[object, string, string]>([
     [{ model: "" }, "model", "must not be empty"],
@@ -39,11 +44,7 @@ describe("a request", () => {
     [{ system: 7 }, "system", "must be text or a list"],
     [{ system: [text("a"), { type: "text" }] }, "system[1].text", "is missing"],
   ])("has fields that are no such values: %j", (fields, param, why) => {
-    expect(refusalOf(fields)).toMatchObject({
-      code: "invalid_request",
-      param,
-      message: expect.stringContaining(`${param}: ${why}`) as string,
-    });
+    expectRefusal(fields, "invalid_request", param, why);
   });
 
   it.each<[object, string, string]>([
@@ -69,11 +70,7 @@ describe("a request", () => {
     ],
     [{ tools: [TOOL, { type: "my_web_search" }] }, "tools[1].type", "my_web_search is not supported"],
   ])("wants what is not done here: %j", (fields, param, why) => {
-    expect(refusalOf(fields)).toMatchObject({
-      code: "unsupported",
-      param,
-      message: expect.stringContaining(`${param}: ${why}`) as string,
-    });
+    expectRefusal(fields, "unsupported", param, why);
   });
 
   it.each<[object, string, string]>([
@@ -95,11 +92,7 @@ describe("a request", () => {
     ],
     [{ tools: [TOOL], tool_choice: { type: "must" } }, "tool_choice.type", "must be"],
   ])("has tools that cannot be called: %j", (fields, param, why) => {
-    expect(refusalOf(fields)).toMatchObject({
-      code: "invalid_request",
-      param,
-      message: expect.stringContaining(`${param}: ${why}`) as string,
-    });
+    expectRefusal(fields, "invalid_request", param, why);
   });
 });
 
@@ -152,11 +145,7 @@ describe("a conversation", () => {
       "is missing",
     ],
   ])("makes no sense: %j", (messages, param, why) => {
-    expect(refusalOf({ messages })).toMatchObject({
-      code: "invalid_request",
-      param,
-      message: expect.stringContaining(`${param}: ${why}`) as string,
-    });
+    expectRefusal({ messages }, "invalid_request", param, why);
   });
 
   it.each<[object[], string, string]>([
