@@ -132,12 +132,13 @@ interface Found {
   readonly message: string;
 }
 
-/** Of a union's branches, the one whose problem lies deepest says best what was meant; else the one that is of the kind. */
+/** Of a union's branches, the one whose problem lies deepest says best what was meant. */
 function firstIssue(issues: readonly z.core.$ZodIssue[]): Found {
   const [issue] = issues;
   if (issue === undefined) return { path: [], message: "is not valid" };
   let deepest: Found = { path: pathOf(issue), message: issue.message };
   if (issue.code !== "invalid_union") return deepest;
+  // Else the one that takes what was sent, but not so much of it.
   const ofKind = issue.errors
     .flatMap(([first]) => first ?? [])
     .find(({ path, code }) => path.length === 0 && !isAboutKind(code));
