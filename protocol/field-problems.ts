@@ -116,9 +116,8 @@ function insteadOf(issue: Issue, input: unknown): string {
   const isText = typeof input === "string";
   const isOneOfSeveral =
     code === "invalid_value" && issue.values.some((value) => typeof value === typeof input);
-  const isAboutKind =
-    code === "invalid_type" || code === "invalid_value" || (code === "invalid_union" && !isText);
-  if (!isAboutKind || isOneOfSeveral) return "";
+  const isAboutWhatItIs = isAboutKind(code) && !(code === "invalid_union" && isText);
+  if (!isAboutWhatItIs || isOneOfSeveral) return "";
   if (input === null) return ", not null";
   if (isText) return ", not text";
   if (Array.isArray(input)) return ", not a list";
@@ -154,6 +153,12 @@ function firstIssue(issues: readonly z.core.$ZodIssue[]): Found {
   if (issue === undefined) return { path: [], message: "is not valid" };
   let deepest: Found = { path: pathOf(issue), message: issue.message };
   if (issue.code !== "invalid_union") return deepest;
+  // Else the one that takes what was sent, but not so much of it.
+  const ofKind = issue.errors
+    .flatMap(([first]) => first ?? [])
+    .find(({ path, code }) => path.length === 0 && !isAboutKind(code));
+  const hasOwnWords = !issue.message.includes(demandOf(issue) ?? issue.message);
+  if (ofKind !== undefined && !hasOwnWords) deepest = { path: issue.path, message: ofKind.message };
   for (const branch of issue.errors) {
     const inner = firstIssue(branch);
     if (inner.path.length > 0 && issue.path.length + inner.path.length > deepest.path.length) {
@@ -161,6 +166,10 @@ function firstIssue(issues: readonly z.core.$ZodIssue[]): Found {
     }
   }
   return deepest;
+}
+
+function isAboutKind(code: z.core.$ZodIssue["code"]): boolean {
+  return code === "invalid_type" || code === "invalid_value" || code === "invalid_union";
 }
 
 /** For a field that should not be there the path leads to the field, not to the object around it. */

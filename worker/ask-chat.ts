@@ -2,9 +2,9 @@ import { z } from "zod";
 
 import { prefixOf } from "../core/prefix.ts";
 import { CHAT_ENDPOINT } from "../protocol/endpoints.ts";
-import { askPool, type Question } from "./ask-pool.ts";
+import type { Question } from "./ask-pool.ts";
 import type { AppContext } from "./context.ts";
-import { askInTurn } from "./fallbacks.ts";
+import { type Answer, askInTurn } from "./fallbacks.ts";
 import { HttpError } from "./http-error.ts";
 import type { FieldOf } from "./openai/chat-fields.ts";
 import { chatRequestSchema, checkChatRequest, isPlainChatRequest } from "./openai/chat-request.ts";
@@ -18,6 +18,8 @@ import { validate } from "./validate.ts";
 export interface Translation {
   /** JSON. */
   readonly chat: string;
+  /** Where else the client would go, in its order. */
+  readonly models: readonly string[] | null | undefined;
   /** For what is refused of it. */
   readonly fieldOf: FieldOf;
   readonly translator: Translator;
@@ -26,15 +28,22 @@ export interface Translation {
 /** Asks what another API's request was made into, and answers in its words. @throws HttpError */
 export async function askTranslated(
   context: AppContext,
-  { chat, fieldOf, translator }: Translation,
+  { chat, models, fieldOf, translator }: Translation,
 ): Promise<Response> {
-  return translateAnswer(await askInFields(context, chat, fieldOf), translator);
+  const { response, model } = await askInFields(context, chat, models ?? [], fieldOf);
+  translator.answeredBy(model);
+  return translateAnswer(response, translator);
 }
 
-async function askInFields(context: AppContext, chat: string, fieldOf: FieldOf): Promise<Response> {
+async function askInFields(
+  context: AppContext,
+  chat: string,
+  models: readonly string[],
+  fieldOf: FieldOf,
+): Promise<Answer> {
   try {
-    const response = await askText(context, chat);
-    return response.status === 400 ? await inClientsFields(response, fieldOf) : response;
+    const { response, model } = await askText(context, chat, models);
+    return { response: response.status === 400 ? await inClientsFields(response, fieldOf) : response, model };
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
     throw new HttpError(renamed(error.apiError, fieldOf));
@@ -42,16 +51,22 @@ async function askInFields(context: AppContext, chat: string, fieldOf: FieldOf):
 }
 
 /** On its own, so that nobody holds what was parsed. */
-function askText(context: AppContext, chat: string): Promise<Response> {
-  return askChat(context, JSON.parse(chat), chat);
+function askText(context: AppContext, chat: string, models: readonly string[]): Promise<Answer> {
+  return askChat(context, JSON.parse(chat), chat, models);
 }
 
 /**
  * Checks a chat request and sends it to its pool.
  * @param text the request as it goes on: as the client wrote it, if it is a chat request itself.
+ * @param models where else to go, if the chat does not say so itself.
  * @throws HttpError
  */
-export async function askChat(context: AppContext, json: unknown, text: string): Promise<Response> {
+export async function askChat(
+  context: AppContext,
+  json: unknown,
+  text: string,
+  models?: readonly string[],
+): Promise<Answer> {
   const request = isPlainChatRequest(json) ? json : validate(chatRequestSchema, json);
   const problem = checkChatRequest(request);
   if (problem !== null) throw new HttpError({ code: "invalid_request", ...problem });
@@ -64,8 +79,7 @@ export async function askChat(context: AppContext, json: unknown, text: string):
     answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
     mostTokens: (contextLength) => contextLength,
   };
-  const fallbacks = request.models ?? [];
-  return fallbacks.length === 0 ? askPool(context, question) : askInTurn(context, question, fallbacks);
+  return askInTurn(context, question, models ?? request.models ?? []);
 }
 
 const refusalSchema = z.object({

@@ -7,11 +7,18 @@ import { withHeaders } from "./with-headers.ts";
 /** Which model answered, or whose refusal it is; only where there was a choice. */
 const MODEL_HEADER = "x-pool-model";
 
+/** An answer, or a refusal. */
+export interface Answer {
+  readonly response: Response;
+  /** Whose it is, as the client names it. */
+  readonly model: string;
+}
+
 /**
  * Asks for the question's model and, as long as a model turns it away for lack of room or machines, for the client's
  * next choice. Pools spill nothing by themselves: each of these is a request of its own, which the client has asked for.
  *
- * @param fallbacks ids or aliases, in the client's order.
+ * @param fallbacks ids or aliases, in the client's order; without any there is nothing to tell of a choice.
  * @returns the first answer that is none, or of several refusals the one that may be tried again first.
  * @throws HttpError
  */
@@ -19,14 +26,16 @@ export async function askInTurn(
   context: AppContext,
   question: Question,
   fallbacks: readonly string[],
-): Promise<Response> {
-  let best: Response | null = null;
+): Promise<Answer> {
+  if (fallbacks.length === 0) return { response: await askPool(context, question), model: question.model };
+  let best: Answer | null = null;
   for (const { id, name } of await modelsOf(context, [question.model, ...fallbacks])) {
     const response = withHeaders(await answerOf(context, forModel(question, name)), [[MODEL_HEADER, id]]);
-    const isKept = best === null || !isTurnedAway(response) || retryAfterMs(response) < retryAfterMs(best);
+    const isKept =
+      best === null || !isTurnedAway(response) || retryAfterMs(response) < retryAfterMs(best.response);
     // Nobody will read it.
-    await (isKept ? best : response)?.body?.cancel();
-    if (isKept) best = response;
+    await (isKept ? best?.response : response)?.body?.cancel();
+    if (isKept) best = { response, model: name };
     if (!isTurnedAway(response)) break;
   }
   if (best === null) throw new Error("a list of models that begins with one is not empty");

@@ -1,9 +1,11 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
+import { completionRequestSchema, completionToChat } from "../../worker/openai/completion-request.ts";
 import { completionTranslator } from "../../worker/openai/completion-translator.ts";
+import { validate } from "../../worker/validate.ts";
 import { join } from "./fake-provider.ts";
 import { fetchEdge, scene, type Scene } from "./scene.ts";
-import { eventsOf, sse, translatedBy } from "./translation-scene.ts";
+import { apiErrorOf, eventsOf, sse, translatedBy } from "./translation-scene.ts";
 
 it("a legacy completion is a chat with one message, there and back", async () => {
   const at = await scene();
@@ -76,16 +78,56 @@ it("a stream that breaks ends with an error event and no [DONE]", async () => {
   expect(text).toMatch(/"text":"a".*\n\ndata: \{"error":\{.*"code":"provider_error".*\}\}\n\n$/);
 });
 
-it("several prompts and an echo are refused by name", async () => {
-  const at = await scene();
-  for (const [fields, param] of [
-    [{ prompt: ["a", "b"] }, "prompt"],
-    [{ prompt: "a", echo: true }, "echo"],
-  ] as const) {
-    const response = await post(at, fields);
-    expect(response.status).toBe(400);
-    expect(await response.json()).toMatchObject({ error: { param } });
-  }
+it("an answer says nothing where the machine has written nothing", () => {
+  const choices = [{ message: { content: null }, finish_reason: "stop" }];
+  expect(completionTranslator("req_1", 7, "m").whole({ choices })).toEqual({
+    id: "cmpl-req_1",
+    object: "text_completion",
+    created: 7,
+    model: "m",
+    choices: [{ index: 0, text: "", logprobs: null, finish_reason: "stop" }],
+    usage: undefined,
+  });
+});
+
+describe("a request", () => {
+  const chatOf = (fields: object): object =>
+    completionToChat(validate(completionRequestSchema, { model: "m", prompt: "hi", ...fields }));
+  const plain = { model: "m", messages: [{ role: "user", content: "hi" }] };
+
+  it("becomes a chat, with its other fields as they are and without those that say nothing", () => {
+    const nothing = { echo: false, suffix: "", logprobs: null, best_of: 1, models: ["n"] };
+    const same = { n: 1, max_tokens: 5, temperature: 0, top_p: 1, seed: 7, stop: ["a"], top_k: 3 };
+    expect(chatOf({ ...nothing, ...same })).toEqual({ ...plain, ...same });
+    for (const none of [0, null, undefined]) expect(chatOf({ echo: none, suffix: none })).toEqual(plain);
+    expect(chatOf({ prompt: ["hi"] })).toEqual(plain);
+  });
+
+  it.each<[object, string, string]>([
+    [{ prompt: ["a", "b"] }, "prompt", "must be one text; lists of prompts and token ids are not supported"],
+    [{ prompt: [1, 2] }, "prompt", "must be one text"],
+    [{ prompt: undefined }, "prompt", "must be one text"],
+    [{ echo: true }, "echo", "echo is not supported"],
+    [{ suffix: "a" }, "suffix", "suffix is not supported"],
+    [{ logprobs: 0 }, "logprobs", "logprobs are not supported"],
+    [{ n: 2 }, "n", "only n = 1 is supported"],
+    [{ best_of: 2 }, "best_of", "only best_of = 1 is supported"],
+    [{ max_tokens: 0 }, "max_tokens", "must be at least 1"],
+    [{ temperature: 2.1 }, "temperature", "must be at most 2"],
+    [{ temperature: -0.1 }, "temperature", "must be at least 0"],
+    [{ top_p: 1.1 }, "top_p", "must be at most 1"],
+    [{ top_p: -0.1 }, "top_p", "must be at least 0"],
+    [{ seed: 1.5 }, "seed", "must be a whole number"],
+    [{ stop: ["a", "b", "c", "d", "e"] }, "stop", "must have at most 4 entries"],
+    [{ stream: "yes" }, "stream", "must be true or false"],
+    [{ model: "" }, "model", "must not be empty"],
+  ])("is refused by name: %j", (fields, param, why) => {
+    expect(apiErrorOf(() => chatOf(fields))).toMatchObject({
+      code: "invalid_request",
+      param,
+      message: expect.stringContaining(`${param}: ${why}`) as string,
+    });
+  });
 });
 
 function post(at: Scene, fields: object): Promise<Response> {

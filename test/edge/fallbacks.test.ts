@@ -3,8 +3,6 @@ import { describe, expect, it } from "vitest";
 import { HELLO, join, type FakeProvider, type Message } from "./fake-provider.ts";
 import {
   adminCall,
-  addToCatalog,
-  catalogEntry,
   chat,
   chatBody,
   errorOf,
@@ -16,24 +14,9 @@ import {
   unique,
   type Scene,
 } from "./scene.ts";
+import { twoModels } from "./two-models.ts";
 
 /** Chats that name further models: the client's own list of where to go next, in its order. */
-
-interface Models {
-  readonly first: Scene;
-  readonly second: Scene;
-  /** Another name of the second. */
-  readonly alias: string;
-}
-
-/** Two models for one client. */
-async function twoModels(): Promise<Models> {
-  const first = await scene();
-  const model = unique("model");
-  const alias = `${model}-alias`;
-  await addToCatalog(catalogEntry(model, { aliases: [alias] }));
-  return { first, second: { ...first, model }, alias };
-}
 
 const modelOf = (response: Response): string | null => response.headers.get("x-pool-model");
 

@@ -12,6 +12,7 @@ describe("a request of POST /v1/messages becomes a chat", () => {
         assistant(
           { type: "thinking", thinking: "hm", signature: "s" },
           { type: "redacted_thinking", data: "x" },
+          { type: "fallback", from: { model: "m" }, to: { model: "n" } },
           text("I look"),
           toolUse("toolu_a", "look", { at: 1 }),
           toolUse("toolu_b", "hear"),
@@ -115,9 +116,41 @@ describe("a request of POST /v1/messages becomes a chat", () => {
     });
   });
 
+  it("with no more for a null than for nothing", () => {
+    const nulls = [
+      "system",
+      "tools",
+      "tool_choice",
+      "stream",
+      "temperature",
+      "top_p",
+      "top_k",
+      "stop_sequences",
+    ];
+    const others = [
+      "thinking",
+      "output_config",
+      "output_format",
+      "mcp_servers",
+      "container",
+      "thread",
+      "fallbacks",
+    ];
+    const plain = chatOf({});
+    expect(plain).toEqual({
+      model: "m",
+      messages: [{ role: "user", content: "hi" }],
+      max_completion_tokens: 9,
+      stream: false,
+    });
+    expect(chatOf(Object.fromEntries([...nulls, ...others].map((name) => [name, null])))).toEqual(plain);
+    expect(chatOf({ output_config: { effort: null, format: null }, mcp_servers: [] })).toEqual(plain);
+  });
+
   it.each([
     [{ output_config: { effort: "low" } }, "low"],
     [{ output_config: { effort: "max" } }, "high"],
+    [{ output_config: { effort: "xhigh" } }, "high"],
     [{ thinking: { type: "disabled" }, output_config: { effort: "high" } }, "none"],
     [{ thinking: { type: "adaptive" } }, undefined],
   ])("with as much effort as chats know: %j", (fields, effort) => {
@@ -151,6 +184,13 @@ describe("a request of POST /v1/messages becomes a chat", () => {
       tool_choice: { type: "function", function: { name: "hear" } },
       parallel_tool_calls: false,
     });
+  });
+
+  it("without what a tool or a choice does not say", () => {
+    const nothing = { type: null, description: null, input_schema: null, strict: null, defer_loading: null };
+    const chat = chatOf({ tools: [{ name: "look", ...nothing }], tool_choice: { type: "any" } });
+    expect(chat["tools"]).toEqual([{ type: "function", function: { name: "look" } }]);
+    expect(chat).not.toHaveProperty("parallel_tool_calls");
   });
 
   it.each([
@@ -205,5 +245,8 @@ describe("a request of POST /v1/messages becomes a chat", () => {
     expect(chatOf({ system: [text(line), text("be brief")] })["messages"]).toEqual(instructions);
     expect(chatOf({ system: `${line}\nbe brief` })["messages"]).toEqual(instructions);
     expect(chatOf({ system: line })["messages"]).toEqual([{ role: "user", content: "hi" }]);
+    expect(chatOf({ system: "x-anthropic-billing-header:\nbe brief" })["messages"]).toEqual(instructions);
+    const quoted = `be brief\n${line}`;
+    expect(chatOf({ system: quoted })["messages"]).toMatchObject([{ content: quoted }, {}]);
   });
 });

@@ -5,7 +5,7 @@ import { MessagesTranslator } from "../../worker/anthropic/messages-translator.t
 import { validate } from "../../worker/validate.ts";
 import type { FakeProvider, Message } from "./fake-provider.ts";
 import { edge, type Scene } from "./scene.ts";
-import { translatedBy } from "./translation-scene.ts";
+import { apiErrorOf, translatedBy } from "./translation-scene.ts";
 
 /** Chats that become messages, and the official client that reads them. */
 
@@ -46,6 +46,11 @@ export function clientOf(at: Scene, options: object = {}): Anthropic {
 export function chatOf(fields: object): Record<string, unknown> {
   const request = validate(messagesRequestSchema, { model: "m", ...ASK, ...fields });
   return JSON.parse(JSON.stringify(messagesToChat(request))) as Record<string, unknown>;
+}
+
+/** What is said of a request that becomes none. */
+export function refusalOf(fields: object): object {
+  return apiErrorOf(() => chatOf(fields));
 }
 
 export function translatorOf(fields: object): MessagesTranslator {

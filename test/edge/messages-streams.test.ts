@@ -3,16 +3,24 @@ import { describe, expect, it } from "vitest";
 import { join } from "./fake-provider.ts";
 import { ASK, streamed } from "./messages-scene.ts";
 import { poolOf, readText, resetObject, scene } from "./scene.ts";
-import { begun, CALL, CHAT, CHUNKS, eventsOf, post, sse, typesOf, USAGE } from "./translation-scene.ts";
+import {
+  begun,
+  call,
+  CALL,
+  CHAT,
+  chunk,
+  CHUNKS,
+  eventsOf,
+  post,
+  sse,
+  typesOf,
+  USAGE,
+} from "./translation-scene.ts";
 
 const PATH = "/v1/messages";
 const THINKING = { thinking: { type: "adaptive" } };
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
-const chunk = (delta: object, finish_reason: string | null = null) => ({
-  choices: [{ delta, finish_reason }],
-});
-const call = (index: number, fields: object) => chunk({ tool_calls: [{ index, ...fields }] });
 const begin = (index: number, args = "") =>
   call(index, { id: `call_${index}`, function: { name: "look", arguments: args } });
 const grow = (index: number, args: string) => call(index, { function: { arguments: args } });

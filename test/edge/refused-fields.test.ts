@@ -1,6 +1,16 @@
 import { describe, expect, it } from "vitest";
 
-import { renameField } from "../../worker/openai/chat-fields.ts";
+import {
+  chatFieldOf as messagesFieldOf,
+  messagesRequestSchema,
+} from "../../worker/anthropic/messages-request.ts";
+import { type FieldOf, renameField } from "../../worker/openai/chat-fields.ts";
+import { chatFieldOf as completionFieldOf } from "../../worker/openai/completion-request.ts";
+import {
+  chatFieldOf as responsesFieldOf,
+  responsesRequestSchema,
+} from "../../worker/openai/responses-request.ts";
+import { validate } from "../../worker/validate.ts";
 import { join } from "./fake-provider.ts";
 import { ASK } from "./messages-scene.ts";
 import { scene } from "./scene.ts";
@@ -37,7 +47,7 @@ const RESPONSE = {
 
 it("a field is not taken for another whose name begins alike", () => {
   const names = [["stop", "stop_sequences"]] as const;
-  const renamed = ["stop", "stop[0]", "stop.at", "stop_after", "top.stop"].map((field) =>
+  const renamed = ["stop", "stop[0]", "stop.at", "stop_after", "stop_after.at", "top.stop"].map((field) =>
     renameField(field, names),
   );
   expect(renamed).toEqual([
@@ -45,11 +55,18 @@ it("a field is not taken for another whose name begins alike", () => {
     "stop_sequences[0]",
     "stop_sequences.at",
     "stop_after",
+    "stop_after.at",
     "top.stop",
   ]);
 });
 
-describe("a machine's refusal names the field that the client has sent:", () => {
+describe("a field of the chat is in the client's words", () => {
+  const FIELD_OF: Readonly<Record<string, (json: object) => FieldOf>> = {
+    "/v1/messages": (json) => messagesFieldOf(validate(messagesRequestSchema, json)),
+    "/v1/responses": (json) => responsesFieldOf(validate(responsesRequestSchema, json)),
+    "/v1/completions": () => completionFieldOf,
+  };
+
   it.each([
     ["/v1/messages", MESSAGE, "max_completion_tokens", "max_tokens"],
     ["/v1/messages", MESSAGE, "stop[1]", "stop_sequences[1]"],
@@ -65,6 +82,16 @@ describe("a machine's refusal names the field that the client has sent:", () => 
     ],
     ["/v1/messages", MESSAGE, "response_format.json_schema.schema", "output_config.format.schema"],
     ["/v1/messages", { ...ASK, output_format: FORMAT }, "response_format", "output_format"],
+    [
+      "/v1/messages",
+      { ...ASK, output_format: FORMAT },
+      "response_format.json_schema.name",
+      "output_format.name",
+    ],
+    ["/v1/messages", MESSAGE, "response_format", "output_config.format"],
+    ["/v1/messages", MESSAGE, "models[0]", "models[0]"],
+    ["/v1/messages", { ...ASK, fallbacks: [{ model: "a" }] }, "models[0]", "fallbacks[0].model"],
+    ["/v1/messages", MESSAGE, "messages", "messages"],
     ["/v1/messages", MESSAGE, "top_k", "top_k"],
     ["/v1/responses", RESPONSE, "max_completion_tokens", "max_output_tokens"],
     ["/v1/responses", RESPONSE, "reasoning_effort", "reasoning.effort"],
@@ -72,10 +99,26 @@ describe("a machine's refusal names the field that the client has sent:", () => 
     ["/v1/responses", RESPONSE, "tools[0].function.parameters.type", "tools[2].tools[0].parameters.type"],
     ["/v1/responses", RESPONSE, "tools[1].function.parameters.properties.input", "tools[3].format"],
     ["/v1/responses", RESPONSE, "response_format.json_schema.schema", "text.format.schema"],
+    ["/v1/responses", RESPONSE, "response_format", "text.format"],
+    ["/v1/responses", RESPONSE, "tools[0].function.name", "tools[2].tools[0].name"],
+    ["/v1/responses", RESPONSE, "tools[1]", "tools[3]"],
+    ["/v1/responses", RESPONSE, "messages", "input"],
+    ["/v1/responses", RESPONSE, "messages_in", "messages_in"],
+    ["/v1/responses", RESPONSE, "my.messages", "my.messages"],
     ["/v1/responses", RESPONSE, "stop", "stop"],
     ["/v1/completions", { prompt: "hi" }, "messages[0].content", "prompt"],
     ["/v1/completions", { prompt: "hi" }, "max_tokens", "max_tokens"],
-  ])("%s %#", async (path, fields, chatField, own) => {
+  ])("of %s: %#", (path, fields, chatField, own) => {
+    expect(FIELD_OF[path]?.({ model: "m", ...fields })(chatField)).toBe(own);
+  });
+});
+
+describe("a machine's refusal names the field that the client has sent:", () => {
+  it.each([
+    ["/v1/messages", MESSAGE, "max_completion_tokens", "max_tokens"],
+    ["/v1/responses", RESPONSE, "reasoning_effort", "reasoning.effort"],
+    ["/v1/completions", { prompt: "hi" }, "messages[0].content", "prompt"],
+  ])("%s", async (path, fields, chatField, own) => {
     const at = await scene();
     const machine = await join(at);
     const pending = post(at, fields, path);

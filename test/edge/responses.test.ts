@@ -1,10 +1,11 @@
+import { NotFoundError } from "openai";
 import { describe, expect, it } from "vitest";
 
 import { HttpError } from "../../worker/http-error.ts";
 import { IMAGE_LEFT_OUT } from "../../worker/openai/chat-messages.ts";
 import { responsesToChat, type ResponsesRequest } from "../../worker/openai/responses-request.ts";
-import { ResponsesTranslator } from "../../worker/openai/responses-translator.ts";
 import { join } from "./fake-provider.ts";
+import { openaiOf } from "./openai-client.ts";
 import { errorOf, fetchEdge, scene } from "./scene.ts";
 import { begun, CHUNKS, eventsOf, post, sse, translated, USAGE } from "./translation-scene.ts";
 
@@ -172,6 +173,17 @@ describe("POST /v1/responses", () => {
     });
   });
 
+  it.each([
+    ["none", "none"],
+    ["minimal", "minimal"],
+    ["high", "high"],
+    ["xhigh", "high"],
+    ["max", "high"],
+  ])("with the effort %s asks for %s, since engines know nothing above", (effort, asked) => {
+    const chat = responsesToChat({ model: "m", input: "hi", reasoning: { effort } });
+    expect(chat).toMatchObject({ reasoning_effort: asked });
+  });
+
   it("of the tools that it may call only some, shows the machine those", async () => {
     const at = await scene();
     const machine = await join(at);
@@ -231,64 +243,6 @@ describe("POST /v1/responses", () => {
     });
   });
 
-  it("says every field of a response, as asked or as it is without", async () => {
-    const request: ResponsesRequest = {
-      model: "m",
-      input: "hi",
-      tools: [{ type: "function", name: "look" }],
-      text: { format: { type: "json_schema", name: "thing", schema: {} } },
-      presence_penalty: 0.5,
-      prompt_cache_key: "k",
-    };
-    let nowS = 10;
-    const translator = new ResponsesTranslator("1", request, () => nowS);
-    nowS = 12;
-    const message = { role: "assistant", content: "ho" };
-    const { output, ...response } = translator.whole({
-      choices: [{ message, finish_reason: "stop" }],
-      usage: USAGE,
-    }) as Record<string, unknown>;
-    expect(output).toHaveLength(1);
-    expect(response).toEqual({
-      id: "resp_1",
-      object: "response",
-      created_at: 10,
-      completed_at: 12,
-      status: "completed",
-      background: false,
-      error: null,
-      frequency_penalty: 0,
-      incomplete_details: null,
-      instructions: null,
-      max_output_tokens: null,
-      max_tool_calls: null,
-      metadata: {},
-      model: "m",
-      parallel_tool_calls: true,
-      presence_penalty: 0.5,
-      previous_response_id: null,
-      prompt_cache_key: "k",
-      reasoning: { effort: null, summary: null },
-      safety_identifier: null,
-      service_tier: "default",
-      store: false,
-      temperature: 1,
-      text: { format: { type: "json_schema", name: "thing", schema: {}, description: null, strict: false } },
-      tool_choice: "auto",
-      tools: [{ type: "function", name: "look", description: null, parameters: null, strict: null }],
-      top_logprobs: 0,
-      top_p: 1,
-      truncation: "disabled",
-      usage: {
-        input_tokens: 7,
-        input_tokens_details: { cached_tokens: 0 },
-        output_tokens: 3,
-        output_tokens_details: { reasoning_tokens: 0 },
-        total_tokens: 10,
-      },
-    });
-  });
-
   it("is not completed while it is in progress, and not when it failed", async () => {
     const error = { message: "broke", type: "server_error", code: "provider_error", param: null };
     const events = eventsOf(await translated([sse(CHUNKS[1], { error })]));
@@ -298,6 +252,19 @@ describe("POST /v1/responses", () => {
       null,
       null,
     ]);
+  });
+
+  it("is told about how many tokens a prompt takes, without a machine", async () => {
+    const at = await scene();
+    const { responses } = openaiOf(at);
+    const count = async (input: string, model = at.model): Promise<number> =>
+      (await responses.inputTokens.count({ model, input })).input_tokens;
+    const least = await count("");
+    expect(least).toBeGreaterThan(0);
+    expect((await count("a".repeat(4_000))) - least).toBe(1_000);
+    await expect(count("hi", "none")).rejects.toBeInstanceOf(NotFoundError);
+    const response = await post(at, { input: "" }, "/v1/responses/input_tokens");
+    expect(await response.json()).toEqual({ object: "response.input_tokens", input_tokens: least });
   });
 
   it("is not compacted", async () => {
@@ -325,57 +292,13 @@ describe("POST /v1/responses", () => {
     },
   );
 
-  it.each([
-    [{ type: "function_call", name: "look", arguments: "{}" }, "a call needs its id"],
-    [{ type: "custom_tool_call", name: "look", input: "" }, "a call needs its id"],
-    [{ type: "function_call_output", output: "a tree" }, "an output needs its call's id"],
-    [{ type: "custom_tool_call_output", output: "a tree" }, "an output needs its call's id"],
-  ])("refuses a call and its output without an id: %j", async (item, message) => {
-    const response = await post(await scene(), { input: [{ role: "user", content: "hi" }, item] });
-    const param = "input[1].call_id";
-    expect(await errorOf(response)).toMatchObject({
-      status: 400,
-      code: "invalid_request",
-      param,
-      message: expect.stringContaining(message),
-    });
-  });
-
-  it("takes a part with a null for what it does not have, but not in place of its text", async () => {
-    const at = await scene();
-    const machine = await join(at);
-    const part = { type: "output_text", text: "ho", refusal: null };
-    const refusal = { type: "refusal", refusal: "no", text: null };
-    const input = [
-      { role: "assistant", content: [part, refusal] },
-      { role: "user", content: "hi" },
-    ];
-    const pending = post(at, { input });
-    const request = await machine.next("inference_request");
-    expect(request["body"]).toMatchObject({ messages: [{ content: "hono" }, { content: "hi" }] });
-    machine.answer(request, JSON.stringify({ choices: [{ message: {}, finish_reason: "stop" }] }));
-    await (await pending).text();
-    const empty = [{ role: "user", content: [{ type: "input_text", text: null }] }];
-    expect(await errorOf(await post(at, { input: empty }))).toMatchObject({ param: "input[0].content[0]" });
-  });
-
-  it("refuses the output of a call that it is not told of", async () => {
-    const output = { type: "function_call_output", call_id: "call_b", output: "wind" };
-    const call = { type: "function_call", call_id: "call_a", name: "look", arguments: "{}" };
-    const response = await post(await scene(), { input: [call, output] });
-    expect(await errorOf(response)).toMatchObject({
-      status: 400,
-      code: "invalid_request",
-      param: "input[1].call_id",
-    });
-  });
-
   it("refuses by name what would need kept state or tools of its own", async () => {
     const at = await scene();
     for (const [fields, param] of [
       [{ previous_response_id: "resp_1" }, "previous_response_id"],
       [{ background: true }, "background"],
       [{ generate: false }, "generate"],
+      [{ moderation: { model: "omni-moderation-latest" } }, "moderation"],
       [{ tools: [{ type: "web_search" }] }, "tools[0].type"],
       [{ tools: [{ type: "function", name: "look" }], tool_choice: { type: "web_search" } }, "tool_choice"],
       [{ top_logprobs: 2 }, "top_logprobs"],

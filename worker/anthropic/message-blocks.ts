@@ -80,5 +80,7 @@ export function encodeUsage(usage: ChatUsage | null): object {
     output_tokens: usage?.completion_tokens ?? 0,
     output_tokens_details: { thinking_tokens: usage?.completion_tokens_details?.reasoning_tokens ?? 0 },
     server_tool_use: null,
+    iterations: null,
+    fallback_credit: null,
   };
 }

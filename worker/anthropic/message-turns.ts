@@ -106,13 +106,17 @@ function addTurn(
   return calls;
 }
 
-/** Whose they are; null = anybody's. Thoughts are not told again: chats have no place for them. */
+/**
+ * Whose they are; null = anybody's. Thoughts, and where another model took over, are not told again: chats have no place
+ * for them.
+ */
 const BLOCKS: ReadonlyMap<string, Message["role"] | null> = new Map([
   ["text", null],
   ["tool_use", "assistant"],
   ["tool_result", "user"],
   ["thinking", "assistant"],
   ["redacted_thinking", "assistant"],
+  ["fallback", "assistant"],
 ]);
 
 function checkType(block: Block, at: string, role: Message["role"]): void {

@@ -1,8 +1,10 @@
 import { z } from "zod";
 
 import { type FieldNames, type FieldOf, renameField } from "../openai/chat-fields.ts";
+import { toChatEffort } from "../openai/effort.ts";
 import { unsupported } from "../openai/field-refusals.ts";
 import { samplingOf } from "../openai/sampling.ts";
+import { fallbackFields, namesOfFallbacks } from "./message-fallbacks.ts";
 import { offeredTools, toChatTools, toolChoiceSchema, toolsSchema } from "./message-tools.ts";
 import { messageSchema, partSchema, toChatMessages, toolsFound } from "./message-turns.ts";
 
@@ -33,15 +35,24 @@ export const countRequestSchema = z.looseObject({
   mcp_servers: z.array(z.unknown()).nullish(),
 });
 
-export const messagesRequestSchema = countRequestSchema.extend({ max_tokens: z.int().min(1) });
+export const messagesRequestSchema = countRequestSchema.extend({
+  max_tokens: z.int().min(1),
+  ...fallbackFields,
+});
 
 export type MessagesRequest = z.infer<typeof countRequestSchema>;
+
+const NOT_HERE = [
+  ["container", "there are no containers here"],
+  ["thread", "nothing is kept between requests; send it all"],
+  ["compaction", "conversations are not summarized here; ask for a summary in words"],
+] as const;
 
 /** @throws HttpError 400 that names what cannot be done in `param` */
 export function messagesToChat(request: MessagesRequest): object {
   if ((request.mcp_servers ?? []).length > 0)
     throw unsupported("mcp_servers", "they are not called from here");
-  if (request["container"] != null) throw unsupported("container", "there are no containers here");
+  for (const [param, why] of NOT_HERE) if (request[param] != null) throw unsupported(param, why);
   const format = request.output_config?.format ?? request.output_format;
   return {
     model: request.model,
@@ -60,7 +71,7 @@ export function messagesToChat(request: MessagesRequest): object {
 }
 
 /** What the request calls a field of its chat. The request itself is not kept for it: it may have megabytes. */
-export function chatFieldOf(request: MessagesRequest): FieldOf {
+export function chatFieldOf(request: z.infer<typeof messagesRequestSchema>): FieldOf {
   const format = request.output_config?.format == null ? "output_format" : "output_config.format";
   const tools = offeredTools(request, toolsFound(request)).flatMap(({ at }, index) => [
     [`tools[${index}].function.parameters`, `${at}.input_schema`] as const,
@@ -69,6 +80,7 @@ export function chatFieldOf(request: MessagesRequest): FieldOf {
   ]);
   const names: FieldNames = [
     ...tools,
+    ...namesOfFallbacks(request),
     ["max_completion_tokens", "max_tokens"],
     ["stop", "stop_sequences"],
     ["reasoning_effort", "output_config.effort"],
@@ -80,10 +92,7 @@ export function chatFieldOf(request: MessagesRequest): FieldOf {
 }
 
 function toEffort({ thinking, output_config: output }: MessagesRequest): string | undefined {
-  if (thinking?.type === "disabled") return "none";
-  const effort = output?.effort ?? undefined;
-  // Chats know nothing above.
-  return effort === "xhigh" || effort === "max" ? "high" : effort;
+  return thinking?.type === "disabled" ? "none" : toChatEffort(output?.effort);
 }
 
 function toResponseFormat({ schema }: z.infer<typeof formatSchema>): object {

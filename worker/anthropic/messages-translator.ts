@@ -22,7 +22,7 @@ interface MessageFacts {
 /** A chat answer as a `message`, whole or as its events. */
 export class MessagesTranslator implements Translator {
   readonly #facts: MessageFacts;
-  readonly #model: string;
+  #model: string;
   readonly #tools: ReadonlyMap<string, string>;
   readonly #showsThoughts: boolean;
   readonly #answer = new AnswerReader((start) => this.#add(start));
@@ -35,6 +35,10 @@ export class MessagesTranslator implements Translator {
     this.#model = request.model;
     this.#tools = namesByChatName(request);
     this.#showsThoughts = asksForThoughts(request);
+  }
+
+  answeredBy(model: string): void {
+    this.#model = model;
   }
 
   whole(completion: ChatCompletion): object {
@@ -60,7 +64,11 @@ export class MessagesTranslator implements Translator {
 
   end(): string {
     const events = this.#start() + this.#stream.end();
-    const fields = { delta: { ...this.#stop(), container: null }, usage: encodeUsage(this.#answer.usage) };
+    const fields = {
+      delta: { ...this.#stop(), container: null },
+      context_management: null,
+      usage: encodeUsage(this.#answer.usage),
+    };
     return events + encodeEvent("message_delta", fields) + encodeEvent("message_stop", {});
   }
 
@@ -99,6 +107,7 @@ export class MessagesTranslator implements Translator {
       content,
       ...stop,
       container: null,
+      context_management: null,
       diagnostics: null,
       usage: { ...usage, ...NOT_OFFERED },
     };

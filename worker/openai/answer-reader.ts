@@ -53,7 +53,7 @@ export class AnswerReader<Item> {
   whole({ choices, usage }: ChatCompletion): AnswerPiece<Item>[] {
     return this.chunk({
       choices: choices.map(({ message, ...end }) => ({ delta: message, ...end })),
-      ...(usage == null ? {} : { usage }),
+      usage: usage ?? null,
     });
   }
 

@@ -29,13 +29,16 @@ const toolSchema = z.looseObject({
 export const MAX_TOOLS = 128;
 
 /** Each of them may keep the client waiting in a line. */
-const MAX_FALLBACKS = 3;
+export const MAX_FALLBACKS = 3;
+
+/** Where a request may go when its model turns it away: ids or aliases, the next one first. */
+export const fallbacksSchema = z.array(z.string().min(1)).max(MAX_FALLBACKS).nullish();
 
 const tokenLimit = z.int().min(1).nullish();
 
 export const chatRequestSchema = z.looseObject({
   model: z.string().min(1),
-  models: z.array(z.string().min(1)).max(MAX_FALLBACKS).nullish(),
+  models: fallbacksSchema,
   messages: z.array(messageSchema).min(1),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),

@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import type { FieldOf } from "./chat-fields.ts";
+import { fallbacksSchema } from "./chat-request.ts";
 
 /** A legacy text completion request, and the chat request that asks the same of a machine. */
 
@@ -9,6 +10,7 @@ const nothing = (what: string) =>
 
 export const completionRequestSchema = z.looseObject({
   model: z.string().min(1),
+  models: fallbacksSchema,
   prompt: z.union([z.string(), z.tuple([z.string()])], {
     error: "must be one text; lists of prompts and token ids are not supported",
   }),

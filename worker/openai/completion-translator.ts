@@ -2,8 +2,8 @@ import type { ChatChunk } from "./chat-answer.ts";
 import type { Translator } from "./translate-answer.ts";
 
 /** A chat answer as legacy `text_completion` objects. */
-export function completionTranslator(id: string, created: number, model: string): Translator {
-  const head = { id: `cmpl-${id}`, object: "text_completion", created, model };
+export function completionTranslator(id: string, created: number, asked: string): Translator {
+  const head = { id: `cmpl-${id}`, object: "text_completion", created, model: asked };
 
   function encodeChunk({ choices = [], usage }: ChatChunk): string {
     const translated = choices.map((choice) => ({
@@ -17,6 +17,9 @@ export function completionTranslator(id: string, created: number, model: string)
   }
 
   return {
+    answeredBy: (model) => {
+      head.model = model;
+    },
     whole: ({ choices, usage }) => ({
       ...head,
       choices: choices.map(({ message, finish_reason }) => ({

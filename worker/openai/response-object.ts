@@ -28,6 +28,7 @@ export function describeResponse(id: string, createdAt: number, request: Respons
   return {
     id,
     object: "response",
+    access_programs: null,
     created_at: createdAt,
     background: false,
     error: null,
@@ -103,7 +104,10 @@ export function encodeItem(item: OutputItem, status: string): object {
 export function encodeUsage(usage: ChatUsage): object {
   return {
     input_tokens: usage.prompt_tokens,
-    input_tokens_details: { cached_tokens: usage.prompt_tokens_details?.cached_tokens ?? 0 },
+    input_tokens_details: {
+      cached_tokens: usage.prompt_tokens_details?.cached_tokens ?? 0,
+      cache_write_tokens: 0,
+    },
     output_tokens: usage.completion_tokens,
     output_tokens_details: { reasoning_tokens: usage.completion_tokens_details?.reasoning_tokens ?? 0 },
     total_tokens: usage.total_tokens,

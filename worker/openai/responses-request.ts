@@ -2,8 +2,9 @@ import { z } from "zod";
 
 import { type FieldNames, type FieldOf, renameField } from "./chat-fields.ts";
 import { ChatMessages, IMAGE_LEFT_OUT } from "./chat-messages.ts";
-import { MAX_TOOLS } from "./chat-request.ts";
+import { fallbacksSchema, MAX_TOOLS } from "./chat-request.ts";
 import { inputToArguments } from "./custom-tool.ts";
+import { toChatEffort } from "./effort.ts";
 import { invalid, unsupported } from "./field-refusals.ts";
 import { chatNameOf, shownTools, toChatTools, toolChoiceSchema, toolSchema } from "./response-tools.ts";
 import { samplingOf } from "./sampling.ts";
@@ -32,6 +33,7 @@ const formatSchema = z.looseObject({ type: z.enum(["text", "json_object", "json_
 
 export const responsesRequestSchema = z.looseObject({
   model: z.string().min(1),
+  models: fallbacksSchema,
   input: z.union([z.string(), z.array(itemSchema).min(1)]),
   instructions: z.string().nullish(),
   stream: z.boolean().nullish(),
@@ -64,6 +66,7 @@ export function responsesToChat(request: ResponsesRequest): object {
   }
   if (request["generate"] === false) throw unsupported("generate", "there is nothing to warm up");
   if (request["background"] === true) throw unsupported("background", "answers are not kept");
+  if (request["moderation"] != null) throw unsupported("moderation", "nothing is moderated here");
   if ((request.top_logprobs ?? 0) > 0) throw unsupported("top_logprobs", "there are no log probabilities");
   const logprobs = request.include?.indexOf("message.output_text.logprobs") ?? -1;
   if (logprobs >= 0) throw unsupported(`include[${logprobs}]`, "there are no log probabilities");
@@ -76,7 +79,7 @@ export function responsesToChat(request: ResponsesRequest): object {
     max_completion_tokens: request.max_output_tokens ?? undefined,
     temperature: request.temperature ?? undefined,
     top_p: request.top_p ?? undefined,
-    reasoning_effort: request.reasoning?.effort ?? undefined,
+    reasoning_effort: toChatEffort(request.reasoning?.effort),
     response_format: format == null ? undefined : toResponseFormat(format),
     ...toChatTools(request),
     ...samplingOf(request),
@@ -85,12 +88,10 @@ export function responsesToChat(request: ResponsesRequest): object {
 
 /** What the request calls a field of its chat. The request itself is not kept for it: it may have megabytes. */
 export function chatFieldOf(request: ResponsesRequest): FieldOf {
-  const tools = shownTools(request).flatMap(({ at, isCustom }, index) => [
-    isCustom
-      ? ([`tools[${index}].function.parameters.properties.input`, `${at}.format`] as const)
-      : ([`tools[${index}].function.parameters`, `${at}.parameters`] as const),
-    [`tools[${index}].function`, at] as const,
-    [`tools[${index}]`, at] as const,
+  const tools = shownTools(request).flatMap(({ at, isCustom }, index): FieldNames => [
+    ...(isCustom ? [[`tools[${index}].function.parameters.properties.input`, `${at}.format`] as const] : []),
+    [`tools[${index}].function`, at],
+    [`tools[${index}]`, at],
   ]);
   const names: FieldNames = [
     ...tools,

@@ -31,7 +31,7 @@ const DELTA = {
  */
 export class ResponsesTranslator implements Translator {
   readonly #id: string;
-  readonly #base: object;
+  #base: object;
   /** By the names that machines know. */
   readonly #tools: ReadonlyMap<string, CallableTool>;
   readonly #nowS: () => number;
@@ -47,6 +47,10 @@ export class ResponsesTranslator implements Translator {
     this.#base = describeResponse(`resp_${id}`, nowS(), request);
     this.#tools = new Map(callableTools(request).map((tool) => [tool.chatName, tool]));
     this.#nowS = nowS;
+  }
+
+  answeredBy(model: string): void {
+    this.#base = { ...this.#base, model };
   }
 
   whole(completion: ChatCompletion): object {
@@ -134,21 +138,21 @@ export class ResponsesTranslator implements Translator {
     return this.#event(`${DELTA[item.kind]}.delta`, { ...place(item), delta, ...logprobs(item) });
   }
 
+  /** What something else follows was not cut off, whatever the answer ends with. */
   #closeText(): string {
     const item = this.#text;
     this.#text = null;
-    return item === null ? "" : this.#close(item);
+    return item === null ? "" : this.#close(item, "completed");
   }
 
   #closeAll(): string {
-    this.#text = null;
     const open = this.#items.filter(({ done }) => done === null);
-    return open.map((item) => this.#close(item)).join("");
+    return open.map((item) => this.#close(item, this.#outcome())).join("");
   }
 
-  #close(item: OutputItem): string {
+  #close(item: OutputItem, status: "completed" | "incomplete"): string {
     let events = this.#grow(item, item.reader?.end() ?? "");
-    const done = encodeItem(item, this.#outcome());
+    const done = encodeItem(item, status);
     item.done = done;
     events += this.#event(`${DELTA[item.kind]}.done`, { ...place(item), ...said(item), ...logprobs(item) });
     if (!isCall(item))

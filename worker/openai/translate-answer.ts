@@ -5,6 +5,8 @@ import { SseReader } from "./sse-reader.ts";
 
 /** Turns a chat answer into another API's. Sans IO; one of these serves one answer. */
 export interface Translator {
+  /** Before anything else, if it may be another model that answers than the request's first: the client's name of it. */
+  answeredBy(model: string): void;
   /** The body of an answer that is sent whole. */
   whole(completion: ChatCompletion): object;
   /** The events that a chunk becomes. */

@@ -8,5 +8,6 @@ import type { AppEnv } from "../context.ts";
 /** `POST /v1/chat/completions`: everything is checked here once, then the client's text goes to the pool as it is. */
 export const chatCompletions = new Hono<AppEnv>().post("/", requireApiKey, async (context) => {
   const { text, json } = await readJsonBody(context.req.raw);
-  return askChat(context, json, text);
+  const { response } = await askChat(context, json, text);
+  return response;
 });

@@ -19,6 +19,7 @@ async function readCompletion(context: AppContext): Promise<Translation> {
   const createdS = Math.floor(Date.now() / 1000);
   return {
     chat: JSON.stringify(completionToChat(request)),
+    models: request.models,
     fieldOf: chatFieldOf,
     translator: completionTranslator(context.get("requestId"), createdS, request.model),
   };

@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 
+import { fallbacksOf } from "../anthropic/message-fallbacks.ts";
 import {
   chatFieldOf,
   countRequestSchema,
@@ -7,12 +8,12 @@ import {
   messagesToChat,
 } from "../anthropic/messages-request.ts";
 import { MessagesTranslator } from "../anthropic/messages-translator.ts";
-import { estimateTokens } from "../anthropic/token-count.ts";
 import { askTranslated, type Translation } from "../ask-chat.ts";
 import { requireKeyOfEitherHeader } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
+import { estimateTokens } from "../openai/token-count.ts";
 import { validate } from "../validate.ts";
 
 /** `POST /v1/messages`, Anthropic's API, as a chat there and back; and what is told of a request without asking it. */
@@ -35,5 +36,5 @@ async function readMessages(context: AppContext): Promise<Translation> {
     requestId: context.get("echoedId"),
     promptTokens: estimateTokens(chat),
   });
-  return { chat, fieldOf: chatFieldOf(request), translator };
+  return { chat, models: fallbacksOf(request), fieldOf: chatFieldOf(request), translator };
 }

@@ -3,17 +3,29 @@ import { Hono } from "hono";
 import { askTranslated, type Translation } from "../ask-chat.ts";
 import { requireApiKey } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
+import { requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
 import { chatFieldOf, responsesRequestSchema, responsesToChat } from "../openai/responses-request.ts";
 import { ResponsesTranslator } from "../openai/responses-translator.ts";
+import { estimateTokens } from "../openai/token-count.ts";
 import { validate } from "../validate.ts";
 import { openResponsesWebSocket } from "./responses-websocket.ts";
 
-/** `POST /v1/responses`, as a chat there and back. Answers are not kept, so there is none to read or to delete. */
+/**
+ * `POST /v1/responses`, as a chat there and back; and what is told of a request without asking it. Answers are not kept, so
+ * there is none to read or to delete.
+ */
 export const responses = new Hono<AppEnv>()
   .get("/", requireApiKey, openResponsesWebSocket)
   .post("/", requireApiKey, async (context) => askTranslated(context, await readResponses(context)))
+  .post("/input_tokens", requireApiKey, async (context) => {
+    const { json } = await readJsonBody(context.req.raw);
+    const request = validate(responsesRequestSchema, json);
+    const chat = JSON.stringify(responsesToChat(request));
+    await requireModel(context.env, request.model);
+    return context.json({ object: "response.input_tokens", input_tokens: estimateTokens(chat) });
+  })
   .post("/compact", requireApiKey, () => {
     throw new HttpError({
       code: "unsupported",
@@ -28,7 +40,8 @@ async function readResponses(context: AppContext): Promise<Translation> {
   const request = validate(responsesRequestSchema, json);
   const chat = JSON.stringify(responsesToChat(request));
   const id = context.get("requestId").replace(/^req_/, "");
-  return { chat, fieldOf: chatFieldOf(request), translator: new ResponsesTranslator(id, request, nowS) };
+  const translator = new ResponsesTranslator(id, request, nowS);
+  return { chat, models: request.models, fieldOf: chatFieldOf(request), translator };
 }
 
 function notKept(context: AppContext): never {

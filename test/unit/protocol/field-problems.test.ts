@@ -20,6 +20,9 @@ const schema = z.strictObject({
     .discriminatedUnion("type", [z.object({ type: z.literal("a") }), z.object({ type: z.literal("b") })])
     .optional(),
   choice: z.union([z.enum(["auto", "none"]), z.object({ type: z.string() })]).optional(),
+  texts: z.union([z.string().min(1), z.array(z.string()).max(2), z.strictObject({})]).optional(),
+  ownTexts: z.union([z.string(), z.array(z.string()).max(2)], { error: "must be a few texts" }).optional(),
+  onOrTexts: z.union([z.literal("on"), z.array(z.string()).max(2)]).optional(),
 });
 
 it.each<[unknown, string, string]>([
@@ -29,6 +32,13 @@ it.each<[unknown, string, string]>([
   [{ txt: "a" }, "txt", "there is no such field; did you mean text?"],
   [{ object: { iner: 1 } }, "object.iner", "there is no such field; did you mean inner?"],
   [{ text: 7 }, "text", "must be text, not a number"],
+  [{ ownTexts: ["a", "b", "c"] }, "ownTexts", "must be a few texts"],
+  [{ onOrTexts: "long" }, "onOrTexts", 'must be "on" or a list'],
+  [{ texts: 7 }, "texts", "must be text, a list or an object, not a number"],
+  [{ texts: "" }, "texts", "must not be empty"],
+  [{ texts: ["a", "b", "c"] }, "texts", "must have at most 2 entries"],
+  [{ texts: ["a", 7] }, "texts[1]", "must be text, not a number"],
+  [{ texts: { a: 1 } }, "texts.a", "there is no such field; leave it out"],
   [{ text: "" }, "text", "must not be empty"],
   [{ text: "long" }, "text", "must have at most 3 characters"],
   [{ number: "7" }, "number", "must be a number, not text"],
