@@ -1,10 +1,11 @@
 import { ownValue } from "../own-value.ts";
+import { chanceAfter, chanceShare } from "./chance.ts";
 import { estimate } from "./demand.ts";
 import { fleetOf, type Fleet } from "./fleet.ts";
 import { frozenBy } from "./freeze.ts";
 import type { KnownModel } from "./kinds.ts";
 import { chooseMoves } from "./moves.ts";
-import type { Pool } from "./pools.ts";
+import { appraise, type Pool } from "./pools.ts";
 import type {
   ModelPlan,
   PlacementConfig,
@@ -25,6 +26,8 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
   const hasStarted = hasEverArrived(state, input);
   const models = learned(state, input, hasStarted, config);
   const fleet = fleetOf(models, machines, now, config);
+  const chance = chanceAfter(state.chance, fleet.pools, input.demand, secondsOf(input, config));
+  for (const pool of fleet.pools) appraise(pool, chanceShare(chance));
   const online = machines.filter((machine) => machine.state !== "offline").length;
   const freeze = frozenBy(state, now, online, config);
   const halted = haltOf(hasStarted, now < freeze.frozenUntil);
@@ -33,6 +36,7 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
   return {
     state: {
       ...freeze,
+      chance,
       estimates: Object.fromEntries(models.map(({ model, estimate: known }) => [model.modelId, known])),
     },
     moves,
@@ -46,17 +50,22 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
 /** All models, with what is known of their demand after this tick. */
 function learned(
   { estimates }: PlacementState,
-  { models, demand, elapsedSeconds }: PlacementInput,
+  input: PlacementInput,
   hasStarted: boolean,
   config: PlacementConfig,
 ): KnownModel[] {
+  const { models, demand } = input;
   const counted = new Map(demand.map((tick) => [tick.modelId, tick]));
-  const seconds = elapsedSeconds > 0 ? elapsedSeconds : config.tickSeconds;
+  const seconds = secondsOf(input, config);
   const sorted = models.toSorted((a, b) => compare(a.modelId, b.modelId));
   return sorted.map((model) => {
     const [last, tick] = [ownValue(estimates, model.modelId), counted.get(model.modelId)];
     return { model, estimate: estimate(last, tick, seconds, hasStarted, config) };
   });
+}
+
+function secondsOf({ elapsedSeconds }: PlacementInput, { tickSeconds }: PlacementConfig): number {
+  return elapsedSeconds > 0 ? elapsedSeconds : tickSeconds;
 }
 
 function compare(a: string, b: string): number {
