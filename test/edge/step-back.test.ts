@@ -1,6 +1,7 @@
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
+import { EMPTY_PLACEMENT_STATE } from "../../core/placement/config.ts";
 import { INITIAL_SETTINGS } from "../../core/pool/settings.ts";
 import { SqlFleetStore } from "../../durable-objects/storage/fleet-store.ts";
 import { SqlIdlePoolStore } from "../../durable-objects/storage/idle-pool-store.ts";
@@ -123,7 +124,7 @@ function fillFleet(storage: DurableObjectStorage): void {
   const placement = new SqlPlacementStore(storage.sql);
   placement.savePlacement({
     learnedAt: 1,
-    state: { estimates: {}, online: [], frozenUntil: 0 },
+    state: EMPTY_PLACEMENT_STATE,
     counted: {},
     last: null,
   });
