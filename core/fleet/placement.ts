@@ -14,6 +14,7 @@ import { demandSince } from "./counted-demand.ts";
 import type { FleetView } from "./fleet-view.ts";
 import { LoadTimes } from "./load-times.ts";
 import { reasonText } from "./move-reasons.ts";
+import { atObservedPace } from "./observed-pace.ts";
 import { placementConfig, placementMachines, placementModels } from "./placement-input.ts";
 import {
   modeOf,
@@ -189,7 +190,11 @@ export class Placement {
     return {
       now: view.now,
       models: placementModels(catalog),
-      machines: placementMachines(view, catalog, flags, this.loadTimes),
+      machines: atObservedPace(
+        placementMachines(view, catalog, flags, this.loadTimes),
+        view.reports,
+        this.#memory.state.estimates,
+      ),
       demand: demandSince(this.#memory, view, catalog, this.#inDemand),
       elapsedSeconds: learnedAt === null ? flags.tick_seconds : Math.max(1, (view.now - learnedAt) / 1000),
     };

@@ -71,14 +71,14 @@ export function requestsPerSecond(
   request: TokensPerRequest,
   { decodeFloorTps }: Pick<PlacementConfig, "decodeFloorTps">,
 ): number {
-  return fit.decodeTps < decodeFloorTps ? 0 : fit.slots / secondsOf(fit, request);
+  return fit.decodeTps < decodeFloorTps ? 0 : fit.slots / requestSeconds(fit, request);
 }
 
 /** Means. */
 type TokensPerRequest = Pick<ModelEstimate, "promptTokens" | "outputTokens">;
 
 /** How long one request takes. By the machines' own counts both may be 0 tokens, and no machine answers endlessly many of those. */
-function secondsOf({ prefillTps, decodeTps }: Fitness, request: TokensPerRequest): number {
+export function requestSeconds({ prefillTps, decodeTps }: Fitness, request: TokensPerRequest): number {
   return request.promptTokens / prefillTps + Math.max(1, request.outputTokens) / decodeTps;
 }
 
@@ -98,7 +98,7 @@ export function medianSeconds(
     if (kind === undefined || (kind.capacities[index] ?? 0) === 0) continue;
     const fit = ownValue(kind.fits, model.modelId);
     if (fit === undefined) continue;
-    sample.push({ seconds: secondsOf(fit, estimate), machines: kind.machines });
+    sample.push({ seconds: requestSeconds(fit, estimate), machines: kind.machines });
   }
   sample.sort((a, b) => a.seconds - b.seconds);
   let left = sample.reduce((sum, { machines }) => sum + machines, 0) / 2;

@@ -75,6 +75,11 @@ export class Dispatch {
     return this.#requests.size === 0 && this.#attempts.size === 0;
   }
 
+  /** How long a request has held its slot on average within the last minute; null if none has ended. */
+  meanHoldMs(now: number): number | null {
+    return this.#pressure.meanHoldMs(now);
+  }
+
   get inFlight(): number {
     return this.#requests.size - this.#line.length;
   }

@@ -324,6 +324,7 @@ export class Pool {
       inFlight: this.#dispatch.inFlight,
       queued: this.#dispatch.queued,
       isExpectingMachines: now < this.#expectingUntil(),
+      holdMs: this.#dispatch.meanHoldMs(now),
       demand: this.ledger.demand.totals(),
       settingsVersion: this.#settings.version,
       ignored: {

@@ -48,6 +48,8 @@ export interface PoolReport {
   readonly queued: number;
   /** Machines that were here a moment ago may be back: requests wait for them and are not refused (H19). */
   readonly isExpectingMachines: boolean;
+  /** How long a request has held its slot on average within the last minute; null if none has ended. */
+  readonly holdMs: number | null;
   /** Over all lives of the pool. */
   readonly demand: DemandTotals;
   /** Version of the fleet's settings that it goes by. */

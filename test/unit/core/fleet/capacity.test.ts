@@ -65,7 +65,14 @@ const loading = (machineId: string, progress: number, sinceMs: number): PoolMach
 
 function aReport(model: string, machines: PoolMachineReport[], queued = 0): [string, PoolReport] {
   const ignored = { records: 0, messages: 0, statuses: 0, unknownTypes: 0 };
-  const counts = { inFlight: 0, queued, isExpectingMachines: false, demand: NO_DEMAND, settingsVersion: 1 };
+  const counts = {
+    inFlight: 0,
+    queued,
+    isExpectingMachines: false,
+    holdMs: null,
+    demand: NO_DEMAND,
+    settingsVersion: 1,
+  };
   return [model, { model, machines, ...counts, ignored }];
 }
 

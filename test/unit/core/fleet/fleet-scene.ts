@@ -184,6 +184,7 @@ export function aReport(
     inFlight: 0,
     queued: 0,
     isExpectingMachines: false,
+    holdMs: null,
     demand,
     settingsVersion: 0,
     ignored,
