@@ -22,12 +22,16 @@ interface Terms {
   readonly config: PlacementConfig;
 }
 
-/** @param budget moves at most. */
+/**
+ * @param budget moves at most.
+ * @param onlyFloors whether only floors are reason enough to move now; they come first anyway.
+ */
 export function chooseMoves(
   { seats, pools }: Fleet,
   budget: number,
   now: number,
   config: PlacementConfig,
+  onlyFloors = false,
 ): { moves: Move[]; stays: Stay[] } {
   const terms = { pools, config };
   const groups = groupsOf(seats, now, config);
@@ -38,6 +42,7 @@ export function chooseMoves(
     const choice = group?.best ?? null;
     const seat = group === null ? null : nextSeat(group);
     if (group === null || choice === null || seat === null) break;
+    if (onlyFloors && choice.reason !== "floor") break;
     moves.push(moveOf(seat, choice));
     group.next += 1;
     transfer(group.kind, group.pool, choice.to);

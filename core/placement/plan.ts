@@ -6,15 +6,7 @@ import { frozenBy } from "./freeze.ts";
 import type { KnownModel } from "./kinds.ts";
 import { chooseMoves } from "./moves.ts";
 import { appraise, type Pool } from "./pools.ts";
-import type {
-  ModelPlan,
-  PlacementConfig,
-  PlacementInput,
-  PlacementState,
-  Plan,
-  PlanHalt,
-  Stay,
-} from "./types.ts";
+import type { ModelPlan, PlacementConfig, PlacementInput, PlacementState, Plan, Stay } from "./types.ts";
 
 /**
  * One tick of placement: learns from the counts, values every pool's capacity and says which machines should hold another model.
@@ -30,9 +22,12 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
   for (const pool of fleet.pools) appraise(pool, chanceShare(chance));
   const online = machines.filter((machine) => machine.state !== "offline").length;
   const freeze = frozenBy(state, now, online, config);
-  const halted = haltOf(hasStarted, now < freeze.frozenUntil);
-  const budget = halted === null ? budgetOf(fleet, config) : 0;
-  const { moves, stays } = chooseMoves(fleet, budget, now, config);
+  const isFrozen = now < freeze.frozenUntil;
+  const budget = isFrozen ? 0 : budgetOf(fleet, config);
+  // After a restart nothing is known of demand, so what machines hold beyond the floors stays until a first arrival.
+  const { moves, stays } = chooseMoves(fleet, budget, now, config, !hasStarted);
+  const unmoved = isFrozen ? "frozen" : hasStarted ? null : "no_demand_seen";
+  const halted = moves.length === 0 ? unmoved : null;
   return {
     state: {
       ...freeze,
@@ -41,8 +36,8 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
     },
     moves,
     halted,
-    budget,
-    machines: halted === null ? stays : stays.map((stay): Stay => ({ ...stay, reason: halted })),
+    budget: halted === null ? budget : 0,
+    machines: unmoved === null ? stays : stays.map((stay): Stay => ({ ...stay, reason: unmoved })),
     models: fleet.pools.map(reported),
   };
 }
@@ -76,12 +71,6 @@ function hasEverArrived({ estimates }: PlacementState, { demand }: PlacementInpu
   return (
     demand.some(({ offered }) => offered > 0) || Object.values(estimates).some(({ fast }) => fast !== null)
   );
-}
-
-/** After a restart nothing is known: what machines hold stays until a first arrival. */
-function haltOf(hasStarted: boolean, isFrozen: boolean): PlanHalt | null {
-  if (isFrozen) return "frozen";
-  return hasStarted ? null : "no_demand_seen";
 }
 
 /** Orders that may be sent now. */

@@ -256,6 +256,16 @@ describe("the planner", () => {
     expect(reasons(result)).toEqual(new Set(["no_demand_seen"]));
   });
 
+  it("[C9] fills floors also before the first arrival, and moves nothing else", () => {
+    const fleet = anInput(aFleet(4), 0, 0);
+    const models = fleet.models.map((model) => (model.modelId === B ? { ...model, floor: 1 } : model));
+    const result = planned({ ...fleet, models });
+    expect(result).toMatchObject({ halted: null, moves: [{ to: B, reason: "floor" }] });
+    expect(reasons(result)).toEqual(new Set(["no_demand_seen"]));
+    const empty = aFleet(4, { model: null, state: "empty" });
+    expect(planned(anInput(empty, 0, 0)).moves).toEqual([]);
+  });
+
   it("does not call itself halted while it moves, though nothing is known of the models that are left", () => {
     const { state } = planned(anInput(aFleet(4), 5, 0));
     const changed = anInput(aFleet(4, { model: null, state: "empty" }), 0, 0);
