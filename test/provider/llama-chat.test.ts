@@ -250,6 +250,8 @@ describe("the effort a request asks for", () => {
     ["medium", "medium"],
     ["low", "low"],
     ["minimal", "low"],
+    ["xhigh", "high"],
+    ["max", "high"],
   ])("reaches gpt-oss: %s as %s", (asked, told) => {
     const wrapper = new HarmonyChatWrapper({
       modelIdentity: "You are Bard.",

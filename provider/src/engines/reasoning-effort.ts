@@ -12,6 +12,14 @@ export function withReasoningEffort(wrapper: ChatWrapper, effort: string | null)
     todayDate: wrapper.todayDate,
     requiredChannels: wrapper.requiredChannels,
     keepOnlyLastThought: wrapper.keepOnlyLastThought,
-    reasoningEffort: effort === "high" || effort === "medium" ? effort : "low",
+    reasoningEffort: EFFORTS.get(effort) ?? "low",
   });
 }
+
+/** The model knows three; clients know more of the like, and some of less. */
+const EFFORTS: ReadonlyMap<string, "medium" | "high"> = new Map([
+  ["medium", "medium"],
+  ["high", "high"],
+  ["xhigh", "high"],
+  ["max", "high"],
+]);
