@@ -21,7 +21,7 @@ export interface Explanation {
 
 /** For the owner of a machine that lacks a model: its provider does the rest. */
 const DOWNLOAD =
-  "start the provider with --model ID=hf:ORG/REPO/file.gguf, which downloads the model to this machine";
+  "unless it is downloading the model already, start the provider with --model ID=hf:ORG/REPO/file.gguf";
 
 type Closed = Pick<Explanation, "gate" | "why" | "fix">;
 
@@ -181,7 +181,7 @@ const GATES: Record<GateReason, { readonly why: string; readonly fix: string | n
     fix: `${DOWNLOAD}, or with the folder that holds it`,
   },
   not_accepting: {
-    why: "the provider is stopping or has no model that works",
+    why: "the provider is stopping, about to offer another model, or has none that works",
     fix: "start the provider again",
   },
   owner_private: {

@@ -160,7 +160,7 @@ describe("why a machine is idle", () => {
     scene.register(A, { models: [] });
     expect(why(scene, { a: [aMachineReport()] })).toMatchObject({
       gate: "no_catalog_model",
-      fix: "start the provider with --model ID=hf:ORG/REPO/file.gguf, which downloads the model to this machine, for one of: a, b",
+      fix: "unless it is downloading the model already, start the provider with --model ID=hf:ORG/REPO/file.gguf, for one of: a, b",
     });
   });
 
