@@ -1,4 +1,3 @@
-import { NO_CHANCE_SEEN } from "./chance.ts";
 import type { PlacementConfig, PlacementState } from "./types.ts";
 
 /** The knobs of the planner as they were measured; their meanings and safe ranges are at the type. */
@@ -21,9 +20,4 @@ export const DEFAULT_PLACEMENT_CONFIG: PlacementConfig = {
   freezeSeconds: 120,
 };
 
-export const EMPTY_PLACEMENT_STATE: PlacementState = {
-  estimates: {},
-  chance: NO_CHANCE_SEEN,
-  online: [],
-  frozenUntil: 0,
-};
+export const EMPTY_PLACEMENT_STATE: PlacementState = { estimates: {}, online: [], frozenUntil: 0 };

@@ -1,4 +1,3 @@
-import { errorsAfter, errorsAfterJump, NO_ERRORS } from "./errors.ts";
 import { afterJump, LAG_SECONDS, lookedBack, NO_OUTLOOK } from "./persistence.ts";
 import { roughShare } from "./rough.ts";
 import type { BegunEstimate, ModelEstimate, Persistence, PlacementConfig, TickDemand } from "./types.ts";
@@ -54,7 +53,6 @@ export const UNSEEN: ModelEstimate = {
   ticks: 0,
   ...NO_OUTLOOK,
   later: NO_OUTLOOK,
-  errors: NO_ERRORS,
 };
 
 /**
@@ -88,11 +86,10 @@ export function estimate(
     later: lookedBack(before.later, before, LAG_SECONDS.later, rate, seconds),
     // What was before a jump says nothing any more: the averages begin anew, and so does the run.
     ...(hasJumped
-      ? { ...begunAt(rate, seconds), ...NO_RUN, ...afterJump(before), errors: errorsAfterJump(before.errors) }
+      ? { ...begunAt(rate, seconds), ...NO_RUN, ...afterJump(before) }
       : {
           ...averaged(before, rate, seconds, config),
           ...run,
-          errors: errorsAfter(before.errors, forecast, rate, seconds, before.ticks),
           ...lookedBack(before, before, LAG_SECONDS.soon, rate, seconds),
         }),
   };

@@ -1,5 +1,5 @@
 import { withKinds, type Kind, type KnownModel } from "./kinds.ts";
-import { addMachine, emptyPool, type Pool } from "./pools.ts";
+import { addMachine, emptyPool, revalue, type Pool } from "./pools.ts";
 import type { PlacementConfig, PlacementMachine, StayReason } from "./types.ts";
 
 /** The planner's working copy of the fleet: every machine with where it counts, and whether it may move at all. */
@@ -22,7 +22,7 @@ export interface Fleet {
   readonly pending: number;
 }
 
-/** The order of the models is that of the pools, and the order of the machines that of the seats. The pools have no value yet. */
+/** The order of the models is that of the pools, and the order of the machines that of the seats. */
 export function fleetOf(
   models: readonly KnownModel[],
   machines: readonly PlacementMachine[],
@@ -40,6 +40,7 @@ export function fleetOf(
     const stays = immovableBecause(machine, kind, now, config);
     return { machine, kind, pool, stays, recency: recencyOf(machine, now) };
   });
+  for (const pool of pools) revalue(pool);
   const pending = machines.filter((machine) => isMoving(machine) && isSupply(machine, now)).length;
   return { pools, seats, pending };
 }

@@ -1,11 +1,10 @@
 import { ownValue } from "../own-value.ts";
-import { chanceAfter, chanceShare } from "./chance.ts";
 import { estimate } from "./demand.ts";
 import { fleetOf, type Fleet } from "./fleet.ts";
 import { frozenBy } from "./freeze.ts";
 import type { KnownModel } from "./kinds.ts";
 import { chooseMoves } from "./moves.ts";
-import { appraise, type Pool } from "./pools.ts";
+import type { Pool } from "./pools.ts";
 import type { ModelPlan, PlacementConfig, PlacementInput, PlacementState, Plan, Stay } from "./types.ts";
 
 /**
@@ -18,8 +17,6 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
   const hasStarted = hasEverArrived(state, input);
   const models = learned(state, input, hasStarted, config);
   const fleet = fleetOf(models, machines, now, config);
-  const chance = chanceAfter(state.chance, fleet.pools, input.demand, secondsOf(input, config));
-  for (const pool of fleet.pools) appraise(pool, chanceShare(chance));
   const online = machines.filter((machine) => machine.state !== "offline").length;
   const freeze = frozenBy(state, now, online, config);
   const isFrozen = now < freeze.frozenUntil;
@@ -31,7 +28,6 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
   return {
     state: {
       ...freeze,
-      chance,
       estimates: Object.fromEntries(models.map(({ model, estimate: known }) => [model.modelId, known])),
     },
     moves,
@@ -45,22 +41,17 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
 /** All models, with what is known of their demand after this tick. */
 function learned(
   { estimates }: PlacementState,
-  input: PlacementInput,
+  { models, demand, elapsedSeconds }: PlacementInput,
   hasStarted: boolean,
   config: PlacementConfig,
 ): KnownModel[] {
-  const { models, demand } = input;
   const counted = new Map(demand.map((tick) => [tick.modelId, tick]));
-  const seconds = secondsOf(input, config);
+  const seconds = elapsedSeconds > 0 ? elapsedSeconds : config.tickSeconds;
   const sorted = models.toSorted((a, b) => compare(a.modelId, b.modelId));
   return sorted.map((model) => {
     const [last, tick] = [ownValue(estimates, model.modelId), counted.get(model.modelId)];
     return { model, estimate: estimate(last, tick, seconds, hasStarted, config) };
   });
-}
-
-function secondsOf({ elapsedSeconds }: PlacementInput, { tickSeconds }: PlacementConfig): number {
-  return elapsedSeconds > 0 ? elapsedSeconds : tickSeconds;
 }
 
 function compare(a: string, b: string): number {

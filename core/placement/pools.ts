@@ -1,30 +1,17 @@
 import { lastingRate, planningRate } from "./demand.ts";
-import { errorVariance } from "./errors.ts";
 import { medianSeconds, type Kind, type KnownModel } from "./kinds.ts";
-import { calmShare, cautionOf, surchargeOf } from "./rough.ts";
-import type { ModelEstimate, PlacementConfig, PlacementModel } from "./types.ts";
+import { cautionOf, surchargeOf } from "./rough.ts";
+import type { PlacementConfig, PlacementModel } from "./types.ts";
 import { expectedServed, shortChance } from "./value.ts";
 
 /** The pools of one plan: what each is asked for, what its machines can serve and what that is worth. They change with each move. */
-
-/** Of the demand, as a multiple of its mean. */
-interface Variance {
-  /** As it is guessed that requests in service vary by chance, like their number (square-root staffing: small pools get more headroom). */
-  readonly byChance: number;
-  /** How far forecasts were off. */
-  readonly byError: number;
-  /** What counts vary beyond chance. */
-  readonly beyond: number;
-}
 
 export interface Pool {
   readonly index: number;
   readonly model: PlacementModel;
   /** Of the demand, requests/s. */
   readonly mean: number;
-  readonly variance: Variance;
-  /** How near it is to come at random, 0 to 1. */
-  readonly calm: number;
+  readonly deviation: number;
   /** What will be left of the mean later, requests/s, and how much moves must pay by it as well, 0 to 1. */
   readonly lasting: number;
   readonly caution: number;
@@ -36,22 +23,19 @@ export interface Pool {
   readonly keeps: number;
   /** Mean requests/s of one machine that fits. */
   readonly perMachine: number;
-  /** Requests/s of the machines held, and of those of them that serve. */
+  /** Requests/s of the machines held. */
   capacity: number;
-  ready: number;
   /** Machines that are supply, now or soon: without those that are too slow for the model. */
   held: number;
   /** Machines that serve, too slow ones included. */
   serving: number;
   loading: number;
-  /** Of the demand, requests/s. */
-  deviation: number;
   /** Weighted value of the present capacity, and of a little more of it. */
   value: number;
   slope: number;
 }
 
-/** Without machines and worth nothing yet. */
+/** Without machines yet. */
 export function emptyPool(
   known: KnownModel,
   index: number,
@@ -64,8 +48,7 @@ export function emptyPool(
     index,
     model,
     mean,
-    variance: varianceOf(estimate, medianSeconds(known, index, kinds), config),
-    calm: calmShare(estimate.roughness),
+    deviation: deviationOf(estimate.dispersion, mean, medianSeconds(known, index, kinds), config.tickSeconds),
     lasting: lastingRate(estimate),
     caution: cautionOf(estimate),
     surcharge: surchargeOf(estimate),
@@ -74,11 +57,9 @@ export function emptyPool(
     keeps: Math.max(model.floor, mean > 0 ? 1 : 0),
     perMachine: meanCapacity(index, kinds),
     capacity: 0,
-    ready: 0,
     held: 0,
     serving: 0,
     loading: 0,
-    deviation: 0,
     value: 0,
     slope: 0,
   };
@@ -87,19 +68,14 @@ export function emptyPool(
 /** Counts are means over a tick: within it, demand that does not come at random swings the more. */
 const SWING_WITHIN_TICK = 3;
 
-/** A machine is planned for longer than it takes until errors are measured. */
-const ERROR_LATER = 1.8;
-
-function varianceOf(
-  { dispersion, errors }: ModelEstimate,
-  serviceSeconds: number,
-  { tickSeconds }: PlacementConfig,
-): Variance {
-  return {
-    byChance: 1 / serviceSeconds,
-    byError: ERROR_LATER * errorVariance(errors),
-    beyond: (SWING_WITHIN_TICK * Math.max(0, dispersion - 1)) / tickSeconds,
-  };
+/**
+ * Of the demand, requests/s. Requests in service vary by chance like their number (square-root staffing: small pools get more
+ * headroom); what the counts vary beyond chance comes on top, as it was measured, for a tick.
+ */
+function deviationOf(dispersion: number, mean: number, serviceSeconds: number, tickSeconds: number): number {
+  const byChance = mean / serviceSeconds;
+  const beyond = (Math.max(0, dispersion - 1) * mean) / tickSeconds;
+  return Math.sqrt(byChance + SWING_WITHIN_TICK * beyond + 1e-9);
 }
 
 /** Of a machine that the pool's model fits. */
@@ -147,21 +123,8 @@ function isBeyondCap({ held, model: { cap } }: Pool): boolean {
   return cap !== null && held > cap;
 }
 
-/**
- * To be called once all machines have been added: says how far demand may be off, and what the pool is worth. Where chance has less
- * part in calm demand than is guessed, the errors of forecasts have that much more.
- *
- * @param chance what was learned, as a share of the guess.
- */
-export function appraise(pool: Pool, chance: number): void {
-  const { mean, variance, calm } = pool;
-  const learned = 1 + calm * (chance - 1);
-  const byError = Math.max(0, 1 - learned) * variance.byError;
-  pool.deviation = Math.sqrt(mean * (learned * variance.byChance + byError + variance.beyond) + 1e-9);
-  revalue(pool);
-}
-
-function revalue(pool: Pool): void {
+/** To be called once all machines have been added. */
+export function revalue(pool: Pool): void {
   pool.value = poolValue(pool, pool.capacity);
   pool.slope = pool.weight * shortChance(pool.mean, pool.deviation, Math.max(0, pool.capacity));
 }
@@ -170,18 +133,13 @@ export function addMachine(pool: Pool, kind: Kind, isLoading: boolean): void {
   const capacity = capacityIn(kind, pool);
   pool.capacity += capacity;
   if (capacity > 0) pool.held += 1;
-  if (isLoading) {
-    pool.loading += 1;
-    return;
-  }
-  pool.serving += 1;
-  pool.ready += capacity;
+  if (isLoading) pool.loading += 1;
+  else pool.serving += 1;
 }
 
 function takeServing(pool: Pool, kind: Kind): void {
   const capacity = capacityIn(kind, pool);
   pool.capacity -= capacity;
-  pool.ready -= capacity;
   if (capacity > 0) pool.held -= 1;
   pool.serving -= 1;
 }

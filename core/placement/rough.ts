@@ -9,9 +9,6 @@ import type { ModelEstimate } from "./types.ts";
 /** From `from` on demand is rough, and at `full` it is nothing else; each point beyond that adds the surcharge to the gate. */
 const ROUGHNESS = { from: 3, full: 6, surcharge: 0.25 } as const;
 
-/** Demand is calm up to `full`, and from `none` on not at all. */
-const CALM = { full: 1.4, none: 2.2 } as const;
-
 /** What is usual is not known at all before. */
 const KNOWN_AFTER_SECONDS = 3600;
 
@@ -19,12 +16,6 @@ const KNOWN_AFTER_SECONDS = 3600;
 export function roughShare(roughness: number): number {
   const { from, full } = ROUGHNESS;
   return Math.min(1, Math.max(0, (roughness - from) / (full - from)));
-}
-
-/** 1 for demand that is near to Poisson, 0 for demand that is not. */
-export function calmShare(roughness: number): number {
-  const { full, none } = CALM;
-  return Math.min(1, Math.max(0, (none - roughness) / (none - full)));
 }
 
 type Watched = Pick<ModelEstimate, "roughness" | "averagedSeconds">;

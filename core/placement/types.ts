@@ -134,7 +134,6 @@ export interface ModelEstimate {
   readonly hindsight: Hindsight;
   /** The same of some twenty minutes on: what bursts have left by then. */
   readonly later: Outlook;
-  readonly errors: ForecastErrors;
 }
 
 /** One whose model has been counted at least once. */
@@ -182,30 +181,8 @@ export interface Moments {
   readonly slowCame: number;
 }
 
-/** How far forecasts were off, minutes later. */
-export interface ForecastErrors {
-  /** Averages over the last minutes, of which a share is known: of the forecasts and of their squares. */
-  readonly lately: { readonly forecast: number; readonly squared: number; readonly known: number };
-  /** Averages over hours: of squared errors, of the forecasts that these are of, and of the share that was known of them. */
-  readonly squaredError: number;
-  readonly forecast: number;
-  readonly known: number;
-}
-
-/** What all pools have lost to chance within ticks, as averages over hours, of which a share is known. */
-export interface ChanceSeen {
-  readonly known: number;
-  /** Requests/s: asked for; not served in time although there was room for them; and lost so by the guess. */
-  readonly offered: number;
-  readonly lost: number;
-  readonly guessed: number;
-  /** Requests/s of each model that machines were ready to serve at the last tick. */
-  readonly room: Readonly<Record<ModelId, number>>;
-}
-
 export interface PlacementState {
   readonly estimates: Readonly<Record<ModelId, ModelEstimate>>;
-  readonly chance: ChanceSeen;
   /** Machines online at recent ticks, to see a mass disconnect. */
   readonly online: readonly { readonly at: number; readonly count: number }[];
   readonly frozenUntil: number;

@@ -1,17 +1,9 @@
 import { z } from "zod";
 
 import type { Halt, LastPlan, PlacementMemory, PlacementMode } from "../../core/fleet/plan-record.ts";
-import { NO_CHANCE_SEEN } from "../../core/placement/chance.ts";
-import { NO_ERRORS } from "../../core/placement/errors.ts";
 import { NO_OUTLOOK } from "../../core/placement/persistence.ts";
 import type { ScoredMode } from "../../core/placement/score.ts";
-import type {
-  ChanceSeen,
-  ForecastErrors,
-  MoveReason,
-  Outlook,
-  StayReason,
-} from "../../core/placement/types.ts";
+import type { MoveReason, Outlook, StayReason } from "../../core/placement/types.ts";
 import { modelIdSchema } from "../../protocol/ids.ts";
 
 /** The JSON that placement keeps in SQLite. */
@@ -134,13 +126,6 @@ const outlookSchema = z.object({
   hindsight: z.object({ lately: differencesSchema, moments: momentsSchema }),
 }) satisfies z.ZodType<Outlook>;
 
-const errorsSchema = z.object({
-  lately: z.object({ forecast: z.number(), squared: z.number(), known: z.number() }),
-  squaredError: z.number(),
-  forecast: z.number(),
-  known: z.number(),
-}) satisfies z.ZodType<ForecastErrors>;
-
 const estimateSchema = outlookSchema.extend({
   fast: z.number().nullable(),
   slow: z.number(),
@@ -158,16 +143,7 @@ const estimateSchema = outlookSchema.extend({
   ticks: z.number(),
   /** Earlier versions had none: all else that they have learned still holds. */
   later: outlookSchema.default(NO_OUTLOOK),
-  errors: errorsSchema.default(NO_ERRORS),
 });
-
-const chanceSchema = z.object({
-  known: z.number(),
-  offered: z.number(),
-  lost: z.number(),
-  guessed: z.number(),
-  room: z.record(modelIdSchema, z.number()),
-}) satisfies z.ZodType<ChanceSeen>;
 
 const totalsSchema = z.object({
   arrivals: z.number(),
@@ -181,7 +157,6 @@ export const memorySchema = z.object({
   learnedAt: z.number().nullable(),
   state: z.object({
     estimates: z.record(modelIdSchema, estimateSchema),
-    chance: chanceSchema.default(NO_CHANCE_SEEN),
     online: z.array(z.object({ at: z.number(), count: z.number() })),
     frozenUntil: z.number(),
   }),

@@ -3,7 +3,6 @@ import { describe, expect, it, vi } from "vitest";
 
 import type { LastPlan, PlacementMemory } from "../../core/fleet/plan-record.ts";
 import { ELSEWHERE_KEPT, PLAN_HISTORY, SCORED_DAYS_KEPT } from "../../core/limits.ts";
-import { NO_CHANCE_SEEN } from "../../core/placement/chance.ts";
 import { UNSEEN } from "../../core/placement/demand.ts";
 import type { Score } from "../../core/placement/score.ts";
 import { SqlPlacementStore } from "../../durable-objects/storage/placement-store.ts";
@@ -117,12 +116,7 @@ it("when all was looked at, who is in demand and how long loads took are known t
 it("all that placement has learned is kept while a machine is cordoned", async () => {
   const memory: PlacementMemory = {
     learnedAt: NOW,
-    state: {
-      estimates: { [modelIdSchema.parse("m")]: UNSEEN },
-      chance: { ...NO_CHANCE_SEEN, known: 0.5, room: { [modelIdSchema.parse("m")]: 2 } },
-      online: [],
-      frozenUntil: 0,
-    },
+    state: { estimates: { [modelIdSchema.parse("m")]: UNSEEN }, online: [], frozenUntil: 0 },
     counted: {},
     last: PLAN,
   };
@@ -136,9 +130,9 @@ it("all that placement has learned is kept while a machine is cordoned", async (
   });
 });
 
-it("what an earlier version has learned of demand is kept, though it knew nothing of what is left of it later, of errors and of chance", async () => {
+it("what an earlier version has learned of demand is kept, though it knew nothing of what is left of it later", async () => {
   const model = modelIdSchema.parse("m");
-  const { later, errors, ...known } = { ...UNSEEN, fast: 3, slow: 2, usual: 1 };
+  const { later, ...known } = { ...UNSEEN, fast: 3, slow: 2, usual: 1 };
   const memory = { learnedAt: NOW, counted: {}, last: null };
   const state = { online: [], frozenUntil: 0 };
   await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
@@ -146,7 +140,7 @@ it("what an earlier version has learned of demand is kept, though it knew nothin
     storage.sql.exec("INSERT OR REPLACE INTO placement VALUES (1, ?)", JSON.stringify(kept));
     expect(new SqlPlacementStore(storage.sql).placement()).toEqual({
       ...memory,
-      state: { ...state, chance: NO_CHANCE_SEEN, estimates: { [model]: { ...known, later, errors } } },
+      state: { ...state, estimates: { [model]: { ...known, later } } },
     });
   });
 });

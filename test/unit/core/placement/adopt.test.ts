@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 
 import { adoptions } from "../../../../core/placement/adopt.ts";
-import { EMPTY_PLACEMENT_STATE } from "../../../../core/placement/config.ts";
 import type { Move, PlacementInput, PlacementMachine, Plan } from "../../../../core/placement/types.ts";
 import { A, aMachine, B } from "./placement-machine.ts";
 
@@ -17,7 +16,7 @@ function toB(machineId: string): Move {
 
 function adoptedIn(machines: PlacementMachine[], moves: Move[] = [], budget = 10): string[] {
   const plan: Plan = {
-    state: EMPTY_PLACEMENT_STATE,
+    state: { estimates: {}, online: [], frozenUntil: 0 },
     moves,
     halted: null,
     budget,

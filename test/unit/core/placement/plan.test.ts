@@ -306,27 +306,6 @@ describe("the planner", () => {
     expect(varianceAt(5)).toBeCloseTo(1 / 10.5 + (3 * 4) / 30);
   });
 
-  it("takes as much for chance as was learned, and what that is less of the errors of calm forecasts", () => {
-    const input = anInput(aFleet(4), 30, 0);
-    const { state } = planned(input);
-    const varianceOf = (share: number, roughness: number): number => {
-      const known = state.estimates[A];
-      if (known === undefined) throw new Error("a tick was learned from");
-      const errors = { ...known.errors, squaredError: 0.5, forecast: 5 };
-      const estimates = { [A]: { ...known, dispersion: 1, roughness, errors } };
-      const chance = { ...state.chance, known: 1, offered: 0, lost: Math.sqrt(share), guessed: 1 };
-      const { models } = plan({ ...state, estimates, chance }, { ...input, demand: [] }, config);
-      return (models[0]?.deviation ?? 0) ** 2;
-    };
-    // 1 request/s, 500 / 1,000 + 200 / 20 seconds each, and a variance of errors of a tenth of the mean.
-    expect(varianceOf(1, 1)).toBeCloseTo(1 / 10.5, 6);
-    expect(varianceOf(2, 1)).toBeCloseTo(2 / 10.5, 6);
-    expect(varianceOf(0.5, 1)).toBeCloseTo(0.5 / 10.5 + 0.5 * 1.8 * 0.1, 6);
-    expect(varianceOf(0.5, 1.8)).toBeCloseTo(0.75 / 10.5 + 0.25 * 1.8 * 0.1, 6);
-    expect(varianceOf(0.5, 2.2)).toBeCloseTo(1 / 10.5, 6);
-    expect(varianceOf(2, 2.2)).toBeCloseTo(1 / 10.5, 6);
-  });
-
   it("holds no pool for worth less because more answers end in it than requests come", () => {
     const input = anInput(aFleet(4), 30, 60);
     const { state } = planned(input, { maxLoadsPerTick: 0 });
