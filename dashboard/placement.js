@@ -1,5 +1,5 @@
 /** @import { Snapshot } from "./snapshot.js" */
-import { count, decimal, duration, many, signed } from "./format.js";
+import { count, decimal, duration, many, sentence, signed } from "./format.js";
 import { byModel } from "./lists.js";
 import { haltReason, moveReason, stayReason } from "./words.js";
 
@@ -29,7 +29,22 @@ export function modeSentence({ placement, acts_as }) {
  * @param {Placement} placement
  * @param {number} now
  */
-export function planSentence({ placement, at, elapsed_seconds, budget, halted }, now) {
+export function planSentence({ placement, at, elapsed_seconds, budget, halted, warnings }, now) {
+  return [lastTick({ placement, at, elapsed_seconds, budget, halted }, now), ...warnings.map(asSentence)]
+    .filter((words) => words !== "")
+    .join(" ");
+}
+
+/** @param {string} warning */
+function asSentence(warning) {
+  return `${sentence(warning)}.`;
+}
+
+/**
+ * @param {Pick<Placement, "placement" | "at" | "elapsed_seconds" | "budget" | "halted">} plan
+ * @param {number} now
+ */
+function lastTick({ placement, at, elapsed_seconds, budget, halted }, now) {
   if (at === null) return placement === "off" ? "" : "There is no plan yet: the first tick is still to come.";
   const made = `Last tick ${duration(now - at)} ago`;
   if (placement === "off") return `${made}.`;

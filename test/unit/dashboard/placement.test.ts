@@ -38,6 +38,15 @@ describe("the mode", () => {
     expect(planSentence(placementOf({ at: null }), NOW)).toContain("no plan yet");
   });
 
+  it("says which floors cannot be kept, also before the first plan", () => {
+    const warnings = ['the floor of "a" is 3, and 1 machine can hold it', "another"];
+    expect(planSentence(placementOf({ warnings }), NOW)).toBe(
+      'Last tick 12 s ago, over 30 s of demand, with at most 4 moves. The floor of "a" is 3, and 1 machine can hold it. Another.',
+    );
+    expect(planSentence(placementOf({ at: null, warnings }), NOW)).toContain("still to come. The floor of");
+    expect(planSentence(placementOf({ at: null, placement: "off" }), NOW)).toBe("");
+  });
+
   it("says what to do to see a plan", () => {
     expect(noMovesSentence(placementOf({ placement: "off", acts_as: "off" }))).toContain("shadow");
     expect(noMovesSentence(placementOf({}))).toBe("It moves nothing.");
