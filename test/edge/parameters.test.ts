@@ -8,12 +8,12 @@ it("a parameter that an address of the operators does not know is refused, with 
     status: 400,
     code: "invalid_request",
     param: "day",
-    message: "day: is not known here; there is days",
+    message: "day: is not known here; this address takes by and days",
   });
   expect(await errorOf(await callAdmin("DELETE", `/catalog/${model}?forced=true`))).toMatchObject({
     status: 400,
     param: "forced",
-    message: "forced: is not known here; there is force",
+    message: "forced: is not known here; this address takes force",
   });
   expect(await adminCall("GET", `/catalog/${model}`)).toMatchObject({ id: model });
   expect(await errorOf(await callAdmin("POST", "/machines/mac-1/cordon?until=noon"))).toMatchObject({

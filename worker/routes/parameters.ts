@@ -33,7 +33,9 @@ export const knownParameters: MiddlewareHandler<AppEnv> = async function knownPa
 };
 
 function takes(names: readonly string[]): string {
-  return names.length === 0 ? "this address takes no parameters" : `there is ${names.join(", ")}`;
+  return names.length === 0
+    ? "this address takes no parameters"
+    : `this address takes ${names.join(" and ")}`;
 }
 
 function problem(name: string, what: string): HttpError {
