@@ -1,4 +1,3 @@
-import type { ModelId } from "../../protocol/ids.ts";
 import { ownValue } from "../own-value.ts";
 import { requestSeconds } from "../placement/kinds.ts";
 import type { Fitness, ModelEstimate, PlacementMachine } from "../placement/types.ts";
@@ -14,40 +13,45 @@ import type { PoolReport } from "../pool/report.ts";
 /** Differences up to this share are the noise of means. */
 const NOISE = 1.25;
 
+const SERVING: ReadonlySet<PlacementMachine["state"]> = new Set(["serving", "unmanaged"]);
+
 /** @param estimates what is known of each model's requests. */
 export function atObservedPace(
   machines: readonly PlacementMachine[],
   reports: ReadonlyMap<string, PoolReport>,
   estimates: Readonly<Record<string, ModelEstimate>>,
 ): PlacementMachine[] {
-  const paces = new Map<ModelId, number>();
-  for (const [pool, { holdMs }] of reports) {
-    const estimate = ownValue<string, ModelEstimate>(estimates, pool);
-    const serving = machines.filter(
-      ({ model, state }) => model === pool && (state === "serving" || state === "unmanaged"),
-    );
-    if (estimate === undefined || holdMs === null) continue;
-    const expected = serving.flatMap(({ model, fits }) => {
-      const fit = model === null ? undefined : ownValue<string, Fitness>(fits, model);
-      return model === null || fit === undefined ? [] : [{ model, seconds: requestSeconds(fit, estimate) }];
-    });
-    const [first] = expected;
-    if (first === undefined) continue;
-    const mean = expected.reduce((sum, { seconds }) => sum + seconds, 0) / expected.length;
-    const pace = (1000 * mean) / holdMs;
-    if (pace * NOISE < 1) paces.set(first.model, pace);
+  const paces = new Map<string, number>();
+  for (const { model, holdMs } of reports.values()) {
+    const expectedMs = meanRequestMs(machines, model, ownValue<string, ModelEstimate>(estimates, model));
+    if (expectedMs === null || holdMs === null) continue;
+    const pace = expectedMs / holdMs;
+    if (pace * NOISE < 1) paces.set(model, pace);
   }
   if (paces.size === 0) return [...machines];
   return machines.map((machine) => ({ ...machine, fits: slowed(machine.fits, paces) }));
 }
 
-function slowed(
-  fits: PlacementMachine["fits"],
-  paces: ReadonlyMap<ModelId, number>,
-): Record<ModelId, Fitness> {
-  const changed: Record<ModelId, Fitness> = { ...fits };
+/** What a request for the model should take on the machines that serve it; null if none does, or nothing is known of requests. */
+function meanRequestMs(
+  machines: readonly PlacementMachine[],
+  model: string,
+  estimate: ModelEstimate | undefined,
+): number | null {
+  if (estimate === undefined) return null;
+  const seconds = machines.flatMap((machine) => {
+    const isServing = machine.model === model && SERVING.has(machine.state);
+    const fit = isServing ? ownValue<string, Fitness>(machine.fits, model) : undefined;
+    return fit === undefined ? [] : [requestSeconds(fit, estimate)];
+  });
+  if (seconds.length === 0) return null;
+  return (1000 * seconds.reduce((sum, one) => sum + one, 0)) / seconds.length;
+}
+
+function slowed(fits: PlacementMachine["fits"], paces: ReadonlyMap<string, number>): Record<string, Fitness> {
+  const changed: Record<string, Fitness> = { ...fits };
   for (const [model, pace] of paces) {
-    const fit = changed[model];
+    const fit = ownValue(changed, model);
     if (fit === undefined) continue;
     changed[model] = { ...fit, decodeTps: pace * fit.decodeTps, prefillTps: pace * fit.prefillTps };
   }

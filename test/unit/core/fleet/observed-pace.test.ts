@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { atObservedPace } from "../../../../core/fleet/observed-pace.ts";
 import { DEFAULT_PLACEMENT_CONFIG, EMPTY_PLACEMENT_STATE } from "../../../../core/placement/config.ts";
 import { plan } from "../../../../core/placement/plan.ts";
-import type { PlacementInput, PlacementMachine } from "../../../../core/placement/types.ts";
+import type { ModelEstimate, PlacementInput, PlacementMachine } from "../../../../core/placement/types.ts";
+import { modelIdSchema } from "../../../../protocol/ids.ts";
 import { A, aMachine, B } from "../placement/placement-machine.ts";
 import { aReport } from "./fleet-scene.ts";
 
@@ -60,6 +61,19 @@ describe("the pace of a pool", () => {
   it("changes nothing while nobody serves the model", () => {
     const others = machines.filter(({ model }) => model === B);
     expect(heldFor(600, others)).toEqual(others);
+  });
+
+  it("is nothing to machines that cannot serve the model, whatever it is called", () => {
+    const model = modelIdSchema.parse("constructor");
+    const fleet = [
+      aMachine("c", { model, fits: { [model]: FIT } }),
+      aMachine("b", { model: B, fits: { [B]: FIT } }),
+    ];
+    const estimates = { [model]: state.estimates[A] as ModelEstimate };
+    const report = { ...aReport(model, []), holdMs: 600 };
+    const [slow, other] = atObservedPace(fleet, new Map([[model, report]]), estimates);
+    expect(slow?.fits[model]?.decodeTps).toBeCloseTo(10);
+    expect(Object.keys(other?.fits ?? {})).toEqual([B]);
   });
 
   it("[D5] [F8] brings machines to a pool that refuses, though by its speeds it has room to spare", () => {
