@@ -1,7 +1,7 @@
 import type { MachineId } from "../../protocol/ids.ts";
 import type { InferenceComplete, InferenceError } from "../../protocol/upstream.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
-import { MAX_ATTEMPTS, REFUSAL_PAUSE_MS, SUPPLY_ANSWER_MS } from "../limits.ts";
+import { ACCEPT_TIMEOUT_MS, MAX_ATTEMPTS, REFUSAL_PAUSE_MS, SUPPLY_ANSWER_MS } from "../limits.ts";
 import { Accounts } from "./accounts.ts";
 import type { Attempt } from "./attempt.ts";
 import { Attempts } from "./attempts.ts";
@@ -75,9 +75,9 @@ export class Dispatch {
     return this.#requests.size === 0 && this.#attempts.size === 0;
   }
 
-  /** How long a request has held its slot on average within the last minute; null if none has ended. */
-  meanHoldMs(now: number): number | null {
-    return this.#pressure.meanHoldMs(now);
+  /** How long a request held its slot on average within the last minute, where the model was loaded; null if none has. */
+  meanServiceMs(now: number): number | null {
+    return this.#pressure.meanServiceMs(now);
   }
 
   get inFlight(): number {
@@ -313,8 +313,8 @@ export class Dispatch {
   }
 
   /** A request has given its slot back: whoever waits gets it, and the line is as long as such slots want it. */
-  #slotFreed({ sentAt }: Attempt, now: number): void {
-    this.#pressure.freed(now - sentAt, now);
+  #slotFreed({ sentAt, acceptWithinMs }: Attempt, now: number): void {
+    this.#pressure.freed(now - sentAt, acceptWithinMs > ACCEPT_TIMEOUT_MS, now);
     const { waiting } = this.#crowd;
     this.drain(now);
     const isWanted = this.#crowd.waiting < waiting;

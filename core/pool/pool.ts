@@ -324,7 +324,7 @@ export class Pool {
       inFlight: this.#dispatch.inFlight,
       queued: this.#dispatch.queued,
       isExpectingMachines: now < this.#expectingUntil(),
-      holdMs: this.#dispatch.meanHoldMs(now),
+      holdMs: this.#dispatch.meanServiceMs(now),
       demand: this.ledger.demand.totals(),
       settingsVersion: this.#settings.version,
       ignored: {

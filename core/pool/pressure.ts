@@ -17,6 +17,9 @@ interface Bucket {
   /** Slots that came free, and for how long they had been taken. */
   freed: number;
   heldMs: number;
+  /** Those of them whose machine had the model loaded. */
+  served: number;
+  servedMs: number;
 }
 
 export class Pressure {
@@ -30,17 +33,26 @@ export class Pressure {
     this.#bucket(now).refused += requests;
   }
 
-  /** A slot has come free that had been taken for `heldMs`. */
-  freed(heldMs: number, now: number): void {
+  /** A slot has come free that had been taken for `heldMs`, perhaps while its machine loaded the model. */
+  freed(heldMs: number, hadToLoad: boolean, now: number): void {
     const bucket = this.#bucket(now);
     bucket.freed += 1;
     bucket.heldMs += heldMs;
+    if (hadToLoad) return;
+    bucket.served += 1;
+    bucket.servedMs += heldMs;
   }
 
   /** How long a request holds its slot on average, at least a tick of the clock; null if none has given one back lately. */
   meanHoldMs(now: number): number | null {
     const freed = this.#sum(now, "freed");
     return freed === 0 ? null : Math.max(1, this.#sum(now, "heldMs") / freed);
+  }
+
+  /** The same of requests to machines that had the model loaded. */
+  meanServiceMs(now: number): number | null {
+    const served = this.#sum(now, "served");
+    return served === 0 ? null : Math.max(1, this.#sum(now, "servedMs") / served);
   }
 
   /** From 0 up to, but not including, 1. */
@@ -68,5 +80,5 @@ export class Pressure {
 }
 
 function emptyBucket(index: number): Bucket {
-  return { index, arrived: 0, refused: 0, freed: 0, heldMs: 0 };
+  return { index, arrived: 0, refused: 0, freed: 0, heldMs: 0, served: 0, servedMs: 0 };
 }

@@ -48,7 +48,7 @@ export interface PoolReport {
   readonly queued: number;
   /** Machines that were here a moment ago may be back: requests wait for them and are not refused (H19). */
   readonly isExpectingMachines: boolean;
-  /** How long a request has held its slot on average within the last minute; null if none has ended. */
+  /** How long a request held its slot on average within the last minute, where the model was loaded; null if none has. */
   readonly holdMs: number | null;
   /** Over all lives of the pool. */
   readonly demand: DemandTotals;
