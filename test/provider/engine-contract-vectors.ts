@@ -106,6 +106,7 @@ export function describeVectors(
 
     it("waits for a reader who falls behind", async () => {
       const gate = Promise.withResolvers<void>();
+      const first = Promise.withResolvers<void>();
       let delivered = 0;
       const slow = embed(
         loaded(),
@@ -113,10 +114,12 @@ export function describeVectors(
         {
           onVector: () => {
             delivered += 1;
+            first.resolve();
             return gate.promise;
           },
         },
       );
+      await first.promise;
       await embed(loaded(), { input: Array.from({ length: 5 }, () => king) });
       expect(delivered).toBe(1);
       gate.resolve();
