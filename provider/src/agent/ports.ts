@@ -1,5 +1,6 @@
+import type { InferenceRequest } from "../../../protocol/downstream.ts";
 import type { ModelId } from "../../../protocol/ids.ts";
-import type { LocalModel } from "../engine.ts";
+import type { AnswerEvent, LocalModel, RunResult } from "../engine.ts";
 
 /**
  * What the agent needs of the world. The agent reads no clock, opens no socket and rolls no dice by itself, so the
@@ -76,6 +77,16 @@ export interface OfferedModel extends LocalModel {
   readonly id: ModelId;
   readonly quantization?: string;
 }
+
+/** Turns an engine's events into the bytes that the client reads. */
+export interface AnswerEncoder {
+  /** Bytes to send now; null if the whole answer comes at the end. */
+  encode(event: AnswerEvent): Uint8Array | null;
+  /** The rest of the answer. */
+  finish(result: RunResult): Uint8Array;
+}
+
+export type CreateAnswerEncoder = (request: InferenceRequest, now: number) => AnswerEncoder;
 
 /** Values of a log line. No prompt and no completion text may ever be among them. */
 export type LogFields = Readonly<Record<string, string | number | boolean | null>> & {
