@@ -13,7 +13,7 @@ import type {
   Vitals,
 } from "./ports.ts";
 
-/** What an agent is made of, and how it ends. */
+/** Configuration and ports of an agent, and why it can stop. */
 
 export interface AgentConfig {
   readonly version: string;

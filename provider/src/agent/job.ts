@@ -19,7 +19,7 @@ import {
   failureOfWaiting,
   type Ending,
   type Failure,
-} from "./last-word.ts";
+} from "./final-message.ts";
 import type { Clock, CreateAnswerEncoder, Log } from "./ports.ts";
 import type { Session } from "./session.ts";
 
@@ -220,13 +220,13 @@ export class Job {
   }
 
   /** Flushes what the stream has pending, then says how it ended. */
-  #deliver(lastWord: InferenceComplete | InferenceError): void {
+  #deliver(message: InferenceComplete | InferenceError): void {
     const { outbox } = this.session;
     const { stream } = this.request;
     // A reader that has gone will not resume its stream.
     if (this.#ending !== null && outbox.isPaused(stream)) outbox.drop(stream);
     const end = (): void => {
-      this.session.send(lastWord);
+      this.session.send(message);
       this.#close();
     };
     if (outbox.has(stream)) outbox.end(stream, end);

@@ -1,8 +1,8 @@
 import type { InferenceRequest } from "../../../protocol/downstream.ts";
 import { asEngineError, type LoadedModel, type RunResult } from "../engine.ts";
 import type { Admission } from "./admission.ts";
+import { inferenceError } from "./final-message.ts";
 import { Job, type JobHost, type JobPorts } from "./job.ts";
-import { inferenceError } from "./last-word.ts";
 import type { OfferedModel } from "./ports.ts";
 import type { Session } from "./session.ts";
 

@@ -3,8 +3,8 @@ import type { ModelId } from "../../../protocol/ids.ts";
 import type { AnswerEvent, LocalModel, RunResult } from "../engine.ts";
 
 /**
- * What the agent needs of the world. The agent reads no clock, opens no socket and rolls no dice by itself, so the
- * same code runs on a Mac and, with virtual ports, in a simulator that replays a whole fleet from one seed.
+ * What the agent needs from outside. It has no clock, sockets or random numbers of its own, so the same code runs on a
+ * Mac and, with virtual ports, in a simulator that replays a whole fleet from one seed.
  */
 
 export interface Clock {
@@ -64,7 +64,7 @@ export interface Attester {
   certificateChain(): readonly string[];
 }
 
-/** How the machine feels; sent in heartbeats. */
+/** Memory and temperature of the machine, sent in heartbeats. */
 export interface Vitals {
   readonly memoryFreeGb: number;
   /** 0 (idle) to 1 (the system is about to kill processes). */
