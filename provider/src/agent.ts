@@ -18,12 +18,12 @@ import { stateOf, type AgentStatus } from "./agent/status.ts";
 import { EngineError, type LoadedModel } from "./engine.ts";
 
 /**
- * The agent of one machine: it holds the sockets to the coordinator's pools, the one loaded model, the requests that
- * run on it and the order it is under, and tells each of the four what follows from the others. It does no input or output of its own:
- * all comes in through ports, and a simulator drives this very class on a virtual clock.
+ * The agent of one machine. It wires four parts together and tells each what follows from the others: the sockets to
+ * the coordinator's pools, the one loaded model, the running requests, and the current order. It does no I/O of its own:
+ * everything goes through ports, and the simulator runs this same class on a virtual clock.
  */
 
-/** On the way to a model or back: the coordinator waits for word of it. */
+/** Phases in which the machine changes models and the coordinator waits for its status. */
 const MOVING: ReadonlySet<DutyPhase> = new Set(["draining", "loading", "visiting"]);
 
 export class Agent {
@@ -85,7 +85,7 @@ export class Agent {
         isManaged: () => this.#duty.isManaged(),
         listedPools: () => this.#sockets.listed(),
         reloadAssigned: () => this.#duty.reload(),
-        onBenched: (modelId, error) => this.#duty.onBenched(modelId, error),
+        onSuspended: (modelId, error) => this.#duty.onSuspended(modelId, error),
         onOfferChanged: () => this.#onOfferChanged(),
       },
       this.#ports,
@@ -151,7 +151,7 @@ export class Agent {
     );
   }
 
-  /** Connects and meanwhile loads the assigned model or its owner's choice, so that the first request finds it warm. */
+  /** Connects, and meanwhile loads the assigned model or the owner's choice, so that it is warm for the first request. */
   start(): void {
     this.#duty.resume();
     this.#standby.fill();
@@ -159,7 +159,7 @@ export class Agent {
     this.#heartbeats.start();
   }
 
-  /** One more model is on the disk, with an id that no other has: it may be asked for from now on. */
+  /** Offers one more model, which is on disk and has an id of its own. */
   offer(model: OfferedModel): void {
     if (this.#stopCause !== null) return;
     this.#ports.log.info("offering", { model: model.id });
@@ -177,7 +177,7 @@ export class Agent {
     this.#standby.stop();
     this.#duty.stop();
     this.#heartbeats.onChange();
-    // Before anything may close: a socket that ends from here on is not to be replaced.
+    // Before anything is closed: from here on a socket that ends must not be replaced.
     this.#sockets.stopDialing();
     this.#jobs.refuseWaiting("stopping", "this machine is stopping");
     this.#closeWhenIdle();
@@ -276,7 +276,7 @@ export class Agent {
   }
 
   #onJobOver(): void {
-    // Its socket may have stayed only for it.
+    // Its socket may have been kept open only for this job.
     this.#sockets.reconcile();
     this.#closeWhenIdle();
   }
@@ -326,7 +326,7 @@ export class Agent {
     void this.#holder.release("this machine is stopping").then(() => this.#finish(cause));
   }
 
-  /** What may be asked for. Whether a managed machine can hold what it is told to is found out by trying. */
+  /** The models that requests may ask for. A managed machine offers all of them, suspended ones too. */
   #offered(): readonly OfferedModel[] {
     return this.#duty.isManaged() ? this.#shelf.all() : this.#standby.offered();
   }

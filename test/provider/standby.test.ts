@@ -177,7 +177,7 @@ describe("a model that fails twice within a minute", () => {
     expect(socket.heartbeat().accepting).toBe(true);
   });
 
-  it("goes to the bench after three failures in a row however long each took", async () => {
+  it("is suspended after three failures in a row however long each took", async () => {
     const harness = new AgentHarness({ holdLoads: true });
     const socket = await harness.connected();
     for (let i = 0; i < 3; i++) {

@@ -8,10 +8,9 @@ import type { Holding } from "./model-holder.ts";
 import type { OfferedModel } from "./ports.ts";
 
 /**
- * Whether a request may run on this machine, decided before it is accepted (D3): a refusal costs the client nothing,
- * because the coordinator tries another machine. An unmanaged machine serves any of its models, but changes the one
- * it holds only while nothing runs (H12). A managed one serves the assigned model and never changes it for a request,
- * unless its owner asks (H21).
+ * Whether a request may run on this machine, decided before it is accepted (D3), because until then the coordinator can
+ * try another machine at no cost to the client. An unmanaged machine serves any of its models, but swaps only while
+ * nothing runs (H12). A managed one serves the assigned model and swaps only for a request of its owner (H21).
  */
 
 export interface AdmissionView {
@@ -92,7 +91,7 @@ function admitToLoaded(model: OfferedModel, { holding, held, slots }: AdmissionV
   return held < slots ? { verdict: "run", loaded: holding.loaded } : noFreeSlot(held, slots);
 }
 
-/** What still runs on the assigned model will have been drained by the time the slots are needed. */
+/** Requests that run on the assigned model are not counted: they are drained before the other model is loaded. */
 function admitToVisit(model: OfferedModel, view: AdmissionView): Admission {
   const { holding, held, running, slots } = view;
   if (holding.status === "loaded" && holding.loaded.model.id === model.id) return admitToLoaded(model, view);

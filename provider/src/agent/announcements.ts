@@ -8,7 +8,7 @@ import type { AgentConfig } from "./config.ts";
 import type { Attester, OfferedModel, Vitals } from "./ports.ts";
 import type { MeasuredSpeed } from "./speeds.ts";
 
-/** What this machine says of itself: who it is when a socket opens, and how it is ever after. */
+/** The messages in which this machine describes itself: `register`, heartbeats and proofs of its key. */
 
 export interface MachineView {
   readonly backend: string;
@@ -70,7 +70,7 @@ export function composeHeartbeat({ loaded, taken, slots, vitals, accepting, held
     type: "heartbeat",
     loaded_models: [...loaded],
     running: taken,
-    // Nothing queues here behind the slots: the pool queues.
+    // Nothing waits here for a slot: the pool keeps the line.
     waiting: 0,
     max_concurrency: slots,
     memory_free_gb: vitals.memoryFreeGb,

@@ -13,7 +13,7 @@ export interface HeldAssignment {
   readonly epoch: Epoch;
 }
 
-/** What a machine holds that was never told anything. */
+/** The assignment of a machine that was never managed. */
 export const NOTHING_HELD: HeldAssignment = { modelId: null, epoch: NEVER_MANAGED };
 
 export interface Order extends HeldAssignment {
@@ -43,7 +43,7 @@ export function ageOf(order: HeldAssignment, held: HeldAssignment): OrderAge {
   return order.modelId === held.modelId ? "repeated" : "conflicting";
 }
 
-/** As `register` and heartbeats report it. */
+/** In the form of `register` and heartbeats. */
 export function reportOf({ modelId, epoch }: HeldAssignment): Heartbeat["assignment"] {
   return epoch === NEVER_MANAGED ? null : { model_id: modelId, epoch };
 }

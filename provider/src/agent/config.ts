@@ -2,10 +2,18 @@ import type { MachineId, ModelId } from "../../../protocol/ids.ts";
 import type { Hardware } from "../../../protocol/upstream.ts";
 import type { Engine } from "../engine.ts";
 import type { HeldAssignment } from "./assignment.ts";
-import type { CreateAnswerEncoder } from "./jobs.ts";
-import type { Attester, Clock, Dial, Log, OfferedModel, Random, Vitals } from "./ports.ts";
+import type {
+  Attester,
+  Clock,
+  CreateAnswerEncoder,
+  Dial,
+  Log,
+  OfferedModel,
+  Random,
+  Vitals,
+} from "./ports.ts";
 
-/** What an agent is made of, and how it ends. */
+/** Configuration and ports of an agent, and why it can stop. */
 
 export interface AgentConfig {
   readonly version: string;

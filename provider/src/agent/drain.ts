@@ -2,14 +2,14 @@ import type { Jobs } from "./jobs.ts";
 import type { Clock } from "./ports.ts";
 
 /**
- * Lets running requests end before their model goes. A request without a byte by `drainMs` is sent elsewhere, which
- * costs its client nothing; one whose client reads already has twice that time, and is then cut (H16).
+ * Lets running requests finish before their model is unloaded. A request that has sent no byte after `drainMs` is
+ * retried on another machine, unnoticed by its client; one that has gets twice that time and is then ended (H16).
  */
 
-/** An engine that has not stopped this long after the last stream was ended goes together with its model. */
+/** If the engine has not stopped this long after the last stream was ended, the model is unloaded anyway. */
 const ENGINE_GRACE_MS = 5000;
 
-/** Resolves when nothing runs any more, when the time is up, or on abort: the caller looks at the signal. */
+/** Resolves when nothing runs any more, when the time is up, or on abort; the caller checks the signal. */
 export function drain(jobs: Jobs, drainMs: number, clock: Clock, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const end = (): void => {

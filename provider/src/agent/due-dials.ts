@@ -1,7 +1,7 @@
 import type { ModelId } from "../../../protocol/ids.ts";
 import type { Clock } from "./ports.ts";
 
-/** The dials that are due later, at most one for each pool. */
+/** The scheduled dials, at most one per pool. */
 
 interface DueDial {
   readonly cancel: () => void;
@@ -19,7 +19,7 @@ export class DueDials {
     this.#dial = dial;
   }
 
-  /** In the place of the one that was due before. @param isUnknown the pool was not in the coordinator's catalog */
+  /** Replaces the pool's earlier dial, if any. @param isUnknown the pool was not in the coordinator's catalog. */
   plan(pool: ModelId, delayMs: number, isUnknown = false): void {
     this.cancel(pool);
     const cancel = this.#clock.after(delayMs, () => {
@@ -43,8 +43,8 @@ export class DueDials {
     return due.length === 0 ? null : Math.min(...due);
   }
 
-  /** Whether there is one to a pool that the coordinator may have. One that it has not keeps its wait of minutes all the same. */
-  hasHope(): boolean {
+  /** Whether a dial is scheduled to a pool that the coordinator may know. Dials to unknown pools wait for minutes. */
+  hasKnownPool(): boolean {
     for (const { isUnknown } of this.#due.values()) if (!isUnknown) return true;
     return false;
   }

@@ -5,17 +5,18 @@ import type { OfferedModel } from "./ports.ts";
 import type { Session } from "./session.ts";
 import type { Shelf } from "./shelf.ts";
 import {
+  failedLoadStatus,
   failedStatus,
+  progressStatus,
   StatusReports,
-  type AssignmentErrorCode,
   type AssignmentStatus,
 } from "./status-reports.ts";
 import { switchTo, type SwitchPorts } from "./switch.ts";
 
 /**
- * What this machine owes the coordinator: to hold one model and no other, as the newest order says, until a newer one.
- * An order is written to disk, then carried out in one task that the next order cancels. A managed machine leaves its
- * model only for its owner, for as long as the owner's requests last, and comes back by itself (H21).
+ * This machine's side of an assignment: to hold the one model that the newest order names until a newer order comes.
+ * An order is written to disk, then carried out in one task, which the next order cancels. A managed machine leaves its
+ * model only for its owner ("visiting" another one), as long as the owner's requests last, and returns by itself (H21).
  */
 
 export type DutyPhase =
@@ -55,16 +56,16 @@ export interface DutyHost {
 
 export interface DutyPorts extends SwitchPorts {
   readonly shelf: Shelf;
-  /** What its owner knows of a model that is not on the shelf; null if that is nothing. */
+  /** Why a model is not on the shelf, such as a download that failed; null if there is nothing to say. */
   readonly whyMissing?: ((id: ModelId) => string | null) | undefined;
-  /** Has written when it returns. @throws if it could not. */
+  /** Returns once the assignment is on disk. @throws if it could not be written. */
   readonly saveAssignment: (held: HeldAssignment) => void;
 }
 
 /** Why the machine is on its way to the assigned model: a failed load is final only if it was ordered. */
 type Errand = "order" | "reload" | "return";
 
-/** Until an order says otherwise; only a machine that has just been started needs it. */
+/** Used from the start of the program until the first order, which brings its own. */
 const DEFAULT_DRAIN_MS = 30_000;
 
 export class Duty {
@@ -123,8 +124,8 @@ export class Duty {
   }
 
   /**
-   * The one place where orders arrive (H8). Returns whether the assignment has stayed as it was although the sender
-   * may think otherwise, so that a word about it is due.
+   * The one place where orders arrive (H8). Returns whether the assignment stayed as it was although the sender may
+   * believe otherwise, so that it should be told the current one.
    */
   take(order: Order): boolean {
     if (this.#isStopped || order.epoch === NEVER_MANAGED) return false;
@@ -163,11 +164,11 @@ export class Duty {
     const task = this.#startTask();
     this.#ports.log.info(`leaving the assigned model: the owner asks for ${model.id}`);
     this.#phase = "visiting";
-    // A pool that asks now must not take the assigned model for loaded.
+    // A pool that asks now must not believe that the assigned model is loaded.
     this.#reports.note(this.#status("loading"));
     const arrival = switchTo(model, { drainMs: this.#drainMs, onPhase: () => {} }, this.#ports, task.signal);
     this.#visit = { modelId: model.id, arrival };
-    // They wait for memory beside the model that goes.
+    // They wait for the model that is being unloaded.
     this.#ports.jobs.refuseWaiting("switching_model", "this machine serves its owner", model.id);
     this.#host.onChange();
     void this.#returnAfter(arrival, task);
@@ -186,7 +187,7 @@ export class Duty {
   }
 
   /** The model has failed too often to be tried again. */
-  onBenched(modelId: string, error: EngineError): void {
+  onSuspended(modelId: string, error: EngineError): void {
     if (modelId !== this.#held.modelId || this.#errand === "order") return;
     if (this.#phase === "loading" || this.#phase === "visiting") this.#fail(error);
   }
@@ -234,7 +235,7 @@ export class Duty {
     } else {
       void this.#carryOut(model, "order");
     }
-    // They have not been accepted, so another machine may take them.
+    // They were not accepted yet, so another machine can take them.
     this.#ports.jobs.refuseWaiting("switching_model", "this machine switches to another model");
   }
 
@@ -255,12 +256,12 @@ export class Duty {
       return;
     }
     if (signal.aborted) return;
-    // Its engine may have died in the very moment it was ready.
+    // Its engine may have died just after the load.
     if (this.#ports.holder.holds(model.id)) this.#succeed();
     else this.#awaitReload();
   }
 
-  /** A load that nobody ordered is tried again later, until the model is benched. */
+  /** A load that nobody ordered is retried later, until the model is suspended. */
   #onLoadFailed(error: EngineError): void {
     if (this.#errand === "order") this.#fail(error);
     else this.#awaitReload();
@@ -276,7 +277,7 @@ export class Duty {
     try {
       await arrival;
     } catch {
-      // Those who waited for it are told by the jobs.
+      // The waiting jobs report the failure.
     }
     if (signal.aborted) return;
     const { jobs, log } = this.#ports;
@@ -299,9 +300,7 @@ export class Duty {
   }
 
   #fail(error: EngineError): void {
-    const code = errorCodeOf(error);
-    const message = code === error.code ? error.message : `${error.code}: ${error.message}`;
-    this.#end("failed", failedStatus(this.#assigned(), this.#held.epoch, code, message));
+    this.#end("failed", failedLoadStatus(this.#assigned(), this.#held.epoch, error));
   }
 
   #end(phase: "serving" | "failed", status: AssignmentStatus): void {
@@ -341,9 +340,7 @@ export class Duty {
   }
 
   #status(status: "draining" | "loading" | "succeeded"): AssignmentStatus {
-    const { epoch } = this.#held;
-    const progress = status === "loading" ? { progress: 0 } : {};
-    return { type: "assign_model_status", model_id: this.#assigned(), epoch, status, ...progress };
+    return progressStatus(this.#assigned(), this.#held.epoch, status);
   }
 }
 
@@ -355,10 +352,4 @@ function describe(ordered: ModelId | null, before: string | null): string {
 
 function superseded(): EngineError {
   return new EngineError("capacity", "switching_model", "this machine switches to another model");
-}
-
-const LOAD_CODES: readonly AssignmentErrorCode[] = ["insufficient_memory", "warmup_failed"];
-
-function errorCodeOf({ code }: EngineError): AssignmentErrorCode {
-  return LOAD_CODES.find((known) => known === code) ?? "load_failed";
 }

@@ -4,16 +4,16 @@ import type { Clock } from "./ports.ts";
 import type { Session } from "./session.ts";
 
 /**
- * Tells every pool what a request may be routed on, when it changes and otherwise at the rate the coordinator asked
- * for (H12). A pool knows the requests it sent here itself and takes the larger of their number and the reported
- * one, so it is told of running requests only where that sum comes out wrong. Changes come in bursts and are
- * collected to a few heartbeats a second. Never held back are that the machine stops or starts accepting work, that
- * it holds another model or assignment, and that it runs less than a pool believes: that pool leaves a free slot idle.
+ * Sends every pool the state that routing depends on: when it changes, and otherwise at the interval that the
+ * coordinator asked for (H12). A pool counts the requests that it sent here itself and believes the larger of that and
+ * the reported number, so a change in running requests is sent only to pools whose belief would change. Changes come in
+ * bursts and are combined into a few heartbeats a second. Three kinds are sent at once: accepting work or not, another
+ * model or assignment, and fewer running requests than a pool believes, since that pool leaves a free slot unused.
  */
 
 const MIN_GAP_MS = 250;
 const MIN_INTERVAL_MS = 1000;
-/** How often vitals are looked at for a change worth telling. */
+/** How often vitals are checked for a change worth sending. */
 const VITALS_INTERVAL_MS = 15_000;
 const HIGH_PRESSURE = 0.9;
 
@@ -25,7 +25,7 @@ export interface HeartbeatsHost {
 
 interface Listener {
   readonly intervalMs: number;
-  /** The last it was told; null if nothing yet. */
+  /** The last heartbeat sent to it; null before the first. */
   told: Heartbeat | null;
   cancelTimer: () => void;
 }
@@ -59,7 +59,7 @@ export class Heartbeats {
     for (const session of this.#listeners.keys()) this.forget(session);
   }
 
-  /** A socket has registered: it gets the whole picture at once. */
+  /** A socket has registered: it gets a heartbeat at once. */
   greet(session: Session, intervalMs: number): void {
     this.forget(session);
     const listener = {
@@ -71,7 +71,7 @@ export class Heartbeats {
     this.#send(session, listener, this.#host.compose());
   }
 
-  /** Sends the whole picture to a socket whose pool seems to be mistaken about this machine. */
+  /** Sends a heartbeat at once to a socket whose pool seems to be wrong about this machine. */
   remind(session: Session): void {
     const listener = this.#listeners.get(session);
     if (listener !== undefined) this.#send(session, listener, this.#host.compose());
@@ -135,16 +135,13 @@ export class Heartbeats {
     );
   }
 
-  /** What a pool that was told this takes for the number of taken slots. */
+  /** The number of taken slots that a pool believes in after this heartbeat. */
   #believed(session: Session, { running }: Heartbeat): number {
     return Math.max(running, this.#host.requestsOf(session));
   }
 }
 
-/**
- * The part of a heartbeat that decides where requests go, but for the running ones. Free memory is not in it: it
- * changes all the time.
- */
+/** The fields of a heartbeat that routing depends on, except `running`. Free memory is left out: it always changes. */
 function routingFacts(heartbeat: Heartbeat): string {
   const { loaded_models, max_concurrency, memory_pressure, thermal_state, accepting, assignment } = heartbeat;
   const isPressed = memory_pressure >= HIGH_PRESSURE;

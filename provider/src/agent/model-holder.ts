@@ -9,12 +9,12 @@ import {
 import type { Clock, Log } from "./ports.ts";
 
 /**
- * Holds at most one model. `hold` makes it another one: what is there goes first, completely, and only then is the
- * next one loaded, because two models in one memory slow each other down far more than a reload costs. A newer call
- * takes over from an older one, which then frees what it had begun and touches nothing else (F14).
+ * Holds at most one model in memory. `hold` swaps it: the old model is unloaded completely before the next one is
+ * loaded, because two models in memory slow each other down far more than a reload costs. A newer call supersedes an
+ * older one, which then frees what it had loaded and does nothing else (F14).
  */
 
-/** A load beyond this is taken for hung and given up. Large files on slow disks need minutes. */
+/** A longer load is considered hung and is aborted. Large files on slow disks need minutes. */
 const LOAD_LIMIT_MS = 10 * 60_000;
 
 export type Holding =
@@ -50,7 +50,7 @@ export class ModelHolder {
   readonly #host: ModelHolderHost;
   readonly #ports: ModelHolderPorts;
   #holding: Holding = { status: "empty" };
-  /** Settles when everything that `hold` or `release` began has ended; the next one waits for it. */
+  /** Settles when all work of earlier `hold` and `release` calls has ended; the next call waits for it. */
   #tail: Promise<void> = Promise.resolve();
   #progress = 0;
 
@@ -101,7 +101,7 @@ export class ModelHolder {
 
   /**
    * Makes `model` the one that is held, and returns it ready to serve; joins a load of the same model.
-   * The caller sees to it that nothing runs on the model that goes.
+   * The caller makes sure that nothing runs on the old model.
    * @throws EngineError if the load failed or another call took over.
    */
   hold(model: LocalModel): Promise<LoadedModel> {
@@ -210,6 +210,6 @@ async function settled(promise: Promise<unknown>): Promise<void> {
   try {
     await promise;
   } catch {
-    // Whoever called for it hears of the failure.
+    // The caller of `hold` gets the error.
   }
 }

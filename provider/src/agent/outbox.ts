@@ -4,15 +4,15 @@ import { restOfGap } from "./gap.ts";
 import type { Clock, Socket } from "./ports.ts";
 
 /**
- * The way of response bytes onto one socket. A stream's first bytes go out at once, because somebody waits for them;
- * later ones are collected and leave in one frame per `flushMs` for all streams together, because each frame is an
- * event that the coordinator pays for. A paused stream keeps its bytes here, and past 1 MiB its writer has to wait.
+ * The send buffer of one socket. A stream's first bytes are sent at once, because a client is waiting for them. Later
+ * bytes of all streams are collected into one frame per `flushMs`, because each frame is an event that the coordinator
+ * pays for. The bytes of a paused stream stay here, and past 1 MiB its writer has to wait.
  */
 
-/** Most bytes of one stream in one frame: after a pause a full buffer must not run over the slow reader at once. */
+/** Most bytes of one stream in one frame, so that a full buffer does not swamp a slow reader right after a pause. */
 const MAX_STREAM_BYTES_PER_FRAME = 128 * 1024;
 
-/** With this much still in the socket, frames wait: a dead link must not fill the memory until it is noticed. */
+/** With this much unsent in the socket, frames wait: a dead connection must not fill the memory until it is noticed. */
 const MAX_SOCKET_BACKLOG_BYTES = 4 * 1024 * 1024;
 
 interface OutgoingStream {
@@ -96,7 +96,7 @@ export class Outbox {
     return this.#streams.get(stream)?.paused ?? false;
   }
 
-  /** Lets a writer that waits for its reader go on, to no purpose but to notice that it was aborted. */
+  /** Lets a writer that waits for its reader continue, so that it notices that it was aborted. */
   release(stream: number): void {
     for (const resume of this.#streams.get(stream)?.waiting.splice(0) ?? []) resume();
   }

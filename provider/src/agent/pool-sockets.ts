@@ -1,20 +1,20 @@
 import type { Registered } from "../../../protocol/downstream.ts";
 import type { ModelId } from "../../../protocol/ids.ts";
+import { describeSocketEnd } from "./describe-socket-end.ts";
 import { DueDials } from "./due-dials.ts";
 import type { Log, Random, SocketEnd } from "./ports.ts";
 import { backoffMs, redialAfter, type Redial } from "./redial.ts";
 import { Renewals } from "./renewals.ts";
 import { Session, type SessionHost, type SessionPorts } from "./session.ts";
-import { sentenceOn } from "./socket-end-words.ts";
 
 /**
- * Keeps one socket for each pool that the coordinator listed, and never stays without any: whatever ended the last
- * one, something is dialed again (H7). Lists are ordered by the epoch they came with (H10); a socket that is not in
- * the newest one goes once its work is done and another is registered.
+ * Keeps one socket to each pool that the coordinator listed. When the last socket ends, whatever the reason, some pool
+ * is dialed again (H7). Lists are ordered by the epoch they came with (H10); a socket to a pool that is not in the
+ * newest list is closed once its requests are done and another socket is registered.
  */
 
-/** A socket that was registered for this long has held: the next failure is the first of its row again. */
-const HELD_MS = 10_000;
+/** After a connection of this length the count of failed dials starts at zero again. */
+const STABLE_MS = 10_000;
 
 export interface PoolSocketsHost extends Omit<SessionHost, "onRegistered"> {
   /** Called after the socket and the list it brought have been taken over. */
@@ -25,9 +25,9 @@ export interface PoolSocketsHost extends Omit<SessionHost, "onRegistered"> {
   hasWork(session: Session): boolean;
   /** Whether a socket without work may be replaced now. */
   mayRenew(): boolean;
-  /** `needsRest` answers otherwise from now on. */
+  /** `needsRest` has changed. */
   onRestChanged(): void;
-  /** The coordinator does not want this program at all. */
+  /** The coordinator has refused this program for good. */
   onStopOrder(sentence: string): void;
 }
 
@@ -47,7 +47,7 @@ export class PoolSockets {
   /** The highest epoch that came over each socket: what a pool knew when it closed it. */
   readonly #heardOver = new Map<Session, number>();
   readonly #renewals: Renewals;
-  /** Was dialed to tell of a model that is new here. */
+  /** The socket that was dialed only to announce a new model. */
   #messenger: Session | null = null;
   #listed: readonly ModelId[] = [];
   #listedEpoch = 0;
@@ -84,7 +84,7 @@ export class PoolSockets {
     return this.registered().findLast((session) => session.pool() === pool);
   }
 
-  /** When the next dial is due, if no socket is registered or dialing; for whoever watches the status line. */
+  /** When the next dial is due; null while any socket is open. For the status line. */
   nextDialAt(): number | null {
     return this.#sessions.size > 0 ? null : this.#due.nextAt();
   }
@@ -121,24 +121,25 @@ export class PoolSockets {
   }
 
   /**
-   * What this machine offers has changed. It is told in `register` only, so each socket makes way for a new one as
-   * soon as its work is done. Pools in `withdrawn` are not dialed until the coordinator lists them again.
+   * What this machine offers has changed. Only `register` carries the offer, so each socket is replaced as soon as its
+   * requests are done. Pools in `withdrawn` are not dialed until the coordinator lists them again.
    */
   renew(withdrawn: readonly ModelId[]): void {
     this.#listed = this.#listed.filter((pool) => !withdrawn.includes(pool));
-    for (const session of this.#sessions) if (session.hasSpoken()) this.#renewals.add(session, "changed");
+    for (const session of this.#sessions)
+      if (session.hasSentRegister()) this.#renewals.add(session, "changed");
     this.reconcile();
   }
 
   /**
-   * This machine offers one more model. A socket to its pool tells of it and leaves the others alone. A managed machine has
-   * none to tell by: the coordinator would put it into the assigned pool, in the place of the one that is at work there.
+   * This machine offers one more model. A new socket to its pool announces it, so the others can stay. A managed machine
+   * cannot do that: the coordinator would put the new socket into the assigned pool and close the one that is in use.
    */
   grow(pool: ModelId, isManaged: boolean): void {
     if (!this.#isOpen) return;
     const isDialed = !isManaged && this.registered().length > 0 && !this.#isServedOrDue(pool);
     for (const session of this.#sessions) {
-      if (!session.hasSpoken()) continue;
+      if (!session.hasSentRegister()) continue;
       if (session.pool() === pool) this.#renewals.add(session, "changed");
       else if (!isDialed || !session.isRegistered()) this.#renewals.add(session, "grown");
     }
@@ -146,7 +147,7 @@ export class PoolSockets {
     this.reconcile();
   }
 
-  /** Whether the machine should take nothing new for a moment, since a socket that it has to replace is always at work. */
+  /** Whether the machine should take no new requests because a socket that has to be replaced is never idle. */
   needsRest(): boolean {
     return this.#renewals.isRestDue();
   }
@@ -172,7 +173,7 @@ export class PoolSockets {
     return false;
   }
 
-  /** What to dial although no list asks for it, so that the machine is not out of reach (H7); null if it is not. */
+  /** The pool to dial when nothing else is connected or scheduled, so that the machine stays reachable (H7). */
   #poolWhenAlone(): ModelId | null {
     if (!this.#isLast()) return null;
     return [...this.#listed, ...this.#host.ownPools()].find((pool) => !this.#due.has(pool)) ?? null;
@@ -220,8 +221,8 @@ export class PoolSockets {
       return;
     }
     if (session.asked !== message.pool) {
-      // The coordinator put the socket elsewhere. If it goes on listing the asked pool, dialing that at once again
-      // would go round in a circle.
+      // The coordinator put the socket into another pool. If it keeps listing the pool that was asked for, dialing
+      // that at once would loop.
       const failures = this.#countFailure(session.asked) - 1;
       this.#due.plan(session.asked, backoffMs(failures, this.#ports.random));
     }
@@ -241,15 +242,15 @@ export class PoolSockets {
     this.reconcile();
   }
 
-  /** The pool may be in no catalog, and the coordinator should know of the model all the same. */
+  /** The new model may be in no catalog; the coordinator should still learn that this machine has it. */
   #onMessengerLost(): void {
     this.#messenger = null;
-    for (const session of this.#sessions) if (session.hasSpoken()) this.#renewals.add(session, "grown");
+    for (const session of this.#sessions) if (session.hasSentRegister()) this.#renewals.add(session, "grown");
   }
 
   #planRedial(session: Session, end: SocketEnd): void {
     const pool = session.pool();
-    if (session.registeredForMs() >= HELD_MS) this.#failures.delete(pool);
+    if (session.registeredForMs() >= STABLE_MS) this.#failures.delete(pool);
     const failures = this.#countFailure(pool) - 1;
     const redial = redialAfter(end, failures, this.#ports.random);
     this.#logEnd(pool, end, redial, session.registeredForMs() > 0);
@@ -279,7 +280,7 @@ export class PoolSockets {
   /** Whether nothing is left that is connected, dialing or about to dial. */
   #isLast(): boolean {
     for (const session of this.#sessions) if (session.isAlive()) return false;
-    return !this.#due.hasHope();
+    return !this.#due.hasKnownPool();
   }
 
   #countFailure(pool: ModelId): number {
@@ -290,7 +291,7 @@ export class PoolSockets {
 
   #logEnd(pool: ModelId, end: SocketEnd, redial: Redial, wasConnected: boolean): void {
     const redialMs = redial.next === "stop" ? null : redial.afterMs;
-    const sentence = sentenceOn(end, wasConnected, this.#liveIn(pool));
+    const sentence = describeSocketEnd(end, wasConnected, this.#liveIn(pool));
     if (end.kind === "refused") {
       const { status, code, message } = end;
       this.#log.warn(sentence, { pool, status, code, detail: message, redialMs });

@@ -1,9 +1,10 @@
+import type { InferenceRequest } from "../../../protocol/downstream.ts";
 import type { ModelId } from "../../../protocol/ids.ts";
-import type { LocalModel } from "../engine.ts";
+import type { AnswerEvent, LocalModel, RunResult } from "../engine.ts";
 
 /**
- * What the agent needs of the world. The agent reads no clock, opens no socket and rolls no dice by itself, so the
- * same code runs on a Mac and, with virtual ports, in a simulator that replays a whole fleet from one seed.
+ * What the agent needs from outside. It has no clock, sockets or random numbers of its own, so the same code runs on a
+ * Mac and, with virtual ports, in a simulator that replays a whole fleet from one seed.
  */
 
 export interface Clock {
@@ -63,7 +64,7 @@ export interface Attester {
   certificateChain(): readonly string[];
 }
 
-/** How the machine feels; sent in heartbeats. */
+/** Memory and temperature of the machine, sent in heartbeats. */
 export interface Vitals {
   readonly memoryFreeGb: number;
   /** 0 (idle) to 1 (the system is about to kill processes). */
@@ -76,6 +77,16 @@ export interface OfferedModel extends LocalModel {
   readonly id: ModelId;
   readonly quantization?: string;
 }
+
+/** Turns an engine's events into the bytes that the client reads. */
+export interface AnswerEncoder {
+  /** Bytes to send now; null if the whole answer comes at the end. */
+  encode(event: AnswerEvent): Uint8Array | null;
+  /** The rest of the answer. */
+  finish(result: RunResult): Uint8Array;
+}
+
+export type CreateAnswerEncoder = (request: InferenceRequest, now: number) => AnswerEncoder;
 
 /** Values of a log line. No prompt and no completion text may ever be among them. */
 export type LogFields = Readonly<Record<string, string | number | boolean | null>> & {

@@ -2,9 +2,9 @@ import { CLOSE, reconnectRule } from "../../../protocol/close-codes.ts";
 import type { Random, SocketEnd } from "./ports.ts";
 
 /**
- * What to do after a socket has ended. The rules keep two promises: a coordinator that has said no is not hammered,
- * and one that has only restarted is back with its whole fleet within seconds. Every wait is drawn at random, so that
- * a thousand Macs cut by one deploy do not return in one instant.
+ * What to do after a socket has ended. Two guarantees: a coordinator that has refused is not hammered, and one that has
+ * only restarted has its whole fleet back within seconds. Every delay has jitter, so that a thousand Macs cut off by one
+ * deploy do not return in the same instant.
  */
 
 const BACKOFF_BASE_MS = 500;
@@ -15,10 +15,10 @@ const BAD_MESSAGE_WAIT_MS = 30_000;
 const SUPERSEDED_MIN_MS = 5000;
 const SUPERSEDED_MAX_MS = 30_000;
 const BAD_TOKEN_WAIT_MS = 60_000;
-/** A model that an operator is just adding to the catalog is found soon; one that is in none costs a dial in 5 min. */
+/** Short at first, for a model that is just being added to the catalog; then one dial in 5 min. */
 const NOT_FOUND_MIN_MS = 15_000;
 const NOT_FOUND_MAX_MS = 5 * 60_000;
-/** A `Retry-After` beyond this is taken for a mistake. */
+/** A longer `Retry-After` is treated as a mistake. */
 const RETRY_AFTER_MAX_MS = 60 * 60_000;
 
 export type Redial =
@@ -35,7 +35,7 @@ export type Redial =
 /** Codes after which the first redial comes within two seconds. */
 const RESTART_CODES: readonly number[] = [CLOSE.goingAway.code, CLOSE.lost.code, CLOSE.restart.code];
 
-/** `failures` counts the sockets to this pool that ended in a row before this one, none of them having held. */
+/** @param failures consecutive sockets to this pool that ended early, not counting this one. */
 export function redialAfter(end: SocketEnd, failures: number, random: Random): Redial {
   return end.kind === "refused" ? afterRefusal(end, failures, random) : afterClose(end, failures, random);
 }
@@ -70,7 +70,7 @@ function afterRefusal(end: SocketEnd & { kind: "refused" }, failures: number, ra
     case 404:
       return { next: "dial_another_pool", afterMs: notFoundWaitMs(failures) };
     default: {
-      // What the coordinator asks for is the least; the backoff spreads those who were told the same.
+      // `Retry-After` is the minimum; the backoff spreads machines that were given the same one.
       const asked = Math.min(end.retryAfterMs ?? 0, RETRY_AFTER_MAX_MS);
       return { next: "dial", afterMs: asked + backoffMs(failures, random) };
     }
@@ -78,8 +78,8 @@ function afterRefusal(end: SocketEnd & { kind: "refused" }, failures: number, ra
 }
 
 /**
- * Why dialing again is of no use; null if it may be. Only the coordinator knows, and it names a code: a firewall on the
- * way that says 403 to a whole fleet will be mended, and nobody wants to start each Mac again then.
+ * Why dialing again is pointless; null if it is not. Only a refusal with one of the coordinator's codes counts: if a
+ * firewall answers 403 to the whole fleet, nobody wants to restart every Mac once it is fixed.
  */
 function refusalForGood({ status, code, message }: SocketEnd & { kind: "refused" }): string | null {
   if (code === null) return null;

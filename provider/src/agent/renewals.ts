@@ -2,16 +2,15 @@ import type { Clock } from "./ports.ts";
 import type { Session } from "./session.ts";
 
 /**
- * Sockets whose `register` does not say any more what this machine offers. Each makes way for a new one in a moment when
- * nothing runs on it. One that is never at rest is given a rest after a while: the machine takes nothing new until what runs
- * on it has ended.
+ * Sockets whose `register` no longer matches what this machine offers. Each is replaced by a new one when no request runs
+ * on it. If one of them is busy for too long, the machine stops taking requests until those that run are done.
  */
 
 const REST_DUE_MS = 10 * 60_000;
 
 /**
- * `grown`: it offers more, which the coordinator may as well learn over another socket. `changed`: something that only this
- * socket's pool is to know.
+ * `grown`: the machine offers more models, which the coordinator can also learn over another socket. `changed`: something
+ * that only this socket's pool needs to know.
  */
 export type OfferChange = "grown" | "changed";
 
@@ -22,7 +21,7 @@ export class Renewals {
   #cancelRest: (() => void) | null = null;
   #isRestDue = false;
 
-  /** @param onRestChanged `isRestDue` answers otherwise from now on. */
+  /** @param onRestChanged called when `isRestDue` changes. */
   constructor(clock: Clock, onRestChanged: () => void) {
     this.#clock = clock;
     this.#onRestChanged = onRestChanged;
@@ -48,7 +47,7 @@ export class Renewals {
     if (this.#sessions.delete(session) && this.#sessions.size === 0) this.clear();
   }
 
-  /** The coordinator has taken in all that this machine offers now. A `register` still under way may yet undo that. */
+  /** The coordinator knows the current offer. Sockets that are still registering may overwrite that, so they stay. */
   onTold(): void {
     for (const [session, change] of this.#sessions) {
       if (change === "grown" && session.isRegistered()) this.remove(session);

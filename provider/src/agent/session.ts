@@ -8,14 +8,14 @@ import { Outbox } from "./outbox.ts";
 import type { Clock, Dial, Log, Socket, SocketEnd } from "./ports.ts";
 
 /**
- * One socket to one pool, from the dial to its end: it registers, shows signs of life and watches for the other
- * side's, and turns frames into messages. What the messages mean is decided by its host.
+ * One socket to one pool, from dialing to its end: it registers, sends pings, checks the pongs, and decodes frames into
+ * messages. Its host decides what the messages mean.
  */
 
 /** The upgrade is answered within a few seconds or not at all. */
 const DIAL_TIMEOUT_MS = 20_000;
 
-/** `registered` may wait for the control plane to come back (H19), but a socket without it is of no use for ever. */
+/** `registered` may have to wait for the control plane to come back (H19), but not forever. */
 const REGISTERED_TIMEOUT_MS = LIVENESS_TIMEOUT_MS;
 
 /** After a `close` the other side has this long to answer it. */
@@ -25,7 +25,7 @@ const CLOSING_TIMEOUT_MS = 2000;
 const MAX_LOGGED_BAD_FRAMES = 5;
 
 export interface SessionHost {
-  /** Built when the socket opens, so that it is true then. */
+  /** Called when the socket opens, so that the message is up to date. */
   composeRegister(): Register;
   onRegistered(session: Session, message: Registered): void;
   onMessage(session: Session, message: Exclude<Downstream, Registered>): void;
@@ -70,7 +70,7 @@ export class Session {
     this.outbox = new Outbox(this.#clock, this.#socket);
   }
 
-  /** The pool this socket belongs to, as far as anybody knows by now. */
+  /** The pool this socket belongs to; the one that was asked for until the coordinator has said. */
   pool(): ModelId {
     return this.#pool ?? this.asked;
   }
@@ -79,8 +79,8 @@ export class Session {
     return this.#state === "registered";
   }
 
-  /** Whether it has told what this machine offers, and still counts. */
-  hasSpoken(): boolean {
+  /** Whether `register` was sent and the socket is still open. */
+  hasSentRegister(): boolean {
     return this.#state === "registering" || this.#state === "registered";
   }
 
@@ -100,10 +100,10 @@ export class Session {
   }
 
   send(message: Upstream): void {
-    if (this.hasSpoken()) this.#socket.sendText(encodeUpstream(message));
+    if (this.hasSentRegister()) this.#socket.sendText(encodeUpstream(message));
   }
 
-  /** Ends the socket from this side; the host hears of it by `onEnded` like of any other end. */
+  /** Closes the socket from this side; `onEnded` follows as for any other end. */
   close(reason: string): void {
     if (!this.isAlive()) return;
     const wasDialing = this.#state === "dialing";
@@ -160,13 +160,13 @@ export class Session {
     this.#cancelPing = this.#clock.after(PING_INTERVAL_MS, () => this.#ping());
   }
 
-  /** Starts anew the time within which the next `pong` must come (H20). */
+  /** Restarts the timeout for the next `pong` (H20). */
   #expectPong(): void {
     this.#cancelDeadline();
     this.#cancelDeadline = this.#clock.after(LIVENESS_TIMEOUT_MS, () => this.#lose("no pong for 60 s"));
   }
 
-  /** Gives the socket up without waiting for anybody, as if the network had cut it. */
+  /** Drops the socket without a closing handshake, as if the network had failed. */
   #lose(reason: string): void {
     this.#socket.terminate();
     this.#end({ kind: "closed", code: CLOSE.lost.code, reason });

@@ -1,10 +1,10 @@
 import type { ModelId } from "../../../protocol/ids.ts";
 import type { RunResult } from "../engine.ts";
 
-/** How fast this machine has been, by model: the median of its last answers, so that one odd one does not count. */
+/** How fast this machine has been, by model: the median of recent answers, so that an outlier does not matter. */
 
 const SAMPLES = 15;
-/** Below these the timer's grain weighs more than the work. */
+/** Shorter samples are dominated by the timer's resolution. */
 const MIN_DECODE_TOKENS = 8;
 const MIN_PREFILL_TOKENS = 16;
 
@@ -23,13 +23,13 @@ export class Speeds {
   readonly #samples = new Map<ModelId, Samples>();
 
   note(model: ModelId, { usage, prefillMs, decodeMs }: RunResult): void {
-    // Texts that were made vectors were read one by one, which says little of how fast a prompt is read.
+    // Embeddings read their texts one by one, which says little about prefill speed.
     if (usage.completionTokens === 0) return;
     const samples = this.#samples.get(model) ?? { decodeTps: [], prefillTps: [] };
     this.#samples.set(model, samples);
     // The first token comes out of the prompt's evaluation; decoding is what follows it.
     add(samples.decodeTps, usage.completionTokens - 1, decodeMs, MIN_DECODE_TOKENS);
-    // What was in the cache took no time.
+    // Cached tokens took no time.
     add(samples.prefillTps, usage.promptTokens - usage.cachedTokens, prefillMs, MIN_PREFILL_TOKENS);
   }
 

@@ -1,16 +1,15 @@
 import type { ModelId } from "../../../protocol/ids.ts";
 import type { EngineError } from "../engine.ts";
-import { Bench } from "./bench.ts";
 import type { ModelHolder } from "./model-holder.ts";
+import { ModelSuspensions } from "./model-suspensions.ts";
 import type { Clock, Log, OfferedModel } from "./ports.ts";
 import type { Shelf } from "./shelf.ts";
 
 /**
- * Keeps a model loaded while nobody asks for one: the owner's choice at the start, so that the first request is fast, and
- * the last one again after its engine died. A model that keeps failing goes to the bench, and the next one is held
- * instead. Where the owner has chosen none, it is the first for which the coordinator lists a pool: of a folder of files
- * some may be in no catalog, and nobody would ever ask for those. A managed machine has no such choice: what it loads
- * again is the assigned model, and nothing else (D4).
+ * Keeps a model loaded while no request asks for one, so that the first request is fast: at the start the owner's
+ * choice, and after a crash of the engine the model that was loaded. A model that keeps failing is suspended and the
+ * next one is loaded instead. If the owner chose none, it is the first model for which the coordinator lists a pool,
+ * because files that are in no catalog are never asked for. A managed machine only ever reloads its assigned model (D4).
  */
 
 const RETRY_BASE_MS = 1000;
@@ -25,7 +24,7 @@ export interface StandbyHost {
   listedPools(): readonly ModelId[];
   /** Loads the assigned model again if that is due. */
   reloadAssigned(): void;
-  onBenched(modelId: string, error: EngineError): void;
+  onSuspended(modelId: string, error: EngineError): void;
   /** The set of models that are offered has changed. */
   onOfferChanged(): void;
 }
@@ -40,7 +39,7 @@ export class Standby {
   readonly #holder: ModelHolder;
   readonly #host: StandbyHost;
   readonly #ports: StandbyPorts;
-  readonly #bench = new Bench();
+  readonly #suspensions = new ModelSuspensions();
   #preferred: ModelId | null;
   #cancelRetry: (() => void) | null = null;
   #cancelReturn: (() => void) | null = null;
@@ -63,10 +62,10 @@ export class Standby {
   /** The models of this machine that may be asked for now. */
   offered(): OfferedModel[] {
     const now = this.#ports.clock.now();
-    return this.#shelf.all().filter((model) => !this.#bench.isBenched(model.id, now));
+    return this.#shelf.all().filter((model) => !this.#suspensions.isSuspended(model.id, now));
   }
 
-  /** Loads a model if none is held and none is about to be, and it is known which is wanted. */
+  /** Loads a model if none is loaded, loading or due for a retry, and it is known which one is wanted. */
   fill(): void {
     if (!this.#host.mayLoad() || this.#holder.holding().status !== "empty" || this.#cancelRetry !== null)
       return;
@@ -79,12 +78,12 @@ export class Standby {
     const model =
       offered.find(({ id }) => id === this.#preferred) ?? offered.find(({ id }) => listed.includes(id));
     if (model === undefined) return;
-    // Its failure is reported to `onFailure`; nobody else waits for it.
+    // A failure arrives through `onFailure`.
     this.#holder.hold(model).catch(() => {});
   }
 
   onAnswered(id: OfferedModel["id"]): void {
-    this.#bench.noteAnswer(id);
+    this.#suspensions.noteAnswer(id);
   }
 
   /** A load failed or a loaded model's engine died. */
@@ -93,9 +92,9 @@ export class Standby {
     const model = this.#shelf.find(modelId);
     if (model === undefined) return;
     this.#preferred = model.id;
-    if (this.#bench.noteFailure(model.id, clock.now(), error.over !== undefined))
-      this.#onBenched(model, error);
-    const failures = this.#bench.failuresInRow(model.id);
+    if (this.#suspensions.noteFailure(model.id, clock.now(), error.over !== undefined))
+      this.#onSuspended(model, error);
+    const failures = this.#suspensions.failuresInRow(model.id);
     this.#cancelRetry?.();
     this.#cancelRetry = clock.after(retryMs(failures), () => {
       this.#cancelRetry = null;
@@ -110,7 +109,7 @@ export class Standby {
     this.#cancelReturn = null;
   }
 
-  #onBenched(model: OfferedModel, error: EngineError): void {
+  #onSuspended(model: OfferedModel, error: EngineError): void {
     const [what, until, cure] =
       error.over === undefined
         ? ["keeps failing", "for 10 minutes", "check its file or server, and the free memory"]
@@ -126,14 +125,14 @@ export class Standby {
     this.#preferred = null;
     this.#awaitReturn();
     void error.over?.then(() => this.#onOver(model));
-    this.#host.onBenched(model.id, error);
+    this.#host.onSuspended(model.id, error);
     this.#host.onOfferChanged();
   }
 
   #onOver({ id }: OfferedModel): void {
     const { clock, log } = this.#ports;
-    if (!this.#host.mayLoad() || !this.#bench.isBenched(id, clock.now())) return;
-    this.#bench.pardon(id, clock.now());
+    if (!this.#host.mayLoad() || !this.#suspensions.isSuspended(id, clock.now())) return;
+    this.#suspensions.lift(id, clock.now());
     log.info("this model can work again", { model: id });
     this.#preferred ??= id;
     this.#awaitReturn();
@@ -145,7 +144,7 @@ export class Standby {
 
   #awaitReturn(): void {
     const { clock, log } = this.#ports;
-    const at = this.#bench.nextReturnAt(clock.now());
+    const at = this.#suspensions.nextReturnAt(clock.now());
     this.#cancelReturn?.();
     this.#cancelReturn = null;
     if (at === null) return;

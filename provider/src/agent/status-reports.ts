@@ -1,12 +1,13 @@
 import type { Epoch, ModelId } from "../../../protocol/ids.ts";
 import type { Upstream } from "../../../protocol/upstream.ts";
+import type { EngineError } from "../engine.ts";
 import { restOfGap } from "./gap.ts";
 import type { Clock } from "./ports.ts";
 import type { Session } from "./session.ts";
 
 /**
- * Tells the pool of the assigned model how far its order is, and no other pool (H12). Only the newest status counts:
- * whenever somebody asks again, or that pool's socket comes up late, that one is sent.
+ * Reports the progress of an order to the pool of the assigned model, and to no other pool (H12). Only the newest status
+ * is kept: it is sent again when the order is repeated or when that pool's socket registers late.
  */
 
 export type AssignmentStatus = Extract<Upstream, { type: "assign_model_status" }>;
@@ -20,7 +21,7 @@ export class StatusReports {
   readonly #sessionOf: (pool: ModelId) => Session | undefined;
   #newest: AssignmentStatus | null = null;
   #sentAt = Number.NEGATIVE_INFINITY;
-  /** A step of a load that came too soon after the one before it goes out when its time has come. */
+  /** Set while a progress update waits for the minimum gap to pass. */
   #cancelHeldBack: (() => void) | null = null;
 
   /** `sessionOf` returns the registered socket to a pool. */
@@ -74,6 +75,29 @@ export class StatusReports {
   reject(modelId: ModelId, epoch: Epoch, code: AssignmentErrorCode, message: string): void {
     this.#sessionOf(modelId)?.send(failedStatus(modelId, epoch, code, message));
   }
+}
+
+export function progressStatus(
+  modelId: ModelId,
+  epoch: Epoch,
+  status: "draining" | "loading" | "succeeded",
+): AssignmentStatus {
+  const progress = status === "loading" ? { progress: 0 } : {};
+  return { type: "assign_model_status", model_id: modelId, epoch, status, ...progress };
+}
+
+/** The engine's own codes that the protocol has a name for; any other is `load_failed`. */
+const LOAD_CODES: readonly AssignmentErrorCode[] = ["insufficient_memory", "warmup_failed"];
+
+export function failedLoadStatus(
+  modelId: ModelId,
+  epoch: Epoch,
+  { code, message }: EngineError,
+): AssignmentStatus {
+  const known = LOAD_CODES.find((each) => each === code);
+  return known === undefined
+    ? failedStatus(modelId, epoch, "load_failed", code === "load_failed" ? message : `${code}: ${message}`)
+    : failedStatus(modelId, epoch, known, message);
 }
 
 export function failedStatus(

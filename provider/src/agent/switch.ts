@@ -5,11 +5,11 @@ import type { ModelHolder } from "./model-holder.ts";
 import type { Clock, Log, OfferedModel, Vitals } from "./ports.ts";
 
 /**
- * The way from one model to another: drain, unload, see the memory come back, load and warm. After every wait it asks
- * whether it is still wanted, so a switch that was superseded does nothing more, least of all unload (F14).
+ * Switching from one model to another: drain, unload, wait for the memory, load and warm up. After every wait it checks
+ * the signal, so a superseded switch does nothing more; above all, it unloads nothing (F14).
  */
 
-/** Systems give memory back a little after a process has freed it; one that never does must not stop the switch. */
+/** The system reports freed memory with a delay. If it never does, the load is tried anyway. */
 const MEMORY_WAIT_MS = 10_000;
 const MEMORY_POLL_MS = 250;
 const BYTES_PER_GB = 1e9;
@@ -23,7 +23,7 @@ export interface SwitchPorts {
 }
 
 /**
- * Makes `model` the only one in memory. The caller sees to it that no new request is accepted meanwhile.
+ * Makes `model` the only one in memory. The caller makes sure that no new request is accepted meanwhile.
  * @throws EngineError if the load failed; the signal's reason if it was aborted.
  */
 export async function switchTo(

@@ -2,7 +2,7 @@ import { z } from "zod";
 
 import type { InferenceRequest } from "../../../protocol/downstream.ts";
 import { EMBEDDINGS_ENDPOINT } from "../../../protocol/endpoints.ts";
-import type { AnswerEncoder } from "../agent/jobs.ts";
+import type { AnswerEncoder } from "../agent/ports.ts";
 import { createCompletionEncoder } from "./completion-encoder.ts";
 import { createEmbeddingsEncoder } from "./embeddings-encoder.ts";
 import { createStreamEncoder } from "./stream-encoder.ts";

@@ -1,4 +1,4 @@
-import type { AnswerEncoder } from "../agent/jobs.ts";
+import type { AnswerEncoder } from "../agent/ports.ts";
 
 export type VectorForm = "float" | "base64";
 

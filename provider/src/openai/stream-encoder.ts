@@ -1,4 +1,4 @@
-import type { AnswerEncoder } from "../agent/jobs.ts";
+import type { AnswerEncoder } from "../agent/ports.ts";
 import type { AnswerEvent } from "../engine.ts";
 import { type AnswerHead, encodeUsage } from "./usage.ts";
 

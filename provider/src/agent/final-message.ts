@@ -4,12 +4,12 @@ import type { ErrorClass, InferenceComplete, InferenceError } from "../../../pro
 import type { RunResult, EngineError } from "../engine.ts";
 
 /**
- * The last word on a request, which frees its slot at the pool: how it went, or why there is no answer. A refusal sends
- * the request to another machine and blames nobody, a fault blames this one, so the same mishap is worded by how far the
- * request had come.
+ * The final message about a request, which frees its slot at the pool: the token counts, or why there is no answer. After
+ * a refusal the pool tries another machine and nobody is at fault; a fault counts against this machine. So the same
+ * event maps to a different failure depending on how far the request had come.
  */
 
-/** Why a request is ended before its time. */
+/** Why a request is ended early. */
 export type Ending = "cancelled" | "deadline" | "socket_lost" | "switching";
 
 export interface Failure {
@@ -22,7 +22,7 @@ const MAX_MESSAGE_LENGTH = 2000;
 
 const CANCELLED: Failure = { class: "cancelled", code: "cancelled", message: "cancelled" };
 
-/** A request that was not accepted yet has been ended. Null if nobody is left to tell. */
+/** For a request that was ended before it was accepted. Null if nobody is left to tell. */
 export function failureOfWaiting(ending: Ending): Failure | null {
   switch (ending) {
     case "cancelled":
@@ -36,7 +36,11 @@ export function failureOfWaiting(ending: Ending): Failure | null {
   }
 }
 
-/** An accepted request has been ended, or has ended without an answer by itself (null). Null if nobody is left to tell. */
+/**
+ * For an accepted request without an answer.
+ * @param ending null if the engine stopped it by itself.
+ * @returns null if nobody is left to tell.
+ */
 export function failureOfRunning(ending: Ending | null): Failure | null {
   switch (ending) {
     case "cancelled":
@@ -53,22 +57,20 @@ export function failureOfRunning(ending: Ending | null): Failure | null {
   }
 }
 
-/**
- * A request has been ended whose answer was complete and whose paused reader never took it: no fault of this machine.
- */
+/** For a request whose answer was complete but never read by its paused client: not this machine's fault. */
 export function failureOfUnread(ending: Ending): Failure | null {
   if (ending === "socket_lost") return null;
   const code = ending === "deadline" ? "deadline_exceeded" : "cancelled";
   return { class: "cancelled", code, message: "the answer was not read in time" };
 }
 
-/** The model that a request waits for could not be loaded. */
+/** For a request whose model could not be loaded. */
 export function failureOfLoad({ class: errorClass, code, message }: EngineError): Failure {
   if (code === "insufficient_memory") return { class: "capacity", code, message };
   return errorClass === "capacity" ? switchingModel(message) : { class: "fault", code, message };
 }
 
-/** The engine has failed an accepted request, and after that nothing is a refusal any more (D3, H16). */
+/** For an accepted request that failed in the engine. After acceptance nothing counts as a refusal (D3, H16). */
 export function failureOfRun({ class: errorClass, code, message }: EngineError): Failure {
   return { class: errorClass === "client" ? "client" : "fault", code, message };
 }
@@ -110,7 +112,7 @@ function switchingModel(message: string): Failure {
   return { class: "capacity", code: "switching_model", message };
 }
 
-/** An engine's figures are not worth a socket: one that does not parse would close it. */
+/** Engines may report nonsense, and a message that does not parse would cost the socket. */
 function duration(ms: number): number {
   return ms <= MAX_DURATION_MS ? Math.max(0, Math.round(ms * 10) / 10) : 0;
 }

@@ -12,7 +12,7 @@ import {
   failureOfUnread,
   failureOfWaiting,
   type Ending,
-} from "../../provider/src/agent/last-word.ts";
+} from "../../provider/src/agent/final-message.ts";
 import { EngineError, type EngineErrorClass } from "../../provider/src/engine.ts";
 
 const REQUEST: InferenceRequest = {
