@@ -65,6 +65,7 @@ const machine = {
   firstRegisteredAt: 1,
   registeredAt: 2,
   goneAt: null,
+  leftAt: null,
 };
 
 const order = {
