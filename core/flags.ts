@@ -99,6 +99,13 @@ export const INITIAL_TEXTS: Readonly<Record<FlagName, string>> = {
   shed_models: "",
 };
 
+/**
+ * What is in force where a later version has set what this one cannot read; of flags that are not here, the initial text. A
+ * gate that was set to anything but `off` guards what its machines hold: by `off` all would be released at once, and by `none`
+ * machines that have proven nothing would get what clients send.
+ */
+export const UNREADABLE_TEXTS: FlagTexts = { assignment_gate: "on", min_trust_level: "hardware" };
+
 export const flagNameSchema = flagsSchema.keyof();
 export const FLAG_NAMES: readonly FlagName[] = flagNameSchema.options;
 

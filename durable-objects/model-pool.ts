@@ -16,6 +16,7 @@ import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolRequest } from "../core/pool/request.ts";
 import { routeHeaders } from "../core/pool/route-headers.ts";
 import type { UsageRow, UsageSpan } from "../core/pool/usage.ts";
+import { CLOSE } from "../protocol/close-codes.ts";
 import { modelIdSchema } from "../protocol/ids.ts";
 import { PING, PONG } from "../protocol/limits.ts";
 import { SUBPROTOCOL } from "../protocol/version.ts";
@@ -103,13 +104,13 @@ export class ModelPool extends DurableObject<Env> {
   }
 
   override webSocketClose(socket: WebSocket, code: number): void {
-    this.#lost(socket);
+    this.#lost(socket, code);
     // The platform does not answer for a socket that may hibernate, and its provider waits for the answer.
     socket.close(isEchoable(code) ? code : 1000);
   }
 
   override webSocketError(socket: WebSocket): void {
-    this.#lost(socket);
+    this.#lost(socket, CLOSE.lost.code);
   }
 
   /** The fleet's orders and questions. */
@@ -290,15 +291,15 @@ export class ModelPool extends DurableObject<Env> {
     return this.#connections.get(socket);
   }
 
-  #lost(socket: WebSocket): void {
+  #lost(socket: WebSocket, code: number): void {
     const now = Date.now();
     const connection = this.#connectionOf(socket);
     if (connection === undefined) {
       const state = savedState(socket);
-      if (state !== null) this.#pool.lostAsleep(state, now);
+      if (state !== null) this.#pool.lostAsleep(state, now, code);
     } else {
       this.#connections.delete(socket);
-      this.#pool.disconnected(connection, now);
+      this.#pool.disconnected(connection, now, code);
     }
     this.#arm(now);
   }

@@ -106,6 +106,7 @@ function switches(message: Tick): [number, number][] {
         fits: at(fits, m),
         cooldownUntil: Object.fromEntries(ids.map((id, k) => [id, at(machine.cooldownUntil, k) * 1000])),
         inFlight: machine.inflight,
+        wentAt: null,
       })),
     },
     config,

@@ -43,6 +43,7 @@ export function aFleet(count: number, models: number, isEachOwn: boolean): Place
       fits: isEachOwn ? fitsOf(kind, 0.9 + 0.2 * spread(at), ids) : shared,
       cooldownUntil: {},
       inFlight: at % 3,
+      wentAt: null,
     };
   });
   const demand = ids.map((modelId, at) => ({

@@ -23,7 +23,7 @@ import { Orders } from "./orders.ts";
 import { Placement } from "./placement.ts";
 import type { PlacementStore } from "./plan-record.ts";
 import { PoolSettingsBook } from "./pool-settings.ts";
-import { areReturning, notePresence } from "./presence.ts";
+import { areReturning, noteLeft, notePresence } from "./presence.ts";
 import { Reconciler } from "./reconcile.ts";
 import { RefusedDials, type RefusedDial } from "./refused-dials.ts";
 import { Survey } from "./survey.ts";
@@ -160,6 +160,9 @@ export class ControlPlane {
       case "holds":
         if (news.held === null) return;
         this.handover.holds(news.machineId, news.held.model_id, news.held.epoch, now);
+        return;
+      case "left":
+        noteLeft(this.directory, news, now);
         return;
       case "demand":
         this.placement.noteDemand(pool);

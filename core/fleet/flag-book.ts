@@ -5,6 +5,7 @@ import {
   INITIAL_TEXTS,
   readFlags,
   takenBy,
+  UNREADABLE_TEXTS,
   type FlagName,
   type Flags,
   type FlagTakes,
@@ -142,8 +143,9 @@ export class FlagBook {
   }
 }
 
-/** A later version may have put in force what this one does not know: then the initial value is in force, and that is shown. */
+/** A later version may have put in force what this one does not know: then the safest value is in force, and that is shown. */
 function understood(state: FlagState): FlagState {
   const { name, text } = state;
-  return text === null || isReadable(name, text) ? state : { ...state, text: null, invalid: text };
+  if (text === null || isReadable(name, text)) return state;
+  return { ...state, text: UNREADABLE_TEXTS[name] ?? null, invalid: text };
 }

@@ -29,6 +29,8 @@ export interface Machine {
   readonly registeredAt: number;
   /** When a tick found that it had no connection any more, ms since the epoch; null while it has one. */
   readonly goneAt: number | null;
+  /** When a pool said that it had stopped in order, ms since the epoch; null if it has registered since, or has never said so. */
+  readonly leftAt: number | null;
 }
 
 /** A model on its disk. Speeds are the machine's own measurements, tokens per second. */
@@ -158,6 +160,7 @@ export function machineOf(
     firstRegisteredAt: known?.firstRegisteredAt ?? now,
     registeredAt: now,
     goneAt: null,
+    leftAt: null,
   };
 }
 

@@ -16,6 +16,7 @@ import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
 import type { ExpectedSeconds, LoadTimes } from "./load-times.ts";
 import { hasEpochLeft, unmanageableBecause, type Intent, type Machine } from "./machine.ts";
 import { isAdoption } from "./move-reasons.ts";
+import { wentInOrderAt } from "./presence.ts";
 
 /**
  * The fleet in the planner's words. Only a machine that requests could really be routed to counts as serving: what the pools'
@@ -67,6 +68,7 @@ export function placementMachines(
       fits: fitsAt(pace),
       cooldownUntil: cooldowns.get(machine.machineId) ?? {},
       inFlight: seen.inFlight,
+      wentAt: wentInOrderAt(machine, view.now),
     };
   });
   return untried.size === 0 ? machines : withUntried(machines, untried);

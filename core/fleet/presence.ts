@@ -1,3 +1,4 @@
+import type { PoolNews } from "../pool/ports.ts";
 import type { Directory } from "./directory.ts";
 import type { FleetView } from "./fleet-view.ts";
 import type { Machine } from "./machine.ts";
@@ -19,13 +20,36 @@ export function notePresence(directory: Directory, { machines, sightings, now }:
 }
 
 /**
+ * A pool tells that a machine has stopped in order. Of a process that another has followed it says nothing, and of one that has
+ * dialed anew the next look tells.
+ */
+export function noteLeft(
+  directory: Directory,
+  { machineId, sessionId }: Extract<PoolNews, { kind: "left" }>,
+  now: number,
+): void {
+  const machine = directory.get(machineId);
+  if (machine?.sessionId === sessionId) directory.save({ ...machine, leftAt: now });
+}
+
+/**
+ * When a machine that is not here had gone, if that was in order: then it is not missed. One that was here at an earlier look had
+ * not gone by then, whatever it had said.
+ * @returns null if it has vanished.
+ */
+export function wentInOrderAt({ leftAt, goneAt }: Machine, now: number): number | null {
+  return leftAt === null ? null : (goneAt ?? now);
+}
+
+/**
  * Whether machines are on their way back from a disconnect of all: a deploy closes every socket, and providers redial within
  * seconds. Then whoever is here has come since, while a broken network leaves some connections as they were.
  * @param since when all that were here had been here, ms since the epoch.
  */
 export function areReturning({ machines, sightings }: FleetView, since: number): boolean {
   const here = machines.filter((machine) => isConnected(machine, sightings));
-  const away = machines.filter(({ goneAt }) => goneAt === null).length - here.length;
+  const missed = machines.filter(({ goneAt, leftAt }) => goneAt === null && leftAt === null);
+  const away = missed.filter((machine) => !isConnected(machine, sightings)).length;
   return away >= LEAST_RETURNING && here.every(({ registeredAt }) => registeredAt > since);
 }
 

@@ -17,8 +17,7 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
   const hasStarted = hasEverArrived(state, input);
   const models = learned(state, input, hasStarted, config);
   const fleet = fleetOf(models, machines, now, config);
-  const online = machines.filter((machine) => machine.state !== "offline").length;
-  const freeze = frozenBy(state, now, online, config);
+  const freeze = frozenBy(state, now, machines, config);
   const isFrozen = now < freeze.frozenUntil;
   const budget = isFrozen ? 0 : budgetOf(fleet, config);
   // After a restart nothing is known of demand, so what machines hold beyond the floors stays until a first arrival.

@@ -65,6 +65,8 @@ export interface PlacementMachine {
   readonly fits: Readonly<Record<ModelId, Fitness>>;
   readonly cooldownUntil: Readonly<Record<ModelId, number>>;
   readonly inFlight: number;
+  /** When it was found to have gone in order, so that it is not missed while it is offline; null if it never was. */
+  readonly wentAt: number | null;
 }
 
 export interface PlacementConfig {

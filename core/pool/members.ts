@@ -1,4 +1,4 @@
-import type { CloseReason } from "../../protocol/close-codes.ts";
+import { CLOSE, type CloseReason } from "../../protocol/close-codes.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import { LIVENESS_TIMEOUT_MS, REGISTER_TIMEOUT_MS } from "../../protocol/limits.ts";
 import {
@@ -26,6 +26,8 @@ export interface MembersHost {
   /** Keeps across restarts which machines are here. */
   remember(machineId: MachineId): void;
   forget(machineId: MachineId): void;
+  /** It has gone in order, and will not be back at once. */
+  onLeft(machineId: MachineId, sessionId: string): void;
 }
 
 type Lost = Pick<ConnectionState, "identity" | "registration" | "retiresAt">;
@@ -126,20 +128,28 @@ export class Members {
   }
 
   /** The socket has closed by the machine's doing or the network's. */
-  disconnected(connection: Connection, now: number): void {
+  disconnected(connection: Connection, now: number, code: number): void {
     if (connection.closed) return;
+    this.#noteGoodbye(connection, code);
     // One below the demanded trust level got no requests, and none wait for it.
     if (now < connection.trustedUntil) this.#noteLoss(connection, now);
     this.#drop(connection, now);
   }
 
   /** A socket that had slept with the pool and was closed before it woke. */
-  lostAsleep(state: ConnectionState, now: number): void {
+  lostAsleep(state: ConnectionState, now: number, code: number): void {
     // If it is not missing, another socket of it is here, or it had left before.
     const { machineId } = state.identity;
     if (!this.#missing.delete(machineId)) return;
     this.#host.forget(machineId);
+    this.#noteGoodbye(state, code);
     this.#noteLoss(state, now);
+  }
+
+  /** A machine that takes no more work and then closes its socket by itself has been stopped, and nothing is broken. */
+  #noteGoodbye({ identity, registration }: Lost, code: number): void {
+    if (registration === null || registration.accepting || !GOODBYES.has(code)) return;
+    this.#host.onLeft(identity.machineId, registration.sessionId);
   }
 
   /** A machine that served here and did not say goodbye is likely to be back in a moment. */
@@ -259,6 +269,9 @@ export class Members {
     this.#host.onDropped(connection, now);
   }
 }
+
+/** Close codes of a machine that goes of its own will. */
+const GOODBYES: ReadonlySet<number> = new Set([CLOSE.normal.code, CLOSE.goingAway.code]);
 
 export function isUnregistered({ registration, admitting }: Connection): boolean {
   return registration === null && admitting === null;

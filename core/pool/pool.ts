@@ -1,3 +1,4 @@
+import { CLOSE } from "../../protocol/close-codes.ts";
 import { encodeDownstream } from "../../protocol/codec.ts";
 import type { AssignModel, Registered } from "../../protocol/downstream.ts";
 import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
@@ -67,6 +68,7 @@ export class Pool {
         isCordoned: (machineId) => this.#cordons.has(machineId),
         remember: (machineId) => ports.rememberMachine(machineId),
         forget: (machineId) => ports.forgetMachine(machineId),
+        onLeft: (machineId, sessionId) => ports.tellFleet({ kind: "left", machineId, sessionId }),
       },
       memory,
       now,
@@ -136,14 +138,14 @@ export class Pool {
     this.#inbox.receiveFrame(connection, frame, now);
   }
 
-  /** The socket has closed by the machine's doing or the network's. */
-  disconnected(connection: Connection, now: number): void {
-    this.#members.disconnected(connection, now);
+  /** The socket has closed by the machine's doing or the network's. @param code of its close frame. */
+  disconnected(connection: Connection, now: number, code: number = CLOSE.lost.code): void {
+    this.#members.disconnected(connection, now, code);
   }
 
   /** A socket that had slept with the pool and was closed before it woke. */
-  lostAsleep(state: ConnectionState, now: number): void {
-    this.#members.lostAsleep(state, now);
+  lostAsleep(state: ConnectionState, now: number, code: number = CLOSE.lost.code): void {
+    this.#members.lostAsleep(state, now, code);
   }
 
   /** The fleet's answer to `askFleet`. */

@@ -23,6 +23,8 @@ export type PoolNews =
     }
   /** The machine says that it holds this now. */
   | { readonly kind: "holds"; readonly machineId: MachineId; readonly held: HeldAssignment }
+  /** The machine has said that it stops, and then closed its socket: nobody need look for a fault. */
+  | { readonly kind: "left"; readonly machineId: MachineId; readonly sessionId: string }
   /** More is asked of the pool than the fleet knows. */
   | { readonly kind: "demand" };
 

@@ -16,8 +16,8 @@ const poolFlagsSchema = z.object({
   shed_models: z.array(z.string()),
   /** Absent in settings written before pools knew it. */
   min_provider_version: z.string().default("none"),
-  /** Absent in settings written before pools knew it. */
-  min_trust_level: z.enum(TRUST_LEVELS).default("none"),
+  /** Absent in settings written before pools knew it. A level that only a later version knows is no reason to ask for none. */
+  min_trust_level: z.enum(TRUST_LEVELS).default("none").catch("hardware"),
 });
 
 /** Machines of the whole fleet that could ever serve a pool's model (H23). */

@@ -24,6 +24,7 @@ export type MachineRow = {
   cordoned_at: number | null;
   gone_at: number | null;
   uncordoned_at: number | null;
+  left_at: number | null;
 };
 
 export type IntentRow = {
@@ -121,6 +122,7 @@ function ofMachine(row: MachineRow): Omit<Machine, "hardware" | "models" | "pool
     cordonedAt: row.cordoned_at,
     goneAt: row.gone_at,
     uncordonedAt: row.uncordoned_at,
+    leftAt: row.left_at,
   };
 }
 

@@ -59,6 +59,7 @@ export class SqlFleetStore implements FleetStore, FlagStore {
       cordoned_at: machine.cordonedAt,
       gone_at: machine.goneAt,
       uncordoned_at: machine.uncordonedAt,
+      left_at: machine.leftAt,
     } satisfies MachineRow);
   }
 

@@ -92,6 +92,8 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   "ALTER TABLE machines ADD COLUMN uncordoned_at INTEGER",
   // Of its last register, so that one whose token was revoked can be told from one that is switched off.
   "ALTER TABLE machines ADD COLUMN token_id TEXT",
+  // Whoever has stopped in order is not searched for as if it had vanished.
+  "ALTER TABLE machines ADD COLUMN left_at INTEGER",
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

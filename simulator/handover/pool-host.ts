@@ -93,13 +93,13 @@ export class PoolHost {
     if (connection !== null) this.#then((now) => this.pool.receiveFrame(connection, frame, now));
   }
 
-  /** The socket is gone, and the pool notices. */
-  lost(wire: Wire): void {
+  /** The socket is gone, and the pool notices. @param code of the close frame */
+  lost(wire: Wire, code: number): void {
     if (wire.poolEnded) return;
     wire.poolEnded = true;
     const connection = this.#connectionOf(wire);
     this.detach(wire);
-    if (connection !== null) this.#then((now) => this.pool.disconnected(connection, now));
+    if (connection !== null) this.#then((now) => this.pool.disconnected(connection, now, code));
   }
 
   detach(wire: Wire): void {

@@ -72,7 +72,7 @@ export class Wire {
   cut(agentNoticesMs: number, poolNoticesMs: number): void {
     this.isCut = true;
     this.#world.clock.after(agentNoticesMs, () => this.#endAgent(LOST));
-    this.#world.clock.after(poolNoticesMs, () => this.pool?.lost(this));
+    this.#world.clock.after(poolNoticesMs, () => this.pool?.lost(this, LOST.code));
   }
 
   closeFromPool(reason: CloseReason, detail?: string): void {
@@ -144,7 +144,7 @@ export class Wire {
 
   #closeFromAgent(code: number): void {
     this.#up(() => {
-      this.pool?.lost(this);
+      this.pool?.lost(this, code);
       this.#world.clock.after(this.#world.network.delayMs(), () =>
         this.#endAgent({ kind: "closed", code, reason: "" }),
       );
@@ -155,7 +155,7 @@ export class Wire {
     this.agentEnded = true;
     const { dice, network } = this.#world;
     const noticedMs = network.fails(0.2) ? dice.whole(1000, 120_000) : network.delayMs();
-    this.#world.clock.after(noticedMs, () => this.pool?.lost(this));
+    this.#world.clock.after(noticedMs, () => this.pool?.lost(this, LOST.code));
   }
 
   #endAgent(end: SocketEnd): void {
@@ -167,7 +167,7 @@ export class Wire {
   }
 }
 
-const LOST: SocketEnd = { kind: "closed", code: CLOSE.lost.code, reason: "" };
+const LOST = { kind: "closed", code: CLOSE.lost.code, reason: "" } as const;
 
 /** What a log line shows of a message. */
 export function brief(text: string): string {

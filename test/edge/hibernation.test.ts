@@ -108,6 +108,44 @@ describe("a pool that sleeps", () => {
     expect((await errorOf(await chat(at))).code).toBe("model_unavailable");
   });
 
+  /** A machine that takes no more work, and whose socket has closed with this code. */
+  async function gone(at: Scene, code: number, isAsleep: boolean): Promise<string> {
+    const machine = await join(at);
+    machine.heartbeat({ accepting: false });
+    await until(async () => (await poolOf(at).report(4)).machines[0]?.blockedBy === "not_accepting");
+    if (isAsleep) await sleep(at);
+    machine.close(code);
+    await until(async () => (await rowsOf(poolOf(at), "SELECT * FROM connected_machines")).length === 0);
+    return machine.machineId;
+  }
+
+  async function hasLeft(machineId: string): Promise<boolean> {
+    const [row] = await rowsOf(fleet(), "SELECT left_at FROM machines WHERE machine_id = ?", machineId);
+    return typeof row?.["left_at"] === "number";
+  }
+
+  it.each([
+    [1000, false],
+    [1001, true],
+  ])(
+    "tells the fleet that a machine has left in order, by close code %i, until it is back",
+    async (code, isAsleep) => {
+      const at = await scene();
+      const machineId = await gone(at, code, isAsleep);
+      await until(() => hasLeft(machineId));
+      await join(at, {}, machineId);
+      expect(await hasLeft(machineId)).toBe(false);
+    },
+  );
+
+  it("does not tell so of one whose socket was lost", async () => {
+    const at = await scene();
+    const machineId = await gone(at, 4999, true);
+    // What the pool tells unasked goes out before this answer.
+    await poolOf(at).report(4);
+    expect(await hasLeft(machineId)).toBe(false);
+  });
+
   it("waits for a machine whose socket was lost meanwhile as for any that is lost", async () => {
     const at = await scene();
     const machine = await join(at);

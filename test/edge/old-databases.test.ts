@@ -49,6 +49,7 @@ describe("a database that an earlier version wrote", () => {
           cordonedAt: null,
           uncordonedAt: null,
           goneAt: null,
+          leftAt: null,
           tokenId: null,
         });
         if (machine === undefined) return;
@@ -57,6 +58,7 @@ describe("a database that an earlier version wrote", () => {
           cordonedAt: 3,
           uncordonedAt: 4,
           goneAt: 5,
+          leftAt: 6,
           isQuarantined: true,
           tokenId: "t",
         };

@@ -65,6 +65,7 @@ const machine = {
   firstRegisteredAt: 1,
   registeredAt: 2,
   goneAt: null,
+  leftAt: null,
 };
 
 const order = {
@@ -288,6 +289,18 @@ describe("a row in the words of a later version costs that row alone:", () => {
     });
   });
 
+  it("of a pool's settings, the level of trust, which is the strictest then", async () => {
+    await onDisk((storage) => {
+      fillPool(storage);
+      storage.sql.exec(`UPDATE settings SET json = replace(json, '"none"}', '"sealed"}')`);
+      const { flags } = INITIAL_SETTINGS;
+      expect(new PoolStore(storage).settings()).toEqual({
+        ...INITIAL_SETTINGS,
+        flags: { ...flags, min_trust_level: "hardware" },
+      });
+    });
+  });
+
   it("of what a pool keeps besides, what it learns again", async () => {
     await onDisk((storage, warned) => {
       fillPool(storage);
@@ -414,6 +427,17 @@ describe("after a step back", () => {
     });
     expect(socket.unread).not.toContain("assign_model");
     await setFlag("placement", "off");
+    await setFlag("assignment_gate", "off");
+  });
+
+  it("[H17] a fleet whose gate a later version has set to what it does not understand releases nobody", async () => {
+    await setFlag("assignment_gate", "on");
+    const at = await scene();
+    const { machineId, epoch } = await assigned(at);
+    await rowsOf(fleet(), "UPDATE flags SET text = 'pinned_only' WHERE name = 'assignment_gate'");
+    await resetObject(fleet());
+    await runDurableObjectAlarm(fleet());
+    expect(await adminCall("GET", `/machines/${machineId}`)).toMatchObject({ state: "assigned", epoch });
     await setFlag("assignment_gate", "off");
   });
 

@@ -99,6 +99,27 @@ describe("[H17] the flags in force", () => {
     expect(book.view("placement")).toMatchObject({ value: "shadow", valid: true });
   });
 
+  it("guard what they guarded where a later version has set what this one does not know", () => {
+    const store = new MemoryFleetStore();
+    store.saveFlag({ name: "assignment_gate", text: "pinned_only", lastRead: null, invalid: null }, 1);
+    store.saveFlag({ name: "min_trust_level", text: "sealed", lastRead: null, invalid: null }, 2);
+    const book = new FlagBook(store, "1.0.0");
+    // By `off` every machine would be released, and by `none` any would get what clients send.
+    expect(book.flags).toMatchObject({ assignment_gate: "on", min_trust_level: "hardware" });
+    expect(book.view("assignment_gate")).toMatchObject({
+      value: "on",
+      initial: "off",
+      valid: false,
+      invalid: "pinned_only",
+    });
+    expect(store.flags()[0]).toMatchObject({ text: "pinned_only" });
+    expect(book.set("assignment_gate", "off")).toBeNull();
+    expect(book.flags.assignment_gate).toBe("off");
+    // A slip of the pen in KV is something else: what was in force stays so.
+    book.readKv("assignment_gate", "onn", false);
+    expect(book.flags.assignment_gate).toBe("off");
+  });
+
   it("follow what an operator writes to KV, once", () => {
     const book = new FlagBook(new MemoryFleetStore(), "1.0.0");
     expect(book.readKv("placement", "shadow", false)).toBe(true);

@@ -27,6 +27,7 @@ function aMachine(machineId: string): Machine {
     cordonedAt: null,
     uncordonedAt: null,
     goneAt: null,
+    leftAt: null,
     firstRegisteredAt: 0,
     registeredAt: 0,
   };

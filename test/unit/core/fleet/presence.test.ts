@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
 
 import { viewMachine } from "../../../../core/fleet/fleet-view.ts";
+import { wentInOrderAt } from "../../../../core/fleet/presence.ts";
+import { machineIdSchema } from "../../../../protocol/ids.ts";
 import { aMachineReport, A, aReport, B, FleetScene, MAC } from "./fleet-scene.ts";
-import { A as POOL, PlacementScene } from "./placement-scene.ts";
+import { A as POOL, B as OTHER, PlacementScene } from "./placement-scene.ts";
 
 const HERE = { a: [aMachineReport()] };
 const GONE = { a: [aMachineReport({ isConnected: false, blockedBy: "offline" })] };
@@ -119,11 +121,94 @@ describe("machines that come back after all were disconnected", () => {
     expect(goneIn(scene)).toHaveLength(3);
   });
 
+  it("are not waited for if they have said that they stop, however many go at once", () => {
+    const scene = four();
+    for (const id of IDS) leave(scene, id);
+    scene.tick();
+    expect(haltOf(scene)).toBeNull();
+    expect(goneIn(scene)).toHaveLength(4);
+  });
+
   it("are missed at once if another has stayed all the time, since that is no deploy", () => {
     const scene = four();
     for (const id of IDS.slice(1)) scene.blocked.set(id, "offline");
     scene.tick();
     expect(haltOf(scene)).toBe("frozen");
     expect(goneIn(scene)).toHaveLength(3);
+  });
+});
+
+/** The machine says that it stops, closes its sockets, and each of its pools tells so. */
+function leave(scene: PlacementScene, machineId: string, sessionId = "s"): void {
+  scene.blocked.set(machineId, "offline");
+  const news = { kind: "left", machineId: machineIdSchema.parse(machineId), sessionId } as const;
+  for (const pool of [POOL, OTHER]) scene.core.told(pool, news, scene.now);
+}
+
+describe("machines that stop in order", () => {
+  function six(placement = "enforce"): PlacementScene {
+    const scene = new PlacementScene({ min_dwell_seconds: "0", placement });
+    for (const id of SIX) scene.join(id, POOL);
+    scene.tick();
+    scene.ask(OTHER, 20);
+    return scene;
+  }
+  const SIX = ["mac-1", "mac-2", "mac-3", "mac-4", "mac-5", "mac-6"];
+  const haltOf = ({ core }: PlacementScene) => core.placement.last?.halted;
+
+  it("do not stop the planner, which moves others at once", () => {
+    const scene = six();
+    for (const id of SIX.slice(0, 4)) leave(scene, id);
+    scene.tick();
+    expect(haltOf(scene)).toBeNull();
+    expect(scene.orders).not.toEqual([]);
+  });
+
+  it("do not hide that others have vanished", () => {
+    const scene = six();
+    leave(scene, "mac-1");
+    for (const id of ["mac-2", "mac-3", "mac-4"]) scene.blocked.set(id, "offline");
+    scene.tick();
+    expect(haltOf(scene)).toBe("frozen");
+    expect(scene.orders).toEqual([]);
+  });
+
+  it("count like any other once they have come back", () => {
+    const scene = six("shadow");
+    for (const id of SIX.slice(0, 3)) leave(scene, id);
+    scene.tick(10);
+    for (const id of SIX.slice(0, 3)) {
+      scene.blocked.delete(id);
+      scene.join(id, POOL);
+    }
+    scene.tick(10);
+    expect(haltOf(scene)).toBeNull();
+    for (const id of SIX.slice(0, 3)) scene.blocked.set(id, "offline");
+    scene.tick(10);
+    expect(haltOf(scene)).toBe("frozen");
+  });
+
+  it("are those of the process that said so: word of one that another has followed counts for nothing", () => {
+    const scene = six("shadow");
+    for (const id of SIX.slice(0, 3)) {
+      scene.join(id, POOL, { session_id: "next" });
+      leave(scene, id, "s");
+    }
+    scene.tick();
+    expect(haltOf(scene)).toBe("frozen");
+  });
+
+  it("are known as such by a later life of the fleet, and by one whose look was late", () => {
+    const scene = new FleetScene();
+    scene.join(A);
+    look(scene, HERE);
+    scene.core.told("a", { kind: "left", machineId: MAC, sessionId: "s" }, scene.now);
+    scene.restart();
+    const at = scene.now + 30_000;
+    look(scene, GONE);
+    scene.restart();
+    const machine = scene.core.directory.get(MAC);
+    expect(machine).toMatchObject({ goneAt: at });
+    expect(machine === null ? null : wentInOrderAt(machine, at + 1)).toBe(at);
   });
 });

@@ -18,6 +18,7 @@ export function aMachine(
     isManageable: true,
     cooldownUntil: {},
     inFlight: 0,
+    wentAt: null,
     ...change,
   };
 }

@@ -287,6 +287,28 @@ describe("the planner", () => {
     expect(reasons(result)).toEqual(new Set(["frozen"]));
   });
 
+  it("does not freeze when as many have gone in order, but does for those that vanish beside them", () => {
+    const before = planned(anInput(aFleet(12), 1, 0));
+    const now = NOW + 60_000;
+    const away = (count: number, wentAt: number | null) =>
+      aFleet(count, { state: "offline", wentAt }).map((m) => ({
+        ...m,
+        machineId: `${wentAt}-${m.machineId}`,
+      }));
+    const halted = (went: number, vanished: number) => {
+      const fleet = [...aFleet(12 - went - vanished), ...away(went, now), ...away(vanished, null)];
+      return plan(before.state, { ...anInput(fleet, 1, 60), now }, config).halted;
+    };
+    expect(halted(6, 0)).toBeNull();
+    expect(halted(6, 2)).toBeNull();
+    expect(halted(6, 3)).toBe("frozen");
+    // Their share is one of those that have not said goodbye.
+    expect(halted(0, 3)).toBe("frozen");
+    const later = plan(before.state, { ...anInput([...aFleet(6), ...away(6, now)], 1, 30), now }, config);
+    const next = [...aFleet(3), ...away(6, now), ...away(3, null)];
+    expect(plan(later.state, { ...anInput(next, 1, 30), now: now + 30_000 }, config).halted).toBe("frozen");
+  });
+
   it("takes chance to vary demand over a request's service time, and what is beyond chance over a tick", () => {
     const input = anInput(aFleet(4), 30, 0);
     const { state } = planned(input);

@@ -70,6 +70,7 @@ function machines(kinds: readonly PlacementMachine["fits"][]): fc.Arbitrary<Plac
     isManageable: fc.constantFrom(true, true, true, true, false),
     cooldownUntil: cooldown,
     inFlight: fc.constantFrom(0, 0, 3),
+    wentAt: fc.constantFrom(null, null, NOW - 30_000, NOW),
   });
   return fc.array(machine, { maxLength: 14 }).map((list) =>
     list.map(({ place, at, age, isPinned, ...rest }, index) => {
@@ -181,6 +182,7 @@ export const unsettledFleet: fc.Arbitrary<RandomFleet> = fc
       fits: kinds[at % kinds.length] ?? {},
       cooldownUntil: {},
       inFlight,
+      wentAt: null,
     }));
     const asked = IDS.map((modelId, at) => ({
       modelId,

@@ -360,3 +360,40 @@ describe("a pool that has slept", () => {
     expect(awake.scene.requestsOf(mac)).toHaveLength(1);
   });
 });
+
+describe("a machine that closes its socket", () => {
+  /** What the fleet is told of it. */
+  const told = (code: number, fields: object, isAsleep = false) => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    scene.heartbeat(mac, fields);
+    const { saved } = mac.socket;
+    if (saved === null) throw new Error("the state of a registered socket is kept");
+    const awake = isAsleep ? new PoolScene([...scene.remembered], scene.now) : scene;
+    if (isAsleep) awake.pool.lostAsleep(saved, awake.now, code);
+    else awake.pool.disconnected(mac.connection, awake.now, code);
+    return awake.news.filter(({ kind }) => kind === "left");
+  };
+  const LEFT = [{ kind: "left", machineId: "mac-1", sessionId: "s" }];
+
+  it.each([1000, 1001])("after it has said that it stops has gone in order, with code %i", (code) => {
+    expect(told(code, { accepting: false })).toEqual(LEFT);
+    expect(told(code, { accepting: false }, true)).toEqual(LEFT);
+  });
+
+  it("has not if the network took the socket, or if it has not said so", () => {
+    for (const isAsleep of [false, true]) {
+      expect(told(1006, { accepting: false }, isAsleep)).toEqual([]);
+      expect(told(1000, { accepting: true }, isAsleep)).toEqual([]);
+    }
+  });
+
+  it("has not if the pool has closed it before", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1");
+    scene.heartbeat(mac, { accepting: false });
+    scene.pool.expel(mac.connection.identity.machineId, scene.now);
+    scene.pool.disconnected(mac.connection, scene.now, 1000);
+    expect(scene.news.filter(({ kind }) => kind === "left")).toEqual([]);
+  });
+});

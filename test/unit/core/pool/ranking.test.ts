@@ -136,6 +136,7 @@ function aPool(): Members {
     isCordoned: () => false,
     remember: () => {},
     forget: () => {},
+    onLeft: () => {},
   };
   return new Members(MODEL, host, { sleepers: NO_SLEEPERS, remembered: () => [] }, 0);
 }
