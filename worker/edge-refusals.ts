@@ -1,6 +1,12 @@
-import { HOLDS_FOR_HEADER, HOLDS_HEADER, isApiErrorCode } from "../core/api-error.ts";
+import {
+  encodeError,
+  HOLDS_FOR_HEADER,
+  HOLDS_HEADER,
+  isApiErrorCode,
+  type ApiError,
+} from "../core/api-error.ts";
 import { EdgeVerdicts, RefusalTally, type Refusal, type RefusalCount } from "../core/edge-verdicts.ts";
-import { TALLY_FLUSH_MS, TALLY_RETRY_MS, TALLY_TRIES } from "../core/limits.ts";
+import { LONGEST_VERDICT_MS, TALLY_FLUSH_MS, TALLY_RETRY_MS, TALLY_TRIES } from "../core/limits.ts";
 import { poolName } from "../core/pool-name.ts";
 import { retryAfterS } from "../core/pool/retry-after.ts";
 import type { Env } from "../durable-objects/env.ts";
@@ -40,6 +46,18 @@ export async function heedVerdict(context: AppContext, model: string, response: 
     verdicts.hold(model, keyId, refusal, Number(holdsForMs), Date.now());
   }
   return new Response(body, { status, headers });
+}
+
+/** Refuses for a pool that can take nothing in, as long as a verdict lasts, and counts the request that found that out. */
+export function sparePool(context: AppContext, model: string, error: ApiError, promptTokens: number): void {
+  const { id: keyId } = context.get("key");
+  const { code, retryAfterS: waitS = 1 } = error;
+  const now = Date.now();
+  const { status, body } = encodeError(error);
+  verdicts.hold(model, null, { code, status, body, retryAfterS: waitS }, LONGEST_VERDICT_MS, now);
+  if (tally.isFull) return;
+  tally.add(model, { code, keyId, requests: 1, promptTokens });
+  flushSoon(context, now);
 }
 
 /** As the pool would say it, but spread anew: all who are told the same second come back in the same second. */
