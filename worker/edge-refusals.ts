@@ -7,10 +7,10 @@ import {
 } from "../core/api-error.ts";
 import { EdgeVerdicts, RefusalTally, type Refusal, type RefusalCount } from "../core/edge-verdicts.ts";
 import { LONGEST_VERDICT_MS, TALLY_FLUSH_MS, TALLY_RETRY_MS, TALLY_TRIES } from "../core/limits.ts";
-import { poolName } from "../core/pool-name.ts";
 import { retryAfterS } from "../core/pool/retry-after.ts";
 import type { Env } from "../durable-objects/env.ts";
 import { logWarning } from "../durable-objects/log.ts";
+import { poolStub } from "../durable-objects/pool-stub.ts";
 import type { AppContext } from "./context.ts";
 
 /** What this isolate has heard of its pools' refusals, and what it has refused by itself since. */
@@ -95,7 +95,7 @@ async function flush(env: Env): Promise<void> {
 async function tell(env: Env, model: string, counts: readonly RefusalCount[]): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
-      await env.MODEL_POOL.getByName(poolName(model)).refusedAtEdge(counts);
+      await poolStub(env, model).refusedAtEdge(counts);
       return;
     } catch (error) {
       logWarning("pool_unreachable", { pool: model, call: "refusedAtEdge", error: String(error) });

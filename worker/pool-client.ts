@@ -4,6 +4,7 @@ import { retryAfterS } from "../core/pool/retry-after.ts";
 import { encodeEdgeCall, type EdgeCall } from "../durable-objects/edge-call.ts";
 import type { Env } from "../durable-objects/env.ts";
 import { logWarning } from "../durable-objects/log.ts";
+import { regionOf } from "../durable-objects/region.ts";
 import { HttpError } from "./http-error.ts";
 import { isOverloaded } from "./object-fault.ts";
 
@@ -41,7 +42,10 @@ export class PoolOverloaded extends HttpError {
 export async function callPool(env: Env, modelId: string, call: EdgeCall, body: string): Promise<Response> {
   for (let resend = 0; ; resend++) {
     try {
-      return await env.MODEL_POOL.get(poolId(env, modelId)).fetch("http://pool/", encodeEdgeCall(call, body));
+      return await env.MODEL_POOL.get(poolId(env, modelId), regionOf(env)).fetch(
+        "http://pool/",
+        encodeEdgeCall(call, body),
+      );
     } catch (error) {
       logWarning("pool_call_broke", {
         pool: modelId,
