@@ -215,6 +215,9 @@ export const IDLE_TOTALS_MS = 3_600_000;
 /** A pool's refusal may be repeated at the edge for this long at most. */
 export const LONGEST_VERDICT_MS = 1_000;
 
+/** Clients stay away this long at least from a pool that the platform says is overloaded: it counts over ten seconds. */
+export const OVERLOAD_WAIT_S = 5;
+
 /** What the edge has refused by itself is told to the pools after this long, and again as often if they do not hear. */
 export const TALLY_FLUSH_MS = 500;
 export const TALLY_RETRY_MS = 1_000;

@@ -15,4 +15,6 @@ export interface Env {
   /** A point per request; not there in every environment. */
   readonly REQUEST_POINTS?: AnalyticsEngineDataset;
   readonly ADMIN_TOKEN: string;
+  /** Where Fleet and the pools come into being, one of the platform's location hints; wherever they are first called if left out. */
+  readonly REGION?: string;
 }

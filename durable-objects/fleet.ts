@@ -81,7 +81,7 @@ export class Fleet extends DurableObject<Env> {
       newestProvider: rootPackage.version,
     });
     this.#idlePools = new IdlePools(new SqlIdlePoolStore(context.storage.sql));
-    this.#pools = new Pools(env.MODEL_POOL, this.#core, this.#idlePools, {
+    this.#pools = new Pools(env, this.#core, this.#idlePools, {
       replied: (pool, call, reply) => this.#then((now) => this.#core.replied(pool, call, reply, now)),
       waitUntil: (done) => context.waitUntil(done),
     });

@@ -2,11 +2,11 @@ import type { ControlPlane } from "../core/fleet/control-plane.ts";
 import { sightingsIn, type FleetView } from "../core/fleet/fleet-view.ts";
 import type { IdlePools } from "../core/fleet/idle-pools.ts";
 import { VIEW_POOLS_MS } from "../core/limits.ts";
-import { poolName } from "../core/pool-name.ts";
 import type { PoolCall, PoolReply } from "../core/pool/calls.ts";
 import type { PoolReport } from "../core/pool/report.ts";
 import type { Env } from "./env.ts";
 import { logWarning } from "./log.ts";
+import { poolStub } from "./pool-stub.ts";
 
 /**
  * The pools as the fleet reaches them: carries the core's calls to them and their answers back, and reads their reports
@@ -28,15 +28,15 @@ export interface PoolsHost {
 export type Totals = Map<string, ReadonlyMap<string, number>>;
 
 export class Pools {
-  readonly #objects: Env["MODEL_POOL"];
+  readonly #env: Env;
   readonly #core: ControlPlane;
   readonly #idlePools: IdlePools;
   readonly #host: PoolsHost;
   /** Calls under way. */
   readonly #calls = new Set<Promise<void>>();
 
-  constructor(objects: Env["MODEL_POOL"], core: ControlPlane, idlePools: IdlePools, host: PoolsHost) {
-    this.#objects = objects;
+  constructor(env: Env, core: ControlPlane, idlePools: IdlePools, host: PoolsHost) {
+    this.#env = env;
     this.#core = core;
     this.#idlePools = idlePools;
     this.#host = host;
@@ -109,6 +109,6 @@ export class Pools {
 
   #ask(pool: string, call: PoolCall): Promise<PoolReply> {
     if (call.kind === "read") this.#idlePools.asked(pool, call);
-    return this.#objects.getByName(poolName(pool)).perform(call);
+    return poolStub(this.#env, pool).perform(call);
   }
 }

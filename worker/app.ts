@@ -1,11 +1,13 @@
 import { Hono } from "hono";
 
-import { logError } from "../durable-objects/log.ts";
+import { OVERLOAD_WAIT_S } from "../core/limits.ts";
+import { logError, logWarning } from "../durable-objects/log.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import { anthropicClients } from "./anthropic/clients.ts";
 import { browsers } from "./browsers.ts";
 import type { AppEnv } from "./context.ts";
 import { errorResponse, HttpError } from "./http-error.ts";
+import { isOverloaded, isPlatformFault } from "./object-fault.ts";
 import { RememberingRouter } from "./remembering-router.ts";
 import { echoedRequestId, newRequestId } from "./request-id.ts";
 import { admin } from "./routes/admin.ts";
@@ -75,6 +77,14 @@ app.notFound((context) => {
 app.onError((error, context) => {
   const echoedId = context.get("echoedId");
   if (error instanceof HttpError) return errorResponse(error.apiError, echoedId);
+  if (isPlatformFault(error)) {
+    logWarning("object_unreachable", { requestId: context.get("requestId"), error: String(error) });
+    const message = "a part of the coordinator is restarting or has too much to do; try again";
+    return errorResponse(
+      { code: "try_again", message, retryAfterS: isOverloaded(error) ? OVERLOAD_WAIT_S : 1 },
+      echoedId,
+    );
+  }
   logError("internal_error", {
     requestId: context.get("requestId"),
     error: error.stack ?? String(error),

@@ -4,9 +4,9 @@ import type { EdgeCall } from "../durable-objects/edge-call.ts";
 import { requireSendable } from "./body.ts";
 import { requireModel } from "./catalog.ts";
 import type { AppContext } from "./context.ts";
-import { heedVerdict, refuseAtEdge } from "./edge-refusals.ts";
+import { heedVerdict, refuseAtEdge, sparePool } from "./edge-refusals.ts";
 import { callOwnMachines, readRouteWish, ROUTE_HEADER } from "./owner-routes.ts";
-import { callPool } from "./pool-client.ts";
+import { callPool, PoolOverloaded } from "./pool-client.ts";
 import { giveBack, withinLimits } from "./rate-limit.ts";
 
 /** A request whose fields have been checked. */
@@ -60,10 +60,15 @@ export async function askPool(context: AppContext, question: Question): Promise<
       return refusal;
     }
     const call = callWith(reservation);
-    const response =
+    const asked =
       wish === "public"
-        ? await callPool(context.env, model.id, call, text)
-        : await callOwnMachines(context.env, owner, wish, call, text);
+        ? callPool(context.env, model.id, call, text)
+        : callOwnMachines(context.env, owner, wish, call, text);
+    const response = await asked.catch((error: unknown) => {
+      if (error instanceof PoolOverloaded && error.pool === model.id)
+        sparePool(context, model.id, error.apiError, promptTokens);
+      throw error;
+    });
     return heedVerdict(context, model.id, response);
   });
 }

@@ -1,10 +1,16 @@
-import { HOLDS_FOR_HEADER, HOLDS_HEADER, isApiErrorCode } from "../core/api-error.ts";
+import {
+  encodeError,
+  HOLDS_FOR_HEADER,
+  HOLDS_HEADER,
+  isApiErrorCode,
+  type ApiError,
+} from "../core/api-error.ts";
 import { EdgeVerdicts, RefusalTally, type Refusal, type RefusalCount } from "../core/edge-verdicts.ts";
-import { TALLY_FLUSH_MS, TALLY_RETRY_MS, TALLY_TRIES } from "../core/limits.ts";
-import { poolName } from "../core/pool-name.ts";
+import { LONGEST_VERDICT_MS, TALLY_FLUSH_MS, TALLY_RETRY_MS, TALLY_TRIES } from "../core/limits.ts";
 import { retryAfterS } from "../core/pool/retry-after.ts";
 import type { Env } from "../durable-objects/env.ts";
 import { logWarning } from "../durable-objects/log.ts";
+import { poolStub } from "../durable-objects/pool-stub.ts";
 import type { AppContext } from "./context.ts";
 
 /** What this isolate has heard of its pools' refusals, and what it has refused by itself since. */
@@ -42,6 +48,18 @@ export async function heedVerdict(context: AppContext, model: string, response: 
   return new Response(body, { status, headers });
 }
 
+/** Refuses for a pool that can take nothing in, as long as a verdict lasts, and counts the request that found that out. */
+export function sparePool(context: AppContext, model: string, error: ApiError, promptTokens: number): void {
+  const { id: keyId } = context.get("key");
+  const { code, retryAfterS: waitS = 1 } = error;
+  const now = Date.now();
+  const { status, body } = encodeError(error);
+  verdicts.hold(model, null, { code, status, body, retryAfterS: waitS }, LONGEST_VERDICT_MS, now);
+  if (tally.isFull) return;
+  tally.add(model, { code, keyId, requests: 1, promptTokens });
+  flushSoon(context, now);
+}
+
 /** As the pool would say it, but spread anew: all who are told the same second come back in the same second. */
 function encode({ code, status, body, retryAfterS: fromS }: Refusal, echoedId: string): Response {
   const seconds = retryAfterS(fromS, 1, 0, Math.random());
@@ -77,7 +95,7 @@ async function flush(env: Env): Promise<void> {
 async function tell(env: Env, model: string, counts: readonly RefusalCount[]): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
-      await env.MODEL_POOL.getByName(poolName(model)).refusedAtEdge(counts);
+      await poolStub(env, model).refusedAtEdge(counts);
       return;
     } catch (error) {
       logWarning("pool_unreachable", { pool: model, call: "refusedAtEdge", error: String(error) });

@@ -2,27 +2,11 @@ import { describe, expect, it } from "vitest";
 
 import { decodeDial, encodeDial, type Dial } from "../../durable-objects/dial.ts";
 import { decodeEdgeCall, encodeEdgeCall, type EdgeCall } from "../../durable-objects/edge-call.ts";
-import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
+import { epochSchema, machineIdSchema } from "../../protocol/ids.ts";
+import { CALL } from "./edge-calls.ts";
 import { errorOf, poolOf, scene } from "./scene.ts";
 
 /** What the Worker passes on to a pool beside a client's bytes. */
-
-const CALL: EdgeCall = {
-  requestId: "req_1",
-  echoedId: "trace-7",
-  endpoint: "/v1/chat/completions",
-  model: modelIdSchema.parse("org/model:q4"),
-  owner: null,
-  prefix: [],
-  stream: false,
-  keyId: "k",
-  reservation: null,
-  priority: "normal",
-  slotsPerMachine: 4,
-  contextLength: 4096,
-  arrivedAt: 1_795_478_400_000,
-  deadlineAt: 1_795_479_000_000,
-};
 
 describe("a request's call", () => {
   it.each<[string, Partial<EdgeCall>]>([

@@ -1,11 +1,20 @@
 import { existsSync, globSync, readFileSync } from "node:fs";
 
+import { parse } from "smol-toml";
 import { describe, expect, it } from "vitest";
 
 /** What must be true of the repository itself. */
 
 const root = new URL("../../", import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), "utf8");
+
+interface Deployed {
+  readonly durable_objects: {
+    readonly bindings: readonly { readonly class_name: string }[];
+    readonly code_update_strategy: object;
+  };
+  readonly migrations: readonly { readonly new_sqlite_classes: readonly string[] }[];
+}
 
 interface Locked {
   readonly packages: Readonly<
@@ -53,6 +62,20 @@ describe("the lock file", () => {
   it("names no registry, so that `npm ci` works with any", () => {
     const resolved = Object.values(packages).map((locked) => locked.resolved ?? "");
     expect(resolved.filter((address) => address.includes("://"))).toEqual([]);
+  });
+});
+
+describe("what is deployed", () => {
+  const config = parse(read("wrangler.toml")) as unknown as Deployed;
+
+  it("[H18] runs one code at a time: Wrangler would leave busy objects on the old one for minutes", () => {
+    expect(config.durable_objects.code_update_strategy).toEqual({ mode: "immediate" });
+  });
+
+  it("has each class of objects in one migration, with SQLite", () => {
+    const created = config.migrations.flatMap(({ new_sqlite_classes }) => new_sqlite_classes);
+    const bound = config.durable_objects.bindings.map(({ class_name }) => class_name);
+    expect(created.toSorted()).toEqual(bound.toSorted());
   });
 });
 

@@ -3,12 +3,12 @@ import { z } from "zod";
 
 import { replayFleet, type AskedModel } from "../../core/fleet/replay-fleet.ts";
 import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS, USAGE_ROWS_MAX } from "../../core/limits.ts";
-import { poolName } from "../../core/pool-name.ts";
 import type { UsageSpan } from "../../core/pool/usage.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { logWarning } from "../../durable-objects/log.ts";
 import type { ModelPool } from "../../durable-objects/model-pool.ts";
+import { poolStub } from "../../durable-objects/pool-stub.ts";
 import type { ModelId } from "../../protocol/ids.ts";
 import { readCatalog } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
@@ -103,7 +103,7 @@ async function askPools<T>(
   return Promise.all(
     entries.map(async ({ id }) => {
       try {
-        return { model: id, rows: await ask(env.MODEL_POOL.getByName(poolName(id))) };
+        return { model: id, rows: await ask(poolStub(env, id)) };
       } catch (error) {
         logWarning("pool_unreachable", { pool: id, call, error: String(error) });
         const message = `the pool "${id}" does not answer; try again`;

@@ -2,11 +2,11 @@ import { Hono } from "hono";
 
 import { SCRAPE_FLEET_MS, SCRAPE_POOLS_MS } from "../../core/limits.ts";
 import { metricsOf, type FleetScrape } from "../../core/metrics.ts";
-import { poolName } from "../../core/pool-name.ts";
 import { exposition, PROMETHEUS_CONTENT_TYPE } from "../../core/prometheus.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { logWarning } from "../../durable-objects/log.ts";
+import { poolStub } from "../../durable-objects/pool-stub.ts";
 import rootPackage from "../../package.json" with { type: "json" };
 import { answerWithin } from "../answer-within.ts";
 import { requireAdmin } from "../auth.ts";
@@ -35,7 +35,7 @@ export const metrics = new Hono<AppEnv>().get("/", requireAdmin, async ({ env, b
 /** A part that does not answer is missing; the others are shown. */
 async function readTotals(env: Env, model: string): Promise<ReadonlyMap<string, number> | null> {
   try {
-    const pool = env.MODEL_POOL.getByName(poolName(model));
+    const pool = poolStub(env, model);
     return await answerWithin<ReadonlyMap<string, number>>(SCRAPE_POOLS_MS, pool.totals());
   } catch (error) {
     logWarning("pool_unreachable", { pool: model, error: String(error) });

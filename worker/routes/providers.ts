@@ -4,11 +4,11 @@ import { z } from "zod";
 import type { DialVerdict } from "../../core/fleet/admissions.ts";
 import { REVOKED_TOKEN } from "../../core/fleet/doorway.ts";
 import { FLEET_ANSWER_TIMEOUT_MS } from "../../core/limits.ts";
-import { poolName } from "../../core/pool-name.ts";
 import { encodeDial, type Dialer } from "../../durable-objects/dial.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { logWarning } from "../../durable-objects/log.ts";
+import { poolStub } from "../../durable-objects/pool-stub.ts";
 import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import { SUBPROTOCOL } from "../../protocol/version.ts";
 import { answerWithin } from "../answer-within.ts";
@@ -47,7 +47,7 @@ async function connect(context: AppContext): Promise<Response> {
   const verdict = await askFleet(env, dialer, pool);
   if (!verdict.ok) throw new HttpError(verdict.error);
   const dial = { ...dialer, stamp: verdict.stamp };
-  return env.MODEL_POOL.getByName(poolName(verdict.pool)).fetch(encodeDial(req.raw, dial));
+  return poolStub(env, verdict.pool).fetch(encodeDial(req.raw, dial));
 }
 
 async function explain(context: AppContext): Promise<Response> {
