@@ -27,7 +27,11 @@ export async function callPool(env: Env, modelId: string, call: EdgeCall, body: 
         error: String(error),
       });
       if (Date.now() >= call.deadlineAt) {
-        throw new HttpError({ code: "deadline_exceeded", message: "the request ran out of time" });
+        throw new HttpError({
+          code: "deadline_exceeded",
+          message: "the request ran out of time",
+          isFinal: true,
+        });
       }
       if (resend >= RESENDS) {
         throw new HttpError({
