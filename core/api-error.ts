@@ -52,6 +52,8 @@ export interface ApiError {
   readonly param?: string | undefined;
   /** Seconds, 1 to 60: official SDKs ignore longer ones. */
   readonly retryAfterS?: number | undefined;
+  /** The same request cannot do better any time soon: official SDKs then spare their client the tries, and the waits for them. */
+  readonly isFinal?: boolean | undefined;
   /** How long the edge may give the same answer without asking the pool; never, if left out. */
   readonly holdsForMs?: number | undefined;
   /** To requests of the same API key only; else to everybody. */
@@ -106,6 +108,7 @@ export function encodeError(error: ApiError): EncodedError {
     // Some SDKs read this one first; it keeps apart clients that were told the same number of seconds.
     headers["retry-after-ms"] = String(Math.ceil(seconds * 1000));
   }
+  if (error.isFinal === true) headers["x-should-retry"] = "false";
   if (error.holdsForMs !== undefined && error.holdsForMs > 0) {
     headers[HOLDS_HEADER] = String(error.holdsForMs);
     headers[HOLDS_FOR_HEADER] = error.holdsForKey === true ? "key" : "model";

@@ -51,6 +51,9 @@ export const REFUSAL_PAUSE_MS = 500;
 /** After as many refusals with no answer in between its word that it has room ends no pause any more. */
 export const REFUSALS_BELIEVED = 8;
 
+/** A pool asks all its machines about one of its refusals this often at most. */
+export const AUDIT_INTERVAL_MS = 100;
+
 /** A stream without a byte gets a comment line after this long and then as often. */
 export const COMMENT_INTERVAL_MS = 3_000;
 

@@ -2,6 +2,7 @@ import { isRateLimit } from "./api-error.ts";
 import type { SwitchTotal } from "./fleet/machine.ts";
 import type { Utilization } from "./fleet/utilization.ts";
 import { QUEUE_WAIT, readHistogram, TTFT, type HistogramSpec } from "./pool/histogram.ts";
+import { AUDITED, FOR_WANT_OF_ROOM, WRONGLY_REFUSED } from "./pool/refusal-audit.ts";
 import {
   CACHED_TOKENS,
   COMPLETION_TOKENS,
@@ -70,6 +71,21 @@ function requestMetrics(source: MetricsSource): Metric[] {
         outcomes(totals)
           .filter(([outcome]) => isRateLimit(outcome))
           .map(([reason, value]) => ({ labels: { model, reason }, value })),
+      ),
+    ),
+    counter(
+      "poolkeeper_refusals_audited_total",
+      "Refusals for want of room for which every machine was asked once more.",
+      each(pools, AUDITED),
+    ),
+    counter(
+      "poolkeeper_wrong_refusals_total",
+      "Those of them that a machine had room for, by the reason told: a defect.",
+      pools.flatMap(({ model, totals }) =>
+        FOR_WANT_OF_ROOM.map((reason) => ({
+          labels: { model, reason },
+          value: totals.get(WRONGLY_REFUSED + reason) ?? 0,
+        })),
       ),
     ),
     counter("poolkeeper_retries_total", "Attempts after the first of a request.", each(pools, RETRIES)),

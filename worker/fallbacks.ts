@@ -81,5 +81,6 @@ function isTurnedAway({ status, headers }: Response): boolean {
 }
 
 function retryAfterMs({ headers }: Response): number {
+  if (headers.get("x-should-retry") === "false") return Infinity;
   return Number(headers.get("retry-after-ms") ?? Infinity);
 }

@@ -54,7 +54,11 @@ export async function callPool(env: Env, modelId: string, call: EdgeCall, body: 
       });
       if (isOverloaded(error)) throw new PoolOverloaded(modelId);
       if (Date.now() >= call.deadlineAt) {
-        throw new HttpError({ code: "deadline_exceeded", message: "the request ran out of time" });
+        throw new HttpError({
+          code: "deadline_exceeded",
+          message: "the request ran out of time",
+          isFinal: true,
+        });
       }
       if (resend >= RESENDS) {
         throw new HttpError({

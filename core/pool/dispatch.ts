@@ -26,6 +26,7 @@ import type { RequestOutcome } from "./outcome.ts";
 import { isForOwnMachines, mayBeDeclined } from "./owner-route.ts";
 import { plausible } from "./plausible.ts";
 import { Pressure } from "./pressure.ts";
+import { RefusalAudit } from "./refusal-audit.ts";
 import { Refusals, type Crowd, type RefusalsView } from "./refusals.ts";
 import { newRequest, type Answer, type PoolRequest, type RequestSpec } from "./request.ts";
 import { NO_TOKENS, tokensOf } from "./usage.ts";
@@ -68,7 +69,8 @@ export class Dispatch {
     this.#candidates = new Candidates(pool, this.#breakers);
     this.#accounts = new Accounts(ledger, this.#pressure, (outcome) => pool.ended(outcome));
     const refusals = new Refusals(pool, this.#pressure);
-    this.#requests = new OpenRequests(this.#line, this.#accounts, refusals, () => this.#crowd);
+    const audit = new RefusalAudit(pool, ledger.totals);
+    this.#requests = new OpenRequests(this.#line, this.#accounts, refusals, audit, () => this.#crowd);
   }
 
   get isIdle(): boolean {

@@ -10,13 +10,17 @@ import type { PoolSettings, Supply } from "./settings.ts";
  */
 
 export function noMachine(model: ModelId, { flags, supply }: PoolSettings, now: number): ApiError {
-  if (flags.pool_exhausted_429 === "on" && !isWithoutSupply(supply, now)) {
-    return {
-      code: "pool_exhausted",
-      message: `no machine serves "${model}" at the moment, but some could; try again later`,
-    };
+  if (flags.pool_exhausted_429 !== "on") {
+    return { code: "model_unavailable", message: `no machine serves "${model}" at the moment` };
   }
-  return { code: "model_unavailable", message: `no machine serves "${model}" at the moment` };
+  if (isWithoutSupply(supply, now)) {
+    const message = `no machine serves "${model}", and none that is known could`;
+    return { code: "model_unavailable", message, isFinal: true };
+  }
+  return {
+    code: "pool_exhausted",
+    message: `no machine serves "${model}" at the moment, but some could; try again later`,
+  };
 }
 
 /** An operator has switched the model off for the moment. */

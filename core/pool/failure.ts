@@ -62,7 +62,7 @@ export const SOCKET_LOST: Failure = {
 };
 
 export const DEADLINE_EXCEEDED: Failure = {
-  error: { code: "deadline_exceeded", message: "the request took longer than 10 minutes" },
+  error: { code: "deadline_exceeded", message: "the request took longer than 10 minutes", isFinal: true },
   retriable: false,
   blamesMachine: false,
   isRefusal: false,

@@ -3,6 +3,7 @@ import type { Accounts } from "./accounts.ts";
 import type { Line } from "./line.ts";
 import { LongBodies } from "./long-bodies.ts";
 import { DECLINED, isForOwnMachines } from "./owner-route.ts";
+import type { RefusalAudit } from "./refusal-audit.ts";
 import type { Crowd, Refusals } from "./refusals.ts";
 import type { PoolRequest } from "./request.ts";
 import { NO_TOKENS, type Tokens } from "./usage.ts";
@@ -15,14 +16,16 @@ export class OpenRequests {
   readonly #line: Line;
   readonly #accounts: Accounts;
   readonly #refusals: Refusals;
+  readonly #audit: RefusalAudit;
   readonly #crowd: () => Crowd;
   readonly #byId = new Map<string, PoolRequest>();
   readonly #longBodies = new LongBodies();
 
-  constructor(line: Line, accounts: Accounts, refusals: Refusals, crowd: () => Crowd) {
+  constructor(line: Line, accounts: Accounts, refusals: Refusals, audit: RefusalAudit, crowd: () => Crowd) {
     this.#line = line;
     this.#accounts = accounts;
     this.#refusals = refusals;
+    this.#audit = audit;
     this.#crowd = crowd;
   }
 
@@ -57,6 +60,7 @@ export class OpenRequests {
   fail(request: PoolRequest, error: ApiError, now: number): void {
     this.settle(request, error.code, NO_TOKENS, now);
     this.#accounts.refused(error.code, now);
+    this.#audit.refused(error.code, request, now);
     if (request.committed) request.answer.breakOff(error);
     else request.answer.refuse(this.#refusals.complete(error, request, this.#crowd(), now));
   }

@@ -332,9 +332,17 @@ describe("the flags", () => {
     const refused = await chat(a);
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(10);
     expect(refused.headers.get("x-pool-reason")).toBe("pool_exhausted");
+    expect(refused.headers.has("x-should-retry")).toBe(false);
     expect(await errorOf(refused)).toMatchObject({ status: 429, code: "pool_exhausted" });
     const nobody = await scene({ min_ram_gb: 90_000 });
-    expect(await errorOf(await chat(nobody))).toMatchObject({ status: 503, code: "model_unavailable" });
+    const unavailable = await chat(nobody);
+    expect(unavailable.headers.get("x-should-retry")).toBe("false");
+    expect(await errorOf(unavailable)).toMatchObject({ status: 503, code: "model_unavailable" });
+    // A list of models is refused with what may be tried again, whatever else was sooner.
+    for (let i = 0; i < 6; i++) {
+      const both = await chat(nobody, { models: [a.model] });
+      expect([both.status, both.headers.has("x-should-retry")]).toEqual([429, false]);
+    }
     await setFlag("pool_exhausted_429", "off");
   });
 

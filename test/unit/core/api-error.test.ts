@@ -40,6 +40,11 @@ describe("an error", () => {
     expect(JSON.parse(encoded.body)).toEqual({ error: { message: "why", type, code, param: null } });
   });
 
+  it("keeps SDKs from trying again what can only fail again", () => {
+    const { headers } = encodeError({ code: "deadline_exceeded", message: "why", isFinal: true });
+    expect(headers).toEqual({ "content-type": "application/json", "x-should-retry": "false" });
+  });
+
   it("names the field at fault", () => {
     const { body, headers } = encodeError({
       code: "invalid_request",

@@ -93,6 +93,8 @@ describe("metrics", () => {
     'poolkeeper_requests_total{model="m",outcome="pool_exhausted"} 2',
     'poolkeeper_requests_total{model="m",outcome="provider_error"} 1',
     'poolkeeper_shed_total{model="m",reason="pool_exhausted"} 2',
+    'poolkeeper_refusals_audited_total{model="m"} 0',
+    'poolkeeper_wrong_refusals_total{model="m",reason="queue_full"} 0',
     'poolkeeper_tokens_total{model="m",kind="prompt"} 30',
     'poolkeeper_retries_total{model="m"} 0',
     'poolkeeper_ttft_seconds_bucket{model="m",le="+Inf"} 0',
@@ -118,7 +120,7 @@ describe("metrics", () => {
         .split("\n")
         .flatMap((line) => /^(poolkeeper_\w+?)(_bucket|_sum|_count)?[ {]/.exec(line)?.[1] ?? []),
     );
-    expect(names.size).toBe(16);
+    expect(names.size).toBe(18);
     for (const name of names) {
       expect(text).toContain(`# HELP ${name} `);
       expect(text).toMatch(new RegExp(`^# TYPE ${name} (counter|gauge|histogram)$`, "m"));

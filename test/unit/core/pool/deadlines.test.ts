@@ -153,6 +153,8 @@ describe("after 10 minutes a request is ended", () => {
     expect(client.ended).toBeNull();
     scene.advance(250, mac);
     expect(client.refusedWith).toBe("deadline_exceeded");
+    // Two more tries of a client's SDK would be twenty more minutes.
+    expect(client.refusal).toMatchObject({ isFinal: true });
     expect(mac.socket.take("cancel")).toHaveLength(1);
     expect(scene.outcomes()).toEqual({ deadline_exceeded: 1 });
   });

@@ -24,6 +24,14 @@ describe("[C3] [C4] [H23] a pool without a routable machine", () => {
     expect(exhausted({ have: 0, couldHold: 0, at: 600_000 }).ask().refusedWith).toBe("pool_exhausted");
   });
 
+  it("says that trying again is of no use only where no machine of the fleet could hold the model", () => {
+    const refusalOf = (couldHold: number) => exhausted({ have: 0, couldHold, at: 1_000_000 }).ask().refusal;
+    expect(refusalOf(0)).toMatchObject({ code: "model_unavailable", isFinal: true });
+    expect(refusalOf(1)?.isFinal).toBeUndefined();
+    // While the flag is off nothing is said of the fleet's machines.
+    expect(new PoolScene().ask().refusal?.isFinal).toBeUndefined();
+  });
+
   it("asks the fleet once if it has never seen a machine, and the request waits for the answer", () => {
     const scene = new PoolScene();
     const flags = { pool_exhausted_429: "on", queue_max: 32, queue_wait_ms: 6000 } as const;

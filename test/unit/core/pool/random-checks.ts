@@ -1,6 +1,8 @@
 import { expect } from "vitest";
 
+import { WRONGLY_REFUSED } from "../../../../core/pool/refusal-audit.ts";
 import type { PoolReport } from "../../../../core/pool/report.ts";
+import type { Totals } from "../../../../core/pool/totals.ts";
 import type { Link, Submission } from "./random-link.ts";
 import { committedTo } from "./random-room.ts";
 
@@ -13,6 +15,11 @@ export function checkClients(submissions: readonly Submission[]): void {
     else if (client.ended === "complete") expect(client.text).toBe(expected);
     else expect(client.text).toBe("");
   }
+}
+
+/** Nobody was told that there is no room while a machine had some. */
+export function checkRefusals(totals: Totals): void {
+  expect([...totals.all()].filter(([name]) => name.startsWith(WRONGLY_REFUSED))).toEqual([]);
 }
 
 /**

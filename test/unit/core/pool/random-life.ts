@@ -5,7 +5,7 @@ import { FakeClient } from "./fake-client.ts";
 import type { Message } from "./fake-socket.ts";
 import type { LifeEvent } from "./life-event.ts";
 import { anAdmission, MODEL, PoolScene } from "./pool-scene.ts";
-import { checkClients, checkPool } from "./random-checks.ts";
+import { checkClients, checkPool, checkRefusals } from "./random-checks.ts";
 import {
   isAnswered,
   isBytes,
@@ -377,6 +377,7 @@ export class RandomLife implements LinkHost {
     checkClients(this.#submissions);
     const links = this.#openLinks();
     const room = (link: Link): number => this.#room(link);
+    checkRefusals(this.scene.pool.ledger.totals);
     checkPool(this.scene.pool.report(this.scene.now, SLOTS), this.#open(), links, room, this.scene.now);
   }
 

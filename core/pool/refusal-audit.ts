@@ -1,0 +1,56 @@
+import type { ModelId } from "../../protocol/ids.ts";
+import type { ApiErrorCode } from "../api-error.ts";
+import { AUDIT_INTERVAL_MS } from "../limits.ts";
+import type { Connection } from "./connection.ts";
+import { failsOpen } from "./gate.ts";
+import type { PoolRequest } from "./request.ts";
+import { pick } from "./schedule.ts";
+import type { Totals } from "./totals.ts";
+
+/**
+ * Was it true that there was no room? The pool finds machines by an order that it keeps, by counters and by a line, and each of
+ * them may be wrong. So some refusals are held against the plain truth once more: every machine of the pool is asked, by the
+ * gate alone. A machine that could have taken the request is a defect, and is counted as one.
+ *
+ * Only some, since a pool of thousands that refuses thousands would do little else.
+ */
+
+/** Refusals looked at. */
+export const AUDITED = "audited";
+/** Those that were wrong; followed by the code that the client got. */
+export const WRONGLY_REFUSED = "wronglyRefused.";
+
+/** Those that say that no machine had room. Others are refused for what they ask, or by an operator's word. */
+export const FOR_WANT_OF_ROOM: readonly ApiErrorCode[] = [
+  "pool_exhausted",
+  "model_unavailable",
+  "queue_full",
+  "queue_timeout",
+];
+
+export interface AuditedPool {
+  readonly model: ModelId;
+  /** To be walked through once. */
+  connections(): Iterable<Connection>;
+}
+
+export class RefusalAudit {
+  readonly #pool: AuditedPool;
+  readonly #totals: Totals;
+  #nextAt = -Infinity;
+
+  constructor(pool: AuditedPool, totals: Totals) {
+    this.#pool = pool;
+    this.#totals = totals;
+  }
+
+  /** A request is refused. One to its owner's machines is about those, and not about the pool. */
+  refused(code: ApiErrorCode, request: PoolRequest, now: number): void {
+    if (!FOR_WANT_OF_ROOM.includes(code) || request.spec.owner !== null || now < this.#nextAt) return;
+    this.#nextAt = now + AUDIT_INTERVAL_MS;
+    this.#totals.add(AUDITED);
+    const machines = [...this.#pool.connections()];
+    const asker = failsOpen(machines, this.#pool.model, now) ? "last_resort" : "public";
+    if (pick(machines, request, now, asker) !== null) this.#totals.add(WRONGLY_REFUSED + code);
+  }
+}
