@@ -33,6 +33,7 @@ export function encodeEdgeCall(call: EdgeCall, body: string): RequestInit {
     call.priority,
     call.contextLength,
     encodePrefix(call.prefix),
+    call.answerTokens ?? NONE,
   ];
   return { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body };
 }
@@ -54,6 +55,7 @@ export function decodeEdgeCall(request: Request): EdgeCall | null {
     priority,
     contextLength,
     prefix,
+    answerTokens = NONE,
   ] = fields ?? [];
   if (requestId === undefined || echoedId === undefined) return null;
   if (endpoint === undefined || owner === undefined || keyId === undefined) return null;
@@ -72,6 +74,7 @@ export function decodeEdgeCall(request: Request): EdgeCall | null {
     priority: prioritySchema.parse(priority),
     contextLength: Number(contextLength),
     prefix: decodePrefix(prefix),
+    answerTokens: answerTokens === NONE ? null : Number(answerTokens),
   };
 }
 

@@ -12,6 +12,8 @@ const shortText = z.string().max(256);
 const count = z.int().min(0).max(MAX_COUNT);
 const durationMs = z.number().min(0).max(MAX_DURATION_MS);
 const speedTps = z.number().positive().max(1e9);
+/** Of a prompt and its answer together. */
+const contextTokens = z.int().min(1).max(MAX_COUNT);
 const modelList = z.array(modelIdSchema).max(MAX_MODELS_PER_MACHINE);
 
 /** What a provider believes it holds; sent in `register` and in each heartbeat. */
@@ -25,6 +27,8 @@ export const advertisedModelSchema = z.object({
   weight_hash: shortText.optional(),
   decode_tps: speedTps.optional(),
   prefill_tps: speedTps.optional(),
+  /** What one request may take up here, in tokens. Whoever does not say takes what the catalog says. */
+  context_length: contextTokens.optional(),
 });
 
 export const hardwareSchema = z.object({
@@ -68,6 +72,8 @@ export const heartbeatSchema = z.object({
   thermal_state: z.enum(["nominal", "fair", "serious", "critical"]),
   accepting: z.boolean(),
   assignment: heldAssignmentSchema.nullable(),
+  /** Of the one model in `loaded_models`: a load may show what the register could not say. */
+  context_length: contextTokens.optional(),
 });
 
 export const assignmentErrorCodeSchema = z.enum([

@@ -49,6 +49,7 @@ export async function askPool(context: AppContext, question: Question): Promise<
     priority,
     slotsPerMachine: model.max_concurrency,
     contextLength: mostTokens(model.context_length),
+    answerTokens,
     arrivedAt,
     deadlineAt: arrivedAt + REQUEST_DEADLINE_MS,
   });

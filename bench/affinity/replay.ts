@@ -141,6 +141,7 @@ class Life {
       reservation: null,
       slotsPerMachine: 1024,
       contextLength: 1_000_000,
+      answerTokens: null,
       arrivedAt,
       deadlineAt: arrivedAt + 600_000,
     };

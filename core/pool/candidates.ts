@@ -3,6 +3,8 @@ import type { ApiError } from "../api-error.ts";
 import { LONGEST_QUEUE_WAIT_MS, WAIT_FOR_LOAD_MS } from "../limits.ts";
 import type { Breakers } from "./breakers.ts";
 import type { Connection } from "./connection.ts";
+import { contextNeedOf, contextOf } from "./context-need.ts";
+import type { Ends } from "./contexts.ts";
 import { noMachine } from "./exhaustion.ts";
 import { isTooSlow } from "./first-token.ts";
 import { failsOpen, routableGate, type Asker } from "./gate.ts";
@@ -25,6 +27,10 @@ export interface CandidatesView {
   connections(): Iterable<Connection>;
   /** The same that the function `pick` finds among them. */
   pick(wanted: Wanted, now: number, asker: Exclude<Asker, "owner">): Connection | null;
+  /** The smallest and the largest context of those that are awake, in tokens. */
+  contexts(): Ends;
+  /** Those on which a request may take up so many tokens. To be walked through once. */
+  withRoomFor(tokens: number): Iterable<Connection>;
   /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
   expectingMachinesUntil(): number;
   settings(): PoolSettings;
@@ -44,22 +50,25 @@ export class Candidates {
     this.#breakers = breakers;
   }
 
-  /** The best machine with room, of the owner's own ones first if the request wants those. */
+  /**
+   * The best machine with a free slot, of the owner's own ones first if the request wants those.
+   * @param mayWait whether it can wait for a machine that it fits on, and need not try its luck now.
+   */
   best(
     request: PoolRequest,
     now: number,
+    mayWait: boolean,
   ): { readonly connection: Connection; readonly isOwn: boolean } | null {
     const own = this.#pickOwn(request, now);
     if (own !== null) return { connection: own, isOwn: true };
     if (isForOwnMachines(request.spec.owner)) return null;
-    const connection =
-      this.#pool.pick(request, now, "public") ??
-      (this.#failsOpen(now) ? this.#pool.pick(request, now, "last_resort") : null);
+    const connection = this.#pickFitting(request, now, mayWait);
     return connection === null ? null : { connection, isOwn: false };
   }
 
   /** Why even the best machine would answer too late; null if one would not, or if that is not measured. */
-  tooSlowFor({ spec, promptTokensEstimate }: PoolRequest, now: number): ApiError | null {
+  tooSlowFor(request: PoolRequest, now: number): ApiError | null {
+    const { spec, promptTokensEstimate } = request;
     // An owner's request may be as slow as the owner's machine is. One that is too long for the model is refused at
     // once by the engine, with a better reason.
     if (spec.owner !== null || promptTokensEstimate > spec.contextLength || !isWritten(spec)) return null;
@@ -67,7 +76,7 @@ export class Candidates {
     const limitMs = ttftLimitMs(this.#pool.settings().flags, promptTokensEstimate);
     const tokensOn = ({ prefixes }: Connection): number =>
       promptTokensEstimate - prefixes.expectedTokens(spec.prefix);
-    if (!isTooSlow(this.#pool.connections(), model, tokensOn, limitMs, now)) return null;
+    if (!isTooSlow(this.#notTooSmallFor(request), model, tokensOn, limitMs, now)) return null;
     const message =
       `the first token for about ${promptTokensEstimate} tokens of prompt would take longer than ` +
       `${Math.round(limitMs / 1000)} s on every machine that serves "${model}"; try again, or send a shorter prompt`;
@@ -119,9 +128,71 @@ export class Candidates {
     return false;
   }
 
+  /**
+   * A machine that might be too small gets the request only if none with more room can have it: at once where that is all
+   * there is, after the time that requests may wait where it probably does not fit, and never, where it certainly does not,
+   * while a larger machine serves. If it fits on none, the best of all says so, and how long it is.
+   */
+  #pickFitting(request: PoolRequest, now: number, mayWait: boolean): Connection | null {
+    const { smallest, largest } = this.#pool.contexts();
+    const need = contextNeedOf(request, smallest);
+    if (need === null) {
+      const any = this.#pickWith(request, 0, now);
+      // A smaller one may just have been woken for it.
+      if (any === null || contextNeedOf(request, contextOf(any)) === null) return any;
+      return this.#pickFitting(request, now, mayWait);
+    }
+    const best = need.roomy <= largest ? this.#pickWith(request, need.roomy, now) : null;
+    if (best !== null) return best;
+    const asker = this.#asker(now);
+    for (const tokens of mayWait ? [need.likely, need.least] : [need.least]) {
+      if (this.#isServed(tokens, asker, now)) return this.#pickWith(request, tokens, now);
+    }
+    return this.#pickWith(request, 0, now);
+  }
+
+  #pickWith(
+    { spec, promptTokensEstimate, tried }: PoolRequest,
+    leastContext: number,
+    now: number,
+  ): Connection | null {
+    const wanted = { spec, promptTokensEstimate, tried, leastContext };
+    return (
+      this.#pool.pick(wanted, now, "public") ??
+      (this.#failsOpen(now) ? this.#pool.pick(wanted, now, "last_resort") : null)
+    );
+  }
+
+  /** Whether requests are routed to a machine on which they may take up so much, busy or not. */
+  #isServed(tokens: number, asker: Asker, now: number): boolean {
+    for (const connection of this.#pool.withRoomFor(tokens)) {
+      if (routableGate(connection, this.#pool.model, now, asker) === null) return true;
+    }
+    return false;
+  }
+
+  /** All machines but those on which the request certainly does not fit. */
+  #notTooSmallFor(request: PoolRequest): Iterable<Connection> {
+    const need = contextNeedOf(request, this.#pool.contexts().smallest);
+    return need === null ? this.#pool.connections() : this.#pool.withRoomFor(need.least);
+  }
+
+  /** Owners have few machines: the first that fits is taken, and none is waited for. */
   #pickOwn(request: PoolRequest, now: number): Connection | null {
-    const { owner } = request.spec;
-    return owner === null ? null : pick(ownMachines(owner, this.#pool.connections()), request, now, "owner");
+    const { spec, promptTokensEstimate, tried } = request;
+    const { owner, model } = spec;
+    if (owner === null) return null;
+    const need = model === this.#pool.model ? contextNeedOf(request, this.#pool.contexts().smallest) : null;
+    const isBetterElsewhere =
+      need !== null && owner.otherwise === "public" && this.#isServed(need.least, this.#asker(now), now);
+    const contexts = need === null ? [0] : [need.roomy, need.likely, need.least];
+    if (need !== null && !isBetterElsewhere) contexts.push(0);
+    for (const leastContext of contexts) {
+      const wanted = { spec, promptTokensEstimate, tried, leastContext };
+      const own = pick(ownMachines(owner, this.#pool.connections()), wanted, now, "owner");
+      if (own !== null) return own;
+    }
+    return null;
   }
 
   /** How a public request asks for machines now. */

@@ -39,6 +39,8 @@ export interface Registration {
   /** The provider's own measurements for this pool's model, tokens per second. */
   readonly decodeTps: number | null;
   readonly prefillTps: number | null;
+  /** What one request for this pool's model may take up, in tokens; null: as the catalog says. */
+  readonly contextLength: number | null;
   readonly loadedModels: readonly ModelId[];
   readonly maxConcurrency: number;
   /** Requests the machine runs in all its pools. */

@@ -287,9 +287,16 @@ export class Dispatch {
     }
   }
 
-  /** Sends the request to the best machine with room, if there is one. */
-  #dispatch(request: PoolRequest, now: number): boolean {
-    const best = this.#candidates.best(request, now);
+  /**
+   * Sends the request to the best machine with room, if there is one.
+   * @param mayWait whether it need not go to a machine on which it may not fit.
+   */
+  #dispatch(
+    request: PoolRequest,
+    now: number,
+    mayWait: boolean = request.waitsUntil === null || now < request.waitsUntil,
+  ): boolean {
+    const best = this.#candidates.best(request, now, mayWait);
     if (best !== null) this.#attempts.send(request, best.connection, best.isOwn, now);
     return best !== null;
   }
@@ -309,7 +316,7 @@ export class Dispatch {
     const isFull = waiting >= this.#lineLimit.places({ waitMs, slotsTaken, meanHoldMs }, queue_max);
     const leaving = isFull ? (this.#line.replacedBy(request) ?? request) : null;
     if (leaving !== request) this.#line.add(request, now + waitMs);
-    if (leaving === null) return;
+    if (leaving === null || (leaving === request && this.#dispatch(request, now, false))) return;
     const message = `as many requests wait for "${this.#pool.model}" already as get their turn soon; try again shortly`;
     this.#requests.fail(leaving, { code: "queue_full", message }, now);
   }

@@ -1,4 +1,5 @@
 import { decodeUpstream } from "../../protocol/codec.ts";
+import type { ModelId } from "../../protocol/ids.ts";
 import { decodeRecords } from "../../protocol/records.ts";
 import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
 import { MAX_CHANGES_PER_MINUTE, REFUSALS_BELIEVED } from "../limits.ts";
@@ -19,6 +20,7 @@ import { withHeartbeat } from "./registration.ts";
 
 /** The parts of the pool that messages are about. */
 export interface PoolParts {
+  readonly model: ModelId;
   readonly members: Members;
   readonly entrance: Entrance;
   readonly assignments: Assignments;
@@ -107,9 +109,13 @@ export class Inbox {
   }
 
   #onHeartbeat(connection: Connection, heartbeat: Heartbeat, now: number): void {
+    const { model } = this.#pool;
     const { admitting, registration } = connection;
     if (admitting !== null) {
-      connection.admitting = { ...admitting, registration: withHeartbeat(admitting.registration, heartbeat) };
+      connection.admitting = {
+        ...admitting,
+        registration: withHeartbeat(admitting.registration, heartbeat, model),
+      };
     }
     if (registration === null) return;
     const hasChanged = holdsOther(registration, heartbeat);
@@ -117,7 +123,7 @@ export class Inbox {
       this.#reject(connection, "what it holds changes more often than any machine can load models", now);
       return;
     }
-    connection.registration = withHeartbeat(registration, heartbeat);
+    connection.registration = withHeartbeat(registration, heartbeat, model);
     // Otherwise a machine that sends a heartbeat after each refusal would be asked again as fast as it can answer.
     if (connection.refusalsInARow < REFUSALS_BELIEVED) connection.refusedUntil = 0;
     connection.save();

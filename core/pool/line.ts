@@ -85,12 +85,13 @@ export class Line {
       for (const request of queue) {
         const { slotsPerMachine } = request.spec;
         const isPlain = request.spec.owner === null && request.tried.size === 0;
+        // What is no machine's for a short request is none's for a long one.
         if (isPlain && slotsPerMachine <= slotsInVain) continue;
         if (take(request)) {
           this.#served(request);
           return true;
         }
-        if (isPlain) slotsInVain = slotsPerMachine;
+        if (isPlain && request.need === null) slotsInVain = slotsPerMachine;
       }
     }
     return false;

@@ -92,6 +92,8 @@ export class Pool {
         model,
         connections: () => this.#members.seats.all(),
         pick: (wanted, at, asker) => this.#members.seats.pick(wanted, at, asker),
+        contexts: () => this.#members.seats.contexts,
+        withRoomFor: (tokens) => this.#members.seats.withRoomFor(tokens),
         expectingMachinesUntil: () => this.#expectingUntil(),
         settings: () => this.#settings,
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
@@ -103,6 +105,7 @@ export class Pool {
       this.ledger,
     );
     this.#inbox = new Inbox({
+      model,
       members: this.#members,
       entrance: this.#entrance,
       assignments: this.#assignments,

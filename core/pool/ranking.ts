@@ -1,6 +1,8 @@
 import type { ModelId } from "../../protocol/ids.ts";
 import { SortedList } from "../sorted-list.ts";
 import type { Connection, ConnectionWatcher } from "./connection.ts";
+import { contextOf } from "./context-need.ts";
+import { Contexts } from "./contexts.ts";
 import { isLoaded, type Asker } from "./gate.ts";
 import { Choice, leastWaitMs, perTokenMsOf, runningOn, type Wanted } from "./schedule.ts";
 
@@ -20,6 +22,7 @@ interface Standing {
   readonly row: number;
   readonly perTokenMs: number;
   readonly pickedAt: number;
+  readonly context: number;
 }
 
 /** Those that run more stand in the row of those that run so many. */
@@ -34,6 +37,7 @@ export class Ranking implements ConnectionWatcher {
   /** By the requests that they run. */
   readonly #rows = Array.from({ length: UNLOADED + 1 }, () => new SortedList<Standing>(compare));
   readonly #readers = new Readers();
+  readonly #contexts = new Contexts();
   /** Null until the first request: a pool of thousands may wake, and sleep again without one. */
   #standings: Map<Connection, Standing> | null = null;
 
@@ -41,6 +45,12 @@ export class Ranking implements ConnectionWatcher {
   constructor(model: ModelId, machines: () => Iterable<Connection>) {
     this.#model = model;
     this.#machines = machines;
+  }
+
+  /** By what requests may take up on them. */
+  get contexts(): Pick<Contexts, "ends" | "withRoomFor"> {
+    this.#begin();
+    return this.#contexts;
   }
 
   /** The machine can be picked from now on. */
@@ -57,17 +67,22 @@ export class Ranking implements ConnectionWatcher {
     connection.watcher = null;
     this.#standings?.delete(connection);
     this.#row(standing.row).remove(standing);
+    this.#contexts.remove(connection, standing.context);
     this.hasRead(connection, [], connection.prefixes.all());
   }
 
   changed(connection: Connection): void {
     const before = this.#standings?.get(connection);
     const now = standingOf(connection, this.#model);
+    if (before?.context !== now.context) {
+      if (before !== undefined) this.#contexts.remove(connection, before.context);
+      this.#contexts.add(connection, now.context);
+    }
+    this.#standings?.set(connection, now);
     if (before !== undefined) {
       if (before.row === now.row && compare(before, now) === 0) return;
       this.#row(before.row).remove(before);
     }
-    this.#standings?.set(connection, now);
     this.#row(now.row).add(now);
   }
 
@@ -116,7 +131,13 @@ export class Ranking implements ConnectionWatcher {
 
 function standingOf(connection: Connection, model: ModelId): Standing {
   const row = isLoaded(connection, model) ? Math.min(MOST_RUNNING, runningOn(connection)) : UNLOADED;
-  return { connection, row, perTokenMs: perTokenMsOf(connection), pickedAt: connection.lastPickedAt };
+  return {
+    connection,
+    row,
+    perTokenMs: perTokenMsOf(connection),
+    pickedAt: connection.lastPickedAt,
+    context: contextOf(connection),
+  };
 }
 
 function compare(a: Standing, b: Standing): number {

@@ -59,15 +59,15 @@ export class Refusals {
   }
 
   /** The error as the client gets it. Only one for lack of room has anything added. */
-  complete(error: ApiError, { spec }: PoolRequest, crowd: Crowd, now: number): ApiError {
+  complete(error: ApiError, { spec, need }: PoolRequest, crowd: Crowd, now: number): ApiError {
     if (!isForLackOfRoom(error.code)) return error;
     const waitS = this.#waitMs(error.code, crowd, now) / 1000;
     const share = this.#pressure.refusedShare(now);
     return {
       ...error,
       retryAfterS: retryAfterS(waitS, LEAST_S[error.code] ?? 1, share, this.#pool.random()),
-      // A verdict for the public says nothing about an owner's own machines.
-      holdsForMs: spec.owner === null ? this.#holdsForMs(error.code, crowd, now) : 0,
+      // A verdict for the public says nothing about an owner's own machines, and one for a long prompt nothing of short ones.
+      holdsForMs: spec.owner === null && need === null ? this.#holdsForMs(error.code, crowd, now) : 0,
       // A full line may still take in somebody with a smaller share of it.
       holdsForKey: error.code === "queue_full",
     };

@@ -18,6 +18,7 @@ export function registrationOf(register: Register, model: ModelId): Registration
     privateOnly: register.private_only ?? false,
     advertises: advertised !== undefined,
     ...plausibleSpeeds(advertised ?? {}),
+    contextLength: advertised?.context_length ?? null,
     loadedModels: register.loaded_models,
     maxConcurrency: register.max_concurrency,
     running: 0,
@@ -27,10 +28,14 @@ export function registrationOf(register: Register, model: ModelId): Registration
   };
 }
 
-export function withHeartbeat(known: Registration, heartbeat: Heartbeat): Registration {
+/** @param model the pool's. */
+export function withHeartbeat(known: Registration, heartbeat: Heartbeat, model: ModelId): Registration {
+  const { loaded_models: loaded, context_length: contextLength } = heartbeat;
+  const isOfModel = contextLength !== undefined && loaded.length === 1 && loaded[0] === model;
   return {
     ...known,
-    loadedModels: heartbeat.loaded_models,
+    contextLength: isOfModel ? contextLength : known.contextLength,
+    loadedModels: loaded,
     maxConcurrency: heartbeat.max_concurrency,
     running: heartbeat.running,
     accepting: heartbeat.accepting,

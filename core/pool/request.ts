@@ -5,6 +5,7 @@ import { BYTES_PER_TOKEN, COMMENT_INTERVAL_MS } from "../limits.ts";
 import type { Reservation } from "../rate-limit.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Suspicion } from "./breakers.ts";
+import type { ContextNeed } from "./context-need.ts";
 import type { MachineRef } from "./outcome.ts";
 import type { OwnerRoute } from "./owner-route.ts";
 import type { Priority } from "./priority.ts";
@@ -32,6 +33,8 @@ export interface RequestSpec {
   readonly slotsPerMachine: number;
   /** Tokens of prompt and answer together, from the catalog; for texts to be made vectors, what they can take at most. */
   readonly contextLength: number;
+  /** The longest answer that it asks for; null if it does not say. */
+  readonly answerTokens: number | null;
   /** When all of it was at the edge. */
   readonly arrivedAt: number;
   readonly deadlineAt: number;
@@ -57,6 +60,8 @@ export interface PoolRequest {
   readonly spec: RequestSpec;
   readonly answer: Answer;
   readonly promptTokensEstimate: number;
+  /** Null as long as no machine was here on which there might be too little room for it. */
+  need: ContextNeed | null;
   /** Machines whose fault has cost it an attempt; none is tried twice. */
   readonly tried: Set<string>;
   /** Faults of those of them of which it is not known yet whether they or the request are to blame. */
@@ -103,6 +108,7 @@ export function newRequest(spec: RequestSpec, answer: Answer, now: number): Pool
     spec,
     answer,
     promptTokensEstimate: Math.ceil(spec.body.length / BYTES_PER_TOKEN),
+    need: null,
     tried: new Set(),
     suspicions: [],
     attempts: 0,

@@ -1,4 +1,5 @@
 import type { Connection } from "./connection.ts";
+import { contextOf } from "./context-need.ts";
 import { measuredPrefillTps } from "./first-token.ts";
 import { gate, isLoaded, type Asker } from "./gate.ts";
 import type { RequestSpec } from "./request.ts";
@@ -24,6 +25,8 @@ export interface Wanted {
   readonly promptTokensEstimate: number;
   /** Machines that have failed it. */
   readonly tried: ReadonlySet<string>;
+  /** Machines on which it may take up less are passed over, in tokens; 0 for none. */
+  readonly leastContext?: number;
 }
 
 /** Of the machines that may take the request now and have not failed it yet, the one that should answer soonest. */
@@ -58,7 +61,8 @@ export class Choice {
   }
 
   offer(connection: Connection): void {
-    const { spec, tried } = this.#wanted;
+    const { spec, tried, leastContext = 0 } = this.#wanted;
+    if (leastContext > 0 && contextOf(connection) < leastContext) return;
     const waitMs = expectedWaitMs(connection, this.#wanted);
     // Most are not better, which is told sooner than whether they may.
     if (!this.isBeatenBy(waitMs, connection) || tried.has(connection.identity.machineId)) return;
@@ -84,7 +88,7 @@ export class Choice {
  */
 export function expectedWaitMs(
   connection: Connection,
-  { spec: { model, prefix }, promptTokensEstimate }: Omit<Wanted, "tried">,
+  { spec: { model, prefix }, promptTokensEstimate }: Pick<Wanted, "spec" | "promptTokensEstimate">,
 ): number {
   const running = runningOn(connection);
   const turnMs = 1000 / (connection.registration?.decodeTps ?? DEFAULT_DECODE_TPS);

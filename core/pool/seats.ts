@@ -1,5 +1,7 @@
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { Connection } from "./connection.ts";
+import { contextOf } from "./context-need.ts";
+import type { Ends } from "./contexts.ts";
 import type { Asker } from "./gate.ts";
 import type { Sleepers } from "./ports.ts";
 import { Ranking } from "./ranking.ts";
@@ -54,6 +56,17 @@ export class Seats {
       best = this.#ranking.pick(wanted, now, asker);
     }
     return best;
+  }
+
+  /** The smallest and the largest context of the machines that are awake, in tokens. */
+  get contexts(): Ends {
+    return this.#ranking.contexts.ends;
+  }
+
+  /** Machines on which a request may take up so many tokens. */
+  *withRoomFor(tokens: number): Generator<Connection> {
+    if (this.areAwake) yield* this.#ranking.contexts.withRoomFor(tokens);
+    else for (const connection of this.all()) if (contextOf(connection) >= tokens) yield connection;
   }
 
   /** From now on this is the machine's socket. The machine keeps its place. */

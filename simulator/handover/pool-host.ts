@@ -142,6 +142,7 @@ export class PoolHost {
         slotsPerMachine: SLOTS,
         reservation: null,
         contextLength: 8192,
+        answerTokens: null,
         arrivedAt: now,
         deadlineAt: now + DEADLINE_MS,
       };

@@ -61,6 +61,7 @@ export class RequestWindow {
       priority: "normal" as const,
       reservation: null,
       contextLength: 32_768,
+      answerTokens: null,
       slotsPerMachine: SLOTS,
       arrivedAt: now,
       deadlineAt: now + 600_000,

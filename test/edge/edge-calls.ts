@@ -15,6 +15,7 @@ export const CALL: EdgeCall = {
   priority: "normal",
   slotsPerMachine: 4,
   contextLength: 4096,
+  answerTokens: null,
   arrivedAt: 1_795_478_400_000,
   deadlineAt: 1_795_479_000_000,
 };

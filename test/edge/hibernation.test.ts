@@ -37,6 +37,22 @@ describe("a pool that sleeps", () => {
     await expectAnswer(at, machine);
   });
 
+  it("still knows on which machine a long prompt fits", async () => {
+    const at = await scene({ context_length: 131_072 });
+    const models = [{ id: at.model, size_bytes: 1, context_length: 1024 }];
+    const small = await join(at, { models });
+    const large = await join(at);
+    // What it could not say before its model was loaded.
+    large.heartbeat({ loaded_models: [at.model], context_length: 65_536 });
+    await large.hasHeardAll(at);
+    await sleep(at);
+    const question = chat(at, { messages: [{ role: "user", content: "word ".repeat(4000) }], max_tokens: 9 });
+    large.answer(await large.next("inference_request"), "{}");
+    expect((await question).status).toBe(200);
+    await small.hasHeardAll(at);
+    expect(small.unread).toEqual([]);
+  });
+
   it("between dial and register still takes the register", async () => {
     const at = await scene();
     // So that the platform does not see the timer that waits for the register and would keep the pool awake.

@@ -12,6 +12,7 @@ describe("a request's call", () => {
   it.each<[string, Partial<EdgeCall>]>([
     ["of nobody in particular", {}],
     ["of a stream, with what is remembered of its prompt", { stream: true, prefix: [0, 7, 4_294_967_295] }],
+    ["with the longest answer that it asks for", { answerTokens: 0 }],
     ["of a limited key", { priority: "high", reservation: { at: 5, tokens: 900, window: "w-1", number: 3 } }],
     [
       "to an owner's machines",

@@ -16,6 +16,7 @@ export function aConnection(fields: Partial<Registration> | null = {}, machineId
     advertises: true,
     decodeTps: null,
     prefillTps: null,
+    contextLength: null,
     loadedModels: [MODEL],
     maxConcurrency: 4,
     running: 0,

@@ -58,6 +58,7 @@ export interface Ask {
   readonly body?: string;
   readonly slots?: number;
   readonly contextLength?: number;
+  readonly answerTokens?: number;
   readonly prefix?: readonly number[];
   readonly keyId?: string;
   readonly priority?: Priority;
@@ -267,6 +268,7 @@ export class PoolScene {
       reservation: null,
       slotsPerMachine: fields.slots ?? 4,
       contextLength: fields.contextLength ?? 100_000,
+      answerTokens: fields.answerTokens ?? null,
       model: fields.model ?? MODEL,
       owner: fields.owner ?? null,
       arrivedAt: this.now,

@@ -99,6 +99,7 @@ export function specOf(
     slotsPerMachine: SLOTS,
     reservation: null,
     contextLength: 8192,
+    answerTokens: null,
     model: MODEL,
     owner: null,
     arrivedAt: now,

@@ -23,6 +23,7 @@ const fields = fc.record<Partial<Registration>>({
   loadedModels: fc.constantFrom([MODEL], [MODEL], []),
   decodeTps: fc.constantFrom(null, null, 5, 80),
   prefillTps: fc.constantFrom(null, null, 100, 900),
+  contextLength: fc.constantFrom(null, 4096, 32_768),
 });
 /** Hashes of the beginnings of prompts; all have the first few in common with some others. */
 const prefix = fc
@@ -49,6 +50,7 @@ const wanted = fc.record({
     prefix: fc.oneof(fc.constant([]), prefix),
   }),
   promptTokensEstimate: fc.constantFrom(1, 100, 5000),
+  leastContext: fc.constantFrom(0, 0, 5000, 40_000),
   tried: fc.array(machine, { maxLength: 2 }).map((machines) => new Set(machines)),
 }) satisfies fc.Arbitrary<Wanted>;
 
@@ -75,6 +77,7 @@ it("picks of any fleet the machine that a look at all of them finds", () => {
           if (index < first) continue;
           const picked = members.seats.pick(request, NOW, asker);
           expect(picked).toBe(bestOf(members.seats.all(), request, asker));
+          expectSameContexts(members, request.leastContext);
         }
       },
     ),
@@ -113,13 +116,26 @@ it("looks at a few of thousands of machines, whatever most of them are doing", (
   expect(looks).toBeLessThan(50);
 });
 
+function expectSameContexts({ seats }: Members, tokens: number): void {
+  const contextOf = ({ registration }: Connection): number => registration?.contextLength ?? Infinity;
+  const contexts = [...seats.all()].map(contextOf);
+  expect(seats.contexts).toEqual({
+    smallest: Math.min(Infinity, ...contexts),
+    largest: Math.max(0, ...contexts),
+  });
+  const withRoom = [...seats.all()].filter((connection) => contextOf(connection) >= tokens);
+  expect(new Set(seats.withRoomFor(tokens))).toEqual(new Set(withRoom));
+}
+
 function bestOf(machines: Iterable<Connection>, request: Wanted, asker: Asker): Connection | null {
   const { model, slotsPerMachine } = request.spec;
+  const { leastContext = 0 } = request;
   let best: Connection | null = null;
   let bestMs = Infinity;
   for (const connection of machines) {
     if (request.tried.has(connection.identity.machineId)) continue;
     if (gate(connection, model, slotsPerMachine, NOW, asker) !== null) continue;
+    if ((connection.registration?.contextLength ?? Infinity) < leastContext) continue;
     const waitMs = expectedWaitMs(connection, request);
     const isLonger = best !== null && connection.lastPickedAt < best.lastPickedAt;
     if (waitMs > bestMs || (waitMs === bestMs && !isLonger)) continue;
