@@ -51,6 +51,8 @@ export class RefusalAudit {
     this.#totals.add(AUDITED);
     const machines = [...this.#pool.connections()];
     const asker = failsOpen(machines, this.#pool.model, now) ? "last_resort" : "public";
-    if (pick(machines, request, now, asker) !== null) this.#totals.add(WRONGLY_REFUSED + code);
+    // A long prompt is rightly kept from machines on which it may not fit.
+    const wanted = { ...request, leastContext: request.need?.roomy ?? 0 };
+    if (pick(machines, wanted, now, asker) !== null) this.#totals.add(WRONGLY_REFUSED + code);
   }
 }

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 
+import { AUDITED, WRONGLY_REFUSED } from "../../../../core/pool/refusal-audit.ts";
+import { INITIAL_SETTINGS } from "../../../../core/pool/settings.ts";
 import { EMBEDDINGS_ENDPOINT } from "../../../../protocol/endpoints.ts";
 import type { ModelId } from "../../../../protocol/ids.ts";
 import { MODEL, PoolScene, type Ask, type Machine } from "./pool-scene.ts";
@@ -238,4 +240,15 @@ describe("what a machine says of its context", () => {
       expect(long.woken.map((machine) => long.scene.requestsOf(machine).length)).toEqual([0, 1]);
     },
   );
+
+  it("is not refused wrongly when only a machine that is too small for it was free", () => {
+    const { scene, small, large, ask } = twoMachines();
+    ask(3000);
+    expect(ask(20_000)).toBe(null);
+    scene.advance(INITIAL_SETTINGS.flags.queue_wait_ms, small, large);
+    expect(scene.outcomes()).toMatchObject({ queue_timeout: 1 });
+    const { totals } = scene.pool.ledger;
+    expect(totals.get(AUDITED)).toBe(1);
+    expect(totals.get(`${WRONGLY_REFUSED}queue_timeout`)).toBe(0);
+  });
 });
