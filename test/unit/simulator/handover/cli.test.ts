@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 
 import { describe, expect, it } from "vitest";
 
-import { runHandover } from "../../../../simulator/handover/command.ts";
+import { runHandover } from "../../../../simulator/handover/cli.ts";
 
 describe("npm run simulate:handover", () => {
   it.each([
@@ -26,8 +26,8 @@ describe("npm run simulate:handover", () => {
   });
 
   it("ends as a process with exit code 2 and says why", { timeout: 30_000 }, () => {
-    const cli = fileURLToPath(new URL("../../../../simulator/handover/cli.ts", import.meta.url));
-    const { status, stdout, stderr } = spawnSync(process.execPath, [cli, "--seeds", "x"], {
+    const main = fileURLToPath(new URL("../../../../simulator/handover/main.ts", import.meta.url));
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, "--seeds", "x"], {
       encoding: "utf8",
     });
     expect(status).toBe(2);

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { runSimulate } from "../../../../simulator/placement/command.ts";
+import { runSimulate } from "../../../../simulator/placement/cli.ts";
 import { fleetJson } from "./scenarios.ts";
 
 let directory: string;
@@ -63,8 +63,8 @@ describe("npm run simulate", { timeout: 60_000 }, () => {
   });
 
   it("ends as a process with exit code 2 and says why", () => {
-    const cli = fileURLToPath(new URL("../../../../simulator/placement/cli.ts", import.meta.url));
-    const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...files(), "--seed", "x"], {
+    const main = fileURLToPath(new URL("../../../../simulator/placement/main.ts", import.meta.url));
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...files(), "--seed", "x"], {
       encoding: "utf8",
     });
     expect(status).toBe(2);
