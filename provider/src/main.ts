@@ -25,7 +25,9 @@ import { createLog } from "./log.ts";
 import { createAnswerEncoder } from "./openai/answer-encoder.ts";
 import { readCommandLine, type Options } from "./options.ts";
 import { HELP } from "./options/help.ts";
-import { lockState, openIdentity, readAssignment, writeAssignment } from "./state.ts";
+import { lockDirectory } from "./state/directory-lock.ts";
+import { openIdentity } from "./state/identity.ts";
+import { readAssignment, writeAssignment } from "./state/saved-assignment.ts";
 import { StatusLine } from "./status-line.ts";
 import { gatherStock } from "./stock.ts";
 import { SYSTEM_CLOCK } from "./system-clock.ts";
@@ -55,7 +57,7 @@ async function main(): Promise<number> {
       console.log(readVersion());
       return EXIT_OK;
     case "serve": {
-      const unlock = lockState(commandLine.options.stateDirectory);
+      const unlock = lockDirectory(commandLine.options.stateDirectory);
       try {
         return await serve(commandLine.options);
       } finally {

@@ -3,7 +3,7 @@ import { basename, dirname } from "node:path";
 
 import type { ModelId } from "../../../protocol/ids.ts";
 import { reasonOf } from "../reason.ts";
-import { lockState } from "../state.ts";
+import { lockDirectory } from "../state/directory-lock.ts";
 import { UserError } from "../user-error.ts";
 import { download, isThere, look } from "./download.ts";
 import { partSize } from "./part-file.ts";
@@ -97,7 +97,7 @@ class Round {
   async #fetchMissing(): Promise<void> {
     if (this.#missing.size === 0) return;
     makeDirectory(this.#directory);
-    const unlock = lockState(this.#directory, "--downloads-dir");
+    const unlock = lockDirectory(this.#directory, "--downloads-dir");
     try {
       const sizes = new Map<string, number>();
       for (const model of this.#wanted()) await this.#attempt([model], () => this.#look(model, sizes));

@@ -2,7 +2,7 @@ import { readFileSync, rmSync } from "node:fs";
 
 import { z } from "zod";
 
-import { writeFileAtomically } from "../state.ts";
+import { writeFileAtomically } from "../state/files.ts";
 import type { Origin } from "./request.ts";
 
 /** The small files beside a model file that say what it is: one while it is on its way, one when it is whole. */
