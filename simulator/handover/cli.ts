@@ -1,13 +1,13 @@
 import { parseArgs } from "node:util";
 
-import { Hooks, WithDeletions, WithRareTroubles } from "./hooks.ts";
+import { Hooks, WithDeletions, WithRareFaults } from "./hooks.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { play } from "./world.ts";
 
 /**
- * `npm run simulate:handover -- --seeds 2000 --from 1` plays seeds until one breaks an invariant; `--seed N` replays
- * one and shows what happened; `--mutation NAME` plays them with a rule of the handover removed, `--deletions` with operators
- * who also delete machines, `--rare` with that and with all that happens seldom.
+ * The command `npm run simulate:handover`. `--seeds 2000 --from 1` plays seeds until one breaks an invariant, or all of them
+ * with `--all`; `--seed N` replays one and prints its log. `--mutation NAME` disables a rule of the handover, `--deletions`
+ * lets operators delete machines, and `--rare` adds rare faults to that.
  */
 
 const OPTIONS = {
@@ -50,7 +50,7 @@ type Print = (line: string) => void;
 export async function runHandover(args: string[], print: Print): Promise<boolean> {
   const values = optionsOf(args);
   const plain = () => {
-    if (values.rare) return new WithRareTroubles();
+    if (values.rare) return new WithRareFaults();
     return values.deletions ? new WithDeletions() : new Hooks();
   };
   const mutate = values.mutation === undefined ? plain : MUTATIONS[values.mutation];
