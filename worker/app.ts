@@ -5,10 +5,10 @@ import { logError, logWarning } from "../durable-objects/log.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import { anthropicClients } from "./anthropic/clients.ts";
 import { browsers } from "./browsers.ts";
+import { CachedRouter } from "./cached-router.ts";
 import type { AppEnv } from "./context.ts";
 import { errorResponse, HttpError } from "./http-error.ts";
 import { isOverloaded, isPlatformFault } from "./object-fault.ts";
-import { RememberingRouter } from "./remembering-router.ts";
 import { echoedRequestId, newRequestId } from "./request-id.ts";
 import { admin } from "./routes/admin.ts";
 import { capacity } from "./routes/capacity.ts";
@@ -28,7 +28,7 @@ import { providerVersions } from "./version.ts";
  * The edge: one Hono app. Errors of every route come out in OpenAI's envelope, here and nowhere else, and
  * go on in Anthropic's to its clients.
  */
-export const app = new Hono<AppEnv>({ router: new RememberingRouter() })
+export const app = new Hono<AppEnv>({ router: new CachedRouter() })
   .use(readUnreadBody)
   .use(async function requestIds(context, next) {
     const requestId = newRequestId();

@@ -12,20 +12,20 @@ import { translateAnswer, type Translator } from "./openai/translate-answer.ts";
 import { validate } from "./validate.ts";
 
 /**
- * Another API's request, as far as it is needed while a machine is at work. The request itself must not be kept so long:
- * what is said in it is in the chat, and an isolate has room for 128 MB.
+ * A request of another API, translated into a chat. The original request is not part of it, so that it can be freed while a
+ * machine works: an isolate has only 128 MB.
  */
 export interface Translation {
   /** JSON. */
   readonly chat: string;
-  /** Where else the client would go, in its order. */
+  /** The client's fallback models, in its order. */
   readonly models: readonly string[] | null | undefined;
-  /** For what is refused of it. */
+  /** Maps a field of the chat to the field of the original request, for error messages. */
   readonly fieldOf: FieldOf;
   readonly translator: Translator;
 }
 
-/** Asks what another API's request was made into, and answers in its words. @throws HttpError */
+/** Sends a translated request and translates the answer back. @throws HttpError */
 export async function askTranslated(
   context: AppContext,
   { chat, models, fieldOf, translator }: Translation,
@@ -50,15 +50,15 @@ async function askInFields(
   }
 }
 
-/** On its own, so that nobody holds what was parsed. */
+/** A function of its own, so that no caller keeps the parsed request alive. */
 function askText(context: AppContext, chat: string, models: readonly string[]): Promise<Answer> {
   return askChat(context, JSON.parse(chat), chat, models);
 }
 
 /**
  * Checks a chat request and sends it to its pool.
- * @param text the request as it goes on: as the client wrote it, if it is a chat request itself.
- * @param models where else to go, if the chat does not say so itself.
+ * @param text the request as it is sent to the machine; for a chat request, exactly as the client wrote it.
+ * @param models fallback models, if they are not in the chat itself.
  * @throws HttpError
  */
 export async function askChat(
@@ -96,7 +96,7 @@ async function inClientsFields(response: Response, fieldOf: FieldOf): Promise<Re
   });
 }
 
-/** Messages begin with the field, if they are about one. */
+/** Puts the client's field in place of the chat's, both in `param` and at the start of the message. */
 function renamed<Refusal extends { readonly message: string; readonly param?: string | null | undefined }>(
   refusal: Refusal,
   fieldOf: FieldOf,

@@ -4,32 +4,32 @@ import type { EdgeCall } from "../durable-objects/edge-call.ts";
 import { requireSendable } from "./body.ts";
 import { requireModel } from "./catalog.ts";
 import type { AppContext } from "./context.ts";
-import { heedVerdict, refuseAtEdge, sparePool } from "./edge-refusals.ts";
+import { rememberVerdict, refuseAtEdge, sparePool } from "./edge-refusals.ts";
 import { callOwnMachines, readRouteWish, ROUTE_HEADER } from "./owner-routes.ts";
 import { callPool, PoolOverloaded } from "./pool-client.ts";
 import { giveBack, withinLimits } from "./rate-limit.ts";
 
-/** A request whose fields have been checked. */
+/** A validated request on its way to a pool. */
 export interface Question {
   readonly endpoint: string;
   /** As the client names it: an id or an alias. */
   readonly model: string;
-  /** What the machine gets, JSON. */
+  /** The JSON that the machine gets. */
   readonly text: string;
   readonly prefix: readonly number[];
   readonly stream: boolean;
-  /** The longest answer it asks for; null if it does not say. */
+  /** The client's limit of the answer's length; null if it set none. */
   readonly answerTokens: number | null;
-  /** Tokens that it can take at most, the answer's included, of a model with this context. */
+  /** Most tokens, prompt and answer together, that it can use with a model of this context length. */
   readonly mostTokens: (contextLength: number) => number;
 }
 
 /**
- * The one way from a route to a pool.
+ * Sends a request to its pool, or to the caller's own machines. All routes go through here.
  * @throws HttpError
  */
 export async function askPool(context: AppContext, question: Question): Promise<Response> {
-  // Now that its body is here: waiting makes up for a low priority, and whoever sends his body slowly must not wait so.
+  // Taken after the body was read: time in line raises a request's priority, and uploading slowly must not count as that.
   const arrivedAt = Date.now();
   const { endpoint, text, prefix, stream, answerTokens, mostTokens } = question;
   requireSendable(text);
@@ -70,6 +70,6 @@ export async function askPool(context: AppContext, question: Question): Promise<
         sparePool(context, model.id, error.apiError, promptTokens);
       throw error;
     });
-    return heedVerdict(context, model.id, response);
+    return rememberVerdict(context, model.id, response);
   });
 }

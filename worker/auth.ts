@@ -16,18 +16,18 @@ export const requireApiKey: MiddlewareHandler<AppEnv> = async function requireAp
   await next();
 };
 
-/** The same where clients of Anthropic's API come too: these may send the key in a header of its own. */
+/** The same for routes of Anthropic's API, whose clients may send the key as `x-api-key`. */
 export const requireKeyOfEitherHeader: MiddlewareHandler<AppEnv> = async function requireKeyOfEitherHeader(
   context,
   next,
 ) {
-  // Empty is what a client sends that has none.
+  // Clients without a key send an empty header.
   const secret = bearer(context) ?? (context.req.header("x-api-key") || null);
   await checkApiKey(context, secret, "`x-api-key: <key>` or `Authorization: Bearer <key>`");
   await next();
 };
 
-/** @param how it must be sent. */
+/** @param how the key has to be sent, for the error message. */
 async function checkApiKey(context: AppContext, secret: string | null, how: string): Promise<void> {
   if (secret === null) {
     throw new HttpError({ code: "invalid_api_key", message: `no API key: send it as ${how}` });
@@ -45,8 +45,8 @@ async function checkApiKey(context: AppContext, secret: string | null, how: stri
 }
 
 /**
- * What was sent instead of what is wanted, if it is another of our secrets: most who are refused have mixed them up. Who sends
- * the admin token where it is not wanted could as well try it where it is.
+ * Names the secret that was sent instead of the expected one, if it is another of ours: mixing them up is the most common
+ * mistake. Confirming an admin token reveals nothing that calling the admin API would not.
  * @param wanted null for the admin token.
  */
 export async function otherSecret(

@@ -6,8 +6,8 @@ import { HttpError } from "./http-error.ts";
 import { hasMoreValuesThan } from "./json-values.ts";
 
 /**
- * Reads a JSON body and gives both the text, which goes on untouched, and its value. The limit holds while reading:
- * a body without a length, or with a wrong one, is cut off as soon as it is too large.
+ * Reads a JSON body and returns its text, which is passed on unchanged, and its value. The size limit is enforced while
+ * reading, so a missing or wrong content-length does not get around it.
  * @param whenEmpty what an empty body means; without it there must be one
  * @throws HttpError `request_too_large` or `invalid_request`
  */
@@ -17,7 +17,7 @@ export async function readJsonBody(
 ): Promise<{ text: string; json: unknown }> {
   const text = await readText(request).catch((error: unknown) => {
     if (error instanceof HttpError) throw error;
-    // The sender has gone, or sends no such body as it said: nobody here is at fault.
+    // The client disconnected, or its body does not match its headers: not our fault.
     throw new HttpError({ code: "invalid_request", message: "the body broke off before its end" });
   });
   if (text.trim() === "") {
@@ -28,9 +28,9 @@ export async function readJsonBody(
 }
 
 /**
- * The value of JSON that is not so large, or so deep, that it would fail wherever it is checked or written anew: at a machine in
- * the worst case.
- * @param name of the text, for its sender.
+ * Parses JSON within limits of size and depth, beyond which validating or serializing it would fail later, in the worst case
+ * on a machine.
+ * @param name of the text in error messages.
  * @throws HttpError 400
  */
 export function parseJson(text: string, name: string): unknown {
@@ -55,7 +55,7 @@ function invalid(message: string): HttpError {
 async function readText(request: Request): Promise<string> {
   const length = request.headers.get("content-length");
   if (length !== null && Number(length) > MAX_REQUEST_BODY_BYTES) throw tooLarge();
-  // The platform never hands over more bytes than the length it was told, so then there is nothing to count.
+  // The platform never delivers more bytes than the content-length, so there is nothing to count.
   if (length !== null || request.body === null) return decode(WHOLE, await request.arrayBuffer());
   const decoder = newDecoder();
   let bytes = 0;
@@ -74,10 +74,10 @@ function newDecoder(): TextDecoder {
   return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 }
 
-/** For texts that are there as a whole: it begins anew with each. */
+/** For complete texts: without `stream` it keeps no state between calls. */
 const WHOLE = newDecoder();
 
-/** A byte that belongs to no character would become one of three bytes, and the text three times as long as was counted. */
+/** Invalid UTF-8 is refused: each invalid byte would become a 3-byte character, tripling the size that was checked. */
 function decode(
   decoder: TextDecoder,
   bytes?: Uint8Array | ArrayBuffer,
@@ -91,7 +91,7 @@ function decode(
 }
 
 /**
- * For a chat that was made of another request, which may have become longer by that: no machine takes a larger frame.
+ * Checks the size of a chat that was translated from another request, because it may have grown beyond what machines accept.
  * @throws HttpError `request_too_large`
  */
 export function requireSendable(text: string): void {

@@ -4,15 +4,15 @@ import { cors } from "hono/cors";
 import type { AppEnv } from "./context.ts";
 
 /**
- * Lets pages of any origin call the clients' API. Keys travel in a header that a page must set itself and never in
- * cookies, so there is nothing that a foreign page could borrow. Requests that no page sends go on untouched, and with
- * them the response that the pool made; for a page its body is passed on, under more headers. Pages open no WebSockets
- * here, since they cannot give them a key; other clients do, and some name an origin.
+ * CORS: lets pages of any origin call the client API. Keys are sent in a header that the page sets itself and never in
+ * cookies, so a foreign page has no credentials to abuse. Requests without an `Origin` pass through unchanged, so that the
+ * pool's response stays as it is. WebSocket upgrades pass as well: browsers cannot send a key with them, but other
+ * clients can, and some of those set an `Origin`.
  */
 const allowPages = cors({
   origin: "*",
   allowMethods: ["GET", "POST", "DELETE"],
-  // All of them; named are those that SDKs read, for browsers that do not know the asterisk.
+  // The headers that SDKs read are named for browsers that do not support `*`.
   exposeHeaders: ["x-request-id", "request-id", "retry-after", "x-pool-reason", "*"],
   maxAge: 86_400,
 });
@@ -20,7 +20,7 @@ const allowPages = cors({
 export const browsers: MiddlewareHandler<AppEnv> = async function browsers(context, next) {
   const { req } = context;
   if (req.header("origin") === undefined || req.header("upgrade") !== undefined) return next();
-  // A page's own network panel shows `server-timing` of another origin only so.
+  // Without it, browsers hide `server-timing` of another origin.
   context.header("timing-allow-origin", "*");
   return allowPages(context, next);
 };

@@ -7,12 +7,12 @@ import { answerWithin } from "./answer-within.ts";
 import { HttpError } from "./http-error.ts";
 
 let known: { readonly capacity: Capacity; readonly readAt: number } | null = null;
-/** When a request last set out to read. It may have been cancelled since. */
+/** When a request last started to read. It may have been cancelled since. */
 let askedAt = -Infinity;
 
 /**
- * What the pools can take. However many look, an isolate asks the fleet every two seconds at most, and the fleet the pools.
- * While one request reads, the others go on with what is known: they cannot wait for another request's I/O.
+ * The free capacity of all pools. However many clients ask, an isolate asks the fleet at most every two seconds. While one
+ * request reads, the others use the last known value, because a request cannot wait for another request's I/O.
  * @throws HttpError 503 `try_again` if the fleet does not answer
  */
 export async function readCapacity(env: Env): Promise<Capacity> {

@@ -3,13 +3,13 @@ import type { Context } from "hono";
 import type { Env } from "../durable-objects/env.ts";
 import type { KeyRecord } from "./secrets.ts";
 
-/** What the middleware adds to a request on its way to a route. */
+/** What middleware adds to a request. */
 export interface Variables {
   /** Unique id of this request inside the coordinator. */
   requestId: string;
-  /** Echoed as `x-request-id`: the client's own id if it sent a sane one. */
+  /** Echoed as `x-request-id`: the client's own id if it is valid, else ours. */
   echoedId: string;
-  /** Who calls; set by `requireApiKey`. */
+  /** The caller's key; set by `requireApiKey`. */
   key: KeyRecord;
 }
 

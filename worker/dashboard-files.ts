@@ -60,7 +60,15 @@ import whatIfView from "../dashboard/what-if-view.js" with { type: "text" };
 import whatIf from "../dashboard/what-if.js" with { type: "text" };
 import words from "../dashboard/words.js" with { type: "text" };
 
-import style from "../dashboard/style.css" with { type: "text" };
+import barStyle from "../dashboard/bar.css" with { type: "text" };
+import baseStyle from "../dashboard/base.css" with { type: "text" };
+import chartsStyle from "../dashboard/charts.css" with { type: "text" };
+import controlsStyle from "../dashboard/controls.css" with { type: "text" };
+import dialogsStyle from "../dashboard/dialogs.css" with { type: "text" };
+import loginStyle from "../dashboard/login.css" with { type: "text" };
+import narrowStyle from "../dashboard/narrow.css" with { type: "text" };
+import sectionsStyle from "../dashboard/sections.css" with { type: "text" };
+import tablesStyle from "../dashboard/tables.css" with { type: "text" };
 
 /** The files of the dashboard, which travel in the Worker's own bundle. */
 
@@ -70,12 +78,17 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["action.js", action],
   ["api-error.js", apiError],
   ["api.js", api],
+  ["bar.css", barStyle],
+  ["base.css", baseStyle],
+  ["charts.css", chartsStyle],
   ["commands.js", commands],
   ["confirm.js", confirm],
   ["connect-fields.js", connectFields],
+  ["controls.css", controlsStyle],
   ["day-chart.js", dayChart],
   ["day-use.js", dayUse],
   ["details.js", details],
+  ["dialogs.css", dialogsStyle],
   ["dialogs.js", dialogs],
   ["dom.js", dom],
   ["flag-form.js", flagForm],
@@ -96,6 +109,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["listing-entry.js", listingEntry],
   ["listing-fields.js", listingFields],
   ["lists.js", lists],
+  ["login.css", loginStyle],
   ["machine-details.js", machineDetails],
   ["machine-dialog.js", machineDialog],
   ["machine-orders-view.js", machineOrdersView],
@@ -106,6 +120,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["model-dialog.js", modelDialog],
   ["model-entry.js", modelEntry],
   ["model-sources.js", modelSources],
+  ["narrow.css", narrowStyle],
   ["paged-table.js", pagedTable],
   ["placement-columns.js", placementColumns],
   ["placement-history.js", placementHistory],
@@ -114,17 +129,18 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["pools-view.js", poolsView],
   ["pools.js", pools],
   ["refresher.js", refresher],
+  ["refusals.js", refusals],
   ["refused-dials-view.js", refusedDialsView],
   ["refused-dials.js", refusedDials],
-  ["refusals.js", refusals],
-  ["revocation.js", revocation],
   ["replay-view.js", replayView],
+  ["revocation.js", revocation],
   ["secret-dialog.js", secretDialog],
+  ["sections.css", sectionsStyle],
   ["setting-fields.js", settingFields],
   ["snapshot.js", snapshot],
-  ["style.css", style],
   ["tab-memory.js", tabMemory],
   ["table.js", table],
+  ["tables.css", tablesStyle],
   ["what-if-view.js", whatIfView],
   ["what-if.js", whatIf],
   ["words.js", words],

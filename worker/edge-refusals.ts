@@ -13,12 +13,12 @@ import { logWarning } from "../durable-objects/log.ts";
 import { poolStub } from "../durable-objects/pool-stub.ts";
 import type { AppContext } from "./context.ts";
 
-/** What this isolate has heard of its pools' refusals, and what it has refused by itself since. */
+/** Verdicts of pools that this isolate may repeat for a moment, and a count of the requests it refused by them. */
 
 const verdicts = new EdgeVerdicts();
 const tally = new RefusalTally();
 
-/** The refusal that holds for a model now, counted; null if its pool has to be asked. */
+/** Refuses by a current verdict and counts that; null if the pool has to be asked. */
 export function refuseAtEdge(context: AppContext, model: string, promptTokens: number): Response | null {
   const { id: keyId } = context.get("key");
   const now = Date.now();
@@ -29,9 +29,13 @@ export function refuseAtEdge(context: AppContext, model: string, promptTokens: n
   return encode(refusal, context.get("echoedId"));
 }
 
-/** Keeps what a refusal of the pool says about the next ones, which is not for the client. */
-export async function heedVerdict(context: AppContext, model: string, response: Response): Promise<Response> {
-  // Most are answers, and it costs something to look at the headers.
+/** Remembers a verdict that came with the pool's response, and removes its headers, which are not for the client. */
+export async function rememberVerdict(
+  context: AppContext,
+  model: string,
+  response: Response,
+): Promise<Response> {
+  // Reading headers costs time, and most responses are answers.
   const holdsForMs = response.ok ? null : response.headers.get(HOLDS_HEADER);
   if (holdsForMs === null) return response;
   const headers = new Headers(response.headers);
@@ -48,7 +52,7 @@ export async function heedVerdict(context: AppContext, model: string, response: 
   return new Response(body, { status, headers });
 }
 
-/** Refuses for a pool that can take nothing in, as long as a verdict lasts, and counts the request that found that out. */
+/** Treats an overloaded pool as if it had given a verdict, and counts the request that found the overload. */
 export function sparePool(context: AppContext, model: string, error: ApiError, promptTokens: number): void {
   const { id: keyId } = context.get("key");
   const { code, retryAfterS: waitS = 1 } = error;
@@ -60,7 +64,7 @@ export function sparePool(context: AppContext, model: string, error: ApiError, p
   flushSoon(context, now);
 }
 
-/** As the pool would say it, but spread anew: all who are told the same second come back in the same second. */
+/** The pool's refusal with a new random `Retry-After`: clients that are told the same second return in the same second. */
 function encode({ code, status, body, retryAfterS: fromS }: Refusal, echoedId: string): Response {
   const seconds = retryAfterS(fromS, 1, 0, Math.random());
   return new Response(body, {
@@ -75,10 +79,10 @@ function encode({ code, status, body, retryAfterS: fromS }: Refusal, echoedId: s
   });
 }
 
-/** When the flush that is due must have begun; one whose request was cut off never does. */
+/** Until when the scheduled flush counts as pending. If its request was cancelled, it never starts. */
 let flushBeginsBy = -Infinity;
 
-/** One request of many takes the counts to the pools, once it has answered. */
+/** Lets one of many requests send the counts to the pools after it has been answered. */
 function flushSoon({ env, executionCtx }: AppContext, now: number): void {
   if (now < flushBeginsBy) return;
   flushBeginsBy = now + 2 * TALLY_FLUSH_MS;
@@ -87,7 +91,7 @@ function flushSoon({ env, executionCtx }: AppContext, now: number): void {
 
 async function flush(env: Env): Promise<void> {
   await scheduler.wait(TALLY_FLUSH_MS);
-  // What comes from here on needs a flush of its own.
+  // Counts that are added from here on need another flush.
   flushBeginsBy = -Infinity;
   await Promise.all(tally.drain().map(({ model, counts }) => tell(env, model, counts)));
 }
@@ -103,6 +107,6 @@ async function tell(env: Env, model: string, counts: readonly RefusalCount[]): P
     if (tries >= TALLY_TRIES) break;
     await scheduler.wait(TALLY_RETRY_MS);
   }
-  // They go with the next flush: the platform ends this one soon.
+  // Left to the next flush: the platform ends this one soon.
   for (const count of counts) tally.add(model, count);
 }

@@ -4,22 +4,22 @@ import type { AppContext } from "./context.ts";
 import { errorResponse, HttpError } from "./http-error.ts";
 import { withHeaders } from "./with-headers.ts";
 
-/** Which model answered, or whose refusal it is; only where there was a choice. */
+/** The model that answered or refused; set only if there were fallbacks. */
 const MODEL_HEADER = "x-pool-model";
 
 /** An answer, or a refusal. */
 export interface Answer {
   readonly response: Response;
-  /** Whose it is, as the client names it. */
+  /** The model it came from, as the client named it. */
   readonly model: string;
 }
 
 /**
- * Asks for the question's model and, as long as a model turns it away for lack of room or machines, for the client's
- * next choice. Pools spill nothing by themselves: each of these is a request of its own, which the client has asked for.
+ * Sends the request to its model and, as long as a model refuses it for lack of capacity, to the client's next choice.
+ * Pools never spill over by themselves: each of these attempts is a request that the client asked for.
  *
- * @param fallbacks ids or aliases, in the client's order; without any there is nothing to tell of a choice.
- * @returns the first answer that is none, or of several refusals the one that may be tried again first.
+ * @param fallbacks ids or aliases, in the client's order; may be empty.
+ * @returns the first response that is not such a refusal, or else the refusal with the shortest `Retry-After`.
  * @throws HttpError
  */
 export async function askInTurn(
@@ -33,7 +33,7 @@ export async function askInTurn(
     const response = withHeaders(await answerOf(context, forModel(question, name)), [[MODEL_HEADER, id]]);
     const isKept =
       best === null || !isTurnedAway(response) || retryAfterMs(response) < retryAfterMs(best.response);
-    // Nobody will read it.
+    // The other response is not read.
     await (isKept ? best?.response : response)?.body?.cancel();
     if (isKept) best = { response, model: name };
     if (!isTurnedAway(response)) break;
@@ -49,7 +49,7 @@ interface Choice {
   readonly name: string;
 }
 
-/** All of them, so that a slip in the last does not wait for the day on which the others are full. */
+/** Looks all of them up first, so that a typo in a fallback shows at once and not only when it is needed. */
 async function modelsOf({ env }: AppContext, names: readonly string[]): Promise<readonly Choice[]> {
   const choices = new Map<string, Choice>();
   for (const [index, name] of names.entries()) {
@@ -59,7 +59,7 @@ async function modelsOf({ env }: AppContext, names: readonly string[]): Promise<
   return [...choices.values()];
 }
 
-/** Machines answer with the name that they are asked by. */
+/** Machines repeat the model's name from the request in their answer. */
 function forModel(question: Question, name: string): Question {
   if (name === question.model) return question;
   const fields: unknown = JSON.parse(question.text);
@@ -75,7 +75,7 @@ async function answerOf(context: AppContext, question: Question): Promise<Respon
   }
 }
 
-/** The key's own limit holds for every model; what else fails would fail again, or has done work already. */
+/** Not for the key's own limit, which applies to every model, nor for other failures, which would fail again. */
 function isTurnedAway({ status, headers }: Response): boolean {
   return status === 503 || (status === 429 && headers.get("x-pool-reason") !== "rate_limited");
 }

@@ -1,6 +1,6 @@
 import { encodeError, type ApiError } from "../core/api-error.ts";
 
-/** Thrown by middleware and routes for everything a client can get wrong; turned into a response in one place. */
+/** Thrown by middleware and routes for every error a client should see; turned into a response in `app.ts`. */
 export class HttpError extends Error {
   override readonly name = "HttpError";
   readonly apiError: ApiError;

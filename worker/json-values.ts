@@ -1,6 +1,6 @@
 /**
- * How many values are in JSON, told from its text before anything is made of it: a body of a few MiB may hold millions of
- * them, and to say what is wrong with each takes a thousand times its memory.
+ * Counts values in JSON text before it is parsed: a body of a few MiB can hold millions, and validating those, with an issue
+ * for each, can take a thousand times the memory of the text.
  */
 
 const QUOTE = 0x22;
@@ -9,7 +9,7 @@ const BRACKET = 0x5b;
 const BACKSLASH = 0x5c;
 const BRACE = 0x7b;
 
-/** Whether there are more entries of lists and fields of objects than so many. Of what is no JSON nothing follows. */
+/** Whether the text has more array entries and object fields than `most`. Meaningless for text that is not JSON. */
 export function hasMoreValuesThan(most: number, text: string): boolean {
   let values = 0;
   for (let at = 0; at < text.length; at++) {
@@ -21,7 +21,7 @@ export function hasMoreValuesThan(most: number, text: string): boolean {
   return false;
 }
 
-/** @param start of its quotes. */
+/** @param start index of the opening quote. */
 function endOfString(text: string, start: number): number {
   let end = text.indexOf('"', start + 1);
   while (end >= 0 && isEscaped(text, end)) end = text.indexOf('"', end + 1);

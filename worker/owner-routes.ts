@@ -8,18 +8,18 @@ import { logWarning } from "../durable-objects/log.ts";
 import { answerWithin } from "./answer-within.ts";
 import { HttpError } from "./http-error.ts";
 import { callPool } from "./pool-client.ts";
-import { Recent } from "./recent.ts";
+import { TtlCache } from "./ttl-cache.ts";
 
 /**
- * Requests that want their owner's machines (H21): `self` only those, `prefer` those first. The one read on a
- * request's path is the fleet's word on where these machines are; whether they can serve, their pools know.
+ * Requests for the caller's own machines (H21): `self` uses only those, `prefer` tries those first. Fleet says which pools
+ * the machines are in, the only read on such a request's path; the pools know whether they can serve.
  */
 
 export const ROUTE_HEADER = "x-pool-route";
 
 export type RouteWish = "public" | "self" | "prefer";
 
-/** @throws HttpError 400 for anything but a known wish */
+/** @throws HttpError 400 for an unknown value */
 export function readRouteWish(header: string | undefined): RouteWish {
   if (header === undefined) return "public";
   if (header === "self" || header === "prefer") return header;
@@ -31,8 +31,8 @@ export function readRouteWish(header: string | undefined): RouteWish {
 }
 
 /**
- * Tries the pools in which the owner's machines are, one after the other: a pool that cannot serve it now declines at
- * once, but for the last, where the request may wait.
+ * Tries the pools of the owner's machines one after the other. Each but the last declines at once if it cannot serve now;
+ * in the last one the request may wait.
  * @throws HttpError 503 if no machine of the owner has the model, or if the fleet does not answer for `self`
  */
 export async function callOwnMachines(
@@ -68,7 +68,7 @@ function stepsOfSelf(machines: readonly OwnedMachine[], call: EdgeCall): Step[] 
   );
 }
 
-/** Last comes the public pool, which may be the one in which the machine is (F10). */
+/** The public pool comes last; it may be one of the machines' pools (F10). */
 function stepsOfPrefer(machines: readonly OwnedMachine[], call: EdgeCall): Step[] {
   const pools = poolsOf(machines, call);
   const here = stepTo(call.model, "public", machines, call);
@@ -76,7 +76,7 @@ function stepsOfPrefer(machines: readonly OwnedMachine[], call: EdgeCall): Step[
   return [...pools.map((pool) => stepTo(pool, "decline", machines, call)), here];
 }
 
-/** The pool of the asked model first: machines there need not leave another model. */
+/** The requested model's pool first: machines there need not swap models. */
 function poolsOf(machines: readonly OwnedMachine[], { model }: EdgeCall): string[] {
   const pools = new Set<string>(machines.map(({ pool }) => pool ?? model));
   return [...pools].toSorted((a, b) => Number(b === model) - Number(a === model));
@@ -95,10 +95,10 @@ function stepTo(
   return { pool, route: { machines: new Set(ids), otherwise, isSwitching } };
 }
 
-/** They travel in a header of the call to the pool. */
+/** They are sent to the pool in a header. */
 const MACHINES_MAX = 200;
 
-/** The owner's machines that have the asked model on disk; without the fleet's word `prefer` knows of none. */
+/** The owner's machines that have the requested model on disk. If the fleet does not answer, `prefer` goes on without. */
 async function machinesWith(
   env: Env,
   owner: string,
@@ -116,10 +116,10 @@ async function machinesWith(
 }
 
 /**
- * Known answers by owner. Answers and never questions: a request that does nothing but wait for another request's I/O
- * is taken for hung by the platform.
+ * Machines by owner. Only completed answers are cached, never pending promises: the platform treats a request that only
+ * waits for another request's I/O as hung.
  */
-const known = new Recent<readonly OwnedMachine[]>(OWNED_MACHINES_TTL_MS, 1_000);
+const known = new TtlCache<readonly OwnedMachine[]>(OWNED_MACHINES_TTL_MS, 1_000);
 
 async function readMachines(env: Env, owner: string, now: number): Promise<readonly OwnedMachine[] | null> {
   const cached = known.get(owner, now);

@@ -15,12 +15,12 @@ import type { KeyRecord } from "./secrets.ts";
 import { withHeaders } from "./with-headers.ts";
 
 /**
- * Sends a request if its key's limits let it. A key without limits goes straight on and pays nothing; one with limits
- * pays a call to the object that counts for it, and each of its answers says where the key stands.
+ * Sends a request if the limits of its key allow it. Keys without limits cost nothing here; for keys with limits, the
+ * Durable Object that counts for the key is called, and each response carries the key's remaining limits.
  *
- * If that object cannot be reached the request goes on uncounted: limits protect machines from too much, and a fault
- * of ours is not too much.
- * @param send sends it on, with what is held for it of the key's tokens.
+ * If that object cannot be reached, the request goes on uncounted: limits protect machines from overload, and our own
+ * outage must not refuse clients.
+ * @param send sends the request, with the tokens that are reserved for it.
  */
 export async function withinLimits(
   context: AppContext,
@@ -42,7 +42,7 @@ export async function withinLimits(
   }
 }
 
-/** No pool has taken the request over, so none will settle it. */
+/** Releases a reservation of a request that no pool has taken over. */
 export function giveBack(context: AppContext, reservation: Reservation): void {
   context.executionCtx.waitUntil(settleTokens(context.env, context.get("key").id, reservation, 0));
 }

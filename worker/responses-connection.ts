@@ -7,12 +7,12 @@ import { Conversations } from "./openai/conversations.ts";
 import { encodeSocketError, readCreate, ResponseTurn } from "./openai/response-turn.ts";
 import { SseReader } from "./openai/sse-reader.ts";
 
-/** Sends the body to `POST /v1/responses` with the client's key; the signal takes the request back. */
+/** Sends the body to `POST /v1/responses` with the client's key; the signal aborts the request. */
 type Post = (body: string, signal: AbortSignal) => Promise<Response>;
 
 /**
- * One client's WebSocket of the Responses API. What it sends is answered one after the other, in its order, errors
- * too; so an event always belongs to the oldest request that is not answered yet.
+ * One client's WebSocket of the Responses API. Requests are answered strictly in order, errors included, so an event always
+ * belongs to the oldest unanswered request.
  */
 export class ResponsesConnection {
   readonly #socket: WebSocket;
@@ -34,7 +34,7 @@ export class ResponsesConnection {
     return this.#left.signal;
   }
 
-  /** Takes what the client sends. Settles when that, and what has come meanwhile, is answered; never rejects. */
+  /** Handles a message of the client. Settles when it and those that arrived meanwhile are answered; never rejects. */
   async receive(text: string): Promise<void> {
     if (this.over.aborted) return;
     this.#waiting.push(text);
@@ -47,13 +47,13 @@ export class ResponsesConnection {
     this.#isAnswering = false;
   }
 
-  /** The time is over. What runs may end, since to cut it off would cost its client all that was said. */
+  /** The connection's time is up. A running request may finish, because the conversation is lost with the connection. */
   expire(): void {
     this.#isExpired = true;
     if (!this.#isAnswering) this.#end(LIMIT_REACHED, 1001);
   }
 
-  /** The client has gone: what runs is taken back. */
+  /** The client has disconnected: aborts what runs. */
   close(): void {
     this.#waiting.length = 0;
     this.#left.abort();
@@ -112,8 +112,8 @@ export class ResponsesConnection {
   }
 
   /**
-   * Null if that is the end of the connection. A POST answers whatever happens, so if this one does not, the platform
-   * has not made the call: it limits how many it makes for one connection. A new connection may ask again.
+   * Null if the connection has to end. The route answers every request, so if the call itself fails, the platform has
+   * refused to make it: it limits the calls per connection. The client can go on over a new connection.
    */
   async #ask(body: string): Promise<Response | null> {
     try {
@@ -149,7 +149,7 @@ const LIMIT_REACHED: ApiError = {
 
 const CUT_OFF: ApiError = { code: "provider_error", message: "the answer was cut off; try again" };
 
-/** Logged without the error's own words, which may quote the answer. */
+/** Logged without the error's message, which may quote the answer. */
 function toApiError(error: unknown): ApiError {
   if (error instanceof HttpError) return error.apiError;
   logError("internal_error", { error: error instanceof Error ? error.name : "unknown" });

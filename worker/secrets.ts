@@ -4,11 +4,11 @@ import { prioritySchema, type Priority } from "../core/pool/priority.ts";
 import type { RateLimits } from "../core/rate-limit.ts";
 import { logWarning } from "../durable-objects/log.ts";
 import { firstProblem } from "../protocol/field-problems.ts";
-import { Recent } from "./recent.ts";
+import { TtlCache } from "./ttl-cache.ts";
 
 /**
  * API keys and provider tokens. A secret is `<prefix>_<id>_<random>`; the id is public and names the record in KV,
- * which holds only the SHA-256 of the whole secret. What is compared is always the hash, in constant time.
+ * which holds only the SHA-256 of the whole secret. Hashes are compared, in constant time.
  */
 
 export type SecretKind = "key" | "token";
@@ -28,23 +28,23 @@ const recordSchema = z.object({
   limits: z
     .object({ requestsPerMinute: z.int().nullable(), tokensPerMinute: z.int().nullable() })
     .default(UNLIMITED),
-  /** Whose turn it is while machines are busy; without effect on provider tokens. A word of a later version is passed over. */
+  /** Decides whose turn it is while machines are busy. No effect on provider tokens. Unknown values count as normal. */
   priority: prioritySchema.default("normal").catch("normal"),
 });
 
 export type KeyRecord = z.infer<typeof recordSchema>;
 
-/** What operators may set of a key, when it is made and later. */
+/** The settings of a key that operators can change. */
 export interface KeySettings {
   readonly limits: Partial<RateLimits>;
   readonly priority?: Priority | undefined;
 }
 
-/** How long an isolate trusts a record it has read. KV itself may hand out a deleted one for a minute. */
+/** How long an isolate caches a record. KV itself may return a deleted one for a minute. */
 const RECORD_TTL_MS = 10_000;
 const RECORDS_MAX = 10_000;
 
-/** Makes a secret and stores its record. The secret itself is returned once and stored nowhere. */
+/** Creates a secret and stores its record. The secret itself is returned once and not stored. */
 export async function createSecret(
   kv: KVNamespace,
   kind: SecretKind,
@@ -67,7 +67,7 @@ export async function createSecret(
   return { id, secret };
 }
 
-/** Gives a key other settings; what is left out stays. @returns its record, or null if there is none. */
+/** Changes the given settings of a key. @returns its record, or null if there is none. */
 export async function changeKey(
   kv: KVNamespace,
   id: string,
@@ -88,8 +88,8 @@ export async function changeKey(
 }
 
 /**
- * Records by the page, without order; `cursor` is null on the last one.
- * @returns null for a malformed cursor, or one that KV does not know.
+ * One page of records, in no particular order; `cursor` is null on the last page.
+ * @returns null if the cursor is malformed or unknown to KV.
  */
 export async function listSecrets(
   kv: KVNamespace,
@@ -101,12 +101,12 @@ export async function listSecrets(
   const page = await readPage(kv, kind, start);
   if (page === null) return null;
   const found = await Promise.all(page.keys.map(({ name }) => kv.get(name, "json")));
-  // One that was deleted a moment ago may still be in the list.
+  // The list may still contain a key that was just deleted.
   const records = found.filter((json) => json !== null).flatMap(readable);
   return { records, cursor: page.list_complete ? null : cursorOf(kind, page.cursor) };
 }
 
-/** One record that a later version has written must not hide all the others. */
+/** A record that a later version has written must not hide all the others. */
 function readable(json: unknown): KeyRecord[] {
   const parsed = recordSchema.safeParse(json);
   if (parsed.success) return [parsed.data];
@@ -115,10 +115,10 @@ function readable(json: unknown): KeyRecord[] {
   return [];
 }
 
-/** As many as can be read for one call. */
+/** Limited by the reads that one call may make. */
 const RECORDS_PER_PAGE = 100;
 
-/** KV's own cursor in a shape that can stand in an address, and by which one that somebody made up is known. */
+/** KV's cursor, encoded for URLs and prefixed with the kind, so that made-up cursors are recognized. */
 function cursorOf(kind: SecretKind, start: string): string {
   return btoa(`${kind}:${start}`).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
@@ -138,15 +138,15 @@ async function readPage(
   try {
     return await kv.list({ prefix: `${kind}:`, limit: RECORDS_PER_PAGE, cursor });
   } catch (error) {
-    // 429 is haste, and 5xx KV's own trouble.
+    // Other 4xx mean an unknown cursor; 429 and 5xx are temporary.
     if (cursor !== null && /failed: 4(?!29)\d\d/.test(String(error))) return null;
     throw error;
   }
 }
 
 /**
- * Deletes a record; true if there was one. Of a token the hash stays, so that whoever dials with it learns why it is
- * refused.
+ * Deletes a record; true if there was one. The hash of a provider token is kept, so that a machine that dials with it is
+ * told that it was revoked.
  */
 export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string): Promise<boolean> {
   const name = `${kind}:${id}`;
@@ -159,7 +159,7 @@ export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string
   return true;
 }
 
-/** Whether this was a provider token until it was deleted. */
+/** Whether this is a deleted provider token. */
 export async function isRevokedToken(kv: KVNamespace, secret: string): Promise<boolean> {
   const match = SHAPE.exec(secret);
   if (match === null || match[1] !== PREFIX.token) return false;
@@ -180,25 +180,25 @@ export async function verifySecret(
   if (known === null) return null;
   const { record } = known;
   const bytes = encoder.encode(secret);
-  // Secrets of one kind have one length. A secret that was verified before need not be hashed again.
+  // All secrets of a kind have the same length. A secret that was verified before need not be hashed again.
   if (known.verified !== null && crypto.subtle.timingSafeEqual(bytes, known.verified)) return record;
   if (!crypto.subtle.timingSafeEqual(await sha256(secret), bytesOfHex(record.sha256))) return null;
   known.verified = bytes;
   return record;
 }
 
-/** Whether two secrets are the same, without telling by the time it takes where they differ. */
+/** Compares two secrets in constant time. */
 export async function sameSecret(a: string, b: string): Promise<boolean> {
   return crypto.subtle.timingSafeEqual(await sha256(a), await sha256(b));
 }
 
-/** What kind of secret this looks like, by how it begins; null if it is neither. */
+/** The kind of secret by its prefix; null if it has neither. */
 export function kindOfSecret(secret: string): SecretKind | null {
   if (secret.startsWith(`${PREFIX.key}_`)) return "key";
   return secret.startsWith(`${PREFIX.token}_`) ? "token" : null;
 }
 
-/** Whether any secret could have such an id: KV takes no name that is too long. */
+/** Whether the text has the form of a secret's id. Anything else could exceed KV's limit of a key's length. */
 export function isSecretId(text: string): boolean {
   return /^[0-9a-f]{18}$/.test(text);
 }
@@ -207,11 +207,11 @@ const SHAPE = /^(pk|pt)_([0-9a-f]{18})_[0-9a-f]{64}$/;
 
 interface KnownRecord {
   readonly record: KeyRecord;
-  /** The secret whose hash was found to be the record's; null as long as nobody has shown it. */
+  /** The secret, once it was verified against the record; null before. */
   verified: Uint8Array | null;
 }
 
-const cache = new Recent<KnownRecord>(RECORD_TTL_MS, RECORDS_MAX);
+const cache = new TtlCache<KnownRecord>(RECORD_TTL_MS, RECORDS_MAX);
 
 async function readRecord(kv: KVNamespace, name: string, now: number): Promise<KnownRecord | null> {
   const cached = cache.get(name, now);

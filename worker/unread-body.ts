@@ -3,19 +3,19 @@ import type { MiddlewareHandler } from "hono";
 import { answerWithin } from "./answer-within.ts";
 import type { AppEnv } from "./context.ts";
 
-/** So much of an unread body the platform reads by itself before it closes the connection. */
+/** How much of an unread body the platform itself reads before it closes the connection. */
 const READ_BY_PLATFORM_BYTES = 64 * 1024;
 
-/** Longer bodies are cut off, whatever becomes of the answer. Cloudflare takes 100 MB from most of its customers. */
+/** Longer bodies are not read to the end. Cloudflare accepts at most 100 MB on most plans. */
 const MAX_READ_BYTES = 128 * 1024 * 1024;
 
 /** A client that has seen the answer may stop in the middle and wait for the answer's end. */
 const MAX_PAUSE_MS = 1000;
 
 /**
- * Answers a request that is refused before its body was read, as for its size or its key, at once, and reads on. If
- * the answer ended first, the connection would be closed: a client that writes everything before it reads, as Node's
- * `fetch` does, would often find a broken connection in place of the answer, and try again.
+ * If a request is refused before its body was read, sends the answer at once but keeps it open while the rest of the body is
+ * read. Otherwise the connection would be closed, and a client that writes its whole body before it reads, such as Node's
+ * `fetch`, would often see a broken connection instead of the answer, and retry.
  */
 export const readUnreadBody: MiddlewareHandler<AppEnv> = async function readUnreadBody(context, next) {
   await next();
@@ -27,7 +27,7 @@ export const readUnreadBody: MiddlewareHandler<AppEnv> = async function readUnre
   context.res = new Response(answerBeside(answer, body.getReader()), context.res);
 };
 
-/** All of the answer at once. Its end comes when the client has sent all that it wanted to. */
+/** A stream that delivers the whole answer at once and ends when the client has sent its whole body. */
 function answerBeside(
   answer: Uint8Array,
   rest: ReadableStreamDefaultReader<unknown>,
@@ -42,7 +42,7 @@ function answerBeside(
   });
 }
 
-/** Reads until the end, a pause or a broken connection: in each case the client has its answer. */
+/** Reads until the end, a pause, or a broken connection. In each case the client has its answer. */
 async function readToEnd(reader: ReadableStreamDefaultReader<unknown>): Promise<void> {
   try {
     while (!(await answerWithin(MAX_PAUSE_MS, reader.read())).done);

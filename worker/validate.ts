@@ -4,8 +4,8 @@ import { fieldProblems, firstProblem } from "../protocol/field-problems.ts";
 import { HttpError } from "./http-error.ts";
 
 /**
- * Checks a body, or what an address says, against a schema.
- * @throws HttpError 400 that names the first field at fault in `param`, such as `messages[0].role`
+ * Checks a body or query parameters against a schema.
+ * @throws HttpError 400 that names the first invalid field in `param`, such as `messages[0].role`
  */
 export function validate<T>(schema: z.ZodType<T>, json: unknown): T {
   const parsed = schema.safeParse(json, { error: fieldProblems });

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { certificateChainSchema } from "../../protocol/upstream.ts";
 import type { Attester, Log } from "./agent/ports.ts";
 import { reasonOf } from "./reason.ts";
-import type { Identity } from "./state.ts";
+import type { Identity } from "./state/identity.ts";
 import { UserError } from "./user-error.ts";
 
 /**

@@ -8,8 +8,8 @@ import type { Hardware } from "../../protocol/upstream.ts";
 import type { Vitals } from "./agent/ports.ts";
 
 /**
- * What this machine is made of and how it feels. All of it is advice for the coordinator: whatever cannot be found
- * out is left out or taken for normal, and nothing here ever fails.
+ * Hardware and vitals of this machine. The coordinator uses them as hints only, so what cannot be determined is left out or
+ * reported as normal, and nothing here throws.
  */
 
 /** Runs a program and returns what it printed; null if it failed or took too long. */
@@ -124,7 +124,7 @@ function gpuCoresOf(displays: string): number {
   return 0;
 }
 
-/** How the machine feels now. */
+/** Current memory and temperature. */
 export async function readVitals(platform: NodeJS.Platform, run: RunProgram = runProgram): Promise<Vitals> {
   return platform === "darwin" ? readMacVitals(run) : readLinuxVitals();
 }

@@ -1,6 +1,6 @@
 import type { Log, LogFields } from "./agent/ports.ts";
 
-/** Log lines, as text for people or as JSON for programs. Never about what a prompt or an answer says. */
+/** Log lines, as text for people or JSON for programs. They never contain prompt or answer text. */
 
 type Level = "info" | "warn" | "error";
 
@@ -27,7 +27,7 @@ export function createLog({ json, write, now }: LogOptions): Log {
   };
 }
 
-/** It may quote another server, and a terminal takes control characters for commands. */
+/** Messages may quote another server, and a terminal would execute control characters. */
 function withoutControls(line: string): string {
   return line.replaceAll(/\p{Cc}+/gu, " ");
 }

@@ -25,7 +25,9 @@ import { createLog } from "./log.ts";
 import { createAnswerEncoder } from "./openai/answer-encoder.ts";
 import { readCommandLine, type Options } from "./options.ts";
 import { HELP } from "./options/help.ts";
-import { lockState, openIdentity, readAssignment, writeAssignment } from "./state.ts";
+import { lockDirectory } from "./state/directory-lock.ts";
+import { openIdentity } from "./state/identity.ts";
+import { readAssignment, writeAssignment } from "./state/saved-assignment.ts";
 import { StatusLine } from "./status-line.ts";
 import { gatherStock } from "./stock.ts";
 import { SYSTEM_CLOCK } from "./system-clock.ts";
@@ -41,7 +43,7 @@ const ABORT_LIMIT_MS = 6000;
 
 const EXIT_OK = 0;
 const EXIT_USAGE = 2;
-/** The coordinator does not want this machine: starting again without a change is of no use. */
+/** The coordinator refuses this machine; restarting without a change does not help. */
 const EXIT_REFUSED = 3;
 const EXIT_SECOND_SIGNAL = 130;
 
@@ -55,7 +57,7 @@ async function main(): Promise<number> {
       console.log(readVersion());
       return EXIT_OK;
     case "serve": {
-      const unlock = lockState(commandLine.options.stateDirectory);
+      const unlock = lockDirectory(commandLine.options.stateDirectory);
       try {
         return await serve(commandLine.options);
       } finally {
@@ -131,7 +133,7 @@ async function serve(options: Options): Promise<number> {
   return exitCode;
 }
 
-/** From the agent's start to its end. */
+/** Runs the agent until it has stopped. @returns the exit code. */
 async function run(
   agent: Agent,
   downloads: Downloads,
@@ -157,7 +159,7 @@ async function run(
   return cause.kind === "asked" ? EXIT_OK : EXIT_REFUSED;
 }
 
-/** An engine's process inherits the environment. A server of the owner's may fetch its models itself, and needs their token. */
+/** Engines inherit the environment, which should hold no keys. The owner's own server may need HF_TOKEN to fetch models. */
 function forgetKeys({ engine }: Options): void {
   delete process.env["POOLKEEPER_PROVIDER_TOKEN"];
   delete process.env["POOLKEEPER_SERVER_KEY"];
@@ -170,7 +172,7 @@ const TERMINAL: Terminal = {
   columns: () => process.stdout.columns || 80,
 };
 
-/** In a terminal it leaves the bottom line to what the machine is doing. */
+/** In a terminal, log lines are printed above the status line. */
 function openLog({ json }: Options): { log: Log; line: TerminalLine | null } {
   const line = json || !process.stdout.isTTY ? null : new TerminalLine(TERMINAL);
   const write = (text: string): void => (line === null ? console.log(text) : line.print(text));
@@ -189,7 +191,7 @@ function warn(
   if (ofAssignment !== null) log.warn(ofAssignment);
 }
 
-/** @param log for what an engine's owner should know of its start. */
+/** @param log takes lines about an engine's start, for the owner. */
 function createEngine({ engine, threads }: Options, log: (line: string) => void): Engine {
   switch (engine.name) {
     case "llama":
@@ -232,8 +234,8 @@ function listenToSignals(
 }
 
 /**
- * A log that cannot be written ends no request. On a full disk the machine serves on without it. If nobody is left to read it,
- * nobody may be left to stop the program either, so it stops as after a SIGHUP; a closed terminal sends one of its own.
+ * A failing log ends no request: on a full disk the machine serves on without it. But if the reader of a pipe is gone, there
+ * may be nobody left to stop the program, so it stops as after a SIGHUP.
  */
 function outliveLog(stop: () => void): void {
   process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
@@ -268,11 +270,11 @@ function watchIdleness(agent: Agent, downloads: Downloads, explain: Explain, log
   return idleWatch;
 }
 
-/** Keeps a Mac from falling asleep; caffeinate ends with this process even if it is killed. */
+/** Keeps a Mac awake; caffeinate ends with this process even if that is killed. */
 function keepAwake(): () => void {
   if (process.platform !== "darwin") return () => {};
   const child = spawn("/usr/bin/caffeinate", ["-i", "-w", String(process.pid)], { stdio: "ignore" });
-  // Without it the Mac may sleep: a pity, but no reason not to serve.
+  // Without it the Mac may fall asleep, which is no reason not to serve.
   child.on("error", () => {});
   child.unref();
   return () => child.kill();

@@ -1,7 +1,7 @@
 import type { AgentStatus } from "./agent/status.ts";
 import type { TerminalLine } from "./terminal-line.ts";
 
-/** The bottom line of a terminal says what the machine is doing. */
+/** The status line at the bottom of a terminal. */
 
 const REDRAW_MS = 500;
 /** Tokens per second are averaged over this many redraws. */
@@ -15,7 +15,7 @@ export class StatusLine {
   readonly #samples: { readonly at: number; readonly tokens: number }[] = [];
   #timer: NodeJS.Timeout | null = null;
 
-  /** @param more what the machine does beside serving; empty if nothing. */
+  /** @param more text to append, such as a download's progress; may be empty. */
   constructor(line: TerminalLine, read: () => AgentStatus, more: () => string, now: () => number) {
     this.#line = line;
     this.#read = read;

@@ -5,7 +5,7 @@ import { findModels, type FoundModels } from "./models.ts";
 import type { Options } from "./options.ts";
 import type { TerminalLine } from "./terminal-line.ts";
 
-/** What the machine has to offer when it begins to serve, and what is on its way. */
+/** The models that the machine can offer at the start, and those still to be downloaded. */
 export interface Stock extends FoundModels {
   readonly downloads: Downloads;
   /** Ids of the models that are still to come. */
@@ -13,8 +13,8 @@ export interface Stock extends FoundModels {
 }
 
 /**
- * Looks for the models that the command line names and begins to download those that are missing. Of a machine that has none,
- * the first one is waited for.
+ * Finds the models on the command line and starts to download those that are missing. If none is on disk, waits for the
+ * first download.
  * @returns null if a signal came first.
  * @throws UserError
  */

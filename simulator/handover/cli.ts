@@ -1,13 +1,13 @@
 import { parseArgs } from "node:util";
 
-import { Hooks, WithDeletions, WithRareTroubles } from "./hooks.ts";
+import { Hooks, WithDeletions, WithRareFaults } from "./hooks.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { play } from "./world.ts";
 
 /**
- * `npm run simulate:handover -- --seeds 2000 --from 1` plays seeds until one breaks an invariant; `--seed N` replays
- * one and shows what happened; `--mutation NAME` plays them with a rule of the handover removed, `--deletions` with operators
- * who also delete machines, `--rare` with that and with all that happens seldom.
+ * The command `npm run simulate:handover`. `--seeds 2000 --from 1` plays seeds until one breaks an invariant, or all of them
+ * with `--all`; `--seed N` replays one and prints its log. `--mutation NAME` disables a rule of the handover, `--deletions`
+ * lets operators delete machines, and `--rare` adds rare faults to that.
  */
 
 const OPTIONS = {
@@ -21,20 +21,8 @@ const OPTIONS = {
 } as const;
 
 /** An option that cannot be used; the message is a whole sentence. */
-class BadOption extends Error {
+export class BadOption extends Error {
   override readonly name = "BadOption";
-}
-
-const print = (line: string): void => {
-  process.stdout.write(`${line}\n`);
-};
-
-try {
-  process.exitCode = await main();
-} catch (error) {
-  if (!(error instanceof BadOption)) throw error;
-  console.error(error.message);
-  process.exitCode = 2;
 }
 
 function optionsOf(args: string[]): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>["values"] {
@@ -52,18 +40,24 @@ function wholeNumber(text: string, option: string, least: number): number {
   throw new BadOption(`${option} ${text} is not a whole number of ${least} or more.`);
 }
 
-async function main(): Promise<number> {
-  const values = optionsOf(process.argv.slice(2));
+type Print = (line: string) => void;
+
+/**
+ * Runs the command.
+ * @returns whether no seed broke an invariant.
+ * @throws BadOption
+ */
+export async function runHandover(args: string[], print: Print): Promise<boolean> {
+  const values = optionsOf(args);
   const plain = () => {
-    if (values.rare) return new WithRareTroubles();
+    if (values.rare) return new WithRareFaults();
     return values.deletions ? new WithDeletions() : new Hooks();
   };
   const mutate = values.mutation === undefined ? plain : MUTATIONS[values.mutation];
   if (mutate === undefined) {
-    print(`--mutation takes one of ${Object.keys(MUTATIONS).join(", ")}`);
-    return 2;
+    throw new BadOption(`--mutation takes one of ${Object.keys(MUTATIONS).join(", ")}`);
   }
-  if (values.seed !== undefined) return (await show(wholeNumber(values.seed, "--seed", 0), mutate)) ? 0 : 1;
+  if (values.seed !== undefined) return show(wholeNumber(values.seed, "--seed", 0), mutate, print);
   const from = wholeNumber(values.from, "--from", 0);
   const count = wholeNumber(values.seeds, "--seeds", 1);
   const startedAt = performance.now();
@@ -76,8 +70,8 @@ async function main(): Promise<number> {
     failures += 1;
     if (values.all) print(`seed ${seed}: ${result.breach}`);
     else {
-      await show(seed, mutate);
-      return 1;
+      await show(seed, mutate, print);
+      return false;
     }
   }
   const seconds = (performance.now() - startedAt) / 1000;
@@ -85,11 +79,11 @@ async function main(): Promise<number> {
     `${count} seeds from ${from}: ${failures} failures, ${Math.round(steps / count)} steps each, ` +
       `${seconds.toFixed(1)} s, ${(count / seconds).toFixed(1)} seeds/s`,
   );
-  return failures === 0 ? 0 : 1;
+  return failures === 0;
 }
 
-/** @returns whether nothing went wrong. */
-async function show(seed: number, mutate: () => Hooks): Promise<boolean> {
+/** Plays one seed and prints its log. @returns whether nothing went wrong. */
+async function show(seed: number, mutate: () => Hooks, print: Print): Promise<boolean> {
   const { breach, log, steps } = await play(seed, mutate(), true);
   for (const line of log) print(line);
   print(breach === null ? `seed ${seed}: nothing wrong in ${steps} steps` : `seed ${seed}: ${breach}`);

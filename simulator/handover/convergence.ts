@@ -1,7 +1,7 @@
 import type { MachineHost } from "./machine-host.ts";
 import type { World } from "./world.ts";
 
-/** What must be true some time after the last fault: everything is where it belongs. @returns what is not. */
+/** Checks that the fleet has converged some time after the last fault. @returns what has not. */
 export function whatIsWrong(world: World): string[] {
   const wrong: string[] = [];
   for (const machine of world.machines)

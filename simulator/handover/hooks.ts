@@ -9,20 +9,20 @@ import type { PoolHost } from "./pool-host.ts";
 import type { MemoryRecordStore } from "./stores.ts";
 import type { Wire } from "./wire.ts";
 
-/** Where a mutation takes hold of the way between the parts. These do nothing. */
+/** The points between the parts of the system where a mutation can interfere. The methods here change nothing. */
 export class Hooks {
-  /** Whether operators also delete machines. A seed plays something else then, so those with a name play without it. */
+  /** Whether operators also delete machines. That changes what a seed plays, so the named seeds run without it. */
   readonly deletesMachines: boolean = false;
 
-  /** Whether also happens what happens seldom; the same goes for it. */
-  readonly hasRareTroubles: boolean = false;
+  /** Whether rare faults happen too. This also changes what a seed plays. */
+  readonly hasRareFaults: boolean = false;
 
-  /** What a provider's disk keeps of what is written. */
+  /** What a provider's disk stores when it saves an assignment. */
   saved(_machine: MachineHost, held: HeldAssignment): HeldAssignment {
     return held;
   }
 
-  /** The disk that a pool finds when it wakes. */
+  /** The records that a pool finds when it starts. */
   records(disk: MemoryRecordStore): RecordStore {
     return disk;
   }
@@ -31,12 +31,12 @@ export class Hooks {
     return disk;
   }
 
-  /** A text frame as the provider puts it on the wire. */
+  /** A text frame that the provider sends. */
   fromAgent(text: string): string {
     return text;
   }
 
-  /** A text frame as the pool gets it. */
+  /** A text frame that the pool receives. */
   toPool(_pool: PoolHost, _wire: Wire, text: string): string {
     return text;
   }
@@ -44,25 +44,25 @@ export class Hooks {
   /** The fleet is about to call a pool. */
   calling(_pool: PoolHost, _call: PoolCall): void {}
 
-  /** A reply made up without asking the pool; null to ask it. */
+  /** A fake reply instead of calling the pool; null to call it. */
   fake(_pool: PoolHost, _call: PoolCall): PoolReply | null {
     return null;
   }
 
-  /** A reply made up because none came; null for none. */
+  /** A fake reply for a call that got none; null for none. */
   missing(_call: PoolCall): PoolReply | null {
     return null;
   }
 
-  /** A pool has carried out a call. */
+  /** A pool has executed a call. */
   performed(_pool: PoolHost, _call: PoolCall): void {}
 
-  /** The fleet's word as it reaches the pool with the upgrade. */
+  /** The fleet's stamp that reaches the pool with the upgrade. */
   stamp(stamp: Stamp): Stamp {
     return stamp;
   }
 
-  /** A pool is about to take in a socket. */
+  /** A pool is about to accept a socket. */
   accepting(_pool: PoolHost, _wire: Wire): void {}
 
   verdict(verdict: DialVerdict): DialVerdict {
@@ -77,18 +77,18 @@ export class Hooks {
     return question;
   }
 
-  /** Before a run; what it changes for good is undone by the returned function. */
+  /** Called before a run. The returned function undoes what it patched. */
   install(): () => void {
     return () => {};
   }
 }
 
-/** Nothing is taken away, and operators delete machines. */
+/** No mutation, but operators also delete machines. */
 export class WithDeletions extends Hooks {
   override readonly deletesMachines: boolean = true;
 }
 
-/** And everything happens that there is. */
-export class WithRareTroubles extends WithDeletions {
-  override readonly hasRareTroubles = true;
+/** No mutation, but deletions and rare faults happen. */
+export class WithRareFaults extends WithDeletions {
+  override readonly hasRareFaults = true;
 }

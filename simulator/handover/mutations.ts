@@ -25,8 +25,9 @@ import {
 } from "./mutations/of-the-fleet.ts";
 
 /**
- * Each takes one rule of the handover away, from outside: by what reaches a part, or by another method on a class for
- * the length of a run. A simulation that does not notice would prove nothing, so a test plays each until one is caught.
+ * Mutation testing of the handover: each mutation disables one rule from outside, by changing what a part receives or by
+ * patching a method for the length of a run. A simulation that does not notice would prove nothing, so a test plays seeds
+ * with each mutation until an invariant fails.
  */
 export const MUTATIONS: Readonly<Record<string, () => Hooks>> = {
   cordon: () => new CordonsOfSockets(),

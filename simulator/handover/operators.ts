@@ -1,7 +1,7 @@
 import type { MachineHost } from "./machine-host.ts";
 import type { World } from "./world.ts";
 
-/** Operators who change their minds. What they have asked for last is noted, since that is what must come of it. */
+/** Operators who give random orders. The last order for each machine is recorded, because the fleet must converge to it. */
 export class Operators {
   readonly #world: World;
 
@@ -50,7 +50,7 @@ export class Operators {
   retire(): void {
     const { clock, dice, machines } = this.#world;
     const machine = dice.pick(machines);
-    this.#world.log(() => `TROUBLE ${machine.id} goes`);
+    this.#world.log(() => `FAULT ${machine.id} goes`);
     machine.kill();
     const backAfterMs = dice.whole(60_000, 300_000);
     clock.after(backAfterMs, () => machine.start());

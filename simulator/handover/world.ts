@@ -1,6 +1,7 @@
 import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import { SimClock, settle } from "./clock.ts";
 import { whatIsWrong } from "./convergence.ts";
+import { Faults } from "./faults.ts";
 import { FleetHost } from "./fleet-host.ts";
 import { Hooks } from "./hooks.ts";
 import { Invariants } from "./invariants.ts";
@@ -8,7 +9,6 @@ import { MachineHost } from "./machine-host.ts";
 import { Network } from "./network.ts";
 import { PoolHost } from "./pool-host.ts";
 import { Dice } from "./random.ts";
-import { Troubles } from "./troubles.ts";
 import { Worker } from "./worker.ts";
 
 /**
@@ -16,9 +16,9 @@ import { Worker } from "./worker.ts";
  * network, crashes and operators around them. Everything follows from the seed.
  */
 
-/** More steps than this in one run mean that something goes round in circles. */
+/** A run with more steps than this is in an endless loop. */
 const MAX_STEPS = 200_000;
-/** Clients go on into the calm, to find machines that only look as if they served. */
+/** Clients go on after the last fault, to find machines that only seem to serve. */
 const CLIENTS_AFTER_MS = 300_000;
 const CALM_MS = 15 * 60_000;
 const MOST_SKEW_MS = 2_000;
@@ -75,12 +75,12 @@ export class World {
 
   /** By how much the clock of a machine of the platform is wrong. */
   skewMs(): number {
-    return this.hooks.hasRareTroubles ? this.dice.whole(-MOST_SKEW_MS, MOST_SKEW_MS) : 0;
+    return this.hooks.hasRareFaults ? this.dice.whole(-MOST_SKEW_MS, MOST_SKEW_MS) : 0;
   }
 
   /** By how much an object's clock may jump from one life to the next. */
   get mostClockJumpMs(): number {
-    return this.hooks.hasRareTroubles ? 2 * MOST_SKEW_MS : 0;
+    return this.hooks.hasRareFaults ? 2 * MOST_SKEW_MS : 0;
   }
 
   log(line: () => string): void {
@@ -96,15 +96,15 @@ export class World {
   }
 
   async run(): Promise<number> {
-    const troubles = new Troubles(this);
+    const faults = new Faults(this);
     for (const machine of this.machines) this.clock.after(this.dice.whole(0, 3000), () => machine.start());
     const faultsMs = this.dice.whole(60_000, 480_000);
     const calmAt = this.clock.now() + faultsMs;
-    troubles.start(calmAt, calmAt + CLIENTS_AFTER_MS);
+    faults.start(calmAt, calmAt + CLIENTS_AFTER_MS);
     let steps = await this.#runUntil(calmAt, 0);
     this.log(() => "CALM");
     this.network.isCalm = true;
-    troubles.end();
+    faults.end();
     steps = await this.#runUntil(calmAt + CALM_MS, steps);
     if (this.invariants.first === null) {
       const wrong = whatIsWrong(this);

@@ -10,7 +10,8 @@ import { type Days, scenarioOf, type Window } from "./scenario.ts";
 import { EXTRA_POLICY_NAMES, POLICY_NAMES, type PolicyName, simulate } from "./simulate.ts";
 import { readTrace } from "./trace.ts";
 
-/** `npm run simulate`: replays a demand trace and judges placement policies. docs/simulate.md tells the rest. */
+/** The command `npm run simulate`: replays a demand trace and compares placement policies (docs/simulate.md). */
+
 const USAGE = `npm run simulate -- --trace FILE --fleet FILE
   [--policies a,b]  some of ${POLICY_NAMES.join(", ")} (all of these),
                     ${EXTRA_POLICY_NAMES.join(", ")}
@@ -88,7 +89,7 @@ function rangeOf(range: string | undefined, option: string): Days | undefined {
   return { first: Number(first), last: Number(last) };
 }
 
-/** Before the work is done, since it may take minutes. */
+/** Checked before the simulation, which may take minutes. */
 function checkWritable(path: string): void {
   try {
     if (existsSync(path) && statSync(path).isDirectory()) throw new Error("it is a directory");
@@ -106,10 +107,14 @@ function write(path: string, text: string): void {
   }
 }
 
-async function main(): Promise<void> {
-  const args = process.argv.slice(2);
+/**
+ * Runs the command.
+ * @param print takes the report.
+ * @throws BadInput for options or files that cannot be used, before anything is simulated.
+ */
+export async function runSimulate(args: readonly string[], print: (text: string) => void): Promise<void> {
   if (args.includes("--help") || args.includes("-h")) {
-    console.log(USAGE);
+    print(USAGE);
     return;
   }
   const { trace, fleet, policies, days, seed, requests, json, html } = optionsOf(args);
@@ -121,19 +126,11 @@ async function main(): Promise<void> {
     throw new BadInput(`--requests: the replay has only the minutes 0 to ${last}.`);
   const window = requests && { ...requests, last: Math.min(requests.last, last) };
   const result = await simulate(scenario, policies, window);
-  console.log(
+  print(
     `${scenario.machines.length} machines, ${scenario.models.length} models, ${scenario.demand.length} minutes, ` +
       `switch ${scenario.switchMinutes} min, seed ${seed}\n\n${reportText(result)}`,
   );
   if (json !== undefined) write(json, JSON.stringify(result));
   if (html !== undefined) write(html, reportHtml(result, { trace, fleet }));
-  console.log(`${((performance.now() - started) / 1000).toFixed(1)} s`);
-}
-
-try {
-  await main();
-} catch (error) {
-  if (!(error instanceof BadInput)) throw error;
-  console.error(error.message);
-  process.exitCode = 2;
+  print(`${((performance.now() - started) / 1000).toFixed(1)} s`);
 }

@@ -19,7 +19,7 @@ describe("GET /dashboard", () => {
   });
 
   it("lets the page run nothing but its own files and talk to nobody but its coordinator", async () => {
-    for (const path of ["/dashboard", "/dashboard/main.js", "/dashboard/style.css", "/dashboard/icon.svg"]) {
+    for (const path of ["/dashboard", "/dashboard/main.js", "/dashboard/base.css", "/dashboard/icon.svg"]) {
       const { headers } = await fetchEdge(path);
       const policy = (headers.get("content-security-policy") ?? "").split("; ");
       expect(policy).toEqual(
@@ -57,7 +57,7 @@ describe("GET /dashboard", () => {
     };
     const seen = new Set<string>();
     const todo = [...(await pageText()).matchAll(/"\/dashboard\/([^"]+)"/g)].map(([, file]) => file ?? "");
-    expect(todo).toEqual(expect.arrayContaining(["main.js", "style.css", "icon.svg"]));
+    expect(todo).toEqual(expect.arrayContaining(["main.js", "base.css", "icon.svg"]));
     for (let file = todo.pop(); file !== undefined; file = todo.pop()) {
       if (seen.has(file)) continue;
       seen.add(file);

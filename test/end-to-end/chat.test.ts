@@ -173,8 +173,8 @@ describe("the stack", () => {
       expect(response.status).toBe(200);
       writeFileSync(file, await response.text());
     }
-    const cli = join(ROOT, "simulator/placement/cli.ts");
-    const args = [cli, "--trace", files.trace, "--fleet", files.fleet];
+    const main = join(ROOT, "simulator/placement/main.ts");
+    const args = [main, "--trace", files.trace, "--fleet", files.fleet];
     const { stdout } = await promisify(execFile)(process.execPath, args);
     expect(stdout).toMatch(/^ours +1\.0000/m);
     machine.kill("SIGKILL");

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { Log } from "../../provider/src/agent/ports.ts";
 import { createAttester } from "../../provider/src/attester.ts";
-import { openIdentity, type Identity } from "../../provider/src/state.ts";
+import { openIdentity, type Identity } from "../../provider/src/state/identity.ts";
 import { issue } from "../support/certificates.ts";
 
 let directory: string;

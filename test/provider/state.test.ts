@@ -16,16 +16,12 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
-import {
-  inventMachineId,
-  lockState,
-  openIdentity,
-  readAssignment,
-  writeAssignment,
-  writeFileAtomically,
-} from "../../provider/src/state.ts";
+import { lockDirectory } from "../../provider/src/state/directory-lock.ts";
+import { writeFileAtomically } from "../../provider/src/state/files.ts";
+import { inventMachineId, openIdentity } from "../../provider/src/state/identity.ts";
+import { readAssignment, writeAssignment } from "../../provider/src/state/saved-assignment.ts";
 
-const STATE = new URL("../../provider/src/state.ts", import.meta.url).href;
+const FILES = new URL("../../provider/src/state/files.ts", import.meta.url).href;
 
 let directory: string;
 beforeEach(() => {
@@ -146,8 +142,8 @@ describe("an invented id", () => {
 describe("the lock", () => {
   it("may be of two directories that are one, and holds until the first to take it lets go", () => {
     const lockFile = join(directory, "lock.json");
-    const unlock = lockState(directory);
-    lockState(directory, "--downloads-dir")();
+    const unlock = lockDirectory(directory);
+    lockDirectory(directory, "--downloads-dir")();
     expect(existsSync(lockFile)).toBe(true);
     unlock();
     expect(existsSync(lockFile)).toBe(false);
@@ -155,13 +151,13 @@ describe("the lock", () => {
 
   it("keeps a second provider out of the same directory until the first one has gone", () => {
     const lockFile = join(directory, "lock.json");
-    const unlock = lockState(directory);
+    const unlock = lockDirectory(directory);
     // Another process that is surely alive: the one that runs these tests.
     const { booted_at } = JSON.parse(readFileSync(lockFile, "utf8")) as { booted_at: number };
     writeFileSync(lockFile, JSON.stringify({ pid: process.ppid, booted_at }));
-    expect(() => lockState(directory)).toThrow(new RegExp(`process ${process.ppid}`));
+    expect(() => lockDirectory(directory)).toThrow(new RegExp(`process ${process.ppid}`));
     unlock();
-    expect(() => lockState(directory)).not.toThrow();
+    expect(() => lockDirectory(directory)).not.toThrow();
   });
 
   it.each([
@@ -169,13 +165,13 @@ describe("the lock", () => {
     ["from before the last start of the system", { pid: process.ppid, booted_at: 0 }],
     ["that cannot be read", "garbage"],
   ])("is taken over %s", (_, contents) => {
-    lockState(directory);
+    lockDirectory(directory);
     const lockFile = join(directory, "lock.json");
     const { booted_at } = JSON.parse(readFileSync(lockFile, "utf8")) as { booted_at: number };
     const lock =
       typeof contents === "string" ? contents : { ...contents, booted_at: contents.booted_at ?? booted_at };
     writeFileSync(lockFile, typeof lock === "string" ? lock : JSON.stringify(lock));
-    expect(() => lockState(directory)).not.toThrow();
+    expect(() => lockDirectory(directory)).not.toThrow();
   });
 });
 
@@ -194,7 +190,7 @@ it("keeps what was there if the disk takes only a part of a file", () => {
   writeFileAtomically(path, "old");
   const script = `
     process.on("SIGXFSZ", () => {});
-    const { writeFileAtomically } = await import(${JSON.stringify(STATE)});
+    const { writeFileAtomically } = await import(${JSON.stringify(FILES)});
     writeFileAtomically(${JSON.stringify(path)}, "new".repeat(5000));`;
   const limited = [
     "-c",

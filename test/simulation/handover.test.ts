@@ -1,19 +1,19 @@
 import { expect, it } from "vitest";
 
-import { WithDeletions, WithRareTroubles } from "../../simulator/handover/hooks.ts";
-import { RARE_TROUBLES } from "../../simulator/handover/rare-troubles.ts";
+import { WithDeletions, WithRareFaults } from "../../simulator/handover/hooks.ts";
+import { RARE_FAULTS } from "../../simulator/handover/rare-faults.ts";
 import { play } from "../../simulator/handover/world.ts";
 
 /**
  * Whole fleets on a bad network, from a seed each. A failure names its seed; replay it with
  * `npm run simulate:handover -- --seed N`, one with deletions by adding `--deletions`, one with rare
- * troubles by adding `--rare`.
+ * faults by adding `--rare`.
  */
 
 /** Fresh seeds per run; by count and not by time, so that a slow machine tests as much as a fast one. */
 const FRESH_SEEDS = 150;
 const FRESH_SEEDS_WITH_DELETIONS = 60;
-const FRESH_SEEDS_WITH_RARE_TROUBLES = 40;
+const FRESH_SEEDS_WITH_RARE_FAULTS = 40;
 
 it("keeps every invariant on fresh seeds, and everything comes to rest", async () => {
   const base = Number(process.env["SIMULATION_SEED"] ?? Date.now() % 1_000_000_000);
@@ -38,15 +38,15 @@ it("[H22] keeps every invariant while machines go for good, are deleted, and com
 it("keeps every invariant through what happens once in a year", async () => {
   const base = Number(process.env["SIMULATION_SEED"] ?? Date.now() % 1_000_000_000);
   const seen = new Set<string>();
-  for (let seed = base; seed < base + FRESH_SEEDS_WITH_RARE_TROUBLES; seed++) {
-    const { breach, log } = await play(seed, new WithRareTroubles(), true);
+  for (let seed = base; seed < base + FRESH_SEEDS_WITH_RARE_FAULTS; seed++) {
+    const { breach, log } = await play(seed, new WithRareFaults(), true);
     expect(breach, `seed ${seed}`).toBeNull();
     for (const line of log) {
       const [, kind] = /RARE (.*) mac-/.exec(line) ?? [];
       if (kind !== undefined) seen.add(kind);
     }
   }
-  expect([...seen].toSorted()).toEqual(RARE_TROUBLES.toSorted());
+  expect([...seen].toSorted()).toEqual(RARE_FAULTS.toSorted());
 });
 
 it("plays the same seed the same way", async () => {

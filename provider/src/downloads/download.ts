@@ -6,18 +6,18 @@ import type { ModelId } from "../../../protocol/ids.ts";
 import { reasonOf } from "../reason.ts";
 import { UserError } from "../user-error.ts";
 import { PartFile } from "./part-file.ts";
-import { insist, MANY_TRIES } from "./patience.ts";
 import type { DownloadPorts } from "./ports.ts";
 import { TransientError, WrongFileError } from "./problems.ts";
 import { Progress, sizeText } from "./progress.ts";
 import { readHash, writeHash } from "./record.ts";
 import { request, type Answer, type Origin } from "./request.ts";
+import { retry, MANY_TRIES } from "./retry.ts";
 import { shown, type RemoteFile } from "./source.ts";
 
-/** One file: whether it is there, what its source says of it, and how it comes here. */
+/** One remote file: whether it is on disk, what its source says about it, and downloading it. */
 
 /**
- * Whether the file is there, and is the one that the owner wants. To know that it may have to be read once.
+ * Whether the file is on disk with the hash that the owner gave, if any. To check that, it may have to be read once.
  * @throws UserError if it cannot be read, and the signal's reason.
  */
 export async function isThere(
@@ -41,13 +41,13 @@ export async function isThere(
 }
 
 /**
- * Asks the source for the file without fetching it.
+ * Asks the source for size and hash of the file without downloading it.
  * @throws UserError
  */
 export function look(file: RemoteFile, tries: number, ports: DownloadPorts): Promise<Origin> {
-  // Not HEAD, which addresses that are signed for GET refuse.
+  // Not HEAD, because URLs that are signed for GET refuse it.
   const firstByte = { range: "bytes=0-0" };
-  return insist(file, tries, ports, () =>
+  return retry(file, tries, ports, () =>
     request(file.url, firstByte, ports, ({ origin }) => {
       checkPromise(file, origin);
       return Promise.resolve(origin);
@@ -56,8 +56,8 @@ export function look(file: RemoteFile, tries: number, ports: DownloadPorts): Pro
 }
 
 /**
- * Fetches a file, or the rest of one, and gives it its name when it is whole and checked.
- * @throws UserError, and the signal's reason. What is there is kept, unless it was wrong.
+ * Downloads a file, resuming a partial download, and renames it once it is complete and verified.
+ * @throws UserError, and the signal's reason. A partial download is kept unless its contents are wrong.
  * @returns its size in bytes
  */
 export async function download(model: ModelId, file: RemoteFile, ports: DownloadPorts): Promise<number> {
@@ -65,7 +65,7 @@ export async function download(model: ModelId, file: RemoteFile, ports: Download
   const part = await PartFile.open(file.path, ports.signal);
   const complete = async (): Promise<string> => {
     const fetchMore = (): Promise<void> => fetchRest(part, file, ports, progress);
-    await insist(file, MANY_TRIES, ports, fetchMore, () => part.sizeBytes);
+    await retry(file, MANY_TRIES, ports, fetchMore, () => part.sizeBytes);
     await refuseOther(part, file, "at the end");
     return part.digest();
   };
@@ -116,10 +116,10 @@ async function fetchRest(
   if (part.sizeBytes < size) throw new TransientError("the answer ended early");
 }
 
-/** Compressed bytes could not be counted; with a range, `fetch` sees to that itself. */
+/** Sizes are of uncompressed bytes. For requests with a range, `fetch` sets this header itself. */
 const WHOLE = { "accept-encoding": "identity" };
 
-/** With nothing to know the file by, the rest of it may be the rest of another one. A known hash is checked when all is there. */
+/** Resumes only if the file can be recognized: by its hash, which is checked at the end, or by a validator. */
 function rangeAfter({ sizeBytes, origin }: PartFile, file: RemoteFile): Record<string, string> {
   if (sizeBytes === 0 || origin === null) return WHOLE;
   const range = `bytes=${sizeBytes}-`;
@@ -134,18 +134,18 @@ function continues({ sizeBytes, origin }: PartFile, answer: Answer): boolean {
     origin !== null &&
     answer.origin.sizeBytes === origin.sizeBytes &&
     answer.origin.sha256 === origin.sha256 &&
-    // Of Hugging Face's storage it may be another one each time.
+    // Hugging Face's storage may send another validator each time.
     (origin.sha256 !== null || answer.origin.validator === origin.validator)
   );
 }
 
-/** @throws WrongFileError if the source says itself that this is not the file that the owner wants. */
+/** @throws WrongFileError if the hash that the source announces is not the owner's. */
 function checkPromise(file: RemoteFile, { sha256 }: Origin): void {
   if (file.sha256 === null || sha256 === null || sha256 === file.sha256) return;
   throw new WrongFileError(wrongHash(file, sha256, file.sha256));
 }
 
-/** @throws WrongFileError if the source sends no model, or more than one. */
+/** @throws WrongFileError if the bytes are not a model, or more than were announced. */
 async function refuseOther(
   part: PartFile,
   { url }: RemoteFile,

@@ -3,41 +3,41 @@ import { basename, dirname } from "node:path";
 
 import type { ModelId } from "../../../protocol/ids.ts";
 import { reasonOf } from "../reason.ts";
-import { lockState } from "../state.ts";
+import { lockDirectory } from "../state/directory-lock.ts";
 import { UserError } from "../user-error.ts";
 import { download, isThere, look } from "./download.ts";
 import { partSize } from "./part-file.ts";
-import { FEW_TRIES, MANY_TRIES, pause } from "./patience.ts";
 import type { DownloadPorts } from "./ports.ts";
 import { UnreachableError, WrongFileError } from "./problems.ts";
 import { sizeText } from "./progress.ts";
+import { FEW_TRIES, MANY_TRIES, pause } from "./retry.ts";
 import { isUnprotected, shown, type RemoteFile, type RemoteModel } from "./source.ts";
 
 /**
- * Fetches models in rounds, one file after the other. Each is handed over as soon as it is whole, and what is not to be had
- * in one round is asked for again in the next. While the machine has nothing to serve, a mistake of its owner's ends the
- * program; once it serves, nothing does.
+ * Downloads models in rounds, one file at a time. Each model is handed over as soon as it is complete, and one that fails is
+ * retried in the next round. While the machine has nothing to serve, a mistake of its owner ends the program; once it
+ * serves, no download does.
  */
 
-/** Left to everything else on the disk. */
+/** Disk space that is left free. */
 const SPARE_BYTES = 1e9;
-/** From one round to the next. */
+/** Pause between two rounds. */
 export const ROUND_PAUSE_MS = 5 * 60_000;
 
 export interface FetchHost {
   /** Whether the machine has a model to serve. */
   isServing(): boolean;
-  /** All files of the model are here. @throws UserError if it cannot be served for all that. */
+  /** All files of the model are on disk. @throws UserError if it cannot be served. */
   onWhole(model: RemoteModel): void;
   /** A download begins. */
   onBegin(model: RemoteModel): void;
-  /** The model is not to be had now, and if `isFinal`, not until the program is started again. */
+  /** The model could not be downloaded; if `isFinal`, it is not retried until the program is restarted. */
   onTrouble(model: RemoteModel, error: UserError, isFinal: boolean): void;
 }
 
 /**
- * What is there already needs no network. Ends when every model is whole or is not to be had for good.
- * @throws UserError if a model is not to be had and the machine has nothing to serve, and the signal's reason.
+ * Downloads what is not on disk. Resolves when every model is complete or has failed for good.
+ * @throws UserError if a model fails while the machine has nothing to serve, and the signal's reason.
  */
 export async function fetchModels(
   models: readonly RemoteModel[],
@@ -63,14 +63,14 @@ function warnOfUnprotected(files: readonly RemoteFile[], { log }: DownloadPorts)
 }
 
 class Round {
-  /** Models that are not to be had in this round, but may be in the next. */
+  /** Models that failed in this round and are retried in the next. */
   readonly toRepeat: RemoteModel[] = [];
   readonly #models: readonly RemoteModel[];
   readonly #directory: string;
   readonly #ports: DownloadPorts;
   readonly #host: FetchHost;
   readonly #failed = new Set<RemoteModel>();
-  /** Files that are not here, by their model. */
+  /** Files that are not on disk, by model. */
   readonly #missing = new Map<RemoteModel, readonly RemoteFile[]>();
 
   constructor(models: readonly RemoteModel[], directory: string, ports: DownloadPorts, host: FetchHost) {
@@ -97,7 +97,7 @@ class Round {
   async #fetchMissing(): Promise<void> {
     if (this.#missing.size === 0) return;
     makeDirectory(this.#directory);
-    const unlock = lockState(this.#directory, "--downloads-dir");
+    const unlock = lockDirectory(this.#directory, "--downloads-dir");
     try {
       const sizes = new Map<string, number>();
       for (const model of this.#wanted()) await this.#attempt([model], () => this.#look(model, sizes));
@@ -127,7 +127,7 @@ class Round {
     return [...this.#missing.keys()].filter((model) => !this.#failed.has(model));
   }
 
-  /** Does what `models` need. Their failure ends this round for them, and only if nothing else is left, the program. */
+  /** Runs a step for `models`. If it fails, this round is over for them, or the program ends if it must not go on. */
   async #attempt(models: readonly RemoteModel[], act: () => Promise<void>): Promise<void> {
     try {
       await act();
@@ -155,7 +155,7 @@ function makeDirectory(directory: string): void {
   }
 }
 
-/** @throws UserError that says how much is needed, and how much is there. */
+/** @throws UserError that says how much space is needed and how much is free. */
 async function checkSpace(
   directory: string,
   sizes: ReadonlyMap<string, number>,
@@ -173,7 +173,7 @@ async function checkSpace(
 
 async function fetchOne(id: ModelId, file: RemoteFile, ports: DownloadPorts): Promise<void> {
   const { log, clock, showProgress } = ports;
-  // Two ids may be for one file.
+  // Two ids may name the same file.
   if (await isThere(id, file, ports)) return;
   makeDirectory(dirname(file.path));
   const startedAt = clock.now();

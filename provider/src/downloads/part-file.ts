@@ -8,7 +8,7 @@ import { UserError } from "../user-error.ts";
 import { readOrigin, removeHash, removeOrigin, writeHash, writeOrigin } from "./record.ts";
 import type { Origin } from "./request.ts";
 
-/** The beginning of a file that is on its way, with the hash of what is there. It outlives the program. */
+/** A partial download, with the hash of its bytes so far. It survives a restart of the program. */
 export class PartFile {
   readonly #path: string;
   readonly #file: FileHandle;
@@ -24,8 +24,8 @@ export class PartFile {
   }
 
   /**
-   * Opens what there is of the file that will be `path`. If it is not on record what it is of, it counts as nothing.
-   * @throws UserError if the disk does not let it, and the signal's reason.
+   * Opens the partial download of `path`. It counts as empty if there is no record of its origin.
+   * @throws UserError if the disk refuses, and the signal's reason.
    */
   static async open(path: string, signal: AbortSignal): Promise<PartFile> {
     const part = await orDiskProblem(path, async () => new PartFile(path, await open(partPath(path), "a")));
@@ -43,7 +43,7 @@ export class PartFile {
     return this.#size;
   }
 
-  /** What the source said when it began; null while nothing is there. */
+  /** What the source said when the download started; null while it is empty. */
   get origin(): Origin | null {
     return this.#origin;
   }
@@ -52,17 +52,17 @@ export class PartFile {
     return this.#size > 0 && this.#size === this.#origin?.sizeBytes;
   }
 
-  /** Whether it comes from more than one answer. */
+  /** Whether its bytes come from more than one response. */
   get isPieced(): boolean {
     return this.#pieces > 1;
   }
 
-  /** Another answer begins. */
+  /** The bytes of another response follow. */
   beginPiece(): void {
     this.#pieces += 1;
   }
 
-  /** Throws away what is there. */
+  /** Discards its bytes. */
   async restart(origin: Origin | null): Promise<void> {
     await orDiskProblem(this.#path, () => this.#file.truncate(0));
     this.#hash = createHash("sha256");
@@ -73,13 +73,13 @@ export class PartFile {
     if (origin !== null) writeOrigin(partPath(this.#path), origin);
   }
 
-  /** What is wrong with the first bytes; null if nothing is, or if they are still to come. */
+  /** What is wrong with the file's header; null if nothing, or if it is not complete yet. */
   problem(when: "still coming" | "at the end"): string | null {
     const isToCome = this.#header.length < HEADER_BYTES && when === "still coming";
     return isToCome ? null : headerProblem(this.#header);
   }
 
-  /** @throws UserError if the disk does not let it, as when it is full. */
+  /** @throws UserError if the disk refuses, for example because it is full. */
   async append(chunk: Uint8Array): Promise<void> {
     await orDiskProblem(this.#path, () => this.#file.appendFile(chunk));
     this.#take(chunk);
@@ -90,12 +90,12 @@ export class PartFile {
     return this.#hash.digest("hex");
   }
 
-  /** Gives the file its name, after it is safely on the disk. */
+  /** Renames the file, after syncing it to disk. */
   async finish(sha256: string): Promise<void> {
     await orDiskProblem(this.#path, async () => {
       await this.#file.sync();
       await this.#file.close();
-      // It may be of the file that is replaced.
+      // It may belong to the file that is being replaced.
       removeHash(this.#path);
       await rename(partPath(this.#path), this.#path);
     });
@@ -103,7 +103,7 @@ export class PartFile {
     removeOrigin(partPath(this.#path));
   }
 
-  /** Throws it away for good. */
+  /** Deletes the partial download. */
   async remove(): Promise<void> {
     await this.close();
     rmSync(partPath(this.#path), { force: true });
@@ -134,7 +134,7 @@ export class PartFile {
   }
 }
 
-/** How much of the file that will be `path` is there, in bytes. */
+/** Bytes of the partial download of `path`. */
 export function partSize(path: string): number {
   return statSync(partPath(path), { throwIfNoEntry: false })?.size ?? 0;
 }

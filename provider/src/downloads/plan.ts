@@ -4,16 +4,16 @@ import type { ModelSources } from "../models.ts";
 import { readHash } from "./record.ts";
 import { readRemoteModel, type RemoteFile, type RemoteModel } from "./source.ts";
 
-/** Which of the models that the command line names are here, and which are still to come. */
+/** Which of the models on the command line are on disk, and which have to be downloaded. */
 
 export interface DownloadPlan {
-  /** The sources without those to come, and with files on this machine in the place of addresses. */
+  /** The models on disk, with paths in place of URLs. */
   readonly here: ModelSources;
-  /** In the owner's order. What is there but has to be held against a hash first is among them. */
+  /** In the owner's order. Includes files on disk whose hash has to be checked first. */
   readonly coming: readonly RemoteModel[];
 }
 
-/** @throws UserError if an address is not one. */
+/** @throws UserError if a URL is invalid. */
 export function planDownloads(sources: ModelSources, directory: string): DownloadPlan {
   if (sources.form !== "files" && sources.form !== "files or names") return { here: sources, coming: [] };
   const here: string[] = [];
@@ -27,12 +27,12 @@ export function planDownloads(sources: ModelSources, directory: string): Downloa
   return { here: { ...sources, models: here }, coming };
 }
 
-/** As the command line would name it if it had been on this machine from the start. */
+/** The model as the command line would name its local file. */
 export function localSource({ id, files }: RemoteModel): string {
   return `${id}=${files[0]?.path ?? ""}`;
 }
 
-/** A hash that has to be counted first may take minutes. */
+/** Whether the file is on disk and, if a hash was given, already verified: hashing may take minutes. */
 function isKnown({ path, sha256 }: RemoteFile): boolean {
   if (sha256 === null) return existsSync(path);
   const stat = statSync(path, { throwIfNoEntry: false });

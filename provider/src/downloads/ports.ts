@@ -1,7 +1,7 @@
 import type { Clock, Log, Random } from "../agent/ports.ts";
 import type { DownloadProgress } from "./progress.ts";
 
-/** What downloads need of the world. */
+/** What downloads need from outside. */
 export interface DownloadPorts {
   readonly clock: Clock;
   readonly random: Random;
@@ -9,10 +9,10 @@ export interface DownloadPorts {
   /** Bytes that this program may still write to the disk of `directory`. */
   readonly freeBytes: (directory: string) => Promise<number>;
   readonly log: Log;
-  /** Null ends what was shown; null instead of a function: nobody watches, and log lines have to say it. */
+  /** Shows progress; called with null to end it. Null if there is no terminal: then progress is logged. */
   readonly showProgress: ((progress: DownloadProgress | null) => void) | null;
   /** The owner's token at Hugging Face. */
   readonly hubToken: string | null;
-  /** Ends every download at once; what is there of a file stays. */
+  /** Aborts all downloads; partial files stay. */
   readonly signal: AbortSignal;
 }

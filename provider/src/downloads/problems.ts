@@ -1,12 +1,12 @@
 import { UserError } from "../user-error.ts";
 import { hubPage, shown } from "./source.ts";
 
-/** What can go wrong with a download: what may go away by itself, and what its owner has to put right. */
+/** Errors of downloads: transient ones, and those that the owner has to fix. */
 
-/** Worth another try. */
+/** Worth a retry. */
 export class TransientError extends Error {
   override readonly name = "TransientError";
-  /** How long the source wants to be left alone; null if it did not say. */
+  /** From `Retry-After`; null if there was none. */
   readonly retryAfterMs: number | null;
 
   constructor(message: string, retryAfterMs: number | null = null) {
@@ -15,10 +15,10 @@ export class TransientError extends Error {
   }
 }
 
-/** Many tries were in vain. */
+/** All retries failed. */
 export class UnreachableError extends UserError {}
 
-/** What the source has is not the model that is wanted: more tries would bring the same. */
+/** The source has another file than the one that is wanted; retrying would not help. */
 export class WrongFileError extends UserError {}
 
 const RETRIED = new Set([408, 425, 429]);

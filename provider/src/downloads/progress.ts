@@ -2,16 +2,16 @@ import { basename } from "node:path";
 
 import type { DownloadPorts } from "./ports.ts";
 
-/** Says how far a download is: many times a second is too often, and never is too seldom. */
+/** Reports the progress of a download: redrawn twice a second on a terminal, logged every half minute otherwise. */
 
 const REDRAW_MS = 500;
 const LOG_MS = 30_000;
 
-/** How far the download of one file is. */
+/** Progress of one file. */
 export interface DownloadProgress {
   readonly file: string;
   readonly bytes: number;
-  /** Null: nobody knows how many there will be. */
+  /** Null if the size is unknown. */
   readonly total: number | null;
   readonly perSecond: number;
 }
@@ -33,11 +33,11 @@ export class Progress {
     this.#saidAt = ports.clock.now();
   }
 
-  /** `bytes` of `total` are there; null: nobody knows how many there will be. */
+  /** @param total null if the size is unknown. */
   at(bytes: number, total: number | null): void {
     const { clock, log, showProgress } = this.#ports;
     const now = clock.now();
-    // A beginning that was thrown away is no progress backwards.
+    // The download was restarted: count the rate from here.
     if (this.#since === null || bytes < this.#since.bytes) this.#since = { at: now, bytes };
     if (now - this.#saidAt < (showProgress === null ? LOG_MS : REDRAW_MS)) return;
     this.#saidAt = now;
@@ -52,7 +52,7 @@ export class Progress {
   }
 }
 
-/** Null if nobody knows how much there will be. */
+/** Null if the size is unknown. */
 export function percentOf({ bytes, total }: DownloadProgress): number | null {
   return total === null ? null : Math.floor((100 * bytes) / total);
 }
@@ -66,7 +66,7 @@ export function describeProgress(progress: DownloadProgress): string {
   return parts.join(" | ");
 }
 
-/** As file managers of Macs count: 1 GB is 10^9 bytes. */
+/** In decimal units as the Finder uses them: 1 GB is 10^9 bytes. */
 export function sizeText(bytes: number): string {
   if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
   return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.ceil(bytes / 1e3)} kB`;

@@ -2,10 +2,10 @@ import { readFileSync, rmSync } from "node:fs";
 
 import { z } from "zod";
 
-import { writeFileAtomically } from "../state.ts";
+import { writeFileAtomically } from "../state/files.ts";
 import type { Origin } from "./request.ts";
 
-/** The small files beside a model file that say what it is: one while it is on its way, one when it is whole. */
+/** JSON files next to a model file: the origin of a partial download, and the hash of a complete file. */
 
 const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
 const originSchema = z.object({
@@ -15,7 +15,7 @@ const originSchema = z.object({
 });
 const wholeSchema = z.object({ size_bytes: z.int(), sha256: sha256Schema });
 
-/** Of a file whose beginning is there; null if it is not known, as for one that is not ours. */
+/** The origin of a partial download; null if there is no valid record. */
 export function readOrigin(part: string): Origin | null {
   const parsed = originSchema.safeParse(readJson(`${part}.json`));
   if (!parsed.success) return null;
@@ -35,7 +35,7 @@ export function removeOrigin(part: string): void {
   rmSync(`${part}.json`, { force: true });
 }
 
-/** The hash that the whole file of this size had when it was checked; null if there is no record. */
+/** The verified hash of a complete file of this size; null if there is no record. */
 export function readHash(file: string, sizeBytes: number): string | null {
   const parsed = wholeSchema.safeParse(readJson(`${file}.json`));
   return parsed.success && parsed.data.size_bytes === sizeBytes ? parsed.data.sha256 : null;
@@ -50,7 +50,7 @@ export function removeHash(file: string): void {
   rmSync(`${file}.json`, { force: true });
 }
 
-/** A record that cannot be read is as good as none: the file is then looked at itself. */
+/** An unreadable record counts as none: the file itself is checked then. */
 function readJson(path: string): unknown {
   try {
     return JSON.parse(readFileSync(path, "utf8"));

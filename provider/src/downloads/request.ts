@@ -5,9 +5,9 @@ import type { DownloadPorts } from "./ports.ts";
 import { isRetried, refusal, TransientError } from "./problems.ts";
 import { isHub, isUnprotected, shown } from "./source.ts";
 
-/** One request for a file: redirects, refusals, and an end if nothing comes any more. */
+/** One HTTP request for a file, with redirects, refusals and a stall timeout. */
 
-/** A source that is silent for so long has forgotten us. */
+/** A response that delivers nothing for this long is aborted. */
 export const STALL_MS = 45_000;
 const MAX_REDIRECTS = 10;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
@@ -15,24 +15,24 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 export interface Answer {
   readonly status: 200 | 206 | 416;
   readonly origin: Origin;
-  /** Which byte of the file comes first. */
+  /** Offset of the first byte in the file. */
   readonly startsAt: number;
   readonly chunks: AsyncIterable<Uint8Array>;
 }
 
-/** What a source says of a file, by which it is known again. */
+/** What a source says about a file; identifies it when a download is resumed. */
 export interface Origin {
   /** Of the whole file; null if the source does not know it. */
   readonly sizeBytes: number | null;
-  /** As Hugging Face gives it with each large file. */
+  /** Hugging Face sends it for each large file. */
   readonly sha256: string | null;
-  /** For `If-Range`: an ETag, or the time of the last change. */
+  /** For `If-Range`: a strong ETag or the last-modified time. */
   readonly validator: string | null;
 }
 
 /**
- * Asks for `url` and hands the answer to `use`; when that is done, the rest of the answer is dropped.
- * @throws TransientError if another try may help, UserError if not, and the signal's reason.
+ * Requests `url` and passes the response to `use`; what `use` does not read is dropped.
+ * @throws TransientError if a retry may help, UserError if not, and the signal's reason.
  */
 export async function request<T>(
   url: URL,
@@ -58,7 +58,7 @@ async function followRedirects(
   let sha256: string | null = null;
   for (let hops = 0; hops <= MAX_REDIRECTS; hops += 1) {
     const response = await wire.ask(at, headers);
-    // The redirect has it; the storage that it leads to has an ETag that looks the same and is another.
+    // Only the redirect has the hash; the storage behind it sends an ETag that looks alike but is another value.
     sha256 ??= linkedHash(response.headers);
     if (!REDIRECTS.has(response.status)) return readAnswer(url, response, sha256, ports, wire);
     await response.body?.cancel();
@@ -107,12 +107,12 @@ function linkedHash(headers: Headers): string | null {
   return /^"?([0-9a-f]{64})"?$/i.exec(headers.get("x-linked-etag") ?? "")?.[1]?.toLowerCase() ?? null;
 }
 
-/** A weak one does not promise the same bytes. */
+/** A weak ETag does not guarantee identical bytes. */
 function strongTag(tag: string | null): string | null {
   return tag?.startsWith('"') === true ? tag : null;
 }
 
-/** What a request and its redirects share: they end together, also when nothing comes for too long. */
+/** The abort signal and stall timeout that a request shares with its redirects. */
 class Wire {
   readonly #ports: DownloadPorts;
   readonly #controller = new AbortController();

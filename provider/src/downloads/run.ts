@@ -13,8 +13,8 @@ import { describeProgress, percentOf, type DownloadProgress } from "./progress.t
 import type { RemoteModel } from "./source.ts";
 
 /**
- * The downloads of the program. A machine with a model serves it meanwhile, and is handed each further one when it is whole;
- * one that has none waits for the first.
+ * The program's downloads. A machine that has a model serves it meanwhile and gets each further one when it is complete; a
+ * machine without any waits for the first.
  */
 
 export interface DownloadSettings {
@@ -22,9 +22,9 @@ export interface DownloadSettings {
   readonly directory: string;
   readonly hubToken: string | null;
   readonly log: Log;
-  /** Shows the progress while the machine does not serve yet; null if no terminal is there. */
+  /** Shows progress until the machine serves; null without a terminal. */
   readonly line: TerminalLine | null;
-  /** Whether the machine has a model already. */
+  /** Whether the machine already has a model. */
   readonly isServing: boolean;
 }
 
@@ -33,11 +33,11 @@ export class Downloads {
   readonly #stop = new AbortController();
   readonly #first = deferred<void>();
   readonly #ended: Promise<void>;
-  /** What is known of each model that is not here, for whoever was told to have it. */
+  /** The state of each missing model, as a sentence for an order that asks for it. */
   readonly #words = new Map<string, string>();
-  /** The newest trouble with each model, so that it is said once. */
+  /** The last error of each model, so that it is logged once. */
   readonly #troubles = new Map<string, string>();
-  /** Whole, and not handed over yet. */
+  /** Complete, and not handed over yet. */
   readonly #arrived: OfferedModel[] = [];
   #take: ((model: OfferedModel) => void) | null = null;
   #isServing: boolean;
@@ -49,12 +49,12 @@ export class Downloads {
     this.#isServing = settings.isServing;
     for (const { id } of coming) this.#words.set(id, "it is still to be downloaded");
     this.#ended = this.#run(coming);
-    // Only who waits for the first model hears of it otherwise.
+    // `first` rethrows it; without this a failure nobody waits for would crash the program.
     this.#ended.catch(() => {});
   }
 
   /**
-   * Waits for the first model, of a machine that has no other.
+   * Waits for the first model, for a machine that has none.
    * @returns null if a signal came first.
    * @throws UserError
    */
@@ -75,31 +75,31 @@ export class Downloads {
     }
   }
 
-  /** Hands over each model that is whole, now and later. */
+  /** Hands over each complete model, now and later. */
   deliverTo(take: (model: OfferedModel) => void): void {
     this.#take = take;
     for (const model of this.#arrived.splice(0)) take(model);
   }
 
-  /** What is known of a model that is not here; null if it is none that was to come. For the coordinator to read. */
+  /** The state of a missing model, for the coordinator; null if it is not one of the downloads. */
   wordOn(id: string): string | null {
     return this.#words.get(id) ?? null;
   }
 
-  /** The same of all of them, for this machine's owner; null if none is to come. */
+  /** The state of all missing models, for the owner; null if there are none. */
   words(): string | null {
     const words = [...this.#words].map(([id, word]) => `${id}: ${word}`);
     return words.length === 0 ? null : words.join("; ");
   }
 
-  /** For the status line; empty if nothing is coming now. */
+  /** For the status line; empty while nothing is being downloaded. */
   progressText(): string {
     if (this.#progress === null) return "";
     const percent = percentOf(this.#progress);
     return percent === null ? "downloading" : `downloading ${percent} %`;
   }
 
-  /** Ends every download at once; what is there of a file stays. */
+  /** Aborts all downloads; partial files stay. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#ended;
@@ -174,7 +174,7 @@ async function freeBytes(directory: string): Promise<number> {
   return bavail * bsize;
 }
 
-/** Whatever says that nobody wants the program any more: a signal, a launcher that is gone, a log that nobody reads. */
+/** Calls `stop` on a signal, when the launcher disconnects, or when nobody reads the log any more. */
 function onStop(stop: () => void): () => void {
   const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
   const onError = ({ code }: NodeJS.ErrnoException): void => {

@@ -6,40 +6,40 @@ import { isLoopback } from "../loopback.ts";
 import { parseId, partsOf } from "../models.ts";
 import { UserError } from "../user-error.ts";
 
-/** Models that the command line names by an address: where they come from and where they are kept. */
+/** Models that the command line names by URL: where they come from and where they are stored. */
 
 export interface RemoteModel {
   readonly id: ModelId;
-  /** One, or all parts of a model that is split. */
+  /** One, or all parts of a split model. */
   readonly files: readonly RemoteFile[];
 }
 
 export interface RemoteFile {
   readonly url: URL;
-  /** Where it is kept when it is whole. */
+  /** Path of the complete file. */
   readonly path: string;
-  /** What the owner says it has to be, lower case; null if nothing was said. */
+  /** The hash given by the owner, in lower case; null if none. */
   readonly sha256: string | null;
 }
 
 const HUB = "huggingface.co";
 const HUB_SHORTHAND = /^hf:(?<repository>[\w.-]+\/[\w.-]+)(?:@(?<revision>[^/]+))?\/(?<file>.+)$/i;
 const HASHES = /^#sha256=([0-9a-f]{64}(?:,[0-9a-f]{64})*)$/i;
-/** A file system takes 255 bytes, and a part's name is longer than the file's. */
+/** File systems allow 255 bytes, and the names of partial files are longer. */
 const MAX_NAME_BYTES = 200;
-/** Of the address's hash: enough that no two of one owner's addresses meet. */
+/** Characters of the URL's hash; enough to avoid collisions. */
 const DIRECTORY_CHARACTERS = 12;
 
-/** The address in `id=address`; null if the source is a file on this machine or names none. */
+/** The URL in `id=URL`; null for a local file. */
 function addressIn(source: string): string | null {
   const address = source.slice(source.indexOf("=") + 1);
   return source.includes("=") && /^(?:https?|hf):/i.test(address) ? address : null;
 }
 
 /**
- * Reads `id=address`; null if the source is a file on this machine. Each address has a directory of its own, since many
- * repositories have a file of the same name.
- * @throws UserError that says how to write it.
+ * Parses `id=URL`; null for a local file. Each URL gets its own directory, because many repositories have files of the same
+ * name.
+ * @throws UserError that shows the right form.
  */
 export function readRemoteModel(source: string, directory: string): RemoteModel | null {
   const address = addressIn(source);
@@ -59,17 +59,17 @@ export function readRemoteModel(source: string, directory: string): RemoteModel 
   return { id, files };
 }
 
-/** Hugging Face, the one host that the owner's token there is for. */
+/** Whether the URL is on Hugging Face over https, the only place to which the owner's token is sent. */
 export function isHub({ protocol, hostname }: URL): boolean {
   return protocol === "https:" && hostname === HUB;
 }
 
-/** Whether what comes from there may have been changed on the way. */
+/** Whether the transfer could be tampered with. */
 export function isUnprotected({ protocol, hostname }: URL): boolean {
   return protocol === "http:" && !isLoopback(hostname);
 }
 
-/** An address for people: what follows the `?` may be a secret. */
+/** The URL without its query, which may contain a secret, for messages. */
 export function shown({ origin, pathname }: URL): string {
   return `${origin}${pathname}`;
 }
@@ -80,7 +80,7 @@ function readAddress(text: string): URL {
     throw new UserError("An address of a model must not contain a user name or password.");
   }
   if (isHub(url)) {
-    // The page about the file, as a browser's address bar has it.
+    // The URL of the file's web page, copied from a browser.
     url.pathname = url.pathname.replace(/^(\/[^/]+\/[^/]+)\/blob\//, "$1/resolve/");
     url.search = "";
   }
@@ -130,7 +130,7 @@ function directoryOf({ href }: URL): string {
   return createHash("sha256").update(href).digest("hex").slice(0, DIRECTORY_CHARACTERS);
 }
 
-/** The page where a model's owner asks for access; null if it is not on Hugging Face. */
+/** The repository's page, where access can be requested; null if it is not on Hugging Face. */
 export function hubPage(url: URL): string | null {
   if (!isHub(url)) return null;
   const repository = url.pathname.split("/").slice(1, 3).join("/");

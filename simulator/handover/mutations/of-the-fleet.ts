@@ -5,7 +5,7 @@ import { Handover, NOT_UNDERSTOOD } from "../../../core/fleet/handover.ts";
 import type { Admission } from "../../../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../../../core/pool/calls.ts";
 import type { Stamp } from "../../../core/pool/record.ts";
-import { Hooks, WithRareTroubles } from "../hooks.ts";
+import { Hooks, WithRareFaults } from "../hooks.ts";
 import type { PoolHost } from "../pool-host.ts";
 import { all, replace } from "./replace.ts";
 
@@ -48,7 +48,7 @@ export class DeletedAtOnce extends Hooks {
 }
 
 /** Whoever has a token may dial and register under any machine's name. */
-export class AnybodysMachine extends WithRareTroubles {
+export class AnybodysMachine extends WithRareFaults {
   override install(): () => void {
     const undo = [
       replace(Doorway.prototype, "whyNotDial", () => null),
@@ -59,7 +59,7 @@ export class AnybodysMachine extends WithRareTroubles {
 }
 
 /** An order that a later version has written is left as it is. */
-export class UnreadOrdersLeft extends WithRareTroubles {
+export class UnreadOrdersLeft extends WithRareFaults {
   override install(): () => void {
     const { begin } = Handover.prototype;
     return replace(Handover.prototype, "begin", function (this: Handover, wish, now, above) {

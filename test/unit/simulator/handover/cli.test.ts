@@ -1,22 +1,37 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
-const CLI = fileURLToPath(new URL("../../../../simulator/handover/cli.ts", import.meta.url));
+import { runHandover } from "../../../../simulator/handover/cli.ts";
 
-it.each([
-  [["--seeds", "x"], /--seeds x is not a whole number of 1 or more/],
-  [["--seeds", "0"], /--seeds 0/],
-  [["--from", "1.5"], /--from 1\.5/],
-  [["--seed", ""], /--seed +is not/],
-  [["--nope"], /Unknown option '--nope'.*Options: --seeds/],
-])(
-  "npm run simulate:handover refuses %j, which would pass for a run without failures",
-  (options, message) => {
-    const { status, stderr } = spawnSync(process.execPath, [CLI, ...options], { encoding: "utf8" });
+describe("npm run simulate:handover", () => {
+  it.each([
+    [["--seeds", "x"], /--seeds x is not a whole number of 1 or more/],
+    [["--seeds", "0"], /--seeds 0/],
+    [["--from", "1.5"], /--from 1\.5/],
+    [["--seed", ""], /--seed +is not/],
+    [["--mutation", "foo"], /--mutation takes one of /],
+    [["--nope"], /Unknown option '--nope'.*Options: --seeds/],
+  ])("refuses %j, which would pass for a run without failures", async (options, message) => {
+    const printed: string[] = [];
+    await expect(runHandover(options, (line) => printed.push(line))).rejects.toThrow(message);
+    expect(printed).toEqual([]);
+  });
+
+  it("says how many of its seeds failed", async () => {
+    const printed: string[] = [];
+    expect(await runHandover(["--seeds", "1"], (line) => printed.push(line))).toBe(true);
+    expect(printed).toEqual([expect.stringMatching(/^1 seeds from 1: 0 failures, /)]);
+  });
+
+  it("ends as a process with exit code 2 and says why", { timeout: 30_000 }, () => {
+    const main = fileURLToPath(new URL("../../../../simulator/handover/main.ts", import.meta.url));
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, "--seeds", "x"], {
+      encoding: "utf8",
+    });
     expect(status).toBe(2);
-    expect(stderr).toMatch(message);
-  },
-  30_000,
-);
+    expect(stderr).toMatch(/^--seeds x is not/);
+    expect(stdout).toBe("");
+  });
+});

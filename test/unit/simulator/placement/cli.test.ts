@@ -6,10 +6,8 @@ import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { runSimulate } from "../../../../simulator/placement/cli.ts";
 import { fleetJson } from "./scenarios.ts";
-
-/** The command as a process: what it says and how it ends. */
-const CLI = fileURLToPath(new URL("../../../../simulator/placement/cli.ts", import.meta.url));
 
 let directory: string;
 beforeAll(() => {
@@ -19,31 +17,34 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-function simulate(...more: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [CLI, "--trace", "t.csv", "--fleet", "f.json", ...more], {
-    cwd: directory,
-    encoding: "utf8",
-  });
+const inDirectory = (name: string): string => join(directory, name);
+const files = (): string[] => ["--trace", inDirectory("t.csv"), "--fleet", inDirectory("f.json")];
+
+async function simulate(print: (text: string) => void, ...more: string[]): Promise<void> {
+  await runSimulate([...files(), ...more], print);
 }
 
-describe("npm run simulate", { timeout: 120_000 }, () => {
-  it("writes what it was asked for", () => {
-    const { status, stdout } = simulate("--policies", "greedy", "--json", "r.json", "--html", "r.html");
-    expect(status).toBe(0);
-    expect(stdout).toMatch(/^greedy /m);
-    expect(existsSync(join(directory, "r.json")) && existsSync(join(directory, "r.html"))).toBe(true);
+describe("npm run simulate", { timeout: 60_000 }, () => {
+  it("writes what it was asked for", async () => {
+    const printed: string[] = [];
+    const outputs = ["--json", inDirectory("r.json"), "--html", inDirectory("r.html")];
+    await simulate((text) => printed.push(text), "--policies", "greedy", ...outputs);
+    expect(printed.join("\n")).toMatch(/^greedy /m);
+    expect(existsSync(inDirectory("r.json")) && existsSync(inDirectory("r.html"))).toBe(true);
   });
 
-  it("takes a policy that is named twice once, and a window beyond the end up to the end", () => {
-    const { stdout } = simulate("--policies", "greedy,greedy", "--requests", "1-9");
-    expect(stdout).toMatch(/M7 is counted in minutes 1 to 1,/);
-    expect(stdout.match(/greedy \d+\/\d+/g)).toHaveLength(1);
+  it("takes a policy that is named twice once, and a window beyond the end up to the end", async () => {
+    const printed: string[] = [];
+    await simulate((text) => printed.push(text), "--policies", "greedy,greedy", "--requests", "1-9");
+    const text = printed.join("\n");
+    expect(text).toMatch(/M7 is counted in minutes 1 to 1,/);
+    expect(text.match(/greedy \d+\/\d+/g)).toHaveLength(1);
   });
 
-  it("helps", () => {
-    const { status, stdout } = simulate("--help");
-    expect(status).toBe(0);
-    expect(stdout).toContain("--requests A-B");
+  it("helps", async () => {
+    const printed: string[] = [];
+    await runSimulate(["--help"], (text) => printed.push(text));
+    expect(printed.join("\n")).toContain("--requests A-B");
   });
 
   it.each([
@@ -54,10 +55,20 @@ describe("npm run simulate", { timeout: 120_000 }, () => {
     [["--days", "3-4"], /none in those days/],
     [["--json", "nowhere/r.json"], /nowhere\/r\.json cannot be written/],
     [["--html", "."], /\. cannot be written: it is a directory/],
-  ])("refuses %j with a sentence, before it works", (options, message) => {
-    const { status, stdout, stderr } = simulate(...options);
+    [["--nope", "1"], /Unknown option '--nope'[^]*--trace FILE/],
+  ])("refuses %j with a sentence, before it works", async (options, message) => {
+    const printed: string[] = [];
+    await expect(simulate((text) => printed.push(text), ...options)).rejects.toThrow(message);
+    expect(printed).toEqual([]);
+  });
+
+  it("ends as a process with exit code 2 and says why", () => {
+    const main = fileURLToPath(new URL("../../../../simulator/placement/main.ts", import.meta.url));
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...files(), "--seed", "x"], {
+      encoding: "utf8",
+    });
     expect(status).toBe(2);
-    expect(stderr).toMatch(message);
+    expect(stderr).toMatch(/^--seed x is not a whole number/);
     expect(stdout).toBe("");
   });
 });

@@ -4,22 +4,22 @@ import type { DownloadPorts } from "./ports.ts";
 import { TransientError, UnreachableError } from "./problems.ts";
 import { shown, type RemoteFile } from "./source.ts";
 
-/** How often, and after which pauses, a download is tried again. */
+/** How often, and with which delays, a download is retried. */
 
-/** Tries in a row that brought nothing; with the pauses below, four minutes without a network. */
+/** Consecutive attempts without progress; with the delays below, about four minutes without a network. */
 export const MANY_TRIES = 10;
-/** Where a machine can serve something else instead. */
+/** For a machine that can serve another model meanwhile. */
 export const FEW_TRIES = 3;
 const MIN_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 60_000;
-/** A source that wants to be left alone for longer is asked all the same. */
+/** A longer `Retry-After` is cut to this. */
 const MAX_ASKED_PAUSE_MS = 600_000;
 
 /**
- * Tries until it succeeds. Tries after which `reached` is larger than ever do not count.
- * @throws UnreachableError after `tries` in vain, whatever the last one throws if another is of no use, and the signal's reason.
+ * Repeats `attempt` until it succeeds. An attempt that made progress, by `reached`, resets the count of failures.
+ * @throws UnreachableError after `tries` failures, any error that is not transient, and the signal's reason.
  */
-export async function insist<T>(
+export async function retry<T>(
   { url, path }: RemoteFile,
   tries: number,
   ports: DownloadPorts,
@@ -53,7 +53,7 @@ export async function insist<T>(
   }
 }
 
-/** Doubles with each failure; the random part keeps a fleet from coming back all at once. */
+/** Doubles with each failure; the random part keeps a whole fleet from retrying at the same moment. */
 function pauseAfter(failures: number, askedMs: number | null, random: number): number {
   const doubled = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** (failures - 1));
   return Math.max(doubled * (0.5 + random / 2), Math.min(askedMs ?? 0, MAX_ASKED_PAUSE_MS));

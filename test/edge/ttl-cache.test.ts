@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
 
-import { Recent } from "../../worker/recent.ts";
+import { TtlCache } from "../../worker/ttl-cache.ts";
 
 it("what an isolate has read of late is all forgotten once it is too much, and never grows beyond", () => {
-  const recent = new Recent<number>(1000, 2);
+  const recent = new TtlCache<number>(1000, 2);
   recent.set("a", 1, 0);
   recent.set("b", 2, 0);
   expect([recent.get("a", 0), recent.get("b", 0)]).toEqual([1, 2]);

@@ -1,16 +1,16 @@
 import { describe, expect, it } from "vitest";
 
-import { RememberingRouter } from "../../worker/remembering-router.ts";
+import { CachedRouter } from "../../worker/cached-router.ts";
 
-function aRouter(): RememberingRouter<string> {
-  const router = new RememberingRouter<string>();
+function aRouter(): CachedRouter<string> {
+  const router = new CachedRouter<string>();
   router.add("ALL", "/*", "for all");
   router.add("GET", "/models/:id", "a model");
   router.add("POST", "/chat", "a chat");
   return router;
 }
 
-function handlersOf(router: RememberingRouter<string>, method: string, path: string): string[] {
+function handlersOf(router: CachedRouter<string>, method: string, path: string): string[] {
   return router.match(method, path)[0].map(([handler]) => handler);
 }
 

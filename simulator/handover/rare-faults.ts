@@ -1,8 +1,8 @@
 import type { Operators } from "./operators.ts";
 import type { World } from "./world.ts";
 
-/** What a fleet meets once in a year, and all of it within minutes here. */
-export class RareTroubles {
+/** Faults that a real fleet sees once a year; here they all happen within minutes. */
+export class RareFaults {
   readonly #world: World;
   readonly #operators: Operators;
 
@@ -20,10 +20,10 @@ export class RareTroubles {
     this.#world.isPlacing = true;
   }
 
-  /** Models are offered again, pools answer, and each machine is its owner's. */
+  /** Restores the catalog, lets all pools answer, and gives each machine back to its owner. */
   end(): void {
     const { fleet, machines, models, pools } = this.#world;
-    if (!this.#world.hooks.hasRareTroubles) return;
+    if (!this.#world.hooks.hasRareFaults) return;
     fleet.setModels(models);
     for (const pool of pools) pool.unreachableUntil = 0;
     for (const machine of machines)
@@ -64,7 +64,7 @@ export class RareTroubles {
     }
   }
 
-  /** A model leaves the catalog, and the same model comes back. */
+  /** Models are removed from the catalog and added again. */
   #changeModels(): void {
     const { clock, dice, fleet, models, wanted } = this.#world;
     if (fleet.isDown) return;
@@ -76,7 +76,7 @@ export class RareTroubles {
     clock.after(dice.whole(0, 90_000), back);
   }
 
-  /** An earlier version of the coordinator takes over, and finds words that it does not know. */
+  /** Rolls back to an earlier version of the coordinator, which finds stored values that it does not know. */
   #stepBack(): void {
     const { dice, fleet, pools } = this.#world;
     for (const pool of pools) {
@@ -96,7 +96,7 @@ export class RareTroubles {
 
 type Kind = "fleet dies" | "alarm twice" | "unreachable" | "busy operators" | "model" | "owner" | "step back";
 
-/** How often each happens, relatively. */
+/** Relative frequency of each fault. */
 const WEIGHTS: readonly (readonly [Kind, number])[] = [
   ["fleet dies", 6],
   ["alarm twice", 2],
@@ -107,6 +107,6 @@ const WEIGHTS: readonly (readonly [Kind, number])[] = [
   ["step back", 1],
 ];
 
-export const RARE_TROUBLES: readonly string[] = WEIGHTS.map(([kind]) => kind);
+export const RARE_FAULTS: readonly string[] = WEIGHTS.map(([kind]) => kind);
 
 const KINDS = WEIGHTS.flatMap(([kind, weight]) => Array.from({ length: weight }, () => kind));

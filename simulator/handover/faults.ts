@@ -1,21 +1,21 @@
 import type { MachineHost } from "./machine-host.ts";
 import { Operators } from "./operators.ts";
-import { RareTroubles } from "./rare-troubles.ts";
+import { RareFaults } from "./rare-faults.ts";
 import { Wire } from "./wire.ts";
 import type { World } from "./world.ts";
 
-/** What happens to the fleet: clients who ask, operators who change their minds, and everything that breaks. */
-export class Troubles {
+/** Everything that happens to the fleet: requests of clients, orders of operators, and injected faults. */
+export class Faults {
   readonly #world: World;
   readonly #operators: Operators;
-  readonly #rare: RareTroubles;
+  readonly #rare: RareFaults;
   #requests = 0;
   #isOver = false;
 
   constructor(world: World) {
     this.#world = world;
     this.#operators = new Operators(world);
-    this.#rare = new RareTroubles(world, this.#operators);
+    this.#rare = new RareFaults(world, this.#operators);
   }
 
   start(calmAt: number, clientsUntil: number): void {
@@ -26,14 +26,14 @@ export class Troubles {
     this.#repeat(() => this.#ask(), 200, 8000, clientsUntil);
     this.#repeat(() => this.#operators.act(), 100, dice.pick([2000, 8000, 25_000]), calmAt);
     this.#repeat(() => this.#breakSomething(), 100, dice.pick([3000, 8000, 25_000]), calmAt);
-    const { deletesMachines, hasRareTroubles } = this.#world.hooks;
+    const { deletesMachines, hasRareFaults } = this.#world.hooks;
     if (deletesMachines) this.#repeat(() => this.#operators.retire(), 1000, 60_000, calmAt);
-    if (!hasRareTroubles) return;
+    if (!hasRareFaults) return;
     this.#rare.start();
     this.#repeat(() => this.#rare.act(), 100, dice.pick([8000, 25_000, 60_000]), calmAt);
   }
 
-  /** From here on only what is left over happens. */
+  /** Ends all faults, so that the fleet can converge. */
   end(): void {
     this.#isOver = true;
     const { machines, fleet, wanted } = this.#world;
@@ -77,8 +77,8 @@ export class Troubles {
     const { clock, dice, fleet, machines, pools } = this.#world;
     const machine = dice.pick(machines);
     const pool = dice.pick(pools);
-    const kind = dice.pick(TROUBLES);
-    this.#world.log(() => `TROUBLE ${kind} ${machine.id} ${pool.model}`);
+    const kind = dice.pick(FAULTS);
+    this.#world.log(() => `FAULT ${kind} ${machine.id} ${pool.model}`);
     switch (kind) {
       case "cut":
         for (const wire of [...pool.wires].filter((open) => open.isOpen && dice.chance(0.5))) {
@@ -93,7 +93,7 @@ export class Troubles {
       case "version":
         machine.version = machine.version === "0.7.0" ? "0.6.0" : "0.7.0";
         machine.hasChangedVersion = true;
-        // What came first, the operator's word or the register, decides.
+        // The outcome depends on which came first, the operator's order or the register.
         this.#world.wanted.delete(machine.id);
         machine.kill();
         clock.after(dice.whole(100, 5000), () => machine.start());
@@ -118,7 +118,7 @@ export class Troubles {
         machine.engine?.loaded?.die();
         return;
       case "stranger": {
-        // Somebody dials under the machine's name while the fleet is silent, and says nothing.
+        // Somebody dials under the machine's id while the fleet does not answer, and never registers.
         const wire = new Wire(this.#world, machine, { onOpen: () => {}, onText: () => {}, onEnd: () => {} });
         pool.accept(
           wire,
@@ -142,7 +142,7 @@ type Kind =
   | "engine"
   | "stranger";
 
-/** How often each happens, relatively. */
+/** Relative frequency of each fault. */
 const WEIGHTS: readonly (readonly [Kind, number])[] = [
   ["cut", 6],
   ["crash", 4],
@@ -156,4 +156,4 @@ const WEIGHTS: readonly (readonly [Kind, number])[] = [
   ["stranger", 1],
 ];
 
-const TROUBLES = WEIGHTS.flatMap(([kind, weight]) => Array.from({ length: weight }, () => kind));
+const FAULTS = WEIGHTS.flatMap(([kind, weight]) => Array.from({ length: weight }, () => kind));

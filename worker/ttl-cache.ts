@@ -1,5 +1,5 @@
-/** What this isolate has read of late, by name: good for a while, and all forgotten once it is too much. */
-export class Recent<Value> {
+/** A cache of this isolate with a time to live. It is emptied when it is full, which is cheaper than tracking use. */
+export class TtlCache<Value> {
   readonly #ttlMs: number;
   readonly #most: number;
   readonly #read = new Map<string, { readonly value: Value; readonly readAt: number }>();
@@ -14,7 +14,7 @@ export class Recent<Value> {
     return read !== undefined && now - read.readAt < this.#ttlMs ? read.value : undefined;
   }
 
-  /** @param readAt when the question was asked. */
+  /** @param readAt when the read was started. */
   set(name: string, value: Value, readAt: number): void {
     if (this.#read.size >= this.#most) this.#read.clear();
     this.#read.set(name, { value, readAt });
