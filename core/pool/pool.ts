@@ -361,6 +361,8 @@ export class Pool {
   ): void {
     connection.breaker = this.#dispatch.breakerOf(connection.identity.machineId);
     if (connection.registration?.advertises === true) this.#settings = withSupply(this.#settings);
+    // What is demanded may have changed while the fleet was asked.
+    this.#attestation.weigh(connection);
     this.#sendRegistered(connection, pools, assignment);
     this.#attestation.askIfDue(connection, now);
   }

@@ -356,3 +356,14 @@ describe("the demanded level", () => {
     for (const machine of machines) expect(awake.requestsOf(machine)).toHaveLength(0);
   });
 });
+
+it("a machine that was let in while the fleet began to demand a proof gets no request before it has given one", () => {
+  const scene = new PoolScene();
+  const mac = scene.dial("mac-1");
+  scene.register(mac);
+  scene.flags({ min_trust_level: "self_signed" });
+  scene.admit(mac);
+  scene.ask();
+  expect(scene.requestsOf(mac)).toEqual([]);
+  expect(scene.pool.report(scene.now, 4).machines).toMatchObject([{ blockedBy: "below_trust_level" }]);
+});
