@@ -90,7 +90,8 @@ export class Attestation {
 
   askIfDue(connection: Connection, now: number): void {
     const { registration, trust } = connection;
-    if (registration === null || now - trust.askedAt < CHALLENGE_INTERVAL_MS) return;
+    const isFresh = now >= trust.askedAt && now - trust.askedAt < CHALLENGE_INTERVAL_MS;
+    if (registration === null || isFresh) return;
     if (!registration.attests && !this.#isDemanding) return;
     // Whoever has left the last challenge unanswered is not waited for again: it may know none.
     const isSilent = trust.nonce !== null;

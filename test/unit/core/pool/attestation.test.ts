@@ -64,6 +64,17 @@ describe("challenges", () => {
     expect(second?.["nonce"]).not.toBe(first?.["nonce"]);
   });
 
+  it("are sent again at once when the clock has been set back: nobody knows how old the last proof is", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1", { attests: true });
+    prove(scene, mac, SELF_SIGNED);
+    scene.now -= 10 * MINUTE;
+    scene.heartbeat(mac);
+    expect(challengeOf(mac)).toMatchObject({ issued_at: scene.now });
+    scene.heartbeat(mac);
+    expect(challengeOf(mac)).toBeUndefined();
+  });
+
   it("are sent to all others only while the fleet demands a trust level", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
