@@ -14,7 +14,8 @@ export class MinuteRate {
 
   /** Counts one. Returns null if it may go on, else the seconds until the window ends. */
   admit(name: string, now: number): number | null {
-    if (now - this.#windowStartAt >= WINDOW_MS) {
+    // A clock that was set back must not make the minute an hour.
+    if (now - this.#windowStartAt >= WINDOW_MS || now < this.#windowStartAt) {
       this.#windowStartAt = now;
       this.#counts.clear();
     }

@@ -7,11 +7,11 @@ import { ORDER_TIMES } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "../pool/admission.ts";
 import type { Stamp } from "../pool/record.ts";
 import { cordonWord } from "./cordons.ts";
-import type { Directory } from "./directory.ts";
+import { modelIds, type Directory } from "./directory.ts";
 import type { Dialer, Doorway } from "./doorway.ts";
 import type { Handover } from "./handover.ts";
 import type { Intents } from "./intents.ts";
-import { machineOf } from "./machine.ts";
+import { machineOf, type Machine } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
 import type { Orders } from "./orders.ts";
 import type { Reconciler } from "./reconcile.ts";
@@ -75,13 +75,15 @@ export class Admissions {
     const close = doorway.whyNotRegister(identity, register);
     if (close !== null) return { admitted: false, close };
     memberships.add(machineId, pool, now);
-    directory.note(machineOf(register, identity, directory.get(machineId), [], now));
+    const before = directory.get(machineId);
+    directory.note(machineOf(register, identity, before, [], now));
     orders.obeyFlagsFor(machineId, now);
     const held = register.assignment;
     if (held !== null) handover.holds(machineId, held.model_id, held.epoch, now);
     handover.dialed(machineId, pool, now);
     handover.woken(machineId, now);
     reconciler.connected(machineId, now);
+    if (before !== null) reconciler.hasGained(machineId, gained(before, register), now);
     const { pool: assigned, stamp } = intents.destination(machineId);
     const pools = assigned === null ? directory.poolsOf(machineId) : [assigned];
     const machine = machineOf(register, identity, directory.get(machineId), pools, now);
@@ -106,4 +108,9 @@ export class Admissions {
     const held = register.assignment;
     return { model_id: held?.model_id ?? null, epoch: held?.epoch ?? NEVER_MANAGED, ...ORDER_TIMES };
   }
+}
+
+function gained(before: Machine, { models }: Register): ModelId[] {
+  const known = new Set(modelIds(before));
+  return models.map(({ id }) => id).filter((id) => !known.has(id));
 }

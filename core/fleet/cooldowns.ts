@@ -31,7 +31,7 @@ export class Cooldowns {
     this.#store.saveCooldown(cooldown);
   }
 
-  remove({ machineId, model }: Cooldown): void {
+  remove({ machineId, model }: Pick<Cooldown, "machineId" | "model">): void {
     const models = this.#byMachine.get(machineId);
     models?.delete(model);
     if (models?.size === 0) this.#byMachine.delete(machineId);

@@ -100,7 +100,8 @@ function onTheWay(view: FleetView, { intent, home, state, machine }: MachineView
   if (intent.outcome === "failed") {
     const { machineId } = machine;
     const cooldown = view.cooldowns.find((entry) => entry.machineId === machineId && entry.model === model);
-    const again = cooldown === undefined ? "soon" : `in ${ago(Math.max(0, cooldown.until - view.now))}`;
+    const later = cooldown === undefined ? "soon" : `in ${ago(Math.max(0, cooldown.until - view.now))}`;
+    const again = error?.code === "model_not_on_disk" ? `as soon as it has the model, and ${later}` : later;
     return {
       gate: "failed",
       why: `it could not serve "${model}": ${error?.message ?? "no reason given"}; it will be tried again ${again}`,

@@ -200,7 +200,7 @@ export class Handover {
   /** Repeats what is unanswered. */
   tick(now: number): void {
     for (const intent of this.#intents.all()) {
-      if (intent.retryAt === null || now < intent.retryAt) continue;
+      if (intent.retryAt === null || !isDue(intent.retryAt, now)) continue;
       const isOutOfReach = intent.phase === "ordered" && this.#memberships.of(intent.machineId).length === 0;
       if (isOutOfReach) {
         // Its next dial tells it; until then there is nobody to call.
@@ -305,6 +305,11 @@ export class Handover {
     );
     return done;
   }
+}
+
+/** Nothing is put off for longer than the longest wait: what seems to be was written by a clock ahead of this one. */
+function isDue(at: number, now: number): boolean {
+  return now >= at || at - now > HANDOVER_RETRY_MAX_MS;
 }
 
 /** 1 s, doubled with every unanswered round, up to 30 s, without end (H3). */

@@ -1,4 +1,4 @@
-import { machineIdSchema, type Epoch, type MachineId } from "../../protocol/ids.ts";
+import { machineIdSchema, type Epoch, type MachineId, type ModelId } from "../../protocol/ids.ts";
 import { HANDOVER_RETRY_MIN_MS, MEMBERSHIP_GRACE_MS } from "../limits.ts";
 import type { PoolCall } from "../pool/calls.ts";
 import { isManaged } from "../pool/record.ts";
@@ -63,6 +63,19 @@ export class Reconciler {
     if (!this.#ports.cooldowns.has(machineId, intent.model)) this.#orderAgain(intent, now);
   }
 
+  /**
+   * The machine shows models that its last register did not have. If it has failed for want of its own, what it failed for is
+   * mended, and there is nothing to wait for.
+   */
+  hasGained(machineId: MachineId, models: readonly ModelId[], now: number): void {
+    const intent = this.#intents.get(machineId);
+    if (intent?.outcome !== "failed" || intent.error?.code !== "model_not_on_disk") return;
+    const { model } = intent;
+    if (model === null || !models.includes(model)) return;
+    this.#ports.cooldowns.remove({ machineId, model });
+    this.#orderAgain(intent, now, "it has its model now");
+  }
+
   /** The pool has neither a socket nor a record of the machine: it need not be asked about it any more (H1). */
   onForgotten(pool: string, { machineId }: Forget, now: number): void {
     const membership = this.#memberships.get(machineId, pool);
@@ -104,8 +117,8 @@ export class Reconciler {
     }
   }
 
-  #orderAgain({ machineId, model, isPinned }: Intent, now: number): void {
-    this.#handover.begin({ machineId, model, reason: RETRIED, isPinned }, now);
+  #orderAgain({ machineId, model, isPinned }: Intent, now: number, reason = RETRIED): void {
+    this.#handover.begin({ machineId, model, reason, isPinned }, now);
   }
 }
 

@@ -32,7 +32,8 @@ export class TickSchedule {
 
   /** @param tickMs between two regular looks. */
   dueAt(now: number, tickMs: number): number {
-    this.#countedFrom ??= now;
+    // The clock may have been set back since, or this life may have another.
+    this.#countedFrom = Math.min(this.#countedFrom ?? now, now);
     const regular = this.#countedFrom + this.#intervalMs(tickMs);
     return this.#earlyAt === null ? regular : Math.min(regular, this.#earlyAt);
   }
@@ -67,7 +68,7 @@ export class TickSchedule {
   /** Something cannot wait for the next regular look. */
   hurry(now: number): void {
     this.stir(now);
-    const earliest = this.#lastAt === null ? now : this.#lastAt + EARLY_TICK_GAP_MS;
+    const earliest = this.#lastAt === null ? now : Math.min(this.#lastAt, now) + EARLY_TICK_GAP_MS;
     const at = Math.max(now + EARLY_TICK_DELAY_MS, earliest);
     this.#earlyAt = this.#earlyAt === null ? at : Math.min(at, this.#earlyAt);
   }

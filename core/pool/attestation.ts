@@ -90,21 +90,28 @@ export class Attestation {
 
   askIfDue(connection: Connection, now: number): void {
     const { registration, trust } = connection;
-    if (registration === null || now - trust.askedAt < CHALLENGE_INTERVAL_MS) return;
+    const isFresh = now >= trust.askedAt && now - trust.askedAt < CHALLENGE_INTERVAL_MS;
+    if (registration === null || isFresh) return;
     if (!registration.attests && !this.#isDemanding) return;
-    const nonce = this.#host.nonce();
     // Whoever has left the last challenge unanswered is not waited for again: it may know none.
     const isSilent = trust.nonce !== null;
-    connection.trust = { ...trust, askedAt: now, nonce };
+    this.challenge(connection, now);
+    if (!isSilent) this.#await(connection, now);
+  }
+
+  /** Asks a machine to prove its key, whether it has said that it can or not. */
+  challenge(connection: Connection, now: number): void {
+    const nonce = this.#host.nonce();
+    connection.trust = { ...connection.trust, askedAt: now, nonce };
     connection.isBeingJudged = false;
     connection.save();
     connection.socket.send(encodeDownstream({ type: "attestation_challenge", nonce, issued_at: now }));
-    if (!isSilent) this.#await(connection, now);
   }
 
   /** @returns whether this answers the open challenge; anything else counts for nothing. */
   answered(connection: Connection, response: AttestationResponse, now: number): boolean {
-    const { registration, trust, identity } = connection;
+    const { trust, identity } = connection;
+    const registration = connection.registration ?? connection.admitting?.registration ?? null;
     if (registration === null || response.nonce !== trust.nonce || connection.isBeingJudged) return false;
     connection.isBeingJudged = true;
     const { sessionId, publicKey } = registration;

@@ -51,12 +51,14 @@ export interface Registration {
   readonly held: Heartbeat["assignment"];
 }
 
-/** A register that waits for the fleet's word on it. */
+/** A register that waits for the fleet's word on it, or before that for a proof of its key. */
 export interface Admitting {
   readonly registration: Registration;
   readonly register: Register;
   /** When to ask again because the fleet did not answer; null while an answer is under way. */
   readonly askAgainAt: number | null;
+  /** Another program that has proven the key serves as this machine: the fleet is asked only once this one has proven it, too. */
+  readonly mustProve: boolean;
 }
 
 /** Plain data, well under the 16 KiB a socket attachment may hold. */

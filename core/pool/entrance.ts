@@ -1,9 +1,11 @@
 import type { Registered } from "../../protocol/downstream.ts";
 import type { ModelId } from "../../protocol/ids.ts";
+import { LIVENESS_TIMEOUT_MS } from "../../protocol/limits.ts";
 import type { Register } from "../../protocol/upstream.ts";
 import { ASK_AGAIN_MS } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "./admission.ts";
 import type { Assignments } from "./assignments.ts";
+import { trustNow } from "./attestation.ts";
 import type { Connection } from "./connection.ts";
 import type { Members } from "./members.ts";
 import { registrationOf } from "./registration.ts";
@@ -11,10 +13,15 @@ import { registrationOf } from "./registration.ts";
 /**
  * A machine's way in, from its `register` to the moment it counts: the fleet is asked, since it knows whose machine and which
  * key this is. While the fleet does not answer, only a machine that this pool knows for its own goes in.
+ *
+ * A public key is no secret, and a token may be stolen. So whoever would take the place of a machine that has proven its key has
+ * to prove it first, and until then is nobody (H11). Whoever knows the session is the very process that had it.
  */
 
 export interface EntranceHost {
   askFleet(connection: Connection, question: AdmissionQuestion): void;
+  /** Asks the machine to prove its key; `proven` is called when it has. */
+  challenge(connection: Connection, now: number): void;
   /** By the flags that this pool has, which may be newer than the fleet's answer. */
   isTooOld(version: string | null): boolean;
   /** The register counts from now on: tells the machine so, and does what follows from its coming. */
@@ -31,6 +38,8 @@ export class Entrance {
   readonly #members: Members;
   readonly #assignments: Assignments;
   readonly #host: EntranceHost;
+  /** Those that have to prove their key first: none but for a moment. */
+  readonly #claims = new Set<Connection>();
 
   constructor(model: ModelId, members: Members, assignments: Assignments, host: EntranceHost) {
     this.#model = model;
@@ -44,21 +53,35 @@ export class Entrance {
       this.#members.close(connection, "badMessage", now, "register came twice");
     } else if (register.machine_id !== connection.identity.machineId) {
       this.#members.close(connection, "badMessage", now, "register names another machine than the dial");
-    } else {
-      this.#ask(connection, register);
+    } else if (!this.#demandsProof(connection, register, now)) this.#ask(connection, register);
+  }
+
+  /** The machine has answered a challenge on this socket, right or wrong. */
+  judged(connection: Connection, now: number): void {
+    if (trustNow(connection.trust, now) !== "none") this.#settle(connection);
+  }
+
+  /** A socket is gone: whoever wanted its place may have it. */
+  dropped(gone: Connection, now: number): void {
+    this.#claims.delete(gone);
+    for (const claim of this.#claims) {
+      const { admitting } = claim;
+      if (admitting !== null && !this.#isClaim(claim, admitting.register, now)) this.#settle(claim);
     }
   }
 
   /** The fleet's answer. */
   admitted(connection: Connection, admission: Admission, now: number): void {
     const { admitting } = connection;
-    if (connection.closed || admitting === null) return;
+    if (connection.closed || admitting === null || admitting.mustProve) return;
     if (!admission.admitted) {
       // Let in by its record and retired since: what runs there may end.
       if (admission.close === "tooOld" && connection.retiresAt !== null) connection.admitting = null;
       else this.#members.close(connection, admission.close, now);
       return;
     }
+    // Somebody who has proven it may have come in while the fleet was asked.
+    if (this.#demandsProof(connection, admitting.register, now)) return;
     if (!this.#assignments.stamp(connection.identity.machineId, admission.stamp, now)) {
       // An order has overtaken this answer: the machine dials again and gets a newer one.
       this.#members.close(connection, "restart", now);
@@ -73,8 +96,9 @@ export class Entrance {
    */
   fleetSilent(connection: Connection, now: number): void {
     const { admitting, record } = connection;
-    if (connection.closed || admitting === null) return;
+    if (connection.closed || admitting === null || admitting.mustProve) return;
     const isKnown = record?.mode === "assigned" && record.terms.publicKey === admitting.register.public_key;
+    if (isKnown && this.#demandsProof(connection, admitting.register, now)) return;
     if (isKnown && connection.registration === null) {
       const { drainMs, loadMs } = record.terms;
       const times = { drain_ms: drainMs, load_ms: loadMs };
@@ -100,10 +124,38 @@ export class Entrance {
     return at;
   }
 
+  /** Whether it has to prove its key before it goes any further, and if so asks it to. */
+  #demandsProof(connection: Connection, register: Register, now: number): boolean {
+    if (connection.registration !== null || !this.#isClaim(connection, register, now)) return false;
+    this.#claims.add(connection);
+    this.#wait(connection, register, true);
+    this.#host.challenge(connection, now);
+    return true;
+  }
+
+  /** Whether it takes the place of another program that has proven the key that both show, and is alive. */
+  #isClaim({ identity, trust }: Connection, { public_key, session_id }: Register, now: number): boolean {
+    if (trustNow(trust, now) !== "none") return false;
+    const seated = this.#members.seats.get(identity.machineId);
+    if (seated?.registration == null || now - seated.lastSeenAt() > LIVENESS_TIMEOUT_MS) return false;
+    const { publicKey, sessionId } = seated.registration;
+    return sessionId !== session_id && publicKey === public_key && trustNow(seated.trust, now) !== "none";
+  }
+
+  /** It need not prove anything any more. */
+  #settle(connection: Connection): void {
+    const { admitting } = connection;
+    if (this.#claims.delete(connection) && admitting !== null) this.#ask(connection, admitting.register);
+  }
+
   #ask(connection: Connection, register: Register): void {
-    const registration = connection.admitting?.registration ?? registrationOf(register, this.#model);
-    connection.admitting = { registration, register, askAgainAt: null };
+    this.#wait(connection, register, false);
     this.#host.askFleet(connection, { identity: connection.identity, register, pool: this.#model });
+  }
+
+  #wait(connection: Connection, register: Register, mustProve: boolean): void {
+    const registration = connection.admitting?.registration ?? registrationOf(register, this.#model);
+    connection.admitting = { registration, register, askAgainAt: null, mustProve };
   }
 
   /** The machine's older sockets make way (H11). */

@@ -9,7 +9,7 @@ import type { Attestation } from "./attestation.ts";
 import type { Connection, Registration } from "./connection.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { Entrance } from "./entrance.ts";
-import { isUnregistered, type Members } from "./members.ts";
+import type { Members } from "./members.ts";
 import type { PoolNews } from "./ports.ts";
 import { withHeartbeat } from "./registration.ts";
 
@@ -83,7 +83,7 @@ export class Inbox {
       entrance.register(connection, message, now);
       return;
     }
-    if (isUnregistered(connection)) {
+    if (connection.registration === null && connection.admitting === null) {
       this.#reject(connection, "the first frame must be register", now);
       return;
     }

@@ -207,8 +207,14 @@ export class Members {
     for (const connection of this.sockets()) {
       const unregisteredFor = isUnregistered(connection) ? now - connection.identity.acceptedAt : 0;
       if (now - connection.lastSeenAt() > LIVENESS_TIMEOUT_MS) this.close(connection, "silent", now);
-      else if (unregisteredFor > REGISTER_TIMEOUT_MS) this.close(connection, "notRegistered", now);
-      else this.closeReleased(connection, now);
+      else if (unregisteredFor > REGISTER_TIMEOUT_MS) {
+        this.close(
+          connection,
+          "notRegistered",
+          now,
+          connection.admitting === null ? undefined : UNPROVEN_CLAIM,
+        );
+      } else this.closeReleased(connection, now);
     }
     if (now > this.#startedAt + RECONNECT_GRACE_MS) {
       for (const machineId of this.#missing) this.#host.forget(machineId);
@@ -273,8 +279,11 @@ export class Members {
 /** Close codes of a machine that goes of its own will. */
 const GOODBYES: ReadonlySet<number> = new Set([CLOSE.normal.code, CLOSE.goingAway.code]);
 
-export function isUnregistered({ registration, admitting }: Connection): boolean {
-  return registration === null && admitting === null;
+const UNPROVEN_CLAIM = "another program is connected as this machine, and no proof of its key has come";
+
+/** Without a register, or with one that counts for nothing yet. */
+function isUnregistered({ registration, admitting }: Connection): boolean {
+  return registration === null && (admitting === null || admitting.mustProve);
 }
 
 /** When an idle socket of a released machine closes; null if it is busy or not released. */

@@ -63,7 +63,10 @@ export class Pool {
     this.#members = new Members(
       model,
       {
-        onDropped: (connection, at) => this.#dispatch.connectionLost(connection, at),
+        onDropped: (connection, at) => {
+          this.#dispatch.connectionLost(connection, at);
+          this.#entrance.dropped(connection, at);
+        },
         recordOf: (machineId) => this.#assignments.get(machineId),
         isCordoned: (machineId) => this.#cordons.has(machineId),
         remember: (machineId) => ports.rememberMachine(machineId),
@@ -84,6 +87,7 @@ export class Pool {
     );
     this.#entrance = new Entrance(model, this.#members, this.#assignments, {
       askFleet: (connection, question) => ports.askFleet(connection, question),
+      challenge: (connection, at) => this.#attestation.challenge(connection, at),
       isTooOld: (version) => isOlder(version, this.#settings.flags.min_provider_version),
       onEntered: (connection, pools, assignment, at) => this.#onEntered(connection, pools, assignment, at),
     });
@@ -167,6 +171,7 @@ export class Pool {
   /** What a machine answered to the challenge with this nonce has been checked. */
   judged(connection: Connection, nonce: string, verdict: ProofVerdict, now: number): void {
     this.#attestation.judged(connection, nonce, verdict, now);
+    this.#entrance.judged(connection, now);
   }
 
   /** The machine is to hold this pool's model (H5). */
@@ -364,6 +369,8 @@ export class Pool {
   ): void {
     connection.breaker = this.#dispatch.breakerOf(connection.identity.machineId);
     if (connection.registration?.advertises === true) this.#settings = withSupply(this.#settings);
+    // What is demanded may have changed while the fleet was asked.
+    this.#attestation.weigh(connection);
     this.#sendRegistered(connection, pools, assignment);
     this.#attestation.askIfDue(connection, now);
   }

@@ -32,6 +32,16 @@ export class MachineHost {
     this.models = models;
   }
 
+  /** Every other one proves its key: programs of both kinds take over from each other. */
+  get #attests(): boolean {
+    return this.#world.machines.indexOf(this) % 2 === 0;
+  }
+
+  /** Stands for both halves of a pair of keys. */
+  key(): string {
+    return `key-${this.id}-${this.owner}`;
+  }
+
   get isRunning(): boolean {
     return this.#process !== null;
   }
@@ -55,7 +65,7 @@ export class MachineHost {
         version: this.version,
         machineId: this.id,
         sessionId: `session-${this.#starts}`,
-        publicKey: `key-${this.id}-${this.owner}`,
+        publicKey: this.key(),
         hardware: M3_ULTRA,
         models: this.models.map((id) => ({ id, path: `/models/${id}`, sizeBytes: 1000 })),
         firstModel: this.models[0] ?? null,
@@ -74,7 +84,9 @@ export class MachineHost {
         saveAssignment: (held) => {
           if (process.isAlive) this.#save(held);
         },
-        attester: null,
+        attester: this.#attests
+          ? { sign: (text) => `${this.key()} ${text.slice(0, 40)}`, certificateChain: () => [] }
+          : null,
         log: QUIET,
       },
     );

@@ -39,6 +39,7 @@ export class PoolHost {
   /** By how much the clock is wrong of the machine that this life runs on. */
   #skewMs = 0;
   #asks = 0;
+  #nonces = 0;
   #timer: { readonly at: number; readonly cancel: () => void } | null = null;
 
   constructor(world: World, model: ModelId) {
@@ -217,9 +218,17 @@ export class PoolHost {
         forgetMachine: (id) => this.#remembered.delete(id),
         // When clients come back is of no account here, and the dice of the run are kept for what is.
         random: () => 0.5,
-        // No machine here attests, so none is asked.
-        nonce: () => "",
-        verifyProof: () => {},
+        nonce: () => `nonce-${++this.#nonces}`,
+        verifyProof: (connection, { nonce, signature, publicKey }) => {
+          const level = signature.startsWith(`${publicKey} ${nonce}`) ? "self_signed" : "none";
+          // To check a signature takes a moment, for which the object stays awake.
+          this.#asks += 1;
+          this.#world.clock.after(1, () => {
+            if (life !== this.#life) return;
+            this.#asks -= 1;
+            this.#then((at) => this.pool.judged(connection, nonce, { level, problem: null }, at));
+          });
+        },
       },
       {
         sleepers: { hasMore: () => this.#asleep.length > 0, wakeSome: () => this.#wakeOne() },

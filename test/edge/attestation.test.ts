@@ -2,8 +2,20 @@ import { beforeAll, describe, expect, it } from "vitest";
 
 import { attestedText } from "../../protocol/attestation.ts";
 import { base64, issue, newKeys } from "../support/certificates.ts";
-import { expectAnswer, join, type FakeProvider } from "./fake-provider.ts";
-import { adminCall, chat, errorOf, poolOf, resetObject, scene, setFlag, until, type Scene } from "./scene.ts";
+import { connect, expectAnswer, join, registerMessage, type FakeProvider } from "./fake-provider.ts";
+import {
+  adminCall,
+  chat,
+  errorOf,
+  fleet,
+  poolOf,
+  resetObject,
+  rowsOf,
+  scene,
+  setFlag,
+  until,
+  type Scene,
+} from "./scene.ts";
 
 /** Machines that prove who they are, and a fleet that demands it, in real objects. */
 
@@ -19,10 +31,15 @@ const enter = (at: Scene, fields: object = {}): Promise<FakeProvider> =>
   join(at, { public_key: publicKey, attests: true, ...fields });
 
 /** Answers the next challenge with a signature by the given key. */
-async function prove(machine: FakeProvider, fields: object = {}, key = keys.privateKey): Promise<void> {
+async function prove(
+  machine: FakeProvider,
+  fields: object = {},
+  key = keys.privateKey,
+  session = "session",
+): Promise<void> {
   const challenge = await machine.next("attestation_challenge");
   const nonce = String(challenge["nonce"]);
-  const status = JSON.stringify({ machine_id: machine.machineId, session_id: "session" });
+  const status = JSON.stringify({ machine_id: machine.machineId, session_id: session });
   const text = new TextEncoder().encode(attestedText(nonce, Number(challenge["issued_at"]), status));
   const signature = base64(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, key, text));
   machine.send({ type: "attestation_response", nonce, signature, status, ...fields });
@@ -132,5 +149,37 @@ describe("a fleet that demands self_signed", () => {
     } finally {
       await setFlag("min_trust_level", "none");
     }
+  });
+});
+
+describe("[H11] a program with a machine's token, id and public key", () => {
+  const dialAs = async (at: Scene, machine: FakeProvider, fields: object): Promise<FakeProvider> => {
+    const other = await connect(at, machine.machineId);
+    const said = { public_key: publicKey, session_id: "other", ...fields };
+    other.send(registerMessage(machine.machineId, [at.model], said));
+    return other;
+  };
+
+  it("does not take the machine's place without its private key, and does with it", async () => {
+    const at = await scene();
+    const machine = await enter(at);
+    await prove(machine);
+    await untilJudged(at);
+    const thief = await dialAs(at, machine, { attests: false, private_only: true });
+    await prove(thief, {}, (await newKeys("P-256")).privateKey, "other");
+    await expectAnswer(at, machine);
+    expect(thief.unread).toEqual([]);
+    const [row] = await rowsOf(
+      fleet(),
+      "SELECT private_only FROM machines WHERE machine_id = ?",
+      machine.machineId,
+    );
+    expect(row).toEqual({ private_only: 0 });
+
+    const restarted = await dialAs(at, machine, { attests: true });
+    await prove(restarted, {}, keys.privateKey, "other");
+    await restarted.next("registered");
+    expect((await machine.closed).code).toBe(4001);
+    await expectAnswer(at, restarted);
   });
 });

@@ -347,18 +347,23 @@ describe("the example's sockets", () => {
     expect(again).toMatchObject({ session_id: register.session_id, public_key: register.public_key });
   });
 
-  it("proves that it holds its key, by a signature over what it was asked", async () => {
-    coordinator.registered = () => ({ pools: ["alpha"], assignment: UNMANAGED });
-    example.start();
-    const socket = await coordinator.nextSocket();
-    const { public_key, machine_id, session_id, attests } = await socket.next("register");
-    expect(attests).toBe(true);
-    socket.send({ type: "attestation_challenge", nonce: "n", issued_at: 1795499918766 });
-    const { signature, status, nonce } = await socket.next("attestation_response");
-    expect([nonce, JSON.parse(status)]).toEqual(["n", { machine_id, session_id }]);
-    const text = Buffer.from(attestedText("n", 1795499918766, status));
-    const key = { key: Buffer.from(public_key, "base64"), format: "der", type: "spki" } as const;
-    const how = { ...key, dsaEncoding: "ieee-p1363" } as const;
-    expect(verify("sha256", text, how, Buffer.from(signature, "base64"))).toBe(true);
-  });
+  it.each([true, false])(
+    "proves that it holds its key, by a signature over what it was asked, registered or not: %s",
+    async (isRegistered) => {
+      // A message of a type that nobody knows is ignored.
+      coordinator.registered = () =>
+        isRegistered ? { pools: ["alpha"], assignment: UNMANAGED } : { type: "not_yet" };
+      example.start();
+      const socket = await coordinator.nextSocket();
+      const { public_key, machine_id, session_id, attests } = await socket.next("register");
+      expect(attests).toBe(true);
+      socket.send({ type: "attestation_challenge", nonce: "n", issued_at: 1795499918766 });
+      const { signature, status, nonce } = await socket.next("attestation_response");
+      expect([nonce, JSON.parse(status)]).toEqual(["n", { machine_id, session_id }]);
+      const text = Buffer.from(attestedText("n", 1795499918766, status));
+      const key = { key: Buffer.from(public_key, "base64"), format: "der", type: "spki" } as const;
+      const how = { ...key, dsaEncoding: "ieee-p1363" } as const;
+      expect(verify("sha256", text, how, Buffer.from(signature, "base64"))).toBe(true);
+    },
+  );
 });

@@ -17,6 +17,13 @@ describe("dials", () => {
     expect(rate.admit("mac-1 other", 100_000)).toBeNull();
   });
 
+  it("are counted anew when the clock is set back, and not refused until it is where it was", () => {
+    const rate = new MinuteRate(1);
+    rate.admit("mac-1 m", 10_000_000);
+    expect(rate.admit("mac-1 m", 1_000_000)).toBeNull();
+    expect(rate.admit("mac-1 m", 1_000_000)).toBe(60);
+  });
+
   it("are free again in the next minute, however many were refused", () => {
     const rate = new MinuteRate(30);
     for (let i = 0; i < 100; i++) rate.admit("mac-1 m", 100_000);

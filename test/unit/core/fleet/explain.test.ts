@@ -207,6 +207,17 @@ describe("why a machine is idle", () => {
     });
   });
 
+  it("is that its model is still being downloaded, and that nobody need do anything then", () => {
+    const { scene, reports } = ordered("loading");
+    const message = "no file for b: it is being downloaded (40 %)";
+    scene.observe(B, "failed", 1, { code: "model_not_on_disk", message });
+    expect(why(scene, reports)).toMatchObject({
+      gate: "failed",
+      why: `it could not serve "b": ${message}; it will be tried again as soon as it has the model, and in 2 min`,
+      fix: expect.stringContaining("unless it is downloading the model already"),
+    });
+  });
+
   it.each<[GateReason, string]>([
     ["outdated", "newer provider"],
     ["owner_private", "--private"],

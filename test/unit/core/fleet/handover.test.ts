@@ -74,6 +74,17 @@ describe("a switch", () => {
     expect(orders(scene.calls()).length).toBeGreaterThan(5);
   });
 
+  it("[H3] is repeated at the next look by a fleet whose clock is behind that of its earlier life", () => {
+    const scene = pinned();
+    scene.restart();
+    scene.calls();
+    scene.now -= 3_600_000;
+    scene.core.retry(scene.now);
+    expect(scene.callNames()).toEqual(["release a"]);
+    scene.core.retry(scene.now + 1);
+    expect(scene.callNames()).toEqual([]);
+  });
+
   it("[H3] goes on where it was after the fleet has been restarted, in each phase", () => {
     const scene = pinned();
     scene.restart();

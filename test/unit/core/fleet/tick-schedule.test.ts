@@ -50,6 +50,15 @@ describe("the looks at the fleet", () => {
     expect(schedule.dueAt(20_000, 30_000)).toBe(50_000);
   });
 
+  it("go on when the clock is set back, or is behind that of an earlier life", () => {
+    const hour = 3_600_000;
+    const schedule = new TickSchedule({ lastAt: 2 * hour, quietTicks: 0 });
+    expect(schedule.dueAt(hour, 30_000)).toBe(hour + 30_000);
+    expect(schedule.dueAt(hour + 10_000, 30_000)).toBe(hour + 30_000);
+    schedule.hurry(hour + 10_000);
+    expect(schedule.dueAt(hour + 10_000, 30_000)).toBe(hour + 15_000);
+  });
+
   it("stay regular as long as something is found at every third", () => {
     const schedule = new TickSchedule(null);
     for (const isBusy of [false, false, true, false, false, true]) schedule.found(isBusy);

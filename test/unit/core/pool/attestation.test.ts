@@ -64,6 +64,17 @@ describe("challenges", () => {
     expect(second?.["nonce"]).not.toBe(first?.["nonce"]);
   });
 
+  it("are sent again at once when the clock has been set back: nobody knows how old the last proof is", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1", { attests: true });
+    prove(scene, mac, SELF_SIGNED);
+    scene.now -= 10 * MINUTE;
+    scene.heartbeat(mac);
+    expect(challengeOf(mac)).toMatchObject({ issued_at: scene.now });
+    scene.heartbeat(mac);
+    expect(challengeOf(mac)).toBeUndefined();
+  });
+
   it("are sent to all others only while the fleet demands a trust level", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
@@ -355,4 +366,15 @@ describe("the demanded level", () => {
     expect(awake.ask().refusedWith).toBe("pool_exhausted");
     for (const machine of machines) expect(awake.requestsOf(machine)).toHaveLength(0);
   });
+});
+
+it("a machine that was let in while the fleet began to demand a proof gets no request before it has given one", () => {
+  const scene = new PoolScene();
+  const mac = scene.dial("mac-1");
+  scene.register(mac);
+  scene.flags({ min_trust_level: "self_signed" });
+  scene.admit(mac);
+  scene.ask();
+  expect(scene.requestsOf(mac)).toEqual([]);
+  expect(scene.pool.report(scene.now, 4).machines).toMatchObject([{ blockedBy: "below_trust_level" }]);
 });
