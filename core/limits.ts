@@ -199,6 +199,9 @@ export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
 /** A limited key's request waits this long for the word of its limits, then goes on without it. */
 export const RATE_ANSWER_TIMEOUT_MS = 1_000;
 
+/** What has changed of a limited key's minute is saved after this long; a reset forgives at most as much. */
+export const RATE_SAVE_MS = 2_000;
+
 /** What clients are told of the capacity is read from the pools at most this often, and never older than twice that. */
 export const CAPACITY_TTL_MS = 2_000;
 
