@@ -258,11 +258,11 @@ export const OWNED_MACHINES_TTL_MS = 5_000;
 /** KV refuses a second write of the same key within a second. */
 export const KV_WRITE_GAP_MS = 1_100;
 
-/** A catalog read from KV is used this long before somebody reads it again. */
-export const CATALOG_TTL_MS = 500;
+/** A catalog read from KV is used this long before somebody reads it again: KV itself shows a change after a minute only. */
+export const CATALOG_TTL_MS = 5_000;
 
 /** While somebody reads it again, the others may use the one they have until it is this old. */
-export const CATALOG_STALE_MS = 1_000;
+export const CATALOG_STALE_MS = 10_000;
 
 /** Changes of what one machine holds that a pool takes within a minute; then its socket is closed. */
 export const MAX_CHANGES_PER_MINUTE = 60;
