@@ -124,6 +124,9 @@ export const LONG_BODIES_CHARS_MAX = 48 * 1024 * 1024;
 /** Counters wait in memory this long before they are written in one transaction; a crash loses at most as much. */
 export const USAGE_FLUSH_INTERVAL_MS = 10_000;
 
+/** While a pool is busy, how fast its machines are is written this often; a crash loses at most as much. */
+export const SPEEDS_FLUSH_INTERVAL_MS = 300_000;
+
 /** Points that a pool writes to Analytics Engine in one event; the platform takes 25. */
 export const POINTS_PER_EVENT = 20;
 
@@ -199,6 +202,9 @@ export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
 /** A limited key's request waits this long for the word of its limits, then goes on without it. */
 export const RATE_ANSWER_TIMEOUT_MS = 1_000;
 
+/** What has changed of a limited key's minute is saved after this long; a reset forgives at most as much. */
+export const RATE_SAVE_MS = 2_000;
+
 /** What clients are told of the capacity is read from the pools at most this often, and never older than twice that. */
 export const CAPACITY_TTL_MS = 2_000;
 
@@ -255,11 +261,11 @@ export const OWNED_MACHINES_TTL_MS = 5_000;
 /** KV refuses a second write of the same key within a second. */
 export const KV_WRITE_GAP_MS = 1_100;
 
-/** A catalog read from KV is used this long before somebody reads it again. */
-export const CATALOG_TTL_MS = 500;
+/** A catalog read from KV is used this long before somebody reads it again: KV itself shows a change after a minute only. */
+export const CATALOG_TTL_MS = 5_000;
 
 /** While somebody reads it again, the others may use the one they have until it is this old. */
-export const CATALOG_STALE_MS = 1_000;
+export const CATALOG_STALE_MS = 10_000;
 
 /** Changes of what one machine holds that a pool takes within a minute; then its socket is closed. */
 export const MAX_CHANGES_PER_MINUTE = 60;

@@ -1,3 +1,5 @@
+import { z } from "zod";
+
 /**
  * The limits of one API key: how many requests it may make and how many tokens it may use within any minute. A window
  * slides over the last 60 s in small steps, so that no minute, wherever it begins, holds more than the limit; a window
@@ -6,6 +8,9 @@
  * Tokens are only known when a request has ended. So it reserves what it may use when it is let in, and settles with
  * what it did use: what was too much goes back to the moment it was taken. Only what this window holds goes back, and
  * only once: a reset has forgotten what was held before, and may not turn it into a gift.
+ *
+ * The object that counts saves its window before it sleeps. So a window goes on from what an earlier life has saved; what
+ * came after that, if it was reset, is forgotten.
  */
 
 /** Null is no limit. */
@@ -56,18 +61,59 @@ export type RateVerdict =
 /** Held for the answer of a request that names no longest one. */
 export const DEFAULT_ANSWER_TOKENS = 1024;
 
+/** Number of a cell of time, counted from the epoch, and what it holds. */
+const cellsSchema = z.array(z.tuple([z.int(), z.number()]));
+
+export const savedWindowSchema = z.object({
+  requests: cellsSchema,
+  tokens: cellsSchema,
+  /** Reservations that are not settled yet. */
+  open: z.array(z.object({ window: z.string(), number: z.int(), at: z.number() })),
+  /** Names of this life and of those before it within the minute, and the last reservation that each has made. */
+  lives: z.array(z.object({ window: z.string(), lastNumber: z.int(), at: z.number() })),
+});
+
+/** What is saved of a window. */
+export type SavedWindow = z.infer<typeof savedWindowSchema>;
+
+type Life = SavedWindow["lives"][number];
+type Held = SavedWindow["open"][number];
+
+/** The newest so many are saved, which keeps the row far below the platform's 2 MB. What older ones hold stays held. */
+const OPEN_SAVED_MAX = 5_000;
+
 export class RateWindow {
   readonly #name: string;
-  readonly #requests = new MinuteSum();
-  readonly #tokens = new MinuteSum();
-  /** Reservations of the last minute that are not settled yet, by number, and when they were made. */
-  readonly #open = new Map<number, number>();
+  readonly #requests: MinuteSum;
+  readonly #tokens: MinuteSum;
+  /** Reservations of the last minute that are not settled yet, the oldest first, by life and number. */
+  readonly #open = new Map<string, Held>();
+  /** Earlier lives that this one goes on from. */
+  #earlier: readonly Life[];
   #lastNumber = 0;
-  #latest = 0;
+  #latest: number;
 
-  /** @param name another for each, free of spaces and commas. */
-  constructor(name: string) {
+  /**
+   * @param name another for each, free of spaces and commas.
+   * @param saved by the life before, if there was one.
+   */
+  constructor(name: string, saved: SavedWindow = { requests: [], tokens: [], open: [], lives: [] }) {
     this.#name = name;
+    this.#requests = new MinuteSum(saved.requests);
+    this.#tokens = new MinuteSum(saved.tokens);
+    this.#latest = Math.max(this.#requests.startsAt, this.#tokens.startsAt);
+    this.#earlier = saved.lives;
+    for (const held of saved.open) this.#open.set(keyOf(held), held);
+  }
+
+  saved(): SavedWindow {
+    const own = { window: this.#name, lastNumber: this.#lastNumber, at: this.#latest };
+    return {
+      requests: this.#requests.cells(),
+      tokens: this.#tokens.cells(),
+      open: [...this.#open.values()].slice(-OPEN_SAVED_MAX),
+      lives: [...this.#earlier.filter(({ at }) => this.#tokens.reachesBackTo(at)), own],
+    };
   }
 
   /** A refused request uses nothing up. */
@@ -83,27 +129,30 @@ export class RateWindow {
   }
 
   /** The request has ended and used this many tokens. */
-  settle({ window, number, at, tokens }: Reservation, used: number, now: number): void {
+  settle(reservation: Reservation, used: number, now: number): void {
+    const { at, tokens } = reservation;
     const latest = this.#advance(now);
     // Its minute is over: nothing is held any more that could be given back, and what goes beyond it counts now.
     if (!this.#tokens.reachesBackTo(at)) this.#tokens.add(Math.max(0, used - tokens), latest);
-    // Held by an earlier life, which was reset; here nothing of it has counted so far.
-    else if (window !== this.#name) this.#tokens.add(used, at);
+    else if (this.#open.delete(keyOf(reservation))) this.#tokens.add(used - tokens, at);
+    // Held by a life that was reset before it could save that; here nothing of it has counted so far.
+    else if (!this.#knows(reservation)) this.#tokens.add(used, at);
     // Else it was settled before: a call that breaks may leave two who think that they have to.
-    else if (this.#open.delete(number)) this.#tokens.add(used - tokens, at);
   }
 
-  /** From when on nothing is left to remember, in ms since the epoch. */
-  emptyAt(): number {
-    return Math.max(this.#requests.emptyAt(), this.#tokens.emptyAt());
+  /** Whether this life made the reservation, or one that has saved it. */
+  #knows({ window, number }: Reservation): boolean {
+    if (window === this.#name) return true;
+    return this.#earlier.some((life) => life.window === window && number <= life.lastNumber);
   }
 
   #reserve(tokens: number, at: number): Reservation {
     const number = ++this.#lastNumber;
     // Where nothing is held nobody settles.
-    if (tokens > 0) this.#open.set(number, at);
+    const held = { window: this.#name, number, at };
+    if (tokens > 0) this.#open.set(keyOf(held), held);
     this.#tokens.add(tokens, at);
-    return { window: this.#name, number, at, tokens };
+    return { ...held, tokens };
   }
 
   /** Lets go of what is older than a minute. Time that goes backwards counts as standing still. @returns the time. */
@@ -111,9 +160,9 @@ export class RateWindow {
     this.#latest = Math.max(this.#latest, now);
     this.#requests.advance(this.#latest);
     this.#tokens.advance(this.#latest);
-    for (const [number, at] of this.#open) {
+    for (const [key, { at }] of this.#open) {
       if (this.#tokens.reachesBackTo(at)) break;
-      this.#open.delete(number);
+      this.#open.delete(key);
     }
     return this.#latest;
   }
@@ -145,6 +194,10 @@ export class RateWindow {
   }
 }
 
+function keyOf({ window, number }: Omit<Held, "at">): string {
+  return `${window} ${number}`;
+}
+
 const WINDOW_MS = 60_000;
 const CELL_MS = 250;
 /** The cells of the window, and one more for the time that the oldest is still partly inside. */
@@ -154,8 +207,29 @@ const CELLS = WINDOW_MS / CELL_MS + 1;
 class MinuteSum {
   readonly #cells = new Float64Array(CELLS);
   /** Number of the newest cell, counted from the epoch. */
-  #newest = 0;
+  #newest: number;
   total = 0;
+
+  /** @param saved cells, in the order of time. */
+  constructor(saved: SavedWindow["requests"]) {
+    this.#newest = saved.at(-1)?.[0] ?? 0;
+    for (const [number, amount] of saved) this.add(amount, number * CELL_MS);
+  }
+
+  /** When its newest cell begins, in ms since the epoch. */
+  get startsAt(): number {
+    return this.#newest * CELL_MS;
+  }
+
+  /** Those that hold anything, in the order of time. */
+  cells(): [number: number, amount: number][] {
+    const cells: [number, number][] = [];
+    for (let number = this.#newest - CELLS + 1; number <= this.#newest; number++) {
+      const amount = this.#cells[number % CELLS] ?? 0;
+      if (amount > 0) cells.push([number, amount]);
+    }
+    return cells;
+  }
 
   /** Lets go of what is older than a minute. Time must not go backwards. */
   advance(now: number): void {
@@ -196,10 +270,6 @@ class MinuteSum {
     if (limit === null) return null;
     const remaining = Math.max(0, Math.floor(limit - this.total));
     return { limit, remaining, resetMs: this.total > 0 ? this.#msUntilGone(this.#newestUsed()) : 0 };
-  }
-
-  emptyAt(): number {
-    return this.total > 0 ? goneAt(this.#newestUsed()) : 0;
   }
 
   /** As seen from the newest cell, so that the answer errs on the long side. */

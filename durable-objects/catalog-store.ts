@@ -5,8 +5,8 @@ import { logError } from "./log.ts";
 import { readOperatorValue } from "./operator-values.ts";
 
 /**
- * The catalog in KV (namespace FLAGS, key `catalog`), kept for half a second per isolate and never used when it is
- * older than one. A value that does not parse, or cannot be read, keeps the last good one in force, so a slip of the
+ * The catalog in KV (namespace FLAGS, key `catalog`), kept for five seconds per isolate and never used when it is
+ * older than ten: each reading is paid for, and KV keeps what it has read for a minute in each place. A value that does not parse, or cannot be read, keeps the last good one in force, so a slip of the
  * pen never takes the fleet down.
  *
  * Requests do not wait for each other's reads: one that does nothing but wait for another request's I/O is taken for
@@ -48,7 +48,8 @@ export class CatalogStore {
     const adopted = this.#adopted;
     const read = await readCatalog(kv);
     if (adopted !== this.#adopted) return this.#catalog;
-    this.#readAt = now;
+    // Without any, all requests are refused: the next one tries again.
+    if (read !== null || this.#catalog !== null) this.#readAt = now;
     if (read === null) return this.#catalog;
     // KV shows old values for a minute. One written by hand carries no version: it counts if it was not seen before.
     const isOld = read.version === null ? read.text === this.#byHand : read.version < this.#version;

@@ -1,7 +1,9 @@
 import { DurableObject } from "cloudflare:workers";
 
+import { RATE_SAVE_MS } from "../core/limits.ts";
 import {
   RateWindow,
+  savedWindowSchema,
   type RateLimits,
   type RateQuestion,
   type RateVerdict,
@@ -10,37 +12,43 @@ import {
 import type { Env } from "./env.ts";
 
 /**
- * The last minute of one limited API key, for the whole world in one place. It is only in memory: what is counted is
- * worthless a minute later, so a reset forgives a minute at most, and nothing is ever written. The limits come with
- * each question, so there is nothing here to keep up to date.
+ * The last minute of one limited API key, for the whole world in one place. It is saved shortly after it has changed, and
+ * then the object may sleep: to stay awake for a minute after each request would cost thirty times as much as the row. A
+ * reset forgives what was not saved yet. The limits come with each question, so there is nothing here to keep up to date.
  */
 export class KeyLimits extends DurableObject<Env> {
-  /** Each life has a name of its own, so that it never gives back what another has held. */
-  readonly #window = new RateWindow(crypto.randomUUID());
-  /** Runs while the window holds anything: an object without a timer is put to sleep after 10 s and forgets. */
-  #timer: ReturnType<typeof setTimeout> | null = null;
+  readonly #window: RateWindow;
+  /** A timer runs then: an object without one is put to sleep after 10 s and forgets. */
+  #isToBeSaved = false;
+
+  constructor(context: DurableObjectState, env: Env) {
+    super(context, env);
+    // What a later version has written may be more than this one understands, and is worthless in a minute.
+    const saved = savedWindowSchema.safeParse(context.storage.kv.get(WINDOW)).data;
+    // Each life has a name of its own, so that it never gives back what another has held and not saved.
+    this.#window = new RateWindow(crypto.randomUUID(), saved);
+  }
 
   admit(limits: RateLimits, question: RateQuestion): RateVerdict {
-    const now = Date.now();
-    const verdict = this.#window.admit(limits, question, now);
-    this.#stayAwake(now);
+    const verdict = this.#window.admit(limits, question, Date.now());
+    if (verdict.admitted) this.#saveSoon();
     return verdict;
   }
 
   /** The request has ended and used this many tokens. */
   settle(reservation: Reservation, usedTokens: number): void {
-    const now = Date.now();
-    this.#window.settle(reservation, usedTokens, now);
-    this.#stayAwake(now);
+    this.#window.settle(reservation, usedTokens, Date.now());
+    this.#saveSoon();
   }
 
-  #stayAwake(now: number): void {
-    if (this.#timer !== null) return;
-    const waitMs = this.#window.emptyAt() - now;
-    if (waitMs <= 0) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.#stayAwake(Date.now());
-    }, waitMs);
+  #saveSoon(): void {
+    if (this.#isToBeSaved) return;
+    this.#isToBeSaved = true;
+    setTimeout(() => {
+      this.#isToBeSaved = false;
+      this.ctx.storage.kv.put(WINDOW, this.#window.saved());
+    }, RATE_SAVE_MS);
   }
 }
+
+const WINDOW = "window";

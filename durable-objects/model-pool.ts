@@ -340,7 +340,8 @@ export class ModelPool extends DurableObject<Env> {
 
   #flush(now: number): void {
     this.#flushAt = null;
-    if (!this.#pool.ledger.isWritten) this.#store.addEntries(this.#pool.ledger.drain(), now);
+    const { ledger, isIdle } = this.#pool;
+    if (!ledger.isWritten) this.#store.addEntries(ledger.drain(now, isIdle), now);
   }
 }
 

@@ -1,3 +1,4 @@
+import { SPEEDS_FLUSH_INTERVAL_MS } from "../limits.ts";
 import { Demand, type DemandRow } from "./demand.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 import { Speeds, type MeasuredMachine } from "./speeds.ts";
@@ -30,6 +31,7 @@ export class Ledger {
   readonly speeds: Speeds;
   readonly demand: Demand;
   readonly metrics: RequestMetrics;
+  #speedsTakenAt = -Infinity;
 
   constructor(memory: LedgerMemory) {
     this.totals = new Totals(memory.totals);
@@ -42,13 +44,19 @@ export class Ledger {
     return this.usage.isEmpty && this.demand.isEmpty && this.totals.isWritten && this.speeds.isWritten;
   }
 
-  /** Takes everything that is not written yet. */
-  drain(): Entries {
+  /**
+   * Takes what is not written yet. A busy pool keeps its speeds for a while: they change with each answer of each machine,
+   * and a row for every machine each time would cost more than all else that a pool does.
+   * @param isIdle nothing is open, so that the pool may forget at any time what is not written.
+   */
+  drain(now: number, isIdle: boolean): Entries {
+    const isForSpeeds = isIdle || now - this.#speedsTakenAt >= SPEEDS_FLUSH_INTERVAL_MS;
+    if (isForSpeeds) this.#speedsTakenAt = now;
     return {
       usage: this.usage.drain(),
       demand: this.demand.drain(),
       totals: this.totals.drain(),
-      speeds: this.speeds.drain(),
+      speeds: isForSpeeds ? this.speeds.drain() : [],
     };
   }
 }

@@ -311,6 +311,11 @@ export class Pool {
     return at === Infinity ? null : Math.max(at, now + TICK_INTERVAL_MS);
   }
 
+  /** Nothing is open and nobody waits. */
+  get isIdle(): boolean {
+    return this.#dispatch.isIdle;
+  }
+
   /** When `tick` must be called even if the pool sleeps until then; null if never (H6, H13). */
   nextDeadlineAt(): number | null {
     const at = Math.min(

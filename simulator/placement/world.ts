@@ -232,7 +232,7 @@ class World {
       if (this.#policy === null) {
         for (let count = 1; count <= served; count += 1) pool.ledger.demand.completed(tokens, true, now);
       }
-      pool.ledger.drain();
+      pool.ledger.drain(now, true);
     }
   }
 }

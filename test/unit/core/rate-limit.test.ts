@@ -6,6 +6,7 @@ import {
   formatDuration,
   rateLimitHeaders,
   RateWindow,
+  savedWindowSchema,
   type RateVerdict,
   type Reservation,
 } from "../../../core/rate-limit.ts";
@@ -137,6 +138,11 @@ describe("tokens per minute", () => {
   });
 });
 
+/** The next life of the object that counts. */
+function asleep(window: RateWindow, name: string): RateWindow {
+  return new RateWindow(name, savedWindowSchema.parse(JSON.parse(JSON.stringify(window.saved()))));
+}
+
 /** How many tokens are left; asking uses none up. */
 function tokensLeft(window: RateWindow, limit: number, now: number): number | undefined {
   return admitted(window.admit(tokensOnly(limit), asking(0, 0), now)).standings.tokens?.remaining;
@@ -189,7 +195,7 @@ describe("a reservation", () => {
     const steps = fc.array(
       fc.record({
         gapMs: fc.integer({ min: 0, max: 20_000 }),
-        does: fc.constantFrom("ask", "ask", "ask", "settle", "settle", "settle again", "reset"),
+        does: fc.constantFrom("ask", "ask", "ask", "settle", "settle", "settle again", "reset", "sleep"),
         which: fc.nat(),
         tokens: fc.integer({ min: 1, max: 400 }),
       }),
@@ -199,7 +205,9 @@ describe("a reservation", () => {
       fc.property(steps, (all) => {
         const limit = 1000;
         let window = new RateWindow("0");
-        let resets = 0;
+        let lives = 0;
+        /** Of those whose reservations are not forgotten. */
+        let firstLife = 0;
         let now = START;
         let open: Reservation[] = [];
         let settled: { reservation: Reservation; used: number }[] = [];
@@ -219,12 +227,15 @@ describe("a reservation", () => {
           } else if (does === "settle again") {
             const again = settled[which % settled.length];
             if (again !== undefined) window.settle(again.reservation, again.used, now);
+          } else if (does === "sleep") {
+            window = asleep(window, String(++lives));
           } else {
             // What is open is forgotten until it ends, and what has ended for good.
-            window = new RateWindow(String(++resets));
+            window = new RateWindow(String(++lives));
+            firstLife = lives;
             settled = [];
           }
-          const held = open.filter((each) => isRecent(each) && each.window === String(resets));
+          const held = open.filter((each) => isRecent(each) && Number(each.window) >= firstLife);
           const used = settled.filter(({ reservation }) => isRecent(reservation));
           const sum =
             held.reduce((total, each) => total + each.tokens, 0) +
@@ -234,6 +245,58 @@ describe("a reservation", () => {
         }
       }),
     );
+  });
+});
+
+describe("a window that was saved", () => {
+  it("goes on where it was, in requests, in tokens and in what is held", () => {
+    const before = new RateWindow("before");
+    const limits = { requestsPerMinute: 3, tokensPerMinute: 1000 };
+    const first = admitted(before.admit(limits, asking(100, 200), START)).reservation;
+    const second = admitted(before.admit(limits, asking(100, 300), START + 20_000)).reservation;
+    before.settle(first, 50, START + 30_000);
+    const after = asleep(before, "after");
+    const { standings } = admitted(after.admit(limits, asking(0, 0), START + 31_000));
+    expect(standings).toMatchObject({ requests: { remaining: 0 }, tokens: { remaining: 550 } });
+    for (let i = 0; i < 2; i++) after.settle(second, 10, START + 32_000);
+    after.settle(first, 50, START + 32_000);
+    expect(tokensLeft(after, 1000, START + 32_000)).toBe(940);
+    expect(tokensLeft(after, 1000, START + 60_250)).toBe(990);
+    expect(tokensLeft(after, 1000, START + 80_250)).toBe(1000);
+  });
+
+  it("counts what was let in after that and used, but gives nothing back for it", () => {
+    const before = new RateWindow("before");
+    admitted(before.admit(tokensOnly(1000), asking(0, 100), START));
+    const after = asleep(before, "after");
+    const lost = admitted(before.admit(tokensOnly(1000), asking(0, 500), START + 1000)).reservation;
+    const own = admitted(after.admit(tokensOnly(1000), asking(0, 400), START + 2000)).reservation;
+    expect(own.number).toBe(1);
+    after.settle(lost, 30, START + 3000);
+    expect(tokensLeft(after, 1000, START + 3000)).toBe(470);
+    after.settle(own, 10, START + 3000);
+    expect(tokensLeft(after, 1000, START + 3000)).toBe(860);
+  });
+
+  it("is not larger than a row may be, whatever is open, and holds what it leaves out", () => {
+    const before = new RateWindow("before");
+    const all = Array.from(
+      { length: 6000 },
+      () => admitted(before.admit(tokensOnly(100_000), asking(0, 10), START)).reservation,
+    );
+    expect(JSON.stringify(before.saved()).length).toBeLessThan(1_000_000);
+    const after = asleep(before, "after");
+    for (const reservation of all) after.settle(reservation, 0, START + 1000);
+    expect(tokensLeft(after, 100_000, START + 1000)).toBe(90_000);
+  });
+
+  it("forgets its earlier lives once their minute is over", () => {
+    let window = new RateWindow("0");
+    for (let life = 1; life <= 20; life++) {
+      admitted(window.admit(requestsOnly(100), asking(0, 0), START + life * 10_000));
+      window = asleep(window, String(life));
+    }
+    expect(window.saved().lives.length).toBeLessThan(9);
   });
 });
 
@@ -252,7 +315,8 @@ describe("both limits", () => {
     const window = new RateWindow("w");
     const { reservation } = admitted(window.admit(tokensOnly(1000), asking(10, 90), START));
     window.settle(reservation, 400, START + 120_000);
-    expect(window.emptyAt()).toBe(START + 180_250);
+    expect(tokensLeft(window, 1000, START + 180_249)).toBe(700);
+    expect(tokensLeft(window, 1000, START + 180_250)).toBe(1000);
   });
 
   it("are told to be all there again a minute after the last use, and at once if there was none", () => {
@@ -269,9 +333,7 @@ describe("both limits", () => {
 
   it("leave nothing to remember a minute later", () => {
     const window = new RateWindow("w");
-    expect(window.emptyAt()).toBe(0);
     const { reservation } = admitted(window.admit(requestsOnly(2), asking(1, 1), START));
-    expect(window.emptyAt()).toBe(START + 60_250);
     window.settle(reservation, 0, START);
     const { standings } = admitted(window.admit(requestsOnly(2), asking(1, 1), START + 60_250));
     expect(standings.requests?.remaining).toBe(1);
