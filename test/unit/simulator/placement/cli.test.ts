@@ -40,6 +40,15 @@ describe("npm run simulate", { timeout: 120_000 }, () => {
     expect(stdout.match(/greedy \d+\/\d+/g)).toHaveLength(1);
   });
 
+  it("says what of the trace it leaves out", () => {
+    writeFileSync(join(directory, "more.csv"), "t_s,model,n\n0,a,5\n0,b,5\n0,c,4\n60,d,2\n");
+    const { stdout } = simulate("--policies", "greedy", "--trace", "more.csv");
+    expect(stdout).toContain(
+      "\nleft out, since the fleet file does not name them: c, d (37.5 % of all requests)\n",
+    );
+    expect(simulate("--policies", "greedy").stdout).not.toContain("left out");
+  });
+
   it("helps", () => {
     const { status, stdout } = simulate("--help");
     expect(status).toBe(0);
