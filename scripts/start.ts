@@ -36,7 +36,7 @@ process.exit(await main());
 
 async function main(): Promise<number> {
   try {
-    const options = readOptions(process.argv.slice(2));
+    const options = readOptions(process.argv.slice(2), process.env);
     if (options.help) console.log(HELP);
     else await Promise.race([run(options), stopped]);
     return 0;
