@@ -129,7 +129,7 @@ async function askEach(machines: readonly DemoMachine[], { baseUrl, apiKey }: De
 async function announce(machine: DemoMachine, startedAt: number): Promise<void> {
   const model = await machine.serving;
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-  console.log(`Machine       ${machine.name}   serves ${model}, connected after ${seconds} s`);
+  console.log(`Machine       ${machine.name.padEnd(15)}   serves ${model}, connected after ${seconds} s`);
 }
 
 /**
