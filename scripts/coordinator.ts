@@ -9,6 +9,7 @@ import { z } from "zod";
 import { bundleWorker } from "./bundle.ts";
 import { ROOT } from "./root.ts";
 import { UserError } from "./user-error.ts";
+import { workerLogLine } from "./worker-log.ts";
 
 /** The coordinator on this machine: the real Worker in the real workerd, with KV and SQLite in a folder. */
 export interface LocalCoordinator {
@@ -61,6 +62,7 @@ export async function startCoordinator(options: LocalCoordinatorOptions): Promis
       port: 0,
       cf: false,
       log,
+      handleStructuredLogs: (entry) => console.error(workerLogLine(entry)),
     }),
     resourcePersistencePath: join(options.stateDir, "storage"),
   });

@@ -28,8 +28,15 @@ export const HELP = `Starts Poolkeeper on this machine: the coordinator, and two
   --state DIR   where KV and SQLite live (default .poolkeeper), kept between runs
   --help`;
 
-/** @throws UserError for options that do not exist or make no sense. */
-export function readOptions(args: readonly string[]): StartOptions {
+/**
+ * @param environment in which npm leaves what it took for options of its own.
+ * @throws UserError for options that do not exist, make no sense or have not got here.
+ */
+export function readOptions(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): StartOptions {
+  checkNpmKeptNone(environment);
   const { port, once, "no-demo": noDemo, state, help } = parse(args);
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
     throw new UserError(`--port wants a number from 0 to 65535, not "${port}".`);
@@ -37,6 +44,19 @@ export function readOptions(args: readonly string[]): StartOptions {
   if (once && noDemo) throw new UserError("--once shows the demo's chats, so it does not go with --no-demo.");
   return { port: Number(port), once, demo: !noDemo, stateDir: resolve(ROOT, state), help };
 }
+
+/** Without a "--" before them npm takes options for itself, warns at most, and starts everything as if there were none. */
+function checkNpmKeptNone(environment: Readonly<Record<string, string | undefined>>): void {
+  const kept = Object.entries(NPM_NAMES).find(
+    ([name]) => environment[`npm_config_${name}`] !== undefined,
+  )?.[1];
+  if (kept === undefined) return;
+  throw new UserError(
+    `npm has kept ${kept} for itself. Write "--" before the options: npm start -- ${kept} ...`,
+  );
+}
+
+const NPM_NAMES = { port: "--port", once: "--once", demo: "--no-demo", state: "--state" };
 
 interface Parsed {
   readonly port: string;

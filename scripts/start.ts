@@ -36,7 +36,7 @@ process.exit(await main());
 
 async function main(): Promise<number> {
   try {
-    const options = readOptions(process.argv.slice(2));
+    const options = readOptions(process.argv.slice(2), process.env);
     if (options.help) console.log(HELP);
     else await Promise.race([run(options), stopped]);
     return 0;
@@ -129,7 +129,7 @@ async function askEach(machines: readonly DemoMachine[], { baseUrl, apiKey }: De
 async function announce(machine: DemoMachine, startedAt: number): Promise<void> {
   const model = await machine.serving;
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-  console.log(`Machine       ${machine.name}   serves ${model}, connected after ${seconds} s`);
+  console.log(`Machine       ${machine.name.padEnd(15)}   serves ${model}, connected after ${seconds} s`);
 }
 
 /**

@@ -2,7 +2,7 @@ import type { MiddlewareHandler } from "hono";
 
 import type { AppContext, AppEnv } from "./context.ts";
 import { HttpError } from "./http-error.ts";
-import { kindOfSecret, sameSecret, verifySecret, type SecretKind } from "./secrets.ts";
+import { flawOf, kindOfSecret, sameSecret, verifySecret, type SecretKind } from "./secrets.ts";
 
 /** The secret of an `Authorization: Bearer ...` header. */
 export function bearer(context: AppContext): string | null {
@@ -37,7 +37,7 @@ async function checkApiKey(context: AppContext, secret: string | null, how: stri
     const other = await otherSecret(context, secret, "key");
     const message =
       other === null
-        ? "this API key is not known; was it deleted?"
+        ? (flawOf("key", secret) ?? "this API key is not known; was it deleted?")
         : `this is ${other}, and an API key is wanted (it begins with pk_)`;
     throw new HttpError({ code: "invalid_api_key", message });
   }

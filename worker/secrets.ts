@@ -13,6 +13,7 @@ import { TtlCache } from "./ttl-cache.ts";
 
 export type SecretKind = "key" | "token";
 
+const NAME = { key: "API key", token: "provider token" } as const satisfies Record<SecretKind, string>;
 const PREFIX = { key: "pk", token: "pt" } as const satisfies Record<SecretKind, string>;
 
 export const UNLIMITED: RateLimits = { requestsPerMinute: null, tokensPerMinute: null };
@@ -198,12 +199,27 @@ export function kindOfSecret(secret: string): SecretKind | null {
   return secret.startsWith(`${PREFIX.token}_`) ? "token" : null;
 }
 
+/**
+ * By its look alone, why nobody can have been given this secret, as a sentence; null if somebody can. Most who meet this have
+ * set the address of the coordinator, but not its key, or have lost the end of one while they copied it.
+ */
+export function flawOf(kind: SecretKind, secret: string): string | null {
+  const name = NAME[kind];
+  if (kindOfSecret(secret) !== kind)
+    return `this is no ${name} of this coordinator: they begin with ${PREFIX[kind]}_`;
+  if (SHAPE.test(secret)) return null;
+  return secret.length === SECRET_LENGTH
+    ? `this ${name} has a character that none has; copy it again`
+    : `this ${name} has ${secret.length} characters instead of ${SECRET_LENGTH}; copy it again`;
+}
+
 /** Whether the text has the form of a secret's id. Anything else could exceed KV's limit of a key's length. */
 export function isSecretId(text: string): boolean {
   return /^[0-9a-f]{18}$/.test(text);
 }
 
 const SHAPE = /^(pk|pt)_([0-9a-f]{18})_[0-9a-f]{64}$/;
+const SECRET_LENGTH = "pk_".length + 18 + "_".length + 64;
 
 interface KnownRecord {
   readonly record: KeyRecord;

@@ -4,6 +4,7 @@ import { basename, resolve } from "node:path";
 import { modelIdSchema, type ModelId } from "../../protocol/ids.ts";
 import { MAX_MODELS_PER_MACHINE } from "../../protocol/limits.ts";
 import type { OfferedModel } from "./agent/ports.ts";
+import { leastLength } from "./gguf-length.ts";
 import { reasonOf } from "./reason.ts";
 import { UserError } from "./user-error.ts";
 
@@ -163,7 +164,7 @@ export function partsOf(path: string): string[] {
   return Array.from({ length: total }, (_, i) => `${base}-${width(i + 1)}-of-${width(total)}${extension}`);
 }
 
-/** The file's size in bytes, after a look at whether it is a GGUF at all: a saved error page is a common mistake. */
+/** The file's size in bytes, after a look at whether it is a whole GGUF: a saved error page and half a copy are common mistakes. */
 function checkedSize(path: string): number {
   let file: number | null = null;
   try {
@@ -173,6 +174,8 @@ function checkedSize(path: string): number {
     const header = Buffer.alloc(HEADER_BYTES);
     const problem = headerProblem(header.subarray(0, readSync(file, header, 0, HEADER_BYTES, 0)));
     if (problem !== null) throw new UserError(`${path} ${problem}`);
+    const needed = leastLength(file, stat.size);
+    if (needed > stat.size) throw new UserError(`${path} ${cutOff(stat.size, needed)}`);
     return stat.size;
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
@@ -180,6 +183,12 @@ function checkedSize(path: string): number {
   } finally {
     if (file !== null) closeSync(file);
   }
+}
+
+/** @param size, needed in bytes. */
+function cutOff(size: number, needed: number): string {
+  const [has, wants] = [size, needed].map((bytes) => bytes.toLocaleString("en-US"));
+  return `is incomplete: it has ${has} bytes and needs at least ${wants}. Copy or download it again.`;
 }
 
 /**

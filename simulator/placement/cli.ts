@@ -6,9 +6,9 @@ import { BadInput } from "./bad-input.ts";
 import { readFleetFile } from "./fleet-file.ts";
 import { reportHtml } from "./report-html.ts";
 import { reportText } from "./report-text.ts";
-import { type Days, scenarioOf, type Window } from "./scenario.ts";
+import { type Days, type Scenario, scenarioOf, type Window } from "./scenario.ts";
 import { EXTRA_POLICY_NAMES, POLICY_NAMES, type PolicyName, simulate } from "./simulate.ts";
-import { readTrace } from "./trace.ts";
+import { readTrace, type Trace } from "./trace.ts";
 
 /** The command `npm run simulate`: replays a demand trace and compares placement policies (docs/simulate.md). */
 
@@ -120,7 +120,8 @@ export async function runSimulate(args: readonly string[], print: (text: string)
   const { trace, fleet, policies, days, seed, requests, json, html } = optionsOf(args);
   for (const path of [json, html]) if (path !== undefined) checkWritable(path);
   const started = performance.now();
-  const scenario = scenarioOf(readTrace(trace), readFleetFile(fleet), seed, days);
+  const read = readTrace(trace);
+  const scenario = scenarioOf(read, readFleetFile(fleet), seed, days);
   const last = scenario.demand.length - 1;
   if (requests !== undefined && requests.first > last)
     throw new BadInput(`--requests: the replay has only the minutes 0 to ${last}.`);
@@ -128,9 +129,25 @@ export async function runSimulate(args: readonly string[], print: (text: string)
   const result = await simulate(scenario, policies, window);
   print(
     `${scenario.machines.length} machines, ${scenario.models.length} models, ${scenario.demand.length} minutes, ` +
-      `switch ${scenario.switchMinutes} min, seed ${seed}\n\n${reportText(result)}`,
+      `switch ${scenario.switchMinutes} min, seed ${seed}\n${leftOut(read, scenario)}\n${reportText(result)}`,
   );
   if (json !== undefined) write(json, JSON.stringify(result));
   if (html !== undefined) write(html, reportHtml(result, { trace, fleet }));
   print(`${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
+
+/** What the trace has that the fleet file does not name, as a line; empty if it names all. */
+function leftOut({ models, counts }: Trace, scenario: Scenario): string {
+  const named = new Set(scenario.models.map(({ id }) => id));
+  const others = models.filter((model) => !named.has(model));
+  if (others.length === 0) return "";
+  let [sum, ofOthers] = [0, 0];
+  for (const row of counts) {
+    for (const [column, n] of row.entries()) {
+      sum += n;
+      if (!named.has(models[column] ?? "")) ofOthers += n;
+    }
+  }
+  const percent = ((100 * ofOthers) / sum).toFixed(1);
+  return `left out, since the fleet file does not name them: ${others.join(", ")} (${percent} % of all requests)\n`;
 }

@@ -104,10 +104,11 @@ function factorOf(trace: Trace, id: string, wanted: number): { column: number; f
   if (wanted === 0) return { column, factor: 0 };
   const mean = trace.counts.reduce((sum, row) => sum + (row[column] ?? 0), 0) / trace.counts.length;
   if (mean > 0) return { column, factor: wanted / mean };
-  throw new BadInput(
-    `The trace has no request for the model "${id}" (it has: ${trace.models.join(", ")}). ` +
-      "Correct its id, or give it a share of 0.",
-  );
+  const [what, remedy] =
+    column >= 0
+      ? ["all its rows have n = 0", "Give it a share of 0"]
+      : [`it has: ${trace.models.join(", ")}`, "Correct its id, or give it a share of 0"];
+  throw new BadInput(`The trace has no request for the model "${id}" (${what}). ${remedy}.`);
 }
 
 function machinesOf(fleet: FleetFile): Machine[] {

@@ -26,6 +26,8 @@ interface Row {
 const MINUTES_MAX = 31 * 1440;
 /** What is larger is no count; sums of many such numbers are still exact enough. */
 const NUMBER_MAX = 1e15;
+/** Some million rows, each an object; a month of minutes of fifty models has a third of that. */
+const BYTES_MAX = 128 * 2 ** 20;
 const COLUMNS = ["t_s", "model", "n"] as const;
 const OPTIONAL_COLUMNS = ["prompt_tokens", "output_tokens"] as const;
 
@@ -38,25 +40,32 @@ export function readTrace(path: string): Trace {
   }
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
     try {
-      bytes = gunzipSync(bytes);
-    } catch {
-      throw new BadInput(`The trace ${path} looks gzipped but cannot be unpacked.`);
+      bytes = gunzipSync(bytes, { maxOutputLength: BYTES_MAX });
+    } catch (error) {
+      if (error instanceof RangeError) throw tooLarge(path);
+      throw new BadInput(`The trace ${path} looks gzipped but cannot be unpacked: copy it again.`);
     }
   }
+  if (bytes.length > BYTES_MAX) throw tooLarge(path);
   return parseTrace(new TextDecoder().decode(bytes), path);
 }
 
+function tooLarge(path: string): BadInput {
+  return new BadInput(
+    `The trace ${path} has more than ${BYTES_MAX / 2 ** 20} MB of text. One row for all requests of a model in a minute is enough.`,
+  );
+}
+
 export function parseTrace(text: string, name: string): Trace {
+  const names = `The first line has to name the columns: ${COLUMNS.join(",")}.`;
+  if (text.trim() === "") throw new BadInput(`${name} is empty. ${names}`);
   const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\r|\n/);
   const header = cellsOf(lines[0] ?? "");
-  for (const column of COLUMNS) {
-    if (!header.includes(column)) {
-      // Whatever it is if it is no CSV: a line of JSON can be a whole file.
-      const found = header.join(", ").slice(0, 120);
-      throw new BadInput(
-        `${name}, line 1: the column "${column}" is missing (found: ${found}). The first line has to name the columns.`,
-      );
-    }
+  const missing = COLUMNS.find((column) => !header.includes(column));
+  if (missing !== undefined) {
+    throw new BadInput(
+      `${name}, line 1: the column "${missing}" is missing ${foundIn(lines[0] ?? "")}. ${names}`,
+    );
   }
   const rows: Row[] = [];
   for (let index = 1; index < lines.length; index += 1) {
@@ -65,6 +74,16 @@ export function parseTrace(text: string, name: string): Trace {
   }
   if (rows.length === 0) throw new BadInput(`${name} has no rows under its header.`);
   return intoMinutes(rows, name);
+}
+
+/** Whatever there is if it is no CSV: a line of JSON can be a whole file, and one of a picture rings the terminal's bell. */
+function foundIn(line: string): string {
+  const found = cellsOf(line)
+    .join(", ")
+    .slice(0, 120)
+    .replaceAll(/\p{Cc}/gu, "?");
+  const hasOtherCommas = /[;\t]/.test(line) && !line.includes(",");
+  return `(found: ${found}${hasOtherCommas ? "; commas have to be between them" : ""})`;
 }
 
 /** Some tools put text in quotes. No name of a model has a comma. */

@@ -53,7 +53,7 @@ function model(length = 200_000, seed = 1): Buffer {
   const bytes = Buffer.alloc(length);
   for (let index = 0; index < length; index += 1)
     bytes[index] = (index * 31 + seed * 17 + (index >> 8)) & 0xff;
-  bytes.write(`GGUF\x03\0\0\0\x01${"\0".repeat(7)}\x01${"\0".repeat(7)}`, "latin1");
+  bytes.write(`GGUF\x03${"\0".repeat(19)}`, "latin1");
   return bytes;
 }
 

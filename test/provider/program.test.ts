@@ -128,7 +128,7 @@ describe("serving", () => {
 
   it("serves of a directory what is whole, and loads first what the catalog has", async () => {
     const directory = mkdtempSync(join(tmpdir(), "provider-models-"));
-    const whole = `GGUF\x03\0\0\0\x01${"\0".repeat(7)}\x01${"\0".repeat(7)}`;
+    const whole = `GGUF\x03${"\0".repeat(19)}`;
     for (const name of ["alpha", "beta"]) writeFileSync(join(directory, `${name}.gguf`), whole);
     writeFileSync(join(directory, "broken.gguf"), whole.slice(0, 9));
     coordinator.registered = () => ({ pools: ["beta"] });

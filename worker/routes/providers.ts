@@ -16,7 +16,7 @@ import { bearer, otherSecret } from "../auth.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
-import { isRevokedToken, verifySecret, type KeyRecord } from "../secrets.ts";
+import { flawOf, isRevokedToken, verifySecret, type KeyRecord } from "../secrets.ts";
 import { validate } from "../validate.ts";
 
 /**
@@ -76,7 +76,7 @@ async function whyNoToken(context: AppContext, token: string | null): Promise<st
   if (token === null) return "no provider token: send it as `Authorization: Bearer <token>`";
   const other = await otherSecret(context, token, "token");
   return other === null
-    ? "this provider token is not known; ask the operator for one"
+    ? (flawOf("token", token) ?? "this provider token is not known; ask the operator for one")
     : `this is ${other}, and a provider token is wanted (it begins with pt_)`;
 }
 

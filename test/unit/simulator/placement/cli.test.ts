@@ -41,6 +41,20 @@ describe("npm run simulate", { timeout: 60_000 }, () => {
     expect(text.match(/greedy \d+\/\d+/g)).toHaveLength(1);
   });
 
+  it("says what of the trace it leaves out", async () => {
+    const more = inDirectory("more.csv");
+    writeFileSync(more, "t_s,model,n\n0,a,5\n0,b,5\n0,c,4\n60,d,2\n");
+    const printed: string[] = [];
+    const print = (text: string): number => printed.push(text);
+    await simulate(print, "--policies", "greedy", "--trace", more);
+    expect(printed.join("\n")).toContain(
+      "\nleft out, since the fleet file does not name them: c, d (37.5 % of all requests)\n",
+    );
+    printed.length = 0;
+    await simulate(print, "--policies", "greedy");
+    expect(printed.join("\n")).not.toContain("left out");
+  });
+
   it("helps", async () => {
     const printed: string[] = [];
     await runSimulate(["--help"], (text) => printed.push(text));

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -67,13 +67,30 @@ describe("a trace", () => {
       "0,a,1\n60,a,2\n",
       /line 1: the column "t_s" is missing \(found: 0, a, 1\)\. The first line has to name/,
     ],
-    [JSON.stringify(Array(1000).fill("x")), /^t, line 1: .{1,250}$/],
+    ["\r\n", /^t is empty\. The first line has to name the columns: t_s,model,n\.$/],
+    ["t_s;model;n\n0;a;1\n", /\(found: t_s;model;n; commas have to be between them\)/],
+    ["t_s\tmodel\tn\n0\ta\t1\n", /\(found: t_s\?model\?n; commas have to be between them\)/],
+    ["\u0007\u001B[31m\u0000", /\(found: \?\?\[31m\?\)/],
+    [JSON.stringify(Array(1000).fill("x")), /^t, line 1: .{1,280}$/],
     [`${HEAD}\n0,a,1e300,0,0\n`, /line 2, column "n": 1e300 is too large/],
     [`${HEAD}\n`, /no rows/],
     [`${HEAD}\n0,a,1,0,0\n1e10,a,1,0,0\n`, /is "t_s" in seconds/],
   ])("refuses %j", (text, message) => {
     expect(() => parseTrace(text, "t")).toThrow(message);
     expect(() => parseTrace(text, "t")).toThrow(BadInput);
+  });
+
+  it("refuses more text than it can hold, packed or not, and a packed file that is damaged", () => {
+    const path = join(tmpdir(), `poolkeeper-trace-large-${process.pid}.csv`);
+    const packed = gzipSync(Buffer.alloc(129 * 2 ** 20), { level: 1 });
+    writeFileSync(path, packed);
+    expect(() => readTrace(path)).toThrow(/has more than 128 MB of text\. One row/);
+    truncateSync(path, 0);
+    truncateSync(path, 129 * 2 ** 20);
+    expect(() => readTrace(path)).toThrow(/has more than 128 MB of text\. One row/);
+    writeFileSync(path, packed.subarray(0, 100));
+    expect(() => readTrace(path)).toThrow(/cannot be unpacked: copy it again/);
+    rmSync(path);
   });
 
   it("says when there is no file", () => {
@@ -120,7 +137,13 @@ describe("a scenario", () => {
 
   it("says which model the trace does not have", () => {
     const models = [{ id: "c", share: 1, size_gb: 1, min_ram_gb: 1 }];
-    expect(() => scenarioOf(trace, fleetWith({ models }), 1)).toThrow(/no request for the model "c"/);
+    expect(() => scenarioOf(trace, fleetWith({ models }), 1)).toThrow(
+      'no request for the model "c" (it has: a, b). Correct its id, or',
+    );
+    const silent = parseTrace(`${HEAD}\n0,c,0,0,0\n`, "t");
+    expect(() => scenarioOf(silent, fleetWith({ models }), 1)).toThrow(
+      'no request for the model "c" (all its rows have n = 0). Give it a share of 0.',
+    );
   });
 
   it("has a model with a share of 0 that nobody asks for", () => {
