@@ -98,6 +98,7 @@ const NO_PLAN = {
   models: [],
   moves: [],
   machines: [],
+  supply: [],
 } as const;
 
 export function placementReport(

@@ -27,6 +27,7 @@ import {
   type PlanRecord,
 } from "./plan-record.ts";
 import { simulatedEstimates, simulatedFlags, simulatedInput, type Simulation } from "./simulation.ts";
+import type { KnownDemand } from "./useful-models.ts";
 
 /**
  * Placement on the live fleet: once per tick it learns from what the pools have counted, plans, and in `enforce` turns the plan
@@ -75,6 +76,13 @@ export class Placement {
   /** What the planner was worth, by day; the newest last. */
   get scoredDays(): readonly ScoredDay[] {
     return this.#score.days;
+  }
+
+  /** For whoever asks what a machine would be worth elsewhere. */
+  get knownDemand(): KnownDemand {
+    const { last, state } = this.#memory;
+    const { models = [], supply = [] } = last ?? {};
+    return { plans: models, supply, estimates: state.estimates, loadTimes: this.loadTimes };
   }
 
   history(limit: number): PlanRecord[] {
@@ -143,6 +151,7 @@ export class Placement {
       elapsedSeconds: input.elapsedSeconds,
       budget: planned.budget,
       machines: planned.machines.slice(0, PLANNED_MACHINES_KEPT),
+      supply: planned.supply,
     });
     this.#forgetDemandRead();
     // What is only shown moves nobody, so it is no reason to look again soon.

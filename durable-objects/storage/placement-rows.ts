@@ -101,6 +101,10 @@ const lastPlanSchema = planSchema.extend({
       bestGain: z.number().nullable(),
     }),
   ),
+  /** Earlier versions kept none. */
+  supply: z
+    .array(z.object({ modelId: modelIdSchema, capacity: z.number(), machines: z.number() }))
+    .default([]),
 }) satisfies z.ZodType<LastPlan>;
 
 const differencesSchema = z.object({

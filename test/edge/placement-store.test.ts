@@ -63,6 +63,7 @@ const PLAN: LastPlan = {
   elapsedSeconds: 30,
   budget: 4,
   machines: [{ machineId: "mac", reason: "cordoned", bestTarget: null, bestGain: null }],
+  supply: [{ modelId: modelIdSchema.parse("m"), capacity: 0.5, machines: 1 }],
 };
 
 it("the newest plans are kept, and of them those that this version can read", async () => {

@@ -296,6 +296,21 @@ describe("the details of a machine", () => {
     expect(valueOf(details, "What would help")).toBeUndefined();
     expect(valueOf(details, "Missing")).toBeUndefined();
     expect(valueOf({ ...details, unreachable_pools: ["a", "b"] }, "Missing")).toBe("no answer from a, b");
+    expect(valueOf(details, "Most useful")).toBeUndefined();
+  });
+
+  it("say which models would be worth most there", () => {
+    const model = { on_disk: true, holds: false, obstacle: null };
+    const useful_models = [
+      { ...model, model_id: "b", on_disk: false, requests_per_hour: 38.4 },
+      { ...model, model_id: "a", holds: true, requests_per_hour: 2 },
+      { ...model, model_id: "c", requests_per_hour: 1 },
+      { ...model, model_id: "d", requests_per_hour: 0 },
+      { ...model, model_id: "e", requests_per_hour: null, obstacle: "it needs 96 GB of memory" },
+    ];
+    expect(detailLines({ ...details, useful_models }).find(({ name }) => name === "Most useful")?.value).toBe(
+      "b (+38 requests/h, not on its disk); a (+2.0 requests/h, as it is); c (+1.0 requests/h)",
+    );
   });
 
   it("say what it has proven, and what was wrong with its proof", () => {
