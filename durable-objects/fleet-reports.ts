@@ -71,6 +71,7 @@ export class FleetReports {
       placement.scoredDays,
       flags,
       floorWarnings(directory.catalog?.entries ?? [], directory.all(), flags),
+      { actsAs: placement.actsAs(flags), trial: placement.trialReport(flags, Date.now()) },
     );
   }
 

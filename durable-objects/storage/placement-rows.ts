@@ -186,6 +186,11 @@ export const scoreSchema = z.object({
       switches: z.number(),
     }),
   ),
+  /** Earlier versions had none. */
+  trial: z
+    .object({ mode: scoredModeSchema, since: z.number(), countsFrom: z.number() })
+    .nullable()
+    .default(null),
 });
 
 export type KeptScore = z.infer<typeof scoreSchema>;

@@ -36,6 +36,7 @@ describe("the score of placement", () => {
         otherwise: 1e9 / 3,
         switches: 1e6,
       })),
+      trial: { mode: "enforce", since: NOW, countsFrom: 0 },
     };
     await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
       const store = new SqlPlacementStore(storage.sql);

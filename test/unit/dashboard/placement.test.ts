@@ -13,6 +13,8 @@ import {
 } from "../../../dashboard/placement.js";
 import { aMachine, aMove, aPlanned, aSnapshot, aSwitch, NOW, type Changes } from "./snapshot-scene.ts";
 
+const TRIAL = { days: 3, days_won: 0, since: NOW, has_fallen_back: false };
+
 const placementOf = (placement: Changes["placement"]) => aSnapshot({ placement: placement ?? {} }).placement;
 
 describe("the mode", () => {
@@ -21,6 +23,15 @@ describe("the mode", () => {
     [{ placement: "shadow", acts_as: "shadow" }, "not carried out"],
     [{ placement: "enforce", acts_as: "enforce" }, "plans are carried out"],
     [{ placement: "enforce", acts_as: "shadow" }, "assignment_gate is off"],
+    [
+      { placement: "enforce", acts_as: "shadow", trial: { ...TRIAL, days_won: 1 } },
+      "it has to win on 3 days in a row before it moves machines, and has on 1",
+    ],
+    [
+      { placement: "enforce", acts_as: "shadow", trial: { ...TRIAL, days: 1, has_fallen_back: true } },
+      "its moves have won less than nothing, so it has to win on a day",
+    ],
+    [{ placement: "enforce", acts_as: "enforce", trial: { ...TRIAL, days_won: null } }, "are carried out"],
   ] as const)("%o says: %s", (placement, words) => {
     expect(modeSentence(placementOf(placement))).toContain(words);
   });
