@@ -79,6 +79,12 @@ export function openIdentity(directory: string, wantedId: MachineId | null): Ide
   return { machineId, ...keys };
 }
 
+/** The id that this machine was given at its first start; null if there was none. @throws UserError */
+export function knownMachineId(directory: string): MachineId | null {
+  const parsed = machineSchema.safeParse(parseJson(readIfThere(join(directory, MACHINE_FILE)) ?? ""));
+  return parsed.success ? parsed.data.machine_id : null;
+}
+
 /**
  * Reads what this machine was told to hold; null if it was never managed. A file that cannot be used counts as none:
  * the coordinator repeats the order when the machine registers.
