@@ -27,6 +27,8 @@ const flagsSchema = z.object({
   assignment_gate: onOff,
   /** `shadow` plans and shows, `enforce` also moves machines. */
   placement: z.enum(["off", "shadow", "enforce"], { error: 'must be "off", "shadow" or "enforce"' }),
+  /** Days in a row on which shadow must have won before `enforce` moves machines; 0 moves them at once. */
+  placement_trial_days: whole(0, 14),
   /** Whether a pool without a routable machine answers 429 `pool_exhausted`. */
   pool_exhausted_429: onOff,
   tick_seconds: whole(5, 3600),
@@ -83,6 +85,7 @@ export type FlagTexts = Readonly<Partial<Record<FlagName, string>>>;
 export const INITIAL_TEXTS: Readonly<Record<FlagName, string>> = {
   assignment_gate: "off",
   placement: "off",
+  placement_trial_days: "0",
   pool_exhausted_429: "off",
   tick_seconds: "30",
   min_dwell_seconds: "300",

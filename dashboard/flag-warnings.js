@@ -116,11 +116,19 @@ function placementActs({ utilization, flags, placement }) {
     title: "Let placement move machines?",
     text:
       utilization.model_pools.assignment_gate === "on"
-        ? `From the next tick on, plans are carried out${atMost(flags)}.${last} Pinned machines stay.`
+        ? `${whenObeyed(flags)}${atMost(flags)}.${last} Pinned machines stay.`
         : "The flag assignment_gate is off, so that plans are only shown for now. They will be carried out from the " +
           `moment that it is switched on${atMost(flags)}.${last}`,
     verb: "Set to enforce",
   };
+}
+
+/** @param {Snapshot["flags"]} flags */
+function whenObeyed(flags) {
+  const days = Number(flags.find(({ name }) => name === "placement_trial_days")?.value ?? 0);
+  return days === 0
+    ? "From the next tick on, plans are carried out"
+    : `Once they would have won on ${days === 1 ? "a whole day" : `${days} whole days in a row`}, plans are carried out`;
 }
 
 /**

@@ -9,6 +9,10 @@ import { count } from "./format.js";
 const FLAG_WORDS = {
   assignment_gate: { about: "Whether machines are assigned to models" },
   placement: { about: "Shadow plans and shows, enforce also moves machines" },
+  placement_trial_days: {
+    about: "Days in a row that shadow must win before enforce moves machines; 0 moves them at once",
+    unit: "days",
+  },
   pool_exhausted_429: { about: "Whether a model without a machine answers 429 instead of 503" },
   tick_seconds: { about: "How often the fleet is looked at", unit: "seconds" },
   min_dwell_seconds: { about: "A machine that was moved stays at least this long", unit: "seconds" },

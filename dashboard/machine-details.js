@@ -29,6 +29,7 @@ export function detailLines(machine) {
       name: "The last plan",
       value: machine.stays_because === null ? "" : `leaves it, because ${stayReason(machine.stays_because)}`,
     },
+    { name: "Most useful", value: usefulModels(machine.useful_models ?? []) },
     { name: "Newest order", value: order === null ? "none yet" : orderSentence(order, machine) },
     { name: "Assigned to", value: machine.assigned_model ?? "nothing" },
     { name: "In memory", value: machine.loaded_models.join(", ") || "no model" },
@@ -44,6 +45,21 @@ export function detailLines(machine) {
     { name: "Quarantine", value: machine.quarantined ? "shut out by an operator" : "" },
   ];
   return lines.filter(({ value }) => value !== "");
+}
+
+/** More of them are in the API. */
+const USEFUL_MAX = 3;
+
+/** @param {NonNullable<MachineDetails["useful_models"]>} models the most useful first */
+function usefulModels(models) {
+  const named = models.flatMap(({ model_id, on_disk, holds, requests_per_hour: more }) =>
+    more === null || more === 0
+      ? []
+      : [
+          `${model_id} (+${decimal(more)} requests/h${holds ? ", as it is" : on_disk ? "" : ", not on its disk"})`,
+        ],
+  );
+  return named.slice(0, USEFUL_MAX).join("; ");
 }
 
 /** @param {MachineDetails} machine */

@@ -9,20 +9,28 @@ import { haltReason, moveReason, stayReason } from "./words.js";
 /** @typedef {Placement["moves"][number]} Move */
 
 /**
- * @param {Placement} placement
+ * During a deploy the answer may come from a version that knows no trial.
+ * @param {Omit<Placement, "trial"> & Partial<Pick<Placement, "trial">>} placement
  * @returns {string}
  */
-export function modeSentence({ placement, acts_as }) {
+export function modeSentence({ placement, acts_as, trial = null }) {
   switch (placement) {
     case "off":
       return "off: demand is measured, and nothing is planned";
     case "shadow":
       return "shadow: plans are shown and not carried out";
     case "enforce":
-      return acts_as === "enforce"
-        ? "enforce: plans are carried out"
-        : "enforce, but acts as shadow: the flag assignment_gate is off, so no order is sent";
+      if (acts_as === "enforce") return "enforce: plans are carried out";
+      return trial === null
+        ? "enforce, but acts as shadow: the flag assignment_gate is off, so no order is sent"
+        : `enforce, but acts as shadow: ${trialSentence(trial)}`;
   }
+}
+
+/** @param {NonNullable<Placement["trial"]>} trial */
+function trialSentence({ days, days_won, has_fallen_back }) {
+  const lost = has_fallen_back ? "its moves have won less than nothing, so " : "";
+  return `${lost}it has to win on ${days === 1 ? "a day" : `${days} days in a row`} before it moves machines, and has on ${days_won ?? 0}`;
 }
 
 /**

@@ -40,9 +40,15 @@ import { lastRefusals } from "./refusals.js";
  */
 
 /**
+ * What a model would be worth on a machine; without requests an hour if it cannot hold it.
+ * @typedef {{ model_id: string, on_disk: boolean, holds: boolean, requests_per_hour: number | null,
+ *   obstacle: string | null }} UsefulModel
+ */
+
+/**
  * `GET /v1/admin/machines/{id}`.
  * @typedef {MachineRow & {
- *   explanation: Explanation, stays_because: string | null, version: string | null, models: readonly string[],
+ *   explanation: Explanation, stays_because: string | null, useful_models?: readonly UsefulModel[], version: string | null, models: readonly string[],
  *   quarantined: boolean, private_only: boolean, unreachable_pools: readonly string[],
  *   order: { reason: string, phase: string, outcome: string | null, error: string | null,
  *     waiting_for: readonly string[], pinned: boolean } | null,

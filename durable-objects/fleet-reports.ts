@@ -14,6 +14,7 @@ import {
 } from "../core/fleet/placement-report.ts";
 import { replayMachines, type ReplayMachine } from "../core/fleet/replay-fleet.ts";
 import type { Simulation } from "../core/fleet/simulation.ts";
+import { NOTHING_USEFUL, usefulModels } from "../core/fleet/useful-models.ts";
 import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
 import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS, SCRAPE_POOLS_MS } from "../core/limits.ts";
 import type { FleetScrape } from "../core/metrics.ts";
@@ -70,6 +71,7 @@ export class FleetReports {
       placement.scoredDays,
       flags,
       floorWarnings(directory.catalog?.entries ?? [], directory.all(), flags),
+      { actsAs: placement.actsAs(flags), trial: placement.trialReport(flags, Date.now()) },
     );
   }
 
@@ -142,8 +144,14 @@ export class FleetReports {
     // Only these can know it, and many machines may ask.
     const pools = this.#core.memberships.of(machine.machineId);
     const view = await this.#pools.view(pools, SETTLE_LIMIT_MS);
-    const stay = this.#core.placement.last?.machines.find((each) => each.machineId === machine.machineId);
-    return machineDetails(view, machine, this.#core.flagBook.flags, stay?.reason ?? null, pools);
+    const { placement, directory, flagBook } = this.#core;
+    const stay = placement.last?.machines.find((each) => each.machineId === machine.machineId);
+    const { catalog } = directory;
+    const useful =
+      catalog === null
+        ? NOTHING_USEFUL
+        : usefulModels(view, machine, catalog, flagBook.flags, placement.knownDemand);
+    return machineDetails(view, machine, flagBook.flags, stay?.reason ?? null, useful, pools);
   }
 
   /** Pools without machines are not woken for it. */

@@ -19,6 +19,8 @@ export interface ModelCapacity {
   /** No machine serves it, and none that did is awaited back, or it is shed: a request is refused and does not wait. */
   readonly exhausted: boolean | null;
   readonly queued: number | null;
+  /** How soon first tokens came within the last minutes, the median; null if there was none. */
+  readonly ttft_p50_ms: number | null;
   /** Machines on their way to it. */
   readonly loading: number;
   /** Until the first of those should serve, by how far its load is; null if none says. */
@@ -52,8 +54,17 @@ function modelCapacity(
   const report = view.reports.get(id);
   if (report === undefined) {
     return asked.has(id)
-      ? { id, serving: null, slots: null, free_slots: null, exhausted: null, queued: null, ...way }
-      : { id, ...NONE, queued: 0, ...way };
+      ? {
+          id,
+          serving: null,
+          slots: null,
+          free_slots: null,
+          exhausted: null,
+          queued: null,
+          ttft_p50_ms: null,
+          ...way,
+        }
+      : { id, ...NONE, queued: 0, ttft_p50_ms: null, ...way };
   }
   const routable = report.machines.filter(({ blockedBy }) => blockedBy === null);
   const free = routable.reduce((sum, { freeSlots }) => sum + freeSlots, 0);
@@ -64,6 +75,8 @@ function modelCapacity(
     free_slots: free,
     exhausted: routable.length === 0 && !report.isExpectingMachines,
     queued: report.queued,
+    // A pool of an earlier version does not say.
+    ttft_p50_ms: report.firstTokenMs ?? null,
     ...way,
   };
 }

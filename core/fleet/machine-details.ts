@@ -2,6 +2,7 @@ import type { Flags } from "../flags.ts";
 import { explain, type Explanation } from "./explain.ts";
 import { viewMachine, type FleetView } from "./fleet-view.ts";
 import type { Machine } from "./machine.ts";
+import type { Usefulness, UsefulModel } from "./useful-models.ts";
 import { machineRow, type MachineRow } from "./utilization.ts";
 
 /** One machine as an operator looks at it, in the shape of `GET /v1/admin/machines/{id}`. */
@@ -10,6 +11,9 @@ export interface MachineDetails extends MachineRow {
   readonly explanation: Explanation;
   /** Why the last plan left it where it is; null if it moved it, or nothing is planned. */
   readonly stays_because: string | null;
+  /** What the fleet would serve more with this machine holding each of these models, the most useful first. */
+  readonly useful_models: readonly UsefulModel[];
+  readonly advice: string | null;
   readonly version: string | null;
   readonly models: readonly string[];
   readonly quarantined: boolean;
@@ -33,6 +37,7 @@ export function machineDetails(
   machine: Machine,
   flags: Flags,
   staysBecause: string | null,
+  useful: Usefulness,
   pools: readonly string[],
 ): MachineDetails {
   const intent = view.intents.get(machine.machineId);
@@ -40,6 +45,8 @@ export function machineDetails(
     ...machineRow(viewMachine(view, machine), view.now),
     explanation: explain(view, machine, flags),
     stays_because: flags.placement === "off" ? null : staysBecause,
+    useful_models: useful.models,
+    advice: useful.advice,
     version: machine.version,
     models: machine.models.map(({ id }) => id),
     quarantined: machine.isQuarantined,

@@ -174,31 +174,50 @@ function underWay({ home }: MachineView, intent: Intent): Place {
 }
 
 function fitsOf(
-  { machine, sockets }: MachineView,
+  seen: MachineView,
   catalog: Catalog,
   flags: Flags,
   loadSeconds: ExpectedSeconds,
   pace: number,
 ): Fits {
   const fits: Record<ModelId, Fitness> = {};
-  for (const model of machine.models) {
+  for (const model of seen.machine.models) {
     const entry = catalog.find(model.id);
-    if (entry?.id !== model.id || machine.hardware.memory_gb < entry.min_ram_gb) continue;
-    const guessed = guessOf(machine, entry);
-    const fitness = fitnessOf(
-      {
-        speed: sockets.find(({ pool }) => pool === model.id)?.report.speed ?? null,
-        claimedDecodeTps: model.decodeTps,
-        claimedPrefillTps: model.prefillTps,
-        guessedDecodeTps: guessed === null ? null : pace * guessed,
-        slots: Math.min(machine.maxConcurrency, entry.max_concurrency),
-        loadSeconds: loadSeconds(machine.machineId, model.id, guessedLoadSeconds(entry.size_gb)),
-      },
-      floorOf(entry, flags),
-    );
+    if (entry?.id !== model.id) continue;
+    const fitness = fitIn(seen, entry, model, flags, loadSeconds, pace);
     if (fitness !== null) fits[model.id] = fitness;
   }
   return fits;
+}
+
+/** What a machine says of a model on its disk. */
+type Claims = Pick<Machine["models"][number], "decodeTps" | "prefillTps">;
+
+/**
+ * How the machine would serve a model, on its disk or not; null if it could not hold it, or would be too slow.
+ * @param pace what guesses are multiplied by
+ */
+export function fitIn(
+  { machine, sockets }: MachineView,
+  entry: CatalogEntry,
+  claims: Claims,
+  flags: Flags,
+  loadSeconds: ExpectedSeconds,
+  pace: number,
+): Fitness | null {
+  if (machine.hardware.memory_gb < entry.min_ram_gb) return null;
+  const guessed = guessOf(machine, entry);
+  return fitnessOf(
+    {
+      speed: sockets.find(({ pool }) => pool === entry.id)?.report.speed ?? null,
+      claimedDecodeTps: claims.decodeTps,
+      claimedPrefillTps: claims.prefillTps,
+      guessedDecodeTps: guessed === null ? null : pace * guessed,
+      slots: Math.min(machine.maxConcurrency, entry.max_concurrency),
+      loadSeconds: loadSeconds(machine.machineId, entry.id, guessedLoadSeconds(entry.size_gb)),
+    },
+    floorOf(entry, flags),
+  );
 }
 
 /**
@@ -206,7 +225,7 @@ function fitsOf(
  * it would seem the better machine for whatever it has not served yet. A model of experts decodes faster than its size says, which
  * is no reason to expect as much of others.
  */
-function paceOf({ machine, sockets }: MachineView, catalog: Catalog): number {
+export function paceOf({ machine, sockets }: MachineView, catalog: Catalog): number {
   const paces = sockets.flatMap(({ pool, report }) => {
     const entry = catalog.find(pool);
     const guessed = entry === undefined ? null : guessOf(machine, entry);

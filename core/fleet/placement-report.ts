@@ -16,6 +16,8 @@ export interface PlacementReport {
   /** As the flag says, and as it acts. */
   readonly placement: Flags["placement"];
   readonly acts_as: PlacementMode;
+  /** Null unless the planner has to earn that its plans are carried out. */
+  readonly trial: TrialReport | null;
   /** Why the last plan moved nothing, whatever it would have gained. */
   readonly halted: string | null;
   /** What operators should change, in sentences. */
@@ -28,6 +30,17 @@ export interface PlacementReport {
   /** What the planner was worth, by day and mode, the newest first. */
   readonly score: readonly ScoreRow[];
   readonly history: readonly HistoryRow[];
+}
+
+/** How far the planner has earned, or how it lost, that its plans are carried out. */
+export interface TrialReport {
+  /** On so many days in a row it must have won. */
+  readonly days: number;
+  /** On so many it has by now; null once its plans are carried out. */
+  readonly days_won: number | null;
+  readonly since: number;
+  /** Its plans were carried out, and won less than nothing. */
+  readonly has_fallen_back: boolean;
 }
 
 interface ModelRow {
@@ -98,7 +111,13 @@ const NO_PLAN = {
   models: [],
   moves: [],
   machines: [],
+  supply: [],
 } as const;
+
+export interface Standing {
+  readonly actsAs: PlacementMode;
+  readonly trial: TrialReport | null;
+}
 
 export function placementReport(
   last: LastPlan | null,
@@ -106,13 +125,15 @@ export function placementReport(
   days: readonly ScoredDay[],
   flags: Flags,
   warnings: readonly string[] = [],
+  { actsAs, trial }: Standing = { actsAs: modeOf(flags), trial: null },
 ): PlacementReport {
   const [newest] = history;
   const plan = last ?? NO_PLAN;
   return {
     at: plan.at,
     placement: flags.placement,
-    acts_as: modeOf(flags),
+    acts_as: actsAs,
+    trial,
     halted: newest !== undefined && newest.at > (plan.at ?? 0) ? newest.halted : plan.halted,
     warnings,
     elapsed_seconds: plan.elapsedSeconds,

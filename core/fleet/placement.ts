@@ -8,6 +8,7 @@ import { EMPTY_PLACEMENT_STATE } from "../placement/config.ts";
 import { planningRate } from "../placement/demand.ts";
 import { plan } from "../placement/plan.ts";
 import { NO_SCORE, scored, type Score, type ScoredDay, type ScoredTick } from "../placement/score.ts";
+import { daysWon, tried } from "../placement/trial.ts";
 import type { ModelEstimate, PlacementConfig, PlacementInput, Plan, StayReason } from "../placement/types.ts";
 import type { Watch } from "../pool/demand-watch.ts";
 import { demandSince } from "./counted-demand.ts";
@@ -16,6 +17,7 @@ import { LoadTimes } from "./load-times.ts";
 import { reasonText } from "./move-reasons.ts";
 import { atObservedPace } from "./observed-pace.ts";
 import { placementConfig, placementMachines, placementModels } from "./placement-input.ts";
+import type { TrialReport } from "./placement-report.ts";
 import {
   modeOf,
   type LastPlan,
@@ -27,6 +29,7 @@ import {
   type PlanRecord,
 } from "./plan-record.ts";
 import { simulatedEstimates, simulatedFlags, simulatedInput, type Simulation } from "./simulation.ts";
+import type { KnownDemand } from "./useful-models.ts";
 
 /**
  * Placement on the live fleet: once per tick it learns from what the pools have counted, plans, and in `enforce` turns the plan
@@ -77,6 +80,32 @@ export class Placement {
     return this.#score.days;
   }
 
+  /** How it acts now: on trial it may show its plans only. */
+  actsAs(flags: Flags): PlacementMode {
+    const mode = modeOf(flags);
+    if (mode !== "enforce" || flags.placement_trial_days === 0) return mode;
+    return this.#score.trial?.mode ?? "shadow";
+  }
+
+  /** Null unless it has to earn that its plans are carried out. */
+  trialReport(flags: Flags, now: number): TrialReport | null {
+    const { trial, days } = this.#score;
+    if (trial === null || flags.placement_trial_days === 0) return null;
+    return {
+      days: flags.placement_trial_days,
+      days_won: trial.mode === "enforce" ? null : daysWon(trial, days, flags.placement_trial_days, now),
+      since: trial.since,
+      has_fallen_back: trial.mode === "shadow" && trial.countsFrom > 0,
+    };
+  }
+
+  /** For whoever asks what a machine would be worth elsewhere. */
+  get knownDemand(): KnownDemand {
+    const { last, state } = this.#memory;
+    const { models = [], supply = [] } = last ?? {};
+    return { plans: models, supply, estimates: state.estimates, loadTimes: this.loadTimes };
+  }
+
   history(limit: number): PlanRecord[] {
     return this.#store.plans(limit);
   }
@@ -119,12 +148,12 @@ export class Placement {
 
   /** What is known in this tick is not the whole, so nothing is learned and nothing planned. */
   skip(halted: NoPlan, flags: Flags, now: number): void {
-    this.#record(modeOf(flags), { halted, models: [], moves: [], stays: {} }, now);
+    this.#record(this.actsAs(flags), { halted, models: [], moves: [], stays: {} }, now);
   }
 
   /** Learns, plans, records, and in `enforce` orders. @returns whether anything was asked of any pool since the last time. */
   place(view: FleetView, catalog: Catalog, flags: Flags): boolean {
-    const mode = modeOf(flags);
+    const mode = this.actsAs(flags);
     const config = placementConfig(flags);
     const input = this.#inputOf(view, catalog, flags);
     const { state: before } = this.#memory;
@@ -137,12 +166,14 @@ export class Placement {
       input.now,
     );
     this.#keepScore(mode, { before, after: planned.state, input, moves: ordered }, config);
+    this.#judge(flags, input.now);
     this.#remember(view, planned, {
       ...record,
       demand: input.demand,
       elapsedSeconds: input.elapsedSeconds,
       budget: planned.budget,
       machines: planned.machines.slice(0, PLANNED_MACHINES_KEPT),
+      supply: planned.supply,
     });
     this.#forgetDemandRead();
     // What is only shown moves nobody, so it is no reason to look again soon.
@@ -158,6 +189,16 @@ export class Placement {
   #keepScore(mode: PlacementMode, tick: ScoredTick, config: PlacementConfig): void {
     if (mode === "off" && this.#score.mode === null) return;
     this.#score = scored(this.#score, mode === "off" ? null : mode, tick, config);
+    this.#store.saveScore(this.#score);
+  }
+
+  /** From the next tick on the plans are obeyed, or are not. */
+  #judge(flags: Flags, now: number): void {
+    const { trial, days } = this.#score;
+    const isOnTrial = modeOf(flags) === "enforce" && flags.placement_trial_days > 0;
+    const next = isOnTrial ? tried(trial, days, flags.placement_trial_days, now) : null;
+    if (next === trial) return;
+    this.#score = { ...this.#score, trial: next };
     this.#store.saveScore(this.#score);
   }
 

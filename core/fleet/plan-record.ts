@@ -3,6 +3,7 @@ import type { Flags } from "../flags.ts";
 import type { Score } from "../placement/score.ts";
 import type {
   ModelPlan,
+  ModelSupply,
   Move,
   PlacementState,
   PlanHalt,
@@ -53,6 +54,8 @@ export interface LastPlan extends PlanRecord {
   /** Orders this tick could have sent, after the loads in flight. */
   readonly budget: number;
   readonly machines: readonly Stay[];
+  /** Before the moves. */
+  readonly supply: readonly ModelSupply[];
 }
 
 export interface PlacementMemory {

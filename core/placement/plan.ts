@@ -5,7 +5,15 @@ import { frozenBy } from "./freeze.ts";
 import type { KnownModel } from "./kinds.ts";
 import { chooseMoves } from "./moves.ts";
 import type { Pool } from "./pools.ts";
-import type { ModelPlan, PlacementConfig, PlacementInput, PlacementState, Plan, Stay } from "./types.ts";
+import type {
+  ModelPlan,
+  ModelSupply,
+  PlacementConfig,
+  PlacementInput,
+  PlacementState,
+  Plan,
+  Stay,
+} from "./types.ts";
 
 /**
  * One tick of placement: learns from the counts, values every pool's capacity and says which machines should hold another model.
@@ -18,6 +26,7 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
   const models = learned(state, input, hasStarted, config);
   const fleet = fleetOf(models, machines, now, config);
   const freeze = frozenBy(state, now, machines, config);
+  const supply = fleet.pools.map(supplyOf);
   const isFrozen = now < freeze.frozenUntil;
   const budget = isFrozen ? 0 : budgetOf(fleet, config);
   // After a restart nothing is known of demand, so what machines hold beyond the floors stays until a first arrival.
@@ -34,6 +43,7 @@ export function plan(state: PlacementState, input: PlacementInput, config: Place
     budget: halted === null ? budget : 0,
     machines: unmoved === null ? stays : stays.map((stay): Stay => ({ ...stay, reason: unmoved })),
     models: fleet.pools.map(reported),
+    supply,
   };
 }
 
@@ -66,6 +76,10 @@ function hasEverArrived({ estimates }: PlacementState, { demand }: PlacementInpu
 /** Orders that may be sent now. */
 function budgetOf({ pending }: Fleet, { maxLoadsPerTick, maxPendingLoads }: PlacementConfig): number {
   return Math.max(0, Math.min(maxLoadsPerTick, maxPendingLoads - pending));
+}
+
+function supplyOf({ model, capacity, held }: Pool): ModelSupply {
+  return { modelId: model.modelId, capacity, machines: held };
 }
 
 function reported(pool: Pool): ModelPlan {

@@ -3,6 +3,7 @@ import { ELSEWHERE_KEPT, IDLE_TICK_MS, SCORED_DAYS_KEPT } from "../limits.ts";
 import { ownValue } from "../own-value.ts";
 import { requestsPerSecond } from "./kinds.ts";
 import { plan } from "./plan.ts";
+import type { Trial } from "./trial.ts";
 import type { Move, PlacementConfig, PlacementInput, PlacementMachine, PlacementState } from "./types.ts";
 
 /**
@@ -44,9 +45,11 @@ export interface Score {
   readonly elsewhere: readonly Elsewhere[];
   /** The newest last. */
   readonly days: readonly ScoredDay[];
+  /** How far the planner has earned to be obeyed; null where it need not. */
+  readonly trial: Trial | null;
 }
 
-export const NO_SCORE: Score = { mode: null, elsewhere: [], days: [] };
+export const NO_SCORE: Score = { mode: null, elsewhere: [], days: [], trial: null };
 
 const DAY_MS = 86_400_000;
 
@@ -89,6 +92,7 @@ export function scored(
     mode,
     elsewhere: [...others, ...places].slice(-ELSEWHERE_KEPT),
     days: withRow(last.days, row),
+    trial: last.trial,
   };
 }
 

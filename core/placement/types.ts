@@ -263,6 +263,14 @@ export interface ModelPlan {
   readonly loading: number;
 }
 
+/** What serves a model or is on its way to it, before the moves. */
+export interface ModelSupply {
+  readonly modelId: ModelId;
+  /** Requests/s. */
+  readonly capacity: number;
+  readonly machines: number;
+}
+
 export interface Plan {
   readonly state: PlacementState;
   readonly moves: readonly Move[];
@@ -271,4 +279,5 @@ export interface Plan {
   readonly budget: number;
   readonly machines: readonly Stay[];
   readonly models: readonly ModelPlan[];
+  readonly supply: readonly ModelSupply[];
 }

@@ -6,6 +6,7 @@ import { learnPrefill } from "./first-token.ts";
 import type { Ledger } from "./ledger.ts";
 import { outcomeOf, type RequestOutcome } from "./outcome.ts";
 import type { Pressure } from "./pressure.ts";
+import { RecentFirstTokens } from "./recent-first-tokens.ts";
 import { isWritten, type PoolRequest } from "./request.ts";
 import { isServedInTime } from "./service-level.ts";
 import type { PoolFlags } from "./settings.ts";
@@ -15,6 +16,7 @@ import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
 export class Accounts {
   readonly #ledger: Ledger;
   readonly #pressure: Pressure;
+  readonly firstTokens = new RecentFirstTokens();
   readonly #onEnded: (outcome: RequestOutcome) => void;
 
   constructor(ledger: Ledger, pressure: Pressure, onEnded: (outcome: RequestOutcome) => void) {
@@ -88,6 +90,7 @@ export class Accounts {
     this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
     const ended = outcomeOf(request, outcome, tokens, now);
     this.#ledger.metrics.ended(ended);
+    if (ended.firstTokenMs !== null) this.firstTokens.observe(ended.firstTokenMs, now);
     this.#onEnded(ended);
   }
 }

@@ -82,6 +82,11 @@ export class Dispatch {
     return this.#pressure.meanServiceMs(now);
   }
 
+  /** How soon first tokens came of late, in ms; null if there was none. */
+  medianFirstTokenMs(now: number): number | null {
+    return this.#accounts.firstTokens.median(now);
+  }
+
   get inFlight(): number {
     return this.#requests.size - this.#line.length;
   }

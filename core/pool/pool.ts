@@ -340,6 +340,7 @@ export class Pool {
       queued: this.#dispatch.queued,
       isExpectingMachines: now < this.#expectingUntil(),
       holdMs: this.#dispatch.meanServiceMs(now),
+      firstTokenMs: this.#dispatch.medianFirstTokenMs(now),
       demand: this.ledger.demand.totals(),
       settingsVersion: this.#settings.version,
       ignored: {

@@ -50,6 +50,8 @@ export interface PoolReport {
   readonly isExpectingMachines: boolean;
   /** How long a request held its slot on average within the last minute, where the model was loaded; null if none has. */
   readonly holdMs: number | null;
+  /** How soon the first token of a chat came of late, the median; null if there was none. */
+  readonly firstTokenMs: number | null;
   /** Over all lives of the pool. */
   readonly demand: DemandTotals;
   /** Version of the fleet's settings that it goes by. */

@@ -101,6 +101,10 @@ const lastPlanSchema = planSchema.extend({
       bestGain: z.number().nullable(),
     }),
   ),
+  /** Earlier versions kept none. */
+  supply: z
+    .array(z.object({ modelId: modelIdSchema, capacity: z.number(), machines: z.number() }))
+    .default([]),
 }) satisfies z.ZodType<LastPlan>;
 
 const differencesSchema = z.object({
@@ -182,6 +186,11 @@ export const scoreSchema = z.object({
       switches: z.number(),
     }),
   ),
+  /** Earlier versions had none. */
+  trial: z
+    .object({ mode: scoredModeSchema, since: z.number(), countsFrom: z.number() })
+    .nullable()
+    .default(null),
 });
 
 export type KeptScore = z.infer<typeof scoreSchema>;

@@ -13,6 +13,8 @@ const explanationSchema = z.object({
   gate: sentence.nullable(),
   why: sentence,
   fix: sentence.nullable(),
+  /** Which model would be worth more here; a coordinator before 0.10 does not say. */
+  advice: sentence.nullable().default(null),
 });
 
 export type Explanation = z.infer<typeof explanationSchema>;

@@ -69,12 +69,19 @@ export class IdleWatch {
       this.#hasFailed = true;
       return;
     }
-    const { gate, why, fix } = explanation;
+    const { gate, why, fix, advice } = explanation;
+    // What would be worth more changes with the demand, and is told with the rest.
     // A number that only counts down or up is no news.
     const said = `${why} ${fix ?? ""}`.replaceAll(/\d+ (%|s|min|h)\b/g, "");
     if (said === this.#said || status().running > 0) return;
     this.#said = said;
     const toCome = coming();
-    log.info("why idle", { gate, why, fix, ...(toCome === null ? {} : { coming: toCome }) });
+    log.info("why idle", {
+      gate,
+      why,
+      fix,
+      ...(advice === null ? {} : { advice }),
+      ...(toCome === null ? {} : { coming: toCome }),
+    });
   }
 }

@@ -33,6 +33,7 @@ import { gatherStock } from "./stock.ts";
 import { SYSTEM_CLOCK } from "./system-clock.ts";
 import { TerminalLine, type Terminal } from "./terminal-line.ts";
 import { UserError } from "./user-error.ts";
+import { why } from "./why.ts";
 
 /** The program: reads the command line, gives the agent its ports and waits for a signal. */
 
@@ -42,6 +43,8 @@ const VITALS_INTERVAL_MS = 3000;
 const ABORT_LIMIT_MS = 6000;
 
 const EXIT_OK = 0;
+/** `why`: something keeps requests away, or nobody can say. */
+const EXIT_KEPT_AWAY = 1;
 const EXIT_USAGE = 2;
 /** The coordinator refuses this machine; restarting without a change does not help. */
 const EXIT_REFUSED = 3;
@@ -56,6 +59,8 @@ async function main(): Promise<number> {
     case "version":
       console.log(readVersion());
       return EXIT_OK;
+    case "why":
+      return (await why(commandLine.options, readVersion())) ? EXIT_OK : EXIT_KEPT_AWAY;
     case "serve": {
       const unlock = lockDirectory(commandLine.options.stateDirectory);
       try {

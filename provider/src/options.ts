@@ -39,8 +39,12 @@ export interface Options {
   readonly warnings: readonly string[];
 }
 
+/** What it takes to ask the coordinator about this machine. */
+export type WhyOptions = Pick<Options, "coordinator" | "token" | "machineId" | "stateDirectory" | "warnings">;
+
 export type CommandLine =
   | { readonly command: "serve"; readonly options: Options }
+  | { readonly command: "why"; readonly options: WhyOptions }
   | { readonly command: "help" }
   | { readonly command: "version" };
 
@@ -73,15 +77,40 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @throws UserError that names the flag and says what to write instead. */
 export function readCommandLine(argv: readonly string[], env: Environment): CommandLine {
-  const values = parseFlags(argv);
+  const isQuestion = argv[0] === "why";
+  const values = parseFlags(isQuestion ? argv.slice(1) : argv);
   if (values.help === true) return { command: "help" };
   if (values.version === true) return { command: "version" };
+  return isQuestion
+    ? { command: "why", options: readWhyOptions(values, env) }
+    : { command: "serve", options: readOptions(values, env) };
+}
+
+type Values = ReturnType<typeof parseFlags>;
+
+/** All other flags may be there too, so that it can be put in front of those that the program is started with. */
+function readWhyOptions(values: Values, env: Environment): WhyOptions {
+  const warnings: string[] = [];
+  return {
+    coordinator: readCoordinator(values.coordinator ?? env["POOLKEEPER_COORDINATOR"], warnings),
+    token: readToken(values.token, values["token-file"], env["POOLKEEPER_PROVIDER_TOKEN"], warnings),
+    machineId: readMachineId(values["machine-id"]),
+    stateDirectory: readStateDirectory(values),
+    warnings,
+  };
+}
+
+function readStateDirectory({ state }: Values): string {
+  return resolve(expandHome(state ?? join(homedir(), ".poolkeeper")));
+}
+
+function readOptions(values: Values, env: Environment): Options {
   const warnings: string[] = [];
   const engine = readEngine(values, env["POOLKEEPER_SERVER_KEY"], warnings);
-  const stateDirectory = resolve(expandHome(values.state ?? join(homedir(), ".poolkeeper")));
+  const stateDirectory = readStateDirectory(values);
   const downloads = values["downloads-dir"];
   const chain = values["attestation-chain"];
-  const options: Options = {
+  return {
     coordinator: readCoordinator(values.coordinator ?? env["POOLKEEPER_COORDINATOR"], warnings),
     token: readToken(values.token, values["token-file"], env["POOLKEEPER_PROVIDER_TOKEN"], warnings),
     sources: {
@@ -110,7 +139,6 @@ export function readCommandLine(argv: readonly string[], env: Environment): Comm
     caffeinate: values["no-caffeinate"] !== true,
     warnings,
   };
-  return { command: "serve", options };
 }
 
 function parseFlags(

@@ -36,7 +36,13 @@ describe("the capacity of models", () => {
     const at = await scene({ max_concurrency: 3 });
     await past(at);
     const none = { id: at.model, serving: 0, slots: 0, free_slots: 0, exhausted: true };
-    expect(await capacityOf(at)).toEqual({ ...none, queued: 0, loading: 0, eta_s: null });
+    expect(await capacityOf(at)).toEqual({
+      ...none,
+      queued: 0,
+      ttft_p50_ms: null,
+      loading: 0,
+      eta_s: null,
+    });
     const machine = await join(at);
     // Nobody is asked again within two seconds.
     expect(await capacityOf(at)).toMatchObject(none);

@@ -1,21 +1,28 @@
 import { describe, expect, it, vi } from "vitest";
 
+import { CAPACITY_TTL_MS } from "../../core/limits.ts";
 import { Fleet } from "../../durable-objects/fleet.ts";
 import { catalogStore } from "../../worker/catalog.ts";
-import { join } from "./fake-provider.ts";
+import { expectAnswer, join } from "./fake-provider.ts";
 import {
   addToCatalog,
+  advanceClock,
   adminCall,
   callAdmin,
   catalogEntry,
   chat,
   errorOf,
   fetchEdge,
+  poolOf,
   scene,
   setFlag,
+  stopClock,
   testEnv,
   unique,
 } from "./scene.ts";
+
+/** Of a pool in which nothing goes on. */
+const IDLE = { free_slots: 0, queued: 0, ttft_p50_ms: null, loading: 0, eta_s: null };
 
 describe("models", () => {
   it("are listed with their aliases, and found by ids with slashes", async () => {
@@ -27,7 +34,8 @@ describe("models", () => {
     const list = await (
       await fetchEdge("/v1/models", { headers })
     ).json<{ object: string; data: object[] }>();
-    const common = { object: "model", created: 0, owned_by: "poolkeeper" };
+    const status = { ready: false, serving: 0, slots: 0, ...IDLE };
+    const common = { object: "model", created: 0, owned_by: "poolkeeper", status };
     expect(list.object).toBe("list");
     expect(list.data).toEqual(
       expect.arrayContaining([
@@ -51,6 +59,34 @@ describe("models", () => {
       code: "model_not_found",
       param: "model",
     });
+  });
+
+  it("say whether they are ready, under all their names, and are listed without it while the fleet is silent", async () => {
+    await stopClock();
+    const alias = unique("alias");
+    const at = await scene({ aliases: [alias], max_concurrency: 3 });
+    const statusOf = async (name: string) => {
+      const headers = { authorization: `Bearer ${at.apiKey}` };
+      const response = await fetchEdge(`/v1/models/${name}`, { headers });
+      return (await response.json<{ status: object | null }>()).status;
+    };
+    await advanceClock(poolOf(at), CAPACITY_TTL_MS);
+    expect(await statusOf(at.model)).toEqual({ ready: false, serving: 0, slots: 0, ...IDLE });
+    const machine = await join(at);
+    await advanceClock(poolOf(at), CAPACITY_TTL_MS);
+    expect(await statusOf(alias)).toEqual({ ready: true, serving: 1, slots: 3, ...IDLE, free_slots: 3 });
+    await expectAnswer(at, machine);
+    await advanceClock(poolOf(at), CAPACITY_TTL_MS);
+    expect(await statusOf(at.model)).toMatchObject({ ready: true, ttft_p50_ms: expect.any(Number) });
+    const silent = vi.spyOn(Fleet.prototype, "capacity").mockImplementation(() => {
+      throw new Error("silenced by the test");
+    });
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    await advanceClock(poolOf(at), 2 * CAPACITY_TTL_MS);
+    expect(await statusOf(at.model)).toBeNull();
+    expect(warned).toHaveBeenCalledWith(expect.objectContaining({ event: "fleet_unreachable" }));
+    silent.mockRestore();
+    warned.mockRestore();
   });
 
   it("that are asked for by an alias keep that name in the body and their own in the order", async () => {

@@ -1,4 +1,4 @@
-import { runInDurableObject } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it } from "vitest";
 
 import type { Fleet } from "../../durable-objects/fleet.ts";
@@ -250,6 +250,30 @@ describe("GET /v1/providers/explain", () => {
       why: "it serves its owner only",
       fix: expect.stringContaining("--private"),
       unmanaged_because: expect.stringContaining("owner only"),
+      stays_because: null,
+      useful_models: [],
+      advice: null,
+    });
+  });
+
+  it("tells a machine which model would be useful on it, once the fleet knows what is asked for", async () => {
+    const at = await sceneOf(unique("owner"));
+    const { machineId } = await join(at);
+    const useful = async () => {
+      const response = await explain(at.token, machineId);
+      return (await response.json<{ useful_models: unknown[] }>()).useful_models;
+    };
+    await until(async () => {
+      await runDurableObjectAlarm(fleet());
+      return (await useful()).length > 0;
+    });
+    // Which of them that is depends on what the other tests have asked for.
+    expect((await useful())[0]).toEqual({
+      model_id: expect.any(String),
+      on_disk: expect.any(Boolean),
+      holds: expect.any(Boolean),
+      requests_per_hour: expect.any(Number),
+      obstacle: null,
     });
   });
 

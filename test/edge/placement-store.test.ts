@@ -36,6 +36,7 @@ describe("the score of placement", () => {
         otherwise: 1e9 / 3,
         switches: 1e6,
       })),
+      trial: { mode: "enforce", since: NOW, countsFrom: 0 },
     };
     await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
       const store = new SqlPlacementStore(storage.sql);
@@ -63,6 +64,7 @@ const PLAN: LastPlan = {
   elapsedSeconds: 30,
   budget: 4,
   machines: [{ machineId: "mac", reason: "cordoned", bestTarget: null, bestGain: null }],
+  supply: [{ modelId: modelIdSchema.parse("m"), capacity: 0.5, machines: 1 }],
 };
 
 it("the newest plans are kept, and of them those that this version can read", async () => {

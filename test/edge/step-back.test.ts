@@ -129,7 +129,7 @@ function fillFleet(storage: DurableObjectStorage): void {
     counted: {},
     last: null,
   });
-  placement.saveScore({ mode: null, elsewhere: [], days: [] });
+  placement.saveScore({ mode: null, elsewhere: [], days: [], trial: null });
   placement.addPlan({ at: 1, mode: "shadow", halted: null, models: [], moves: [], stays: {} });
   placement.saveSchedule({ lastAt: 1, quietTicks: 1 });
   placement.addPoolInDemand("a");

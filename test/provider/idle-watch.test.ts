@@ -17,6 +17,7 @@ const IDLE: AgentStatus = {
   nextDialAt: null,
   assignment: null,
 };
+const TOO_HOT = { gate: "too_hot", why: "it is too hot", fix: "let it cool down" };
 const ASSIGNED = { model: "alpha", epoch: 1, reason: "pinned", phase: "serving" } as const;
 
 let clock: VirtualClock;
@@ -30,7 +31,7 @@ let coming: string | null;
 beforeEach(() => {
   clock = new VirtualClock();
   status = IDLE;
-  explanation = { gate: "too_hot", why: "it is too hot", fix: "let it cool down" };
+  explanation = { ...TOO_HOT, advice: null };
   questions = 0;
   coming = null;
   lines = [];
@@ -53,13 +54,13 @@ beforeEach(() => {
 describe("an idle machine", () => {
   it("says why soon after it has connected, and again only when the reason is another one", async () => {
     await clock.advance(3_000);
-    expect(lines).toEqual([{ message: "why idle", fields: explanation }]);
+    expect(lines).toEqual([{ message: "why idle", fields: TOO_HOT }]);
     await clock.advance(120_000);
     expect(questions).toBe(3);
     expect(lines).toHaveLength(1);
-    explanation = { gate: "failed", why: "it will be tried again in 90 s", fix: null };
+    explanation = { gate: "failed", why: "it will be tried again in 90 s", fix: null, advice: null };
     await clock.advance(60_000);
-    explanation = { gate: "failed", why: "it will be tried again in 30 s", fix: null };
+    explanation = { gate: "failed", why: "it will be tried again in 30 s", fix: null, advice: null };
     await clock.advance(60_000);
     expect(lines).toHaveLength(2);
   });
@@ -67,7 +68,17 @@ describe("an idle machine", () => {
   it("says beside it what is still on its way: the coordinator would have it downloaded", async () => {
     coming = "beta: it is being downloaded";
     await clock.advance(3_000);
-    expect(lines).toEqual([{ message: "why idle", fields: { ...explanation, coming } }]);
+    expect(lines).toEqual([{ message: "why idle", fields: { ...TOO_HOT, coming } }]);
+  });
+
+  it("says which model would be worth more, and not again because that counts up or down", async () => {
+    const advice = 'about 38 more requests an hour could be served with "b" on this machine';
+    explanation = { ...TOO_HOT, advice };
+    await clock.advance(3_000);
+    expect(lines).toEqual([{ message: "why idle", fields: { ...TOO_HOT, advice } }]);
+    explanation = { ...TOO_HOT, advice: advice.replace("38", "40") };
+    await clock.advance(60_000);
+    expect(lines).toHaveLength(1);
   });
 
   it("asks anew after each change of its assignment", async () => {

@@ -58,7 +58,15 @@ async function explain(context: AppContext): Promise<Response> {
   if (machine === null || machine.owner !== owner) {
     throw new HttpError({ code: "not_found", message: `you have no machine with the id "${machineId}"` });
   }
-  return context.json({ machine_id: machineId, state: machine.state, ...machine.explanation });
+  const { state, explanation, stays_because, useful_models, advice } = machine;
+  return context.json({
+    machine_id: machineId,
+    state,
+    ...explanation,
+    stays_because,
+    useful_models,
+    advice,
+  });
 }
 
 async function requireToken(context: AppContext): Promise<KeyRecord> {

@@ -5,6 +5,11 @@ export const HELP = `Serves open models on this machine for a Poolkeeper coordin
   poolkeeper-provider --coordinator https://pool.example.com --token-file ~/.poolkeeper/token \\
     --model gpt-oss-20b=hf:bartowski/openai_gpt-oss-20b-GGUF/openai_gpt-oss-20b-MXFP4.gguf
 
+  poolkeeper-provider why ...
+    says what the coordinator sees of this machine, what keeps requests away, and which
+    model would be most useful here; with the same flags, of which it needs only those
+    of the connection, and --state
+
 Connection
   --coordinator URL     address of the coordinator       [POOLKEEPER_COORDINATOR]
   --token-file FILE     file that holds the provider token

@@ -63,6 +63,12 @@ export function openIdentity(directory: string, wantedId: MachineId | null): Ide
   return { machineId, ...keys };
 }
 
+/** The id that this machine was given at its first start; null if there was none. @throws UserError */
+export function knownMachineId(directory: string): MachineId | null {
+  const parsed = machineSchema.safeParse(parseJson(readIfThere(join(directory, MACHINE_FILE)) ?? ""));
+  return parsed.success ? parsed.data.machine_id : null;
+}
+
 /** The host name in the form of an id, with four random characters, since several Macs may be called macbook-pro. */
 export function inventMachineId(host: string, random: Buffer = randomBytes(8)): MachineId {
   const name = (host.split(".")[0] ?? "")

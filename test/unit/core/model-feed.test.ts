@@ -13,6 +13,7 @@ const CAPACITY: ModelCapacity = {
   slots: 8,
   free_slots: 0,
   exhausted: false,
+  ttft_p50_ms: null,
   queued: 3,
   loading: 1,
   eta_s: 20,

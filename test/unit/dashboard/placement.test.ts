@@ -13,6 +13,8 @@ import {
 } from "../../../dashboard/placement.js";
 import { aMachine, aMove, aPlanned, aSnapshot, aSwitch, NOW, type Changes } from "./snapshot-scene.ts";
 
+const TRIAL = { days: 3, days_won: 0, since: NOW, has_fallen_back: false };
+
 const placementOf = (placement: Changes["placement"]) => aSnapshot({ placement: placement ?? {} }).placement;
 
 describe("the mode", () => {
@@ -21,6 +23,15 @@ describe("the mode", () => {
     [{ placement: "shadow", acts_as: "shadow" }, "not carried out"],
     [{ placement: "enforce", acts_as: "enforce" }, "plans are carried out"],
     [{ placement: "enforce", acts_as: "shadow" }, "assignment_gate is off"],
+    [
+      { placement: "enforce", acts_as: "shadow", trial: { ...TRIAL, days_won: 1 } },
+      "it has to win on 3 days in a row before it moves machines, and has on 1",
+    ],
+    [
+      { placement: "enforce", acts_as: "shadow", trial: { ...TRIAL, days: 1, has_fallen_back: true } },
+      "its moves have won less than nothing, so it has to win on a day",
+    ],
+    [{ placement: "enforce", acts_as: "enforce", trial: { ...TRIAL, days_won: null } }, "are carried out"],
   ] as const)("%o says: %s", (placement, words) => {
     expect(modeSentence(placementOf(placement))).toContain(words);
   });
@@ -296,6 +307,21 @@ describe("the details of a machine", () => {
     expect(valueOf(details, "What would help")).toBeUndefined();
     expect(valueOf(details, "Missing")).toBeUndefined();
     expect(valueOf({ ...details, unreachable_pools: ["a", "b"] }, "Missing")).toBe("no answer from a, b");
+    expect(valueOf(details, "Most useful")).toBeUndefined();
+  });
+
+  it("say which models would be worth most there", () => {
+    const model = { on_disk: true, holds: false, obstacle: null };
+    const useful_models = [
+      { ...model, model_id: "b", on_disk: false, requests_per_hour: 38.4 },
+      { ...model, model_id: "a", holds: true, requests_per_hour: 2 },
+      { ...model, model_id: "c", requests_per_hour: 1 },
+      { ...model, model_id: "d", requests_per_hour: 0 },
+      { ...model, model_id: "e", requests_per_hour: null, obstacle: "it needs 96 GB of memory" },
+    ];
+    expect(detailLines({ ...details, useful_models }).find(({ name }) => name === "Most useful")?.value).toBe(
+      "b (+38 requests/h, not on its disk); a (+2.0 requests/h, as it is); c (+1.0 requests/h)",
+    );
   });
 
   it("say what it has proven, and what was wrong with its proof", () => {

@@ -137,6 +137,7 @@ export function aSnapshot({ fleet, placement, usage, flags }: Changes = {}): Sna
       at: NOW - 12_000,
       placement: "enforce",
       acts_as: "enforce",
+      trial: null,
       warnings: [],
       halted: null,
       score: [],

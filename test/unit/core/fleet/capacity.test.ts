@@ -71,6 +71,7 @@ function aReport(model: string, machines: PoolMachineReport[], queued = 0): [str
     queued,
     isExpectingMachines: false,
     holdMs: null,
+    firstTokenMs: null,
     demand: NO_DEMAND,
     settingsVersion: 1,
   };
@@ -103,13 +104,16 @@ describe("the capacity of a model", () => {
       there("mac-b", { inFlight: 1, freeSlots: 3 }),
       there("mac-c", { blockedBy: "silent", inFlight: 2 }),
     ];
-    expect(only(aView({ reports: new Map([aReport("m", machines, 5)]) }))).toEqual({
+    const [model, report] = aReport("m", machines, 5);
+    const reports = new Map([[model, { ...report, firstTokenMs: 240 }]]);
+    expect(only(aView({ reports }))).toEqual({
       id: "m",
       serving: 2,
       slots: 8,
       free_slots: 3,
       exhausted: false,
       queued: 5,
+      ttft_p50_ms: 240,
       loading: 0,
       eta_s: null,
     });

@@ -4,6 +4,7 @@ import { readFlags } from "../../../../core/flags.ts";
 import { explain } from "../../../../core/fleet/explain.ts";
 import { sightingsIn, type FleetView } from "../../../../core/fleet/fleet-view.ts";
 import { machineDetails } from "../../../../core/fleet/machine-details.ts";
+import { NOTHING_USEFUL } from "../../../../core/fleet/useful-models.ts";
 import { utilization } from "../../../../core/fleet/utilization.ts";
 import type { GateReason } from "../../../../core/pool/gate.ts";
 import type { PoolMachineReport } from "../../../../core/pool/report.ts";
@@ -327,6 +328,13 @@ it.each([
   const scene = joined();
   const machine = scene.core.directory.get(MAC);
   if (machine === null) throw new Error("the machine has not registered");
-  const details = machineDetails(viewOf(scene, {}), machine, readFlags({ placement }), "dwell", []);
+  const details = machineDetails(
+    viewOf(scene, {}),
+    machine,
+    readFlags({ placement }),
+    "dwell",
+    NOTHING_USEFUL,
+    [],
+  );
   expect(details.stays_because).toBe(said);
 });

@@ -185,6 +185,7 @@ export function aReport(
     queued: 0,
     isExpectingMachines: false,
     holdMs: null,
+    firstTokenMs: null,
     demand,
     settingsVersion: 0,
     ignored,

@@ -22,6 +22,7 @@ function adoptedIn(machines: PlacementMachine[], moves: Move[] = [], budget = 10
     budget,
     machines: [],
     models: [],
+    supply: [],
   };
   const input: PlacementInput = { now: 0, models: [], machines, demand: [], elapsedSeconds: 30 };
   return adoptions(plan, input).map(({ machineId }) => machineId);

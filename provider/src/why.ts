@@ -1,0 +1,129 @@
+import { z } from "zod";
+
+import { providerUrl, type ConnectionOptions } from "./connection.ts";
+import type { WhyOptions } from "./options.ts";
+import { networkReason } from "./reason.ts";
+import { knownMachineId } from "./state/identity.ts";
+import { UserError } from "./user-error.ts";
+
+/**
+ * `poolkeeper-provider why`: what the coordinator sees of this machine, in one look and from outside the program that serves. It
+ * is the coordinator that decides who gets requests, so nothing here is judged by this machine itself.
+ */
+
+const TIMEOUT_MS = 10_000;
+
+const text = z.string().max(2000);
+
+/** What an older coordinator does not say yet is left out. */
+const answerSchema = z.object({
+  state: text,
+  gate: text.nullable(),
+  why: text,
+  fix: text.nullable(),
+  unmanaged_because: text.nullable().default(null),
+  stays_because: text.nullable().default(null),
+  advice: text.nullable().default(null),
+  useful_models: z
+    .array(
+      z.object({
+        model_id: text,
+        on_disk: z.boolean(),
+        holds: z.boolean(),
+        requests_per_hour: z.number().nullable(),
+        obstacle: text.nullable(),
+      }),
+    )
+    .default([]),
+});
+
+type Answer = z.infer<typeof answerSchema>;
+
+const versionSchema = z.object({ provider: z.object({ current: text, minimum: text.nullable() }) });
+const errorSchema = z.object({ error: z.object({ message: text }) });
+
+/**
+ * Prints it.
+ * @param version of this program.
+ * @returns whether requests of everybody may come to this machine now.
+ * @throws UserError if it is not known which machine this is.
+ */
+export async function why(options: WhyOptions, version: string): Promise<boolean> {
+  const { coordinator, token, stateDirectory, warnings } = options;
+  const machineId = options.machineId ?? knownMachineId(stateDirectory);
+  if (machineId === null) {
+    throw new UserError(
+      `No machine has been started with the state directory ${stateDirectory}. Give --state or --machine-id.`,
+    );
+  }
+  for (const warning of warnings) console.error(`warning: ${warning}`);
+  const userAgent = `poolkeeper-provider/${version}`;
+  const { lines, isOpen } = await askWhy({ coordinator, token, machineId, userAgent }, version);
+  for (const line of lines) console.log(line);
+  return isOpen;
+}
+
+interface WhyReport {
+  readonly lines: readonly string[];
+  readonly isOpen: boolean;
+}
+
+async function askWhy(connection: ConnectionOptions, version: string): Promise<WhyReport> {
+  const { coordinator, machineId } = connection;
+  const head = [`${machineId} at ${coordinator.origin}`];
+  const versions = await read(new URL("/version", coordinator), connection, versionSchema);
+  if (!versions.ok) return { lines: [...head, row("coordinator", versions.problem)], isOpen: false };
+  const { current, minimum } = versions.value.provider;
+  const needed = minimum === null ? "" : `, and the oldest that it takes ${minimum}`;
+  const provider = row("provider", `${version}; the coordinator's is ${current}${needed}`);
+  const answer = await read(providerUrl(coordinator, "explain", machineId), connection, answerSchema);
+  if (!answer.ok) return { lines: [...head, provider, row("coordinator", answer.problem)], isOpen: false };
+  return { lines: [...head, provider, ...linesOf(answer.value)], isOpen: answer.value.gate === null };
+}
+
+function linesOf(answer: Answer): string[] {
+  const { state, why: reason, fix, unmanaged_because: unmanaged, stays_because: stays, advice } = answer;
+  return [
+    row("state", state),
+    row("why", reason),
+    ...(fix === null ? [] : [row("what helps", fix)]),
+    ...(unmanaged === null ? [] : [row("no orders", unmanaged)]),
+    ...(stays === null ? [] : [row("last plan", `leaves it where it is: ${stays}`)]),
+    ...answer.useful_models.map((model, index) => row(index === 0 ? "models" : "", modelOf(model))),
+    ...(advice === null ? [] : [row("advice", advice)]),
+  ];
+}
+
+function modelOf({ model_id, on_disk, holds, requests_per_hour, obstacle }: Answer["useful_models"][number]) {
+  const where = holds ? "held" : on_disk ? "on the disk" : "not here";
+  const worth = obstacle ?? `${requests_per_hour ?? 0} requests an hour more`;
+  return `${model_id} (${where}): ${worth}`;
+}
+
+function row(name: string, value: string): string {
+  return `  ${name.padEnd(12)}${value}`;
+}
+
+type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: string };
+
+async function read<T>(
+  url: URL,
+  { token, userAgent }: ConnectionOptions,
+  schema: z.ZodType<T>,
+): Promise<Read<T>> {
+  try {
+    const response = await fetch(url, {
+      headers: { Authorization: `Bearer ${token}`, "User-Agent": userAgent },
+      redirect: "error",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    const body: unknown = await response.json();
+    const parsed = schema.safeParse(body);
+    if (response.ok && parsed.success) return { ok: true, value: parsed.data };
+    const error = errorSchema.safeParse(body);
+    const problem = error.success ? error.data.error.message : "it answers what no coordinator would";
+    return { ok: false, problem: `${problem} (${response.status})` };
+  } catch (cause) {
+    return { ok: false, problem: `it does not answer: ${networkReason(cause)}` };
+  }
+}
