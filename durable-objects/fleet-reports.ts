@@ -13,6 +13,7 @@ import {
   type PlacementReport,
 } from "../core/fleet/placement-report.ts";
 import { replayMachines, type ReplayMachine } from "../core/fleet/replay-fleet.ts";
+import { contextWarnings } from "../core/fleet/served-context.ts";
 import type { Simulation } from "../core/fleet/simulation.ts";
 import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
 import { CAPACITY_ANSWER_MS, CAPACITY_TTL_MS, SCRAPE_POOLS_MS } from "../core/limits.ts";
@@ -64,13 +65,12 @@ export class FleetReports {
   placement(): PlacementReport {
     const { placement, directory, flagBook } = this.#core;
     const { flags } = flagBook;
-    return placementReport(
-      placement.last,
-      placement.history(REPORTED_PLANS),
-      placement.scoredDays,
-      flags,
-      floorWarnings(directory.catalog?.entries ?? [], directory.all(), flags),
-    );
+    const catalog = directory.catalog?.entries ?? [];
+    const { reports } = this.#core.view(Date.now());
+    return placementReport(placement.last, placement.history(REPORTED_PLANS), placement.scoredDays, flags, [
+      ...floorWarnings(catalog, directory.all(), flags),
+      ...contextWarnings(catalog, reports),
+    ]);
   }
 
   /** What placement would do now under other circumstances. */
