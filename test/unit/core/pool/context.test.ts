@@ -115,9 +115,9 @@ describe("a request and the context of machines", () => {
     expect(scene.requestsOf(small)).toHaveLength(1);
   });
 
-  it("is sent on at once, to be refused with the engine's words, where no machine has room for it", () => {
+  it("is sent on at once, to be refused by the engine that takes most, where no machine has room for it", () => {
     const { scene, ask } = twoMachines();
-    expect(ask(90_000)).toBe("small");
+    expect([ask(90_000), ask(90_000)]).toEqual(["large", "small"]);
     expect(scene.pool.report(scene.now, 4)).toMatchObject({ queued: 0 });
   });
 
