@@ -18,6 +18,8 @@ export function modelFeed({ entries }: Catalog, capacities: readonly ModelCapaci
 
 function modelDocument(entry: CatalogEntry, listing: Listing, capacity: ModelCapacity | undefined): object {
   const { pricing, slug, countries } = listing;
+  // No longer than what is taken now: what is sold must not be refused.
+  const contextLength = Math.min(entry.context_length, capacity?.context_length ?? Infinity);
   const datacenters = countries.map((code) => ({ country_code: code }));
   return {
     schema_version: "2.4",
@@ -34,8 +36,8 @@ function modelDocument(entry: CatalogEntry, listing: Listing, capacity: ModelCap
       pricing: pricing.request === null ? null : [price("request", "request", pricing.request)],
     }),
     ...live(capacity),
-    input_modalities: [textInput(entry, listing)],
-    output_modalities: [listing.output === "text" ? textOutput(entry, listing) : EMBEDDINGS_OUTPUT],
+    input_modalities: [textInput(contextLength, listing)],
+    output_modalities: [listing.output === "text" ? textOutput(contextLength, listing) : EMBEDDINGS_OUTPUT],
   };
 }
 
@@ -52,7 +54,7 @@ function live(capacity: ModelCapacity | undefined): object {
   };
 }
 
-function textInput({ context_length: contextLength }: CatalogEntry, { pricing }: Listing): object {
+function textInput(contextLength: number, { pricing }: Listing): object {
   const { prompt, cached_prompt: cached } = pricing;
   return {
     type: "text",
@@ -65,9 +67,9 @@ function textInput({ context_length: contextLength }: CatalogEntry, { pricing }:
   };
 }
 
-function textOutput({ context_length: contextLength }: CatalogEntry, listing: Listing): object {
+function textOutput(contextLength: number, listing: Listing): object {
   const { completion } = listing.pricing;
-  const longest = listing.max_output_length ?? contextLength;
+  const longest = Math.min(contextLength, listing.max_output_length ?? Infinity);
   return {
     type: "text",
     streaming: true,

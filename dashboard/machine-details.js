@@ -1,6 +1,6 @@
 /** @import { DetailLine } from "./details.js" */
 /** @import { MachineDetails } from "./snapshot.js" */
-import { decimal, duration, sentence } from "./format.js";
+import { count, decimal, duration, sentence } from "./format.js";
 import { adviceOf, moveReason, stayReason } from "./words.js";
 
 /**
@@ -35,6 +35,11 @@ export function detailLines(machine) {
     { name: "In memory", value: machine.loaded_models.join(", ") || "no model" },
     { name: "In flight", value: String(machine.in_flight) },
     { name: "Speed", value: machine.decode_tps === null ? "" : `${decimal(machine.decode_tps)} tokens/s` },
+    {
+      name: "Longest request",
+      // A coordinator of an earlier version knows of none.
+      value: machine.context_length == null ? "" : `${count(machine.context_length)} tokens`,
+    },
     { name: "Sockets", value: machine.pools.join(", ") || "none" },
     { name: "On its disk", value: machine.models.join(", ") || "no model" },
     { name: "Chip", value: `${machine.hardware}, ${decimal(machine.memory_gb)} GB` },

@@ -13,6 +13,7 @@ import {
   type PlacementReport,
 } from "../core/fleet/placement-report.ts";
 import { replayMachines, type ReplayMachine } from "../core/fleet/replay-fleet.ts";
+import { contextWarnings } from "../core/fleet/served-context.ts";
 import type { Simulation } from "../core/fleet/simulation.ts";
 import { NOTHING_USEFUL, usefulModels } from "../core/fleet/useful-models.ts";
 import { machineRow, utilization, type MachineRow, type Utilization } from "../core/fleet/utilization.ts";
@@ -65,13 +66,16 @@ export class FleetReports {
   placement(): PlacementReport {
     const { placement, directory, flagBook } = this.#core;
     const { flags } = flagBook;
+    const catalog = directory.catalog?.entries ?? [];
+    const now = Date.now();
+    const { reports } = this.#core.view(now);
     return placementReport(
       placement.last,
       placement.history(REPORTED_PLANS),
       placement.scoredDays,
       flags,
-      floorWarnings(directory.catalog?.entries ?? [], directory.all(), flags),
-      { actsAs: placement.actsAs(flags), trial: placement.trialReport(flags, Date.now()) },
+      [...floorWarnings(catalog, directory.all(), flags), ...contextWarnings(catalog, reports)],
+      { actsAs: placement.actsAs(flags), trial: placement.trialReport(flags, now) },
     );
   }
 

@@ -1,5 +1,6 @@
 import { restMs } from "../pool/loads.ts";
 import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
+import { servedContext } from "./served-context.ts";
 
 /** What clients may know of the pools, in the shape of `GET /v1/models/capacity`: nothing of machines or owners. */
 
@@ -16,6 +17,11 @@ export interface ModelCapacity {
   /** What they can run at once of this pool's requests, as far as others leave room. */
   readonly slots: number | null;
   readonly free_slots: number | null;
+  /**
+   * The longest request that one of them takes, prompt and answer together, in tokens. Null if none serves, or if one of them
+   * does not say: then it is what the catalog says.
+   */
+  readonly context_length: number | null;
   /** No machine serves it, and none that did is awaited back, or it is shed: a request is refused and does not wait. */
   readonly exhausted: boolean | null;
   readonly queued: number | null;
@@ -40,7 +46,17 @@ export function capacity(view: FleetView, asked: ReadonlySet<string>, shed: read
   return { at: view.now, models };
 }
 
-const NONE = { serving: 0, slots: 0, free_slots: 0, exhausted: true } as const;
+const NONE = { serving: 0, slots: 0, free_slots: 0, context_length: null, exhausted: true } as const;
+
+const UNKNOWN = {
+  serving: null,
+  slots: null,
+  free_slots: null,
+  context_length: null,
+  exhausted: null,
+  queued: null,
+  ttft_p50_ms: null,
+} as const;
 
 function modelCapacity(
   view: FleetView,
@@ -53,18 +69,7 @@ function modelCapacity(
   const way = { loading: coming.length, eta_s: etas.length === 0 ? null : Math.min(...etas) };
   const report = view.reports.get(id);
   if (report === undefined) {
-    return asked.has(id)
-      ? {
-          id,
-          serving: null,
-          slots: null,
-          free_slots: null,
-          exhausted: null,
-          queued: null,
-          ttft_p50_ms: null,
-          ...way,
-        }
-      : { id, ...NONE, queued: 0, ttft_p50_ms: null, ...way };
+    return asked.has(id) ? { id, ...UNKNOWN, ...way } : { id, ...NONE, queued: 0, ttft_p50_ms: null, ...way };
   }
   const routable = report.machines.filter(({ blockedBy }) => blockedBy === null);
   const free = routable.reduce((sum, { freeSlots }) => sum + freeSlots, 0);
@@ -73,6 +78,7 @@ function modelCapacity(
     serving: routable.length,
     slots: routable.reduce((sum, { inFlight }) => sum + inFlight, free),
     free_slots: free,
+    context_length: servedContext(report),
     exhausted: routable.length === 0 && !report.isExpectingMachines,
     queued: report.queued,
     // A pool of an earlier version does not say.

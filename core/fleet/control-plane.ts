@@ -254,6 +254,7 @@ export class ControlPlane {
       cooldowns: this.#cooldowns.all(),
       switches: this.#ports.store.switches(REPORTED_SWITCHES),
       models: this.models(),
+      contextOf: (model) => this.directory.catalog?.find(model)?.context_length ?? null,
       isRevoked: (tokenId) => this.#ports.isRevoked(tokenId),
       isContested: (machineId) => this.#doorway.isContested(machineId, now),
     };

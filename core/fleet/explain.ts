@@ -1,7 +1,7 @@
 import type { Flags } from "../flags.ts";
 import { RELEASING_TOO_LONG_MS } from "../limits.ts";
 import type { GateReason } from "../pool/gate.ts";
-import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
+import { viewMachine, type FleetView, type MachineView, type Sighting } from "./fleet-view.ts";
 import { EPOCHS_USED_UP, hasEpochLeft, unmanageableBecause, type Machine } from "./machine.ts";
 
 /**
@@ -34,7 +34,7 @@ export function explainView(view: FleetView, seen: MachineView, flags: Flags): E
   const obstacle = hasEpochLeft(seen.intent)
     ? unmanageableBecause(seen.machine, flags)
     : { message: EPOCHS_USED_UP };
-  const closed = outOfReach(view, seen) ?? onTheWay(view, seen) ?? atTheGate(seen) ?? open(seen);
+  const closed = outOfReach(view, seen) ?? onTheWay(view, seen) ?? atTheGate(seen) ?? open(view, seen);
   return {
     ...(isFoughtFor(view, seen) ? { ...closed, ...FOUGHT_FOR } : closed),
     unmanaged_because: obstacle?.message ?? null,
@@ -151,7 +151,7 @@ function atTheGate({ home, sockets }: MachineView): Closed | null {
   return { gate: blockedBy, why: problem == null ? why : `${why}: ${problem}`, fix };
 }
 
-function open({ inFlight, sockets }: MachineView): Closed {
+function open(view: FleetView, { inFlight, sockets }: MachineView): Closed {
   const pools = sockets.map(({ pool }) => `"${pool}"`).join(", ");
   const why =
     inFlight > 0
@@ -159,8 +159,23 @@ function open({ inFlight, sockets }: MachineView): Closed {
       : `nothing keeps requests away: it waits for requests to ${pools}` +
         (sockets.some(({ report }) => report.loaded)
           ? ""
-          : "; the first one has to wait for its model to load");
+          : "; the first one has to wait for its model to load") +
+        sockets.map((socket) => shortOf(view, socket)).join("");
   return { gate: null, why, fix: null };
+}
+
+/** What becomes of requests that are longer than what it takes; nothing if others take no more and clients know. */
+function shortOf(view: FleetView, { pool, report }: Sighting): string {
+  const { contextLength } = report;
+  const promised = view.contextOf(pool) ?? Infinity;
+  if (contextLength === null || contextLength >= promised) return "";
+  const isTakenElsewhere = (view.reports.get(pool)?.machines ?? []).some(
+    (other) => other.blockedBy === null && (other.contextLength ?? Infinity) > contextLength,
+  );
+  return (
+    `; of requests to "${pool}" it takes those of up to ${contextLength} tokens, and longer ones ` +
+    (isTakenElsewhere ? "go to other machines" : "are refused")
+  );
 }
 
 const GATES: Record<GateReason, { readonly why: string; readonly fix: string | null }> = {

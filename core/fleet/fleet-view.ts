@@ -16,6 +16,8 @@ export interface FleetView {
   readonly switches: readonly Switch[];
   /** Ids of the catalog, in its order. */
   readonly models: readonly string[];
+  /** Tokens that a request to the model may have, by the catalog; null for one that is not there. */
+  contextOf(model: string): number | null;
   /** Looked up where it matters: every token that was ever revoked is kept. */
   isRevoked(tokenId: string): boolean;
   /** Whether two programs run under the machine's id. */

@@ -59,6 +59,8 @@ export interface MachineRow {
   readonly memory_gb: number;
   /** Of one stream, as its pool has measured it, else as it says; null if neither knows. */
   readonly decode_tps: number | null;
+  /** What one request may take up there, in tokens, of the model it is assigned or has loaded; null if it does not say. */
+  readonly context_length: number | null;
   /** What it has proven on each of its sockets. */
   readonly trust_level: TrustLevel;
   /** What was wrong with its last answer to a challenge; null if nothing was, or if it gave none. */
@@ -169,6 +171,7 @@ function poolRow(
 
 export function machineRow(view: MachineView, now: number): MachineRow {
   const { machine, intent, home, state, since, loadedModels, inFlight, sockets } = view;
+  const own = home ?? sockets.find(({ report }) => report.loaded)?.report;
   return {
     machine_id: machine.machineId,
     owner: machine.owner,
@@ -184,7 +187,8 @@ export function machineRow(view: MachineView, now: number): MachineRow {
     pools: sockets.map(({ pool }) => pool),
     hardware: machine.hardware.chip_name,
     memory_gb: machine.hardware.memory_gb,
-    decode_tps: decodeTps(home ?? sockets.find(({ report }) => report.loaded)?.report),
+    decode_tps: decodeTps(own),
+    context_length: own?.contextLength ?? null,
     trust_level: lowest(sockets.map(({ report }) => report.trust)),
     trust_problem: sockets.find(({ report }) => report.trustProblem !== null)?.report.trustProblem ?? null,
   };

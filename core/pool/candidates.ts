@@ -131,7 +131,7 @@ export class Candidates {
   /**
    * A machine that might be too small gets the request only if none with more room can have it: at once where that is all
    * there is, after the time that requests may wait where it probably does not fit, and never, where it certainly does not,
-   * while a larger machine serves. If it fits on none, the best of all says so, and how long it is.
+   * while a larger machine serves. If it fits on none, one that takes most says so, and how long it is.
    */
   #pickFitting(request: PoolRequest, now: number, mayWait: boolean): Connection | null {
     const { smallest, largest } = this.#pool.contexts();
@@ -148,7 +148,7 @@ export class Candidates {
     for (const tokens of mayWait ? [need.likely, need.least] : [need.least]) {
       if (this.#isServed(tokens, asker, now)) return this.#pickWith(request, tokens, now);
     }
-    return this.#pickWith(request, 0, now);
+    return this.#pickWith(request, largest, now) ?? this.#pickWith(request, 0, now);
   }
 
   #pickWith(

@@ -28,6 +28,10 @@ const ANSWER_TOKENS = 1024;
 /** Where a picture is in the text, its length says nothing. */
 const PICTURE = ";base64,";
 
+/** Pieces of a long text that are looked at. */
+const PIECES = 64;
+const PIECE_CHARS = 64;
+
 const BACKSLASH = 0x5c;
 const LETTER_U = 0x75;
 const ASCII_END = 0x80;
@@ -61,15 +65,26 @@ function needOf({ body, answerTokens }: RequestSpec): ContextNeed {
   };
 }
 
-/** Of JSON text, in which a letter may be written as an escape. */
+/** Of JSON text. Of a long one as many pieces are looked at as tell enough for a guess: it may have megabytes. */
 function tokensIn(text: string): number {
+  if (text.length <= PIECES * PIECE_CHARS) return Math.ceil(tokensBetween(text, 0, text.length));
   let tokens = 0;
-  for (let i = 0; i < text.length; i++) {
+  for (let piece = 0; piece < PIECES; piece++) {
+    const from = Math.floor((piece * text.length) / PIECES);
+    tokens += tokensBetween(text, from, from + PIECE_CHARS);
+  }
+  return Math.ceil((tokens * text.length) / (PIECES * PIECE_CHARS));
+}
+
+/** A letter may be written as an escape. */
+function tokensBetween(text: string, from: number, to: number): number {
+  let tokens = 0;
+  for (let i = from; i < to; i++) {
     const unit = text.charCodeAt(i);
     const isEscape = unit === BACKSLASH;
     const isOther = isEscape ? text.charCodeAt(i + 1) === LETTER_U : unit >= ASCII_END;
     tokens += 1 / (isOther ? OTHERS_PER_TOKEN : BYTES_PER_TOKEN);
     if (isEscape) i += isOther ? 5 : 1;
   }
-  return Math.ceil(tokens);
+  return tokens;
 }

@@ -22,6 +22,8 @@ export interface PoolMachineReport {
   readonly maxConcurrency: number;
   readonly decodeTps: number | null;
   readonly prefillTps: number | null;
+  /** What one request may take up on it, in tokens; null if it does not say. */
+  readonly contextLength: number | null;
   /** What the pool has measured of it; null before its first answer. */
   readonly speed: MachineSpeed | null;
   /** Why no public request may go to it; null if it is routable. */
@@ -99,6 +101,7 @@ export function reportMachines(
       maxConcurrency: registration?.maxConcurrency ?? 0,
       decodeTps: registration?.decodeTps ?? null,
       prefillTps: registration?.prefillTps ?? null,
+      contextLength: registration?.contextLength ?? null,
       speed: speeds.get(connection.identity.machineId),
       blockedBy: routableGate(connection, model, now, asker),
       loaded: isLoaded(connection, model),
@@ -122,6 +125,7 @@ function offline(record: PoolRecord, isCordoned: boolean): PoolMachineReport {
     maxConcurrency: 0,
     decodeTps: null,
     prefillTps: null,
+    contextLength: null,
     speed: null,
     blockedBy: "offline",
     loaded: false,

@@ -361,6 +361,7 @@ export class Agent {
         .filter(({ id }) => id === loadedId)
         .map(({ id }) => id),
       speedOf: (model) => this.#speeds.of(model),
+      contextOf: (model) => this.#holder.contextOf(model),
       held: this.#duty.held(),
       taken: this.#taken(),
       slots: this.#holder.slots(),

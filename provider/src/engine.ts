@@ -18,11 +18,17 @@ export interface LocalModel {
 export const MAX_SLOTS = 64;
 export const MAX_CONTEXT_TOKENS = 1_048_576;
 
+/**
+ * Context of a slot where nobody has said how much, in tokens. With the least an engine serves or does not load; what most
+ * clients send fits into the most, and more would take memory that nobody has asked for.
+ */
+export const AUTO_CONTEXT = { least: 4096, most: 32_768 } as const;
+
 export interface LoadOptions {
   /** Sequences decoded at once; each has its own context. */
   readonly slots: number;
-  /** Context of each slot, in tokens. */
-  readonly contextTokens: number;
+  /** Context of each slot, in tokens; null: as much as the engine finds sensible here. */
+  readonly contextTokens: number | null;
   /** Aborting gives up the load and frees its memory; `load` then rejects with the signal's reason. */
   readonly signal: AbortSignal;
   /** Called with 0..1, never after `load` has settled. */
@@ -42,8 +48,11 @@ export interface Engine {
 export interface LoadedModel {
   readonly model: LocalModel;
   readonly slots: number;
-  /** What fits into each slot, prompt and answer together; less than asked for if the model was trained for less. */
-  readonly contextTokens: number;
+  /**
+   * What fits into each slot, prompt and answer together; less than asked for if the model was trained for less. Null if the
+   * engine does not know.
+   */
+  readonly contextTokens: number | null;
   /**
    * Runs one request: a chat completion, or texts to be made vectors. At most `slots` calls may be open at once; the agent
    * sees to that.

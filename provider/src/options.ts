@@ -6,7 +6,7 @@ import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { MAX_CONTEXT_TOKENS, MAX_SLOTS } from "./engine.ts";
 import { isLoopback } from "./loopback.ts";
 import type { ModelSources } from "./models.ts";
-import { DEFAULT_CONTEXT_TOKENS, DEFAULT_SLOTS } from "./options/defaults.ts";
+import { DEFAULT_SLOTS } from "./options/defaults.ts";
 import { MODEL_FORMS, readEngine, readThreads, type EngineChoice } from "./options/engine-choice.ts";
 import { readHubToken, readToken } from "./options/secrets.ts";
 import { expandHome, expandHomeInSource, readNumber } from "./options/values.ts";
@@ -21,7 +21,8 @@ export interface Options {
   readonly sources: ModelSources;
   readonly machineId: MachineId | null;
   readonly slots: number;
-  readonly contextTokens: number;
+  /** null: as much as the engine finds sensible. */
+  readonly contextTokens: number | null;
   /** null: the engine decides. */
   readonly threads: number | null;
   readonly engine: EngineChoice;
@@ -120,13 +121,7 @@ function readOptions(values: Values, env: Environment): Options {
     },
     machineId: readMachineId(values["machine-id"]),
     slots: readNumber("--slots", values.slots, DEFAULT_SLOTS, 1, MAX_SLOTS),
-    contextTokens: readNumber(
-      "--context",
-      values.context,
-      DEFAULT_CONTEXT_TOKENS,
-      MIN_CONTEXT_TOKENS,
-      MAX_CONTEXT_TOKENS,
-    ),
+    contextTokens: readNumber("--context", values.context, null, MIN_CONTEXT_TOKENS, MAX_CONTEXT_TOKENS),
     threads: readThreads(values.threads, engine, warnings),
     engine,
     stateDirectory,

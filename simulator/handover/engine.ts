@@ -84,7 +84,7 @@ export class SimEngine implements Engine {
 export class SimLoaded implements LoadedModel {
   readonly model: LocalModel;
   readonly slots: number;
-  readonly contextTokens: number;
+  readonly contextTokens: number | null;
   readonly died: Promise<EngineError>;
   readonly #engine: SimEngine;
   readonly #host: EngineHost;
@@ -98,7 +98,7 @@ export class SimLoaded implements LoadedModel {
     host: EngineHost,
     model: LocalModel,
     slots: number,
-    contextTokens: number,
+    contextTokens: number | null,
     startedUnder: string,
   ) {
     this.#engine = engine;

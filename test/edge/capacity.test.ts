@@ -35,7 +35,7 @@ describe("the capacity of models", () => {
     await stopClock();
     const at = await scene({ max_concurrency: 3 });
     await past(at);
-    const none = { id: at.model, serving: 0, slots: 0, free_slots: 0, exhausted: true };
+    const none = { id: at.model, serving: 0, slots: 0, free_slots: 0, context_length: null, exhausted: true };
     expect(await capacityOf(at)).toEqual({
       ...none,
       queued: 0,
@@ -43,11 +43,12 @@ describe("the capacity of models", () => {
       loading: 0,
       eta_s: null,
     });
-    const machine = await join(at);
+    const machine = await join(at, { models: [{ id: at.model, size_bytes: 1, context_length: 2048 }] });
     // Nobody is asked again within two seconds.
     expect(await capacityOf(at)).toMatchObject(none);
     await past(at);
     expect(await capacityOf(at)).toMatchObject({ serving: 1, slots: 3, free_slots: 3, exhausted: false });
+    expect(await capacityOf(at)).toMatchObject({ context_length: 2048 });
     await evictDurableObject(poolOf(at));
     await evictDurableObject(fleet());
     await past(at);

@@ -6,6 +6,7 @@ import {
 } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
+import type { MachineDetails } from "../../core/fleet/machine-details.ts";
 import type { Utilization } from "../../core/fleet/utilization.ts";
 import type { PoolReply } from "../../core/pool/calls.ts";
 import { ModelPool } from "../../durable-objects/model-pool.ts";
@@ -338,3 +339,28 @@ async function ageSockets(at: Scene): Promise<void> {
     }
   });
 }
+
+describe("how long a request machines take", () => {
+  it("operators see, and are warned where clients are promised more", async () => {
+    const at = await scene({ context_length: 131_072 });
+    const taking = (tokens: number) => ({
+      models: [{ id: at.model, size_bytes: 1, context_length: tokens }],
+    });
+    const small = await join(at, taking(4096));
+    await join(at, taking(8192));
+    const { model_pools } = await adminCall<Utilization>("GET", "/utilization");
+    const ofPool = model_pools.machines.filter(({ pools }) => pools.includes(at.model));
+    expect(ofPool.map((machine) => machine.context_length).toSorted()).toEqual([4096, 8192]);
+    const details = await adminCall<MachineDetails>("GET", `/machines/${small.machineId}`);
+    expect(details.explanation.why).toContain("up to 4096 tokens, and longer ones go to other machines");
+    const warnings = async (): Promise<string[]> => {
+      const report = await adminCall<{ warnings: string[] }>("GET", "/placement");
+      return report.warnings.filter((text) => text.includes(at.model));
+    };
+    expect(await warnings()).toEqual([expect.stringContaining("more than 8192")]);
+    // It takes what the catalog says.
+    await join(at);
+    await adminCall("GET", "/utilization");
+    expect(await warnings()).toEqual([]);
+  });
+});

@@ -6,10 +6,10 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import type { LoadedModel, LocalModel } from "../../provider/src/engine.ts";
+import { AUTO_CONTEXT, type LoadedModel, type LocalModel } from "../../provider/src/engine.ts";
 import { createLlamaEngine } from "../../provider/src/engines/llama.ts";
 import { describeEngineContract } from "./engine-contract.ts";
-import { type Answer, ask, type Body, failure, hello, tool } from "./engine-questions.ts";
+import { type Answer, ask, type Body, embed, failure, hello, tool } from "./engine-questions.ts";
 import { BARD, CONTEXT_TOKENS, load, modelAt, VERSE } from "./llama-models.ts";
 
 /** Twelve times a hundred letters: some 400 tokens, where these models would say good-bye after 30. */
@@ -291,6 +291,28 @@ describe("loading a file that is no good", () => {
     expect(loaded.contextTokens).toBe(1024);
     await loaded.unload();
   });
+
+  it("takes by itself what the model was trained for, if that is less than is sensible", async () => {
+    const loaded = await load(BARD, { contextTokens: null });
+    expect(loaded.contextTokens).toBe(1024);
+    await loaded.unload();
+  });
+
+  it("takes by itself no more than is sensible, whatever the model was trained for", async () => {
+    const path = join(tmpdir(), `poolkeeper-long-${process.pid}.gguf`);
+    writeFileSync(path, trainedFor(131_072));
+    try {
+      const loaded = await load(modelAt("long", path), { contextTokens: null });
+      expect(loaded.contextTokens).toBe(AUTO_CONTEXT.most);
+      expect(
+        (await ask(loaded, { ...hello(), max_tokens: 4 })).result.usage.completionTokens,
+      ).toBeGreaterThan(0);
+      expect((await embed(loaded, { input: "hail" })).vectors).toHaveLength(1);
+      await loaded.unload();
+    } finally {
+      rmSync(path);
+    }
+  });
 });
 
 describe("the process of a model", () => {
@@ -384,4 +406,13 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** The tiny model as if it had been trained for a context of so many tokens. */
+function trainedFor(tokens: number): Buffer {
+  const file = readFileSync(BARD.path);
+  const key = Buffer.from(".context_length");
+  // Behind the key stand the type of the value, four bytes, and the value.
+  file.writeUInt32LE(tokens, file.indexOf(key) + key.length + 4);
+  return file;
 }

@@ -27,6 +27,44 @@ it("tells a socket how the machine is as soon as it has registered", async () =>
     thermal_state: "nominal",
     accepting: true,
     assignment: null,
+    context_length: 4096,
+  });
+});
+
+describe("how long a prompt it takes", () => {
+  it("a machine says of each model, as its owner has set it", async () => {
+    const harness = new AgentHarness({ models: ["alpha", "beta"], holdLoads: true });
+    const socket = await harness.connected();
+    expect(socket.ofType("register")[0]?.models).toMatchObject([
+      { id: "alpha", context_length: 4096 },
+      { id: "beta", context_length: 4096 },
+    ]);
+    expect(socket.heartbeat()).not.toHaveProperty("context_length");
+  });
+
+  it("a machine does not say before it knows, and says as soon as the model is loaded", async () => {
+    const harness = new AgentHarness({ contextTokens: null, holdLoads: true });
+    harness.engine.grantContext = 20_480;
+    const socket = await harness.connected();
+    expect(socket.ofType("register")[0]?.models[0]).not.toHaveProperty("context_length");
+    harness.engine.lastLoad().succeed();
+    await settle();
+    expect(socket.heartbeat()).toMatchObject({ loaded_models: ["alpha"], context_length: 20_480 });
+  });
+
+  it("is said again when another load has taken less, and knows in the register of the next socket", async () => {
+    const harness = new AgentHarness({ contextTokens: null });
+    harness.engine.grantContext = 20_480;
+    const socket = await harness.connected();
+    harness.engine.grantContext = 8192;
+    harness.engine.lastLoad().loaded.die();
+    await harness.clock.advance(60_000);
+    expect(socket.heartbeat()).toMatchObject({ loaded_models: ["alpha"], context_length: 8192 });
+    socket.end(1006);
+    await harness.clock.advance(60_000);
+    const next = harness.socket();
+    next.register({ pool: "alpha", pools: ["alpha"] });
+    expect(next.ofType("register")[0]?.models).toMatchObject([{ context_length: 8192 }]);
   });
 });
 

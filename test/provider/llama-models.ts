@@ -16,7 +16,7 @@ export function modelAt(id: string, path: string): LocalModel {
 
 interface LoadSettings {
   readonly slots?: number;
-  readonly contextTokens?: number;
+  readonly contextTokens?: number | null;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: number) => void;
 }

@@ -29,7 +29,7 @@ it("has defaults for all that need not be said", () => {
   expect(read(enough)).toMatchObject({
     token: "t",
     slots: 4,
-    contextTokens: 4096,
+    contextTokens: null,
     threads: null,
     engine: { name: "llama" },
     stateDirectory: join(homedir(), ".poolkeeper"),

@@ -24,12 +24,17 @@ async function start(answers: Answers, port?: number): Promise<ModelServer> {
 type Load = (name: string, signal?: AbortSignal) => Promise<LoadedModel>;
 
 /** One engine for this address, as the program has it. */
-function engineOf(baseUrl: string, apiKey: string | null = null, times: Partial<AttachedTimes> = {}): Load {
+function engineOf(
+  baseUrl: string,
+  apiKey: string | null = null,
+  times: Partial<AttachedTimes> = {},
+  contextTokens: number | null = 4096,
+): Load {
   const log = (line: string): void => void logged.push(line);
   const host = createAttachedHost({ endpoint: { baseUrl, apiKey }, log, times });
   const engine = createServerEngine(host, log);
   return (name, signal = new AbortController().signal) =>
-    engine.load({ id: `id-of-${name}`, path: name, sizeBytes: 0 }, { slots: 2, contextTokens: 4096, signal });
+    engine.load({ id: `id-of-${name}`, path: name, sizeBytes: 0 }, { slots: 2, contextTokens, signal });
 }
 
 const CHAT = "/v1/chat/completions";
@@ -37,6 +42,46 @@ const MODELS: Reply = { body: { object: "list", data: [] } };
 
 /** A server without words of its own for loading. */
 const plain: Answers = ({ path }) => (path === "/v1/models" ? MODELS : path === CHAT ? said("Hello.") : null);
+
+/** The same, with nothing said of the context. */
+function looseEngineOf(baseUrl: string): Load {
+  return engineOf(baseUrl, null, {}, null);
+}
+
+describe("the context of a server", () => {
+  it.each([
+    [
+      "llama-server, of one slot",
+      "/props",
+      { default_generation_settings: { n_ctx: 8192 }, total_slots: 4 },
+      8192,
+    ],
+    [
+      "vLLM",
+      "/v1/models",
+      {
+        data: [
+          { id: "other", max_model_len: 1 },
+          { id: "m", max_model_len: 40_960 },
+        ],
+      },
+      40_960,
+    ],
+    ["one that does not say", "/v1/models", { data: [{ id: "m", object: "model" }] }, null],
+    ["one whose properties are others", "/props", { n_ctx: "8192" }, null],
+  ])("is what %s says itself", async (_, at, body, tokens) => {
+    const server = await start((asked) => (asked.path === at ? { body } : plain(asked)));
+    expect((await looseEngineOf(server.baseUrl)("m")).contextTokens).toBe(tokens);
+    // And what the owner says is the most that is taken.
+    expect((await engineOf(server.baseUrl)("m")).contextTokens).toBe(4096);
+  });
+
+  it("is the smaller one if the owner promises more", async () => {
+    const body = { default_generation_settings: { n_ctx: 2048 } };
+    const server = await start((asked) => (asked.path === "/props" ? { body } : plain(asked)));
+    expect((await engineOf(server.baseUrl)("m")).contextTokens).toBe(2048);
+  });
+});
 
 describe("any server", () => {
   it("is asked as the client asked, under its own name of the model, for a stream with its usage", async () => {
@@ -528,6 +573,11 @@ describe("Ollama", () => {
     expect(error.message).toContain("OLLAMA_CONTEXT_LENGTH=4096");
     expect([...held]).toEqual([]);
   });
+
+  it("is used with the room that it has where the owner has promised none", async () => {
+    const { server } = await ollamaWith(["llama3.2:latest"], { context: 2048 });
+    expect((await looseEngineOf(server.baseUrl)("llama3.2")).contextTokens).toBe(2048);
+  });
 });
 
 describe("LM Studio", () => {
@@ -560,7 +610,7 @@ describe("LM Studio", () => {
         case "/api/v1/models/load": {
           const key = String(body["model"]);
           const id = `${key}:2`;
-          instances.push({ id, key, context: Number(body["context_length"]) });
+          instances.push({ id, key, context: Number(body["context_length"] ?? 16_384) });
           return { body: { type: "llm", instance_id: id, status: "loaded" } };
         }
         case "/api/v1/models/unload": {
@@ -601,6 +651,20 @@ describe("LM Studio", () => {
     expect(instances.map(({ id }) => id)).toEqual(["qwen:7"]);
     expect(loaded.contextTokens).toBe(4096);
     expect(server.bodiesAt("/api/v1/models/load")).toEqual([]);
+  });
+
+  it("chooses the context where the owner has not", async () => {
+    const { server, instances } = await studioWith(["qwen"]);
+    const loaded = await looseEngineOf(server.baseUrl)("qwen");
+    expect(server.bodiesAt("/api/v1/models/load")).toEqual([{ model: "qwen" }]);
+    expect(instances).toEqual([{ id: "qwen:2", key: "qwen", context: 16_384 }]);
+    expect(loaded.contextTokens).toBe(16_384);
+  });
+
+  it("goes on with whatever instance is there where the owner has chosen no context", async () => {
+    const { server, instances } = await studioWith(["qwen"], [{ id: "qwen", key: "qwen", context: 1024 }]);
+    expect((await looseEngineOf(server.baseUrl)("qwen")).contextTokens).toBe(1024);
+    expect(instances.map(({ id }) => id)).toEqual(["qwen"]);
   });
 
   it("is asked for no more context than the model was trained for", async () => {

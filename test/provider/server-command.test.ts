@@ -34,17 +34,18 @@ afterEach(() => {
 });
 
 interface LoadOfServer extends Partial<CommandHostOptions> {
+  readonly contextTokens?: number | null;
   readonly signal?: AbortSignal;
 }
 
 function load(
   command: string,
-  { signal, endLimitMs = 60_000, ...options }: LoadOfServer = {},
+  { signal, contextTokens = 512, endLimitMs = 60_000, ...options }: LoadOfServer = {},
 ): Promise<LoadedModel> {
   const log = (line: string): void => void logged.push(line);
   return createServerEngine(createCommandHost({ command, endLimitMs, log, ...options }), log).load(
     { id: "alpha", path: "/models/a b.gguf", sizeBytes: 0 },
-    { slots: 3, contextTokens: 512, signal: signal ?? new AbortController().signal },
+    { slots: 3, contextTokens, signal: signal ?? new AbortController().signal },
   );
 }
 
@@ -73,6 +74,15 @@ describe("a command", () => {
     expect(readFileSync(join(folder, "told"), "utf8")).toBe("/models/a b.gguf|3|512");
     expect((await ask(loaded, hello())).content).toBe("Hello, who are you?");
     await loaded.unload();
+  });
+
+  it("that takes the context as it is told has that much, and any other says so itself or is not known", async () => {
+    const taking = await load(`: $CONTEXT; exec ${SERVER}`, { contextTokens: null });
+    expect(taking.contextTokens).toBe(4096);
+    await taking.unload();
+    const other = await load(`exec ${SERVER}`, { contextTokens: null });
+    expect(other.contextTokens).toBe(null);
+    await other.unload();
   });
 
   it("that ends before its server is ready fails the load; why, only this machine is told", async () => {

@@ -16,6 +16,7 @@ export interface HarnessOptions {
   /** The owner's choice of what to hold first; null for none. The first of `models` by default. */
   readonly firstModel?: string | null;
   readonly slots?: number;
+  readonly contextTokens?: number | null;
   readonly privateOnly?: boolean;
   readonly holdLoads?: boolean;
   /** What the machine finds on its disk when it starts: the model, or null, and the epoch. */
@@ -45,6 +46,7 @@ export class AgentHarness {
     models = ["alpha"],
     firstModel = models[0] ?? null,
     slots = 4,
+    contextTokens = 4096,
     privateOnly = false,
     holdLoads = false,
     assignment,
@@ -61,7 +63,7 @@ export class AgentHarness {
       models: models.map((id) => offeredModel(id, sizeBytes)),
       firstModel: modelIdSchema.nullable().parse(firstModel),
       slots,
-      contextTokens: 4096,
+      contextTokens,
       privateOnly,
       assignment: assignment === undefined ? null : heldAssignment(...assignment),
     };

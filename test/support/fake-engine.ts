@@ -19,6 +19,7 @@ export class FakeEngine implements Engine {
   /** Loads end at once, unless a test wants to end them itself. */
   holdLoads = false;
   grantSlots: number | null = null;
+  grantContext: number | null = null;
 
   load(model: LocalModel, options: LoadOptions): Promise<LoadedModel> {
     const load = new FakeLoad(this, model, options);
@@ -58,7 +59,8 @@ export class FakeLoad {
     this.model = model;
     this.options = options;
     this.outcome = this.#settle.promise;
-    this.loaded = new FakeLoaded(engine, model, engine.grantSlots ?? options.slots, options.contextTokens);
+    const contextTokens = engine.grantContext ?? options.contextTokens;
+    this.loaded = new FakeLoaded(engine, model, engine.grantSlots ?? options.slots, contextTokens);
     options.signal.addEventListener("abort", () => {
       if (this.#hasEnded || this.ignoresAbort) return;
       this.#hasEnded = true;
@@ -85,7 +87,7 @@ export class FakeLoad {
 export class FakeLoaded implements LoadedModel {
   readonly model: LocalModel;
   readonly slots: number;
-  readonly contextTokens: number;
+  readonly contextTokens: number | null;
   readonly died: Promise<EngineError>;
   readonly runs: FakeRun[] = [];
   /** Whether it takes up memory. */
@@ -96,7 +98,7 @@ export class FakeLoaded implements LoadedModel {
   readonly #death: PromiseWithResolvers<EngineError> = Promise.withResolvers();
   #isUnloaded = false;
 
-  constructor(engine: FakeEngine, model: LocalModel, slots: number, contextTokens: number) {
+  constructor(engine: FakeEngine, model: LocalModel, slots: number, contextTokens: number | null) {
     this.#engine = engine;
     this.model = model;
     this.slots = slots;

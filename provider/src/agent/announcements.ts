@@ -15,6 +15,8 @@ export interface MachineView {
   readonly offered: readonly OfferedModel[];
   readonly loaded: readonly ModelId[];
   readonly speedOf: (model: ModelId) => MeasuredSpeed;
+  /** What one request may take up, in tokens; null if nobody knows. */
+  readonly contextOf: (model: ModelId) => number | null;
   readonly held: HeldAssignment;
   /** Requests that have a slot. */
   readonly taken: number;
@@ -40,6 +42,7 @@ export function composeRegister(config: AgentConfig, view: MachineView, attests:
       size_bytes: sizeBytes,
       ...(quantization === undefined ? {} : { quantization }),
       ...view.speedOf(id),
+      ...contextLength(view.contextOf(id)),
     })),
     loaded_models: [...view.loaded],
     max_concurrency: view.slots,
@@ -65,7 +68,9 @@ export function composeProof(
   };
 }
 
-export function composeHeartbeat({ loaded, taken, slots, vitals, accepting, held }: MachineView): Heartbeat {
+export function composeHeartbeat(view: MachineView): Heartbeat {
+  const { loaded, taken, slots, vitals, accepting, held } = view;
+  const [only] = loaded;
   return {
     type: "heartbeat",
     loaded_models: [...loaded],
@@ -78,5 +83,10 @@ export function composeHeartbeat({ loaded, taken, slots, vitals, accepting, held
     thermal_state: vitals.thermalState,
     accepting,
     assignment: reportOf(held),
+    ...(only === undefined ? {} : contextLength(view.contextOf(only))),
   };
+}
+
+function contextLength(tokens: number | null): { context_length?: number } {
+  return tokens === null ? {} : { context_length: tokens };
 }

@@ -28,7 +28,8 @@ export interface AgentConfig {
   /** Held from the start, before the coordinator has said anything; null: the first one that it lists a pool for. */
   readonly firstModel: ModelId | null;
   readonly slots: number;
-  readonly contextTokens: number;
+  /** Of a slot; null: as many as the engine finds sensible. */
+  readonly contextTokens: number | null;
   /** Serve only the owner's own requests. */
   readonly privateOnly: boolean;
   /** What `saveAssignment` was given last, in this or an earlier run of the program; null if never. */

@@ -143,7 +143,8 @@ export class Heartbeats {
 
 /** The fields of a heartbeat that routing depends on, except `running`. Free memory is left out: it always changes. */
 function routingFacts(heartbeat: Heartbeat): string {
-  const { loaded_models, max_concurrency, memory_pressure, thermal_state, accepting, assignment } = heartbeat;
-  const isPressed = memory_pressure >= HIGH_PRESSURE;
-  return JSON.stringify([loaded_models, max_concurrency, isPressed, thermal_state, accepting, assignment]);
+  const { loaded_models, context_length, max_concurrency, memory_pressure } = heartbeat;
+  const { thermal_state, accepting, assignment } = heartbeat;
+  const holds = [loaded_models, context_length, assignment];
+  return JSON.stringify([holds, max_concurrency, memory_pressure >= HIGH_PRESSURE, thermal_state, accepting]);
 }

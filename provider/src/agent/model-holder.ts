@@ -50,6 +50,8 @@ export class ModelHolder {
   readonly #host: ModelHolderHost;
   readonly #ports: ModelHolderPorts;
   #holding: Holding = { status: "empty" };
+  /** Context of each model as it was last loaded, in tokens. */
+  readonly #contexts = new Map<string, number>();
   /** Settles when all work of earlier `hold` and `release` calls has ended; the next call waits for it. */
   #tail: Promise<void> = Promise.resolve();
   #progress = 0;
@@ -97,6 +99,11 @@ export class ModelHolder {
   /** Requests that may run at once: what the engine granted, or what it will be asked for. */
   slots(): number {
     return this.#holding.status === "loaded" ? this.#holding.loaded.slots : this.#options.slots;
+  }
+
+  /** What a request for the model may take up, in tokens: as it was when last loaded, else as it will be; null if nobody knows. */
+  contextOf(id: string): number | null {
+    return this.#contexts.get(id) ?? this.#options.contextTokens;
   }
 
   /**
@@ -160,6 +167,8 @@ export class ModelHolder {
       }
       const { slots, contextTokens } = loaded;
       log.info("loaded", { model: model.id, ms: clock.now() - startedAt, slots, contextTokens });
+      if (contextTokens === null) this.#contexts.delete(model.id);
+      else this.#contexts.set(model.id, contextTokens);
       this.#set({ status: "loaded", loaded });
       void this.#watch(loaded);
       return loaded;

@@ -4,6 +4,7 @@ import { type ChatTurn, parseMessages } from "../chat/messages.ts";
 import { parseParams } from "../chat/params.ts";
 import { normalized, parseInputs } from "../embeddings.ts";
 import {
+  AUTO_CONTEXT,
   type ChatEvent,
   type EngineRequest,
   type RunResult,
@@ -80,7 +81,7 @@ class LoadedEcho implements LoadedModel {
   constructor(model: LocalModel, load: LoadOptions, options: EchoEngineOptions) {
     this.model = model;
     this.slots = load.slots;
-    this.contextTokens = load.contextTokens;
+    this.contextTokens = load.contextTokens ?? AUTO_CONTEXT.least;
     this.died = this.#death.promise;
     this.#options = options;
     this.#clock = options.clock ?? SYSTEM_CLOCK;

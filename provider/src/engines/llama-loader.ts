@@ -5,13 +5,14 @@ import {
   getLlama,
   InsufficientMemoryError,
   type Llama,
+  type LlamaContextOptions,
   LlamaLogLevel,
   type LlamaModel,
   NoBinaryFoundError,
   resolveChatWrapper,
 } from "node-llama-cpp";
 
-import { type ChatEvent, EngineError } from "../engine.ts";
+import { AUTO_CONTEXT, type ChatEvent, EngineError } from "../engine.ts";
 import { reasonOf } from "../reason.ts";
 import { runChat } from "./llama-chat.ts";
 import { LlamaEmbedder } from "./llama-embedder.ts";
@@ -92,7 +93,9 @@ async function openModel(
   const model = await llama.loadModel({
     modelPath: command.path,
     // On a GPU, leave room for the context that follows; without one it has no effect.
-    gpuLayers: { fitContext: { contextSize: command.slots * command.contextTokens } },
+    gpuLayers: {
+      fitContext: { contextSize: command.slots * (command.contextTokens ?? AUTO_CONTEXT.least) },
+    },
     useMmap: "auto",
     loadSignal: signal,
     onLoadProgress: (progress) => {
@@ -106,21 +109,27 @@ async function openModel(
     throw new EngineError("fault", "load_failed", "this model ranks texts, which nobody can ask for here");
   }
   const { slots, threads } = command;
-  const contextTokens = Math.min(command.contextTokens, model.trainContextSize);
-  const embedder = new LlamaEmbedder(model, { slots, contextTokens, threads, batchTokens: BATCH_TOKENS });
-  const chats = purpose === "chat" ? await openChats(model, contextTokens, command) : null;
+  const chats = purpose === "chat" ? await openChats(model, command) : null;
+  // Texts for vectors are short, and a model that reads each in one piece takes far more memory for long ones.
+  const textTokens = Math.min(command.contextTokens ?? AUTO_CONTEXT.least, model.trainContextSize);
+  const embedder = new LlamaEmbedder(model, {
+    slots,
+    contextTokens: textTokens,
+    threads,
+    batchTokens: BATCH_TOKENS,
+  });
   if (chats === null) await embedder.prepare();
   signal.throwIfAborted();
+  const contextTokens = chats?.contextTokens ?? textTokens;
   return { llama, contextTokens, chats, embedder, dispose: () => llama.dispose() };
 }
 
-async function openChats(model: LlamaModel, contextTokens: number, command: LoadCommand): Promise<ChatHost> {
+async function openChats(model: LlamaModel, command: LoadCommand): Promise<ChatHost> {
+  const { trainContextSize } = model;
   const context = await model.createContext({
     sequences: command.slots,
-    contextSize: contextTokens,
     batchSize: BATCH_TOKENS,
-    // A smaller context than agreed would be a surprise later; a refusal now is not.
-    failedCreationRemedy: false,
+    ...contextSizeOf(command.contextTokens, trainContextSize),
     ...(command.threads === null ? {} : { threads: command.threads }),
   });
   return {
@@ -129,9 +138,22 @@ async function openChats(model: LlamaModel, contextTokens: number, command: Load
     // Recognising the template takes up to 300 ms of blocked event loop, so once for all slots.
     chatWrapper: resolveChatWrapper(model),
     slots: new SlotPool(context),
-    contextTokens,
+    contextTokens: Math.min(command.contextTokens ?? context.contextSize, trainContextSize),
     sliceTokens: command.sliceTokens,
   };
+}
+
+/** Of one slot. Where nobody has said how much, the library finds out how much fits into memory, leaving some for others. */
+function contextSizeOf(
+  contextTokens: number | null,
+  trainContextSize: number,
+): Pick<LlamaContextOptions, "contextSize" | "failedCreationRemedy"> {
+  if (contextTokens === null) {
+    const { least, most } = AUTO_CONTEXT;
+    return { contextSize: { min: Math.min(least, trainContextSize), max: most } };
+  }
+  // A smaller context than agreed would be a surprise later; a refusal now is not.
+  return { contextSize: Math.min(contextTokens, trainContextSize), failedCreationRemedy: false };
 }
 
 /** The first evaluation allocates buffers and faults the file's pages in; it also shows whether the weights are sound. */

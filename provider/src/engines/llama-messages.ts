@@ -11,7 +11,8 @@ const loadCommandSchema = z.object({
   type: z.literal("load"),
   path: z.string(),
   slots: z.int().min(1),
-  contextTokens: z.int().min(1),
+  /** null = as much as memory allows, within what is sensible. */
+  contextTokens: z.int().min(1).nullable(),
   /** null = the library's choice, for machines whose GPU does the work. */
   threads: z.int().min(1).nullable(),
   gpu: z.boolean(),

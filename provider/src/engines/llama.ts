@@ -68,7 +68,7 @@ class LoadedLlama implements LoadedModel {
   readonly #unloadTimeoutMs: number;
   readonly #runs = new Map<number, Run>();
   readonly #ready = deferred<void>();
-  #contextTokens: number;
+  #contextTokens: number | null;
   #onProgress: ((progress: number) => void) | null;
   /** Null until somebody has asked for them, and again if they could not be had. */
   #embeddings: Deferred<void> | null = null;
@@ -113,7 +113,7 @@ class LoadedLlama implements LoadedModel {
     this.died = this.#process.gone.then((end) => this.#onGone(end));
   }
 
-  get contextTokens(): number {
+  get contextTokens(): number | null {
     return this.#contextTokens;
   }
 
@@ -241,7 +241,8 @@ function toLoadCommand(model: LocalModel, load: LoadOptions, options: LlamaEngin
   if (!Number.isInteger(slots) || slots < 1 || slots > MAX_SLOTS) {
     throw new EngineError("fault", "load_failed", `slots must be 1 to ${MAX_SLOTS}, not ${slots}`);
   }
-  if (!Number.isInteger(contextTokens) || contextTokens < 1 || contextTokens > MAX_CONTEXT_TOKENS) {
+  const isContext = Number.isInteger(contextTokens ?? 1) && (contextTokens ?? 1) >= 1;
+  if (!isContext || (contextTokens ?? 1) > MAX_CONTEXT_TOKENS) {
     throw new EngineError("fault", "load_failed", `contextTokens must be 1 to ${MAX_CONTEXT_TOKENS}`);
   }
   const gpu = options.gpu ?? true;

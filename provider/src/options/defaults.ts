@@ -1,4 +1,3 @@
 /** What is taken where the command line says nothing. */
 
 export const DEFAULT_SLOTS = 4;
-export const DEFAULT_CONTEXT_TOKENS = 4096;

@@ -1,4 +1,5 @@
-import { DEFAULT_CONTEXT_TOKENS, DEFAULT_SLOTS } from "./defaults.ts";
+import { AUTO_CONTEXT } from "../engine.ts";
+import { DEFAULT_SLOTS } from "./defaults.ts";
 
 export const HELP = `Serves open models on this machine for a Poolkeeper coordinator.
 
@@ -35,7 +36,8 @@ Models
                         without --model the coordinator's catalog decides which
                         one is loaded first
   --slots N             requests at once (default ${DEFAULT_SLOTS})
-  --context N           tokens per slot (default ${DEFAULT_CONTEXT_TOKENS}; at most what the model was trained for)
+  --context N           tokens per slot, at most what the model was trained for
+                        (default: as many as fit into memory, ${AUTO_CONTEXT.least} to ${AUTO_CONTEXT.most})
   --threads N           CPU threads (default: the engine's choice)
   --engine NAME         llama (default), or echo: no model, repeats what it is told
 

@@ -6,13 +6,13 @@ import { UserError } from "../user-error.ts";
 /** Values of flags. */
 
 /** @throws UserError */
-export function readNumber(
+export function readNumber<Default extends number | null>(
   flag: string,
   text: string | undefined,
-  byDefault: number,
+  byDefault: Default,
   min: number,
   max: number,
-): number {
+): number | Default {
   if (text === undefined) return byDefault;
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= min && value <= max) return value;

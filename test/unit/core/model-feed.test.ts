@@ -12,6 +12,7 @@ const CAPACITY: ModelCapacity = {
   serving: 2,
   slots: 8,
   free_slots: 0,
+  context_length: null,
   exhausted: false,
   ttft_p50_ms: null,
   queued: 3,
@@ -48,6 +49,21 @@ describe("a model in the feed", () => {
     const document = fed([{ ...CAPACITY, serving: 0, slots: 0, exhausted: false }]);
     expect(document).toMatchObject({ is_ready: true });
     expect(document).not.toHaveProperty("capacity");
+  });
+
+  it("is no longer than its machines take now, and no longer than the catalog says", () => {
+    const document = fed([{ ...CAPACITY, context_length: 2048 }]);
+    expect(JSON.stringify(document)).toContain('"max_context_length":{"value":2048,"unit":"token"}');
+    expect(JSON.stringify(document)).toContain('"max_length":{"value":2048,"unit":"token"}');
+    expect(fed([{ ...CAPACITY, context_length: 8192 }])).toEqual(fed([CAPACITY]));
+    expect(JSON.stringify(fed([CAPACITY]))).toContain('"max_context_length":{"value":4096,"unit":"token"}');
+  });
+
+  it("promises no longer answer than a request may be, and none longer than the listing says", () => {
+    const longest = (listed: number, taken: number) =>
+      JSON.stringify(fed([{ ...CAPACITY, context_length: taken }], { max_output_length: listed }));
+    expect(longest(3000, 2048)).toContain('"max_length":{"value":2048,');
+    expect(longest(1000, 2048)).toContain('"max_length":{"value":1000,');
   });
 
   it("is not taken off the market because its pool was too slow to answer", () => {

@@ -324,6 +324,13 @@ describe("the details of a machine", () => {
     );
   });
 
+  it("say how long a request it takes, if it says so and the coordinator knows", () => {
+    expect(valueOf({ ...details, context_length: 32_768 }, "Longest request")).toBe("32,768 tokens");
+    expect(valueOf(details, "Longest request")).toBeUndefined();
+    const { context_length: _, ...ofEarlier } = details;
+    expect(valueOf(ofEarlier as typeof details, "Longest request")).toBeUndefined();
+  });
+
   it("say what it has proven, and what was wrong with its proof", () => {
     expect(valueOf(details, "Has proven")).toBe("nothing about its key");
     expect(valueOf({ ...details, trust_level: "hardware" }, "Has proven")).toBe(

@@ -42,6 +42,7 @@ export function aMachine(fields: Partial<Pools["machines"][number]> = {}): Pools
     memory_gb: 96,
     token_id: "token",
     decode_tps: 57,
+    context_length: null,
     trust_level: "none",
     trust_problem: null,
     explanation: { gate: null, why: "nothing keeps requests away", fix: null, unmanaged_because: null },

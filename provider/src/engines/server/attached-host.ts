@@ -4,6 +4,7 @@ import { deferred } from "../deferred.ts";
 import { type Endpoint, statusOf, UNREACHABLE } from "./endpoint.ts";
 import { lmStudio } from "./lm-studio.ts";
 import { ollama } from "./ollama.ts";
+import { ownContext } from "./own-context.ts";
 import type { ServerDialect } from "./server-dialect.ts";
 import { hangs, wrongKey } from "./server-errors.ts";
 import type { HeldServer, ServerHost } from "./server-host.ts";
@@ -113,7 +114,10 @@ export function createAttachedHost({ endpoint, log, times: given }: AttachedHost
 /** A server that does nothing but serve. */
 const PLAIN: ServerDialect = {
   isSpokenBy: async () => true,
-  load: async (_, { name }) => ({ name, contextTokens: null }),
+  load: async (endpoint, { name }, signal) => ({
+    name,
+    contextTokens: await ownContext(endpoint, name, signal),
+  }),
   keep: async () => undefined,
   unload: async () => undefined,
 };

@@ -1,8 +1,9 @@
 import { createServer } from "node:net";
 
-import { EngineError, type LoadOptions, type LocalModel } from "../../engine.ts";
+import { AUTO_CONTEXT, EngineError, type LoadOptions, type LocalModel } from "../../engine.ts";
 import { deferred } from "../deferred.ts";
 import { type Endpoint, rootOf, statusOf } from "./endpoint.ts";
+import { ownContext } from "./own-context.ts";
 import { hangs } from "./server-errors.ts";
 import type { HeldServer, ServerHost } from "./server-host.ts";
 import { type ServerProcess, startServerProcess } from "./server-process.ts";
@@ -39,8 +40,10 @@ export function createCommandHost({
       const port = await freePort();
       const server = startServerProcess(command, environmentOf(model, options, port));
       const endpoint: Endpoint = { baseUrl: `http://127.0.0.1:${port}/v1`, apiKey: null };
+      let contextTokens: number | null;
       try {
         await waitUntilReady(endpoint, server, options.signal);
+        contextTokens = await contextOf(endpoint, model, command, options);
       } catch (error) {
         await server.end(endLimitMs);
         // Not for the coordinator: they name files of this machine.
@@ -48,7 +51,7 @@ export function createCommandHost({
         throw error;
       }
       server.forget();
-      return held(endpoint, model, server, { endLimitMs, ...times });
+      return held(endpoint, model, server, { contextTokens, endLimitMs, ...times });
     },
   };
 }
@@ -67,8 +70,19 @@ function environmentOf(
     MODEL: model.path,
     PORT: String(port),
     SLOTS: String(slots),
-    CONTEXT: String(contextTokens),
+    CONTEXT: String(contextTokens ?? AUTO_CONTEXT.least),
   };
+}
+
+/** By the server's own word, else what its command was given if it has taken it. */
+async function contextOf(
+  endpoint: Endpoint,
+  { path }: LocalModel,
+  command: string,
+  { contextTokens, signal }: LoadOptions,
+): Promise<number | null> {
+  const given = command.includes("CONTEXT") ? (contextTokens ?? AUTO_CONTEXT.least) : null;
+  return (await ownContext(endpoint, path, signal)) ?? given;
 }
 
 const NEVER = new Promise<never>(() => undefined);
@@ -77,7 +91,12 @@ function held(
   endpoint: Endpoint,
   model: LocalModel,
   server: ServerProcess,
-  { endLimitMs, watchMs, answerLimitMs }: WatchTimes & { readonly endLimitMs: number },
+  {
+    contextTokens,
+    endLimitMs,
+    watchMs,
+    answerLimitMs,
+  }: WatchTimes & { readonly contextTokens: number | null; readonly endLimitMs: number },
 ): HeldServer {
   /** Aborted when it is let go or has ended. */
   const over = new AbortController();
@@ -93,7 +112,7 @@ function held(
   return {
     endpoint,
     modelName: model.path,
-    contextTokens: null,
+    contextTokens,
     died: Promise.race([ended, hanging.promise]),
     watch(isIdle) {
       // The port of a process that is still there may be closed; whichever it is, only a new one helps.

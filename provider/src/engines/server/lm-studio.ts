@@ -41,17 +41,23 @@ export const lmStudio: ServerDialect = {
         `LM Studio has no model ${name}: lms ls shows their keys`,
       );
     }
-    const context = Math.min(contextTokens, model.max_context_length ?? contextTokens);
-    const fitting = instancesOf([model]).find((instance) => instance.context >= context);
+    const context =
+      contextTokens === null ? null : Math.min(contextTokens, model.max_context_length ?? contextTokens);
+    const fitting = instancesOf([model]).find((instance) => instance.context >= (context ?? 0));
     for (const { id } of instancesOf(models)) if (id !== fitting?.id) await unload(endpoint, id, signal);
-    if (fitting !== undefined) return { name: fitting.id, contextTokens: fitting.context };
-    const wanted = { model: name, context_length: context };
+    if (fitting !== undefined) return { name: fitting.id, contextTokens: finite(fitting.context) };
+    const wanted = { model: name, ...(context === null ? {} : { context_length: context }) };
     const response = await post(rootOf(endpoint), "/api/v1/models/load", wanted, signal);
     const loaded = loadedSchema.safeParse(await response.json().catch(() => null));
     if (!loaded.success) {
       throw new EngineError("fault", "load_failed", "LM Studio does not say what it has loaded");
     }
-    return { name: loaded.data.instance_id, contextTokens: context };
+    const { instance_id: id } = loaded.data;
+    if (context !== null) return { name: id, contextTokens: context };
+    const given = instancesOf((await readModels(endpoint, signal)) ?? []).find(
+      (instance) => instance.id === id,
+    );
+    return { name: id, contextTokens: finite(given?.context ?? Infinity) };
   },
 
   // It keeps what it was told to load.
@@ -72,6 +78,10 @@ function instancesOf(models: Models): readonly { id: string; key: string; contex
   return models.flatMap(({ key, loaded_instances }) =>
     loaded_instances.map(({ id, config }) => ({ id, key, context: config?.context_length ?? Infinity })),
   );
+}
+
+function finite(context: number): number | null {
+  return context === Infinity ? null : context;
 }
 
 async function unload(endpoint: Endpoint, instanceId: string, signal: AbortSignal): Promise<void> {

@@ -31,7 +31,7 @@ export const ollama: ServerDialect = {
     });
     const loaded = (await running(endpoint, signal)).find((one) => isSame(one.name, name));
     const context = loaded?.context_length ?? null;
-    if (context !== null && context < contextTokens) {
+    if (context !== null && contextTokens !== null && context < contextTokens) {
       await letGo(endpoint, name, signal);
       throw new EngineError(
         "fault",

@@ -10,7 +10,8 @@ export interface ServerDialect {
    */
   load(
     endpoint: Endpoint,
-    wanted: { readonly name: string; readonly contextTokens: number },
+    /** `contextTokens` null: as much as the server gives. */
+    wanted: { readonly name: string; readonly contextTokens: number | null },
     signal: AbortSignal,
   ): Promise<{ readonly name: string; readonly contextTokens: number | null }>;
   /** After requests: it would let go of the model by itself some time later. */

@@ -61,7 +61,7 @@ const IGNORE: EmitAnswerEvent = () => undefined;
 class LoadedOnServer implements LoadedModel {
   readonly model: LocalModel;
   readonly slots: number;
-  readonly contextTokens: number;
+  readonly contextTokens: number | null;
   readonly died: Promise<EngineError>;
   readonly #server: HeldServer;
   /** Aborted when the model is gone, with the error that its runs end with. */
@@ -73,7 +73,8 @@ class LoadedOnServer implements LoadedModel {
   constructor(model: LocalModel, { slots, contextTokens }: LoadOptions, server: HeldServer) {
     this.model = model;
     this.slots = slots;
-    this.contextTokens = Math.min(contextTokens, server.contextTokens ?? contextTokens);
+    const least = Math.min(contextTokens ?? Infinity, server.contextTokens ?? Infinity);
+    this.contextTokens = least === Infinity ? null : least;
     this.#server = server;
     this.died = server.died.then((error) => {
       this.#gone.abort(error);

@@ -82,7 +82,7 @@ function aView(fields: Partial<FleetView>): FleetView {
   const empty = { intents: new Map(), cooldowns: [], switches: [], machines: [] };
   const reports = fields.reports ?? new Map<string, PoolReport>();
   const never = (): boolean => false;
-  const asked = { isRevoked: never, isContested: never };
+  const asked = { contextOf: () => null, isRevoked: never, isContested: never };
   return {
     now: NOW,
     models: ["m"],
@@ -111,12 +111,27 @@ describe("the capacity of a model", () => {
       serving: 2,
       slots: 8,
       free_slots: 3,
+      context_length: null,
       exhausted: false,
       queued: 5,
       ttft_p50_ms: 240,
       loading: 0,
       eta_s: null,
     });
+  });
+
+  it("has the longest request that one of the routable machines takes, if all of them say", () => {
+    const takes = (...contexts: (number | null)[]) => {
+      const machines = contexts.map((contextLength, index) => there(`mac-${index}`, { contextLength }));
+      const shut = there("mac-x", { contextLength: 999_999, blockedBy: "silent" });
+      return only(aView({ reports: new Map([aReport("m", [...machines, shut])]) }))?.context_length;
+    };
+    expect([takes(4096, 32_768), takes(4096, null), takes(null), takes()]).toEqual([
+      32_768,
+      null,
+      null,
+      null,
+    ]);
   });
 
   it("is none without a machine, and unknown from a pool that was asked and is silent", () => {
@@ -128,7 +143,7 @@ describe("the capacity of a model", () => {
       queued: 0,
     });
     const unknown = { serving: null, slots: null, free_slots: null, exhausted: null, queued: null };
-    expect(only(aView({}))).toMatchObject(unknown);
+    expect(only(aView({}))).toMatchObject({ ...unknown, context_length: null });
   });
 
   it("is none while operators have switched the model off, whatever its machines could do", () => {

@@ -66,6 +66,25 @@ describe("why a machine is idle", () => {
     expect(holds(B)).toBe('nothing keeps requests away: it waits for requests to "a", "b"');
   });
 
+  it("names what it takes of a model that clients are promised more of, and what becomes of the rest", () => {
+    const scene = joined();
+    const asIfPromised = (tokens: number | null, ...others: PoolMachineReport[]) => {
+      const told = viewOf(scene, { a: [aMachineReport({ contextLength: 4096 }), ...others] });
+      const machine = scene.core.directory.get(MAC);
+      if (machine === null) throw new Error("the machine has not registered");
+      return explain({ ...told, contextOf: () => tokens }, machine, flags).why;
+    };
+    const other = (contextLength: number | null, blockedBy: GateReason | null = null) =>
+      aMachineReport({ machineId: "other", contextLength, blockedBy });
+    const plain = 'nothing keeps requests away: it waits for requests to "a"';
+    const short = `${plain}; of requests to "a" it takes those of up to 4096 tokens, and longer ones`;
+    expect(asIfPromised(4096)).toBe(plain);
+    expect(asIfPromised(8192)).toBe(`${short} are refused`);
+    expect(asIfPromised(8192, other(4096), other(null, "silent"))).toBe(`${short} are refused`);
+    expect(asIfPromised(8192, other(8192))).toBe(`${short} go to other machines`);
+    expect(asIfPromised(null, other(null))).toBe(`${short} go to other machines`);
+  });
+
   it("is said in the same words whichever pool has answered first", () => {
     const scene = joined();
     const view = viewOf(scene, { a: [aMachineReport()], b: [aMachineReport()] });

@@ -160,6 +160,7 @@ export function aMachineReport(fields: Partial<PoolMachineReport> = {}): PoolMac
     maxConcurrency: 2,
     decodeTps: null,
     prefillTps: null,
+    contextLength: null,
     speed: null,
     blockedBy: null,
     loaded: true,

@@ -43,6 +43,15 @@ function twoMachines(largest: number | null = LARGE) {
   return { scene, small, large, ask };
 }
 
+/** Whether it goes to a machine that takes so much, though another takes everything. */
+function fitsOn(contextLength: number, body: string): boolean {
+  const scene = new PoolScene();
+  const machine = joinWith(scene, "mac-1", contextLength);
+  joinWith(scene, "mac-2", null);
+  scene.ask({ body, answerTokens: 0 });
+  return scene.requestsOf(machine).length > 0;
+}
+
 describe("a request and the context of machines", () => {
   it("goes to whichever is free while it surely fits", () => {
     const { ask } = twoMachines();
@@ -106,9 +115,9 @@ describe("a request and the context of machines", () => {
     expect(scene.requestsOf(small)).toHaveLength(1);
   });
 
-  it("is sent on at once, to be refused with the engine's words, where no machine has room for it", () => {
+  it("is sent on at once, to be refused by the engine that takes most, where no machine has room for it", () => {
     const { scene, ask } = twoMachines();
-    expect(ask(90_000)).toBe("small");
+    expect([ask(90_000), ask(90_000)]).toEqual(["large", "small"]);
     expect(scene.pool.report(scene.now, 4)).toMatchObject({ queued: 0 });
   });
 
@@ -156,6 +165,15 @@ describe("a request and the context of machines", () => {
     const escapes = "\\u6f22".repeat(1500);
     expect(twoMachines().ask(0, { body: bodyOf(escapes) })).toBe("small");
     expect(twoMachines().ask(0, { body: bodyOf(escapes.repeat(4)) })).toBe("large");
+  });
+
+  it("of megabytes is guessed at by pieces from all of it", () => {
+    const ofBoth = bodyOf("a".repeat(30_000) + "漢".repeat(30_000));
+    // Some 22,500 tokens, and half as much again to be sure.
+    expect(fitsOn(34_000, ofBoth)).toBe(true);
+    expect(fitsOn(33_000, ofBoth)).toBe(false);
+    expect(fitsOn(24_000, bodyOf("a".repeat(60_000)))).toBe(true);
+    expect(fitsOn(46_000, bodyOf("漢".repeat(60_000)))).toBe(true);
   });
 
   it("tells nothing of its tokens by the length of a picture", () => {

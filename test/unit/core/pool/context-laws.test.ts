@@ -1,0 +1,59 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+
+import { PoolScene, MODEL } from "./pool-scene.ts";
+
+/** Where a request of any length may go in any fleet, and where it must not. */
+
+const machine = fc.record({
+  /** Null: it does not say. */
+  context: fc.constantFrom(null, 2048, 4096, 8192, 32_768),
+  /** All have one slot. */
+  isBusy: fc.boolean(),
+  isRoutable: fc.constantFrom(true, true, true, false),
+});
+const tokens = fc.constantFrom(100, 1500, 2500, 3500, 5000, 7000, 10_000, 30_000, 80_000);
+/** What stands around the text, in tokens. */
+const AROUND_TEXT = 3;
+const mostContext = (context: number | null): number => context ?? Infinity;
+
+it("fits where it is sent as well as any machine that serves, and is never kept from one that takes it", () => {
+  fc.assert(
+    fc.property(fc.array(machine, { minLength: 1, maxLength: 5 }), tokens, (fleet, guess) => {
+      const scene = new PoolScene();
+      const machines = fleet.map(({ context, isBusy, isRoutable }, index) => {
+        const models = [
+          { id: MODEL, size_bytes: 1, ...(context === null ? {} : { context_length: context }) },
+        ];
+        const joined = scene.join(`mac-${index}`, { models, max_concurrency: 1 });
+        scene.heartbeat(joined, { max_concurrency: 1, running: Number(isBusy), accepting: isRoutable });
+        return joined;
+      });
+      const client = scene.ask({ body: `{"text":"${"a".repeat(4 * guess)}"}`, answerTokens: 1 });
+      const to = machines.findIndex((each) => scene.requestsOf(each).length > 0);
+      const serving = fleet.filter(({ isRoutable }) => isRoutable);
+      const free = serving.filter(({ isBusy }) => !isBusy);
+      const some = (among: typeof fleet, wanted: number): boolean =>
+        among.some(({ context }) => mostContext(context) >= wanted);
+      const likely = guess + AROUND_TEXT;
+      const [roomy, least] = [1.5 * likely + 1, likely / 2];
+      const given = to < 0 ? null : mostContext(fleet[to]?.context ?? null);
+      // Of what this machine has not, no free one has more; nor has a busy one, if it is more than comfort. Who is sent to none
+      // waits for one that it probably fits on, and is refused only where none serves.
+      const laws =
+        given === null
+          ? {
+              waitsIfAnyServes: (client.ended === null) === serving.length > 0,
+              noneIsFree: !some(free, likely),
+              somethingIsInSight: free.length === 0 || some(serving, least),
+            }
+          : {
+              hasRoomToSpare: given >= roomy || !some(free, roomy),
+              probablyFits: given >= likely || !some(serving, likely),
+              mayFit: given >= least || !some(serving, least),
+            };
+      expect(Object.entries(laws).filter(([, holds]) => !holds)).toEqual([]);
+    }),
+    { numRuns: 500 },
+  );
+});
