@@ -1,6 +1,7 @@
 /** @import { PlacementReport } from "../core/fleet/placement-report.ts" */
 /** @import { FlagView } from "../core/fleet/flag-book.ts" */
 /** @import { Utilization } from "../core/fleet/utilization.ts" */
+/** @import { ChangePage } from "./changes.js" */
 /** @import { KeyRow, Settings, TokenRow } from "./keys.js" */
 /** @import { Entry } from "./model-entry.js" */
 /** @import { MachineDetails, UsageRow } from "./snapshot.js" */
@@ -144,6 +145,18 @@ export class Api {
    */
   removeMachine(id) {
     return this.#change("DELETE", `machines/${encodeURIComponent(id)}`);
+  }
+
+  /**
+   * The log of changes, the newest first.
+   * @param {string} about what a row must have in it; empty for all
+   * @param {string | null} cursor of the page before; null for the first
+   * @returns {Promise<ChangePage>}
+   */
+  changes(about, cursor) {
+    const parameters = new URLSearchParams({ limit: "50", ...(about !== "" && { about }) });
+    if (cursor !== null) parameters.set("cursor", cursor);
+    return this.#get(`audit?${parameters}`);
   }
 
   /**

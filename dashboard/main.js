@@ -2,6 +2,7 @@
 import { actWith } from "./action.js";
 import { ApiError, sentenceOf } from "./api-error.js";
 import { Api } from "./api.js";
+import { readChangesWith, refreshChanges } from "./changes-view.js";
 import { closeQuestion } from "./confirm.js";
 import { interruptDialogs, resumeDialogs } from "./dialogs.js";
 import { byId, elementOf, say, setText } from "./dom.js";
@@ -121,6 +122,7 @@ function start(token) {
   readMachinesWith(api);
   readModelsWith(api);
   readKeysWith(api);
+  readChangesWith(api);
   /** @type {Snapshot | null} */
   let known = null;
   const read = async () => {
@@ -134,6 +136,7 @@ function start(token) {
       resumeDialogs();
       // It may take longer than the fleet, which need not wait for it.
       void refreshKeys();
+      void refreshChanges();
       await refreshMachine();
     } catch (error) {
       if (refresher === own) showProblem(error, known);

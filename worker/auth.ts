@@ -79,5 +79,6 @@ export const requireAdmin: MiddlewareHandler<AppEnv> = async function requireAdm
       message: `the admin API wants \`Authorization: Bearer <admin token>\`${given}`,
     });
   }
+  context.set("operator", { tokenId: null, name: "ADMIN_TOKEN" });
   await next();
 };

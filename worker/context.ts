@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 
+import type { Difference } from "../core/audit.ts";
 import type { Env } from "../durable-objects/env.ts";
 import type { KeyRecord } from "./secrets.ts";
 
@@ -11,6 +12,17 @@ export interface Variables {
   echoedId: string;
   /** Who calls; set by `requireApiKey`. */
   key: KeyRecord;
+  /** Which operator calls; set by `requireAdmin`. */
+  operator: Operator;
+  /** What a route has changed, for the log of changes. */
+  difference?: Difference;
+}
+
+/** Who has shown a token of the operators' API. */
+export interface Operator {
+  /** Null for the admin token of the Worker's secrets. */
+  readonly tokenId: string | null;
+  readonly name: string;
 }
 
 export type AppEnv = { Bindings: Env; Variables: Variables };

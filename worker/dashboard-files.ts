@@ -1,6 +1,9 @@
 import action from "../dashboard/action.js" with { type: "text" };
 import apiError from "../dashboard/api-error.js" with { type: "text" };
 import api from "../dashboard/api.js" with { type: "text" };
+import changeList from "../dashboard/change-list.js" with { type: "text" };
+import changesView from "../dashboard/changes-view.js" with { type: "text" };
+import changes from "../dashboard/changes.js" with { type: "text" };
 import commands from "../dashboard/commands.js" with { type: "text" };
 import confirm from "../dashboard/confirm.js" with { type: "text" };
 import connectFields from "../dashboard/connect-fields.js" with { type: "text" };
@@ -70,6 +73,9 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["action.js", action],
   ["api-error.js", apiError],
   ["api.js", api],
+  ["change-list.js", changeList],
+  ["changes-view.js", changesView],
+  ["changes.js", changes],
   ["commands.js", commands],
   ["confirm.js", confirm],
   ["connect-fields.js", connectFields],

@@ -51,7 +51,7 @@ export async function createSecret(
   { owner, name }: Pick<KeyRecord, "owner" | "name">,
   now: number,
   { limits, priority = "normal" }: KeySettings = { limits: {} },
-): Promise<{ id: string; secret: string }> {
+): Promise<{ secret: string; record: KeyRecord }> {
   const id = randomHex(9);
   const secret = `${PREFIX[kind]}_${id}_${randomHex(32)}`;
   const record: KeyRecord = {
@@ -64,15 +64,15 @@ export async function createSecret(
     priority,
   };
   await kv.put(`${kind}:${id}`, JSON.stringify(record));
-  return { id, secret };
+  return { secret, record };
 }
 
-/** Gives a key other settings; what is left out stays. @returns its record, or null if there is none. */
+/** Gives a key other settings; what is left out stays. @returns its record before and after, or null if there is none. */
 export async function changeKey(
   kv: KVNamespace,
   id: string,
   { limits, priority }: KeySettings,
-): Promise<KeyRecord | null> {
+): Promise<{ before: KeyRecord; after: KeyRecord } | null> {
   const name = `key:${id}`;
   const json: unknown = await kv.get(name, "json");
   if (json === null) return null;
@@ -84,7 +84,7 @@ export async function changeKey(
   };
   await kv.put(name, JSON.stringify(changed));
   cache.forget(name);
-  return changed;
+  return { before: record, after: changed };
 }
 
 /**
@@ -145,18 +145,22 @@ async function readPage(
 }
 
 /**
- * Deletes a record; true if there was one. Of a token the hash stays, so that whoever dials with it learns why it is
- * refused.
+ * Deletes a record. Of a token the hash stays, so that whoever dials with it learns why it is refused.
+ * @returns whose it was, as far as it can be read; null if there was none.
  */
-export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string): Promise<boolean> {
+export async function deleteSecret(
+  kv: KVNamespace,
+  kind: SecretKind,
+  id: string,
+): Promise<Partial<Pick<KeyRecord, "owner" | "name">> | null> {
   const name = `${kind}:${id}`;
   cache.forget(name);
   const json: unknown = await kv.get(name, "json");
-  if (json === null) return false;
+  if (json === null) return null;
   const hash = recordSchema.pick({ sha256: true }).safeParse(json).data?.sha256;
   if (kind === "token" && hash !== undefined) await kv.put(`revoked:${id}`, hash);
   await kv.delete(name);
-  return true;
+  return recordSchema.pick({ owner: true, name: true }).safeParse(json).data ?? {};
 }
 
 /** Whether this was a provider token until it was deleted. */

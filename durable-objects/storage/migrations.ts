@@ -92,6 +92,10 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   "ALTER TABLE machines ADD COLUMN uncordoned_at INTEGER",
   // Of its last register, so that one whose token was revoked can be told from one that is switched off.
   "ALTER TABLE machines ADD COLUMN token_id TEXT",
+  // What operators asked for and what came of it; without a status as long as nobody knows.
+  `CREATE TABLE audit (
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, request_id TEXT, token_id TEXT, token_name TEXT, address TEXT,
+    method TEXT NOT NULL, path TEXT NOT NULL, status INTEGER, code TEXT, before_json TEXT, after_json TEXT)`,
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

@@ -1,9 +1,11 @@
 import { Hono } from "hono";
 
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
+import { audited } from "../audit.ts";
 import { requireAdmin } from "../auth.ts";
 import type { AppEnv } from "../context.ts";
 import { catalog } from "./catalog.ts";
+import { changes } from "./changes.ts";
 import { counts } from "./counts.ts";
 import { flags } from "./flags.ts";
 import { keys } from "./keys.ts";
@@ -16,11 +18,13 @@ import { providerTokens } from "./provider-tokens.ts";
 export const admin = new Hono<AppEnv>()
   .use(requireAdmin)
   .use(knownParameters)
+  .use(audited)
   .route("/catalog", catalog)
   .route("/flags", flags)
   .route("/machines", machines)
   .route("/placement", placement)
   .route("/keys", keys)
   .route("/provider-tokens", providerTokens)
+  .route("/audit", changes)
   .route("/", counts)
   .get("/utilization", async (context) => context.json(await fleetStub(context.env).utilization()));

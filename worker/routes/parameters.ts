@@ -8,6 +8,7 @@ import { HttpError } from "../http-error.ts";
  * passed over answers another question than was asked, and nobody notices.
  */
 const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
+  audit: ["about", "cursor", "limit", "since"],
   catalog: ["force"],
   demand: ["days"],
   flags: [],
