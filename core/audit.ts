@@ -126,6 +126,8 @@ function wordsFor(part: string, method: string, name: string): string | null {
       return secretWords("API key", method, name);
     case "provider-tokens":
       return secretWords("provider token", method, name);
+    case "admin-tokens":
+      return secretWords("admin token", method, name);
     default:
       return null;
   }
@@ -138,7 +140,7 @@ function orderWords(name: string): string | null {
 }
 
 function secretWords(kind: string, method: string, id: string): string {
-  if (id === "") return `make ${kind.startsWith("A") ? "an" : "a"} ${kind}`;
+  if (id === "") return `make ${/^a/i.test(kind) ? "an" : "a"} ${kind}`;
   return `${method === "DELETE" ? "revoke" : "change"} the ${kind} ${id}`;
 }
 

@@ -1,9 +1,11 @@
 /** @import { PlacementReport } from "../core/fleet/placement-report.ts" */
 /** @import { FlagView } from "../core/fleet/flag-book.ts" */
 /** @import { Utilization } from "../core/fleet/utilization.ts" */
+/** @import { AdminTokenRow } from "./admin-tokens.js" */
 /** @import { ChangePage } from "./changes.js" */
 /** @import { KeyRow, Settings, TokenRow } from "./keys.js" */
 /** @import { Entry } from "./model-entry.js" */
+/** @import { Who } from "./rights.js" */
 /** @import { MachineDetails, UsageRow } from "./snapshot.js" */
 /** @import { Asked } from "./what-if.js" */
 import { ApiError, refusal, wrongToken } from "./api-error.js";
@@ -32,6 +34,11 @@ export class Api {
   /** @param {string} token */
   constructor(token) {
     this.#token = token;
+  }
+
+  /** @returns {Promise<Who>} */
+  whoami() {
+    return this.#get("whoami");
   }
 
   /** @returns {Promise<Utilization>} */
@@ -176,6 +183,14 @@ export class Api {
   }
 
   /**
+   * @param {string | null} cursor
+   * @returns {Promise<{ admin_tokens: readonly AdminTokenRow[], next_cursor: string | null }>}
+   */
+  adminTokens(cursor) {
+    return this.#get(`admin-tokens${pageAt(cursor)}`);
+  }
+
+  /**
    * @param {Labels & Partial<Settings>} made
    * @returns {Promise<{ id: string, key: string }>} with the secret, which is never given again
    */
@@ -192,6 +207,14 @@ export class Api {
   }
 
   /**
+   * @param {Pick<AdminTokenRow, "name" | "scope">} made
+   * @returns {Promise<{ id: string, token: string }>} with the secret, which is never given again
+   */
+  makeAdminToken(made) {
+    return this.#change("POST", "admin-tokens", made);
+  }
+
+  /**
    * @param {string} id
    * @param {Partial<Settings>} changes what is left out stays
    * @returns {Promise<KeyRow>}
@@ -201,7 +224,7 @@ export class Api {
   }
 
   /**
-   * @param {"keys" | "provider-tokens"} kind
+   * @param {"keys" | "provider-tokens" | "admin-tokens"} kind
    * @param {string} id
    * @returns {Promise<{ id: string }>}
    */

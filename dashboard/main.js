@@ -19,6 +19,7 @@ import { showPools } from "./pools-view.js";
 import { Refresher } from "./refresher.js";
 import "./replay-view.js";
 import { showRefused } from "./refused-dials-view.js";
+import { useRights } from "./rights.js";
 import { readSnapshot } from "./snapshot.js";
 import { forget, forgetAll, keep, kept } from "./tab-memory.js";
 import { showWhatIf } from "./what-if-view.js";
@@ -127,8 +128,12 @@ function start(token) {
   let known = null;
   const read = async () => {
     try {
-      const snapshot = await readSnapshot(api, known, Date.now());
+      const [snapshot, who] = await Promise.all([
+        readSnapshot(api, known, Date.now()),
+        known === null ? api.whoami() : null,
+      ]);
       if (refresher !== own) return;
+      if (who !== null) useRights(who);
       const isFirst = known === null;
       known = snapshot;
       show(snapshot);

@@ -157,9 +157,19 @@ export class Fleet extends DurableObject<Env> {
     return this.#core.directory.withToken(tokenId);
   }
 
-  /** An operator asks for a change, which is made once this is on disk. @returns the row's id, for `changeAnswered` */
-  changeAsked(call: AskedCall): number {
+  /**
+   * An operator asks for a change, which is made once this is on disk.
+   * @returns the row's id, for `changeAnswered`; null if their token was revoked
+   */
+  changeAsked(call: AskedCall): number | null {
+    const { tokenId } = call;
+    if (tokenId !== null && this.#audit.isRevoked(tokenId)) return null;
     return this.#audit.asked(call, Date.now());
+  }
+
+  /** From now on nothing can be changed with this admin token, whatever KV says. */
+  revokeAdminToken(tokenId: string): void {
+    this.#audit.revoke(tokenId, Date.now());
   }
 
   changeAnswered(id: number, outcome: CallOutcome): void {

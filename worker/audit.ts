@@ -12,6 +12,7 @@ import { HttpError } from "./http-error.ts";
  */
 export const audited: MiddlewareHandler<AppEnv> = async function audited(context, next) {
   if (!isChange(context)) return next();
+  if (context.get("operator").scope === "read") throw await refuseReader(context);
   const id = await writeAsked(context);
   await next();
   await writeOutcome(context, id);
@@ -21,18 +22,38 @@ const READING = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** Whether it may change anything: all that is not known to change nothing. */
 function isChange({ req: { method, path } }: AppContext): boolean {
-  return !READING.has(method) && path !== "/v1/admin/placement/simulate";
+  const isComputation = method === "POST" && path === "/v1/admin/placement/simulate";
+  return !READING.has(method) && !isComputation;
 }
 
-/** @throws HttpError 503: nothing may be changed of which nobody could know later */
-async function writeAsked(context: AppContext): Promise<number> {
+/** That somebody tried is worth a row, though not without fail: nothing changes. */
+async function refuseReader(context: AppContext): Promise<HttpError> {
+  const { name } = context.get("operator");
+  const message = `the token "${name}" may only read; changes want one with the scope "admin"`;
+  const refusal = new HttpError({ code: "read_only_token", message });
+  const outcome: CallOutcome = { status: 403, code: "read_only_token", ...NO_DIFFERENCE };
   try {
-    return await fleetStub(context.env).changeAsked(callOf(context));
+    const fleet = fleetStub(context.env);
+    const id = await fleet.changeAsked(callOf(context));
+    if (id !== null) await fleet.changeAnswered(id, outcome);
   } catch (error) {
     logWarning("fleet_unreachable", { error: String(error) });
-    const message = "nothing was changed, since it could not be written to the log of changes; try again";
-    throw new HttpError({ code: "try_again", message, retryAfterS: 10 });
   }
+  return refusal;
+}
+
+/** @throws HttpError 503: nothing may be changed of which nobody could know later; 401 with a token that was revoked */
+async function writeAsked(context: AppContext): Promise<number> {
+  const id = await fleetStub(context.env)
+    .changeAsked(callOf(context))
+    .catch((error: unknown) => {
+      logWarning("fleet_unreachable", { error: String(error) });
+      const message = "nothing was changed, since it could not be written to the log of changes; try again";
+      throw new HttpError({ code: "try_again", message, retryAfterS: 10 });
+    });
+  if (id !== null) return id;
+  // KV may go on handing the token out for a minute; the fleet knows better.
+  throw new HttpError({ code: "invalid_api_key", message: "this admin token was revoked" });
 }
 
 function callOf(context: AppContext): AskedCall {

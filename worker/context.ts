@@ -2,7 +2,7 @@ import type { Context } from "hono";
 
 import type { Difference } from "../core/audit.ts";
 import type { Env } from "../durable-objects/env.ts";
-import type { KeyRecord } from "./secrets.ts";
+import type { KeyRecord, Scope } from "./secrets.ts";
 
 /** What the middleware adds to a request on its way to a route. */
 export interface Variables {
@@ -23,6 +23,7 @@ export interface Operator {
   /** Null for the admin token of the Worker's secrets. */
   readonly tokenId: string | null;
   readonly name: string;
+  readonly scope: Scope;
 }
 
 export type AppEnv = { Bindings: Env; Variables: Variables };

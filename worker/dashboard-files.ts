@@ -1,4 +1,5 @@
 import action from "../dashboard/action.js" with { type: "text" };
+import adminTokens from "../dashboard/admin-tokens.js" with { type: "text" };
 import apiError from "../dashboard/api-error.js" with { type: "text" };
 import api from "../dashboard/api.js" with { type: "text" };
 import changeList from "../dashboard/change-list.js" with { type: "text" };
@@ -54,6 +55,7 @@ import refusedDialsView from "../dashboard/refused-dials-view.js" with { type: "
 import refusedDials from "../dashboard/refused-dials.js" with { type: "text" };
 import replayView from "../dashboard/replay-view.js" with { type: "text" };
 import revocation from "../dashboard/revocation.js" with { type: "text" };
+import rights from "../dashboard/rights.js" with { type: "text" };
 import secretDialog from "../dashboard/secret-dialog.js" with { type: "text" };
 import settingFields from "../dashboard/setting-fields.js" with { type: "text" };
 import snapshot from "../dashboard/snapshot.js" with { type: "text" };
@@ -71,6 +73,7 @@ export const DASHBOARD_PAGE = page;
 
 export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["action.js", action],
+  ["admin-tokens.js", adminTokens],
   ["api-error.js", apiError],
   ["api.js", api],
   ["change-list.js", changeList],
@@ -125,6 +128,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["refusals.js", refusals],
   ["revocation.js", revocation],
   ["replay-view.js", replayView],
+  ["rights.js", rights],
   ["secret-dialog.js", secretDialog],
   ["setting-fields.js", settingFields],
   ["snapshot.js", snapshot],

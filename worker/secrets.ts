@@ -7,19 +7,24 @@ import { firstProblem } from "../protocol/field-problems.ts";
 import { Recent } from "./recent.ts";
 
 /**
- * API keys and provider tokens. A secret is `<prefix>_<id>_<random>`; the id is public and names the record in KV,
+ * API keys, provider tokens and named admin tokens. A secret is `<prefix>_<id>_<random>`; the id is public and names the record in KV,
  * which holds only the SHA-256 of the whole secret. What is compared is always the hash, in constant time.
  */
 
-export type SecretKind = "key" | "token";
+export type SecretKind = "key" | "token" | "admin";
 
-const PREFIX = { key: "pk", token: "pt" } as const satisfies Record<SecretKind, string>;
+const PREFIX = { key: "pk", token: "pt", admin: "pa" } as const satisfies Record<SecretKind, string>;
 
 export const UNLIMITED: RateLimits = { requestsPerMinute: null, tokensPerMinute: null };
 
+export const scopeSchema = z.enum(["read", "admin"]);
+
+/** What an admin token is good for: to look at everything, or to change it, too. */
+export type Scope = z.infer<typeof scopeSchema>;
+
 const recordSchema = z.object({
   id: z.string(),
-  /** The account: owner routes compare a key's owner with a machine's. */
+  /** The account: owner routes compare a key's owner with a machine's. Admin tokens have none. */
   owner: z.string(),
   name: z.string(),
   sha256: z.string(),
@@ -30,6 +35,8 @@ const recordSchema = z.object({
     .default(UNLIMITED),
   /** Whose turn it is while machines are busy; without effect on provider tokens. A word of a later version is passed over. */
   priority: prioritySchema.default("normal").catch("normal"),
+  /** Of an admin token. A word of a later version counts as the least. */
+  scope: scopeSchema.optional().catch("read"),
 });
 
 export type KeyRecord = z.infer<typeof recordSchema>;
@@ -48,7 +55,7 @@ const RECORDS_MAX = 10_000;
 export async function createSecret(
   kv: KVNamespace,
   kind: SecretKind,
-  { owner, name }: Pick<KeyRecord, "owner" | "name">,
+  labels: Pick<KeyRecord, "owner" | "name" | "scope">,
   now: number,
   { limits, priority = "normal" }: KeySettings = { limits: {} },
 ): Promise<{ secret: string; record: KeyRecord }> {
@@ -56,8 +63,7 @@ export async function createSecret(
   const secret = `${PREFIX[kind]}_${id}_${randomHex(32)}`;
   const record: KeyRecord = {
     id,
-    owner,
-    name,
+    ...labels,
     sha256: hex(await sha256(secret)),
     createdAt: now,
     limits: { ...UNLIMITED, ...limits },
@@ -196,10 +202,10 @@ export async function sameSecret(a: string, b: string): Promise<boolean> {
   return crypto.subtle.timingSafeEqual(await sha256(a), await sha256(b));
 }
 
-/** What kind of secret this looks like, by how it begins; null if it is neither. */
+/** What kind of secret this looks like, by how it begins; null if it is none of them. */
 export function kindOfSecret(secret: string): SecretKind | null {
-  if (secret.startsWith(`${PREFIX.key}_`)) return "key";
-  return secret.startsWith(`${PREFIX.token}_`) ? "token" : null;
+  const kinds = ["key", "token", "admin"] as const;
+  return kinds.find((kind) => secret.startsWith(`${PREFIX[kind]}_`)) ?? null;
 }
 
 /** Whether any secret could have such an id: KV takes no name that is too long. */
@@ -207,7 +213,7 @@ export function isSecretId(text: string): boolean {
   return /^[0-9a-f]{18}$/.test(text);
 }
 
-const SHAPE = /^(pk|pt)_([0-9a-f]{18})_[0-9a-f]{64}$/;
+const SHAPE = /^(pk|pt|pa)_([0-9a-f]{18})_[0-9a-f]{64}$/;
 
 interface KnownRecord {
   readonly record: KeyRecord;

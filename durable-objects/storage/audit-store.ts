@@ -13,7 +13,7 @@ export interface AuditQuery {
 }
 
 /**
- * The log of changes in the fleet's SQLite. A row is there before its change is made: whatever breaks after that, it says that
+ * The log of changes in the fleet's SQLite, and who may not ask for any more. A row is there before its change is made: whatever breaks after that, it says that
  * the change was asked for. What was refused is kept apart from the rest, so that somebody who may change nothing cannot
  * make the log forget what others have changed.
  */
@@ -60,6 +60,20 @@ export class SqlAuditStore {
          (SELECT id FROM audit WHERE ${same} ORDER BY id DESC LIMIT 1 OFFSET ?)`,
       kept,
     );
+  }
+
+  /** An admin token that may be found in KV for a while longer. */
+  revoke(tokenId: string, now: number): void {
+    this.#sql.exec(
+      "INSERT OR IGNORE INTO revoked_admin_tokens (token_id, revoked_at) VALUES (?, ?)",
+      tokenId,
+      now,
+    );
+  }
+
+  isRevoked(tokenId: string): boolean {
+    const found = this.#sql.exec("SELECT 1 FROM revoked_admin_tokens WHERE token_id = ?", tokenId);
+    return found.toArray().length > 0;
   }
 
   /** The newest first. */

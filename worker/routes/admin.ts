@@ -4,6 +4,7 @@ import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { audited } from "../audit.ts";
 import { requireAdmin } from "../auth.ts";
 import type { AppEnv } from "../context.ts";
+import { adminTokens } from "./admin-tokens.ts";
 import { catalog } from "./catalog.ts";
 import { changes } from "./changes.ts";
 import { counts } from "./counts.ts";
@@ -25,6 +26,11 @@ export const admin = new Hono<AppEnv>()
   .route("/placement", placement)
   .route("/keys", keys)
   .route("/provider-tokens", providerTokens)
+  .route("/admin-tokens", adminTokens)
   .route("/audit", changes)
+  .get("/whoami", (context) => {
+    const { tokenId, name, scope } = context.get("operator");
+    return context.json({ token_id: tokenId, token_name: name, scope });
+  })
   .route("/", counts)
   .get("/utilization", async (context) => context.json(await fleetStub(context.env).utilization()));

@@ -17,6 +17,7 @@ describe("a change in words", () => {
     ["PATCH", "/v1/admin/keys/31ce", "change the API key 31ce"],
     ["DELETE", "/v1/admin/keys/31ce", "revoke the API key 31ce"],
     ["POST", "/v1/admin/provider-tokens", "make a provider token"],
+    ["POST", "/v1/admin/admin-tokens", "make an admin token"],
     ["DELETE", "/v1/admin/provider-tokens/%E0%A4%A", "revoke the provider token %E0%A4%A"],
     ["POST", "/v1/admin/constructor/x", "POST /v1/admin/constructor/x"],
     ["POST", "/v2/other", "POST /v2/other"],
