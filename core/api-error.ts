@@ -15,6 +15,7 @@ const CODES = {
   invalid_api_key: { status: 401, type: "invalid_request_error" },
   invalid_provider_token: { status: 401, type: "invalid_request_error" },
   forbidden: { status: 403, type: "permission_error" },
+  read_only_token: { status: 403, type: "permission_error" },
   machine_not_allowed: { status: 403, type: "permission_error" },
   model_not_found: { status: 404, type: "invalid_request_error" },
   not_found: { status: 404, type: "invalid_request_error" },

@@ -184,6 +184,13 @@ export const CONTESTED_MS = 120_000;
 /** An order that changed and a machine that registered within this time count as something going on. */
 export const STIRRED_MS = 300_000;
 
+/** Rows of the log of changes that are kept: changes, and apart from them what was refused. */
+export const AUDIT_CHANGES_KEPT = 5_000;
+export const AUDIT_REFUSALS_KEPT = 1_000;
+
+/** Rows of it in one answer. */
+export const AUDIT_PAGE_MAX = 500;
+
 /** Plans kept: those that moved something, and where the mode or what kept it from moving changed. */
 export const PLAN_HISTORY = 500;
 

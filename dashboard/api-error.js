@@ -20,6 +20,11 @@ export class ApiError extends Error {
 
 /** @param {string} token */
 export function wrongToken(token) {
+  if (token.startsWith("pa_")) {
+    return new ApiError("This admin token is not known to this coordinator. Was it revoked?", {
+      isLocked: true,
+    });
+  }
   const kind = SECRETS.find(({ prefix }) => token.startsWith(prefix))?.name ?? null;
   const message =
     kind === null
@@ -44,7 +49,8 @@ export async function refusal(response, token) {
   /** @type {unknown} */
   const body = await response.json().catch(() => null);
   const { message, ...said } = saidBy(body);
-  const isLocked = response.status === 403;
+  // One that may only read opens the page all the same.
+  const isLocked = response.status === 403 && said.code !== "read_only_token";
   return new ApiError(message ?? `the coordinator answered ${response.status}`, { isLocked, ...said });
 }
 

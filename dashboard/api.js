@@ -1,8 +1,11 @@
 /** @import { PlacementReport } from "../core/fleet/placement-report.ts" */
 /** @import { FlagView } from "../core/fleet/flag-book.ts" */
 /** @import { Utilization } from "../core/fleet/utilization.ts" */
+/** @import { AdminTokenRow } from "./admin-tokens.js" */
+/** @import { ChangePage } from "./changes.js" */
 /** @import { KeyRow, Settings, TokenRow } from "./keys.js" */
 /** @import { Entry } from "./model-entry.js" */
+/** @import { Who } from "./rights.js" */
 /** @import { MachineDetails, UsageRow } from "./snapshot.js" */
 /** @import { Asked } from "./what-if.js" */
 import { ApiError, refusal, wrongToken } from "./api-error.js";
@@ -31,6 +34,11 @@ export class Api {
   /** @param {string} token */
   constructor(token) {
     this.#token = token;
+  }
+
+  /** @returns {Promise<Who>} */
+  whoami() {
+    return this.#get("whoami");
   }
 
   /** @returns {Promise<Utilization>} */
@@ -147,6 +155,18 @@ export class Api {
   }
 
   /**
+   * The log of changes, the newest first.
+   * @param {string} about what a row must have in it; empty for all
+   * @param {string | null} cursor of the page before; null for the first
+   * @returns {Promise<ChangePage>}
+   */
+  changes(about, cursor) {
+    const parameters = new URLSearchParams({ limit: "50", ...(about !== "" && { about }) });
+    if (cursor !== null) parameters.set("cursor", cursor);
+    return this.#get(`audit?${parameters}`);
+  }
+
+  /**
    * @param {string | null} cursor of the page before; null for the first
    * @returns {Promise<{ keys: readonly KeyRow[], next_cursor: string | null }>}
    */
@@ -160,6 +180,14 @@ export class Api {
    */
   providerTokens(cursor) {
     return this.#get(`provider-tokens${pageAt(cursor)}`);
+  }
+
+  /**
+   * @param {string | null} cursor
+   * @returns {Promise<{ admin_tokens: readonly AdminTokenRow[], next_cursor: string | null }>}
+   */
+  adminTokens(cursor) {
+    return this.#get(`admin-tokens${pageAt(cursor)}`);
   }
 
   /**
@@ -179,6 +207,14 @@ export class Api {
   }
 
   /**
+   * @param {Pick<AdminTokenRow, "name" | "scope">} made
+   * @returns {Promise<{ id: string, token: string }>} with the secret, which is never given again
+   */
+  makeAdminToken(made) {
+    return this.#change("POST", "admin-tokens", made);
+  }
+
+  /**
    * @param {string} id
    * @param {Partial<Settings>} changes what is left out stays
    * @returns {Promise<KeyRow>}
@@ -188,7 +224,7 @@ export class Api {
   }
 
   /**
-   * @param {"keys" | "provider-tokens"} kind
+   * @param {"keys" | "provider-tokens" | "admin-tokens"} kind
    * @param {string} id
    * @returns {Promise<{ id: string }>}
    */

@@ -51,6 +51,15 @@ export function chatCommand(origin, key, model) {
 }
 
 /**
+ * Reads what each machine does with an admin token.
+ * @param {string} origin
+ * @param {string} token
+ */
+export function readCommand(origin, token) {
+  return `curl ${origin}/v1/admin/utilization -H "Authorization: Bearer ${token}"`;
+}
+
+/**
  * Connects a machine. It is one command that asks for the token, so that the token gets neither into the history of the
  * shell nor into the list of processes, and none of its lines is taken for the token.
  * @param {string} origin

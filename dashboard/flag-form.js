@@ -8,6 +8,7 @@ import { make, report, setHidden } from "./dom.js";
 import { flagWarning } from "./flag-warnings.js";
 import { hintOf } from "./flag-words.js";
 import { draftOf, outcomeOf, problemOf } from "./flags.js";
+import { mayChange } from "./rights.js";
 
 /** A flag's control: what it may be set to, the way back to the initial value, and what came of it. */
 
@@ -39,6 +40,8 @@ function formOf(cell, { name, initialValue, takes }) {
   const form = cell.appendChild(make("form", "action"));
   form.noValidate = true;
   const controls = form.appendChild(make("fieldset"));
+  controls.dataset["changes"] = "";
+  controls.disabled = !mayChange();
   const control = controlOf(name, takes);
   const reset = make("button", "", `Reset to ${initialValue === "" ? "empty" : initialValue}`);
   reset.type = "button";

@@ -1,6 +1,7 @@
 /** @import { ApiError } from "./api-error.js" */
 /** @import { Settings } from "./keys.js" */
 import { act } from "./action.js";
+import { adminDetails, adminLines, adminRevocation, adminRevoked } from "./admin-tokens.js";
 import { confirmed } from "./confirm.js";
 import { showDetails } from "./details.js";
 import { closeBeside, isInterrupted } from "./dialogs.js";
@@ -23,7 +24,16 @@ const told = byId("key-report");
 const toldAfter = byId("keys-report");
 const fields = new SettingFields(byId("key-fields"), "key-hint key-report");
 
-/** @type {{ kind: "keys" | "tokens", id: string }} */
+/** @typedef {"keys" | "tokens" | "admins"} Kind */
+
+/** How the API calls them, and how the title does. @type {Readonly<Record<Kind, { path: "keys" | "provider-tokens" | "admin-tokens", title: string }>>} */
+const KINDS = {
+  keys: { path: "keys", title: "Key" },
+  tokens: { path: "provider-tokens", title: "Token" },
+  admins: { path: "admin-tokens", title: "Admin token" },
+};
+
+/** @type {{ kind: Kind, id: string }} */
 let shown = { kind: "keys", id: "" };
 /** @type {Settings} */
 let before = DEFAULTS;
@@ -50,8 +60,14 @@ export function openToken(id) {
   if (row !== undefined) open("tokens", row, DEFAULTS);
 }
 
+/** @param {string} id */
+export function openAdminToken(id) {
+  const row = keysKnown().admins.find((token) => token.id === id);
+  if (row !== undefined) open("admins", row, DEFAULTS);
+}
+
 /**
- * @param {"keys" | "tokens"} kind
+ * @param {Kind} kind
  * @param {{ id: string, name: string }} row
  * @param {Settings} settings
  */
@@ -59,7 +75,7 @@ function open(kind, { id, name }, settings) {
   shown = { kind, id };
   opening += 1;
   before = settings;
-  setText(byId("key-title"), `${kind === "keys" ? "Key" : "Token"} ${name}`);
+  setText(byId("key-title"), `${KINDS[kind].title} ${name}`);
   for (const part of ["key-fields", "key-hint", "key-save"]) byId(part).hidden = kind !== "keys";
   fields.fill(settings);
   mark(() => false);
@@ -76,7 +92,7 @@ export function showShown() {
 }
 
 function lineOf() {
-  const { keys, tokens, snapshot } = keysKnown();
+  const { keys, tokens, admins, snapshot } = keysKnown();
   if (shown.kind === "keys") {
     const [line] = keyLines(
       keys.filter(({ id }) => id === shown.id),
@@ -84,6 +100,11 @@ function lineOf() {
     );
     if (line === undefined) return null;
     return { details: keyDetails(line), warning: keyRevocation(line), done: keyRevoked(line) };
+  }
+  if (shown.kind === "admins") {
+    const [line] = adminLines(admins.filter(({ id }) => id === shown.id));
+    if (line === undefined) return null;
+    return { details: adminDetails(line), warning: adminRevocation(line), done: adminRevoked(line) };
   }
   const [line] = tokenLines(
     tokens.filter(({ id }) => id === shown.id),
@@ -129,13 +150,13 @@ async function revoke() {
 }
 
 /**
- * @param {"keys" | "tokens"} kind
+ * @param {Kind} kind
  * @param {string} id
  * @param {string} done
  * @param {number} asked
  */
 async function send(kind, id, done, asked) {
-  const path = kind === "keys" ? "keys" : "provider-tokens";
+  const { path } = KINDS[kind];
   const outcome = await act({ controls, report: told }, (api) => api.revoke(path, id), {
     done: () => done,
     failed: refusalOf,

@@ -1,3 +1,4 @@
+/** @import { AdminTokenRow } from "./admin-tokens.js" */
 /** @import { KeyRow, TokenRow } from "./keys.js" */
 import { Ledger } from "./ledger.js";
 
@@ -17,6 +18,7 @@ const PAGES = 20;
  * @typedef {object} Source
  * @property {(cursor: string | null) => Promise<{ keys: readonly KeyRow[], next_cursor: string | null }>} keys
  * @property {(cursor: string | null) => Promise<{ provider_tokens: readonly TokenRow[], next_cursor: string | null }>} providerTokens
+ * @property {(cursor: string | null) => Promise<{ admin_tokens: readonly AdminTokenRow[], next_cursor: string | null }>} adminTokens
  */
 
 export class KeyList {
@@ -24,6 +26,8 @@ export class KeyList {
   keys = new Ledger();
   /** @type {Ledger<TokenRow>} */
   tokens = new Ledger();
+  /** @type {Ledger<AdminTokenRow>} */
+  admins = new Ledger();
   /** Null before the first time. @type {number | null} */
   readAt = null;
   /** Whether no row is left to be read. */
@@ -50,7 +54,7 @@ export class KeyList {
   }
 
   /**
-   * Reads both lists; if that fails, they stay as they were.
+   * Reads all lists; if that fails, they stay as they were.
    * @param {Source} source
    * @param {number} now
    * @throws {ApiError}
@@ -59,7 +63,7 @@ export class KeyList {
     this.#isReading = true;
     this.#isOutdated = false;
     try {
-      const [keys, tokens] = await Promise.all([
+      const [keys, tokens, admins] = await Promise.all([
         this.#pagesOf(async (cursor) => {
           const { keys: rows, next_cursor: next } = await source.keys(cursor);
           return { rows, next };
@@ -68,10 +72,15 @@ export class KeyList {
           const { provider_tokens: rows, next_cursor: next } = await source.providerTokens(cursor);
           return { rows, next };
         }),
+        this.#pagesOf(async (cursor) => {
+          const { admin_tokens: rows, next_cursor: next } = await source.adminTokens(cursor);
+          return { rows, next };
+        }),
       ]);
       this.keys.take(keys.rows, now);
       this.tokens.take(tokens.rows, now);
-      this.isWhole = keys.isWhole && tokens.isWhole;
+      this.admins.take(admins.rows, now);
+      this.isWhole = keys.isWhole && tokens.isWhole && admins.isWhole;
       this.readAt = now;
     } catch (error) {
       this.#isOutdated = true;

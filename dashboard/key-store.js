@@ -1,3 +1,4 @@
+/** @import { AdminTokenRow } from "./admin-tokens.js" */
 /** @import { Api } from "./api.js" */
 /** @import { KeyRow, TokenRow } from "./keys.js" */
 /** @import { Snapshot } from "./snapshot.js" */
@@ -73,7 +74,16 @@ export async function refreshKeys() {
 
 export function keysKnown() {
   const { readAt, isWhole } = list;
-  return { keys: list.keys.rows(), tokens: list.tokens.rows(), snapshot: known, readAt, isWhole, problem };
+  const { keys, tokens, admins } = list;
+  return {
+    keys: keys.rows(),
+    tokens: tokens.rows(),
+    admins: admins.rows(),
+    snapshot: known,
+    readAt,
+    isWhole,
+    problem,
+  };
 }
 
 /** @param {KeyRow} row that was made or changed here */
@@ -88,8 +98,14 @@ export function noteToken(row) {
   show();
 }
 
+/** @param {AdminTokenRow} row that was made here */
+export function noteAdminToken(row) {
+  list.admins.put(row, Date.now());
+  show();
+}
+
 /**
- * @param {"keys" | "tokens"} kind
+ * @param {"keys" | "tokens" | "admins"} kind
  * @param {string} id of what was revoked here
  */
 export function noteRevoked(kind, id) {

@@ -1,8 +1,10 @@
+/** @import { AdminLine, AdminSort } from "./admin-tokens.js" */
 /** @import { KeyLine, KeySort, TokenLine, TokenSort } from "./keys.js" */
 /** @import { Column } from "./table.js" */
+import { adminLines, scopeText, sortedAdmins } from "./admin-tokens.js";
 import { byId, elementOf, say, setText } from "./dom.js";
 import { clock, count, date } from "./format.js";
-import { openKey, openToken, showShown } from "./key-dialog.js";
+import { openAdminToken, openKey, openToken, showShown } from "./key-dialog.js";
 import { keysKnown, lookAtKeys, readMoreKeys } from "./key-store.js";
 import {
   filteredSecrets,
@@ -94,6 +96,22 @@ const TOKENS = [
   { label: "Made", sortKey: "created", fill: made },
 ];
 
+/** @type {readonly (Column<AdminLine> & { sortKey?: AdminSort })[]} */
+const ADMINS = [
+  {
+    label: "Name",
+    kind: "head",
+    sortKey: "name",
+    fill: opener(
+      ({ id }) => id,
+      openAdminToken,
+      ({ name }) => name,
+    ),
+  },
+  { label: "May", sortKey: "scope", fill: text(({ row }) => scopeText(row)) },
+  { label: "Made", sortKey: "created", fill: made },
+];
+
 const filter = elementOf(HTMLInputElement, "keys-filter");
 
 const keys = new PagedTable("api-keys", {
@@ -111,13 +129,23 @@ const tokens = new PagedTable("tokens", {
   largestFirst: ["machines", "created"],
 });
 
+const admins = new PagedTable("admin-tokens", {
+  columns: ADMINS,
+  filtered: (lines) => filteredSecrets(lines, filter.value),
+  sorted: sortedAdmins,
+  order: { key: "created", isDescending: true },
+  largestFirst: ["created"],
+});
+
 // It is not kept over a reload, as that of the machines is: somebody may have put a whole secret there.
 filter.addEventListener("input", () => {
   keys.filterAnew();
   tokens.filterAnew();
+  admins.filterAnew();
 });
 byId("api-keys-add").addEventListener("click", () => makeSecret("key"));
 byId("tokens-add").addEventListener("click", () => makeSecret("token"));
+byId("admin-tokens-add").addEventListener("click", () => makeSecret("admin"));
 byId("keys-more").addEventListener("click", () => readMoreKeys());
 new IntersectionObserver((entries) => lookAtKeys(entries.at(-1)?.isIntersecting === true)).observe(
   byId("keys"),
@@ -130,16 +158,18 @@ export function showKeys() {
   say(byId("keys-problem"), problem);
   if (isRead) setText(byId("keys-summary"), keysSummary(known.keys, known.tokens, readAt));
   byId("keys-part").hidden = known.isWhole;
-  byId("keys-tools").hidden = known.keys.length + known.tokens.length === 0;
+  byId("keys-tools").hidden = known.keys.length + known.tokens.length + known.admins.length === 0;
   showTable("api-keys", known.keys.length, isRead);
   showTable("tokens", known.tokens.length, isRead);
+  showTable("admin-tokens", known.admins.length, isRead);
   keys.show(keyLines(known.keys, snapshot?.usage ?? null));
   tokens.show(tokenLines(known.tokens, snapshot));
+  admins.show(adminLines(known.admins));
   showShown();
 }
 
 /**
- * @param {"api-keys" | "tokens"} name
+ * @param {"api-keys" | "tokens" | "admin-tokens"} name
  * @param {number} rows
  * @param {boolean} isRead
  */

@@ -176,7 +176,7 @@ function secretDetails({ id, owner, created_at: at }) {
 }
 
 /** By its id a whole secret is found as well, for whoever has found one somewhere. */
-const SECRET = /p[kt]_([0-9a-f]{18})(_[0-9a-f]*)?/g;
+const SECRET = /p[akt]_([0-9a-f]{18})(_[0-9a-f]*)?/g;
 
 /**
  * @template {{ readonly id: string, readonly name: string, readonly owner: string }} L

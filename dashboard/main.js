@@ -2,6 +2,7 @@
 import { actWith } from "./action.js";
 import { ApiError, sentenceOf } from "./api-error.js";
 import { Api } from "./api.js";
+import { readChangesWith, refreshChanges } from "./changes-view.js";
 import { closeQuestion } from "./confirm.js";
 import { interruptDialogs, resumeDialogs } from "./dialogs.js";
 import { byId, elementOf, say, setText } from "./dom.js";
@@ -18,6 +19,7 @@ import { showPools } from "./pools-view.js";
 import { Refresher } from "./refresher.js";
 import "./replay-view.js";
 import { showRefused } from "./refused-dials-view.js";
+import { useRights } from "./rights.js";
 import { readSnapshot } from "./snapshot.js";
 import { forget, forgetAll, keep, kept } from "./tab-memory.js";
 import { showWhatIf } from "./what-if-view.js";
@@ -121,12 +123,17 @@ function start(token) {
   readMachinesWith(api);
   readModelsWith(api);
   readKeysWith(api);
+  readChangesWith(api);
   /** @type {Snapshot | null} */
   let known = null;
   const read = async () => {
     try {
-      const snapshot = await readSnapshot(api, known, Date.now());
+      const [snapshot, who] = await Promise.all([
+        readSnapshot(api, known, Date.now()),
+        known === null ? api.whoami() : null,
+      ]);
       if (refresher !== own) return;
+      if (who !== null) useRights(who);
       const isFirst = known === null;
       known = snapshot;
       show(snapshot);
@@ -134,6 +141,7 @@ function start(token) {
       resumeDialogs();
       // It may take longer than the fleet, which need not wait for it.
       void refreshKeys();
+      void refreshChanges();
       await refreshMachine();
     } catch (error) {
       if (refresher === own) showProblem(error, known);

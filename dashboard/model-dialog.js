@@ -20,6 +20,7 @@ import {
   removal,
   textOf,
 } from "./model-entry.js";
+import { mayChange } from "./rights.js";
 
 /**
  * A model of the catalog over the page: to be added, changed or taken out. Its entry is read when it is opened, and not
@@ -117,7 +118,7 @@ async function read(id) {
     const found = await api.model(id);
     if (asked !== opening) return;
     fill(found.entry, found.tag);
-    controls.disabled = false;
+    controls.disabled = !mayChange();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (asked === opening) report(told, sentenceOf(error), true);

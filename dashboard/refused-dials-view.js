@@ -30,6 +30,7 @@ function adder(cell) {
   const button = cell.appendChild(make("button", "", "Add it"));
   button.type = "button";
   button.setAttribute("aria-haspopup", "dialog");
+  button.dataset["changes"] = "";
   let id = "";
   button.addEventListener("click", () => addModel(id));
   return ({ model }) => {

@@ -1,14 +1,15 @@
+/** @import { AdminTokenRow } from "./admin-tokens.js" */
 /** @import { Api, Labels } from "./api.js" */
 /** @import { ApiError } from "./api-error.js" */
 /** @import { FieldName } from "./key-settings.js" */
 /** @import { Settings } from "./keys.js" */
 import { act } from "./action.js";
-import { chatCommand, modelToTry } from "./commands.js";
+import { chatCommand, modelToTry, readCommand } from "./commands.js";
 import { hideConnectFields, showConnectFields } from "./connect-fields.js";
 import { closeBeside, isInterrupted } from "./dialogs.js";
 import { byId, elementOf, markWrong, report, setText } from "./dom.js";
 import { changesOf, DEFAULTS, noNumber, obstacleTo, unmadeSentence } from "./key-settings.js";
-import { keysKnown, noteKey, noteToken, readKeysAnew } from "./key-store.js";
+import { keysKnown, noteAdminToken, noteKey, noteToken, readKeysAnew } from "./key-store.js";
 import { ownersOf } from "./keys.js";
 import { SettingFields } from "./setting-fields.js";
 
@@ -18,7 +19,7 @@ import { SettingFields } from "./setting-fields.js";
  * dialog comes back after it.
  */
 
-/** @typedef {"key" | "token"} Kind */
+/** @typedef {"key" | "token" | "admin"} Kind */
 
 const WORDS = {
   key: {
@@ -35,6 +36,12 @@ const WORDS = {
       "To connect a Mac, run this on it, in a checkout of the repository and after npm ci. It asks for the token. " +
       "provider/README.md has every option.",
   },
+  admin: {
+    title: "Make an admin token",
+    verb: "Make the token",
+    hint: "One for each person or program, named so that you know it again among the changes. Prometheus only reads.",
+    use: "To try it:",
+  },
 };
 
 const dialog = elementOf(HTMLDialogElement, "secret");
@@ -42,12 +49,16 @@ const form = elementOf(HTMLFormElement, "secret-form");
 const controls = elementOf(HTMLFieldSetElement, "secret-controls");
 const owner = elementOf(HTMLInputElement, "secret-owner");
 const name = elementOf(HTMLInputElement, "secret-name");
+const scope = elementOf(HTMLSelectElement, "secret-scope");
 const made = byId("secret-made");
 const secretText = byId("secret-text");
 const commandText = byId("secret-command");
 const told = byId("secret-report");
 const toldAfter = byId("keys-report");
 const fields = new SettingFields(byId("secret-fields"), "secret-hint secret-report");
+
+/** Stands for the owner of what belongs to no account. */
+const NOBODY = "nobody";
 
 /** @type {Kind} */
 let kind = "key";
@@ -92,7 +103,7 @@ export function makeSecret(wanted) {
   // One that is being made has not been seen yet.
   if (!isSending) begin(wanted);
   dialog.showModal();
-  if (!isSending) owner.focus();
+  if (!isSending) (kind === "admin" ? name : owner).focus();
 }
 
 /** @param {Kind} wanted */
@@ -108,13 +119,16 @@ function begin(wanted) {
   owner.value = name.value = "";
   fields.fill(DEFAULTS);
   fields.show(kind === "key");
+  scope.value = "read";
+  byId("secret-owner-label").hidden = kind === "admin";
+  byId("secret-scope-label").hidden = kind !== "admin";
   mark(() => false);
   report(told, "", false);
   report(toldAfter, "", false);
 }
 
 async function send() {
-  const labels = { owner: owner.value.trim(), name: name.value.trim() };
+  const labels = { owner: kind === "admin" ? NOBODY : owner.value.trim(), name: name.value.trim() };
   const { problem, field } = obstacleTo(labels.owner, labels.name);
   const { changes, wrong } = changesOf(DEFAULTS, (setting) => fields.typed(setting));
   const [first] = wrong;
@@ -153,7 +167,9 @@ async function makeWith(api, wanted, labels, changes) {
     const { id, key } = await api.makeKey({ ...labels, ...changes });
     return { id, secret: key };
   }
-  const { id, token } = await api.makeProviderToken(labels);
+  const { id, token } = await (wanted === "admin"
+    ? api.makeAdminToken({ name: labels.name, scope: scopeChosen() })
+    : api.makeProviderToken(labels));
   return { id, secret: token };
 }
 
@@ -165,22 +181,34 @@ async function makeWith(api, wanted, labels, changes) {
 function show({ id, secret }, labels, changes) {
   const row = { id, ...labels, created_at: Date.now() };
   if (kind === "key") noteKey({ ...row, ...DEFAULTS, ...changes });
-  else noteToken(row);
+  else if (kind === "token") noteToken(row);
+  else noteAdminToken({ id, name: labels.name, scope: scopeChosen(), created_at: row.created_at });
   const { snapshot } = keysKnown();
-  setText(byId("secret-title"), `The ${kind} ${labels.name} of ${labels.owner}`);
+  const title =
+    kind === "admin" ? `The admin token ${labels.name}` : `The ${kind} ${labels.name} of ${labels.owner}`;
+  setText(byId("secret-title"), title);
   setText(secretText, secret);
   setText(byId("secret-use"), WORDS[kind].use);
   if (kind === "token") showConnectFields(snapshot);
   else {
     hideConnectFields();
-    setText(commandText, chatCommand(location.origin, secret, modelToTry(snapshot)));
+    const command =
+      kind === "key"
+        ? chatCommand(location.origin, secret, modelToTry(snapshot))
+        : readCommand(location.origin, secret);
+    setText(commandText, command);
   }
   form.hidden = true;
   made.hidden = false;
-  report(toldAfter, `The ${kind} ${labels.name} of ${labels.owner} is made.`, false);
+  report(toldAfter, `${title} is made.`, false);
   // Whoever has closed it meanwhile has not seen the secret.
   if (!dialog.open && !isInterrupted(dialog)) dialog.showModal();
   byId("secret-copy").focus();
+}
+
+/** @returns {AdminTokenRow["scope"]} */
+function scopeChosen() {
+  return scope.value === "admin" ? "admin" : "read";
 }
 
 function forget() {
@@ -205,8 +233,8 @@ async function copy(element, done) {
     report(told, "The browser does not let the page copy. It is selected: press Ctrl+C, or ⌘C.", true);
     return;
   }
-  // A chat's command has the key in it.
-  if (element === secretText || kind === "key") isCopied = true;
+  // But for the one that connects a machine, the command has the secret in it.
+  if (element === secretText || kind !== "token") isCopied = true;
   report(told, done, false);
 }
 

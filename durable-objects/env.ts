@@ -10,7 +10,7 @@ export interface Env {
   readonly KEY_LIMITS: DurableObjectNamespace<KeyLimits>;
   /** Flags, one key each, and the catalog under the key `catalog`. */
   readonly FLAGS: KVNamespace;
-  /** Hashed API keys (`key:<id>`) and provider tokens (`token:<id>`). */
+  /** Hashed API keys (`key:<id>`), provider tokens (`token:<id>`) and admin tokens (`admin:<id>`). */
   readonly KEYS: KVNamespace;
   /** A point per request; not there in every environment. */
   readonly REQUEST_POINTS?: AnalyticsEngineDataset;

@@ -1,6 +1,13 @@
 import { DurableObject } from "cloudflare:workers";
 
 import type { ApiError } from "../core/api-error.ts";
+import {
+  difference,
+  type AskedCall,
+  type AuditRow,
+  type CallOutcome,
+  type Difference,
+} from "../core/audit.ts";
 import { flagNameSchema } from "../core/flags.ts";
 import type { DialVerdict } from "../core/fleet/admissions.ts";
 import type { Capacity } from "../core/fleet/capacity.ts";
@@ -8,6 +15,7 @@ import { ControlPlane } from "../core/fleet/control-plane.ts";
 import { unknownMachine } from "../core/fleet/directory.ts";
 import type { FlagView } from "../core/fleet/flag-book.ts";
 import { IdlePools } from "../core/fleet/idle-pools.ts";
+import { machineBrief } from "../core/fleet/machine-brief.ts";
 import type { MachineDetails } from "../core/fleet/machine-details.ts";
 import type { PinVerdict } from "../core/fleet/orders.ts";
 import { ownedMachines, type OwnedMachine } from "../core/fleet/owned-machines.ts";
@@ -27,6 +35,7 @@ import { FleetReports, type PreviewVerdict } from "./fleet-reports.ts";
 import { logError } from "./log.ts";
 import { Operators, type AskedChange, type CatalogInForce, type CatalogVerdict } from "./operators.ts";
 import { Pools, SETTLE_LIMIT_MS } from "./pools.ts";
+import { SqlAuditStore, type AuditQuery } from "./storage/audit-store.ts";
 import { SqlFleetStore } from "./storage/fleet-store.ts";
 import { SqlIdlePoolStore } from "./storage/idle-pool-store.ts";
 import { SqlPlacementStore } from "./storage/placement-store.ts";
@@ -36,7 +45,7 @@ const REVOCATION_REPEAT_MS = 600_000;
 
 /** What an operator asked to be done with a machine, or why it cannot be. */
 export type MachineVerdict =
-  | { readonly ok: true; readonly machineId: string; readonly epoch: number }
+  | { readonly ok: true; readonly machineId: string; readonly epoch: number; readonly difference: Difference }
   | { readonly ok: false; readonly error: ApiError };
 
 /** With the pools that have not confirmed it within two seconds: they hear of it at the next tick. */
@@ -44,11 +53,16 @@ export type CordonVerdict =
   | (Extract<MachineVerdict, { ok: true }> & { readonly waitingFor: readonly string[] })
   | Extract<MachineVerdict, { ok: false }>;
 
+export type PinnedVerdict =
+  | (Extract<PinVerdict, { ok: true }> & { readonly difference: Difference })
+  | Extract<PinVerdict, { ok: false }>;
+
 export type FlagVerdict =
   | {
       readonly ok: true;
       /** Machines that should be released now, and cannot be. */
       readonly notReleased: readonly MachineId[];
+      readonly difference: Difference;
     }
   | { readonly ok: false; readonly problem: string };
 
@@ -68,6 +82,7 @@ export class Fleet extends DurableObject<Env> {
   readonly #pools: Pools;
   readonly #operators: Operators;
   readonly #reports: FleetReports;
+  readonly #audit: SqlAuditStore;
 
   constructor(context: DurableObjectState, env: Env) {
     super(context, env);
@@ -80,6 +95,7 @@ export class Fleet extends DurableObject<Env> {
       plans: new SqlPlacementStore(context.storage.sql),
       newestProvider: rootPackage.version,
     });
+    this.#audit = new SqlAuditStore(context.storage.sql);
     this.#idlePools = new IdlePools(new SqlIdlePoolStore(context.storage.sql));
     this.#pools = new Pools(env, this.#core, this.#idlePools, {
       replied: (pool, call, reply) => this.#then((now) => this.#core.replied(pool, call, reply, now)),
@@ -88,6 +104,7 @@ export class Fleet extends DurableObject<Env> {
     this.#operators = new Operators(env.FLAGS, this.#store, this.#core, {
       flagsChanged: () => this.#flagsChanged(),
       catalogChanged: (gone) => this.#catalogChanged(gone),
+      writtenByHand: (call, outcome) => this.#audit.answered(this.#audit.asked(call, Date.now()), outcome),
     });
     this.#reports = new FleetReports({
       core: this.#core,
@@ -140,6 +157,30 @@ export class Fleet extends DurableObject<Env> {
     return this.#core.directory.withToken(tokenId);
   }
 
+  /**
+   * An operator asks for a change, which is made once this is on disk.
+   * @returns the row's id, for `changeAnswered`; null if their token was revoked
+   */
+  changeAsked(call: AskedCall): number | null {
+    const { tokenId } = call;
+    if (tokenId !== null && this.#audit.isRevoked(tokenId)) return null;
+    return this.#audit.asked(call, Date.now());
+  }
+
+  /** From now on nothing can be changed with this admin token, whatever KV says. */
+  revokeAdminToken(tokenId: string): void {
+    this.#audit.revoke(tokenId, Date.now());
+  }
+
+  changeAnswered(id: number, outcome: CallOutcome): void {
+    this.#audit.answered(id, outcome);
+  }
+
+  /** The log of changes, the newest first. */
+  changes(query: AuditQuery): AuditRow[] {
+    return this.#audit.rows(query);
+  }
+
   /** With what was written to KV by hand up to now; null if nobody knows. */
   catalog(): Promise<CatalogInForce | null> {
     return this.#operators.catalog();
@@ -158,14 +199,20 @@ export class Fleet extends DurableObject<Env> {
   /** Puts a flag's value in force, here and in the pools at once, then in KV. */
   async setFlag(name: string, text: string): Promise<FlagVerdict> {
     const flag = flagNameSchema.parse(name);
+    const { value } = this.#core.flagBook.view(flag);
     const problem = await this.#operators.setFlag(flag, text);
     if (problem !== null) return { ok: false, problem };
     await this.#pools.settled();
-    return { ok: true, notReleased: this.#core.orders.heldAgainst(flag) };
+    const notReleased = this.#core.orders.heldAgainst(flag);
+    return { ok: true, notReleased, difference: difference({ value }, { value: text }) };
   }
 
-  pin(machineId: string, modelId: string): PinVerdict {
-    return this.#then((now) => this.#core.orders.pin(machineIdSchema.parse(machineId), modelId, now));
+  pin(machineId: string, modelId: string): PinnedVerdict {
+    const id = machineIdSchema.parse(machineId);
+    const before = machineBrief(this.#core, id);
+    const verdict = this.#then((now) => this.#core.orders.pin(id, modelId, now));
+    if (!verdict.ok) return verdict;
+    return { ...verdict, difference: difference(before, machineBrief(this.#core, id)) };
   }
 
   release(machineId: string): MachineVerdict {
@@ -291,11 +338,12 @@ export class Fleet extends DurableObject<Env> {
 
   #order(machineId: string, act: (id: MachineId, now: number) => ApiError | null): MachineVerdict {
     const id = machineIdSchema.parse(machineId);
-    if (this.#core.directory.get(id) === null) return { ok: false, error: unknownMachine(id) };
+    const before = machineBrief(this.#core, id);
+    if (before === null) return { ok: false, error: unknownMachine(id) };
     const error = this.#then((now) => act(id, now));
-    return error === null
-      ? { ok: true, machineId: id, epoch: this.#core.intents.epochOf(id) }
-      : { ok: false, error };
+    if (error !== null) return { ok: false, error };
+    const epoch = this.#core.intents.epochOf(id);
+    return { ok: true, machineId: id, epoch, difference: difference(before, machineBrief(this.#core, id)) };
   }
 
   async #readAlarm(): Promise<void> {

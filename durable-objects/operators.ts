@@ -1,5 +1,13 @@
 import type { ApiError } from "../core/api-error.ts";
+import {
+  difference,
+  NO_DIFFERENCE,
+  type AskedCall,
+  type CallOutcome,
+  type Difference,
+} from "../core/audit.ts";
 import { changeCatalog, modelsGone, type CatalogChange } from "../core/catalog-change.ts";
+import { catalogDifference, wholeDifference } from "../core/catalog-difference.ts";
 import { whyOutdated, type Precondition } from "../core/catalog-tags.ts";
 import {
   CATALOG_UNREADABLE,
@@ -37,7 +45,7 @@ export interface AskedChange {
 }
 
 export type CatalogVerdict =
-  | ({ readonly ok: true; readonly isAddition: boolean } & CatalogInForce)
+  | ({ readonly ok: true; readonly isAddition: boolean; readonly difference: Difference } & CatalogInForce)
   | { readonly ok: false; readonly error: ApiError };
 
 export interface OperatorsHost {
@@ -45,6 +53,8 @@ export interface OperatorsHost {
   flagsChanged(): void;
   /** Another catalog is in force from now on. @param gone models that are no longer in it. */
   catalogChanged(gone: readonly ModelId[]): void;
+  /** Somebody has written to KV what was found there now, for the log of changes. */
+  writtenByHand(call: AskedCall, outcome: CallOutcome): void;
 }
 
 /**
@@ -96,7 +106,13 @@ export class Operators {
     const value = { value: json, version: this.#adoptCatalog(json, changed) };
     this.#host.catalogChanged(changed.gone);
     await this.#write("catalog", value);
-    return { ok: true, version: value.version, entries, isAddition: changed.isAddition };
+    return {
+      ok: true,
+      version: value.version,
+      entries,
+      isAddition: changed.isAddition,
+      difference: catalogDifference(before, changed.catalog, change),
+    };
   }
 
   /** @returns what is wrong with the value, or null. */
@@ -130,13 +146,39 @@ export class Operators {
     let isChanged = false;
     for (const name of FLAG_NAMES) {
       const read = values.get(name) ?? { value: null, version: null, isOurs: false };
-      isChanged = this.#core.flagBook.readKv(name, read.value, read.isOurs) || isChanged;
+      isChanged = this.#readFlag(name, read) || isChanged;
       this.#compareFlag(name, read);
     }
     if (isChanged) this.#host.flagsChanged();
     const catalog = values.get("catalog");
     if (catalog !== undefined) this.#readCatalog(catalog);
     return true;
+  }
+
+  /** @returns whether another value is in force from now on */
+  #readFlag(name: FlagName, { value, isOurs }: ReadValue): boolean {
+    const { flagBook } = this.#core;
+    const before = flagBook.view(name);
+    const isChanged = flagBook.readKv(name, value, isOurs);
+    const after = flagBook.view(name);
+    const isRefused = after.invalid !== undefined && after.invalid !== before.invalid;
+    if (isChanged || isRefused) {
+      const differs = isRefused
+        ? difference(null, { value: after.invalid })
+        : difference({ value: before.value }, { value: after.value });
+      this.#noteByHand(`flags/${name}`, !isRefused, differs);
+    }
+    return isChanged;
+  }
+
+  #noteByHand(place: string, isValid: boolean, differs: Difference): void {
+    const nobody = { requestId: null, tokenId: null, tokenName: null, address: null };
+    this.#host.writtenByHand(
+      { ...nobody, method: "KV", path: `/v1/admin/${place}` },
+      isValid
+        ? { status: 200, code: null, ...differs }
+        : { status: 400, code: "invalid_request", ...differs },
+    );
   }
 
   /** Null if it cannot be read. */
@@ -188,6 +230,8 @@ export class Operators {
     const parsed = parseCatalog(tryParseJson(json));
     this.#adoptCatalog(json, parsed);
     const gone = parsed.ok ? modelsGone(before, parsed.catalog) : [];
+    const differs = parsed.ok ? wholeDifference(before, parsed.catalog) : NO_DIFFERENCE;
+    this.#noteByHand("catalog", parsed.ok, differs);
     if (gone.length > 0) this.#host.catalogChanged(gone);
   }
 

@@ -1,6 +1,7 @@
 import type { MiddlewareHandler } from "hono";
 
-import type { AppContext, AppEnv } from "./context.ts";
+import type { Env } from "../durable-objects/env.ts";
+import type { AppContext, AppEnv, Operator } from "./context.ts";
 import { HttpError } from "./http-error.ts";
 import { flawOf, kindOfSecret, sameSecret, verifySecret, type SecretKind } from "./secrets.ts";
 
@@ -47,37 +48,61 @@ async function checkApiKey(context: AppContext, secret: string | null, how: stri
 /**
  * Names the secret that was sent instead of the expected one, if it is another of ours: mixing them up is the most common
  * mistake. Confirming an admin token reveals nothing that calling the admin API would not.
- * @param wanted null for the admin token.
  */
 export async function otherSecret(
   { env }: AppContext,
   secret: string,
-  wanted: SecretKind | null,
+  wanted: SecretKind,
 ): Promise<string | null> {
   const kind = kindOfSecret(secret);
-  if (kind !== null && kind !== wanted) return kind === "key" ? "an API key" : "a provider token";
-  const admin = env.ADMIN_TOKEN;
-  if (wanted === null || typeof admin !== "string" || admin === "") return null;
-  return (await sameSecret(secret, admin)) ? "the admin token" : null;
+  if (kind !== null && kind !== wanted) return KINDS[kind];
+  const isOfOperators = wanted === "admin" || !isSet(env.ADMIN_TOKEN);
+  if (isOfOperators || !(await sameSecret(secret, env.ADMIN_TOKEN))) return null;
+  return "the admin token";
 }
 
-/** Passes on only requests that carry the admin token. */
+const KINDS: Readonly<Record<SecretKind, string>> = {
+  key: "an API key",
+  token: "a provider token",
+  admin: "an admin token",
+};
+
+/** A secret that was never set is not there, whatever the types say. */
+function isSet(secret: unknown): boolean {
+  return typeof secret === "string" && secret !== "";
+}
+
+/** Passes on only requests that carry the admin token, or a named one whatever its scope. */
 export const requireAdmin: MiddlewareHandler<AppEnv> = async function requireAdmin(context, next) {
-  const expected = context.env.ADMIN_TOKEN;
-  if (typeof expected !== "string" || expected === "") {
+  if (!isSet(context.env.ADMIN_TOKEN)) {
     throw new HttpError({
       code: "forbidden",
       message: "the admin API is closed: set the secret ADMIN_TOKEN (`wrangler secret put ADMIN_TOKEN`)",
     });
   }
   const secret = bearer(context);
-  if (secret === null || !(await sameSecret(secret, expected))) {
-    const other = secret === null ? null : await otherSecret(context, secret, null);
-    const given = secret === null ? "" : other === null ? "; what was sent is not it" : `; this is ${other}`;
+  const operator = secret === null ? null : await operatorWith(context.env, secret);
+  if (operator === null) {
     throw new HttpError({
       code: "invalid_api_key",
-      message: `the admin API wants \`Authorization: Bearer <admin token>\`${given}`,
+      message: `the admin API wants \`Authorization: Bearer <admin token>\`${await whatElse(context, secret)}`,
     });
   }
+  context.set("operator", operator);
   await next();
 };
+
+/** The token of the Worker's secrets needs no store, so nobody can be locked out of the coordinator with it. */
+async function operatorWith({ ADMIN_TOKEN, KEYS }: Env, secret: string): Promise<Operator | null> {
+  if (await sameSecret(secret, ADMIN_TOKEN)) return { tokenId: null, name: "ADMIN_TOKEN", scope: "admin" };
+  const record = await verifySecret(KEYS, "admin", secret, Date.now());
+  return record === null ? null : { tokenId: record.id, name: record.name, scope: record.scope ?? "read" };
+}
+
+async function whatElse(context: AppContext, secret: string | null): Promise<string> {
+  if (secret === null) return "";
+  const other = await otherSecret(context, secret, "admin");
+  if (other !== null) return `; this is ${other}`;
+  const isNamed = kindOfSecret(secret) === "admin";
+  return isNamed ? "; this one is not known, was it revoked?" : "; what was sent is not it";
+}

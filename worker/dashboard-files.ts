@@ -1,6 +1,10 @@
 import action from "../dashboard/action.js" with { type: "text" };
+import adminTokens from "../dashboard/admin-tokens.js" with { type: "text" };
 import apiError from "../dashboard/api-error.js" with { type: "text" };
 import api from "../dashboard/api.js" with { type: "text" };
+import changeList from "../dashboard/change-list.js" with { type: "text" };
+import changesView from "../dashboard/changes-view.js" with { type: "text" };
+import changes from "../dashboard/changes.js" with { type: "text" };
 import commands from "../dashboard/commands.js" with { type: "text" };
 import confirm from "../dashboard/confirm.js" with { type: "text" };
 import connectFields from "../dashboard/connect-fields.js" with { type: "text" };
@@ -51,6 +55,7 @@ import refusedDialsView from "../dashboard/refused-dials-view.js" with { type: "
 import refusedDials from "../dashboard/refused-dials.js" with { type: "text" };
 import replayView from "../dashboard/replay-view.js" with { type: "text" };
 import revocation from "../dashboard/revocation.js" with { type: "text" };
+import rights from "../dashboard/rights.js" with { type: "text" };
 import secretDialog from "../dashboard/secret-dialog.js" with { type: "text" };
 import settingFields from "../dashboard/setting-fields.js" with { type: "text" };
 import snapshot from "../dashboard/snapshot.js" with { type: "text" };
@@ -76,11 +81,15 @@ export const DASHBOARD_PAGE = page;
 
 export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["action.js", action],
+  ["admin-tokens.js", adminTokens],
   ["api-error.js", apiError],
   ["api.js", api],
   ["bar.css", barStyle],
   ["base.css", baseStyle],
   ["charts.css", chartsStyle],
+  ["change-list.js", changeList],
+  ["changes-view.js", changesView],
+  ["changes.js", changes],
   ["commands.js", commands],
   ["confirm.js", confirm],
   ["connect-fields.js", connectFields],
@@ -134,6 +143,7 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["refused-dials.js", refusedDials],
   ["replay-view.js", replayView],
   ["revocation.js", revocation],
+  ["rights.js", rights],
   ["secret-dialog.js", secretDialog],
   ["sections.css", sectionsStyle],
   ["setting-fields.js", settingFields],

@@ -7,20 +7,28 @@ import { firstProblem } from "../protocol/field-problems.ts";
 import { TtlCache } from "./ttl-cache.ts";
 
 /**
- * API keys and provider tokens. A secret is `<prefix>_<id>_<random>`; the id is public and names the record in KV,
- * which holds only the SHA-256 of the whole secret. Hashes are compared, in constant time.
+ * API keys, provider tokens and named admin tokens. A secret is `<prefix>_<id>_<random>`; the id is public and names the
+ * record in KV, which holds only the SHA-256 of the whole secret. Hashes are compared, in constant time.
  */
 
-export type SecretKind = "key" | "token";
+export type SecretKind = "key" | "token" | "admin";
 
-const NAME = { key: "API key", token: "provider token" } as const satisfies Record<SecretKind, string>;
-const PREFIX = { key: "pk", token: "pt" } as const satisfies Record<SecretKind, string>;
+const NAME = { key: "API key", token: "provider token", admin: "admin token" } as const satisfies Record<
+  SecretKind,
+  string
+>;
+const PREFIX = { key: "pk", token: "pt", admin: "pa" } as const satisfies Record<SecretKind, string>;
 
 export const UNLIMITED: RateLimits = { requestsPerMinute: null, tokensPerMinute: null };
 
+export const scopeSchema = z.enum(["read", "admin"]);
+
+/** What an admin token is good for: to look at everything, or to change it, too. */
+export type Scope = z.infer<typeof scopeSchema>;
+
 const recordSchema = z.object({
   id: z.string(),
-  /** The account: owner routes compare a key's owner with a machine's. */
+  /** The account: owner routes compare a key's owner with a machine's. Admin tokens have none. */
   owner: z.string(),
   name: z.string(),
   sha256: z.string(),
@@ -31,6 +39,8 @@ const recordSchema = z.object({
     .default(UNLIMITED),
   /** Decides whose turn it is while machines are busy. No effect on provider tokens. Unknown values count as normal. */
   priority: prioritySchema.default("normal").catch("normal"),
+  /** Of an admin token. A word of a later version counts as the least. */
+  scope: scopeSchema.optional().catch("read"),
 });
 
 export type KeyRecord = z.infer<typeof recordSchema>;
@@ -49,31 +59,30 @@ const RECORDS_MAX = 10_000;
 export async function createSecret(
   kv: KVNamespace,
   kind: SecretKind,
-  { owner, name }: Pick<KeyRecord, "owner" | "name">,
+  labels: Pick<KeyRecord, "owner" | "name" | "scope">,
   now: number,
   { limits, priority = "normal" }: KeySettings = { limits: {} },
-): Promise<{ id: string; secret: string }> {
+): Promise<{ secret: string; record: KeyRecord }> {
   const id = randomHex(9);
   const secret = `${PREFIX[kind]}_${id}_${randomHex(32)}`;
   const record: KeyRecord = {
     id,
-    owner,
-    name,
+    ...labels,
     sha256: hex(await sha256(secret)),
     createdAt: now,
     limits: { ...UNLIMITED, ...limits },
     priority,
   };
   await kv.put(`${kind}:${id}`, JSON.stringify(record));
-  return { id, secret };
+  return { secret, record };
 }
 
-/** Changes the given settings of a key. @returns its record, or null if there is none. */
+/** Changes the given settings of a key. @returns its record before and after, or null if there is none. */
 export async function changeKey(
   kv: KVNamespace,
   id: string,
   { limits, priority }: KeySettings,
-): Promise<KeyRecord | null> {
+): Promise<{ before: KeyRecord; after: KeyRecord } | null> {
   const name = `key:${id}`;
   const json: unknown = await kv.get(name, "json");
   if (json === null) return null;
@@ -85,7 +94,7 @@ export async function changeKey(
   };
   await kv.put(name, JSON.stringify(changed));
   cache.forget(name);
-  return changed;
+  return { before: record, after: changed };
 }
 
 /**
@@ -146,18 +155,22 @@ async function readPage(
 }
 
 /**
- * Deletes a record; true if there was one. The hash of a provider token is kept, so that a machine that dials with it is
- * told that it was revoked.
+ * Deletes a record. The hash of a token is kept, so that whoever dials with it is told that it was revoked.
+ * @returns whose it was, as far as it can be read; null if there was none.
  */
-export async function deleteSecret(kv: KVNamespace, kind: SecretKind, id: string): Promise<boolean> {
+export async function deleteSecret(
+  kv: KVNamespace,
+  kind: SecretKind,
+  id: string,
+): Promise<Partial<Pick<KeyRecord, "owner" | "name">> | null> {
   const name = `${kind}:${id}`;
   cache.forget(name);
   const json: unknown = await kv.get(name, "json");
-  if (json === null) return false;
+  if (json === null) return null;
   const hash = recordSchema.pick({ sha256: true }).safeParse(json).data?.sha256;
   if (kind === "token" && hash !== undefined) await kv.put(`revoked:${id}`, hash);
   await kv.delete(name);
-  return true;
+  return recordSchema.pick({ owner: true, name: true }).safeParse(json).data ?? {};
 }
 
 /** Whether this is a deleted provider token. */
@@ -193,10 +206,10 @@ export async function sameSecret(a: string, b: string): Promise<boolean> {
   return crypto.subtle.timingSafeEqual(await sha256(a), await sha256(b));
 }
 
-/** The kind of secret by its prefix; null if it has neither. */
+/** The kind of secret by its prefix; null if it has none of them. */
 export function kindOfSecret(secret: string): SecretKind | null {
-  if (secret.startsWith(`${PREFIX.key}_`)) return "key";
-  return secret.startsWith(`${PREFIX.token}_`) ? "token" : null;
+  const kinds = ["key", "token", "admin"] as const;
+  return kinds.find((kind) => secret.startsWith(`${PREFIX[kind]}_`)) ?? null;
 }
 
 /**
@@ -218,7 +231,7 @@ export function isSecretId(text: string): boolean {
   return /^[0-9a-f]{18}$/.test(text);
 }
 
-const SHAPE = /^(pk|pt)_([0-9a-f]{18})_[0-9a-f]{64}$/;
+const SHAPE = /^(pk|pt|pa)_([0-9a-f]{18})_[0-9a-f]{64}$/;
 const SECRET_LENGTH = "pk_".length + 18 + "_".length + 64;
 
 interface KnownRecord {

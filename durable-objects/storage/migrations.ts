@@ -94,6 +94,13 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   "ALTER TABLE machines ADD COLUMN token_id TEXT",
   // Whoever has stopped in order is not searched for as if it had vanished.
   "ALTER TABLE machines ADD COLUMN left_at INTEGER",
+  // What operators asked for and what came of it; without a status as long as nobody knows.
+  `CREATE TABLE audit (
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, request_id TEXT, token_id TEXT, token_name TEXT, address TEXT,
+    method TEXT NOT NULL, path TEXT NOT NULL, status INTEGER, code TEXT, before_json TEXT, after_json TEXT)`,
+  // Checked before every change, since KV may hand out a deleted token for a minute.
+  `CREATE TABLE revoked_admin_tokens (
+    token_id TEXT PRIMARY KEY, revoked_at INTEGER NOT NULL) WITHOUT ROWID`,
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

@@ -123,7 +123,7 @@ export class Board {
   }
 
   async logIn(token: string): Promise<void> {
-    await this.page.getByLabel("Admin token").fill(token);
+    await this.page.getByLabel("Admin token", { exact: true }).fill(token);
     await this.button("Log in").click();
     await this.status.filter({ hasText: /^Updated/ }).waitFor();
   }

@@ -59,7 +59,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
         json: { error: { message: "try again", code: "try_again", param: null } },
       });
     });
-    await page.getByLabel("Admin token").fill(room.adminToken);
+    await page.getByLabel("Admin token", { exact: true }).fill(room.adminToken);
     await board.button("Log in").click();
     await reading.waitFor();
     answer();

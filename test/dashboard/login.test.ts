@@ -15,7 +15,7 @@ describe.skipIf(!hasBrowser)("the dashboard's login", () => {
   it("says that a token is wrong, and lets the right one in, for as long as the tab lives", async () => {
     const board = await room.open({ logs: /status of 401/ });
     const { page, status } = board;
-    await page.getByLabel("Admin token").fill("not the admin token");
+    await page.getByLabel("Admin token", { exact: true }).fill("not the admin token");
     await page.keyboard.press("Enter");
     await page.getByRole("alert").filter({ hasText: "This is not the admin token" }).waitFor();
     expect(await page.locator("#board").isVisible()).toBe(false);
@@ -29,9 +29,9 @@ describe.skipIf(!hasBrowser)("the dashboard's login", () => {
     await status.filter({ hasText: /^Updated/ }).waitFor();
 
     await board.button("Log out").click();
-    await page.getByLabel("Admin token").waitFor();
+    await page.getByLabel("Admin token", { exact: true }).waitFor();
     await page.reload();
-    await page.getByLabel("Admin token").waitFor();
+    await page.getByLabel("Admin token", { exact: true }).waitFor();
     expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
   });
 
@@ -53,7 +53,7 @@ describe.skipIf(!hasBrowser)("the dashboard's login", () => {
     const { page } = board;
     const asked = Promise.withResolvers<() => Promise<void>>();
     await page.route("**/v1/admin/flags", (route) => asked.resolve(() => route.abort("connectionrefused")));
-    await page.getByLabel("Admin token").fill(room.adminToken);
+    await page.getByLabel("Admin token", { exact: true }).fill(room.adminToken);
     await page.keyboard.press("Enter");
     const fail = await asked.promise;
     expect(await board.button("Logging in …").isDisabled()).toBe(true);

@@ -140,7 +140,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     const board = await room.open({ logs: /status of 40[01]|net::ERR_/ });
     const { page } = board;
     await page.emulateMedia({ colorScheme });
-    await page.getByLabel("Admin token").fill("wrong");
+    await page.getByLabel("Admin token", { exact: true }).fill("wrong");
     await board.button("Log in").click();
     await page.getByRole("alert").filter({ hasText: "not the admin token" }).waitFor();
     expect(await pale(page)).toEqual([]);
@@ -304,6 +304,6 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     await confirm("Revoke");
     await page.locator("#keys-report").filter({ hasText: "is revoked" }).waitFor();
     await press(board.button("Log out"));
-    await page.getByLabel("Admin token").waitFor();
+    await page.getByLabel("Admin token", { exact: true }).waitFor();
   });
 });

@@ -2,7 +2,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import { ControlPlane } from "../../core/fleet/control-plane.ts";
-import { Operators, type CatalogVerdict } from "../../durable-objects/operators.ts";
+import { Operators, type CatalogVerdict, type OperatorsHost } from "../../durable-objects/operators.ts";
 import { SqlFleetStore } from "../../durable-objects/storage/fleet-store.ts";
 import { SqlPlacementStore } from "../../durable-objects/storage/placement-store.ts";
 import { catalogEntry, testEnv, unique, until } from "./scene.ts";
@@ -26,6 +26,7 @@ function operatorsOf(
   { fleet, plans }: Store,
   kv: Pick<SomeKv, "put" | "getWithMetadata">,
   flagsChanged: () => void = () => undefined,
+  writtenByHand: OperatorsHost["writtenByHand"] = () => undefined,
 ): Operators {
   const core = new ControlPlane({
     callPool: () => undefined,
@@ -35,7 +36,7 @@ function operatorsOf(
     plans,
     newestProvider: "0.7.0",
   });
-  const host = { flagsChanged, catalogChanged: () => undefined };
+  const host = { flagsChanged, catalogChanged: () => undefined, writtenByHand };
   return new Operators(kv as unknown as KVNamespace, fleet, core, host);
 }
 

@@ -72,6 +72,7 @@ async function change(
   const onlyOver = preconditionOf(context.req.header("if-match"));
   const verdict = await fleetStub(context.env).changeCatalog({ change: asked, isForced, onlyOver });
   if (!verdict.ok) throw new HttpError(verdict.error);
+  context.set("difference", verdict.difference);
   catalogStore.adopt(checked(parseKeptCatalog(verdict.entries)), verdict.version, Date.now());
   return verdict;
 }

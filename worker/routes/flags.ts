@@ -29,6 +29,7 @@ export const flags = new Hono<AppEnv>()
       throw new HttpError({ code: "invalid_request", param: "value", message: verdict.problem });
     }
     const { notReleased } = verdict;
+    context.set("difference", verdict.difference);
     const view = await viewFlag(context.env, name);
     return context.json(notReleased.length === 0 ? view : { ...view, not_released: notReleased });
   });

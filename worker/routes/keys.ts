@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { z } from "zod";
 
+import { difference } from "../../core/audit.ts";
 import { prioritySchema } from "../../core/pool/priority.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
@@ -32,14 +33,17 @@ export const keys = new Hono<AppEnv>()
   .post("/", async (context) => {
     const { owner, name, ...fields } = validate(newKeySchema, (await readJsonBody(context.req.raw)).json);
     const settings = settingsOf(fields);
-    const { id, secret } = await createSecret(context.env.KEYS, "key", { owner, name }, Date.now(), settings);
-    return context.json({ id, key: secret }, 201);
+    const made = await createSecret(context.env.KEYS, "key", { owner, name }, Date.now(), settings);
+    context.set("difference", difference(null, keyRow(made.record)));
+    return context.json({ id: made.record.id, key: made.secret }, 201);
   })
   .patch("/:id", (context) => change(context))
   .put("/:id", (context) => change(context))
   .delete("/:id", async (context) => {
     const id = secretId(context);
-    if (!(await deleteSecret(context.env.KEYS, "key", id))) throw unknownId(id);
+    const deleted = await deleteSecret(context.env.KEYS, "key", id);
+    if (deleted === null) throw unknownId(id);
+    context.set("difference", difference(deleted, null));
     return context.json({ id, deleted: true });
   });
 
@@ -47,9 +51,11 @@ export const keys = new Hono<AppEnv>()
 async function change(context: AppContext): Promise<Response> {
   const id = secretId(context);
   const fields = validate(settingsSchema, (await readJsonBody(context.req.raw)).json);
-  const record = await changeKey(context.env.KEYS, id, settingsOf(fields));
-  if (record === null) throw unknownId(id);
-  return context.json(keyRow(record));
+  const changed = await changeKey(context.env.KEYS, id, settingsOf(fields));
+  if (changed === null) throw unknownId(id);
+  const row = keyRow(changed.after);
+  context.set("difference", difference(keyRow(changed.before), row));
+  return context.json(row);
 }
 
 function settingsOf(fields: z.infer<typeof settingsSchema>): KeySettings {

@@ -1,6 +1,8 @@
 import { Hono } from "hono";
 import { z } from "zod";
 
+import type { ApiError } from "../../core/api-error.ts";
+import type { Difference } from "../../core/audit.ts";
 import { unknownMachine } from "../../core/fleet/directory.ts";
 import type { MachineDetails } from "../../core/fleet/machine-details.ts";
 import type { Env } from "../../durable-objects/env.ts";
@@ -14,6 +16,9 @@ import { validate } from "../validate.ts";
 
 /** `/v1/admin/machines`: what each machine does and why, and an operator's orders about it. */
 
+type Accepted = { readonly ok: true; readonly difference: Difference };
+type Refused = { readonly ok: false; readonly error: ApiError };
+
 const pinSchema = z.strictObject({ model_id: z.string().min(1) });
 
 export const machines = new Hono<AppEnv>()
@@ -24,14 +29,14 @@ export const machines = new Hono<AppEnv>()
   })
   .delete("/:id", async (context) => {
     const verdict = await fleetStub(context.env).removeMachine(machineId(context));
-    if (!verdict.ok) throw new HttpError(verdict.error);
+    requireAccepted(context, verdict);
     return context.json({ machine_id: verdict.machineId, deleted: true });
   })
   .post("/:id/pin", async (context) => {
     const id = machineId(context);
     const { model_id } = validate(pinSchema, (await readJsonBody(context.req.raw)).json);
     const verdict = await fleetStub(context.env).pin(id, model_id);
-    if (!verdict.ok) throw new HttpError(verdict.error);
+    requireAccepted(context, verdict);
     return context.json(
       { machine_id: verdict.machineId, model_id: verdict.modelId, epoch: verdict.epoch },
       202,
@@ -53,15 +58,21 @@ export async function readMachine(env: Env, id: string): Promise<MachineDetails>
   throw new HttpError(unknownMachine(id));
 }
 
+/** @throws HttpError what the fleet says against it */
+function requireAccepted(context: AppContext, verdict: Accepted | Refused): asserts verdict is Accepted {
+  if (!verdict.ok) throw new HttpError(verdict.error);
+  context.set("difference", verdict.difference);
+}
+
 async function answer(context: AppContext, asked: Promise<MachineVerdict>): Promise<Response> {
   const verdict = await asked;
-  if (!verdict.ok) throw new HttpError(verdict.error);
+  requireAccepted(context, verdict);
   return context.json({ machine_id: verdict.machineId, epoch: verdict.epoch }, 202);
 }
 
 async function cordon(context: AppContext, isCordoned: boolean): Promise<Response> {
   const verdict = await fleetStub(context.env).cordon(machineId(context), isCordoned);
-  if (!verdict.ok) throw new HttpError(verdict.error);
+  requireAccepted(context, verdict);
   const { epoch, waitingFor } = verdict;
   return context.json({ machine_id: verdict.machineId, epoch, waiting_for: waitingFor }, 202);
 }

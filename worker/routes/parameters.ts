@@ -8,6 +8,8 @@ import { HttpError } from "../http-error.ts";
  * passed over answers another question than was asked, and nobody notices.
  */
 const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
+  "admin-tokens": ["cursor"],
+  audit: ["about", "cursor", "limit", "since"],
   catalog: ["force"],
   demand: ["days"],
   flags: [],
@@ -17,6 +19,7 @@ const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
   "provider-tokens": ["cursor"],
   usage: ["by", "days"],
   utilization: [],
+  whoami: [],
 };
 
 /** Passes on only requests whose parameters are known and come once. */

@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { z } from "zod";
 
+import { difference } from "../../core/audit.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppEnv } from "../context.ts";
@@ -25,14 +26,17 @@ export const providerTokens = new Hono<AppEnv>()
   })
   .post("/", async (context) => {
     const { owner, name } = validate(newTokenSchema, (await readJsonBody(context.req.raw)).json);
-    const { id, secret } = await createSecret(context.env.KEYS, "token", { owner, name }, Date.now());
-    return context.json({ id, token: secret }, 201);
+    const { secret, record } = await createSecret(context.env.KEYS, "token", { owner, name }, Date.now());
+    context.set("difference", difference(null, { id: record.id, owner, name }));
+    return context.json({ id: record.id, token: secret }, 201);
   })
   .delete("/:id", async (context) => {
     const id = secretId(context);
     // The fleet first: KV may go on handing out the token for a minute, and a call that breaks half way can be made
     // again.
     const machines = await fleetStub(context.env).revokeToken(id);
-    if (!(await deleteSecret(context.env.KEYS, "token", id))) throw unknownId(id);
+    const deleted = await deleteSecret(context.env.KEYS, "token", id);
+    if (deleted === null) throw unknownId(id);
+    context.set("difference", difference(deleted, null));
     return context.json({ id, deleted: true, machines });
   });

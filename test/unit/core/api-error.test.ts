@@ -10,6 +10,7 @@ describe("an error", () => {
     ["invalid_api_key", 401, "invalid_request_error"],
     ["invalid_provider_token", 401, "invalid_request_error"],
     ["forbidden", 403, "permission_error"],
+    ["read_only_token", 403, "permission_error"],
     ["machine_not_allowed", 403, "permission_error"],
     ["model_not_found", 404, "invalid_request_error"],
     ["not_found", 404, "invalid_request_error"],

@@ -52,9 +52,11 @@ it("sends each change as the admin API wants it, with the token", async () => {
   await api.removeModel("b", true, null);
   await api.makeKey({ owner: "acme", name: "web", priority: "low" });
   await api.makeProviderToken({ owner: "acme", name: "office" });
+  await api.makeAdminToken({ name: "grafana", scope: "read" });
   await api.changeKey("31ce/2", { tokens_per_minute: null });
   await api.revoke("keys", "31ce/2");
   await api.revoke("provider-tokens", "31ce");
+  await api.revoke("admin-tokens", "31ce");
   await api.simulate({ max_loads_per_tick: 8, demand: {} });
   expect(requests).toEqual(
     [
@@ -72,9 +74,11 @@ it("sends each change as the admin API wants it, with the token", async () => {
         body: '{"owner":"acme","name":"web","priority":"low"}',
       },
       { method: "POST", path: "/v1/admin/provider-tokens", body: '{"owner":"acme","name":"office"}' },
+      { method: "POST", path: "/v1/admin/admin-tokens", body: '{"name":"grafana","scope":"read"}' },
       { method: "PATCH", path: "/v1/admin/keys/31ce%2F2", body: '{"tokens_per_minute":null}' },
       { method: "DELETE", path: "/v1/admin/keys/31ce%2F2", body: "" },
       { method: "DELETE", path: "/v1/admin/provider-tokens/31ce", body: "" },
+      { method: "DELETE", path: "/v1/admin/admin-tokens/31ce", body: "" },
       { method: "POST", path: "/v1/admin/placement/simulate", body: '{"max_loads_per_tick":8,"demand":{}}' },
     ].map((request) => ({ over: null, ...request, token: "Bearer secret" })),
   );
@@ -92,10 +96,16 @@ it("reads keys and tokens by the page", async () => {
   await api.keys(null);
   await api.keys("a/b");
   await api.providerTokens("c");
+  await api.adminTokens("d");
+  await api.changes("", null);
+  await api.changes("mac 1", "7");
   expect(requests.map(({ path }) => path)).toEqual([
     "/v1/admin/keys",
     "/v1/admin/keys?cursor=a%2Fb",
     "/v1/admin/provider-tokens?cursor=c",
+    "/v1/admin/admin-tokens?cursor=d",
+    "/v1/admin/audit?limit=50",
+    "/v1/admin/audit?limit=50&about=mac+1&cursor=7",
   ]);
 });
 
@@ -122,6 +132,22 @@ it.each([
 ])("takes %i for the token's fault: %s", async (status, isLocked) => {
   const { api } = coordinator(() => new Response("<html>a proxy</html>", { status }));
   expect(await refusalOf(api.flags())).toMatchObject({ isLocked, code: null });
+});
+
+it("opens the page also with a token that may only read: its refusal is about what was asked", async () => {
+  const error = { message: "may only read", code: "read_only_token", param: null };
+  const { api } = coordinator(() => Response.json({ error }, { status: 403 }));
+  expect(await refusalOf(api.setFlag("placement", "off"))).toMatchObject({ ...error, isLocked: false });
+});
+
+it.each([
+  ["pa_1", "not known to this coordinator"],
+  ["pk_1", "This is an API key"],
+  ["pt_1", "This is a provider token"],
+  ["x", "not the admin token"],
+])("says what was sent in place of an admin token: %s", async (token, said) => {
+  const { api } = coordinator(() => new Response("{}", { status: 401 }), token);
+  expect((await refusalOf(api.whoami())).message).toContain(said);
 });
 
 it("does not claim that a change without an answer was not made", async () => {

@@ -20,7 +20,7 @@ const aRow = (id: string, name = "web"): KeyRow => ({
   priority: "normal",
 });
 
-/** Keys by the page, and no tokens. */
+/** Keys by the page, no provider tokens, and one admin token. */
 class Shelf implements Source {
   readonly asked: (string | null)[] = [];
   readonly #pages: readonly (readonly KeyRow[])[];
@@ -41,6 +41,11 @@ class Shelf implements Source {
   providerTokens() {
     return Promise.resolve({ provider_tokens: [], next_cursor: null });
   }
+
+  adminTokens() {
+    const token = { id: "t", name: "anna", scope: "read", created_at: 1 } as const;
+    return Promise.resolve({ admin_tokens: [token], next_cursor: null });
+  }
 }
 
 const idsOf = (ledger: Ledger<KeyRow>) => ledger.rows().map(({ id }) => id);
@@ -52,6 +57,7 @@ describe("the list", () => {
     await list.read(shelf, 0);
     expect(shelf.asked).toEqual([null, "1", "2"]);
     expect(idsOf(list.keys)).toEqual(["a", "b", "c"]);
+    expect(list.admins.rows()).toMatchObject([{ id: "t", scope: "read" }]);
     expect(list.isWhole).toBe(true);
   });
 
