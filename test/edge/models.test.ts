@@ -22,7 +22,7 @@ import {
 } from "./scene.ts";
 
 /** Of a pool in which nothing goes on. */
-const IDLE = { free_slots: 0, queued: 0, ttft_p50_ms: null, loading: 0, eta_s: null };
+const IDLE = { free_slots: 0, context_length: null, queued: 0, ttft_p50_ms: null, loading: 0, eta_s: null };
 
 describe("models", () => {
   it("are listed with their aliases, and found by ids with slashes", async () => {
