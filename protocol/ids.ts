@@ -15,15 +15,22 @@ export const machineIdSchema = z
   .brand<"MachineId">();
 export type MachineId = z.infer<typeof machineIdSchema>;
 
+const MODEL_ID = /^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}$/;
+
 /** A catalog id such as `gpt-oss-20b` or `org/name`. `#` is left out: it separates a pool's shard number. */
 export const modelIdSchema = z
   .string()
   .regex(
-    /^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}$/,
+    MODEL_ID,
     "must have 1 to 128 characters: letters, digits and . _ : @ / -, beginning with a letter or digit",
   )
   .brand<"ModelId">();
 export type ModelId = z.infer<typeof modelIdSchema>;
+
+/** The same as the schema says, for the path of each request. */
+export function isModelId(text: string): text is ModelId {
+  return MODEL_ID.test(text);
+}
 
 /** Names one request across its attempts on several machines. */
 export const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/;

@@ -5,9 +5,18 @@ export function isTooDeep(json: unknown): boolean {
   return isDeeperThan(MAX_JSON_DEPTH, json);
 }
 
+/** Makes nothing on its way: lists of fields and functions to go through them took most of its time. */
 function isDeeperThan(levels: number, json: unknown): boolean {
-  if (typeof json !== "object" || json === null) return false;
-  if (levels === 0) return true;
-  const inside: readonly unknown[] = Array.isArray(json) ? json : Object.values(json);
-  return inside.some((value) => isDeeperThan(levels - 1, value));
+  if (Array.isArray(json)) {
+    if (levels === 0) return true;
+    for (const value of json) if (isDeeperThan(levels - 1, value)) return true;
+  } else if (isObject(json)) {
+    if (levels === 0) return true;
+    for (const field in json) if (isDeeperThan(levels - 1, json[field])) return true;
+  }
+  return false;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
 }

@@ -11,6 +11,8 @@ const BRACE = 0x7b;
 
 /** Whether the text has more array entries and object fields than `most`. Meaningless for text that is not JSON. */
 export function hasMoreValuesThan(most: number, text: string): boolean {
+  // Each takes a character at least. Nearly all bodies are so short, and counting takes as long as parsing.
+  if (text.length <= most) return false;
   let values = 0;
   for (let at = 0; at < text.length; at++) {
     const unit = text.charCodeAt(at);

@@ -19,8 +19,10 @@ const MAX_PAUSE_MS = 1000;
  */
 export const readUnreadBody: MiddlewareHandler<AppEnv> = async function readUnreadBody(context, next) {
   await next();
-  const { body, bodyUsed, headers } = context.req.raw;
-  if (body === null || bodyUsed) return;
+  const request = context.req.raw;
+  // Asked for first: to look at a body makes a stream of it, and nearly all have been read.
+  if (request.bodyUsed || request.body === null) return;
+  const { body, headers } = request;
   const length = Number(headers.get("content-length"));
   if (length <= READ_BY_PLATFORM_BYTES || length > MAX_READ_BYTES) return;
   const answer = new Uint8Array(await context.res.arrayBuffer());

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { decodeDial, encodeDial, type Dial } from "../../durable-objects/dial.ts";
 import { decodeEdgeCall, encodeEdgeCall, type EdgeCall } from "../../durable-objects/edge-call.ts";
-import { epochSchema, machineIdSchema } from "../../protocol/ids.ts";
+import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
 import { CALL } from "./edge-calls.ts";
 import { errorOf, poolOf, scene } from "./scene.ts";
 
@@ -27,6 +27,17 @@ describe("a request's call", () => {
     const request = new Request("http://pool/", encodeEdgeCall(call, "{}"));
     expect(decodeEdgeCall(request)).toEqual(call);
     expect(await request.text()).toBe("{}");
+  });
+
+  it.each([
+    ["a model", { model: modelIdSchema.parse("m") }, " m ", " #m "],
+    ["a priority", { priority: "high" as const }, " high ", " higher "],
+  ])("is none with %s that there is not", (_, fields, written, other) => {
+    const request = new Request("http://pool/", encodeEdgeCall({ ...CALL, ...fields }, "{}"));
+    const header = request.headers.get("x-pool-call") ?? "";
+    expect(header).toContain(written);
+    const headers = { "x-pool-call": header.replace(written, other) };
+    expect(decodeEdgeCall(new Request("http://pool/", { headers }))).toBeNull();
   });
 
   it("is not guessed where there is none", async () => {

@@ -15,24 +15,28 @@ const messageSchema = z.looseObject({
   content: z.union([text, z.array(contentPart), z.null()]).optional(),
 });
 
+const TOOL_NAME = /^[A-Za-z0-9_-]{1,64}$/;
+
 const toolSchema = z.looseObject({
   type: z.string(),
   function: z
     .looseObject({
-      name: z
-        .string()
-        .regex(/^[A-Za-z0-9_-]{1,64}$/, "must have 1 to 64 characters: letters, digits, _ and -"),
+      name: z.string().regex(TOOL_NAME, "must have 1 to 64 characters: letters, digits, _ and -"),
     })
     .optional(),
 });
 
 export const MAX_TOOLS = 128;
 
+const MAX_STOPS = 4;
+
 /** Each of them may keep the client waiting in a line. */
 export const MAX_FALLBACKS = 3;
 
 /** Where a request may go when its model turns it away: ids or aliases, the next one first. */
 export const fallbacksSchema = z.array(z.string().min(1)).max(MAX_FALLBACKS).nullish();
+
+const toolModeSchema = z.enum(["auto", "none", "required"]);
 
 const tokenLimit = z.int().min(1).nullish();
 
@@ -48,11 +52,11 @@ export const chatRequestSchema = z.looseObject({
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
   seed: z.int().nullish(),
-  stop: z.union([text, z.array(text).max(4)]).nullish(),
+  stop: z.union([text, z.array(text).max(MAX_STOPS)]).nullish(),
   tools: z.array(toolSchema).max(MAX_TOOLS).nullish(),
   tool_choice: z
     .union([
-      z.enum(["auto", "none", "required"]),
+      toolModeSchema,
       z.looseObject({ type: z.string(), function: z.looseObject({ name: text }).optional() }),
     ])
     .nullish(),
@@ -71,8 +75,9 @@ export function checkChatRequest(request: ChatRequest): { param: string; message
 }
 
 /**
- * Whether the schema would pass a body, told by hand in a fraction of the schema's time for what nearly all clients
- * send: text and plain options. A false says nothing: then the schema must decide, which also knows what is wrong.
+ * Whether the schema would pass a body, told by hand in a fraction of the schema's time for what nearly all clients and
+ * agents send: texts, tools and plain options. A false says nothing: then the schema must decide, which also knows what is
+ * wrong.
  */
 export function isPlainChatRequest(json: unknown): json is ChatRequest {
   if (!isObject(json) || json["model"] === undefined || json["messages"] === undefined) return false;
@@ -83,27 +88,66 @@ export function isPlainChatRequest(json: unknown): json is ChatRequest {
 }
 
 const ROLES: ReadonlySet<unknown> = new Set(messageSchema.shape.role.options);
+const TOOL_MODES: ReadonlySet<unknown> = new Set(toolModeSchema.options);
 
 const PLAIN_FIELDS: Readonly<Record<string, (value: unknown) => boolean>> = {
-  model: (value) => typeof value === "string" && value !== "",
+  model: (value) => isText(value) && value !== "",
   messages: (value) => Array.isArray(value) && value.length > 0 && value.every(isPlainMessage),
-  stream: (value) => typeof value === "boolean",
+  stream: isBoolean,
+  stream_options: (value) => isObject(value) && isAbsentOr(isBoolean, value["include_usage"]),
+  n: (value) => value === 1,
   max_tokens: isTokenLimit,
   max_completion_tokens: isTokenLimit,
   temperature: (value) => typeof value === "number" && value >= 0 && value <= 2,
   top_p: (value) => typeof value === "number" && value >= 0 && value <= 1,
   seed: Number.isSafeInteger,
-  user: (value) => typeof value === "string",
+  stop: (value) => isText(value) || (isListOf(isText, value) && value.length <= MAX_STOPS),
+  tools: (value) => isListOf(isPlainTool, value) && value.length <= MAX_TOOLS,
+  tool_choice: (value) => TOOL_MODES.has(value),
+  parallel_tool_calls: isBoolean,
+  user: isText,
 };
 
 function isPlainMessage(value: unknown): boolean {
-  return isObject(value) && ROLES.has(value["role"]) && typeof value["content"] === "string";
+  if (!isObject(value) || !ROLES.has(value["role"])) return false;
+  const { content } = value;
+  return isText(content) || content === null || content === undefined || isListOf(isTyped, content);
+}
+
+function isPlainTool(value: unknown): boolean {
+  return isTyped(value) && isAbsentOr(isNamed, value["function"]);
+}
+
+function isTyped(value: unknown): value is Fields {
+  return isObject(value) && isText(value["type"]);
+}
+
+function isNamed(value: unknown): boolean {
+  return isObject(value) && isText(value["name"]) && TOOL_NAME.test(value["name"]);
 }
 
 function isTokenLimit(value: unknown): boolean {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 1;
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+function isAbsentOr(isPlain: (value: unknown) => boolean, value: unknown): boolean {
+  return value === undefined || isPlain(value);
+}
+
+function isListOf(isPlain: (value: unknown) => boolean, value: unknown): value is readonly unknown[] {
+  return Array.isArray(value) && value.every(isPlain);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function isBoolean(value: unknown): value is boolean {
+  return typeof value === "boolean";
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function isObject(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import {
   epochSchema,
+  isModelId,
   machineIdSchema,
   MAX_EPOCH,
   modelIdSchema,
@@ -34,6 +35,12 @@ describe("an id", () => {
   ])("of kind %s parses or does not", (kind, good, bad) => {
     for (const value of good) expect([value, schemas[kind].safeParse(value).success]).toEqual([value, true]);
     for (const value of bad) expect([value, schemas[kind].safeParse(value).success]).toEqual([value, false]);
+  });
+
+  it("of a model is told by hand as by its schema", () => {
+    for (const text of ["m", "org/Model.v1:q4@main", "", "m n", "m\n", "m#1", "a".repeat(129)]) {
+      expect([text, isModelId(text)]).toEqual([text, modelIdSchema.safeParse(text).success]);
+    }
   });
 
   it("[F6] [H9] that is an epoch is a whole number from 0 to 2^48, which arithmetic keeps exact", () => {
