@@ -117,9 +117,9 @@ export const MAX_FLUSH_INTERVAL_MS = 100;
 /** What waits for a client, or to be whole, counts for this much a piece at least: that is what it takes to keep one. */
 export const LEAST_PIECE_BYTES = 128;
 
-/** A longer body counts against what all of them in a pool may have together: an object has 128 MB in all. */
+/** A longer body counts against the memory that all of them in a pool may have together: an object has 128 MB in all. */
 export const LONG_BODY_CHARS = 256 * 1024;
-export const LONG_BODIES_CHARS_MAX = 48 * 1024 * 1024;
+export const LONG_BODIES_BYTES_MAX = 48 * 1024 * 1024;
 
 /** Counters wait in memory this long before they are written in one transaction; a crash loses at most as much. */
 export const USAGE_FLUSH_INTERVAL_MS = 10_000;

@@ -26,7 +26,7 @@ import { decodeDial } from "./dial.ts";
 import { decodeEdgeCall } from "./edge-call.ts";
 import type { Env } from "./env.ts";
 import { fleetStub } from "./fleet-stub.ts";
-import { logWarning } from "./log.ts";
+import { logError, logWarning } from "./log.ts";
 import { ProviderSocket, savedState } from "./provider-socket.ts";
 import { RequestLog } from "./request-log.ts";
 import { settleTokens } from "./settle-tokens.ts";
@@ -341,7 +341,13 @@ export class ModelPool extends DurableObject<Env> {
   #flush(now: number): void {
     this.#flushAt = null;
     const { ledger, isIdle } = this.#pool;
-    if (!ledger.isWritten) this.#store.addEntries(ledger.drain(now, isIdle), now);
+    if (ledger.isWritten) return;
+    try {
+      this.#store.addEntries(ledger.drain(now, isIdle), now);
+    } catch (error) {
+      // As when the free plan's rows of a day are used up. Machines and their requests can do without.
+      logError("counters_not_written", { pool: this.#pool.model, error: String(error) });
+    }
   }
 }
 

@@ -66,12 +66,19 @@ export function platform(): { readonly date: string; readonly flags: string } {
 
 /**
  * Writes the configuration beside the bundle `worker.js` in `folder`.
+ * @param main the module in front of the bundle.
  * @returns its path.
  */
-export function writeConfig(folder: string, port: number, storage: string, adminToken: string): string {
+export function writeConfig(
+  folder: string,
+  port: number,
+  storage: string,
+  adminToken: string,
+  main: string = MAIN,
+): string {
   const { date, flags } = platform();
   const path = join(folder, "config.capnp");
-  writeFileSync(join(folder, "main.js"), MAIN);
+  writeFileSync(join(folder, "main.js"), main);
   writeFileSync(join(folder, "kv.js"), KV);
   writeFileSync(
     path,

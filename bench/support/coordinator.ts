@@ -60,14 +60,15 @@ export class Coordinator {
     this.#stop = stop;
   }
 
-  static async start(): Promise<Coordinator> {
+  /** @param main the module in front of the bundle, if it is not the usual one. */
+  static async start(main?: string): Promise<Coordinator> {
     const folder = temporaryFolder();
     const storage = join(folder, "storage");
     mkdirSync(storage);
     await bundleWorker(folder, true);
     const port = await freePort();
     const adminToken = randomBytes(16).toString("hex");
-    const config = writeConfig(folder, port, storage, adminToken);
+    const config = writeConfig(folder, port, storage, adminToken, main);
     const lives = { count: 0 };
     const { url, pid, stop } = await startServer({
       command: [join(ROOT, "node_modules/workerd/bin/workerd"), "serve", config],

@@ -1,5 +1,5 @@
 import type { ApiError } from "../api-error.ts";
-import { LONG_BODIES_CHARS_MAX, LONG_BODY_CHARS } from "../limits.ts";
+import { LONG_BODIES_BYTES_MAX, LONG_BODY_CHARS } from "../limits.ts";
 import type { RequestSpec } from "./request.ts";
 
 /**
@@ -7,22 +7,31 @@ import type { RequestSpec } from "./request.ts";
  * them would be larger than the whole. So only so many are in the pool at once. Short ones always find room.
  */
 export class LongBodies {
-  #chars = 0;
+  readonly #sizes = new Map<RequestSpec, number>();
+  #bytes = 0;
 
   /** Counts a request until `remove`. @returns why there is no room for it, if there is none. */
-  add({ body, model }: RequestSpec): ApiError | null {
-    if (!isLong(body)) return null;
-    this.#chars += body.length;
-    if (this.#chars <= LONG_BODIES_CHARS_MAX) return null;
+  add(spec: RequestSpec): ApiError | null {
+    const { body, model } = spec;
+    if (body.length <= LONG_BODY_CHARS) return null;
+    const bytes = bytesOf(body);
+    this.#sizes.set(spec, bytes);
+    this.#bytes += bytes;
+    if (this.#bytes <= LONG_BODIES_BYTES_MAX) return null;
     const message = `too many long requests for "${model}" are under way already; try again shortly, or send a shorter one`;
     return { code: "queue_full", message };
   }
 
-  remove({ body }: RequestSpec): void {
-    if (isLong(body)) this.#chars -= body.length;
+  remove(spec: RequestSpec): void {
+    this.#bytes -= this.#sizes.get(spec) ?? 0;
+    this.#sizes.delete(spec);
   }
 }
 
-function isLong(body: string): boolean {
-  return body.length > LONG_BODY_CHARS;
+/** What the text takes in memory: one character that Latin-1 does not have makes two bytes of each. */
+function bytesOf(body: string): number {
+  return WIDE.test(body) ? 2 * body.length : body.length;
 }
+
+/** Texts without any are mostly known to be so, and in the others it comes soon: as a rule little is looked through. */
+const WIDE = /[\u0100-\uffff]/;

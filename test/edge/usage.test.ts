@@ -35,6 +35,30 @@ const changesOf = (at: Scene): Promise<number> =>
     Number(state.storage.sql.exec("SELECT total_changes() AS n").one()["n"]),
   );
 
+it("a pool that cannot write its counts says so and goes on, deadlines included", async () => {
+  const at = await scene();
+  const machine = await join(at);
+  const failed = vi.spyOn(console, "error").mockImplementation(() => undefined);
+  await stopClock();
+  await rowsOf(poolOf(at), "ALTER TABLE usage RENAME TO hidden");
+  const pending = chat(at);
+  const request = await machine.next("inference_request");
+  const silent = chat(at, { stream: true });
+  machine.accept(await machine.next("inference_request"));
+  machine.answer(request, "{}");
+  expect((await pending).status).toBe(200);
+  await advanceClock(poolOf(at), 10_250);
+  expect(failed.mock.calls).toEqual([
+    [expect.objectContaining({ event: "counters_not_written", pool: at.model })],
+  ]);
+  expect((await poolOf(at).report(4)).inFlight).toBe(1);
+  // Accepted, and then not a byte of it.
+  await advanceClock(poolOf(at), 70_000);
+  expect(await (await silent).text()).toContain('"error"');
+  await rowsOf(poolOf(at), "ALTER TABLE hidden RENAME TO usage");
+  failed.mockRestore();
+});
+
 describe("the fleet that demand can be replayed on", () => {
   it("is none without a machine, and without demand", async () => {
     const at = await scene();

@@ -60,6 +60,18 @@ describe("[C6] long requests of a pool", () => {
     expect(scene.ask({ body: LONG }).refusedWith).toBe("queue_full");
   });
 
+  it("count for what they take in memory, which is twice as much with one character beyond Latin-1", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1", { max_concurrency: 1 });
+    const wide = (chars: number): string => body(chars).replace("x", "€");
+    expect(scene.ask({ body: wide(16 * MIB) }).ended).toBeNull();
+    expect(scene.ask({ body: wide(8 * MIB + 1) }).refusedWith).toBe("queue_full");
+    expect(scene.ask({ body: body(16 * MIB).replace("x", "ü") }).ended).toBeNull();
+    expect(scene.ask({ body: LONG }).refusedWith).toBe("queue_full");
+    scene.serve(scene.requestOf(mac), "x");
+    expect(scene.ask({ body: wide(16 * MIB) }).ended).toBeNull();
+  });
+
   it("that were refused have taken nothing", () => {
     const { scene, waiting } = fullScene();
     for (let i = 0; i < 5; i++) expect(scene.ask({ body: LONGEST }).refusedWith).toBe("queue_full");

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { LONG_BODIES_CHARS_MAX } from "../../../../core/limits.ts";
+import { LONG_BODIES_BYTES_MAX } from "../../../../core/limits.ts";
 import { gate, routableGate } from "../../../../core/pool/gate.ts";
 import type { OwnerRoute } from "../../../../core/pool/owner-route.ts";
 import { epochSchema, modelIdSchema } from "../../../../protocol/ids.ts";
@@ -353,7 +353,7 @@ describe("[F10] a request that prefers its owner's machine", () => {
   it("[F8] is in demand where it is refused for all to hear, and not sent on", () => {
     const scene = new PoolScene();
     joinAssigned(scene, "mac-1");
-    const body = "x".repeat(LONG_BODIES_CHARS_MAX + 1);
+    const body = "x".repeat(LONG_BODIES_BYTES_MAX + 1);
     expect(scene.ask({ body, owner: route("decline", "mac-1") }).refusedWith).toBe("queue_full");
     expect(scene.pool.ledger.demand.totals().arrivals).toBe(1);
   });
