@@ -4,11 +4,26 @@ import { Hooks, WithDeletions, WithRareFaults } from "./hooks.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { play } from "./world.ts";
 
-/**
- * The command `npm run simulate:handover`. `--seeds 2000 --from 1` plays seeds until one breaks an invariant, or all of them
- * with `--all`; `--seed N` replays one and prints its log. `--mutation NAME` disables a rule of the handover, `--deletions`
- * lets operators delete machines, and `--rare` adds rare faults to that.
- */
+/** The command `npm run simulate:handover`: plays seeds until one breaks an invariant, or replays one and prints its log. */
+
+const USAGE = `Plays the real fleet, pools and providers on a virtual clock and a faulty network, some seeds a second,
+and stops at the first seed that breaks an invariant.
+
+  npm run simulate:handover -- [options]
+
+  --seeds N        how many seeds (200)
+  --from N         the first of them (1)
+  --all            play all of them, and name each that fails
+  --seed N         replay this one and print its log
+  --deletions      operators delete machines, too
+  --rare           that, and rare faults
+  --mutation NAME  with a rule of the handover disabled, which has to fail
+  --help
+
+Rules: ${Object.keys(MUTATIONS).join(", ")}.`;
+
+/** Between two lines that say how far it is. */
+const SEEDS_PER_LINE = 100;
 
 const OPTIONS = {
   seeds: { type: "string", default: "200" },
@@ -18,6 +33,7 @@ const OPTIONS = {
   deletions: { type: "boolean", default: false },
   rare: { type: "boolean", default: false },
   all: { type: "boolean", default: false },
+  help: { type: "boolean", short: "h", default: false },
 } as const;
 
 /** An option that cannot be used; the message is a whole sentence. */
@@ -49,6 +65,10 @@ type Print = (line: string) => void;
  */
 export async function runHandover(args: string[], print: Print): Promise<boolean> {
   const values = optionsOf(args);
+  if (values.help) {
+    print(USAGE);
+    return true;
+  }
   const plain = () => {
     if (values.rare) return new WithRareFaults();
     return values.deletions ? new WithDeletions() : new Hooks();
@@ -64,6 +84,9 @@ export async function runHandover(args: string[], print: Print): Promise<boolean
   let failures = 0;
   let steps = 0;
   for (let seed = from; seed < from + count; seed++) {
+    const played = seed - from;
+    if (played > 0 && played % SEEDS_PER_LINE === 0)
+      print(`${played} of ${count} seeds, ${failures} failures`);
     const result = await play(seed, mutate());
     steps += result.steps;
     if (result.breach === null) continue;

@@ -309,6 +309,17 @@ describe("[F15] what an engine throws", () => {
     expect(socket.errors()).toEqual(["1 fault/engine_error"]);
   });
 
+  it("is logged under the request's id, by which the coordinator's log has it, too", async () => {
+    const harness = new AgentHarness();
+    const socket = await harness.connected();
+    socket.request(1);
+    harness.engine.lastRun().fail(new EngineError("fault", "engine_crashed", "because"));
+    await settle();
+    expect(harness.logged).toContainEqual(
+      'request failed {"request":"req_1","model":"alpha","class":"fault","code":"engine_crashed","detail":"because"}',
+    );
+  });
+
   it("never brings words of a request into the log", async () => {
     const harness = new AgentHarness();
     const socket = await harness.connected();

@@ -207,7 +207,8 @@ export class Job {
     }
     if (error.class !== "client") {
       const { class: errorClass, code, message } = error;
-      this.#ports.log.error("request failed", { class: errorClass, code, detail: message });
+      const { request_id: request, model_id: model } = this.request;
+      this.#ports.log.error("request failed", { request, model, class: errorClass, code, detail: message });
     }
     this.#deliver(inferenceError(this.request, failureOfRun(error)));
   }

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
 import { runHandover } from "../../../../simulator/handover/cli.ts";
+import { MUTATIONS } from "../../../../simulator/handover/mutations.ts";
 
 describe("npm run simulate:handover", () => {
   it.each([
@@ -23,6 +24,13 @@ describe("npm run simulate:handover", () => {
     const printed: string[] = [];
     expect(await runHandover(["--seeds", "1"], (line) => printed.push(line))).toBe(true);
     expect(printed).toEqual([expect.stringMatching(/^1 seeds from 1: 0 failures, /)]);
+  });
+
+  it("helps, and names every rule that can be disabled", async () => {
+    const printed: string[] = [];
+    expect(await runHandover(["--help"], (line) => printed.push(line))).toBe(true);
+    expect(printed.join("\n")).toContain("--seeds N ");
+    for (const name of Object.keys(MUTATIONS)) expect(printed.join("\n")).toMatch(RegExp(`[ ,]${name}[,.]`));
   });
 
   it("ends as a process with exit code 2 and says why", { timeout: 30_000 }, () => {
