@@ -20,6 +20,7 @@ export interface MachineView {
   readonly taken: number;
   readonly slots: number;
   readonly accepting: boolean;
+  readonly reserved: boolean;
   readonly vitals: Vitals;
 }
 
@@ -65,7 +66,8 @@ export function composeProof(
   };
 }
 
-export function composeHeartbeat({ loaded, taken, slots, vitals, accepting, held }: MachineView): Heartbeat {
+export function composeHeartbeat(view: MachineView): Heartbeat {
+  const { loaded, taken, slots, vitals, accepting, reserved, held } = view;
   return {
     type: "heartbeat",
     loaded_models: [...loaded],
@@ -77,6 +79,7 @@ export function composeHeartbeat({ loaded, taken, slots, vitals, accepting, held
     memory_pressure: vitals.memoryPressure,
     thermal_state: vitals.thermalState,
     accepting,
+    ...(reserved ? { reserved } : {}),
     assignment: reportOf(held),
   };
 }

@@ -129,6 +129,7 @@ export class Heartbeats {
     return (
       told === null ||
       now.accepting !== told.accepting ||
+      now.reserved !== told.reserved ||
       this.#believed(session, now) < this.#believed(session, told) ||
       now.loaded_models.join(" ") !== told.loaded_models.join(" ") ||
       now.assignment?.epoch !== told.assignment?.epoch
@@ -146,7 +147,16 @@ export class Heartbeats {
  * changes all the time.
  */
 function routingFacts(heartbeat: Heartbeat): string {
-  const { loaded_models, max_concurrency, memory_pressure, thermal_state, accepting, assignment } = heartbeat;
+  const { loaded_models, max_concurrency, memory_pressure, thermal_state } = heartbeat;
+  const { accepting, reserved = false, assignment } = heartbeat;
   const isPressed = memory_pressure >= HIGH_PRESSURE;
-  return JSON.stringify([loaded_models, max_concurrency, isPressed, thermal_state, accepting, assignment]);
+  return JSON.stringify([
+    loaded_models,
+    max_concurrency,
+    isPressed,
+    thermal_state,
+    accepting,
+    reserved,
+    assignment,
+  ]);
 }
