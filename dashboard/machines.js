@@ -94,7 +94,7 @@ function toneOf(state, { gate, fix }, inFlight) {
   if (gate === null) return inFlight > 0 ? "busy" : "good";
   if (state === "offline" || gate === "cordoned") return "off";
   // That it is private is its owner's will, and nothing that has to be mended.
-  return fix === null || gate === "owner_private" ? "waiting" : "bad";
+  return fix === null || gate === "owner_private" || gate === "reserved" ? "waiting" : "bad";
 }
 
 /**

@@ -204,6 +204,10 @@ const GATES: Record<GateReason, { readonly why: string; readonly fix: string | n
     why: "it serves its owner only",
     fix: "start the provider without --private to serve everybody",
   },
+  reserved: {
+    why: "its owner keeps it for the moment, by hand or by a rule (on battery, in use)",
+    fix: "run `poolkeeper-provider resume`, or start the provider without the rule",
+  },
   below_trust_level: {
     why: "it has not proven the trust level that the fleet demands",
     fix: "update the provider; for the level hardware, start it with --attestation-chain",

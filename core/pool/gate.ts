@@ -32,6 +32,7 @@ export type GateReason =
   | "model_not_on_machine"
   | "not_accepting"
   | "owner_private"
+  | "reserved"
   | "below_trust_level"
   | "silent"
   | "too_hot"
@@ -66,6 +67,7 @@ export function routableGate(
   // While it is away for its owner it takes no other work.
   if (!machine.accepting && !joinsVisit) return "not_accepting";
   if (machine.privateOnly && !asOwner) return "owner_private";
+  if (machine.reserved === true && !asOwner) return "reserved";
   // Its owner knows whose machine it is.
   if (now >= connection.trustedUntil && !asOwner) return "below_trust_level";
   if (

@@ -39,6 +39,7 @@ export function withHeartbeat(known: Registration, heartbeat: Heartbeat, model: 
     maxConcurrency: heartbeat.max_concurrency,
     running: heartbeat.running,
     accepting: heartbeat.accepting,
+    reserved: heartbeat.reserved ?? false,
     thermalState: heartbeat.thermal_state,
     held: heartbeat.assignment,
   };

@@ -43,6 +43,7 @@ export class Agent {
   #stopCause: StopCause | null = null;
   #isClosing = false;
   #wasServing = false;
+  #reservedBecause: string | null = null;
 
   constructor(config: AgentConfig, ports: AgentPorts) {
     this.#config = config;
@@ -110,6 +111,7 @@ export class Agent {
         admit: (request) =>
           admit(request, {
             isStopping: this.#stopCause !== null,
+            isReserved: this.#reservedBecause !== null,
             model: this.#offered().find(({ id }) => id === request.model_id),
             duty: this.#duty.view(),
             holding: this.#holder.holding(),
@@ -169,6 +171,15 @@ export class Agent {
     this.#standby.fill();
   }
 
+  /** From now on it serves its owner only, for this reason, or everybody again if there is none; what runs goes on. */
+  reserve(because: string | null): void {
+    if (because === this.#reservedBecause) return;
+    this.#reservedBecause = because;
+    if (because === null) this.#ports.log.info("serving everybody again");
+    else this.#ports.log.info("serving the owner only", { because, running: this.#jobs.held() });
+    this.#heartbeats.onChange();
+  }
+
   /** Announces the stop, lets running requests end, then closes everything. `finished` settles after that. */
   stop(cause: StopCause = { kind: "asked" }): void {
     if (this.#stopCause !== null) return;
@@ -202,6 +213,7 @@ export class Agent {
       tokens: this.#jobs.tokensWritten(),
       pools: this.#sockets.registered().length,
       nextDialAt: this.#sockets.nextDialAt(),
+      reservedBecause: this.#reservedBecause,
       assignment:
         assigned === null
           ? null
@@ -366,6 +378,7 @@ export class Agent {
       taken: this.#taken(),
       slots: this.#holder.slots(),
       accepting: this.#isAccepting() && offered.length > 0,
+      reserved: this.#reservedBecause !== null,
       vitals: this.#ports.vitals(),
     };
   }

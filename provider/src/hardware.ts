@@ -217,7 +217,7 @@ function parseSysctl(text: string): Map<string, string> {
 }
 
 /** sysctl prints what it knows and then fails for what it does not: what was printed counts. */
-function runProgram(file: string, args: readonly string[]): Promise<string | null> {
+export function runProgram(file: string, args: readonly string[]): Promise<string | null> {
   return new Promise((resolve) => {
     execFile(
       file,

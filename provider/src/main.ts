@@ -25,6 +25,7 @@ import { createLog } from "./log.ts";
 import { createAnswerEncoder } from "./openai/answer-encoder.ts";
 import { readCommandLine, type Options } from "./options.ts";
 import { HELP } from "./options/help.ts";
+import { pause, reservedBecause, resume, watchReservation } from "./reservation.ts";
 import { lockDirectory } from "./state/directory-lock.ts";
 import { openIdentity } from "./state/identity.ts";
 import { readAssignment, writeAssignment } from "./state/saved-assignment.ts";
@@ -61,6 +62,13 @@ async function main(): Promise<number> {
       return EXIT_OK;
     case "why":
       return (await why(commandLine.options, readVersion())) ? EXIT_OK : EXIT_KEPT_AWAY;
+    case "pause":
+      pause(commandLine.stateDirectory);
+      console.log("Paused: it serves its owner only, until `poolkeeper-provider resume`. What runs goes on.");
+      return EXIT_OK;
+    case "resume":
+      console.log(resume(commandLine.stateDirectory) ? "Resumed." : "It was not paused.");
+      return EXIT_OK;
     case "serve": {
       const unlock = lockDirectory(commandLine.options.stateDirectory);
       try {
@@ -131,7 +139,12 @@ async function serve(options: Options): Promise<number> {
   });
   warn(log, options.warnings, skipped, warning);
 
+  const stopWatching = watchReservation(
+    () => reservedBecause(options.stateDirectory, options.reservation),
+    (because) => agent.reserve(because),
+  );
   const exitCode = await run(agent, downloads, createExplain(connection), { log, line });
+  stopWatching();
   vitals.stop();
   stayAwake();
   log.info("stopped");

@@ -11,6 +11,7 @@ import { MODEL_FORMS, readEngine, readThreads, type EngineChoice } from "./optio
 import { readHubToken, readToken } from "./options/secrets.ts";
 import { expandHome, expandHomeInSource, readNumber } from "./options/values.ts";
 import { reasonOf } from "./reason.ts";
+import type { ReservationRules } from "./reservation.ts";
 import { UserError } from "./user-error.ts";
 
 /** The command line and the environment, read into what the program needs. */
@@ -34,6 +35,7 @@ export interface Options {
   readonly privateOnly: boolean;
   /** PEM: what Apple has attested of this machine's key; null if nothing. */
   readonly attestationChain: string | null;
+  readonly reservation: ReservationRules;
   readonly json: boolean;
   readonly caffeinate: boolean;
   /** What the owner should know but need not change. */
@@ -46,10 +48,12 @@ export type WhyOptions = Pick<Options, "coordinator" | "token" | "machineId" | "
 export type CommandLine =
   | { readonly command: "serve"; readonly options: Options }
   | { readonly command: "why"; readonly options: WhyOptions }
+  | { readonly command: "pause" | "resume"; readonly stateDirectory: string }
   | { readonly command: "help" }
   | { readonly command: "version" };
 
 const MIN_CONTEXT_TOKENS = 256;
+const MAX_IDLE_MINUTES = 1440;
 
 const FLAGS = {
   coordinator: { type: "string" },
@@ -68,6 +72,8 @@ const FLAGS = {
   state: { type: "string" },
   "attestation-chain": { type: "string" },
   private: { type: "boolean" },
+  "not-on-battery": { type: "boolean" },
+  "not-while-used": { type: "string" },
   json: { type: "boolean" },
   "no-caffeinate": { type: "boolean" },
   help: { type: "boolean", short: "h" },
@@ -78,13 +84,15 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @throws UserError that names the flag and says what to write instead. */
 export function readCommandLine(argv: readonly string[], env: Environment): CommandLine {
-  const isQuestion = argv[0] === "why";
-  const values = parseFlags(isQuestion ? argv.slice(1) : argv);
+  const [command] = argv;
+  const isNamed = command === "why" || command === "pause" || command === "resume";
+  const values = parseFlags(isNamed ? argv.slice(1) : argv);
   if (values.help === true) return { command: "help" };
   if (values.version === true) return { command: "version" };
-  return isQuestion
-    ? { command: "why", options: readWhyOptions(values, env) }
-    : { command: "serve", options: readOptions(values, env) };
+  if (!isNamed) return { command: "serve", options: readOptions(values, env) };
+  return command === "why"
+    ? { command, options: readWhyOptions(values, env) }
+    : { command, stateDirectory: readStateDirectory(values) };
 }
 
 type Values = ReturnType<typeof parseFlags>;
@@ -129,6 +137,13 @@ function readOptions(values: Values, env: Environment): Options {
       downloads === undefined ? join(stateDirectory, "models") : resolve(expandHome(downloads)),
     hubToken: readHubToken(env["HF_TOKEN"], warnings),
     privateOnly: values.private === true,
+    reservation: {
+      onBattery: values["not-on-battery"] === true,
+      whileUsedMinutes:
+        values["not-while-used"] === undefined
+          ? null
+          : readNumber("--not-while-used", values["not-while-used"], 0, 1, MAX_IDLE_MINUTES),
+    },
     attestationChain: chain === undefined ? null : resolve(expandHome(chain)),
     json: values.json === true,
     caffeinate: values["no-caffeinate"] !== true,

@@ -46,6 +46,7 @@ export class StatusLine {
 
 export function describeStatus(status: AgentStatus, tps: number, now: number): string {
   const parts = [stateText(status), ...assignmentText(status)];
+  if (status.reservedBecause !== null) parts.push(`for its owner only: ${status.reservedBecause}`);
   if (status.state !== "loading") {
     parts.push(`${status.running}/${status.slots} running`, `${tps.toFixed(tps < 10 ? 1 : 0)} tokens/s`);
   }

@@ -15,6 +15,7 @@ const IDLE: AgentStatus = {
   tokens: 0,
   pools: 1,
   nextDialAt: null,
+  reservedBecause: null,
   assignment: null,
 };
 const TOO_HOT = { gate: "too_hot", why: "it is too hot", fix: "let it cool down" };

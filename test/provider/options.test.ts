@@ -37,6 +37,7 @@ it("has defaults for all that need not be said", () => {
     hubToken: null,
     machineId: null,
     privateOnly: false,
+    reservation: { onBattery: false, whileUsedMinutes: null },
     json: false,
     caffeinate: true,
   });
@@ -46,7 +47,7 @@ it("reads every flag", () => {
   const argv =
     "--coordinator http://127.0.0.1:8787 --token secret --machine-id studio-1 " +
     "--model alpha=~/a.gguf --model org/beta=/b=c.gguf --model c=hf:o/r/c.gguf --models-dir ~/models " +
-    "--slots 8 --context 32768 --threads 2 --engine llama --state ~/state --downloads-dir ~/big --attestation-chain ~/chain.pem --private --json --no-caffeinate";
+    "--slots 8 --context 32768 --threads 2 --engine llama --state ~/state --downloads-dir ~/big --attestation-chain ~/chain.pem --private --not-on-battery --not-while-used 15 --json --no-caffeinate";
   expect(read(argv.split(" "))).toEqual({
     coordinator: new URL("http://127.0.0.1:8787"),
     token: "secret",
@@ -64,11 +65,20 @@ it("reads every flag", () => {
     downloadsDirectory: join(homedir(), "big"),
     hubToken: null,
     privateOnly: true,
+    reservation: { onBattery: true, whileUsedMinutes: 15 },
     attestationChain: join(homedir(), "chain.pem"),
     json: true,
     caffeinate: false,
     warnings: [expect.stringContaining("process list") as string],
   });
+});
+
+it("needs no more than the state directory to pause and to resume", () => {
+  for (const command of ["pause", "resume"]) {
+    expect(readCommandLine([command, "--state", "/s"], {})).toEqual({ command, stateDirectory: "/s" });
+  }
+  expect(() => readCommandLine(["paws"], {})).toThrow(/paws/);
+  expect(() => read([...enough, "--not-while-used", "0"])).toThrow(/--not-while-used/);
 });
 
 it("takes coordinator and token from the environment, and flags before it", () => {

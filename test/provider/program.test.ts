@@ -30,10 +30,13 @@ function run(
   return program;
 }
 
+const TOKEN = { POOLKEEPER_PROVIDER_TOKEN: "the-token" };
+
 function serve(...argv: string[]): ProviderProcess {
-  return run(["--coordinator", coordinator.url, "--engine", "echo", "--model", "alpha", "--json", ...argv], {
-    POOLKEEPER_PROVIDER_TOKEN: "the-token",
-  });
+  return run(
+    ["--coordinator", coordinator.url, "--engine", "echo", "--model", "alpha", "--json", ...argv],
+    TOKEN,
+  );
 }
 
 /** A question whose echo takes one and a half seconds. */
@@ -76,6 +79,27 @@ describe("serving", () => {
       why: "it serves its owner only",
       fix: "drop --private",
     });
+  });
+
+  it("serves its owner only while it is paused, from the next look on and over a restart", async () => {
+    const state = mkdtempSync(join(tmpdir(), "paused-"));
+    const start = (): ProviderProcess =>
+      run(["--coordinator", coordinator.url, "--engine", "echo", "--model", "alpha", "--json"], TOKEN, state);
+    const program = start();
+    const socket = await coordinator.nextSocket();
+    await program.logged("serving");
+    expect((await run(["pause"], {}, state).exited).code).toBe(0);
+    expect(await program.logged("serving the owner only")).toMatchObject({ because: "paused" });
+    socket.request(1);
+    expect(await socket.next("inference_error")).toMatchObject({ class: "capacity", code: "no_free_slot" });
+    program.signal("SIGTERM");
+    await program.exited;
+    const again = start();
+    expect(await again.logged("serving the owner only")).toMatchObject({ because: "paused" });
+    expect((await run(["resume"], {}, state).exited).code).toBe(0);
+    await again.logged("serving everybody again");
+    await again.dispose();
+    rmSync(state, { recursive: true });
   });
 
   it("sends the answer as one body if no stream was asked for", async () => {

@@ -14,6 +14,7 @@ const serving: AgentStatus = {
   tokens: 0,
   pools: 1,
   nextDialAt: null,
+  reservedBecause: null,
   assignment: null,
 };
 
@@ -49,6 +50,10 @@ describe("the status line", () => {
     [
       { state: "failed", running: 0, assignment: { ...held, phase: "failed" } },
       "cannot hold alpha | assigned | 0/4 running | 113 tokens/s | connected",
+    ],
+    [
+      { reservedBecause: "on battery" },
+      "serving alpha | for its owner only: on battery | 2/4 running | 113 tokens/s | connected",
     ],
     [{ state: "stopping" }, "stopping | 2/4 running | 113 tokens/s | connected"],
   ] as const)("for %j reads: %s", (fields, expected) => {

@@ -15,6 +15,8 @@ import type { OfferedModel } from "./ports.ts";
 
 export interface AdmissionView {
   readonly isStopping: boolean;
+  /** Its owner keeps it for the moment. */
+  readonly isReserved: boolean;
   /** The requested model; undefined if this machine does not offer it now. */
   readonly model: OfferedModel | undefined;
   readonly duty: DutyView;
@@ -50,6 +52,10 @@ type Refusal =
 
 export function admit(request: InferenceRequest, view: AdmissionView): Admission {
   if (view.isStopping) return atCapacity("stopping", "this machine is stopping");
+  // It was sent before the pool had heard, or by one that does not know the word.
+  if (view.isReserved && !request.owner_bypass) {
+    return atCapacity("no_free_slot", "the owner of this machine keeps it for the moment");
+  }
   const isChat = request.endpoint === CHAT_ENDPOINT;
   if (!isChat && request.endpoint !== EMBEDDINGS_ENDPOINT) {
     return byClient("unsupported", `this machine serves ${CHAT_ENDPOINT} and ${EMBEDDINGS_ENDPOINT} only`);

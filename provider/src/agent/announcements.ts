@@ -22,6 +22,7 @@ export interface MachineView {
   readonly taken: number;
   readonly slots: number;
   readonly accepting: boolean;
+  readonly reserved: boolean;
   readonly vitals: Vitals;
 }
 
@@ -69,7 +70,7 @@ export function composeProof(
 }
 
 export function composeHeartbeat(view: MachineView): Heartbeat {
-  const { loaded, taken, slots, vitals, accepting, held } = view;
+  const { loaded, taken, slots, vitals, accepting, reserved, held } = view;
   const [only] = loaded;
   return {
     type: "heartbeat",
@@ -82,6 +83,7 @@ export function composeHeartbeat(view: MachineView): Heartbeat {
     memory_pressure: vitals.memoryPressure,
     thermal_state: vitals.thermalState,
     accepting,
+    ...(reserved ? { reserved } : {}),
     assignment: reportOf(held),
     ...(only === undefined ? {} : contextLength(view.contextOf(only))),
   };

@@ -129,6 +129,7 @@ export class Heartbeats {
     return (
       told === null ||
       now.accepting !== told.accepting ||
+      now.reserved !== told.reserved ||
       this.#believed(session, now) < this.#believed(session, told) ||
       now.loaded_models.join(" ") !== told.loaded_models.join(" ") ||
       now.assignment?.epoch !== told.assignment?.epoch
@@ -144,7 +145,8 @@ export class Heartbeats {
 /** The fields of a heartbeat that routing depends on, except `running`. Free memory is left out: it always changes. */
 function routingFacts(heartbeat: Heartbeat): string {
   const { loaded_models, context_length, max_concurrency, memory_pressure } = heartbeat;
-  const { thermal_state, accepting, assignment } = heartbeat;
+  const { thermal_state, accepting, reserved = false, assignment } = heartbeat;
   const holds = [loaded_models, context_length, assignment];
-  return JSON.stringify([holds, max_concurrency, memory_pressure >= HIGH_PRESSURE, thermal_state, accepting]);
+  const isPressed = memory_pressure >= HIGH_PRESSURE;
+  return JSON.stringify([holds, max_concurrency, isPressed, thermal_state, accepting, reserved]);
 }

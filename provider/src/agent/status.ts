@@ -15,6 +15,8 @@ export interface AgentStatus {
   readonly pools: number;
   /** When the next dial is due, if there is no connection. */
   readonly nextDialAt: number | null;
+  /** Why it serves its owner only; null while it serves everybody. */
+  readonly reservedBecause: string | null;
   /** Null while the machine chooses its model itself. */
   readonly assignment: {
     readonly model: string;

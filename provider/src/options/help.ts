@@ -11,6 +11,10 @@ export const HELP = `Serves open models on this machine for a Poolkeeper coordin
     model would be most useful here; with the same flags, of which it needs only those
     of the connection, and --state
 
+  poolkeeper-provider pause, poolkeeper-provider resume
+    serve only this machine's owner from now on, or everybody again; of the flags they
+    need --state only
+
 Connection
   --coordinator URL     address of the coordinator       [POOLKEEPER_COORDINATOR]
   --token-file FILE     file that holds the provider token
@@ -21,6 +25,8 @@ Connection
                         certificates of Apple's Managed Device Attestation for
                         this machine's key (PEM)
   --private             serve only requests of this machine's owner
+  --not-on-battery      the same while this Mac runs on battery
+  --not-while-used N    the same while somebody has used it within N minutes
 
 Models
   --model ID=FILE       offer a GGUF file under a catalog id; may be repeated,

@@ -57,6 +57,7 @@ export const UPSTREAM: Samples<Upstream> = {
     memory_pressure: 0.2,
     thermal_state: "serious",
     accepting: false,
+    reserved: true,
     assignment,
   },
   assign_model_status: {

@@ -241,6 +241,7 @@ describe("why a machine is idle", () => {
   it.each<[GateReason, string]>([
     ["outdated", "newer provider"],
     ["owner_private", "--private"],
+    ["reserved", "resume"],
     ["below_trust_level", "--attestation-chain"],
     ["too_hot", "cool"],
     ["silent", "network"],

@@ -31,6 +31,7 @@ describe("[F9] a machine is not routable, busy or not, when it", () => {
     ["does not offer the model", aConnection({ advertises: false }), "model_not_on_machine"],
     ["is stopping", aConnection({ accepting: false }), "not_accepting"],
     ["serves only its owner", aConnection({ privateOnly: true }), "owner_private"],
+    ["is kept by its owner for the moment", aConnection({ reserved: true }), "reserved"],
     ["is critically hot", aConnection({ thermalState: "critical" }), "too_hot"],
     [
       "has failed too often",

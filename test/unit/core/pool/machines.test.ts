@@ -89,6 +89,7 @@ describe("[H12] a machine without the model in memory", () => {
 
 describe("the gate", () => {
   it.each([
+    ["reserved", (scene: PoolScene, mac: Machine) => scene.heartbeat(mac, { reserved: true })],
     ["not_accepting", (scene: PoolScene, mac: Machine) => scene.heartbeat(mac, { accepting: false })],
     ["too_hot", (scene: PoolScene, mac: Machine) => scene.heartbeat(mac, { thermal_state: "critical" })],
     ["silent", (scene: PoolScene) => (scene.now += 60_001)],

@@ -47,6 +47,23 @@ describe("[H21] a request for its owner's machines", () => {
     expect(client.ended).toBe("finished");
   });
 
+  it("goes to the machine that its owner keeps for the moment, and what runs there for others goes on", () => {
+    const scene = new PoolScene();
+    const machine = scene.join("mac-1");
+    const other = scene.ask();
+    const running = scene.requestOf(machine);
+    scene.heartbeat(machine, { running: 1, reserved: true });
+    expect(scene.ask().refusedWith).toBe("model_unavailable");
+    scene.ask({ owner: route("wait", "mac-1") });
+    expect(scene.requestOf(machine).request["owner_bypass"]).toBe(true);
+    scene.serve(running, "to the end");
+    expect(other.ended).toBe("finished");
+    // Coming back costs nothing.
+    scene.heartbeat(machine, { running: 1, reserved: false });
+    scene.ask();
+    expect(scene.requestsOf(machine)).toHaveLength(1);
+  });
+
   it("goes to no other machine, and not there after a failure either", () => {
     const scene = new PoolScene();
     const own = scene.join("mac-1");

@@ -1,0 +1,89 @@
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { runProgram, type RunProgram } from "./hardware.ts";
+import { reasonOf } from "./reason.ts";
+import { UserError } from "./user-error.ts";
+
+/**
+ * Whether this machine's owner wants it for themselves right now: said by hand (`poolkeeper-provider pause`), or by a rule that was
+ * given at the start. It then serves its owner only, keeps its model, and is back at once when the reason has gone.
+ */
+
+export interface ReservationRules {
+  readonly onBattery: boolean;
+  /** In use means touched within so many minutes; null if that is no reason. */
+  readonly whileUsedMinutes: number | null;
+}
+
+const PAUSE_FILE = "paused";
+const INTERVAL_MS = 5_000;
+
+/** From now on, and over restarts, the program that uses this state directory serves its owner only. @throws UserError */
+export function pause(stateDirectory: string): void {
+  try {
+    writeFileSync(join(stateDirectory, PAUSE_FILE), "");
+  } catch (cause) {
+    throw new UserError(`Cannot pause the machine of ${stateDirectory}: ${reasonOf(cause)}.`, { cause });
+  }
+}
+
+/** @returns whether it was paused. @throws UserError */
+export function resume(stateDirectory: string): boolean {
+  const path = join(stateDirectory, PAUSE_FILE);
+  const wasPaused = existsSync(path);
+  try {
+    rmSync(path, { force: true });
+  } catch (cause) {
+    throw new UserError(`Cannot resume the machine of ${stateDirectory}: ${reasonOf(cause)}.`, { cause });
+  }
+  return wasPaused;
+}
+
+/** Why the machine serves its owner only; null if it serves everybody. Rules can be read on a Mac only. */
+export async function reservedBecause(
+  stateDirectory: string,
+  { onBattery, whileUsedMinutes }: ReservationRules,
+  run: RunProgram = runProgram,
+): Promise<string | null> {
+  if (existsSync(join(stateDirectory, PAUSE_FILE))) return "paused";
+  if (onBattery && isOnBattery((await run("/usr/bin/pmset", ["-g", "batt"])) ?? "")) return "on battery";
+  if (whileUsedMinutes === null) return null;
+  const idleMs = idleMsOf((await run("/usr/sbin/ioreg", ["-r", "-d", "1", "-c", "IOHIDSystem"])) ?? "");
+  return idleMs !== null && idleMs < whileUsedMinutes * 60_000 ? "in use" : null;
+}
+
+/** Reads `Now drawing from 'Battery Power'`. */
+function isOnBattery(printed: string): boolean {
+  return printed.includes("drawing from 'Battery Power'");
+}
+
+/** Reads `"HIDIdleTime" = 1234567890`, nanoseconds since somebody has touched keyboard, mouse or trackpad. */
+function idleMsOf(printed: string): number | null {
+  const digits = /"HIDIdleTime" = (\d+)/.exec(printed)?.[1];
+  return digits === undefined ? null : Number(digits) / 1e6;
+}
+
+/** Tells again and again, also what it has told before. @returns stops it. */
+export function watchReservation(
+  read: () => Promise<string | null>,
+  tell: (because: string | null) => void,
+): () => void {
+  let isReading = false;
+  let isStopped = false;
+  const look = async (): Promise<void> => {
+    // A Mac under pressure answers slowly; programs must not pile up then.
+    if (isReading) return;
+    isReading = true;
+    const because = await read();
+    isReading = false;
+    if (!isStopped) tell(because);
+  };
+  void look();
+  const timer = setInterval(() => void look(), INTERVAL_MS);
+  timer.unref();
+  return () => {
+    isStopped = true;
+    clearInterval(timer);
+  };
+}

@@ -1,0 +1,104 @@
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import type { RunProgram } from "../../provider/src/hardware.ts";
+import { pause, reservedBecause, resume } from "../../provider/src/reservation.ts";
+import { UserError } from "../../provider/src/user-error.ts";
+import { AgentHarness } from "../support/agent-harness.ts";
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "reservation-"));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const NO_RULES = { onBattery: false, whileUsedMinutes: null };
+const RULES = { onBattery: true, whileUsedMinutes: 10 };
+
+/** A Mac on battery or on mains, last touched so many seconds ago. */
+function aMac(source: "Battery Power" | "AC Power", idleSeconds: number): RunProgram {
+  return (file) =>
+    Promise.resolve(
+      file.endsWith("pmset")
+        ? `Now drawing from '${source}'\n -InternalBattery-0 (id=4653155)\t80%; discharging`
+        : `+-o IOHIDSystem  <class IOHIDSystem>\n    {\n      "HIDIdleTime" = ${idleSeconds * 1e9}\n    }`,
+    );
+}
+
+const nothing: RunProgram = () => Promise.resolve(null);
+
+describe("a machine is its owner's alone", () => {
+  it("from pause to resume, whatever else", async () => {
+    expect(await reservedBecause(directory, NO_RULES, nothing)).toBeNull();
+    pause(directory);
+    pause(directory);
+    expect(await reservedBecause(directory, NO_RULES, nothing)).toBe("paused");
+    expect(resume(directory)).toBe(true);
+    expect(resume(directory)).toBe(false);
+    expect(await reservedBecause(directory, NO_RULES, nothing)).toBeNull();
+  });
+
+  it("on battery and in use, if those are its rules", async () => {
+    const because = (rules: typeof RULES | typeof NO_RULES, run: RunProgram) =>
+      reservedBecause(directory, rules, run);
+    expect(await because(RULES, aMac("Battery Power", 9_999))).toBe("on battery");
+    expect(await because(RULES, aMac("AC Power", 599))).toBe("in use");
+    expect(await because(RULES, aMac("AC Power", 600))).toBeNull();
+    expect(await because(NO_RULES, aMac("Battery Power", 0))).toBeNull();
+    expect(await because({ onBattery: false, whileUsedMinutes: 10 }, aMac("Battery Power", 601))).toBeNull();
+  });
+
+  it("is not by what cannot be found out", async () => {
+    expect(await reservedBecause(directory, RULES, nothing)).toBeNull();
+    expect(await reservedBecause(directory, RULES, () => Promise.resolve("no such thing"))).toBeNull();
+  });
+
+  it("cannot be said of a directory that is not there", () => {
+    expect(() => pause(join(directory, "none"))).toThrow(UserError);
+    expect(existsSync(join(directory, "none"))).toBe(false);
+  });
+});
+
+describe("an agent whose owner keeps the machine", () => {
+  it("says so at once, refuses what comes for others, serves its owner, and finishes what runs", async () => {
+    const harness = new AgentHarness();
+    const socket = await harness.connected();
+    await harness.clock.advance(1000);
+    socket.request(1);
+    const running = harness.engine.lastRun();
+    harness.agent.reserve("in use");
+    expect(socket.ofType("heartbeat").at(-1)).toMatchObject({ reserved: true, accepting: true });
+    expect(harness.agent.status().reservedBecause).toBe("in use");
+    socket.request(2);
+    expect(socket.errors()).toEqual(["2 capacity/no_free_slot"]);
+    socket.request(3, { owner_bypass: true });
+    expect(socket.ofType("inference_accepted").map(({ stream }) => stream)).toEqual([1, 3]);
+    running.finish();
+    await harness.clock.advance(1000);
+    expect(socket.ofType("inference_complete").map(({ stream }) => stream)).toEqual([1]);
+
+    harness.agent.reserve(null);
+    expect(socket.ofType("heartbeat").at(-1)).not.toHaveProperty("reserved");
+    socket.request(4);
+    expect(socket.ofType("inference_accepted").map(({ stream }) => stream)).toEqual([1, 3, 4]);
+    expect(harness.logged.filter((line) => line.includes("serving "))).toEqual([
+      expect.stringContaining('"model":"alpha"'),
+      'serving the owner only {"because":"in use","running":1}',
+      "serving everybody again {}",
+    ]);
+  });
+
+  it("says nothing twice", async () => {
+    const harness = new AgentHarness();
+    const socket = await harness.connected();
+    await harness.clock.advance(1000);
+    const before = socket.ofType("heartbeat").length;
+    harness.agent.reserve(null);
+    harness.agent.reserve("paused");
+    harness.agent.reserve("paused");
+    expect(socket.ofType("heartbeat")).toHaveLength(before + 1);
+  });
+});
