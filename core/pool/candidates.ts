@@ -111,7 +111,9 @@ export class Candidates {
     for (const connection of this.#pool.connections()) {
       if (routableGate(connection, model, now, asker) !== null) continue;
       const waitedS = this.#pool.settings().flags.queue_wait_ms / 1000;
-      const message = `all machines that serve "${model}" stayed busy for ${waitedS} s`;
+      const need = contextNeedOf(request, this.#pool.contexts().smallest);
+      const ofThose = need === null ? "" : ` and may take a prompt of about ${need.likely} tokens`;
+      const message = `all machines that serve "${model}"${ofThose} stayed busy for ${waitedS} s`;
       return { code: "queue_timeout", message };
     }
     return this.noneFor(request, now);

@@ -101,7 +101,9 @@ describe("a request and the context of machines", () => {
     ask(3000);
     const client = scene.ask({ body: textOf(9000) });
     scene.advance(6000, small, large);
-    expect(client.refusedWith).toBe("queue_timeout");
+    const message =
+      'all machines that serve "m" and may take a prompt of about 9003 tokens stayed busy for 6 s';
+    expect(client.ended).toMatchObject({ refused: { code: "queue_timeout", message } });
     expect(scene.requestsOf(small)).toEqual([]);
   });
 
