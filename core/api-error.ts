@@ -53,7 +53,7 @@ export interface ApiError {
   readonly param?: string | undefined;
   /** Seconds, 1 to 60: official SDKs ignore longer ones. */
   readonly retryAfterS?: number | undefined;
-  /** The same request cannot do better any time soon: official SDKs then spare their client the tries, and the waits for them. */
+  /** Retrying the same request is pointless; official SDKs then fail at once instead of waiting and retrying. */
   readonly isFinal?: boolean | undefined;
   /** How long the edge may give the same answer without asking the pool; never, if left out. */
   readonly holdsForMs?: number | undefined;
@@ -68,17 +68,17 @@ export interface EncodedError {
   readonly body: string;
 }
 
-/** Milliseconds; from a pool to the Worker, which takes it off. */
+/** How long a refusal holds, in ms; sent by a pool and removed by the Worker. */
 export const HOLDS_HEADER = "x-pool-holds-ms";
 
-/** Beside it: `model` if it holds for every request to the model, `key` if only for those of the same API key. */
+/** For whom it holds: `model` for every request to the model, `key` for those of the same API key. */
 export const HOLDS_FOR_HEADER = "x-pool-holds-for";
 
 export function isApiErrorCode(text: string | null): text is ApiErrorCode {
   return text !== null && Object.hasOwn(CODES, text);
 }
 
-/** The HTTP status of an error by its code; 500 for a code that is none of ours. */
+/** The HTTP status of an error code; 500 for unknown codes. */
 export function statusOf(code: string): number {
   return isApiErrorCode(code) ? CODES[code].status : 500;
 }
@@ -106,7 +106,7 @@ export function encodeError(error: ApiError): EncodedError {
   if (error.retryAfterS !== undefined) {
     const seconds = Math.min(60, Math.max(1, error.retryAfterS));
     headers["retry-after"] = String(Math.ceil(seconds));
-    // Some SDKs read this one first; it keeps apart clients that were told the same number of seconds.
+    // Some SDKs prefer this header; it spreads clients that were told the same number of seconds.
     headers["retry-after-ms"] = String(Math.ceil(seconds * 1000));
   }
   if (error.isFinal === true) headers["x-should-retry"] = "false";

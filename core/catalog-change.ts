@@ -3,10 +3,10 @@ import type { ApiError } from "./api-error.ts";
 import { parseKeptCatalog, type Catalog, type CatalogEntry } from "./catalog.ts";
 
 /**
- * What operators do to the catalog: put a whole one in force, put one model in, take one out. Decided where the catalog
- * is kept, so that of two who change different models at once neither undoes the other.
+ * The operators' changes of the catalog: replace it, put one model, delete one. They are applied where the catalog is
+ * stored, so that concurrent changes of different models do not undo each other.
  *
- * What would leave machines with a model that nobody can ask for, or nothing at all, wants to be said twice.
+ * A change that removes a model that machines hold, or all models, has to be forced.
  */
 
 export type CatalogChange =
@@ -19,16 +19,16 @@ export type ChangedCatalog =
       readonly ok: true;
       readonly catalog: Catalog;
       readonly isAddition: boolean;
-      /** Models that are in it no more. */
+      /** Models that were removed. */
       readonly gone: readonly ModelId[];
     }
   | { readonly ok: false; readonly error: ApiError };
 
 /**
- * The catalog after a change. What the change brings has been checked; what is there stays as it is, so that an old
- * mistake in one model does not keep others from being changed.
- * @param isForced whether it has been said twice.
- * @param assignedTo the machines that hold a model by order, or are on their way to it.
+ * The catalog after a change. The new entries were validated before; the other entries are kept without validation, so that
+ * an old mistake in one model does not block changes of others.
+ * @param isForced whether the operator insists.
+ * @param assignedTo the machines that are assigned to a model, or are switching to it.
  */
 export function changeCatalog(
   catalog: Catalog,
@@ -40,7 +40,7 @@ export function changeCatalog(
   if (misnamed !== null) return { ok: false, error: misnamed };
   const parsed = parseKeptCatalog(entriesAfter(catalog, change));
   if (!parsed.ok) {
-    // Of one entry that was good by itself, all that can be wrong beside others is a name.
+    // A valid entry can only conflict with others by its id or aliases.
     const param = change.kind === "put" && parsed.param !== "catalog" ? "aliases" : parsed.param;
     return { ok: false, error: { code: "invalid_request", param, message: parsed.message } };
   }
@@ -53,12 +53,12 @@ export function changeCatalog(
   return { ok: true, catalog: after, isAddition, gone };
 }
 
-/** Models of the one catalog that are not in the other. */
+/** Models of the first catalog that are missing in the second. */
 export function modelsGone(before: Catalog, after: Catalog): ModelId[] {
   return before.entries.map(({ id }) => id).filter((id) => after.find(id)?.id !== id);
 }
 
-/** An alias is no name to change a model by. */
+/** Aliases do not identify a model for changes. */
 function whyMisnamed(catalog: Catalog, change: CatalogChange): ApiError | null {
   if (change.kind === "replace") return null;
   const id = change.kind === "put" ? change.entry.id : change.id;
@@ -70,7 +70,7 @@ function whyMisnamed(catalog: Catalog, change: CatalogChange): ApiError | null {
   return { code: "invalid_request", param: "id", message };
 }
 
-/** What to say of an id that is none. */
+/** The error for an unknown id. */
 export function unknownModel(catalog: Catalog, id: string): ApiError {
   const found = catalog.find(id);
   const message =
@@ -94,7 +94,7 @@ function entriesAfter({ entries }: Catalog, change: CatalogChange): readonly Cat
   }
 }
 
-/** Machines named in a message; the rest are counted. */
+/** Machines that a message names; further ones are only counted. */
 const NAMED_MACHINES = 3;
 
 function whyDoubtful(

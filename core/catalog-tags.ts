@@ -4,12 +4,11 @@ import type { Catalog, CatalogEntry } from "./catalog.ts";
 import { HASH_START, hashOn } from "./text-hash.ts";
 
 /**
- * By what an operator says which state he has read, so that he does not undo what another has changed since. The whole
- * catalog has the number of its version. A model has a tag of its own, made from its entry: whoever changes another model
- * must not stand in the way.
+ * ETags for `If-Match`, so that an operator does not overwrite a change made since he read the catalog. The tag of the whole
+ * catalog is its version. Each model has a tag made from its entry, so that changes of other models do not conflict.
  */
 
-/** What a change may be made over: whatever is there, or what has one of these tags. */
+/** The precondition of a change: any state, or one with one of these tags. */
 export type Precondition = "anything" | "exists" | readonly string[];
 
 export function tagOfCatalog(version: number): string {
@@ -21,7 +20,7 @@ export function tagOfEntry(entry: CatalogEntry): string {
   return `${hashOn(HASH_START, json, 0, json.length).toString(36)}-${json.length}`;
 }
 
-/** What is wrong with making the change over this catalog; null if nothing is. */
+/** Why the precondition fails for this catalog; null if it holds. */
 export function whyOutdated(
   change: CatalogChange,
   condition: Precondition,
@@ -36,7 +35,7 @@ export function whyOutdated(
   const id = change.kind === "put" ? change.entry.id : change.id;
   const entry = catalog.find(id);
   if (entry?.id !== id) {
-    // What is not there cannot be taken out either, and that says more.
+    // Deleting a missing model fails anyway, with a better message.
     if (change.kind === "remove") return null;
     return outdated(`the model "${id}" is not in the catalog; leave out If-Match to add it`);
   }

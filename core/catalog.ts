@@ -51,7 +51,7 @@ export const catalogEntrySchema = keptEntrySchema.superRefine(
   },
 );
 
-/** Machines that a model keeps and may not have: which of the two was meant is the operator's to say. */
+/** Refuses a floor above the cap. */
 export function whyAboveCap(floor: number, cap: number | null): string | null {
   return cap === null || floor <= cap ? null : `must be at most the cap, which is ${cap}`;
 }
@@ -80,7 +80,7 @@ export interface Catalog {
 
 export const EMPTY_CATALOG: Catalog = { entries: [], find: () => undefined };
 
-/** To whoever needs it while nobody knows it. */
+/** The error while no catalog could be read. */
 export const CATALOG_UNREADABLE: ApiError = {
   code: "try_again",
   message: "the model catalog cannot be read at the moment; try again",
@@ -91,19 +91,19 @@ export type ParsedCatalog =
   | { readonly ok: true; readonly catalog: Catalog }
   | {
       readonly ok: false;
-      /** Where the first mistake is, such as `[1].size_gb`. */
+      /** Path of the first error, such as `[1].size_gb`. */
       readonly param: string;
       readonly message: string;
     };
 
-/** Checks a whole catalog as an operator brings it; all or nothing. The error names the entry and the field. */
+/** Validates a whole catalog from an operator, all or nothing. The error names the entry and the field. */
 export function parseCatalog(json: unknown): ParsedCatalog {
   return parseWith(entriesSchema, json);
 }
 
 /**
- * Reads a catalog that is in force. An earlier version took a floor above a cap: plans can bear it, and a fleet must not
- * lose its models by an update. No new one is taken.
+ * Reads the catalog that is in force. It may have a floor above a cap, which an earlier version accepted: the planner copes
+ * with that, and an update must not remove models. New entries like that are refused.
  */
 export function parseKeptCatalog(json: unknown): ParsedCatalog {
   return parseWith(keptEntriesSchema, json);

@@ -2,13 +2,13 @@ import type { ApiErrorCode } from "./api-error.ts";
 import { EDGE_TALLY_MAX, EDGE_VERDICTS_MAX, LONGEST_VERDICT_MS } from "./limits.ts";
 
 /**
- * Refusals that the edge gives by itself. Under a flood most requests for a model get the same refusal, and the pool
- * that has to say so each time is the one object that could have served them. So a pool may say with a refusal for how
- * long it holds, a second at most, and whether for all or for one key that has more than its share; until then whoever
- * it holds for and asks for that model is told the same by the isolate that heard it.
+ * Refusals that the edge gives without asking the pool. Under a flood most requests for a model get the same refusal, and
+ * answering each of them would take CPU time from the one object that could serve some. So a pool may say with a refusal for
+ * how long it holds, at most a second, and whether for all clients or for one key that has more than its share. During that
+ * time the isolate repeats the refusal by itself.
  *
- * They count all the same: as demand, or the model would look unwanted just when it is wanted most (F8), and as usage
- * of their key. The counts are told together.
+ * These requests are still counted, as demand, because the model would look unwanted just when it is wanted most (F8), and
+ * as usage of their key. The counts are sent to the pool in batches.
  */
 
 export interface Refusal {
@@ -16,7 +16,7 @@ export interface Refusal {
   readonly status: number;
   /** JSON in OpenAI's error envelope. */
   readonly body: string;
-  /** As the pool has said it, with a fraction. */
+  /** The pool's own value, not rounded. */
   readonly retryAfterS: number;
 }
 
@@ -26,13 +26,13 @@ export class EdgeVerdicts {
   /** @param keyId the key that it holds for; null for all. */
   hold(model: string, keyId: string | null, refusal: Refusal, holdsForMs: number, now: number): void {
     if (holdsForMs <= 0) return;
-    // None of them matters for longer than a second, so nothing much is lost.
+    // Verdicts last a second at most, so little is lost.
     if (this.#held.size >= EDGE_VERDICTS_MAX) this.#held.clear();
     const until = now + Math.min(holdsForMs, LONGEST_VERDICT_MS);
     this.#held.set(nameOf(model, keyId), { refusal, until });
   }
 
-  /** What the key is to be told if it asks for the model now; null if the pool has to be asked. */
+  /** The refusal that holds now for this key and model; null if the pool has to be asked. */
   find(model: string, keyId: string, now: number): Refusal | null {
     if (this.#held.size === 0) return null;
     return this.#find(nameOf(model, null), now) ?? this.#find(nameOf(model, keyId), now);
@@ -56,16 +56,16 @@ export interface RefusalCount {
   readonly code: ApiErrorCode;
   readonly keyId: string;
   readonly requests: number;
-  /** Of all of them, estimated from their length. */
+  /** The sum, estimated from the requests' lengths. */
   readonly promptTokens: number;
 }
 
-/** What the edge has refused and not told the pools yet. */
+/** Counts of refusals that were not sent to the pools yet. */
 export class RefusalTally {
   readonly #counts = new Map<string, Map<string, RefusalCount>>();
   #entries = 0;
 
-  /** Then the pool has to refuse by itself: nothing is answered that cannot be counted. */
+  /** If so, requests go to the pool: only refusals that can be counted are given here. */
   get isFull(): boolean {
     return this.#entries >= EDGE_TALLY_MAX;
   }

@@ -5,8 +5,8 @@ import { modelIdSchema } from "../protocol/ids.ts";
 import { TRUST_LEVELS } from "./pool/attestation.ts";
 
 /**
- * Everything an operator can switch while the fleet runs, one text value each. A flag that does not parse keeps its
- * last good value, so a slip of the pen in the store never takes a machine out of service.
+ * Everything that an operator can change while the fleet runs, each as a text value. A flag that does not parse keeps its last
+ * valid value, so that a typo in KV never takes a machine out of service.
  */
 
 const onOff = z.enum(["off", "on"], { error: 'must be "on" or "off"' });
@@ -112,13 +112,13 @@ export const UNREADABLE_TEXTS: FlagTexts = { assignment_gate: "on", min_trust_le
 export const flagNameSchema = flagsSchema.keyof();
 export const FLAG_NAMES: readonly FlagName[] = flagNameSchema.options;
 
-/** What a flag may be set to: one of some words, a whole number, or a text, which is described. */
+/** The accepted values of a flag: one of some words, an integer, or a text with a description. */
 export type FlagTakes =
   | { readonly choices: readonly string[] }
   | { readonly min: number; readonly max: number }
   | { readonly text: string };
 
-/** What the check of a flag's value lets through, for whoever has to choose one. */
+/** The accepted values of a flag, for forms and messages. */
 export function takenBy(name: FlagName): FlagTakes {
   const schema: z.ZodType = flagsSchema.shape[name];
   if (schema instanceof z.ZodEnum) return { choices: schema.options.map(String) };

@@ -3,17 +3,17 @@ import { z } from "zod";
 import { isCountryCode } from "./country-codes.ts";
 
 /**
- * What a catalog entry says of a model that is sold through an aggregator and that nobody else could know: its price, its
- * weights' origin, where the machines stand. The words are those of OpenRouter's provider schema where it has one.
+ * The part of a catalog entry for models that are sold through an aggregator: price, origin of the weights, location of the
+ * machines. Field names follow OpenRouter's provider schema where it has one.
  */
 
-/** Such as `0.0000002`: a number would be rounded on its way. */
+/** A decimal string such as `0.0000002`, because a number would be rounded. */
 const dollars = z
   .string()
   .max(32)
   .regex(/^\d+(\.\d+)?$/, 'must be US dollars as text without a sign or exponent, such as "0.0000002"');
 
-/** No model costs a hundredth of that. What is above it was meant for a million tokens. */
+/** Far above any real price per token; a larger value was meant per million tokens. */
 const TOO_MANY_DOLLARS = 0.01;
 
 const dollarsPerToken = dollars.refine(
@@ -62,14 +62,14 @@ const listingFields = z.strictObject({
     .regex(/^[\w.~-]+\/[\w.:-]+$/, 'must be as on OpenRouter, such as "openai/gpt-oss-20b"')
     .nullable()
     .default(null),
-  /** When the model came out, in seconds since 1970. */
+  /** Release date of the model, in seconds since 1970. */
   created: z.int().min(0).max(100_000_000_000).nullable().default(null),
-  /** Where its machines stand. */
+  /** Location of the machines. */
   countries: z
     .array(z.string().refine(isCountryCode, 'must be a country code of ISO 3166-1, such as "DE"'))
     .max(249)
     .default([]),
-  /** From when on it is offered no more: a day, or an hour of UTC. */
+  /** When it will be withdrawn: a date, or an hour in UTC. */
   deprecation_date: z
     .string()
     .refine(isDayOrHour, 'must be a day or an hour of UTC, such as "2027-06-01" or "2027-06-01T15:00:00Z"')
@@ -97,7 +97,7 @@ function isDayOrHour(text: string): boolean {
   return z.iso.date().safeParse(day).success;
 }
 
-/** Answers longer than the model's context are none: which of the two was meant is the operator's to say. */
+/** Refuses a longest answer above the model's context. */
 export function whyTooLong({ max_output_length: longest }: Listing, contextLength: number): string | null {
   return longest === null || longest <= contextLength
     ? null

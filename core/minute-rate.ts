@@ -1,4 +1,4 @@
-/** Counts by name what may happen only so often, in windows of a minute. */
+/** A simple rate limiter: counts events by name in fixed windows of a minute. */
 
 const WINDOW_MS = 60_000;
 
@@ -7,12 +7,12 @@ export class MinuteRate {
   #windowStartAt = 0;
   readonly #counts = new Map<string, number>();
 
-  /** @param most of one name in a minute. */
+  /** @param most events of one name per minute. */
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** Counts one. Returns null if it may go on, else the seconds until the window ends. */
+  /** Counts an event. Returns null if it is allowed, else the seconds until the window ends. */
   admit(name: string, now: number): number | null {
     // A clock that was set back must not make the minute an hour.
     if (now - this.#windowStartAt >= WINDOW_MS || now < this.#windowStartAt) {

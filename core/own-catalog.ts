@@ -4,13 +4,13 @@ import { firstProblem } from "../protocol/field-problems.ts";
 import { keptEntrySchema, parseKeptCatalog, type ParsedCatalog } from "./catalog.ts";
 
 /**
- * Reads a catalog that the coordinator itself has put in force, perhaps one of a later version before somebody stepped back to
- * this one. Fields that this version does not know are left out, and an entry that says nothing to it even so costs that
- * model alone: a fleet must not lose all its models by a step back. What operators write by hand is read whole or not at all.
+ * Reads a catalog that the coordinator itself has stored, perhaps a later version of it before a rollback to this one. Unknown
+ * fields are dropped, and an entry that is still invalid costs only that model, so that a rollback never removes all
+ * models. A catalog that operators wrote by hand is read completely or not at all.
  */
 export interface OwnCatalog {
   readonly parsed: ParsedCatalog;
-  /** What was passed over, such as `[1].colour`. */
+  /** Paths that were dropped, such as `[1].colour`. */
   readonly leftOut: readonly string[];
 }
 

@@ -1,6 +1,6 @@
 /**
- * What an object that serves as a map has by a name that may be any text, such as a model's id. `object[name]` would find
- * what every object has, too: of a model called `constructor` everything would seem to be known.
+ * Looks up a name of any text, such as a model's id, in an object that is used as a map. `object[name]` would also find
+ * inherited properties, for example for a model called `constructor`.
  */
 export function ownValue<Name extends string, Value>(
   object: Readonly<Record<Name, Value>>,

@@ -1,6 +1,6 @@
 /**
- * Name of the pool object that serves `modelId`. This file alone knows how: a model may later be spread over several
- * objects, so nothing else may assume one object per model.
+ * Name of the pool object that serves `modelId`. Only this file knows the mapping: a model may later have several objects, so
+ * no other code may assume one object per model.
  */
 export function poolName(modelId: string, shard = 0): string {
   return shard === 0 ? modelId : `${modelId}${BEFORE_SHARD}${shard}`;

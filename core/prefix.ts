@@ -1,18 +1,18 @@
 import { HASH_START, hashOn } from "./text-hash.ts";
 
 /**
- * What a prompt begins with, as a few numbers: hashes of its first 512 characters, of its first 768, and so on. Two
- * prompts with the same number at a place begin with the same text up to there, so a pool can tell which machine has
- * read a conversation before without keeping a word of it. The blocks grow, so that a handful covers long prompts too.
+ * The prefix of a prompt as a few hashes: of its first 512 characters, of its first 768, and so on. Two prompts with the same
+ * hash at a position have the same text up to there, so a pool can tell which machine has seen a conversation before without
+ * storing any text. The blocks grow, so that a few of them cover long prompts too.
  *
- * Read is what a chat template puts first and a client repeats each turn: tools, then messages in their order.
+ * The hashed text is what chat templates put first and clients repeat each turn: tools, then messages in their order.
  */
 
 const BLOCKS = 16;
 const FIRST_BLOCK = 512;
 const GROWTH = 1.5;
 
-/** Characters of the prompt that the number at the same place covers. */
+/** Characters of the prompt that the hash at the same index covers. */
 export const PREFIX_LENGTHS: readonly number[] = Array.from({ length: BLOCKS }, (_, index) =>
   Math.round(FIRST_BLOCK * GROWTH ** index),
 );
@@ -28,7 +28,7 @@ interface PromptMessage {
   readonly tool_calls?: unknown;
 }
 
-/** Numbers of 32 bits, one for each length that the prompt reaches; none for a short prompt. */
+/** 32-bit hashes, one for each of the lengths that the prompt reaches; none for a short prompt. */
 export function prefixOf({ messages, tools }: Prompt): number[] {
   const reader = new PrefixReader();
   if (Array.isArray(tools) && tools.length > 0) reader.read(JSON.stringify(tools));
@@ -42,7 +42,7 @@ export function prefixOf({ messages, tools }: Prompt): number[] {
   return reader.hashes;
 }
 
-/** A prompt is always cut at the same places: where its parts and the blocks end. */
+/** Hashes piecewise. The cuts are always at the same positions: at the ends of parts and blocks. */
 class PrefixReader {
   readonly hashes: number[] = [];
   #hash = HASH_START;

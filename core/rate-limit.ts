@@ -1,16 +1,15 @@
 import { z } from "zod";
 
 /**
- * The limits of one API key: how many requests it may make and how many tokens it may use within any minute. A window
- * slides over the last 60 s in small steps, so that no minute, wherever it begins, holds more than the limit; a window
- * that starts afresh every minute would let twice as much through around its start.
+ * The rate limits of one API key: requests and tokens per minute. A sliding window over the last 60 s, in small steps, keeps
+ * every minute within the limit, wherever it begins; a fixed window would let twice as much through around its boundary.
  *
- * Tokens are only known when a request has ended. So it reserves what it may use when it is let in, and settles with
- * what it did use: what was too much goes back to the moment it was taken. Only what this window holds goes back, and
- * only once: a reset has forgotten what was held before, and may not turn it into a gift.
+ * Tokens are known only when a request has ended. So a request reserves its maximum when it is admitted and settles with its
+ * actual use: the difference is returned to the moment of the reservation. Only reservations that this window knows are
+ * returned, and only once: after a reset they are forgotten, and returning them would create capacity.
  *
- * The object that counts saves its window before it sleeps. So a window goes on from what an earlier life has saved; what
- * came after that, if it was reset, is forgotten.
+ * The object saves its window before it hibernates, and the next instance continues from there. After a reset, what was not
+ * saved is lost.
  */
 
 /** Null is no limit. */
@@ -22,11 +21,11 @@ export interface RateLimits {
 /** What a request would use. */
 export interface RateQuestion {
   readonly promptTokens: number;
-  /** The longest answer it asks for; null if it does not say. */
+  /** The request's limit of the answer; null if it sets none. */
   readonly answerTokens: number | null;
 }
 
-/** Tokens held for a request until it has ended. */
+/** Tokens reserved for a request until it has ended. */
 export interface Reservation {
   /** Name of the window that holds them. */
   readonly window: string;
@@ -43,7 +42,7 @@ export interface Standing {
   readonly resetMs: number;
 }
 
-/** Where a key stands; null where it has no limit. */
+/** The state of a key's limits; null where it has none. */
 export interface Standings {
   readonly requests: Standing | null;
   readonly tokens: Standing | null;
@@ -58,7 +57,7 @@ export type RateVerdict =
       readonly standings: Standings;
     };
 
-/** Held for the answer of a request that names no longest one. */
+/** Reserved for the answer of a request that sets no limit. */
 export const DEFAULT_ANSWER_TOKENS = 1024;
 
 /** Number of a cell of time, counted from the epoch, and what it holds. */

@@ -3,7 +3,7 @@
  * its release, build metadata ignored.
  */
 
-/** Negative if `a` is older than `b`, 0 if equal. What is no version is older than any. */
+/** Negative if `a` is older than `b`, 0 if equal. An invalid version is older than any other. */
 export function compareVersions(a: string | null, b: string | null): number {
   const [x, y] = [parse(a), parse(b)];
   if (x === null || y === null) return Number(x !== null) - Number(y !== null);

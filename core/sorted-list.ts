@@ -1,17 +1,17 @@
 /**
- * Values in order. They are kept in short pieces, so that one comes or goes without thousands of others being moved: of
- * 2,000 in one list that took longer than all else that a pool does for a chat.
+ * A sorted list in chunks, so that inserting or removing a value does not move thousands of others: with 2,000 values in one
+ * array that took longer than everything else that a pool does for a chat.
  */
 export class SortedList<Value> {
   readonly #compare: (a: Value, b: Value) => number;
   readonly #pieces: Value[][] = [];
 
-  /** @param compare below 0 if `a` comes first, 0 only for one and the same. */
+  /** @param compare negative if `a` comes first, 0 only for the same value. */
   constructor(compare: (a: Value, b: Value) => number) {
     this.#compare = compare;
   }
 
-  /** The values, one piece after the other. */
+  /** The values, chunk by chunk. */
   get pieces(): Iterable<readonly Value[]> {
     return this.#pieces;
   }
@@ -28,7 +28,7 @@ export class SortedList<Value> {
     this.#pieces.splice(this.#pieces.indexOf(piece) + 1, 0, piece.splice(PIECE_MAX / 2));
   }
 
-  /** Does nothing if it is not there. */
+  /** Does nothing if the value is not in the list. */
   remove(value: Value): void {
     const at = this.#pieceOf(value);
     const piece = this.#pieces[at] ?? [];
@@ -39,7 +39,7 @@ export class SortedList<Value> {
     if (piece.length === 0) this.#pieces.splice(at, 1);
   }
 
-  /** The index of the piece in which it is, or of the first that comes after it. */
+  /** Index of the chunk that contains the value, or of the first one after it. */
   #pieceOf(value: Value): number {
     return firstIndex(this.#pieces, (piece) => {
       const last = piece.at(-1);
@@ -54,7 +54,7 @@ export class SortedList<Value> {
 
 const PIECE_MAX = 64;
 
-/** The first index whose value is so, where all before are not and all after are; the length if there is none. */
+/** Binary search: the first index whose value satisfies the condition, given that all later ones do; else the length. */
 function firstIndex<Value>(values: readonly Value[], isSo: (value: Value) => boolean): number {
   let from = 0;
   let to = values.length;

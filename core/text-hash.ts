@@ -1,11 +1,11 @@
-/** A quick hash of text, after FNV-1a: to tell texts apart, not to keep secrets. */
+/** A fast, non-cryptographic hash of text, modelled on FNV-1a. */
 
 export const HASH_START = 0x811c9dc5;
 const PRIME = 0x01000193;
 
 /**
- * Goes on from a hash with a part of a text; 32 bits, signed. Four characters at once take a third of the time, so the
- * same text hashes to the same number only if it is cut at the same places.
+ * Continues a hash with the next part of a text; 32 bits, signed. It takes four characters at a time, which is three times as
+ * fast, so the same text has the same hash only if it is cut at the same positions.
  */
 export function hashOn(before: number, text: string, from = 0, to = text.length): number {
   let hash = before;

@@ -1,8 +1,7 @@
 /**
- * What a machine signs, as UTF-8, to prove that it holds its key: the challenge's nonce, the decimal digits of its time, and the
- * status that goes with the answer, one after the other. The status is signed as it is sent, so nobody has to write it the
- * same way twice. All nonces of a coordinator are equally long and a status is an object, so no other challenge and status run
- * together into the same text.
+ * The text that a machine signs, as UTF-8, to prove that it holds its key: the challenge's nonce, its time in decimal digits,
+ * and the status, concatenated. The status is signed exactly as it is sent, so it needs no canonical form. The result is
+ * unambiguous, because all nonces of a coordinator have the same length and a status starts with `{`.
  */
 export function attestedText(nonce: string, issuedAt: number, status: string): string {
   return `${nonce}${issuedAt}${status}`;

@@ -7,8 +7,8 @@ import { upstreamSchema, type Upstream } from "./upstream.ts";
 import { utf8Length } from "./utf8-length.ts";
 
 /**
- * Text frames to messages and back. Decoding returns a result and never throws: what arrives is somebody else's,
- * and the receiver decides whether a bad frame is ignored or costs the sender its socket.
+ * Text frames to messages and back. Decoding returns a result and never throws: the receiver decides whether a bad frame is
+ * ignored or closes the socket.
  */
 
 export type DecodeError =
@@ -22,7 +22,7 @@ export type Decoded<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly error: DecodeError };
 
-/** Schemas by type, so that a message is checked against its own and no union is walked. */
+/** Schemas by message type, so that a message is checked only against its own. */
 const upstreamSchemas = new Map<string, z.ZodType<Upstream>>(
   upstreamSchema.options.map((option) => [option.shape.type.value, option]),
 );

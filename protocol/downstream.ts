@@ -2,7 +2,7 @@ import { z } from "zod";
 
 import { epochSchema, machineIdSchema, modelIdSchema, requestIdSchema, streamIdSchema } from "./ids.ts";
 
-/** Messages from the coordinator to a provider: orders, each about one machine or one request. */
+/** Messages from the coordinator to a provider, each about one machine or one request. */
 
 const durationMs = z.int().min(0).max(86_400_000);
 const poolList = z.array(modelIdSchema).max(1024);
@@ -44,7 +44,7 @@ export const inferenceRequestSchema = z.object({
   body: z.record(z.string(), z.unknown()),
   deadline_ms: durationMs,
   owner_bypass: z.boolean(),
-  /** How long to collect bytes for one frame from now on, on this socket; as before, if left out. */
+  /** New flush interval of this socket: how long to collect bytes for one frame. Unchanged if absent. */
   flush_ms: durationMs.optional(),
 });
 

@@ -1,11 +1,11 @@
 import { z } from "zod";
 
-/** What both ends read of an embeddings request, with OpenAI's names. Everything else in it passes. */
+/** The fields of an embeddings request that both ends read, with OpenAI's names. All others are passed through. */
 
-/** As many as OpenAI takes. */
+/** OpenAI's limit. */
 const MAX_INPUTS = 2048;
 
-/** Clients that send ids have used OpenAI's tokenizer. */
+/** Token ids would come from OpenAI's tokenizer. */
 const NO_TOKEN_IDS =
   "must be text; token ids are those of another tokenizer than the model's and are not supported";
 
@@ -16,7 +16,7 @@ const listedText = z
 export const embeddingRequestSchema = z.looseObject({
   input: z
     .union([z.string().min(1), z.array(listedText).min(1)])
-    // Said of the whole: of a list that is too long, the union would say that it must be text.
+    // Checked outside the union, which would say of a long list that it must be text.
     .refine((input) => typeof input === "string" || input.length <= MAX_INPUTS, {
       error: `must have at most ${MAX_INPUTS} entries`,
     }),

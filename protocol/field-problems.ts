@@ -3,9 +3,9 @@ import { z } from "zod";
 import { nearestName } from "./nearest-name.ts";
 
 /**
- * What is wrong with a field, in words for the person who wrote it: what it must be, and what it is instead. Given to every
- * parse of what operators and clients send, since the schema library speaks to programmers. A schema that has words of
- * its own is not asked. What was sent is never repeated: it may be a prompt.
+ * Error messages for invalid fields, for the person who sent them: what the field must be, and what it is instead. Used for
+ * everything that operators and clients send, because the schema library's own messages are for programmers. A schema with
+ * a message of its own keeps it. The sent value is never quoted: it may be a prompt.
  */
 export const fieldProblems: z.core.$ZodErrorMap = function fieldProblems(issue) {
   const demand = demandOf(issue);
@@ -16,7 +16,7 @@ export const fieldProblems: z.core.$ZodErrorMap = function fieldProblems(issue) 
 
 type Issue = z.core.$ZodIssue | z.core.$ZodRawIssue;
 
-/** What was sent. The field by which an object is told from others is shown with the object around it. */
+/** The value that was sent. For a wrong discriminator, the issue has the whole object instead. */
 function sentTo(issue: Issue): unknown {
   const { input } = issue;
   if (issue.code !== "invalid_union" || issue.discriminator === undefined) return input;
@@ -24,7 +24,7 @@ function sentTo(issue: Issue): unknown {
   return fields.get(issue.discriminator);
 }
 
-/** Null if the schema says it. */
+/** Null if the schema has its own message. */
 function demandOf(issue: Issue): string | null {
   switch (issue.code) {
     case "unrecognized_keys":
@@ -49,7 +49,7 @@ function demandOf(issue: Issue): string | null {
   }
 }
 
-/** Somebody who misspells a field has meant one that is there, and mostly one that is missing then. */
+/** Suggests a known field for an unknown one. Fields that were sent as well are not what was meant. */
 function insteadOfUnknown(issue: Extract<Issue, { code: "unrecognized_keys" }>): string {
   const known = "inst" in issue && issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape) : [];
   const sent = Object.keys(issue.input ?? {});
@@ -71,7 +71,7 @@ const TYPES: Readonly<Record<string, string>> = {
   null: "null",
 };
 
-/** What would have been right, one name for each. */
+/** Names of the accepted types or values. */
 function namesOf(issue: Issue): string[] {
   if (issue.code === "invalid_type") return [TYPES[issue.expected] ?? issue.expected];
   if (issue.code === "invalid_value") return issue.values.map(nameOf);
@@ -89,7 +89,7 @@ function either(names: readonly string[]): string {
   return before.length === 0 ? last : `${before.toReversed().join(", ")} or ${last}`;
 }
 
-/** What things that have a size consist of. */
+/** The units in which sizes are counted. */
 const PARTS: Readonly<Record<string, { readonly one: string; readonly many: string }>> = {
   string: { one: "character", many: "characters" },
   array: { one: "entry", many: "entries" },
@@ -110,7 +110,7 @@ function sizeDemand(
   return `must have ${bound} ${limit} ${limit === 1 ? parts.one : parts.many}`;
 }
 
-/** What was sent, if it is of the wrong kind. */
+/** The type that was sent, if that is what is wrong. */
 function insteadOf(issue: Issue, input: unknown): string {
   const { code } = issue;
   const isText = typeof input === "string";
@@ -127,9 +127,9 @@ function insteadOf(issue: Issue, input: unknown): string {
   return wantsNumber ? "" : ", not a number";
 }
 
-/** The first thing that is wrong. */
+/** The first error in a value. */
 export interface Problem {
-  /** Where, such as `messages[0].role`; empty for all of it. */
+  /** The field's path, such as `messages[0].role`; empty for the value as a whole. */
   readonly param: string;
   readonly message: string;
 }
@@ -145,15 +145,15 @@ interface Found {
 }
 
 /**
- * A field that is not known before all others, since the one that seems to be missing may be that one misspelled. Of a union's
- * branches, the one whose problem lies deepest says best what was meant.
+ * Unknown fields come first, because a field that seems to be missing may be that one misspelled. In a union, the branch with
+ * the deepest error is the most likely one.
  */
 function firstIssue(issues: readonly z.core.$ZodIssue[]): Found {
   const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
   if (issue === undefined) return { path: [], message: "is not valid" };
   let deepest: Found = { path: pathOf(issue), message: issue.message };
   if (issue.code !== "invalid_union") return deepest;
-  // Else the one that takes what was sent, but not so much of it.
+  // Otherwise a branch that accepts the type, but not the size.
   const ofKind = issue.errors
     .flatMap(([first]) => first ?? [])
     .find(({ path, code }) => path.length === 0 && !isAboutKind(code));
@@ -172,7 +172,7 @@ function isAboutKind(code: z.core.$ZodIssue["code"]): boolean {
   return code === "invalid_type" || code === "invalid_value" || code === "invalid_union";
 }
 
-/** For a field that should not be there the path leads to the field, not to the object around it. */
+/** For an unknown field, the path of the field itself and not of the object that contains it. */
 function pathOf(issue: z.core.$ZodIssue): readonly PropertyKey[] {
   return issue.code === "unrecognized_keys" ? [...issue.path, ...issue.keys.slice(0, 1)] : issue.path;
 }

@@ -3,8 +3,8 @@ import { MAX_COUNT, MAX_DURATION_MS } from "./limits.ts";
 import type { Upstream } from "./upstream.ts";
 
 /**
- * The two messages that each request costs, read by hand: a schema takes a tenth of all the time that a pool spends
- * on a request. Whatever is not plainly in order is left to the schema, which also knows what to say of it.
+ * Hand-written parsing of the two messages that every request causes: the schema would take a tenth of the time that a pool
+ * spends on a request. Anything unusual is left to the schema, which also has the error messages.
  */
 
 type Json = Readonly<Record<string, unknown>>;

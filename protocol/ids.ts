@@ -1,8 +1,8 @@
 import { z } from "zod";
 
 /**
- * Identifiers of the wire. Those that are easily mixed up are branded, so that a machine id cannot be passed where
- * a model id is wanted; `parse` of the schema is the only way to make one from the outside.
+ * Identifiers on the wire. Those that are easily mixed up are branded, so that a machine id cannot be passed where a model id
+ * is expected; parsing with the schema is the only way to create one.
  */
 
 /** Chosen by a provider at its first start and kept; global in the fleet (H22). */
@@ -40,8 +40,8 @@ export const requestIdSchema = z.string().regex(REQUEST_ID);
 export const MAX_EPOCH = 2 ** 48;
 
 /**
- * Highest epoch that a machine may bring to a fleet that has not given it. What is above is left to the orders that must
- * outdo it (H9): more than will ever be given.
+ * Highest epoch that is accepted from a machine if this fleet has not issued it. The rest of the range is reserved for the
+ * orders that must exceed it (H9), more than will ever be needed.
  */
 export const MAX_FOREIGN_EPOCH = 2 ** 48 - 2 ** 32;
 

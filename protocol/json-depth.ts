@@ -1,6 +1,6 @@
 import { MAX_JSON_DEPTH } from "./limits.ts";
 
-/** Whether JSON holds lists and objects inside each other beyond what a request may: whoever writes it anew recurses. */
+/** Whether arrays and objects are nested more deeply than a request may be; serializing them would overflow the stack. */
 export function isTooDeep(json: unknown): boolean {
   return isDeeperThan(MAX_JSON_DEPTH, json);
 }

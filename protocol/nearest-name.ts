@@ -1,7 +1,7 @@
-/** The one of some names that somebody may have meant who wrote another; null if none is near. */
+/** The name that was probably meant by a misspelled one; null if none is close enough. */
 export function nearestName(written: string, names: readonly string[]): string | null {
   let nearest: string | null = null;
-  // As many slips as one makes in a name of this length.
+  // The number of typos to expect in a name of this length.
   let least = Math.min(3, Math.floor(written.length / 3)) + 1;
   for (const name of names) {
     const slips = slipsBetween(plain(written), plain(name), least);
@@ -12,12 +12,12 @@ export function nearestName(written: string, names: readonly string[]): string |
   return nearest;
 }
 
-/** `contextLength`, `Context-Length` and `context_length` are one name. */
+/** `contextLength`, `Context-Length` and `context_length` count as the same name. */
 function plain(name: string): string {
   return name.toLowerCase().replaceAll(/[-_ ]/g, "");
 }
 
-/** Letters to be added, left out or changed to make one of the other; `most` if there are as many or more. */
+/** The Levenshtein distance of two names, or `most` if it is at least that. */
 function slipsBetween(a: string, b: string, most: number): number {
   if (Math.abs(a.length - b.length) >= most) return most;
   let row = Array.from({ length: b.length + 1 }, (_, at) => at);

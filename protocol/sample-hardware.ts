@@ -1,6 +1,6 @@
 import type { Hardware } from "./upstream.ts";
 
-/** Machines as their registers describe them, for tests, benches and simulations. */
+/** Hardware of real Macs in the form of `register`, for tests, benchmarks and simulations. */
 
 export const M3_ULTRA: Hardware = {
   machine_model: "Mac15,14",

@@ -16,7 +16,7 @@ const speedTps = z.number().positive().max(1e9);
 const contextTokens = z.int().min(1).max(MAX_COUNT);
 const modelList = z.array(modelIdSchema).max(MAX_MODELS_PER_MACHINE);
 
-/** What a provider believes it holds; sent in `register` and in each heartbeat. */
+/** The assignment that a provider has; sent in `register` and in each heartbeat. */
 const heldAssignmentSchema = z.object({ model_id: modelIdSchema.nullable(), epoch: epochSchema });
 
 /** A model on this machine's disk. Speeds are tokens per second, measured by the provider. */
@@ -56,7 +56,7 @@ export const registerSchema = z.object({
   max_concurrency: z.int().min(1).max(1024),
   assignment: heldAssignmentSchema.nullable(),
   private_only: z.boolean().optional(),
-  /** Answers `attestation_challenge`. Whoever does not say so is asked only where the fleet demands a trust level. */
+  /** The provider answers `attestation_challenge`. Others are asked only if the fleet demands a trust level. */
   attests: z.boolean().optional(),
 });
 
@@ -145,7 +145,7 @@ export const attestationResponseSchema = z.object({
   nonce: z.string().min(1).max(256),
   /** ECDSA with SHA-256 over `attestedText`: 64 bytes, r and s, in base64. */
   signature: z.string().min(1).max(1024),
-  /** JSON: an object with the machine's `machine_id` and `session_id`, and whatever else. */
+  /** JSON: an object with the machine's `machine_id` and `session_id`, and any other fields. */
   status: z.string().max(16_384),
   certificate_chain: certificateChainSchema.optional(),
 });

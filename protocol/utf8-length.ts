@@ -1,4 +1,4 @@
-/** Bytes of a text in UTF-8. It is not encoded for that: it may have megabytes. */
+/** Bytes of a text in UTF-8, without encoding it, since it may have megabytes. */
 export function utf8Length(text: string): number {
   let bytes = 0;
   for (let i = 0; i < text.length; i++) {

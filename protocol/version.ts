@@ -1,6 +1,6 @@
-/** The version of the wire between coordinator and provider, and what each change was. */
+/** The version of the protocol between coordinator and provider, and its history. */
 
-/** Version spoken by this code, sent in `register.protocol`. */
+/** The version of this code, sent in `register.protocol`. */
 export const PROTOCOL_VERSION = 1;
 
 /** The WebSocket subprotocol a provider must offer; the coordinator echoes it in the 101 answer. */

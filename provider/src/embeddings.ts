@@ -2,27 +2,27 @@ import { embeddingRequestSchema } from "../../protocol/embedding-request.ts";
 import { MAX_ANSWER_BYTES } from "../../protocol/limits.ts";
 import { invalidRequest, parse, unsupported } from "./request-errors.ts";
 
-/** An embeddings request as engines read it: the texts, and in which form their vectors are to come. */
+/** Reads an embeddings request for engines: validates it and returns its texts. */
 
 export interface EmbeddingInput {
   readonly text: string;
-  /** Of the field, for errors: `input`, or `input[3]` of a list. */
+  /** Name of the field for error messages: `input`, or `input[3]` in a list. */
   readonly name: string;
 }
 
-/** Most bytes that one number of a vector takes in an answer. */
+/** Most bytes of one vector component in an answer. */
 const BYTES_PER_NUMBER = { float: 18, base64: 5.4 } as const;
-/** What stands around a vector. */
+/** Bytes around each vector in an answer. */
 const BYTES_PER_VECTOR = 80;
 
 /**
- * The texts to be made vectors.
- * @param dimensions numbers in each vector of the model.
+ * The texts to embed.
+ * @param dimensions components of the model's vectors.
  * @throws EngineError `invalid_request` or `unsupported`, naming the field.
  */
 export function parseInputs(body: Readonly<Record<string, unknown>>, dimensions: number): EmbeddingInput[] {
   const fields = parse(embeddingRequestSchema, body);
-  // A model that was not trained for it loses its meaning with the end of its vectors, and no file says whether it was.
+  // Vectors can be shortened only if the model was trained for that, and model files do not say so.
   if ((fields.dimensions ?? dimensions) !== dimensions) {
     throw unsupported(`dimensions: vectors of this model have ${dimensions} numbers and are not cut`);
   }
@@ -38,7 +38,7 @@ export function parseInputs(body: Readonly<Record<string, unknown>>, dimensions:
   return inputs;
 }
 
-/** The vector with length 1; null if it has none, or is not made of numbers. */
+/** The vector scaled to length 1; null if it is zero or not finite. */
 export function normalized(vector: readonly number[]): Float32Array<ArrayBuffer> | null {
   let squares = 0;
   for (const value of vector) squares += value * value;

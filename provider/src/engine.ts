@@ -1,20 +1,20 @@
 import { reasonOf } from "./reason.ts";
 
 /**
- * What the agent needs of an inference engine: load one model, run requests on it, unload it. One engine
- * process holds one model at a time; the agent unloads before it loads, so an engine never has to juggle memory.
+ * The interface of an inference engine: load one model, run requests on it, unload it. An engine holds one model at a time;
+ * the agent unloads before it loads, so an engine never has to make room.
  */
 
 /** A model on this machine. */
 export interface LocalModel {
   /** The catalog id under which the coordinator knows it. */
   readonly id: string;
-  /** Absolute path of the GGUF file; for a server, what it knows the model by. */
+  /** Absolute path of the GGUF file; for a server engine, the server's name for the model. */
   readonly path: string;
   readonly sizeBytes: number;
 }
 
-/** What an engine may be asked for at most. llama.cpp does not refuse an absurd context: it hangs while allocating it. */
+/** Upper limits of the options. llama.cpp does not refuse an absurd context size: it hangs while allocating it. */
 export const MAX_SLOTS = 64;
 export const MAX_CONTEXT_TOKENS = 1_048_576;
 
@@ -54,28 +54,27 @@ export interface LoadedModel {
    */
   readonly contextTokens: number | null;
   /**
-   * Runs one request: a chat completion, or texts to be made vectors. At most `slots` calls may be open at once; the agent
-   * sees to that.
+   * Runs one chat completion or embeddings request. At most `slots` calls are open at once; the agent makes sure of that.
    * Resolves also when the request was aborted (`finishReason: "cancelled"`); no event is emitted after it settles.
-   * @throws EngineError of class `client` for what the caller got wrong, `fault` for what the engine did.
+   * @throws EngineError of class `client` for an invalid request, `fault` for a failure of the engine.
    */
   run(request: EngineRequest, emit: EmitAnswerEvent, signal: AbortSignal): Promise<RunResult>;
   /**
-   * Takes what embeddings need beyond the model itself, which a chat model has not got from the start. Asked before a
-   * request for them is accepted, since afterwards it could not be refused for lack of memory; at once, if it was done before.
-   * @throws EngineError `insufficient_memory`, or what else went wrong. It may be tried again.
+   * Allocates what embeddings need beyond the model itself, unless that was done before. Called before an embeddings request
+   * is accepted, because an accepted request cannot be refused for lack of memory any more.
+   * @throws EngineError `insufficient_memory` or another failure; a later call may succeed.
    */
   prepareEmbeddings(): Promise<void>;
-  /** Frees the memory for certain. Open runs reject with a fault. Safe to call twice. */
+  /** Frees the memory, by force if necessary. Open runs reject with a fault. Safe to call twice. */
   unload(): Promise<void>;
-  /** Settles if the engine dies by itself; never after `unload` was called. */
+  /** Resolves if the engine crashes; never after `unload` was called. */
   readonly died: Promise<EngineError>;
 }
 
 export interface EngineRequest {
-  /** What is asked for. Whether the model can do it, only the engine knows: else it is a `client` error, `unsupported`. */
+  /** Only the engine knows whether the model supports the task; if not, it throws a `client` error, `unsupported`. */
   readonly task: "chat" | "embeddings";
-  /** The OpenAI request body as the client sent it. That a chat's `messages` is an array has been checked, and nothing else. */
+  /** The OpenAI request body as the client sent it. Only checked so far: a chat's `messages` is an array. */
   readonly body: Readonly<Record<string, unknown>>;
 }
 
@@ -88,10 +87,10 @@ export type ChatEvent =
   /** More JSON text of that call's arguments. */
   | { readonly type: "tool_arguments"; readonly index: number; readonly text: string };
 
-/** The vector of one text, of length 1. They come in the order of the texts, when all of those have been checked. */
+/** The vector of one text, normalized to length 1. Emitted in the order of the texts, after all of them were validated. */
 export interface EmbeddingEvent {
   readonly type: "embedding";
-  /** Of the text, from 0. */
+  /** Index of the text, from 0. */
   readonly index: number;
   readonly vector: Float32Array<ArrayBuffer>;
 }
@@ -104,7 +103,7 @@ export type AnswerEvent = ChatEvent | EmbeddingEvent;
  */
 export type EmitAnswerEvent = (event: AnswerEvent) => void | Promise<void>;
 
-/** How a request went. Embeddings have no completion tokens, and all their time is the prompt's. */
+/** Usage and timings of a request. Embeddings have no completion tokens and no decode time. */
 export interface RunResult {
   readonly finishReason: "stop" | "length" | "tool_calls" | "cancelled";
   readonly usage: {
@@ -118,11 +117,11 @@ export interface RunResult {
   /** Time to evaluate the prompt, and from the first token to the last. */
   readonly prefillMs: number;
   readonly decodeMs: number;
-  /** Which of the texts in `stop` has ended it; absent if none has. */
+  /** The stop sequence that ended the answer; absent if none did. */
   readonly stopText?: string | undefined;
 }
 
-/** `client`: never worth a retry elsewhere. `capacity`: another machine may do. `fault`: this machine is in trouble. */
+/** `client`: a retry elsewhere is pointless. `capacity`: another machine may have room. `fault`: this machine has failed. */
 export type EngineErrorClass = "client" | "capacity" | "fault";
 
 export class EngineError extends Error {
@@ -130,7 +129,7 @@ export class EngineError extends Error {
   readonly class: EngineErrorClass;
   /** A closed word for programs: `context_length_exceeded`, `invalid_request`, `load_failed`, `engine_crashed` ... */
   readonly code: string;
-  /** Resolves when what was wrong is over, if whoever threw it can tell: until then another try is of no use. */
+  /** Resolves when the cause is gone, if the engine can tell; until then a retry is pointless. */
   readonly over: Promise<void> | undefined;
 
   constructor(
@@ -146,7 +145,7 @@ export class EngineError extends Error {
   }
 }
 
-/** Whatever an engine throws, as the error that the agent reports; `code` is for what has none of its own. */
+/** Converts anything that an engine throws into an EngineError; `code` is used if it has none. */
 export function asEngineError(cause: unknown, code: string): EngineError {
   if (cause instanceof EngineError) return cause;
   return new EngineError("fault", code, reasonOf(cause), { cause });

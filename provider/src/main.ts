@@ -31,6 +31,7 @@ import { openIdentity } from "./state/identity.ts";
 import { readAssignment, writeAssignment } from "./state/saved-assignment.ts";
 import { StatusLine } from "./status-line.ts";
 import { gatherStock } from "./stock.ts";
+import { onLogClosed, onStopSignal } from "./stop-signals.ts";
 import { SYSTEM_CLOCK } from "./system-clock.ts";
 import { TerminalLine, type Terminal } from "./terminal-line.ts";
 import { UserError } from "./user-error.ts";
@@ -164,7 +165,7 @@ async function run(
     void downloads.stop();
   };
   const signals = listenToSignals(stop, () => agent.abort());
-  outliveLog(stop);
+  onLogClosed(stop);
   agent.start();
   downloads.deliverTo((model) => agent.offer(model));
   const idleWatch = watchIdleness(agent, downloads, explain, log);
@@ -229,7 +230,7 @@ function listenToSignals(
   abort: () => void,
 ): { stop: () => void; wereRepeated: () => boolean } {
   let count = 0;
-  const onSignal = (): void => {
+  const stop = onStopSignal(() => {
     count += 1;
     if (count === 1) {
       finish();
@@ -237,28 +238,8 @@ function listenToSignals(
     }
     abort();
     setTimeout(() => process.exit(EXIT_SECOND_SIGNAL), ABORT_LIMIT_MS).unref();
-  };
-  // SIGHUP: the terminal was closed.
-  const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
-  for (const signal of signals) process.on(signal, onSignal);
-  // A launcher that keeps a channel to this program is gone: nobody would stop it any more.
-  process.once("disconnect", onSignal);
-  return {
-    stop: () => {
-      for (const signal of signals) process.off(signal, onSignal);
-    },
-    wereRepeated: () => count > 1,
-  };
-}
-
-/**
- * A failing log ends no request: on a full disk the machine serves on without it. But if the reader of a pipe is gone, there
- * may be nobody left to stop the program, so it stops as after a SIGHUP.
- */
-function outliveLog(stop: () => void): void {
-  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
-    if (code === "EPIPE") stop();
   });
+  return { stop, wereRepeated: () => count > 1 };
 }
 
 function showStatus(agent: Agent, downloads: Downloads, line: TerminalLine): StatusLine {

@@ -2,13 +2,14 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { EngineError } from "../../provider/src/engine.ts";
-import { type JsonSchema, parseJsonSchema } from "../../provider/src/schema/json-schema.ts";
+import { parseJsonSchema } from "../../provider/src/schema/json-schema.ts";
 import { exampleOf } from "../../provider/src/schema/schema-example.ts";
 import {
   forcedCallGrammar,
   jsonOrCallGrammar,
   schemaGrammar,
 } from "../../provider/src/schema/schema-grammar.ts";
+import type { JsonSchema } from "../../provider/src/schema/schema-node.ts";
 import { grammarJudge } from "./grammar-judge.ts";
 
 /** llama.cpp itself says whether a grammar compiles and which texts follow it; no model is needed for that. */

@@ -2,9 +2,10 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 
-import { parseJsonSchema, type StringNode } from "../../provider/src/schema/json-schema.ts";
+import { parseJsonSchema } from "../../provider/src/schema/json-schema.ts";
 import { exampleOf } from "../../provider/src/schema/schema-example.ts";
 import { schemaGrammar } from "../../provider/src/schema/schema-grammar.ts";
+import type { StringNode } from "../../provider/src/schema/schema-node.ts";
 import { hasForm, type TextForm } from "../../provider/src/schema/text-form.ts";
 import { grammarJudge } from "./grammar-judge.ts";
 

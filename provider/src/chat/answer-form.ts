@@ -1,7 +1,8 @@
 import { z } from "zod";
 
 import { invalidRequest, parse, unsupported } from "../request-errors.ts";
-import { type JsonSchema, parseJsonSchema } from "../schema/json-schema.ts";
+import { parseJsonSchema } from "../schema/json-schema.ts";
+import type { JsonSchema } from "../schema/schema-node.ts";
 import { StringForms } from "../schema/string-form.ts";
 
 /** What form the answer must have: tools that may or must be called, or JSON of a schema. */

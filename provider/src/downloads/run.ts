@@ -4,6 +4,7 @@ import type { Log, OfferedModel } from "../agent/ports.ts";
 import { deferred } from "../engines/deferred.ts";
 import { readSource, type ModelForm } from "../models.ts";
 import { reasonOf } from "../reason.ts";
+import { onLogClosed, onStopSignal } from "../stop-signals.ts";
 import { SYSTEM_CLOCK } from "../system-clock.ts";
 import type { TerminalLine } from "../terminal-line.ts";
 import type { UserError } from "../user-error.ts";
@@ -61,7 +62,8 @@ export class Downloads {
   async first(): Promise<OfferedModel | null> {
     const { line, log } = this.#settings;
     this.#isWaitedFor = true;
-    const stopListening = onStop(() => this.#stop.abort());
+    const stop = (): void => this.#stop.abort();
+    const stopListening = [onStopSignal(stop), onLogClosed(stop)];
     try {
       await Promise.race([this.#first.promise, this.#ended]);
       if (!this.#stop.signal.aborted) return this.#arrived.shift() ?? null;
@@ -71,7 +73,7 @@ export class Downloads {
     } finally {
       this.#isWaitedFor = false;
       line?.erase();
-      stopListening();
+      for (const end of stopListening) end();
     }
   }
 
@@ -172,20 +174,4 @@ export class Downloads {
 async function freeBytes(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory);
   return bavail * bsize;
-}
-
-/** Calls `stop` on a signal, when the launcher disconnects, or when nobody reads the log any more. */
-function onStop(stop: () => void): () => void {
-  const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
-  const onError = ({ code }: NodeJS.ErrnoException): void => {
-    if (code === "EPIPE") stop();
-  };
-  for (const signal of signals) process.on(signal, stop);
-  process.on("disconnect", stop);
-  process.stdout.on("error", onError);
-  return () => {
-    for (const signal of signals) process.off(signal, stop);
-    process.off("disconnect", stop);
-    process.stdout.off("error", onError);
-  };
 }

@@ -1,8 +1,8 @@
 import type { ChatModelFunctions, GbnfJsonSchema } from "node-llama-cpp";
 
 import type { ChatTool } from "../chat/answer-form.ts";
-import type { JsonSchema, PropertyNode, SchemaNode } from "../schema/json-schema.ts";
 import type { JsonValue } from "../schema/json-value.ts";
+import type { JsonSchema, PropertyNode, SchemaNode } from "../schema/schema-node.ts";
 
 /**
  * Tools as the library takes them when the model may call them of its own accord. Its grammar for arguments writes

@@ -1,7 +1,7 @@
 import { invalidRequest, unsupported } from "../request-errors.ts";
-import { type StringFormat, stringFormat } from "./format-patterns.ts";
+import { stringFormat } from "./format-patterns.ts";
 import type { JsonValue } from "./json-value.ts";
-import { LARGEST_INTEGER, type NumberRange } from "./number-grammar.ts";
+import { LARGEST_INTEGER } from "./number-grammar.ts";
 import {
   count,
   decoded,
@@ -13,68 +13,17 @@ import {
   type RawSchema,
   withPatterns,
 } from "./raw-schema.ts";
+import type { JsonSchema, SchemaNode } from "./schema-node.ts";
 import { StringForms } from "./string-form.ts";
-import type { TextForm } from "./text-form.ts";
 
 /**
- * A client's JSON Schema, read once into the few shapes from which a grammar, a function's signature and an example are
- * made. A grammar can hold structure, not every promise of JSON Schema. A keyword that cannot be held is refused
- * where the caller said `strict`, by name, and otherwise left out: the answer is then close to the schema, and the
- * caller has to check it as with any other model.
+ * Parses a client's JSON Schema into `SchemaNode`s. A grammar can enforce structure, but not every keyword of JSON Schema. A
+ * keyword that cannot be enforced is refused by name if the caller asked for `strict`. Otherwise it is ignored: the answer is
+ * then close to the schema, and the caller has to check it as with any other model.
  */
 
-export interface JsonSchema {
-  readonly root: SchemaNode;
-  /** What `ref` nodes name: the schema's definitions, and the whole of it under `#`. */
-  readonly definitions: ReadonlyMap<string, SchemaNode>;
-}
-
-export type SchemaNode =
-  | { readonly kind: "any" | "boolean" | "null" }
-  | { readonly kind: "literals"; readonly values: readonly JsonValue[] }
-  | { readonly kind: "union"; readonly options: readonly SchemaNode[] }
-  | { readonly kind: "ref"; readonly name: string }
-  | ({ readonly kind: "number" } & NumberRange)
-  | StringNode
-  | ObjectNode
-  | ArrayNode;
-
-export interface StringNode {
-  readonly kind: "string";
-  readonly minLength: number;
-  readonly maxLength: number | null;
-  readonly format: StringFormat | null;
-  /** What the pattern, the format and the lengths ask for together; null if there are only lengths. */
-  readonly form: TextForm | null;
-}
-
-export interface ObjectNode {
-  readonly kind: "object";
-  readonly properties: readonly PropertyNode[];
-  /** What further properties may hold; null = there are none. */
-  readonly additional: SchemaNode | null;
-}
-
-export interface PropertyNode {
-  readonly name: string;
-  readonly required: boolean;
-  /** For the model; empty if there is none. */
-  readonly description: string;
-  readonly schema: SchemaNode;
-}
-
-export interface ArrayNode {
-  readonly kind: "array";
-  readonly prefix: readonly SchemaNode[];
-  /** What comes after the prefix; null = nothing does. */
-  readonly items: SchemaNode | null;
-  /** Of the whole array, prefix included. */
-  readonly minItems: number;
-  readonly maxItems: number | null;
-}
-
 export interface ParseOptions {
-  /** Refuse what the grammar cannot hold, instead of leaving it out. */
+  /** Refuse keywords that a grammar cannot enforce, instead of ignoring them. */
   readonly strict: boolean;
   /** The field of the request, for messages. */
   readonly where: string;
@@ -82,19 +31,19 @@ export interface ParseOptions {
   readonly forms?: StringForms;
 }
 
-/** llama.cpp refuses grammars that repeat a rule some 1,000 times; a lower bound is stricter than asked, never wrong. */
+/** llama.cpp refuses grammars that repeat a rule about 1,000 times. A lower limit makes answers stricter, never wrong. */
 const MAX_REPETITIONS = 900;
 const MAX_NODES = 4096;
 const MAX_DEPTH = 64;
 /** An integer between two bounds this close is written as a choice of literals. */
 const MAX_LISTED_INTEGERS = 256;
 
-/** @throws EngineError `invalid_request` for what is no schema, `unsupported` for what cannot be held. */
+/** @throws EngineError `invalid_request` for an invalid schema, `unsupported` for one that cannot be enforced. */
 export function parseJsonSchema(schema: unknown, options: ParseOptions): JsonSchema {
   return new SchemaReader(schema, options).read();
 }
 
-/** Keywords that say how values look, as opposed to notes for people: they must be understood or refused. */
+/** All keywords that are understood, or that are only notes for people. Others must be refused. */
 const KNOWN_KEYWORDS = new Set(
   `$schema $id $anchor $comment $defs definitions $ref title description default examples example deprecated readOnly
    writeOnly strict nullable type const enum anyOf oneOf allOf properties required additionalProperties items prefixItems
@@ -136,7 +85,7 @@ class SchemaReader {
     if (!isRecord(schema)) throw invalidRequest(`${this.#options.where}${path}: is not a JSON Schema`);
     const merged = this.#mergeAllOf(schema, path);
     for (const keyword of Object.keys(merged)) {
-      if (!KNOWN_KEYWORDS.has(keyword) && !keyword.startsWith("x-")) this.#notHeld(keyword, path);
+      if (!KNOWN_KEYWORDS.has(keyword) && !keyword.startsWith("x-")) this.#notEnforced(keyword, path);
     }
     const node = this.#shape(merged, path, depth);
     return merged["nullable"] === true ? { kind: "union", options: [node, { kind: "null" }] } : node;
@@ -144,7 +93,7 @@ class SchemaReader {
 
   #shape(schema: RawSchema, path: string, depth: number): SchemaNode {
     const isElsewhere = schema["$ref"] !== undefined || "const" in schema || Array.isArray(schema["enum"]);
-    if (isElsewhere && schema["pattern"] !== undefined) this.#notHeld("pattern", path);
+    if (isElsewhere && schema["pattern"] !== undefined) this.#notEnforced("pattern", path);
     if (schema["$ref"] !== undefined) return this.#reference(schema["$ref"], path, depth);
     if ("const" in schema) return { kind: "literals", values: literals([schema["const"]]) };
     if (Array.isArray(schema["enum"])) return { kind: "literals", values: literals(schema["enum"]) };
@@ -180,9 +129,9 @@ class SchemaReader {
     }
   }
 
-  /** What stands beside an `anyOf` holds for each of its options, so it is read together with each. */
+  /** Keywords next to an `anyOf` apply to each option, so they are merged into each. */
   #union(schema: RawSchema, options: readonly unknown[], path: string, depth: number): SchemaNode {
-    if (schema["anyOf"] !== undefined && schema["oneOf"] !== undefined) this.#notHeld("oneOf", path);
+    if (schema["anyOf"] !== undefined && schema["oneOf"] !== undefined) this.#notEnforced("oneOf", path);
     const { anyOf: _anyOf, oneOf: _oneOf, $defs: _defs, definitions: _definitions, ...beside } = schema;
     const read = options.map((option, index) =>
       this.#node(
@@ -222,11 +171,11 @@ class SchemaReader {
     const excluded = numberOr(schema[exclusive], -sign * Infinity);
     const isExcluded = excluded * sign >= included * sign;
     const given = (isExcluded ? excluded : included) * sign;
-    // What a grammar writes has no more digits.
+    // Grammars write no numbers with more digits.
     if (given <= -LARGEST_INTEGER) return { at: null, isExcluded: false };
     const next = integer ? (isExcluded ? Math.floor(given) + 1 : Math.ceil(given)) : given;
     if (!Number.isInteger(next) || next > LARGEST_INTEGER) {
-      this.#notHeld(isExcluded ? exclusive : plain, path);
+      this.#notEnforced(isExcluded ? exclusive : plain, path);
       return { at: null, isExcluded: false };
     }
     return { at: next * sign, isExcluded: isExcluded && !integer };
@@ -235,21 +184,21 @@ class SchemaReader {
   #string(schema: RawSchema, path: string): SchemaNode {
     const patterns = patternsOf(schema);
     const format = stringFormat(schema["format"]);
-    // Beside a pattern an unknown format is the pattern's name, as Zod writes it.
+    // Next to a pattern, an unknown format is only the pattern's name, as Zod writes it.
     if (schema["format"] !== undefined && format === null && patterns.length === 0) {
-      this.#notHeld("format", path);
+      this.#notEnforced("format", path);
     }
     const least = count(schema["minLength"]) ?? 0;
     const most = count(schema["maxLength"]);
-    if (least > MAX_REPETITIONS) this.#notHeld("minLength", path);
+    if (least > MAX_REPETITIONS) this.#notEnforced("minLength", path);
     const minLength = Math.min(least, MAX_REPETITIONS);
-    // A longer limit is not worth cutting texts for, unless the caller insists that it holds.
+    // A limit that is too long for a grammar is ignored, unless the caller asked for `strict`.
     const maxLength =
       most === null || (most > MAX_REPETITIONS && !this.#options.strict)
         ? null
         : Math.min(most, MAX_REPETITIONS);
     const { form, notHeld } = this.#forms.find({ patterns, format, minLength, maxLength });
-    for (const { keyword, reason } of notHeld) this.#notHeld(keyword, path, reason);
+    for (const { keyword, reason } of notHeld) this.#notEnforced(keyword, path, reason);
     return { kind: "string", format, minLength, maxLength, form };
   }
 
@@ -268,7 +217,7 @@ class SchemaReader {
         properties.push({ name, required: true, description: "", schema: { kind: "any" } });
       }
     }
-    // Left open, a model may add what it likes; that helps nobody where the properties are listed.
+    // If properties are listed, further ones are not wanted unless the schema says so.
     const additional = schema["additionalProperties"] ?? raw === null;
     return {
       kind: "object",
@@ -288,7 +237,7 @@ class SchemaReader {
     const rest = (tuple ? schema["additionalItems"] : schema["items"]) ?? prefix.length === 0;
     const minItems = count(schema["minItems"]) ?? 0;
     const maxItems = count(schema["maxItems"]);
-    if (minItems > MAX_REPETITIONS) this.#notHeld("minItems", path);
+    if (minItems > MAX_REPETITIONS) this.#notEnforced("minItems", path);
     return {
       kind: "array",
       prefix,
@@ -336,7 +285,7 @@ class SchemaReader {
       const target: unknown =
         isRecord(part) && typeof part["$ref"] === "string" ? this.#lookUp(part["$ref"]) : part;
       if (!isRecord(target) || target["allOf"] !== undefined || target["$ref"] !== undefined) {
-        this.#notHeld("allOf", path);
+        this.#notEnforced("allOf", path);
         continue;
       }
       merged = mergeObjects(merged, target);
@@ -344,7 +293,7 @@ class SchemaReader {
     return merged;
   }
 
-  #notHeld(keyword: string, path: string, reason = ""): void {
+  #notEnforced(keyword: string, path: string, reason = ""): void {
     if (!this.#options.strict) return;
     const why = reason === "" ? "" : `: ${reason}`;
     throw unsupported(

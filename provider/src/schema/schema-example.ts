@@ -1,6 +1,6 @@
-import type { JsonSchema, SchemaNode, StringNode } from "./json-schema.ts";
 import type { JsonValue } from "./json-value.ts";
 import type { NumberRange } from "./number-grammar.ts";
+import type { JsonSchema, SchemaNode, StringNode } from "./schema-node.ts";
 import { hasForm, shortestOf } from "./text-form.ts";
 
 /** A small value that follows a JSON Schema, with `text` wherever it may stand: what an engine without a model answers. */

@@ -1,6 +1,6 @@
 import { formRules } from "./form-grammar.ts";
-import type { ArrayNode, JsonSchema, ObjectNode, SchemaNode } from "./json-schema.ts";
 import { numberRule } from "./number-grammar.ts";
+import type { ArrayNode, JsonSchema, ObjectNode, SchemaNode } from "./schema-node.ts";
 import type { TextForm } from "./text-form.ts";
 
 /**
