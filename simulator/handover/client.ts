@@ -1,7 +1,7 @@
 import type { ApiError } from "../../core/api-error.ts";
 import type { Answer, PoolRequest } from "../../core/pool/request.ts";
 
-/** One client and what became of its request: exactly one outcome (invariant 6). */
+/** One client's request and its outcome, of which there is exactly one (invariant 6). */
 export class SimClient implements Answer {
   readonly id: string;
   outcome: string | null = null;

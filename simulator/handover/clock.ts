@@ -1,6 +1,6 @@
 import type { Clock } from "../../provider/src/agent/ports.ts";
 
-/** Virtual time: a heap of what is due. Of two things due at once the one that was planned first happens first. */
+/** Virtual time: a priority queue of events. Events that are due at the same moment run in the order they were scheduled. */
 
 interface Due {
   readonly at: number;
@@ -25,7 +25,7 @@ export class SimClock implements Clock {
     };
   }
 
-  /** Moves to the next thing that is due by `until` and does it. @returns false if there is none. */
+  /** Advances to the next event that is due by `until` and runs it. @returns false if there is none. */
   step(until: number): boolean {
     for (;;) {
       const due = this.#heap[0];
@@ -84,7 +84,7 @@ function isBefore(a: Due, b: Due): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
-/** The clock of one process: what it has planned dies with it. */
+/** The clock of one process: its timers end with the process. */
 export class ProcessClock implements Clock {
   readonly #clock: SimClock;
   isAlive = true;
@@ -104,7 +104,7 @@ export class ProcessClock implements Clock {
   }
 }
 
-/** Lets every promise that can go on go on. */
+/** Runs all pending promise callbacks. */
 export function settle(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);

@@ -11,18 +11,18 @@ import {
 import type { ProcessClock } from "./clock.ts";
 import type { Dice } from "./random.ts";
 
-/** An engine whose loads take their time and now and then fail, hang a little or die. */
+/** A simulated engine: loads take time, and sometimes fail, hang for a while or crash. */
 
 export interface EngineHost {
   readonly clock: ProcessClock;
   readonly dice: Dice;
-  /** Whether bad things may happen now. */
+  /** Whether faults may happen now. */
   isFaulty(): boolean;
   onBreach(what: string): void;
   onLoad(model: string): void;
-  /** A model is being given up: unloaded, or its load aborted. */
+  /** A model is being unloaded, or its load was aborted. */
   onDropped(model: string, startedUnder: string): void;
-  /** What the machine's disk says at this moment. */
+  /** The assignment on the machine's disk at this moment. */
   assignment(): string;
 }
 
@@ -137,7 +137,7 @@ export class SimLoaded implements LoadedModel {
     });
   }
 
-  /** Nobody asks for them here. */
+  /** Not used in this simulation. */
   prepareEmbeddings(): Promise<void> {
     return Promise.resolve();
   }
@@ -156,7 +156,7 @@ export class SimLoaded implements LoadedModel {
     });
   }
 
-  /** The engine crashes by itself. */
+  /** Crashes the engine. */
   die(): void {
     if (this.#isGone) return;
     this.#isGone = true;

@@ -12,22 +12,22 @@ import type { Dialer } from "./pool-host.ts";
 import { MemoryFleetStore, MemoryPlacementStore } from "./stores.ts";
 import type { World } from "./world.ts";
 
-/** A tick's reports are waited for this long. */
+/** How long a tick waits for the pools' reports. */
 const SETTLE_MS = 2_000;
 
-/** The control plane with its disk and its alarm, as `durable-objects/fleet.ts` runs it. */
+/** The control plane with its disk and alarm, run as `durable-objects/fleet.ts` runs it. */
 export class FleetHost {
   readonly disk = new MemoryFleetStore();
   readonly #plans = new MemoryPlacementStore();
   core: ControlPlane;
-  /** Until then nobody gets an answer. */
+  /** Until then it answers no calls. */
   downUntil = 0;
   readonly #world: World;
   #catalog: Catalog;
   #life = 0;
-  /** By how much the clock is wrong of the machine that this life runs on. */
+  /** Clock skew of the host that this instance runs on. */
   #skewMs = 0;
-  /** It ends as soon as it has written down what it does next, and sends nothing. */
+  /** Whether it crashes right after its next write, before it sends anything. */
   #isDying = false;
   /** The alarm outlives the object. */
   #alarm: { readonly at: number; readonly cancel: () => void } | null = null;
@@ -46,17 +46,17 @@ export class FleetHost {
     return this.core.intents.get(machineId);
   }
 
-  /** What it does next is written down, and nobody hears of it. */
+  /** Lets it crash after its next write, before it sends anything. */
   dieNext(): void {
     this.#isDying = true;
   }
 
-  /** An alarm is promised to ring, and not to ring once. */
+  /** Runs the alarm again: the platform delivers alarms at least once. */
   ringAgain(): void {
     if (!this.isDown) this.#ring();
   }
 
-  /** Another catalog is in force. @returns models that are gone. */
+  /** Changes the catalog. @returns the models that were removed. */
   setModels(models: readonly ModelId[]): ModelId[] {
     const gone = this.#catalog.entries.map(({ id }) => id).filter((id) => !models.includes(id));
     this.#catalog = catalogOf(models);
@@ -68,7 +68,7 @@ export class FleetHost {
     return gone;
   }
 
-  /** Starts anew from its disk; replies on their way to the old life are lost. */
+  /** Restarts from its disk; replies to the old instance are lost. */
   restart(): void {
     this.#world.log(() => "the fleet restarts");
     this.core = this.#wake();
@@ -117,7 +117,7 @@ export class FleetHost {
     );
   }
 
-  /** What an operator does. */
+  /** Performs an operator's action. */
   operate<T>(act: (core: ControlPlane, now: number) => T): T {
     return this.#then((now) => act(this.core, now));
   }

@@ -11,18 +11,18 @@ import type { PoolHost } from "./pool-host.ts";
 import type { Wire } from "./wire.ts";
 import type { World } from "./world.ts";
 
-/** How late an alarm may ring, where all clocks are right. */
+/** How late an alarm may run if no clock is skewed. */
 const LATE_MS = 2000;
 
 /**
- * What must hold at every instant, whatever has happened. Numbers are those of the architecture's invariants; rules
- * of the handover are named by their H. Pools are judged by what they have written down and by what they report.
+ * What must hold at every step, whatever has happened. Numbers refer to the invariants of the architecture, ids with H to the
+ * rules of the handover. Pools are checked by their stored records and by their reports.
  */
 export class Invariants {
   first: string | null = null;
   readonly #world: World;
   readonly #recordEpochs = new Map<string, number>();
-  /** The newest word that each pool has heard of each machine. */
+  /** The newest cordon that each pool was told for each machine. */
   readonly #cordons = new Map<string, CordonWord>();
   readonly #orders = new Map<string, { readonly epoch: number; readonly model: string | null }>();
 
@@ -35,7 +35,7 @@ export class Invariants {
     this.#world.log(() => `BREACH ${what}`);
   }
 
-  /** A client is told that no machine serves its model: then none could have, and it was counted before (4, F8). */
+  /** A client is refused for lack of machines: then none could have served it, and it was counted as demand (4, F8). */
   refused(pool: PoolHost, id: string, code: string): void {
     if (code !== "pool_exhausted") return;
     const { machines } = pool.report();
@@ -47,7 +47,7 @@ export class Invariants {
       this.breach(`[F8] ${pool.model} refuses ${id} and has counted no demand`);
   }
 
-  /** After each step. */
+  /** Checked after each step. */
   check(): void {
     for (const host of this.#world.pools) {
       this.#checkEpochs(host);
@@ -117,7 +117,7 @@ export class Invariants {
     if (admission.admitted) this.#hearsOfCordon(pool, machineId, admission);
   }
 
-  /** Lets a pool handle a message and compares its records before and after (2). */
+  /** Lets a pool handle a message, and compares its records before and after (2). */
   aroundMessage({ model, disk }: PoolHost, { machine }: Wire, text: string, handle: () => void): void {
     const decoded = text.startsWith('{"type":"assign_model_status"') ? decodeUpstream(text) : null;
     if (decoded?.ok !== true || decoded.value.type !== "assign_model_status") {
@@ -145,7 +145,7 @@ export class Invariants {
     );
   }
 
-  /** An engine gives up a model whose load began while the machine's disk said `startedUnder`. */
+  /** An engine unloads a model whose load began while the assignment on disk was `startedUnder`. */
   onDropped(machine: MachineHost, model: string, startedUnder: string, isAlive: boolean): void {
     if (!isAlive || machine.agent?.status().state === "stopping") return;
     const isStillWanted = machine.disk?.modelId === model && machine.assignment() === startedUnder;
@@ -213,7 +213,7 @@ export class Invariants {
     }
   }
 
-  /** No request goes to a machine on a socket of somebody who only uses its name. */
+  /** No request is sent on a socket of somebody who only uses a machine's id. */
   #checkOwner({ id }: MachineHost, routable: readonly PoolHost[]): void {
     const owner = this.#world.fleet.core.directory.get(id)?.owner;
     if (owner === undefined) return;

@@ -1,12 +1,12 @@
 import type { SimClock } from "./clock.ts";
 import type { Dice } from "./random.ts";
 
-/** How bad the network is. After `calm` nothing is lost any more and everything takes milliseconds. */
+/** The quality of the network. After `calm` nothing is lost and everything takes milliseconds. */
 export class Network {
   readonly #clock: SimClock;
   readonly #dice: Dice;
   isCalm = false;
-  /** How much worse than usual this run's network is. */
+  /** How much worse than usual the network of this run is. */
   readonly #misery: number;
 
   constructor(clock: SimClock, dice: Dice) {

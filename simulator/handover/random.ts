@@ -1,4 +1,4 @@
-/** The one source of chance of a run: 32 bits of state (mulberry32), so that a seed replays everything. */
+/** The only random number generator of a run: 32 bits of state (mulberry32), so that a seed replays everything. */
 export class Dice {
   #state: number;
 
@@ -30,7 +30,7 @@ export class Dice {
     return chosen;
   }
 
-  /** Mostly short, now and then very long: how networks wait. */
+  /** A heavy-tailed delay, as in networks: mostly short, sometimes very long. */
   delayMs(typical: number, worst: number): number {
     return this.chance(0.9) ? this.whole(1, typical) : this.whole(typical, worst);
   }

@@ -7,7 +7,7 @@ import type { CordonStore } from "../../core/pool/cordons.ts";
 import type { PoolRecord, RecordStore } from "../../core/pool/record.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 
-/** Disks: what is written survives restarts, and nobody changes it through an object that he still holds. */
+/** Disks: what is written survives restarts, and is copied, so that no caller can change it later. */
 
 export class MemoryRecordStore implements RecordStore {
   readonly records = new Map<MachineId, PoolRecord>();

@@ -7,19 +7,19 @@ import type { PoolHost } from "./pool-host.ts";
 import type { World } from "./world.ts";
 
 /**
- * One provider socket with both its ends. Frames keep their order in each direction, but for statuses, which the
- * network may hold back or repeat; a cut is noticed by the two ends at different times or not at all.
+ * One provider socket with both its ends. Frames keep their order in each direction, except for statuses, which the network
+ * may delay or repeat. The two ends notice a cut at different times, or not at all.
  */
 export class Wire {
   readonly machine: MachineHost;
-  /** Whose machine it was when it dialed. */
+  /** Owner of the machine when it dialed. */
   readonly owner: string;
   readonly agentEnd: Socket;
   readonly poolEnd: PoolSocket;
   pool: PoolHost | null = null;
   connection: Connection | null = null;
   saved: ConnectionState | null = null;
-  /** Nothing gets through any more. */
+  /** Whether the connection is cut: nothing gets through any more. */
   isCut = false;
   agentEnded = false;
   poolEnded = false;
@@ -68,7 +68,7 @@ export class Wire {
     this.#endAgent(end);
   }
 
-  /** The network takes the socket away; each end notices in its own time. */
+  /** Cuts the socket; each end notices at its own time. */
   cut(agentNoticesMs: number, poolNoticesMs: number): void {
     this.isCut = true;
     this.#world.clock.after(agentNoticesMs, () => this.#endAgent(LOST));
@@ -169,7 +169,7 @@ export class Wire {
 
 const LOST = { kind: "closed", code: CLOSE.lost.code, reason: "" } as const;
 
-/** What a log line shows of a message. */
+/** The text of a message in the log. */
 export function brief(text: string): string {
   return text.startsWith('{"type":"register"')
     ? `register ${text.slice(text.indexOf('"loaded'))}`

@@ -5,7 +5,7 @@ import type { ModelId } from "../../protocol/ids.ts";
 import type { Wire } from "./wire.ts";
 import type { World } from "./world.ts";
 
-/** The way of a dial, as `worker/routes/providers.ts` goes it: the fleet is asked, else the dial goes where it named. */
+/** Routes a dial as `worker/routes/providers.ts` does: asks the fleet, and uses the named pool if it does not answer. */
 export class Worker {
   readonly #world: World;
 

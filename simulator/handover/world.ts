@@ -12,8 +12,8 @@ import { Dice } from "./random.ts";
 import { Worker } from "./worker.ts";
 
 /**
- * A whole fleet on one virtual clock: the real control plane, the real pools and the real providers, with a bad
- * network, crashes and operators around them. Everything follows from the seed.
+ * A whole fleet on one virtual clock: the real control plane, the real pools and the real providers, with an unreliable
+ * network, crashes and operators. Everything is determined by the seed.
  */
 
 /** A run with more steps than this is in an endless loop. */
@@ -25,7 +25,7 @@ const MOST_SKEW_MS = 2_000;
 
 export interface RunResult {
   readonly seed: number;
-  /** What went wrong; null if nothing did. */
+  /** The invariant that was broken; null if none was. */
   readonly breach: string | null;
   readonly steps: number;
   readonly log: readonly string[];
@@ -42,14 +42,14 @@ export class World {
   readonly fleet: FleetHost;
   readonly machines: readonly MachineHost[];
   readonly worker: Worker;
-  /** Where each request was sent, by its id. */
+  /** The model of each request, by its id. */
   readonly requested = new Map<string, ModelId>();
-  /** What operators have asked for last: a model, null for none, absent if it depends on what came first. */
+  /** The operators' last order for each machine: a model, null for none, absent if the outcome is not determined. */
   readonly wanted = new Map<MachineId, ModelId | null>();
   readonly lines: string[] = [];
-  /** Placement gives orders, too: what operators have released need not stay free. */
+  /** Placement gives orders too, so a machine that operators have released may be assigned again. */
   isPlacing = false;
-  /** Something has happened that the invariants are about. */
+  /** The state has changed, so the invariants have to be checked. */
   isDirty = false;
   readonly #keepsLog: boolean;
   readonly #startedAt = this.clock.now();
@@ -73,12 +73,12 @@ export class World {
     });
   }
 
-  /** By how much the clock of a machine of the platform is wrong. */
+  /** A random clock skew of a host of the platform. */
   skewMs(): number {
     return this.hooks.hasRareFaults ? this.dice.whole(-MOST_SKEW_MS, MOST_SKEW_MS) : 0;
   }
 
-  /** By how much an object's clock may jump from one life to the next. */
+  /** How far an object's clock may jump between two instances. */
   get mostClockJumpMs(): number {
     return this.hooks.hasRareFaults ? 2 * MOST_SKEW_MS : 0;
   }
@@ -129,7 +129,7 @@ export class World {
   }
 }
 
-/** Plays one seed. @param keepsLog whether to write down what happens, which takes its time. */
+/** Plays one seed. @param keepsLog whether to record a log, which makes it slower. */
 export async function play(seed: number, hooks = new Hooks(), keepsLog = false): Promise<RunResult> {
   const undo = hooks.install();
   try {
