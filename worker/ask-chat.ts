@@ -11,13 +11,19 @@ import { chatRequestSchema, checkChatRequest, isPlainChatRequest } from "./opena
 import { translateAnswer, type Translator } from "./openai/translate-answer.ts";
 import { validate } from "./validate.ts";
 
+/** A chat request that has been checked. What was parsed of it is not kept: an isolate has only 128 MB. */
+export interface CheckedChat {
+  readonly question: Question;
+  /** Fallback models, in the client's order. */
+  readonly models: readonly string[];
+}
+
 /**
  * A request of another API, translated into a chat. The original request is not part of it, so that it can be freed while a
- * machine works: an isolate has only 128 MB.
+ * machine works.
  */
 export interface Translation {
-  /** JSON. */
-  readonly chat: string;
+  readonly question: Question;
   /** The client's fallback models, in its order. */
   readonly models: readonly string[] | null | undefined;
   /** Maps a field of the chat to the field of the original request, for error messages. */
@@ -25,48 +31,12 @@ export interface Translation {
   readonly translator: Translator;
 }
 
-/** Sends a translated request and translates the answer back. @throws HttpError */
-export async function askTranslated(
-  context: AppContext,
-  { chat, models, fieldOf, translator }: Translation,
-): Promise<Response> {
-  const { response, model } = await askInFields(context, chat, models ?? [], fieldOf);
-  translator.answeredBy(model);
-  return translateAnswer(response, translator);
-}
-
-async function askInFields(
-  context: AppContext,
-  chat: string,
-  models: readonly string[],
-  fieldOf: FieldOf,
-): Promise<Answer> {
-  try {
-    const { response, model } = await askText(context, chat, models);
-    return { response: response.status === 400 ? await inClientsFields(response, fieldOf) : response, model };
-  } catch (error) {
-    if (!(error instanceof HttpError)) throw error;
-    throw new HttpError(renamed(error.apiError, fieldOf));
-  }
-}
-
-/** A function of its own, so that no caller keeps the parsed request alive. */
-function askText(context: AppContext, chat: string, models: readonly string[]): Promise<Answer> {
-  return askChat(context, JSON.parse(chat), chat, models);
-}
-
 /**
- * Checks a chat request and sends it to its pool.
+ * Checks a chat request.
  * @param text the request as it is sent to the machine; for a chat request, exactly as the client wrote it.
- * @param models fallback models, if they are not in the chat itself.
- * @throws HttpError
+ * @throws HttpError 400
  */
-export async function askChat(
-  context: AppContext,
-  json: unknown,
-  text: string,
-  models?: readonly string[],
-): Promise<Answer> {
+export function checkChat(json: unknown, text: string): CheckedChat {
   const request = isPlainChatRequest(json) ? json : validate(chatRequestSchema, json);
   const problem = checkChatRequest(request);
   if (problem !== null) throw new HttpError({ code: "invalid_request", ...problem });
@@ -79,7 +49,44 @@ export async function askChat(
     answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
     mostTokens: (contextLength) => contextLength,
   };
-  return askInTurn(context, question, models ?? request.models ?? []);
+  return { question, models: request.models ?? [] };
+}
+
+/** Checks what another API's request became. @throws HttpError 400 that names the fields of that API */
+export function checkTranslated(chat: object, fieldOf: FieldOf): Question {
+  try {
+    return checkChat(chat, JSON.stringify(chat)).question;
+  } catch (error) {
+    throwRenamed(error, fieldOf);
+  }
+}
+
+/** Sends a translated request and translates the answer back. @throws HttpError */
+export async function askTranslated(
+  context: AppContext,
+  { question, models, fieldOf, translator }: Translation,
+): Promise<Response> {
+  const { response, model } = await askInFields(context, question, models ?? [], fieldOf);
+  translator.answeredBy(model);
+  return translateAnswer(response, translator);
+}
+
+async function askInFields(
+  context: AppContext,
+  question: Question,
+  models: readonly string[],
+  fieldOf: FieldOf,
+): Promise<Answer> {
+  try {
+    const { response, model } = await askInTurn(context, question, models);
+    return { response: response.status === 400 ? await inClientsFields(response, fieldOf) : response, model };
+  } catch (error) {
+    throwRenamed(error, fieldOf);
+  }
+}
+
+function throwRenamed(error: unknown, fieldOf: FieldOf): never {
+  throw error instanceof HttpError ? new HttpError(renamed(error.apiError, fieldOf)) : error;
 }
 
 const refusalSchema = z.object({

@@ -98,16 +98,27 @@ function lastEventEnd(bytes: Uint8Array, from: number): number {
 function endOfDone(bytes: Uint8Array, from: number): number {
   // It may have begun before, and lack but the last byte of its blank line.
   const first = Math.max(0, from - DONE.length - 3);
-  for (let at = first; at < bytes.length; at += WORD_LENGTH) {
+  // Asked for in each turn, the length would take a quarter of the time.
+  const { length } = bytes;
+  for (let at = first; at < length; at += WORD_LENGTH) {
     const byte = bytes[at] ?? 0;
     if (byte < WORD_LEAST || byte > WORD_GREATEST) continue;
     const start = at - DONE.indexOf(byte, WORD_AT);
     const isAtLineStart = start === 0 || isLineEnd(bytes[start - 1]);
-    if (!isAtLineStart || !DONE.every((own, index) => bytes[start + index] === own)) continue;
-    for (let end = start + DONE.length; isLineEnd(bytes[end]); end++) {
-      if (isEventEnd(bytes, end + 1)) return end + 1;
-    }
+    const end = isAtLineStart && isDoneAt(bytes, start) ? blankLineEnd(bytes, start + DONE.length) : 0;
+    if (end > 0) return end;
   }
+  return 0;
+}
+
+/** On its own: where the loop itself makes functions, each of its turns takes twice as long. */
+function isDoneAt(bytes: Uint8Array, start: number): boolean {
+  return DONE.every((own, index) => bytes[start + index] === own);
+}
+
+/** Where the blank line ends that follows at once; 0 if none does. */
+function blankLineEnd(bytes: Uint8Array, from: number): number {
+  for (let end = from; isLineEnd(bytes[end]); end++) if (isEventEnd(bytes, end + 1)) return end + 1;
   return 0;
 }
 

@@ -26,6 +26,8 @@ it("what agents send is plain as well", () => {
   const options = { stream: true, stream_options: { include_usage: true }, stop: ["a", "b"], n: 1 };
   const body = { model: "m", messages: turns, tools, tool_choice: "auto", parallel_tool_calls: false };
   expect(isPlainChatRequest({ ...body, ...options })).toBe(true);
+  const unchecked = { metadata: { trace: "t-1" }, reasoning_effort: "low", temperature: undefined };
+  expect(isPlainChatRequest({ ...body, ...options, ...unchecked })).toBe(true);
 });
 
 it.each([null, "text", [], {}, { model: "m" }, { messages }, { model: "m", messages, n: 2 }])(

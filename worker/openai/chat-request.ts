@@ -82,7 +82,9 @@ export function checkChatRequest(request: ChatRequest): { param: string; message
 export function isPlainChatRequest(json: unknown): json is ChatRequest {
   if (!isObject(json) || json["model"] === undefined || json["messages"] === undefined) return false;
   for (const field in json) {
-    if (!Object.hasOwn(PLAIN_FIELDS, field) || PLAIN_FIELDS[field]?.(json[field]) !== true) return false;
+    const value = json[field];
+    const isPlain = PLAIN_FIELDS.get(field);
+    if (value !== undefined && (isPlain === undefined ? !isUnchecked(field) : !isPlain(value))) return false;
   }
   return true;
 }
@@ -90,23 +92,28 @@ export function isPlainChatRequest(json: unknown): json is ChatRequest {
 const ROLES: ReadonlySet<unknown> = new Set(messageSchema.shape.role.options);
 const TOOL_MODES: ReadonlySet<unknown> = new Set(toolModeSchema.options);
 
-const PLAIN_FIELDS: Readonly<Record<string, (value: unknown) => boolean>> = {
-  model: (value) => isText(value) && value !== "",
-  messages: (value) => Array.isArray(value) && value.length > 0 && value.every(isPlainMessage),
-  stream: isBoolean,
-  stream_options: (value) => isObject(value) && isAbsentOr(isBoolean, value["include_usage"]),
-  n: (value) => value === 1,
-  max_tokens: isTokenLimit,
-  max_completion_tokens: isTokenLimit,
-  temperature: (value) => typeof value === "number" && value >= 0 && value <= 2,
-  top_p: (value) => typeof value === "number" && value >= 0 && value <= 1,
-  seed: Number.isSafeInteger,
-  stop: (value) => isText(value) || (isListOf(isText, value) && value.length <= MAX_STOPS),
-  tools: (value) => isListOf(isPlainTool, value) && value.length <= MAX_TOOLS,
-  tool_choice: (value) => TOOL_MODES.has(value),
-  parallel_tool_calls: isBoolean,
-  user: isText,
-};
+const PLAIN_FIELDS: ReadonlyMap<string, (value: unknown) => boolean> = new Map(
+  Object.entries({
+    model: (value) => isText(value) && value !== "",
+    messages: (value) => Array.isArray(value) && value.length > 0 && value.every(isPlainMessage),
+    stream: isBoolean,
+    stream_options: (value) => isObject(value) && isAbsentOr(isBoolean, value["include_usage"]),
+    n: (value) => value === 1,
+    max_tokens: isTokenLimit,
+    max_completion_tokens: isTokenLimit,
+    temperature: (value) => typeof value === "number" && value >= 0 && value <= 2,
+    top_p: (value) => typeof value === "number" && value >= 0 && value <= 1,
+    seed: Number.isSafeInteger,
+    stop: (value) => isText(value) || (isListOf(isText, value) && value.length <= MAX_STOPS),
+    tools: (value) => isListOf(isPlainTool, value) && value.length <= MAX_TOOLS,
+    tool_choice: (value) => TOOL_MODES.has(value),
+  }),
+);
+
+/** Which the schema does not know, and so lets pass. It leaves out what an object cannot have as a field. */
+function isUnchecked(field: string): boolean {
+  return !Object.hasOwn(chatRequestSchema.shape, field) && field !== "__proto__";
+}
 
 function isPlainMessage(value: unknown): boolean {
   if (!isObject(value) || !ROLES.has(value["role"])) return false;

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 
-import { askTranslated, type Translation } from "../ask-chat.ts";
+import { askTranslated, checkTranslated, type Translation } from "../ask-chat.ts";
 import { requireApiKey } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
@@ -18,7 +18,7 @@ async function readCompletion(context: AppContext): Promise<Translation> {
   const request = validate(completionRequestSchema, json);
   const createdS = Math.floor(Date.now() / 1000);
   return {
-    chat: JSON.stringify(completionToChat(request)),
+    question: checkTranslated(completionToChat(request), chatFieldOf),
     models: request.models,
     fieldOf: chatFieldOf,
     translator: completionTranslator(context.get("requestId"), createdS, request.model),

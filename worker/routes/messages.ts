@@ -8,7 +8,7 @@ import {
   messagesToChat,
 } from "../anthropic/messages-request.ts";
 import { MessagesTranslator } from "../anthropic/messages-translator.ts";
-import { askTranslated, type Translation } from "../ask-chat.ts";
+import { askTranslated, checkTranslated, type Translation } from "../ask-chat.ts";
 import { requireKeyOfEitherHeader } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import { requireModel } from "../catalog.ts";
@@ -30,11 +30,12 @@ export const messages = new Hono<AppEnv>()
 async function readMessages(context: AppContext): Promise<Translation> {
   const { json } = await readJsonBody(context.req.raw);
   const request = validate(messagesRequestSchema, json);
-  const chat = JSON.stringify(messagesToChat(request));
+  const fieldOf = chatFieldOf(request);
+  const question = checkTranslated(messagesToChat(request), fieldOf);
   const translator = new MessagesTranslator(request, {
     id: context.get("requestId").replace(/^req_/, ""),
     requestId: context.get("echoedId"),
-    promptTokens: estimateTokens(chat),
+    promptTokens: estimateTokens(question.text),
   });
-  return { chat, models: fallbacksOf(request), fieldOf: chatFieldOf(request), translator };
+  return { question, models: fallbacksOf(request), fieldOf, translator };
 }

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 
-import { askTranslated, type Translation } from "../ask-chat.ts";
+import { askTranslated, checkTranslated, type Translation } from "../ask-chat.ts";
 import { requireApiKey } from "../auth.ts";
 import { readJsonBody } from "../body.ts";
 import { requireModel } from "../catalog.ts";
@@ -38,10 +38,11 @@ export const responses = new Hono<AppEnv>()
 async function readResponses(context: AppContext): Promise<Translation> {
   const { json } = await readJsonBody(context.req.raw);
   const request = validate(responsesRequestSchema, json);
-  const chat = JSON.stringify(responsesToChat(request));
+  const fieldOf = chatFieldOf(request);
+  const question = checkTranslated(responsesToChat(request), fieldOf);
   const id = context.get("requestId").replace(/^req_/, "");
   const translator = new ResponsesTranslator(id, request, nowS);
-  return { chat, models: request.models, fieldOf: chatFieldOf(request), translator };
+  return { question, models: request.models, fieldOf, translator };
 }
 
 function notKept(context: AppContext): never {
