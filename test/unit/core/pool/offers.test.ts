@@ -1,26 +1,12 @@
 import { describe, expect, it } from "vitest";
 
-import { M3_MAX } from "../../../../protocol/sample-hardware.ts";
 import { epoch, expected, modeOf, say } from "./assigned-scene.ts";
 import { anAdmission, MODEL, PoolScene, UNMANAGED, type Machine } from "./pool-scene.ts";
 
 /** What the machine's register said, and what is different now. */
 function offer(scene: PoolScene, machine: Machine, fields: object = {}): void {
-  scene.say(machine, {
-    type: "offer",
-    protocol: 1,
-    version: "0.7.0",
-    machine_id: machine.connection.identity.machineId,
-    session_id: "s",
-    backend: "fake",
-    public_key: "k",
-    hardware: M3_MAX,
-    models: [MODEL, "more"].map((id) => ({ id, size_bytes: 1 })),
-    loaded_models: [MODEL],
-    max_concurrency: 2,
-    assignment: null,
-    ...fields,
-  });
+  const models = [MODEL, "more"].map((id) => ({ id, size_bytes: 1 }));
+  scene.register(machine, { type: "offer", models, ...fields });
 }
 
 /** A machine that is in, and of which the fleet has been asked nothing since. */
