@@ -21,6 +21,8 @@ export const registeredSchema = z.object({
   }),
   heartbeat_ms: durationMs,
   flush_ms: durationMs,
+  /** The pool takes `offer`. */
+  takes_offers: z.boolean().optional(),
 });
 
 /** Hold exactly this model from now on; null releases the machine. Ordered by `epoch` (H9). */

@@ -60,6 +60,12 @@ export const registerSchema = z.object({
   attests: z.boolean().optional(),
 });
 
+/**
+ * All that `register` would say now, on a socket that stays: the machine offers something else than it did. Only for a pool that
+ * has said that it takes offers.
+ */
+export const offerSchema = registerSchema.extend({ type: z.literal("offer") });
+
 /** Sent on change of any field worth routing on, else every 60 s. `accepting: false` announces a graceful stop. */
 export const heartbeatSchema = z.object({
   type: z.literal("heartbeat"),
@@ -152,6 +158,7 @@ export const attestationResponseSchema = z.object({
 
 export const upstreamSchema = z.discriminatedUnion("type", [
   registerSchema,
+  offerSchema,
   heartbeatSchema,
   assignModelStatusSchema,
   inferenceAcceptedSchema,
@@ -162,6 +169,7 @@ export const upstreamSchema = z.discriminatedUnion("type", [
 
 export type Upstream = z.infer<typeof upstreamSchema>;
 export type Register = z.infer<typeof registerSchema>;
+export type Offer = z.infer<typeof offerSchema>;
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 export type AttestationResponse = z.infer<typeof attestationResponseSchema>;
 export type Hardware = z.infer<typeof hardwareSchema>;

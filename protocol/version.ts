@@ -12,5 +12,5 @@ export const SUBPROTOCOL = "poolkeeper.v1";
  * the version that it came to.
  */
 export const PROTOCOL_HISTORY: Readonly<Record<number, string>> = {
-  1: "register, heartbeat, assignments by epoch, inference with binary records, pause and resume; later: `flush_ms` of a request, the endpoint of embeddings, `attests` of a register, `context_length` of a model, and `reserved` of a heartbeat",
+  1: "register, heartbeat, assignments by epoch, inference with binary records, pause and resume; later: `flush_ms` of a request, the endpoint of embeddings, `attests` of a register, `context_length` of a model, `reserved` of a heartbeat, and `offer` with `takes_offers`",
 };

@@ -61,6 +61,8 @@ export interface Admitting {
   readonly askAgainAt: number | null;
   /** Another program that has proven the key serves as this machine: the fleet is asked only once this one has proven it, too. */
   readonly mustProve: boolean;
+  /** It came as an `offer` on a socket that is in already, and is about what the machine has on its disk only. */
+  readonly isOffer: boolean;
 }
 
 /** Plain data, well under the 16 KiB a socket attachment may hold. */
@@ -101,6 +103,8 @@ export class Connection {
   arrival = 0;
   /** Between `register` and the fleet's word on it. */
   admitting: Admitting | null = null;
+  /** An offer that came while the fleet was asked about an earlier word. */
+  nextOffer: Register | null = null;
   /** The pool's record of the machine; kept here by the pool, so that the gate need not look for it. */
   record: PoolRecord | null = null;
   /** The model an owner's request has taken the machine away to; null while it is at its own (H21). */

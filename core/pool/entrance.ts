@@ -1,12 +1,12 @@
 import type { Registered } from "../../protocol/downstream.ts";
 import type { ModelId } from "../../protocol/ids.ts";
 import { LIVENESS_TIMEOUT_MS } from "../../protocol/limits.ts";
-import type { Register } from "../../protocol/upstream.ts";
+import type { Offer, Register } from "../../protocol/upstream.ts";
 import { ASK_AGAIN_MS } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "./admission.ts";
 import type { Assignments } from "./assignments.ts";
 import { trustNow } from "./attestation.ts";
-import type { Connection } from "./connection.ts";
+import type { Admitting, Connection, Registration } from "./connection.ts";
 import type { Members } from "./members.ts";
 import { registrationOf } from "./registration.ts";
 
@@ -31,6 +31,8 @@ export interface EntranceHost {
     assignment: Registered["assignment"],
     now: number,
   ): void;
+  /** The fleet knows what the machine offers now. */
+  onOffered(connection: Connection, pools: readonly ModelId[], assignment: Registered["assignment"]): void;
 }
 
 export class Entrance {
@@ -56,6 +58,20 @@ export class Entrance {
     } else if (!this.#demandsProof(connection, register, now)) this.#ask(connection, register);
   }
 
+  /** A machine that is in says what it offers now; nothing of its socket or its order changes by that. */
+  offer(connection: Connection, offer: Offer, now: number): void {
+    const register: Register = { ...offer, type: "register" };
+    if (!isSaidBySame(connection, register)) {
+      this.#members.close(
+        connection,
+        "badMessage",
+        now,
+        "an offer must be of the machine and the process that registered",
+      );
+    } else if (connection.admitting === null) this.#ask(connection, register, true);
+    else connection.nextOffer = register;
+  }
+
   /** The machine has answered a challenge on this socket, right or wrong. */
   judged(connection: Connection, now: number): void {
     if (trustNow(connection.trust, now) !== "none") this.#settle(connection);
@@ -74,6 +90,10 @@ export class Entrance {
   admitted(connection: Connection, admission: Admission, now: number): void {
     const { admitting } = connection;
     if (connection.closed || admitting === null || admitting.mustProve) return;
+    if (admitting.isOffer) {
+      this.#offered(connection, admitting.registration, admission, now);
+      return;
+    }
     if (!admission.admitted) {
       // Let in by its record and retired since: what runs there may end.
       if (admission.close === "tooOld" && connection.retiresAt !== null) connection.admitting = null;
@@ -112,7 +132,7 @@ export class Entrance {
     for (const connection of this.#members.sockets()) {
       const { admitting } = connection;
       if (admitting?.askAgainAt != null && now >= admitting.askAgainAt) {
-        this.#ask(connection, admitting.register);
+        this.#ask(connection, admitting.register, admitting.isOffer);
       }
     }
   }
@@ -128,7 +148,7 @@ export class Entrance {
   #demandsProof(connection: Connection, register: Register, now: number): boolean {
     if (connection.registration !== null || !this.#isClaim(connection, register, now)) return false;
     this.#claims.add(connection);
-    this.#wait(connection, register, true);
+    this.#wait(connection, register, { mustProve: true, isOffer: false });
     this.#host.challenge(connection, now);
     return true;
   }
@@ -148,14 +168,36 @@ export class Entrance {
     if (this.#claims.delete(connection) && admitting !== null) this.#ask(connection, admitting.register);
   }
 
-  #ask(connection: Connection, register: Register): void {
-    this.#wait(connection, register, false);
+  #ask(connection: Connection, register: Register, isOffer = false): void {
+    this.#wait(connection, register, { mustProve: false, isOffer });
     this.#host.askFleet(connection, { identity: connection.identity, register, pool: this.#model });
   }
 
-  #wait(connection: Connection, register: Register, mustProve: boolean): void {
+  #wait(connection: Connection, register: Register, as: Pick<Admitting, "mustProve" | "isOffer">): void {
     const registration = connection.admitting?.registration ?? registrationOf(register, this.#model);
-    connection.admitting = { registration, register, askAgainAt: null, mustProve };
+    connection.admitting = { registration, register, askAgainAt: null, ...as };
+  }
+
+  /** What the fleet says to an offer: whatever it is, what runs on the socket goes on. */
+  #offered(connection: Connection, offered: Registration, admission: Admission, now: number): void {
+    const { registration, identity } = connection;
+    connection.admitting = null;
+    // If an order has overtaken the answer, the machine hears of that by itself.
+    const isNow = admission.admitted && this.#assignments.stamp(identity.machineId, admission.stamp, now);
+    if (isNow && registration !== null) {
+      const { advertises, decodeTps, prefillTps } = offered;
+      connection.registration = { ...registration, advertises, decodeTps, prefillTps };
+      connection.save();
+      this.#host.onOffered(connection, admission.pools, admission.assignment);
+    }
+    this.#askNext(connection);
+  }
+
+  /** What the machine has offered since the fleet was asked. */
+  #askNext(connection: Connection): void {
+    const { nextOffer } = connection;
+    connection.nextOffer = null;
+    if (nextOffer !== null && connection.admitting === null) this.#ask(connection, nextOffer, true);
   }
 
   /** The machine's older sockets make way (H11). */
@@ -184,5 +226,13 @@ export class Entrance {
     this.#assignments.observe(machineId, registration.held, registration.loadedModels, now);
     // Only now, so that what ran on the older socket without a byte can go to this one.
     for (const older of replaced) this.#members.close(older, "superseded", now);
+    this.#askNext(connection);
   }
+}
+
+function isSaidBySame({ identity, registration }: Connection, said: Register): boolean {
+  const isOfMachine = said.machine_id === identity.machineId;
+  return (
+    isOfMachine && said.session_id === registration?.sessionId && said.public_key === registration.publicKey
+  );
 }

@@ -1,7 +1,7 @@
 import { decodeUpstream } from "../../protocol/codec.ts";
 import type { ModelId } from "../../protocol/ids.ts";
 import { decodeRecords } from "../../protocol/records.ts";
-import type { Heartbeat, Upstream } from "../../protocol/upstream.ts";
+import type { Heartbeat, Offer, Upstream } from "../../protocol/upstream.ts";
 import { MAX_CHANGES_PER_MINUTE, REFUSALS_BELIEVED } from "../limits.ts";
 import { MinuteRate } from "../minute-rate.ts";
 import type { Assignments, AssignModelStatus, HeldAssignment } from "./assignments.ts";
@@ -88,6 +88,9 @@ export class Inbox {
       return;
     }
     switch (message.type) {
+      case "offer":
+        this.#onOffer(connection, message, now);
+        return;
       case "heartbeat":
         this.#onHeartbeat(connection, message, now);
         return;
@@ -136,6 +139,13 @@ export class Inbox {
     this.#noteHeld(connection, registration.held, heartbeat.assignment);
     this.#pool.attestation.askIfDue(connection, now);
     this.#pool.dispatch.drain(now);
+  }
+
+  #onOffer(connection: Connection, offer: Offer, now: number): void {
+    if (connection.registration === null) this.ignored.messages += 1;
+    else if (this.#changes.admit(connection.identity.machineId, now) !== null) {
+      this.#reject(connection, "what it offers changes more often than any machine gets models", now);
+    } else this.#pool.entrance.offer(connection, offer, now);
   }
 
   #onStatus(connection: Connection, message: AssignModelStatus, now: number): void {

@@ -90,6 +90,7 @@ export class Pool {
       challenge: (connection, at) => this.#attestation.challenge(connection, at),
       isTooOld: (version) => isOlder(version, this.#settings.flags.min_provider_version),
       onEntered: (connection, pools, assignment, at) => this.#onEntered(connection, pools, assignment, at),
+      onOffered: (connection, pools, assignment) => this.#greet(connection, pools, assignment),
     });
     this.#dispatch = new Dispatch(
       {
@@ -374,11 +375,15 @@ export class Pool {
     now: number,
   ): void {
     connection.breaker = this.#dispatch.breakerOf(connection.identity.machineId);
-    if (connection.registration?.advertises === true) this.#settings = withSupply(this.#settings);
     // What is demanded may have changed while the fleet was asked.
     this.#attestation.weigh(connection);
-    this.#sendRegistered(connection, pools, assignment);
+    this.#greet(connection, pools, assignment);
     this.#attestation.askIfDue(connection, now);
+  }
+
+  #greet(connection: Connection, pools: readonly ModelId[], assignment: Registered["assignment"]): void {
+    if (connection.registration?.advertises === true) this.#settings = withSupply(this.#settings);
+    this.#sendRegistered(connection, pools, assignment);
   }
 
   /** Whoever waited for the machine goes to it, or is told, unless there are others to wait for. */

@@ -61,5 +61,6 @@ export function registered(
     assignment,
     heartbeat_ms: HEARTBEAT_INTERVAL_MS,
     flush_ms: flushMs,
+    takes_offers: true,
   };
 }

@@ -2,7 +2,7 @@ import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import { M3_ULTRA } from "../../protocol/sample-hardware.ts";
 import { Agent } from "../../provider/src/agent.ts";
 import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
-import type { Log, SocketListener, Socket } from "../../provider/src/agent/ports.ts";
+import type { Log, OfferedModel, SocketListener, Socket } from "../../provider/src/agent/ports.ts";
 import { ProcessClock } from "./clock.ts";
 import { SimEngine } from "./engine.ts";
 import { Wire } from "./wire.ts";
@@ -12,6 +12,8 @@ import type { World } from "./world.ts";
 export class MachineHost {
   readonly id: MachineId;
   readonly models: readonly ModelId[];
+  /** The last of its models is on its disk from then on. */
+  readonly #isWholeAt: number;
   readonly wires = new Set<Wire>();
   version = "0.7.0";
   hasChangedVersion = false;
@@ -30,6 +32,8 @@ export class MachineHost {
     this.#world = world;
     this.id = id;
     this.models = models;
+    const wait = world.hooks.hasRareFaults ? world.dice.whole(0, LONGEST_DOWNLOAD_MS) : 0;
+    this.#isWholeAt = world.clock.now() + wait;
   }
 
   /** Every other one proves its key: programs of both kinds take over from each other. */
@@ -67,7 +71,7 @@ export class MachineHost {
         sessionId: `session-${this.#starts}`,
         publicKey: this.key(),
         hardware: M3_ULTRA,
-        models: this.models.map((id) => ({ id, path: `/models/${id}`, sizeBytes: 1000 })),
+        models: this.#onDisk().map(fileOf),
         firstModel: this.models[0] ?? null,
         slots: 2,
         contextTokens: 4096,
@@ -92,7 +96,17 @@ export class MachineHost {
     );
     this.agent = agent;
     void this.#endWith(agent, process);
+    const [coming] = this.models.slice(this.#onDisk().length);
+    if (coming !== undefined) {
+      process.after(this.#isWholeAt - clock.now(), () => agent.offer(fileOf(coming)));
+    }
     agent.start();
+  }
+
+  /** It serves while the last one is being downloaded, if it has another. */
+  #onDisk(): readonly ModelId[] {
+    const isWhole = this.#world.clock.now() >= this.#isWholeAt;
+    return isWhole || this.models.length === 1 ? this.models : this.models.slice(0, -1);
   }
 
   #engineIn(process: ProcessClock): SimEngine {
@@ -163,6 +177,12 @@ export class MachineHost {
     this.#world.worker.connect(wire, pool);
     return wire.agentEnd;
   }
+}
+
+const LONGEST_DOWNLOAD_MS = 400_000;
+
+function fileOf(id: ModelId): OfferedModel {
+  return { id, path: `/models/${id}`, sizeBytes: 1000 };
 }
 
 const EVENT = new TextEncoder().encode("data: a\n\n");

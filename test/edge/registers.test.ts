@@ -110,6 +110,22 @@ describe("a register", () => {
     await expectAnswer(at, machine);
   });
 
+  it("needs no other socket for a model that has come to the disk: an offer tells of it while a stream runs", async () => {
+    const at = await scene();
+    const other = await scene();
+    const machine = await join(at);
+    const pending = chat(at, { stream: true });
+    const request = await machine.next("inference_request");
+    machine.accept(request);
+    machine.bytes(request, 'data: {"half":1}\n\n');
+    machine.send({ ...registerMessage(machine.machineId, [at.model, other.model]), type: "offer" });
+    expect(await machine.next("registered")).toMatchObject({ pools: [at.model, other.model] });
+    machine.finish(request);
+    expect(await (await pending).text()).toContain("[DONE]");
+    const { models } = await adminCall<{ models: string[] }>("GET", `/machines/${machine.machineId}`);
+    expect(models.toSorted()).toEqual([at.model, other.model].toSorted());
+  });
+
   it("[H10] is answered with every pool the machine should be in, each once", async () => {
     const at = await scene();
     const other = await scene();
@@ -123,6 +139,7 @@ describe("a register", () => {
       assignment: { model_id: null, epoch: 0, drain_ms: 30_000, load_ms: 180_000 },
       heartbeat_ms: 60_000,
       flush_ms: 40,
+      takes_offers: true,
     });
   });
 

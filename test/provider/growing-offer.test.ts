@@ -21,12 +21,17 @@ const told = (socket: FakeSocket): string[] =>
     ?.models.map(({ id }) => id) ?? [];
 
 /** Holds alpha by epoch 5. */
-async function managed(options: HarnessOptions = {}): Promise<{ harness: AgentHarness; alpha: FakeSocket }> {
+async function managed({
+  takesOffers,
+  ...options
+}: HarnessOptions & { takesOffers?: boolean } = {}): Promise<{ harness: AgentHarness; alpha: FakeSocket }> {
   const harness = new AgentHarness({ models: ["alpha"], assignment: ["alpha", 5], ...options });
   harness.agent.start();
   await settle();
   const alpha = harness.socket();
-  alpha.register({ pool: "alpha", pools: ["alpha"], epoch: 5, modelId: "alpha" });
+  const modelId = options.assignment?.[0] ?? "alpha";
+  const toldOffers = takesOffers === undefined ? {} : { takesOffers };
+  alpha.register({ pool: "alpha", pools: ["alpha"], epoch: 5, modelId, ...toldOffers });
   await settle();
   return { harness, alpha };
 }
@@ -170,6 +175,37 @@ describe("a managed machine", () => {
     });
     expect(harness.engine.loads).toHaveLength(1);
     expect(renewed.closedWith).toBeNull();
+  });
+
+  it("tells of it at once on its socket where the pool takes that, however busy it is", async () => {
+    const { harness, alpha } = await managed({ takesOffers: true });
+    alpha.request(1);
+    await settle();
+    for (const id of ["beta", "gamma"]) harness.agent.offer(offeredModel(id));
+    expect(alpha.ofType("offer").map(({ models }) => models.map(({ id }) => id))).toEqual([
+      ["alpha", "beta"],
+      ["alpha", "beta", "gamma"],
+    ]);
+    expect(alpha.ofType("offer")[0]).toMatchObject({
+      session_id: "session-1",
+      loaded_models: ["alpha"],
+      assignment: { model_id: "alpha", epoch: 5 },
+    });
+    alpha.register({ ...again, takesOffers: true });
+    harness.engine.lastRun().finish();
+    await harness.clock.advance(30_000);
+    expect(alpha.ofType("inference_complete")).toHaveLength(1);
+    expect(alpha.closedWith).toBeNull();
+    expect(harness.sockets).toHaveLength(1);
+  });
+
+  it("tells so also in the middle of a load, and when it has failed for want of that very model", async () => {
+    const loading = await managed({ models: ["alpha", "gamma"], holdLoads: true, takesOffers: true });
+    loading.harness.agent.offer(offeredModel("beta"));
+    expect(loading.alpha.ofType("offer")).toHaveLength(1);
+    const failed = await managed({ assignment: ["beta", 5], takesOffers: true });
+    failed.harness.agent.offer(offeredModel("beta"));
+    expect(failed.alpha.ofType("offer")[0]?.models).toMatchObject([{ id: "alpha" }, { id: "beta" }]);
   });
 
   it("tells of two at once by one new socket", async () => {

@@ -150,6 +150,7 @@ interface RegisteredFields {
   readonly modelId?: string | null;
   readonly heartbeatMs?: number;
   readonly flushMs?: number;
+  readonly takesOffers?: boolean;
 }
 
 export class FakeSocket implements Socket {
@@ -244,6 +245,7 @@ export class FakeSocket implements Socket {
     modelId = null,
     heartbeatMs = 60_000,
     flushMs = 40,
+    takesOffers,
   }: RegisteredFields): void {
     this.receive({
       type: "registered",
@@ -253,6 +255,7 @@ export class FakeSocket implements Socket {
       assignment: { model_id: modelId, epoch, drain_ms: 30_000, load_ms: 180_000 },
       heartbeat_ms: heartbeatMs,
       flush_ms: flushMs,
+      ...(takesOffers === undefined ? {} : { takes_offers: takesOffers }),
     });
   }
 

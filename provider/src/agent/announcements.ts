@@ -1,7 +1,7 @@
 import { attestedText } from "../../../protocol/attestation.ts";
 import type { AttestationChallenge } from "../../../protocol/downstream.ts";
 import type { ModelId } from "../../../protocol/ids.ts";
-import type { AttestationResponse, Heartbeat, Register } from "../../../protocol/upstream.ts";
+import type { AttestationResponse, Heartbeat, Offer, Register } from "../../../protocol/upstream.ts";
 import { PROTOCOL_VERSION } from "../../../protocol/version.ts";
 import { reportOf, type HeldAssignment } from "./assignment.ts";
 import type { AgentConfig } from "./config.ts";
@@ -51,6 +51,11 @@ export function composeRegister(config: AgentConfig, view: MachineView, attests:
     ...(privateOnly ? { private_only: true } : {}),
     ...(attests ? { attests } : {}),
   };
+}
+
+/** The same on a socket that stays. */
+export function offerOf(register: Register): Offer {
+  return { ...register, type: "offer" };
 }
 
 export function composeProof(

@@ -133,13 +133,14 @@ export class PoolSockets {
 
   /**
    * This machine offers one more model. A new socket to its pool announces it, so the others can stay. A managed machine
-   * cannot do that: the coordinator would put the new socket into the assigned pool and close the one that is in use.
+   * cannot do that: the coordinator would put the new socket into the assigned pool and close the one that is in use. So it
+   * sends an offer over that one, or renews it if the pool takes none.
    */
   grow(pool: ModelId, isManaged: boolean): void {
     if (!this.#isOpen) return;
     const isDialed = !isManaged && this.registered().length > 0 && !this.#isServedOrDue(pool);
     for (const session of this.#sessions) {
-      if (!session.hasSentRegister()) continue;
+      if (!session.hasSentRegister() || (isManaged && session.offer())) continue;
       if (session.pool() === pool) this.#renewals.add(session, "changed");
       else if (!isDialed || !session.isRegistered()) this.#renewals.add(session, "grown");
     }

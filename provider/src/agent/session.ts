@@ -4,6 +4,7 @@ import type { Downstream, Registered } from "../../../protocol/downstream.ts";
 import type { ModelId } from "../../../protocol/ids.ts";
 import { LIVENESS_TIMEOUT_MS, PING, PING_INTERVAL_MS, PONG } from "../../../protocol/limits.ts";
 import type { Register, Upstream } from "../../../protocol/upstream.ts";
+import { offerOf } from "./announcements.ts";
 import { Outbox } from "./outbox.ts";
 import type { Clock, Dial, Log, Socket, SocketEnd } from "./ports.ts";
 
@@ -52,6 +53,7 @@ export class Session {
   #pool: ModelId | null = null;
   #registeredAt: number | null = null;
   #isClosedByUs = false;
+  #takesOffers = false;
   #badFrames = 0;
   #cancelDeadline: () => void;
   #cancelPing: () => void = () => {};
@@ -97,6 +99,13 @@ export class Session {
   /** How long the socket has been registered; 0 if it never was. */
   registeredForMs(): number {
     return this.#registeredAt === null ? 0 : this.#clock.now() - this.#registeredAt;
+  }
+
+  /** Tells what this machine offers now, if the pool can be told so. @returns whether it was. */
+  offer(): boolean {
+    if (!this.isRegistered() || !this.#takesOffers) return false;
+    this.send(offerOf(this.#host.composeRegister()));
+    return true;
   }
 
   send(message: Upstream): void {
@@ -150,6 +159,7 @@ export class Session {
     this.#pool = decoded.value.pool;
     this.#registeredAt ??= this.#clock.now();
     this.#state = "registered";
+    this.#takesOffers = decoded.value.takes_offers === true;
     this.outbox.setFlushInterval(decoded.value.flush_ms);
     this.#expectPong();
     this.#host.onRegistered(this, decoded.value);

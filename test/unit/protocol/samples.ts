@@ -14,39 +14,41 @@ type Samples<Message extends { type: string }> = {
   readonly [Type in Message["type"]]: Extract<Message, { type: Type }>;
 };
 
-export const UPSTREAM: Samples<Upstream> = {
-  register: {
-    type: "register",
-    protocol: 1,
-    version: "0.6.18-beta.1",
-    machine_id,
-    session_id: "session",
-    backend: "node-llama-cpp",
-    public_key: "MFkw",
-    hardware: {
-      machine_model: "Mac15,14",
-      chip_name: "Apple M3 Ultra",
-      chip_family: "M3",
-      chip_tier: "Ultra",
-      memory_gb: 96.5,
-      gpu_cores: 60,
-      memory_bandwidth_gbs: 819.2,
-    },
-    models: [
-      {
-        id: model,
-        size_bytes: 12_100_000_000,
-        quantization: "mxfp4",
-        weight_hash: "ab12",
-        decode_tps: 57.1,
-        prefill_tps: 610,
-      },
-    ],
-    loaded_models: [model],
-    max_concurrency: 4,
-    assignment,
-    private_only: true,
+const said = {
+  protocol: 1,
+  version: "0.6.18-beta.1",
+  machine_id,
+  session_id: "session",
+  backend: "node-llama-cpp",
+  public_key: "MFkw",
+  hardware: {
+    machine_model: "Mac15,14",
+    chip_name: "Apple M3 Ultra",
+    chip_family: "M3",
+    chip_tier: "Ultra",
+    memory_gb: 96.5,
+    gpu_cores: 60,
+    memory_bandwidth_gbs: 819.2,
   },
+  models: [
+    {
+      id: model,
+      size_bytes: 12_100_000_000,
+      quantization: "mxfp4",
+      weight_hash: "ab12",
+      decode_tps: 57.1,
+      prefill_tps: 610,
+    },
+  ],
+  loaded_models: [model],
+  max_concurrency: 4,
+  assignment,
+  private_only: true,
+};
+
+export const UPSTREAM: Samples<Upstream> = {
+  register: { type: "register", ...said },
+  offer: { type: "offer", ...said },
   heartbeat: {
     type: "heartbeat",
     loaded_models: [model],

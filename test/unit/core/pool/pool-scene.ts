@@ -208,6 +208,7 @@ export class PoolScene {
     this.pool.receive(machine.connection, JSON.stringify(message), this.now);
   }
 
+  /** A register, or an offer if `fields` say so. */
   register(machine: Machine, fields: object = {}): void {
     this.say(machine, {
       type: "register",

@@ -20,6 +20,7 @@ describe("a register", () => {
         assignment: { model_id: null, epoch: 0, drain_ms: 30_000, load_ms: 180_000 },
         heartbeat_ms: 60_000,
         flush_ms: 40,
+        takes_offers: true,
       },
     ]);
   });
