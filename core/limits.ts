@@ -24,8 +24,9 @@ export const EXPECT_TIMEOUT_MS = 60_000;
 /** A released pool keeps an idle socket this long for the machine to appear in its new pool (H6). */
 export const RELEASED_SOCKET_MS = 60_000;
 
-/** A register that the fleet has not answered is asked about again after this long. */
+/** A register that the fleet has not answered is asked about again after this long, doubled each time up to the longest; up to twice as long by lot. */
 export const ASK_AGAIN_MS = 2_000;
+export const ASK_AGAIN_MAX_MS = 30_000;
 
 /** How long running requests may go on before a switch ends them. */
 export const DRAIN_TIMEOUT_MS = 30_000;

@@ -7,6 +7,9 @@ import { isModelId } from "../protocol/ids.ts";
 /**
  * How the Worker calls a pool over `fetch`: the client's JSON as the body, untouched, and what the Worker knows
  * of it in one header, so that the pool parses nothing twice. Only the Worker can reach a pool.
+ *
+ * A deploy does not reach all places at once, so for seconds a pool hears from an earlier Worker, or a later one. Hence
+ * fields keep their places, new ones come last, and a pool does without those that are not there.
  */
 
 const CALL_HEADER = "x-pool-call";

@@ -242,12 +242,20 @@ interface KnownRecord {
 
 const cache = new TtlCache<KnownRecord>(RECORD_TTL_MS, RECORDS_MAX);
 
+/**
+ * Names of which KV has nothing: clients ask on and on with a key that was deleted, and KV is paid for such a reading, too.
+ * Apart from the others, which nobody who makes keys up can push out.
+ */
+const unknown = new TtlCache<null>(RECORD_TTL_MS, RECORDS_MAX);
+
 async function readRecord(kv: KVNamespace, name: string, now: number): Promise<KnownRecord | null> {
   const cached = cache.get(name, now);
   if (cached !== undefined) return cached;
+  if (unknown.get(name, now) === null) return null;
   const json: unknown = await kv.get(name, "json");
   if (json === null) {
     cache.forget(name);
+    unknown.set(name, null, now);
     return null;
   }
   const known = { record: recordSchema.parse(json), verified: null };

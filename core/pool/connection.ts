@@ -59,6 +59,8 @@ export interface Admitting {
   readonly register: Register;
   /** When to ask again because the fleet did not answer; null while an answer is under way. */
   readonly askAgainAt: number | null;
+  /** How often the fleet was asked and did not answer. */
+  readonly silences: number;
   /** Another program that has proven the key serves as this machine: the fleet is asked only once this one has proven it, too. */
   readonly mustProve: boolean;
   /** It came as an `offer` on a socket that is in already, and is about what the machine has on its disk only. */

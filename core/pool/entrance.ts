@@ -2,7 +2,7 @@ import type { Registered } from "../../protocol/downstream.ts";
 import type { ModelId } from "../../protocol/ids.ts";
 import { LIVENESS_TIMEOUT_MS } from "../../protocol/limits.ts";
 import type { Offer, Register } from "../../protocol/upstream.ts";
-import { ASK_AGAIN_MS } from "../limits.ts";
+import { ASK_AGAIN_MAX_MS, ASK_AGAIN_MS } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "./admission.ts";
 import type { Assignments } from "./assignments.ts";
 import { trustNow } from "./attestation.ts";
@@ -22,6 +22,8 @@ export interface EntranceHost {
   askFleet(connection: Connection, question: AdmissionQuestion): void;
   /** Asks the machine to prove its key; `proven` is called when it has. */
   challenge(connection: Connection, now: number): void;
+  /** From 0 up to, but not including, 1. */
+  random(): number;
   /** By the flags that this pool has, which may be newer than the fleet's answer. */
   isTooOld(version: string | null): boolean;
   /** The register counts from now on: tells the machine so, and does what follows from its coming. */
@@ -124,7 +126,11 @@ export class Entrance {
       const times = { drain_ms: drainMs, load_ms: loadMs };
       this.#enter(connection, [this.#model], { model_id: this.#model, epoch: record.epoch, ...times }, now);
     }
-    connection.admitting = { ...admitting, askAgainAt: now + ASK_AGAIN_MS };
+    const { silences } = admitting;
+    // After a deploy all machines come at once, and a fleet that has too much to do recovers only if they ask less and apart.
+    const waitMs = Math.min(ASK_AGAIN_MAX_MS, ASK_AGAIN_MS * 2 ** silences);
+    const askAgainAt = now + waitMs * (1 + this.#host.random());
+    connection.admitting = { ...admitting, askAgainAt, silences: silences + 1 };
   }
 
   /** Asks the fleet again where it has not answered. */
@@ -175,7 +181,8 @@ export class Entrance {
 
   #wait(connection: Connection, register: Register, as: Pick<Admitting, "mustProve" | "isOffer">): void {
     const registration = connection.admitting?.registration ?? registrationOf(register, this.#model);
-    connection.admitting = { registration, register, askAgainAt: null, ...as };
+    const silences = connection.admitting?.silences ?? 0;
+    connection.admitting = { registration, register, askAgainAt: null, silences, ...as };
   }
 
   /** What the fleet says to an offer: whatever it is, what runs on the socket goes on. */
@@ -186,7 +193,8 @@ export class Entrance {
     const isNow = admission.admitted && this.#assignments.stamp(identity.machineId, admission.stamp, now);
     if (isNow && registration !== null) {
       const { advertises, decodeTps, prefillTps } = offered;
-      connection.registration = { ...registration, advertises, decodeTps, prefillTps };
+      const contextLength = offered.contextLength ?? registration.contextLength;
+      connection.registration = { ...registration, advertises, decodeTps, prefillTps, contextLength };
       connection.save();
       this.#host.onOffered(connection, admission.pools, admission.assignment);
     }

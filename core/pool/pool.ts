@@ -88,6 +88,7 @@ export class Pool {
     this.#entrance = new Entrance(model, this.#members, this.#assignments, {
       askFleet: (connection, question) => ports.askFleet(connection, question),
       challenge: (connection, at) => this.#attestation.challenge(connection, at),
+      random: () => ports.random(),
       isTooOld: (version) => isOlder(version, this.#settings.flags.min_provider_version),
       onEntered: (connection, pools, assignment, at) => this.#onEntered(connection, pools, assignment, at),
       onOffered: (connection, pools, assignment) => this.#greet(connection, pools, assignment),

@@ -1,7 +1,7 @@
 import { afterEach, expect, it, vi } from "vitest";
 
 import { expectAnswer, join } from "./fake-provider.ts";
-import { scene, testEnv } from "./scene.ts";
+import { callAdmin, chat, scene, testEnv } from "./scene.ts";
 
 /** What a chat costs is counted by `npm run bill`; this holds it to the calls and readings that are paid for. */
 
@@ -14,6 +14,18 @@ function calls<Binding extends object>(binding: Binding, method: keyof Binding &
   const spied = vi.spyOn(Object.getPrototypeOf(binding) as Record<string, () => unknown>, method);
   return () => spied.mock.calls.length;
 }
+
+it("a key that was deleted costs one reading of KV, however often its client tries it again", async () => {
+  const at = await scene();
+  await callAdmin("DELETE", `/keys/${at.keyId}`);
+  const reads = calls(testEnv.KEYS, "get");
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() });
+  for (let tries = 0; tries < 3; tries++) expect((await chat(at)).status).toBe(401);
+  expect(reads()).toBe(1);
+  vi.setSystemTime(Date.now() + 10_000);
+  expect((await chat(at)).status).toBe(401);
+  expect(reads()).toBe(2);
+});
 
 it("a chat asks its pool once and Fleet never, and reads its key and the catalog once for many", async () => {
   const at = await scene();

@@ -40,6 +40,15 @@ describe("a request's call", () => {
     expect(decodeEdgeCall(new Request("http://pool/", { headers }))).toBeNull();
   });
 
+  it("is understood as version 0.9.0 sends it, and with what a later one adds: a deploy does not reach all places at once", () => {
+    const first =
+      "req_1 trace-7 /v1/chat/completions org/model:q4 - 0 k 4 1795478400000 1795479000000 - normal 4096 -";
+    for (const call of [first, `${first} - later`]) {
+      const request = new Request("http://pool/", { method: "POST", headers: { "x-pool-call": call } });
+      expect(decodeEdgeCall(request)).toEqual(CALL);
+    }
+  });
+
   it("is not guessed where there is none", async () => {
     const response = await poolOf(await scene()).fetch("http://pool/", { method: "POST", body: "{}" });
     expect(await errorOf(response)).toMatchObject({ status: 500, code: "internal" });

@@ -242,6 +242,23 @@ describe("[H19] [D11] while the fleet does not answer", () => {
     expect(scene.requestsOf(back)).toHaveLength(1);
   });
 
+  it.each([
+    [0, [2, 4, 8, 16, 30]],
+    [0.5, [3, 6, 12, 24]],
+  ])("is asked less and less, and for each machine at a time of its own: %d", (chance, waits) => {
+    const scene = new PoolScene();
+    scene.chance = chance;
+    const mac = scene.dial("mac-1");
+    scene.register(mac);
+    for (const [asked, seconds] of waits.entries()) {
+      scene.pool.fleetSilent(mac.connection, scene.now);
+      expect(scene.pool.nextTickAt(scene.now)).toBe(scene.now + seconds * 1000);
+      scene.now += seconds * 1000;
+      scene.pool.tick(scene.now);
+      expect(scene.questions).toHaveLength(asked + 2);
+    }
+  });
+
   it("asks again until it does", () => {
     const scene = new PoolScene();
     const mac = scene.dial("mac-1");
