@@ -9,6 +9,7 @@ import type { Proof } from "../core/pool/attestation.ts";
 import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
 import type { DemandRow } from "../core/pool/demand.ts";
+import type { MachineWork } from "../core/pool/machine-work.ts";
 import type { RequestOutcome } from "../core/pool/outcome.ts";
 import { Pool } from "../core/pool/pool.ts";
 import type { PoolNews } from "../core/pool/ports.ts";
@@ -16,7 +17,7 @@ import type { PoolReport } from "../core/pool/report.ts";
 import type { PoolRequest } from "../core/pool/request.ts";
 import { routeHeaders } from "../core/pool/route-headers.ts";
 import type { UsageRow, UsageSpan } from "../core/pool/usage.ts";
-import { modelIdSchema } from "../protocol/ids.ts";
+import { machineIdSchema, modelIdSchema } from "../protocol/ids.ts";
 import { PING, PONG } from "../protocol/limits.ts";
 import { SUBPROTOCOL } from "../protocol/version.ts";
 import { judgeProof } from "./attestation/judge-proof.ts";
@@ -147,6 +148,14 @@ export class ModelPool extends DurableObject<Env> {
     this.#flush(now);
     this.#arm(now);
     return this.#store.usageSince(since, span);
+  }
+
+  /** What a machine has answered on the days since `since` (ms since the epoch), what is still in memory included. */
+  workOf(machineId: string, since: number): MachineWork[] {
+    const now = Date.now();
+    this.#flush(now);
+    this.#arm(now);
+    return this.#store.work.of(machineIdSchema.parse(machineId), since);
   }
 
   /** Demand by minute since `since` (ms since the epoch), what is still in memory included. */

@@ -1,4 +1,5 @@
 import { Demand, type DemandRow } from "./demand.ts";
+import { MachineWorkBook, type MachineWork } from "./machine-work.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 import { Speeds, type MeasuredMachine } from "./speeds.ts";
 import { Totals, type Total } from "./totals.ts";
@@ -15,6 +16,7 @@ export interface Entries {
   readonly demand: readonly DemandRow[];
   readonly totals: readonly Total[];
   readonly speeds: readonly MeasuredMachine[];
+  readonly work: readonly MachineWork[];
 }
 
 /** What earlier lives of the pool have written and this one goes on from. */
@@ -26,6 +28,7 @@ export interface LedgerMemory {
 
 export class Ledger {
   readonly usage = new Usage();
+  readonly work = new MachineWorkBook();
   readonly totals: Totals;
   readonly speeds: Speeds;
   readonly demand: Demand;
@@ -39,7 +42,8 @@ export class Ledger {
   }
 
   get isWritten(): boolean {
-    return this.usage.isEmpty && this.demand.isEmpty && this.totals.isWritten && this.speeds.isWritten;
+    const areCountsEmpty = this.usage.isEmpty && this.work.isEmpty && this.demand.isEmpty;
+    return areCountsEmpty && this.totals.isWritten && this.speeds.isWritten;
   }
 
   /** Takes everything that is not written yet. */
@@ -49,6 +53,7 @@ export class Ledger {
       demand: this.demand.drain(),
       totals: this.totals.drain(),
       speeds: this.speeds.drain(),
+      work: this.work.drain(),
     };
   }
 }
