@@ -125,8 +125,8 @@ export const LONG_BODIES_BYTES_MAX = 48 * 1024 * 1024;
 /** Counters wait in memory this long before they are written in one transaction; a crash loses at most as much. */
 export const USAGE_FLUSH_INTERVAL_MS = 10_000;
 
-/** While a pool is busy, how fast its machines are is written this often; a crash loses at most as much. */
-export const SPEEDS_FLUSH_INTERVAL_MS = 300_000;
+/** While a pool is busy, its machines' speeds and work are written this often; a crash loses at most as much. */
+export const MACHINES_FLUSH_INTERVAL_MS = 300_000;
 
 /** Points that a pool writes to Analytics Engine in one event; the platform takes 25. */
 export const POINTS_PER_EVENT = 20;

@@ -9,6 +9,7 @@ import type { Proof } from "../core/pool/attestation.ts";
 import { perform, type PoolCall, type PoolReply } from "../core/pool/calls.ts";
 import type { Connection } from "../core/pool/connection.ts";
 import type { DemandRow } from "../core/pool/demand.ts";
+import type { MachineWork } from "../core/pool/machine-work.ts";
 import type { RequestOutcome } from "../core/pool/outcome.ts";
 import { Pool } from "../core/pool/pool.ts";
 import type { PoolNews } from "../core/pool/ports.ts";
@@ -17,7 +18,7 @@ import type { PoolRequest } from "../core/pool/request.ts";
 import { routeHeaders } from "../core/pool/route-headers.ts";
 import type { UsageRow, UsageSpan } from "../core/pool/usage.ts";
 import { CLOSE } from "../protocol/close-codes.ts";
-import { modelIdSchema } from "../protocol/ids.ts";
+import { machineIdSchema, modelIdSchema } from "../protocol/ids.ts";
 import { PING, PONG } from "../protocol/limits.ts";
 import { SUBPROTOCOL } from "../protocol/version.ts";
 import { judgeProof } from "./attestation/judge-proof.ts";
@@ -148,6 +149,14 @@ export class ModelPool extends DurableObject<Env> {
     this.#flush(now);
     this.#arm(now);
     return this.#store.usageSince(since, span);
+  }
+
+  /** What a machine has answered on the days since `since` (ms since the epoch), what is still in memory included. */
+  workOf(machineId: string, since: number): MachineWork[] {
+    const now = Date.now();
+    this.#flush(now, true);
+    this.#arm(now);
+    return this.#store.work.of(machineIdSchema.parse(machineId), since);
   }
 
   /** Demand by minute since `since` (ms since the epoch), what is still in memory included. */
@@ -338,12 +347,12 @@ export class ModelPool extends DurableObject<Env> {
     this.#arm(now);
   }
 
-  #flush(now: number): void {
+  #flush(now: number, areMachinesDue: boolean = this.#pool.isIdle): void {
     this.#flushAt = null;
-    const { ledger, isIdle } = this.#pool;
+    const { ledger } = this.#pool;
     if (ledger.isWritten) return;
     try {
-      this.#store.addEntries(ledger.drain(now, isIdle), now);
+      this.#store.addEntries(ledger.drain(now, areMachinesDue), now);
     } catch (error) {
       // As when the free plan's rows of a day are used up. Machines and their requests can do without.
       logError("counters_not_written", { pool: this.#pool.model, error: String(error) });

@@ -21,6 +21,7 @@ import { metrics } from "./routes/metrics.ts";
 import { models } from "./routes/models.ts";
 import { providers } from "./routes/providers.ts";
 import { responses } from "./routes/responses.ts";
+import { status } from "./routes/status.ts";
 import { readUnreadBody } from "./unread-body.ts";
 import { providerVersions } from "./version.ts";
 
@@ -48,6 +49,7 @@ export const app = new Hono<AppEnv>({ router: new CachedRouter() })
   )
   .route("/metrics", metrics)
   .route("/dashboard", dashboard)
+  .route("/status", status)
   .route("/v1/chat/completions", chatCompletions)
   .route("/v1/completions", completions)
   .route("/v1/embeddings", embeddings)

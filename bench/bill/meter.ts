@@ -26,7 +26,7 @@ function patch(storage) {
   const { exec } = sql;
   sql.exec = function (...asked) {
     const cursor = exec.apply(this, asked);
-    const table = asked[0].includes("speeds") ? ".speeds" : "";
+    const table = /speeds|machine_work/.test(asked[0]) ? ".machines" : "";
     cursors.push([owners.get(this) + table, cursor]);
     return cursor;
   };

@@ -15,7 +15,7 @@ export interface Units {
   };
   /** A look at the whole fleet, every 30 s while there are requests. */
   readonly tick: { readonly kvReads: number; readonly fleetRows: number };
-  /** Rows of a busy pool in its 10 s, without those for its machines' speeds. */
+  /** Rows of a busy pool in its 10 s, without those for its machines. */
   readonly rowsPerFlush: number;
   /** Messages of a machine that has nothing to do. */
   readonly messagesPerMinute: number;
@@ -51,8 +51,9 @@ const OBJECT_GB = 0.128;
 /** An awake pool writes its counters, and stays awake for them, in this many seconds. */
 const FLUSH_S = 10;
 
-/** Speeds of machines are written this often while their pool is busy. */
-const SPEEDS_S = 300;
+/** A busy pool writes two rows for each machine that has answered, its speeds and its work, this often. */
+const MACHINE_ROWS = 2;
+const MACHINES_S = 300;
 
 const TICK_S = 30;
 const IDLE_TICK_S = 240;
@@ -96,7 +97,7 @@ export function billOf({ machines, pools, chatsPerDay }: FleetSize, units: Units
     rowsWritten:
       ticks * units.tick.fleetRows +
       (pools * awake * SECONDS * units.rowsPerFlush) / FLUSH_S +
-      Math.min(chats, (machines * awake * SECONDS) / SPEEDS_S),
+      MACHINE_ROWS * Math.min(chats, (machines * awake * SECONDS) / MACHINES_S),
     kvReads: ticks * units.tick.kvReads + chats * KV_READS_PER_CHAT_MAX,
     points: chats,
   };

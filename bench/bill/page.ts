@@ -77,7 +77,7 @@ const TEXT = `## How it is reckoned
   with 10 ms, a look at the whole fleet with 1 s. Fleet looks every 30 s, and every 4 min at a fleet that is asked for nothing.
 - **Readings of KV** are the most that there can be: two for each chat, of its key and of the catalog. An isolate of the Worker
   keeps a key for 10 s and the catalog for 5, so the more chats come in one place the fewer read anything.
-- **Speeds of machines** are written every 5 min in a busy pool, a row for each machine that has answered.
+- **Machines that have answered** cost a busy pool two rows each every 5 min: how fast they are, and what they did.
 - **Not in the table**: CPU time of the Worker (the half millisecond that a chat takes stays within what is included up to some 60
   million chats), storage (far below the 5 GB that are included), logs (only failures leave a line), and the traffic itself, which
   Cloudflare does not charge for.

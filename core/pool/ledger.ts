@@ -1,5 +1,6 @@
-import { SPEEDS_FLUSH_INTERVAL_MS } from "../limits.ts";
+import { MACHINES_FLUSH_INTERVAL_MS } from "../limits.ts";
 import { Demand, type DemandRow } from "./demand.ts";
+import { MachineWorkBook, type MachineWork } from "./machine-work.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 import { Speeds, type MeasuredMachine } from "./speeds.ts";
 import { Totals, type Total } from "./totals.ts";
@@ -16,6 +17,7 @@ export interface Entries {
   readonly demand: readonly DemandRow[];
   readonly totals: readonly Total[];
   readonly speeds: readonly MeasuredMachine[];
+  readonly work: readonly MachineWork[];
 }
 
 /** What earlier lives of the pool have written and this one goes on from. */
@@ -27,11 +29,12 @@ export interface LedgerMemory {
 
 export class Ledger {
   readonly usage = new Usage();
+  readonly work = new MachineWorkBook();
   readonly totals: Totals;
   readonly speeds: Speeds;
   readonly demand: Demand;
   readonly metrics: RequestMetrics;
-  #speedsTakenAt = -Infinity;
+  #machinesTakenAt = -Infinity;
 
   constructor(memory: LedgerMemory) {
     this.totals = new Totals(memory.totals);
@@ -41,22 +44,24 @@ export class Ledger {
   }
 
   get isWritten(): boolean {
-    return this.usage.isEmpty && this.demand.isEmpty && this.totals.isWritten && this.speeds.isWritten;
+    const areCountsEmpty = this.usage.isEmpty && this.work.isEmpty && this.demand.isEmpty;
+    return areCountsEmpty && this.totals.isWritten && this.speeds.isWritten;
   }
 
   /**
-   * Takes what is not written yet. A busy pool keeps its speeds for a while: they change with each answer of each machine,
-   * and a row for every machine each time would cost more than all else that a pool does.
-   * @param isIdle nothing is open, so that the pool may forget at any time what is not written.
+   * Takes what is not written yet. A busy pool keeps its speeds and its machines' work for a while: both change with each answer
+   * of each machine, and rows for every machine each time would cost more than all else that a pool does.
+   * @param isDue whether those are taken all the same, as while nothing is open and the pool may forget them at any time.
    */
-  drain(now: number, isIdle: boolean): Entries {
-    const isForSpeeds = isIdle || now - this.#speedsTakenAt >= SPEEDS_FLUSH_INTERVAL_MS;
-    if (isForSpeeds) this.#speedsTakenAt = now;
+  drain(now: number, isDue: boolean): Entries {
+    const areMachinesDue = isDue || now - this.#machinesTakenAt >= MACHINES_FLUSH_INTERVAL_MS;
+    if (areMachinesDue) this.#machinesTakenAt = now;
     return {
       usage: this.usage.drain(),
       demand: this.demand.drain(),
       totals: this.totals.drain(),
-      speeds: isForSpeeds ? this.speeds.drain() : [],
+      speeds: areMachinesDue ? this.speeds.drain() : [],
+      work: areMachinesDue ? this.work.drain() : [],
     };
   }
 }

@@ -27,6 +27,11 @@ export const POOL_MIGRATIONS: readonly string[] = [
   "CREATE TABLE speeds (machine_id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",
   // Machines that an operator keeps requests away from, also without a socket, and from when that word is.
   "CREATE TABLE cordons (machine_id TEXT PRIMARY KEY, as_of INTEGER NOT NULL) WITHOUT ROWID",
+  // What each machine has answered, for its owner.
+  `CREATE TABLE machine_work (
+    machine_id TEXT NOT NULL, day_at INTEGER NOT NULL, requests INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
+    PRIMARY KEY (machine_id, day_at)) WITHOUT ROWID`,
 ];
 
 export const FLEET_MIGRATIONS: readonly string[] = [

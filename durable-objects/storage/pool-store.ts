@@ -6,6 +6,7 @@ import { INITIAL_SETTINGS, poolSettingsSchema, type PoolSettings } from "../../c
 import { machineSpeedSchema, type MeasuredMachine } from "../../core/pool/speeds.ts";
 import { USAGE_SPANS_MS, type UsageRow, type UsageSpan } from "../../core/pool/usage.ts";
 import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
+import { SqlMachineWorkStore } from "./machine-work-store.ts";
 import { migrate, POOL_MIGRATIONS } from "./migrations.ts";
 import { SqlRecordStore } from "./record-store.ts";
 import { parseJson, putRow, understood } from "./rows.ts";
@@ -15,12 +16,14 @@ export class PoolStore {
   readonly #sql: SqlStorage;
   readonly #storage: DurableObjectStorage;
   readonly records: SqlRecordStore;
+  readonly work: SqlMachineWorkStore;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
     storage.transactionSync(() => migrate(this.#sql, POOL_MIGRATIONS));
     this.records = new SqlRecordStore(this.#sql);
+    this.work = new SqlMachineWorkStore(this.#sql);
   }
 
   /** What a later version has written may be more than this one understands: then the fleet has to tell it again. */
@@ -85,8 +88,9 @@ export class PoolStore {
   }
 
   /** Adds counts to those of the same hour or minute, in one transaction, and drops what is too old. */
-  addEntries({ usage, demand, totals, speeds }: Entries, now: number): void {
+  addEntries({ usage, demand, totals, speeds, work }: Entries, now: number): void {
     this.#storage.transactionSync(() => {
+      this.work.add(work, now);
       for (const row of usage) {
         this.#sql.exec(
           `INSERT INTO usage

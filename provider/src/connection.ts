@@ -21,7 +21,11 @@ export interface ConnectionOptions {
 }
 
 /** An address of the coordinator about one machine. */
-export function providerUrl(coordinator: URL, name: "connect" | "explain", machineId: MachineId): URL {
+export function providerUrl(
+  coordinator: URL,
+  name: "connect" | "explain" | "usage",
+  machineId: MachineId,
+): URL {
   const url = new URL(coordinator);
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/v1/providers/${name}`;
   url.search = "";

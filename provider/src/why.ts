@@ -39,6 +39,13 @@ const answerSchema = z.object({
 
 type Answer = z.infer<typeof answerSchema>;
 
+const usageSchema = z.object({
+  usage: z.array(z.object({ model_id: text, requests: z.number(), completion_tokens: z.number() })),
+});
+
+/** The present UTC day and those before it. */
+const USAGE_DAYS = 7;
+
 const versionSchema = z.object({ provider: z.object({ current: text, minimum: text.nullable() }) });
 const errorSchema = z.object({ error: z.object({ message: text }) });
 
@@ -78,7 +85,13 @@ async function askWhy(connection: ConnectionOptions, version: string): Promise<W
   const provider = row("provider", `${version}; the coordinator's is ${current}${needed}`);
   const answer = await read(providerUrl(coordinator, "explain", machineId), connection, answerSchema);
   if (!answer.ok) return { lines: [...head, provider, row("coordinator", answer.problem)], isOpen: false };
-  return { lines: [...head, provider, ...linesOf(answer.value)], isOpen: answer.value.gate === null };
+  const url = providerUrl(coordinator, "usage", machineId);
+  url.searchParams.set("days", String(USAGE_DAYS));
+  const usage = await read(url, connection, usageSchema);
+  // An older coordinator does not count it.
+  const answered = usage.ok ? [row("answered", answeredBy(usage.value.usage))] : [];
+  const lines = [...head, provider, ...linesOf(answer.value), ...answered];
+  return { lines, isOpen: answer.value.gate === null };
 }
 
 function linesOf(answer: Answer): string[] {
@@ -92,6 +105,15 @@ function linesOf(answer: Answer): string[] {
     ...answer.useful_models.map((model, index) => row(index === 0 ? "models" : "", modelOf(model))),
     ...(advice === null ? [] : [row("advice", advice)]),
   ];
+}
+
+function answeredBy(rows: z.infer<typeof usageSchema>["usage"]): string {
+  const models = [...Map.groupBy(rows, ({ model_id }) => model_id)].map(([model, days]) => {
+    const sum = (of: "requests" | "completion_tokens"): number =>
+      days.reduce((total, day) => total + day[of], 0);
+    return `${model}: ${sum("requests")} requests, ${sum("completion_tokens")} tokens`;
+  });
+  return `within ${USAGE_DAYS} days ${models.length === 0 ? "nothing" : models.join("; ")}`;
 }
 
 function modelOf({ model_id, on_disk, holds, requests_per_hour, obstacle }: Answer["useful_models"][number]) {

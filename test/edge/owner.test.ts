@@ -288,6 +288,42 @@ describe("GET /v1/providers/explain", () => {
   });
 });
 
+describe("GET /v1/providers/usage", () => {
+  const usage = (token: string, machine: string, query = "") =>
+    fetchEdge(`/v1/providers/usage?machine=${machine}${query}`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+
+  it("tells an owner what a machine has answered, by model and day, also what was just now", async () => {
+    const at = await sceneOf(unique("owner"));
+    const machine = await join(at);
+    const { machineId } = machine;
+    const empty = await usage(at.token, machineId);
+    expect(await empty.json()).toEqual({ machine_id: machineId, usage: [] });
+    for (let i = 0; i < 2; i++) {
+      const pending = ask(at, "prefer");
+      machine.answer(await machine.next("inference_request"));
+      await (await pending).text();
+    }
+    const row = { model_id: at.model, day_at: expect.any(Number), requests: 2 };
+    const tokens = { prompt_tokens: 14, completion_tokens: 6, cached_tokens: 2 };
+    expect(await (await usage(at.token, machineId, "&days=35")).json()).toMatchObject({
+      usage: [{ ...row, ...tokens }],
+    });
+    machine.close();
+    expect((await usage(at.token, machineId)).status).toBe(200);
+  });
+
+  it("tells nobody else, and of no more days than are kept", async () => {
+    const at = await sceneOf(unique("owner"));
+    const { machineId } = await join(at);
+    const { token } = await newToken(unique("owner"));
+    expect(await errorOf(await usage(token, machineId))).toMatchObject({ status: 404, code: "not_found" });
+    expect(await errorOf(await usage("pt_no", machineId))).toMatchObject({ status: 401 });
+    expect(await errorOf(await usage(at.token, machineId, "&days=36"))).toMatchObject({ param: "days" });
+  });
+});
+
 it("[H21] any other x-pool-route is refused", async () => {
   const at = await sceneOf(unique("owner"));
   for (const route of ["public", "SELF", ""]) {

@@ -23,7 +23,7 @@ async function onDisk(use: (store: PoolStore, later: () => PoolStore) => void): 
   });
 }
 
-const nothing: Entries = { usage: [], demand: [], totals: [], speeds: [] };
+const nothing: Entries = { usage: [], demand: [], totals: [], speeds: [], work: [] };
 
 function record(fields: Partial<PoolRecord> = {}): PoolRecord {
   return {
@@ -95,6 +95,29 @@ describe("what a pool keeps of its machines", () => {
       store.addEntries({ ...nothing, speeds: [{ machineId: MAC, speed: null }] }, NOW);
       expect(later().ledger().speeds()).toEqual([{ machineId: OTHER, speed: speed(1) }]);
     });
+  });
+});
+
+it("what a machine has answered adds up by day, for itself alone, and is kept for 35 days", async () => {
+  await onDisk((store, later) => {
+    const tokens = { promptTokens: 2, completionTokens: 3, cachedTokens: 4 };
+    const row = { machineId: MAC, dayAt: NOW, requests: 1, ...tokens };
+    const work = [row, { ...row, dayAt: NOW - DAY_MS }, { ...row, machineId: OTHER }];
+    for (let i = 0; i < 2; i++) store.addEntries({ ...nothing, work }, NOW);
+    const twice = { requests: 2, promptTokens: 4, completionTokens: 6, cachedTokens: 8 };
+    expect(later().work.of(MAC, NOW)).toEqual([{ ...row, ...twice }]);
+    expect(
+      later()
+        .work.of(MAC, 0)
+        .map(({ dayAt }) => dayAt),
+    ).toEqual([NOW - DAY_MS, NOW]);
+    expect(later().work.of(OTHER, 0)).toEqual([{ ...row, machineId: OTHER, ...twice }]);
+    store.addEntries({ ...nothing, work: [] }, NOW + 35 * DAY_MS);
+    expect(
+      later()
+        .work.of(MAC, 0)
+        .map(({ dayAt }) => dayAt),
+    ).toEqual([NOW]);
   });
 });
 

@@ -160,6 +160,9 @@ function fillPool(storage: DurableObjectStorage): void {
       demand: [{ minuteAt: 9e12, arrivals: 1, promptTokens: 2, completed: 3, completionTokens: 4 }],
       totals: [{ name: "n", value: 1 }],
       speeds: [{ machineId: MAC, speed: { prefillTps: 1, decodeTps: [2] } }],
+      work: [
+        { machineId: MAC, dayAt: 9e12, requests: 1, promptTokens: 2, completionTokens: 3, cachedTokens: 4 },
+      ],
     },
     9e12,
   );

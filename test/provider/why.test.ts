@@ -12,6 +12,7 @@ let server: Server;
 let url: string;
 let versions: [status: number, body: object];
 let explanation: [status: number, body: object];
+let usage: [status: number, body: object];
 const asked: string[] = [];
 const started: ProviderProcess[] = [];
 
@@ -26,10 +27,12 @@ const IDLE = {
 beforeEach(async () => {
   versions = [200, { provider: { current: "0.9.0", minimum: null }, protocol: 1 }];
   explanation = [200, IDLE];
+  usage = [404, { error: { message: "no route" } }];
   asked.length = 0;
   server = createServer(({ url: path, headers }, response) => {
     asked.push(`${path} ${headers.authorization}`);
-    const [status, body] = path === "/version" ? versions : explanation;
+    const isUsage = path?.startsWith("/v1/providers/usage") === true;
+    const [status, body] = path === "/version" ? versions : isUsage ? usage : explanation;
     response.writeHead(status).end(JSON.stringify(body));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -84,7 +87,17 @@ describe("why", () => {
     expect(asked).toEqual([
       "/version Bearer the-token",
       "/v1/providers/explain?machine=studio-1 Bearer the-token",
+      "/v1/providers/usage?machine=studio-1&days=7 Bearer the-token",
     ]);
+  });
+
+  it("says what this machine has answered, where the coordinator counts it", async () => {
+    const day = { model_id: "a", requests: 2, completion_tokens: 30 };
+    usage = [200, { usage: [day, { ...day, requests: 1 }, { ...day, model_id: "b" }] }];
+    const words = "a: 3 requests, 60 tokens; b: 2 requests, 30 tokens";
+    expect((await why()).stdout).toContain(`  answered    within 7 days ${words}\n`);
+    usage = [200, { usage: [] }];
+    expect((await why()).stdout).toContain("  answered    within 7 days nothing\n");
   });
 
   it("ends with 1 if something keeps requests away, and says what helps", async () => {

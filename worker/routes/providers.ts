@@ -3,6 +3,7 @@ import { z } from "zod";
 
 import type { DialVerdict } from "../../core/fleet/admissions.ts";
 import { REVOKED_TOKEN } from "../../core/fleet/doorway.ts";
+import type { MachineDetails } from "../../core/fleet/machine-details.ts";
 import { FLEET_ANSWER_TIMEOUT_MS } from "../../core/limits.ts";
 import { encodeDial, type Dialer } from "../../durable-objects/dial.ts";
 import type { Env } from "../../durable-objects/env.ts";
@@ -16,16 +17,18 @@ import { bearer, otherSecret } from "../auth.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
+import { machineWork } from "../machine-work.ts";
 import { flawOf, isRevokedToken, verifySecret, type KeyRecord } from "../secrets.ts";
 import { validate } from "../validate.ts";
 
 /**
  * `GET /v1/providers/connect` checks a dial, asks the fleet where it belongs, and hands the upgrade to that pool.
- * `GET /v1/providers/explain` tells a machine why it gets no requests.
+ * `GET /v1/providers/explain` tells a machine why it gets no requests, `GET /v1/providers/usage` what it has answered.
  */
 export const providers = new Hono<AppEnv>()
   .get("/connect", (context) => connect(context))
-  .get("/explain", (context) => explain(context));
+  .get("/explain", (context) => explain(context))
+  .get("/usage", (context) => usage(context));
 
 async function connect(context: AppContext): Promise<Response> {
   const { req, env } = context;
@@ -51,14 +54,8 @@ async function connect(context: AppContext): Promise<Response> {
 }
 
 async function explain(context: AppContext): Promise<Response> {
-  const { owner } = await requireToken(context);
-  const machineId = requireMachineId(context);
-  const machine = await fleetStub(context.env).machine(machineId);
-  // Nobody learns which ids others have taken.
-  if (machine === null || machine.owner !== owner) {
-    throw new HttpError({ code: "not_found", message: `you have no machine with the id "${machineId}"` });
-  }
-  const { state, explanation, stays_because, useful_models, advice } = machine;
+  const machine = await requireOwnMachine(context);
+  const { machine_id: machineId, state, explanation, stays_because, useful_models, advice } = machine;
   return context.json({
     machine_id: machineId,
     state,
@@ -67,6 +64,21 @@ async function explain(context: AppContext): Promise<Response> {
     useful_models,
     advice,
   });
+}
+
+/** What the machine has answered, by model and day. */
+async function usage(context: AppContext): Promise<Response> {
+  const { machine_id, models } = await requireOwnMachine(context);
+  return context.json({ machine_id, usage: await machineWork(context, machine_id, models) });
+}
+
+/** @throws HttpError 404, also for a machine of another owner: nobody learns which ids others have taken. */
+async function requireOwnMachine(context: AppContext): Promise<MachineDetails> {
+  const { owner } = await requireToken(context);
+  const machineId = requireMachineId(context);
+  const machine = await fleetStub(context.env).machine(machineId);
+  if (machine !== null && machine.owner === owner) return machine;
+  throw new HttpError({ code: "not_found", message: `you have no machine with the id "${machineId}"` });
 }
 
 async function requireToken(context: AppContext): Promise<KeyRecord> {
