@@ -16,14 +16,14 @@ import type { Memberships } from "./memberships.ts";
 import type { Orders } from "./orders.ts";
 import type { Reconciler } from "./reconcile.ts";
 
-/** A machine's way into a pool: where its dial goes, and what it is told once it has registered there. */
+/** Decides dials and registers: to which pool a dial goes, and what a machine is told when it registers. */
 
-/** Where a dialing machine goes, with the fleet's word for the pool there, or why it may not dial. */
+/** The pool of a dial, with a stamp for that pool, or why the dial is refused. */
 export type DialVerdict =
   | { readonly ok: true; readonly pool: ModelId; readonly stamp: Stamp }
   | { readonly ok: false; readonly error: ApiError };
 
-/** The parts of the control plane that a machine passes. */
+/** The parts of the control plane that take part. */
 export interface AdmissionParts {
   readonly doorway: Doorway;
   readonly directory: Directory;
@@ -33,7 +33,7 @@ export interface AdmissionParts {
   readonly orders: Orders;
   readonly reconciler: Reconciler;
   flags(): Flags;
-  /** Somebody has come: regular looks at the fleet from now on. */
+  /** Notes activity: regular ticks from now on. */
   stir(now: number): void;
 }
 
@@ -68,7 +68,7 @@ export class Admissions {
     return { ok: true, pool, stamp };
   }
 
-  /** Decides one register and remembers what the machine said. Binds it to its first owner and key (H22). */
+  /** Decides one register and stores the machine's description. Binds the id to its first owner and key (H22). */
   register({ identity, register, pool }: AdmissionQuestion, now: number): Admission {
     const { doorway, directory, memberships, intents, handover, orders, reconciler } = this.#fleet;
     const { machineId } = identity;

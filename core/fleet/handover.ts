@@ -23,10 +23,10 @@ import type { Memberships } from "./memberships.ts";
 import { holderFirst, intentFor, isUnread, type Wish } from "./wish.ts";
 
 /**
- * Moves a machine from one pool to another, or out of all of them, so that at no moment two pools may route to it:
- * first every other pool confirms that it has let go, then the new one is told to expect the machine, and only then
- * the machine hears of it. Each phase is written down before its calls go out and repeats them until all are
- * answered, so a crash of anything at any point loses nothing. A missing reply is never taken for a reply (H3).
+ * Moves a machine from one pool to another, or out of all of them, so that two pools never route to it at the same time:
+ * first every other pool confirms that it has released the machine, then the new one is told to expect it, and only then is
+ * the machine told. Each phase is stored before its calls go out, and repeats them until all are answered, so that no crash at
+ * any point loses anything. A missing reply never counts as a reply (H3).
  *
  *     releasing ──all confirmed──> expecting ──confirmed──> ordered ──assigned or failed──> done
  */
