@@ -7,8 +7,8 @@ import { ORDER_TIMES } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "../pool/admission.ts";
 import type { Stamp } from "../pool/record.ts";
 import { cordonWord } from "./cordons.ts";
+import type { Dialer, DialPolicy } from "./dial-policy.ts";
 import { modelIds, type Directory } from "./directory.ts";
-import type { Dialer, Doorway } from "./doorway.ts";
 import type { Handover } from "./handover.ts";
 import type { Intents } from "./intents.ts";
 import { machineOf, type Machine } from "./machine.ts";
@@ -25,7 +25,7 @@ export type DialVerdict =
 
 /** The parts of the control plane that take part. */
 export interface AdmissionParts {
-  readonly doorway: Doorway;
+  readonly dialPolicy: DialPolicy;
   readonly directory: Directory;
   readonly memberships: Memberships;
   readonly intents: Intents;
@@ -50,9 +50,9 @@ export class Admissions {
    * @param named the catalog id the provider asked for; null for wherever it belongs.
    */
   dial(dialer: Dialer, named: ModelId | null, now: number): DialVerdict {
-    const { doorway, directory, memberships, intents, handover, stir } = this.#fleet;
+    const { dialPolicy, directory, memberships, intents, handover, stir } = this.#fleet;
     const { machineId } = dialer;
-    const refusal = doorway.whyNotDial(dialer);
+    const refusal = dialPolicy.whyNotDial(dialer);
     if (refusal !== null) return { ok: false, error: refusal };
     stir(now);
     const { pool: assigned, stamp } = intents.destination(machineId);
@@ -61,7 +61,7 @@ export class Admissions {
       const message = `machine "${machineId}" has not registered before; name a model with ?pool=`;
       return { ok: false, error: { code: "model_not_found", message, param: "pool" } };
     }
-    const tooOften = doorway.countDial(dialer, pool, now);
+    const tooOften = dialPolicy.countDial(dialer, pool, now);
     if (tooOften !== null) return { ok: false, error: tooOften };
     memberships.add(machineId, pool, now);
     handover.dialed(machineId, pool, now);
@@ -70,9 +70,9 @@ export class Admissions {
 
   /** Decides one register and stores the machine's description. Binds the id to its first owner and key (H22). */
   register({ identity, register, pool }: AdmissionQuestion, now: number): Admission {
-    const { doorway, directory, memberships, intents, handover, orders, reconciler } = this.#fleet;
+    const { dialPolicy, directory, memberships, intents, handover, orders, reconciler } = this.#fleet;
     const { machineId } = identity;
-    const close = doorway.whyNotRegister(identity, register);
+    const close = dialPolicy.whyNotRegister(identity, register);
     if (close !== null) return { admitted: false, close };
     memberships.add(machineId, pool, now);
     const before = directory.get(machineId);

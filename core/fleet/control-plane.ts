@@ -10,8 +10,8 @@ import { Admissions, type DialVerdict } from "./admissions.ts";
 import { announcements } from "./announcements.ts";
 import { Cooldowns } from "./cooldowns.ts";
 import { Cordons } from "./cordons.ts";
+import { DialPolicy, type Dialer } from "./dial-policy.ts";
 import { Directory } from "./directory.ts";
-import { Doorway, type Dialer } from "./doorway.ts";
 import { Exclusions } from "./exclusions.ts";
 import { FlagBook, type FlagStore } from "./flag-book.ts";
 import type { FleetView } from "./fleet-view.ts";
@@ -59,7 +59,7 @@ export class ControlPlane {
   readonly cordons: Cordons;
   readonly #ports: ControlPlanePorts;
   readonly #reconciler: Reconciler;
-  readonly #doorway: Doorway;
+  readonly #dialPolicy: DialPolicy;
   readonly #refusedDials = new RefusedDials();
   readonly #settings: PoolSettingsBook;
   readonly #survey: Survey;
@@ -74,7 +74,7 @@ export class ControlPlane {
     this.directory = new Directory(ports.store);
     this.#cooldowns = new Cooldowns(ports.store);
     this.#settings = new PoolSettingsBook(ports.store, this.flagBook, this.directory);
-    this.#doorway = new Doorway(this.directory, {
+    this.#dialPolicy = new DialPolicy(this.directory, {
       isRevoked: ports.isRevoked,
       flags: () => this.flagBook.flags,
       epochOf: (machineId) => this.intents.epochOf(machineId),
@@ -111,7 +111,7 @@ export class ControlPlane {
       intents,
       handover,
       orders,
-      doorway: this.#doorway,
+      dialPolicy: this.#dialPolicy,
       reconciler: this.#reconciler,
       flags: () => this.flagBook.flags,
       stir: (now) => this.stir(now),
@@ -138,7 +138,7 @@ export class ControlPlane {
   /** A dial was refused because the model it named is in no catalog. */
   refusedDial(dialer: Dialer, model: ModelId, now: number): void {
     // Nobody is shown under the id of another owner's machine.
-    if (this.#doorway.whyNotDial(dialer) === null) this.#refusedDials.note(dialer, model, now);
+    if (this.#dialPolicy.whyNotDial(dialer) === null) this.#refusedDials.note(dialer, model, now);
   }
 
   /** Machines that come again and again for a model that is in no catalog. */
@@ -256,7 +256,7 @@ export class ControlPlane {
       models: this.models(),
       contextOf: (model) => this.directory.catalog?.find(model)?.context_length ?? null,
       isRevoked: (tokenId) => this.#ports.isRevoked(tokenId),
-      isContested: (machineId) => this.#doorway.isContested(machineId, now),
+      isContested: (machineId) => this.#dialPolicy.isContested(machineId, now),
     };
   }
 

@@ -1,5 +1,5 @@
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
-import type { Dialer } from "./doorway.ts";
+import type { Dialer } from "./dial-policy.ts";
 
 /**
  * Machines whose dials are refused because the model they name is not in the catalog. They have never registered, so without
