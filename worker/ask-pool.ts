@@ -5,7 +5,7 @@ import { requireSendable } from "./body.ts";
 import { requireModel } from "./catalog.ts";
 import type { AppContext } from "./context.ts";
 import { rememberVerdict, refuseAtEdge, sparePool } from "./edge-refusals.ts";
-import { callOwnMachines, readRouteWish, ROUTE_HEADER } from "./owner-routes.ts";
+import { callOwnMachines, readRoutePreference, ROUTE_HEADER } from "./owner-routes.ts";
 import { callPool, PoolOverloaded } from "./pool-client.ts";
 import { giveBack, withinLimits } from "./rate-limit.ts";
 
@@ -33,7 +33,7 @@ export async function askPool(context: AppContext, question: Question): Promise<
   const arrivedAt = Date.now();
   const { endpoint, text, prefix, stream, answerTokens, mostTokens } = question;
   requireSendable(text);
-  const wish = readRouteWish(context.req.header(ROUTE_HEADER));
+  const preference = readRoutePreference(context.req.header(ROUTE_HEADER));
   const model = await requireModel(context.env, question.model);
   const { id: keyId, owner, priority } = context.get("key");
   const callWith = (reservation: Reservation | null): EdgeCall => ({
@@ -55,16 +55,16 @@ export async function askPool(context: AppContext, question: Question): Promise<
   });
   const promptTokens = Math.ceil(text.length / BYTES_PER_TOKEN);
   return withinLimits(context, { promptTokens, answerTokens }, async (reservation) => {
-    const refusal = wish === "public" ? refuseAtEdge(context, model.id, promptTokens) : null;
+    const refusal = preference === "public" ? refuseAtEdge(context, model.id, promptTokens) : null;
     if (refusal !== null) {
       if (reservation !== null) giveBack(context, reservation);
       return refusal;
     }
     const call = callWith(reservation);
     const asked =
-      wish === "public"
+      preference === "public"
         ? callPool(context.env, model.id, call, text)
-        : callOwnMachines(context.env, owner, wish, call, text);
+        : callOwnMachines(context.env, owner, preference, call, text);
     const response = await asked.catch((error: unknown) => {
       if (error instanceof PoolOverloaded && error.pool === model.id)
         sparePool(context, model.id, error.apiError, promptTokens);

@@ -17,10 +17,10 @@ import { TtlCache } from "./ttl-cache.ts";
 
 export const ROUTE_HEADER = "x-pool-route";
 
-export type RouteWish = "public" | "self" | "prefer";
+export type RoutePreference = "public" | "self" | "prefer";
 
 /** @throws HttpError 400 for an unknown value */
-export function readRouteWish(header: string | undefined): RouteWish {
+export function readRoutePreference(header: string | undefined): RoutePreference {
   if (header === undefined) return "public";
   if (header === "self" || header === "prefer") return header;
   throw new HttpError({
@@ -38,12 +38,12 @@ export function readRouteWish(header: string | undefined): RouteWish {
 export async function callOwnMachines(
   env: Env,
   owner: string,
-  wish: "self" | "prefer",
+  preference: "self" | "prefer",
   call: EdgeCall,
   body: string,
 ): Promise<Response> {
-  const machines = await machinesWith(env, owner, wish, call);
-  const steps = wish === "self" ? stepsOfSelf(machines, call) : stepsOfPrefer(machines, call);
+  const machines = await machinesWith(env, owner, preference, call);
+  const steps = preference === "self" ? stepsOfSelf(machines, call) : stepsOfPrefer(machines, call);
   const last = steps.pop();
   if (last === undefined) {
     const message = `no machine of yours has "${call.model}"`;
@@ -102,12 +102,12 @@ const MACHINES_MAX = 200;
 async function machinesWith(
   env: Env,
   owner: string,
-  wish: "self" | "prefer",
+  preference: "self" | "prefer",
   { model }: EdgeCall,
 ): Promise<readonly OwnedMachine[]> {
   const machines = await readMachines(env, owner, Date.now());
   if (machines !== null) return machines.filter(({ models }) => models.includes(model));
-  if (wish === "prefer") return [];
+  if (preference === "prefer") return [];
   throw new HttpError({
     code: "try_again",
     message: "it cannot be found out at the moment where your machines are; try again",

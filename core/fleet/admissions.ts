@@ -7,8 +7,8 @@ import { ORDER_TIMES } from "../limits.ts";
 import type { Admission, AdmissionQuestion } from "../pool/admission.ts";
 import type { Stamp } from "../pool/record.ts";
 import { cordonWord } from "./cordons.ts";
+import type { Dialer, DialPolicy } from "./dial-policy.ts";
 import { modelIds, type Directory } from "./directory.ts";
-import type { Dialer, Doorway } from "./doorway.ts";
 import type { Handover } from "./handover.ts";
 import type { Intents } from "./intents.ts";
 import { machineOf, type Machine } from "./machine.ts";
@@ -16,16 +16,16 @@ import type { Memberships } from "./memberships.ts";
 import type { Orders } from "./orders.ts";
 import type { Reconciler } from "./reconcile.ts";
 
-/** A machine's way into a pool: where its dial goes, and what it is told once it has registered there. */
+/** Decides dials and registers: to which pool a dial goes, and what a machine is told when it registers. */
 
-/** Where a dialing machine goes, with the fleet's word for the pool there, or why it may not dial. */
+/** The pool of a dial, with a stamp for that pool, or why the dial is refused. */
 export type DialVerdict =
   | { readonly ok: true; readonly pool: ModelId; readonly stamp: Stamp }
   | { readonly ok: false; readonly error: ApiError };
 
-/** The parts of the control plane that a machine passes. */
+/** The parts of the control plane that take part. */
 export interface AdmissionParts {
-  readonly doorway: Doorway;
+  readonly dialPolicy: DialPolicy;
   readonly directory: Directory;
   readonly memberships: Memberships;
   readonly intents: Intents;
@@ -33,7 +33,7 @@ export interface AdmissionParts {
   readonly orders: Orders;
   readonly reconciler: Reconciler;
   flags(): Flags;
-  /** Somebody has come: regular looks at the fleet from now on. */
+  /** Notes activity: regular ticks from now on. */
   stir(now: number): void;
 }
 
@@ -50,9 +50,9 @@ export class Admissions {
    * @param named the catalog id the provider asked for; null for wherever it belongs.
    */
   dial(dialer: Dialer, named: ModelId | null, now: number): DialVerdict {
-    const { doorway, directory, memberships, intents, handover, stir } = this.#fleet;
+    const { dialPolicy, directory, memberships, intents, handover, stir } = this.#fleet;
     const { machineId } = dialer;
-    const refusal = doorway.whyNotDial(dialer);
+    const refusal = dialPolicy.whyNotDial(dialer);
     if (refusal !== null) return { ok: false, error: refusal };
     stir(now);
     const { pool: assigned, stamp } = intents.destination(machineId);
@@ -61,18 +61,18 @@ export class Admissions {
       const message = `machine "${machineId}" has not registered before; name a model with ?pool=`;
       return { ok: false, error: { code: "model_not_found", message, param: "pool" } };
     }
-    const tooOften = doorway.countDial(dialer, pool, now);
+    const tooOften = dialPolicy.countDial(dialer, pool, now);
     if (tooOften !== null) return { ok: false, error: tooOften };
     memberships.add(machineId, pool, now);
     handover.dialed(machineId, pool, now);
     return { ok: true, pool, stamp };
   }
 
-  /** Decides one register and remembers what the machine said. Binds it to its first owner and key (H22). */
+  /** Decides one register and stores the machine's description. Binds the id to its first owner and key (H22). */
   register({ identity, register, pool }: AdmissionQuestion, now: number): Admission {
-    const { doorway, directory, memberships, intents, handover, orders, reconciler } = this.#fleet;
+    const { dialPolicy, directory, memberships, intents, handover, orders, reconciler } = this.#fleet;
     const { machineId } = identity;
-    const close = doorway.whyNotRegister(identity, register);
+    const close = dialPolicy.whyNotRegister(identity, register);
     if (close !== null) return { admitted: false, close };
     memberships.add(machineId, pool, now);
     const before = directory.get(machineId);

@@ -6,8 +6,8 @@ import type { Intents } from "./intents.ts";
 import type { Memberships } from "./memberships.ts";
 
 /**
- * For each unmanaged machine whose list of pools is not what it was last told, or that has not dialed all of them: the calls
- * that tell it. An order to be nobody's has a list, too, and one that was on its way for long may have come after a newer one.
+ * The calls that tell unmanaged machines their list of pools, for those whose list has changed since they were told, or that
+ * have not dialed all of it. The latter may have received an older list last, with a delayed order that released them.
  */
 export function* announcements(
   directory: Directory,

@@ -10,8 +10,8 @@ import { Admissions, type DialVerdict } from "./admissions.ts";
 import { announcements } from "./announcements.ts";
 import { Cooldowns } from "./cooldowns.ts";
 import { Cordons } from "./cordons.ts";
+import { DialPolicy, type Dialer } from "./dial-policy.ts";
 import { Directory } from "./directory.ts";
-import { Doorway, type Dialer } from "./doorway.ts";
 import { Exclusions } from "./exclusions.ts";
 import { FlagBook, type FlagStore } from "./flag-book.ts";
 import type { FleetView } from "./fleet-view.ts";
@@ -29,15 +29,15 @@ import { RefusedDials, type RefusedDial } from "./refused-dials.ts";
 import { Survey } from "./survey.ts";
 
 /**
- * The control plane: who every machine is, to which pool it belongs, and what operators have switched. Dials and
- * registers pass through it, requests never do, so pools go on serving when it is down (D11).
+ * The control plane: the identity of every machine, the pool it belongs to, and the operators' settings. Dials and registers
+ * pass through it, requests never do, so pools keep serving while it is down (D11).
  *
- * It opens nothing and waits for nothing: time comes in as an argument, calls to pools go out through a port and
- * come back through `replied`, so that a Durable Object and a simulation run the same lines.
+ * It does no I/O: time comes in as an argument, calls to pools go out through a port, and their answers come back through
+ * `replied`, so that a Durable Object and a simulation run the same code.
  */
 
 export interface ControlPlanePorts {
-  /** Calls a pool; the answer comes to `replied`, or nothing comes. */
+  /** Calls a pool; its answer, if any, is passed to `replied`. */
   callPool(pool: string, call: PoolCall): void;
   isRevoked(tokenId: string): boolean;
   /** Somebody has to look at this machine: it can be given no order any more. */
@@ -59,7 +59,7 @@ export class ControlPlane {
   readonly cordons: Cordons;
   readonly #ports: ControlPlanePorts;
   readonly #reconciler: Reconciler;
-  readonly #doorway: Doorway;
+  readonly #dialPolicy: DialPolicy;
   readonly #refusedDials = new RefusedDials();
   readonly #settings: PoolSettingsBook;
   readonly #survey: Survey;
@@ -74,7 +74,7 @@ export class ControlPlane {
     this.directory = new Directory(ports.store);
     this.#cooldowns = new Cooldowns(ports.store);
     this.#settings = new PoolSettingsBook(ports.store, this.flagBook, this.directory);
-    this.#doorway = new Doorway(this.directory, {
+    this.#dialPolicy = new DialPolicy(this.directory, {
       isRevoked: ports.isRevoked,
       flags: () => this.flagBook.flags,
       epochOf: (machineId) => this.intents.epochOf(machineId),
@@ -111,7 +111,7 @@ export class ControlPlane {
       intents,
       handover,
       orders,
-      doorway: this.#doorway,
+      dialPolicy: this.#dialPolicy,
       reconciler: this.#reconciler,
       flags: () => this.flagBook.flags,
       stir: (now) => this.stir(now),
@@ -138,7 +138,7 @@ export class ControlPlane {
   /** A dial was refused because the model it named is in no catalog. */
   refusedDial(dialer: Dialer, model: ModelId, now: number): void {
     // Nobody is shown under the id of another owner's machine.
-    if (this.#doorway.whyNotDial(dialer) === null) this.#refusedDials.note(dialer, model, now);
+    if (this.#dialPolicy.whyNotDial(dialer) === null) this.#refusedDials.note(dialer, model, now);
   }
 
   /** Machines that come again and again for a model that is in no catalog. */
@@ -185,7 +185,7 @@ export class ControlPlane {
     else this.handover.replied(pool, call, reply, now);
   }
 
-  /** Shuts a machine out until it is readmitted. */
+  /** Quarantines a machine until it is readmitted. */
   quarantine(machineId: MachineId, now: number): ApiError | null {
     return this.#exclusions.quarantine(machineId, now);
   }
@@ -202,7 +202,7 @@ export class ControlPlane {
     return this.#exclusions.remove(machineId, askedAt, now);
   }
 
-  /** The regular look at everything: reads the pools, repeats what is unanswered, tells the pools what is new. */
+  /** Starts a tick: reads the pools, repeats unanswered calls, and sends pools new settings. */
   tick(now: number): void {
     this.orders.obeyFlags(now);
     this.retry(now);
@@ -218,7 +218,7 @@ export class ControlPlane {
     this.#exclusions.repeat();
   }
 
-  /** What follows from a tick's reports: to be called once they have come, or should have. */
+  /** The second half of a tick, to be called once the reports have arrived or are overdue. */
   place(now: number): void {
     const { schedule } = this.#survey;
     const { flags } = this.flagBook;
@@ -227,7 +227,7 @@ export class ControlPlane {
       return;
     }
     const view = this.view(now);
-    // Once, or a fleet that nobody can reach would not be noticed.
+    // Only once, so that it is noticed if no pool can be reached.
     const { learnedAt } = this.placement;
     if (learnedAt !== null && now - learnedAt < 2 * this.#tickMs && areReturning(view, learnedAt)) {
       this.placement.skip("reconnecting", flags, now);
@@ -240,12 +240,12 @@ export class ControlPlane {
     if (schedule.memory !== null) this.#ports.plans.saveSchedule(schedule.memory);
   }
 
-  /** Everything known, as of the pools' last reports. */
+  /** A snapshot with the pools' last reports. */
   view(now: number): FleetView {
     return this.#survey.view(this.ownView(now));
   }
 
-  /** What the fleet knows without its pools. */
+  /** The fleet's own part of a snapshot, without reports. */
   ownView(now: number): Omit<FleetView, "reports" | "sightings"> {
     return {
       now,
@@ -256,7 +256,7 @@ export class ControlPlane {
       models: this.models(),
       contextOf: (model) => this.directory.catalog?.find(model)?.context_length ?? null,
       isRevoked: (tokenId) => this.#ports.isRevoked(tokenId),
-      isContested: (machineId) => this.#doorway.isContested(machineId, now),
+      isContested: (machineId) => this.#dialPolicy.isContested(machineId, now),
     };
   }
 
@@ -265,17 +265,17 @@ export class ControlPlane {
     return (this.directory.catalog?.entries ?? []).map(({ id }) => id);
   }
 
-  /** Regular looks at the fleet from now on: an operator has changed something. */
+  /** Notes activity, such as a change by an operator: regular ticks from now on. */
   stir(now: number): void {
     this.#survey.schedule.stir(now);
   }
 
-  /** When the next tick is due; null while there is no machine to look at. */
+  /** When the next tick is due; null while there are no machines. */
   tickDueAt(now: number): number | null {
     return this.memberships.isEmpty ? null : this.#survey.schedule.dueAt(now, this.#tickMs);
   }
 
-  /** Repeats what is unanswered; between two ticks. */
+  /** Repeats unanswered calls, between two ticks. */
   retry(now: number): void {
     this.handover.tick(now);
     this.#reconciler.retryAfterCooldowns(now);
@@ -333,7 +333,7 @@ export class ControlPlane {
     if (model !== undefined) this.placement.loadTimes.learn(machineId, model, loadMs / 1000);
   }
 
-  /** Only now, so that a machine that has not heard is told again at the next tick. */
+  /** Only now, so that a machine that missed it is told again at the next tick. */
   #announced({ machineId, pools }: Extract<PoolCall, { kind: "announce" }>): void {
     const machine = this.directory.get(machineId);
     if (machine !== null) this.directory.save({ ...machine, pools });

@@ -1,7 +1,7 @@
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { Cooldown, FleetStore } from "./machine.ts";
 
-/** Which machines are left alone with which model, since its load has failed there. In memory, too: each event asks when the next ends. */
+/** Cooldowns of pairs of machine and model after a failed load. Cached in memory, because every event asks for the next end. */
 export class Cooldowns {
   readonly #store: Pick<FleetStore, "saveCooldown" | "removeCooldown">;
   readonly #byMachine = new Map<MachineId, Map<ModelId, Cooldown>>();
@@ -19,7 +19,7 @@ export class Cooldowns {
     return model !== null && this.#byMachine.get(machineId)?.has(model) === true;
   }
 
-  /** When the first of them ends, ms since the epoch; null if there is none. */
+  /** When the next cooldown ends, ms since the epoch; null if there is none. */
   nextEndAt(): number | null {
     let next: number | null = null;
     for (const { until } of this.all()) if (next === null || until < next) next = until;
@@ -38,7 +38,7 @@ export class Cooldowns {
     this.#store.removeCooldown(machineId, model);
   }
 
-  /** The machine is not known any more. */
+  /** Forgets a deleted machine. */
   forget(machineId: MachineId): void {
     for (const cooldown of this.#byMachine.get(machineId)?.values() ?? []) this.remove(cooldown);
   }

@@ -10,15 +10,15 @@ import type { Memberships } from "./memberships.ts";
 type CordonCall = Extract<PoolCall, { kind: "cordon" }>;
 
 /**
- * Machines that operators keep requests away from for a while, to update or restart them. A cordoned machine finishes what it
- * runs, stays connected and keeps its model. Its pools hear of it at once, with each register, and again after a report that
- * shows that one has missed it.
+ * Machines that operators have cordoned, to update or restart them: they get no requests, but finish running ones, stay
+ * connected and keep their model. Their pools are told at once, with each register, and again if a report shows that one has
+ * missed it.
  */
 export class Cordons {
   readonly #directory: Directory;
   readonly #memberships: Memberships;
   readonly #callPool: (pool: string, call: PoolCall) => void;
-  /** Pools that have not confirmed the newest word. Forgotten with this object, and the reports say it again then. */
+  /** Pools that have not confirmed the current state. Only in memory: after a reset, reports show which pools missed it. */
   readonly #untold = new Map<MachineId, Set<string>>();
 
   constructor(
@@ -49,7 +49,7 @@ export class Cordons {
     return null;
   }
 
-  /** A pool has confirmed what it was told. */
+  /** A pool has confirmed a call. */
   told(pool: string, { machineId, cordonAsOf }: CordonCall): void {
     const machine = this.#directory.get(machineId);
     if (machine !== null && cordonWord(machine).cordonAsOf === cordonAsOf) this.#confirmed(machineId, pool);
@@ -61,8 +61,8 @@ export class Cordons {
   }
 
   /**
-   * A pool that had the news on its way when it was asked hears it once more, which does no harm. Machines without a socket count,
-   * too: one comes back by what its pool knows if the fleet is silent then (H19).
+   * Tells pools again whose reports are wrong; a repeated call does no harm. Machines without a socket matter too: if the
+   * fleet is down when one comes back, its pool acts on what it knows (H19).
    */
   onReport(pool: string, { machines }: PoolReport): void {
     for (const { machineId: id, isCordoned } of machines) {
@@ -82,7 +82,7 @@ export class Cordons {
   }
 }
 
-/** Of a machine that is new again after it was deleted, this is later than what any pool may still know of it. */
+/** For a machine that was deleted and registered again: later than anything that a pool may still have of it. */
 export function cordonWord({ cordonedAt, uncordonedAt, firstRegisteredAt }: Machine): CordonWord {
   return { isCordoned: cordonedAt !== null, cordonAsOf: cordonedAt ?? uncordonedAt ?? firstRegisteredAt };
 }

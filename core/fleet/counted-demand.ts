@@ -5,11 +5,11 @@ import type { DemandTotals } from "../pool/demand.ts";
 import type { FleetView } from "./fleet-view.ts";
 import type { PlacementMemory } from "./plan-record.ts";
 
-/** A tick's demand, from how far the pools' totals have gone since the last one. A pool without a report has no word in it. */
+/** The demand of a tick: the growth of the pools' totals since the last one. Pools without a report are left out. */
 
 const NO_DEMAND: DemandTotals = { arrivals: 0, good: 0, answered: 0, promptTokens: 0, completionTokens: 0 };
 
-/** @param inDemand pools that have said so since the last tick. */
+/** @param inDemand pools that have reported demand since the last tick. */
 export function demandSince(
   { learnedAt, counted }: PlacementMemory,
   { reports }: FleetView,
@@ -19,14 +19,14 @@ export function demandSince(
   return catalog.entries.flatMap(({ id }): TickDemand[] => {
     const totals = reports.get(id)?.demand;
     if (totals === undefined) return [];
-    // Of a fleet that knows nothing yet, a pool's first totals are where counting begins, unless it has just said that they are news.
+    // The first totals of a pool are only a starting point, unless the pool has just reported demand.
     const isNews = learnedAt !== null || inDemand.has(id);
     return [tickOf(id, ownValue(counted, id) ?? (isNews ? NO_DEMAND : totals), totals)];
   });
 }
 
 function tickOf(modelId: TickDemand["modelId"], before: DemandTotals, totals: DemandTotals): TickDemand {
-  // A pool that has lost its last counts goes on from a lower number.
+  // After a reset, a pool may continue from lower totals.
   const since = (of: (counts: DemandTotals) => number): number => Math.max(0, of(totals) - of(before));
   const answered = since((counts) => counts.answered);
   const mean = (tokens: number): number | null => (answered === 0 ? null : tokens / answered);

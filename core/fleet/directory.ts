@@ -5,7 +5,7 @@ import type { Flags } from "../flags.ts";
 import type { Supply } from "../pool/settings.ts";
 import { unmanageableBecause, type FleetStore, type Machine } from "./machine.ts";
 
-/** Every machine that has registered and was not deleted since, and the catalog: who could serve what. */
+/** The registered machines and the catalog: who could serve what. */
 export class Directory {
   readonly #store: FleetStore;
   readonly #machines = new Map<MachineId, Machine>();
@@ -50,7 +50,7 @@ export class Directory {
     this.#store.removeMachine(machineId);
   }
 
-  /** What a machine says of itself, not yet worth a write: the caller decides on the pools first. */
+  /** Updates the machine in memory. It is not saved yet, because the caller decides on its pools first. */
   note(machine: Machine): void {
     const { machineId, owner } = machine;
     if (!this.#machines.has(machineId)) this.#countByOwner.set(owner, this.countOf(owner) + 1);
@@ -61,14 +61,14 @@ export class Directory {
     return this.catalog?.find(modelId);
   }
 
-  /** Pools an unmanaged machine should hold a socket to. Without a catalog nobody is sent away from where it is. */
+  /** Pools that an unmanaged machine should hold sockets to. Without a catalog, it keeps those it has. */
   poolsOf(machineId: MachineId): readonly ModelId[] {
     const machine = this.get(machineId);
     if (machine === null) return [];
     return this.catalog === null ? machine.pools : poolsFor(this.catalog, modelIds(machine));
   }
 
-  /** Whether the machine's provider is new enough for orders (C16); one that nobody knows may be. */
+  /** Whether the machine's provider is new enough for orders (C16); true for unknown machines. */
   knowsOrders(machineId: MachineId, flags: Flags): boolean {
     const machine = this.get(machineId);
     return machine === null || unmanageableBecause(machine, flags)?.code !== "provider_too_old";

@@ -10,9 +10,9 @@ import type { Orders } from "./orders.ts";
 import { whyNotRemovable } from "./removal.ts";
 import type { Survey } from "./survey.ts";
 
-/** Machines that operators want in the fleet no more: shut out until they are readmitted, or forgotten. */
+/** Quarantine and deletion of machines. */
 
-/** What is known of machines, and who lets go of them. */
+/** The parts of the control plane that take part. */
 export interface ExclusionParts {
   readonly directory: Directory;
   readonly memberships: Memberships;
@@ -31,13 +31,13 @@ export class Exclusions {
     this.#fleet = fleet;
   }
 
-  /** Shuts a machine out: it is released, its sockets close with 4005 and its dials are refused with 403. */
+  /** Quarantines a machine: it is released, its sockets are closed with 4005 and its dials are refused with 403. */
   quarantine(machineId: MachineId, now: number): ApiError | null {
     const { directory, orders } = this.#fleet;
     const machine = directory.get(machineId);
     if (machine === null) return unknownMachine(machineId);
     directory.save({ ...machine, isQuarantined: true });
-    // One that cannot be released is shut out all the same.
+    // If it cannot be released, it is quarantined anyway.
     orders.release(machineId, "quarantined", now);
     this.#expel(machineId);
     return null;
@@ -51,16 +51,16 @@ export class Exclusions {
     return null;
   }
 
-  /** Repeats to the pools whom they must not let in, in case one did not hear. */
+  /** Repeats quarantines to the pools, in case a call was lost. */
   repeat(): void {
     for (const machine of this.#fleet.directory.all())
       if (machine.isQuarantined) this.#expel(machine.machineId);
   }
 
   /**
-   * Forgets a machine that is gone. It is released like any other, so its pools let go of it one after the other and are
-   * asked until they have; they leave the memberships only then. Its newest order stays, a release: should the machine
-   * come back, it is new to everybody, and its epochs go on.
+   * Deletes a machine that is not connected. It is released like any other: its pools are asked until all have confirmed, and
+   * only then are the memberships removed. Its newest order, a release, is kept, so that its epochs continue if the machine
+   * comes back as a new one.
    * @param askedAt when the pools that may hold a socket of it were asked for the reports that are to count.
    */
   remove(machineId: MachineId, askedAt: number, now: number): ApiError | null {

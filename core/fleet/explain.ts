@@ -5,8 +5,8 @@ import { viewMachine, type FleetView, type MachineView, type Sighting } from "./
 import { EPOCHS_USED_UP, hasEpochLeft, unmanageableBecause, type Machine } from "./machine.ts";
 
 /**
- * "Why is my machine idle?" The first thing that keeps requests away from a machine, in words its owner understands,
- * and the one change that would help. It asks the same gates as routing does, so the two cannot disagree.
+ * Answers "Why is my machine idle?": the first reason that keeps requests away from a machine, in words for its owner, and the
+ * one change that would help. It uses the same gates as routing, so the two cannot disagree.
  */
 
 export interface Explanation {

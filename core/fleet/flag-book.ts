@@ -13,10 +13,10 @@ import {
 import { compareVersions } from "../semver.ts";
 
 /**
- * The flags in force. The fleet is their authority; Workers KV is where operators may also write them, and it shows
- * old values for a minute after a change. So what KV says counts as an operator's change only if it is not marked as
- * the fleet's own writing and differs from what was last read there (H17). The mark, and not a comparison with the
- * last value written: after `on` and then `off` within a minute, an `on` that comes late must not count.
+ * The flags in force. The fleet is the authority. Operators may also write flags to Workers KV, which returns old values for
+ * up to a minute after a change. So a value in KV counts as an operator's change only if it is not marked as written by the
+ * fleet and differs from the value that was last read (H17). A comparison with the last value written would not do: after
+ * `on` and then `off` within a minute, a delayed `on` must not count.
  */
 
 export interface FlagState {

@@ -2,7 +2,7 @@ import type { MachineId } from "../../protocol/ids.ts";
 import type { PoolMachineReport, PoolReport } from "../pool/report.ts";
 import type { Cooldown, Intent, Machine, Switch } from "./machine.ts";
 
-/** All that is known of the fleet at one moment: what the fleet has decided, and what each pool has just reported. */
+/** A snapshot of the fleet: its decisions, and the current reports of the pools. */
 export interface FleetView {
   readonly now: number;
   readonly machines: readonly Machine[];
@@ -30,8 +30,8 @@ export interface Sighting {
 }
 
 /**
- * What each pool says of each machine, so that nobody has to search all reports for one. By name, in whatever order the pools
- * have answered: who compares two answers about a machine must not find another one.
+ * The reports' entries by machine, so that no caller has to search all reports. Sorted by pool and not by the order of the
+ * answers, so that two snapshots can be compared.
  */
 export function sightingsIn(reports: ReadonlyMap<string, PoolReport>): Map<string, Sighting[]> {
   const sightings = new Map<string, Sighting[]>();
@@ -75,7 +75,7 @@ export function viewMachine(view: FleetView, machine: Machine): MachineView {
   const seen = view.sightings.get(machine.machineId) ?? [];
   const home = seen.find(({ pool }) => pool === intent?.model)?.report ?? null;
   const sockets = seen.filter(({ report }) => report.isConnected);
-  // The pool it belongs to hears the newest of it.
+  // The machine's own pool has the newest information.
   const newest = home?.isConnected === true ? home : sockets[0]?.report;
   return {
     machine,

@@ -4,10 +4,10 @@ import { modelIds } from "./directory.ts";
 import { unmanageableBecause, type Machine } from "./machine.ts";
 
 /**
- * What operators should hear of their floors. They are filled before all demand (C9): one that is set too high takes every
- * machine that there is, and models that are asked for get none.
+ * Warnings about floors. Floors are filled before all demand (C9), so floors that are too high take every machine and leave
+ * none for models in demand.
  *
- * @returns sentences; none while placement is off, since floors do nothing then.
+ * @returns sentences; none while placement is off, because floors have no effect then.
  */
 export function floorWarnings(
   catalog: readonly CatalogEntry[],

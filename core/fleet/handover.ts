@@ -20,13 +20,13 @@ import type { RecordReport } from "../pool/report.ts";
 import type { Intents } from "./intents.ts";
 import type { Intent } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
-import { holderFirst, intentFor, isUnread, type Wish } from "./wish.ts";
+import { holderFirst, intentFor, isUnread, type OrderRequest } from "./order-request.ts";
 
 /**
- * Moves a machine from one pool to another, or out of all of them, so that at no moment two pools may route to it:
- * first every other pool confirms that it has let go, then the new one is told to expect the machine, and only then
- * the machine hears of it. Each phase is written down before its calls go out and repeats them until all are
- * answered, so a crash of anything at any point loses nothing. A missing reply is never taken for a reply (H3).
+ * Moves a machine from one pool to another, or out of all of them, so that two pools never route to it at the same time:
+ * first every other pool confirms that it has released the machine, then the new one is told to expect it, and only then is
+ * the machine told. Each phase is stored before its calls go out, and repeats them until all are answered, so that no crash at
+ * any point loses anything. A missing reply never counts as a reply (H3).
  *
  *     releasing ──all confirmed──> expecting ──confirmed──> ordered ──assigned or failed──> done
  */
@@ -65,8 +65,8 @@ export class Handover {
    * @param above an epoch seen elsewhere that the new one must exceed (H9).
    * @returns null, and changes nothing, if the machine's epochs are used up.
    */
-  begin(wish: Wish, now: number, above: Epoch = NEVER_MANAGED): Intent | null {
-    const { machineId, model, reason } = wish;
+  begin(request: OrderRequest, now: number, above: Epoch = NEVER_MANAGED): Intent | null {
+    const { machineId, model, reason } = request;
     const before = this.#intents.get(machineId);
     const highest = Math.max(before?.epoch ?? NEVER_MANAGED, above);
     if (highest >= MAX_EPOCH) {
@@ -76,7 +76,7 @@ export class Handover {
     if (before !== null && before.outcome === null) this.#intents.note(before, "superseded", now);
     const members = this.#memberships.of(machineId);
     if (model !== null) this.#memberships.add(machineId, model, now);
-    const intent = intentFor(wish, epochSchema.parse(highest + 1), before, members, now);
+    const intent = intentFor(request, epochSchema.parse(highest + 1), before, members, now);
     return this.#enter(intent, "releasing", now);
   }
 

@@ -2,12 +2,11 @@ import { IDLE_TOTALS_MS } from "../limits.ts";
 import type { PoolReply, ReadCall } from "../pool/calls.ts";
 
 /**
- * The counters of pools in which nothing happens, so that nobody has to wake a pool to hear the same numbers again.
+ * A cache of the counters of idle pools, so that a pool is not woken to report the same numbers again.
  *
- * Only requests change them, and a pool tells the fleet unasked of the first request after it was read, unless the
- * fleet has said that it is looking anyway (see `DemandWatch`). So what a pool without open requests has said holds
- * until it tells of demand, or is told that the fleet looks. Should such news ever be lost, the numbers are read again
- * after an hour.
+ * Only requests change the counters, and a pool notifies the fleet of the first request after it was read, unless the fleet
+ * has announced that it reads it anyway (see `DemandWatch`). So the numbers of a pool without open requests stay valid until
+ * such a notification or announcement. In case a notification is lost, they expire after an hour.
  */
 export class IdlePools {
   readonly #store: IdlePoolStore;

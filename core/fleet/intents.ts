@@ -4,8 +4,8 @@ import type { Stamp } from "../pool/record.ts";
 import { RETRIED, type FleetStore, type Intent, type Switch } from "./machine.ts";
 
 /**
- * The newest order about each machine, which says to whom it belongs, and the history of those that have ended. What
- * an order goes through is the handover's business; whatever it decides is written down here first.
+ * The newest order of each machine, which says where the machine belongs, and the history of finished orders. The handover
+ * moves orders through their phases; every change is stored here first.
  */
 export class Intents {
   readonly #store: FleetStore;

@@ -2,15 +2,15 @@ import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { PlacementStore } from "./plan-record.ts";
 
 /**
- * How long each machine takes to load each model, learned from the pools' news: from the moment it reports `loading` to the
- * moment it serves. What a machine has never loaded is guessed from the size, times how much longer than guessed its other
- * loads took; before its first load, those of all machines.
+ * How long each machine takes to load each model, learned from the pools' notifications: the time from `loading` to serving.
+ * For a model that a machine has never loaded, it is estimated from the size, corrected by how far off the estimates of its
+ * other loads were; before its first load, by those of all machines.
  */
 
 /** Share of a new measurement in an average: loads are rare, so each counts much. */
 const WEIGHT = 0.5;
 
-/** What is ready sooner was in memory already, which says nothing of a load. */
+/** A shorter load was served from memory and is not measured. */
 const LEAST_SECONDS = 1;
 
 /** @param guess seconds by the model's size. */

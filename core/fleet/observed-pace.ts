@@ -4,10 +4,11 @@ import type { Fitness, ModelEstimate, PlacementMachine } from "../placement/type
 import type { PoolReport } from "../pool/report.ts";
 
 /**
- * What the pools' slots say of the speeds that the planner goes by. Answers of a few tokens are too short to measure a speed by,
- * and then a guess from the hardware stands; a machine may also be slower than the time it counts. A pool whose slots are all
- * taken would seem to have room to spare, and get no machine however many requests it turned away. So where requests hold their
- * slots for longer than they should, all machines count as slower for that model, by as much.
+ * Corrects the speeds that the planner uses by how long requests actually hold their slots. Speeds may be wrong: answers of
+ * a few tokens are too short to measure, so an estimate from the hardware is used, and a machine may be slower than its own
+ * timings say. A pool with all slots taken would then seem to have capacity left, and get no machine however many requests it
+ * refused. So if requests hold their slots for longer than expected, all machines count as slower for that model, by the same
+ * factor.
  */
 
 /** Differences up to this share are the noise of means. */

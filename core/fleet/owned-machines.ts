@@ -2,7 +2,7 @@ import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import { modelIds, type Directory } from "./directory.ts";
 import type { Intents } from "./intents.ts";
 
-/** Where the machines of one owner are, by what the fleet itself knows, for requests that want them and no others (H21). */
+/** The pools of an owner's machines, for requests that ask for them (H21). Uses only what the fleet itself knows. */
 
 export interface OwnedMachine {
   readonly machineId: MachineId;

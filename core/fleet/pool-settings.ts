@@ -4,7 +4,7 @@ import type { Directory } from "./directory.ts";
 import type { FlagBook } from "./flag-book.ts";
 import type { FleetStore } from "./machine.ts";
 
-/** What each pool should know of flags, catalog and supply, and what it is known to know. */
+/** The settings (flags, catalog, supply) for each pool, and which version each pool has confirmed. */
 export class PoolSettingsBook {
   readonly #store: Pick<FleetStore, "configured" | "saveConfigured">;
   readonly #flagBook: FlagBook;
@@ -34,14 +34,14 @@ export class PoolSettingsBook {
     return this.#directory.entry(pool)?.max_concurrency ?? Number.MAX_SAFE_INTEGER;
   }
 
-  /** Written down, or a fleet that has slept would wake all pools to tell them what they know. */
+  /** Stored, because otherwise a fleet that has hibernated would wake all pools to send them what they have. */
   confirmed(pool: string, version: number): void {
     if (this.#confirmed.get(pool) === version) return;
     this.#confirmed.set(pool, version);
     this.#store.saveConfigured(pool, version);
   }
 
-  /** Those of these pools, and of the catalog's, that have not confirmed what is in force. */
+  /** Of these pools and those of the catalog, the ones that have not confirmed the current settings. */
   unconfirmed(pools: Iterable<string>): string[] {
     const catalog: readonly ModelId[] = (this.#directory.catalog?.entries ?? []).map(({ id }) => id);
     const all = new Set<string>([...pools, ...catalog]);

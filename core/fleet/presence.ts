@@ -3,7 +3,7 @@ import type { Directory } from "./directory.ts";
 import type { FleetView } from "./fleet-view.ts";
 import type { Machine } from "./machine.ts";
 
-/** Fewer than this may be away by chance. */
+/** Fewer machines than this may be away by chance. */
 const LEAST_RETURNING = 3;
 
 /**

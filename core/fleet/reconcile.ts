@@ -10,9 +10,9 @@ import { hasEpochLeft, RETRIED, type Intent } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
 
 /**
- * Makes good what was lost: compares what the fleet has decided with what the pools report, finishes what they know
- * to be finished, orders anew what they have forgotten, and forgets memberships that they know nothing of. A failed
- * machine gets its model again when its cooldown is over.
+ * Reconciles the fleet's decisions with the pools' reports, to repair lost messages: it finishes orders that the pools report
+ * as finished, repeats orders that they have lost, and drops memberships that they do not have. A failed machine gets its
+ * model again after its cooldown.
  */
 
 export interface ReconcilePorts {
@@ -76,7 +76,7 @@ export class Reconciler {
     this.#orderAgain(intent, now, "it has its model now");
   }
 
-  /** The pool has neither a socket nor a record of the machine: it need not be asked about it any more (H1). */
+  /** The pool has neither a socket nor a record of the machine, so the membership ends (H1). */
   onForgotten(pool: string, { machineId }: Forget, now: number): void {
     const membership = this.#memberships.get(machineId, pool);
     const intent = this.#intents.get(machineId);
@@ -122,7 +122,7 @@ export class Reconciler {
   }
 }
 
-/** It failed because its time ran out, and not by the machine's own word. */
+/** Whether it failed by a deadline and not by the machine's own report. */
 function hasMissedOrder({ outcome, error }: Intent): boolean {
   return outcome === "failed" && error?.code === "deadline";
 }

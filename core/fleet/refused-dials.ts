@@ -1,15 +1,15 @@
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
-import type { Dialer } from "./doorway.ts";
+import type { Dialer } from "./dial-policy.ts";
 
 /**
- * Machines that are turned away because the model they name is in no catalog. Nothing else knows of them: they have
- * never registered, and their owners wait for an operator who cannot see them. Kept in memory, since they come again.
+ * Machines whose dials are refused because the model they name is not in the catalog. They have never registered, so without
+ * this list no operator would see them. Kept in memory, because they dial again.
  */
 
-/** Twice as long as our provider waits at most before it asks again. */
+/** Twice the longest interval between two dials of our provider. */
 export const REFUSED_DIAL_MS = 600_000;
 
-/** The oldest makes room for one more: whoever has a token may make up as many ids and models as they like. */
+/** Limited, because whoever has a token can invent ids and models. The oldest entry is dropped. */
 export const REFUSED_DIALS_MAX = 100;
 
 export interface RefusedDial {
@@ -33,12 +33,12 @@ export class RefusedDials {
     if (this.#dials.size > REFUSED_DIALS_MAX && oldest !== undefined) this.#dials.delete(oldest);
   }
 
-  /** It has found a pool. */
+  /** Removes a machine that was admitted to a pool. */
   forget(machineId: MachineId): void {
     for (const [name, dial] of this.#dials) if (dial.machineId === machineId) this.#dials.delete(name);
   }
 
-  /** Those of the last ten minutes whose model is still in no catalog, the latest first. */
+  /** Refused dials of the last ten minutes whose model is still not in the catalog, newest first. */
   list(isInCatalog: (model: ModelId) => boolean, now: number): RefusedDial[] {
     return [...this.#dials.values()]
       .filter(({ model, at }) => now - at < REFUSED_DIAL_MS && !isInCatalog(model))

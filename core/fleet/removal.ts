@@ -4,12 +4,12 @@ import type { PoolReport } from "../pool/report.ts";
 import type { Machine } from "./machine.ts";
 
 /**
- * Whether a machine may be deleted: only one that is gone. Whoever is connected would go on as before, and nobody would see
- * it any more. Pools are asked, since only they know; one that does not answer may hold a socket.
+ * Whether a machine may be deleted: only if it is not connected. A connected one would go on serving, invisible to operators.
+ * Only pools know their sockets; one that does not answer may hold one.
  *
- * A register that was answered a moment ago may not have reached its pool, so that its report does not show it yet.
+ * A register that was just admitted may not have reached its pool, so that the pool's report does not show it yet.
  * @param reports of each pool that may hold a socket of it; null for one that has not answered.
- * @returns why it may not; null if it may.
+ * @returns why it may not be deleted; null if it may.
  */
 export function whyNotRemovable(
   { machineId, registeredAt }: Machine,

@@ -13,8 +13,8 @@ import type { LoadTimes } from "./load-times.ts";
 import { placementMachines } from "./placement-input.ts";
 
 /**
- * The fleet as the placement simulator reads it, so that a day of its own demand can be replayed: what the machines of today can serve
- * of the requests of that day. Fields and their meaning are those of the fleet file (docs/simulate.md).
+ * The fleet in the format of the placement simulator, to replay a day of its own demand: how fast today's machines serve the
+ * requests of that day. The fields are those of the fleet file (docs/simulate.md).
  */
 export interface ReplayFleet {
   readonly machines: readonly {

@@ -6,7 +6,7 @@ import { ownValue } from "../own-value.ts";
 import { UNSEEN } from "../placement/demand.ts";
 import type { ModelEstimate, PlacementInput } from "../placement/types.ts";
 
-/** What would be planned under other circumstances: the question of `POST /v1/admin/placement/simulate`. */
+/** The request of `POST /v1/admin/placement/simulate`: what would be planned under other circumstances. */
 
 const positive = z.number().positive().max(1e9);
 

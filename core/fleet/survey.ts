@@ -5,8 +5,8 @@ import type { Intent, Machine } from "./machine.ts";
 import { TickSchedule, type ScheduleMemory } from "./tick-schedule.ts";
 
 /**
- * The regular look at all pools: what they said, and when to ask again. A report counts as of the moment it was
- * asked for, since it says nothing about what came after.
+ * The reports of the current tick: which pools have answered, and with what. A report counts as of the moment it was asked
+ * for, because it says nothing about later events.
  */
 
 interface Answer {
@@ -36,7 +36,7 @@ export class Survey {
     for (const pool of this.#answers.keys()) if (!pools.has(pool)) this.#answers.delete(pool);
   }
 
-  /** Takes a report, unless one is known that was asked for later: answers may come in any order. */
+  /** Adds a report, unless a later one is known: answers may arrive in any order. */
   answered(pool: string, report: PoolReport, askedAt: number): void {
     const known = this.#answers.get(pool);
     if (known === undefined || known.askedAt <= askedAt) this.#answers.set(pool, { report, askedAt });

@@ -1,19 +1,19 @@
 import { EARLY_TICK_DELAY_MS, EARLY_TICK_GAP_MS, IDLE_TICK_MS, QUIET_TICKS } from "../limits.ts";
 
 /**
- * When the fleet looks at everything next. A look wakes every pool, and a woken pool costs money for ten seconds: so while nothing
- * happens the looks become rare, and whoever brings news asks for one soon. Several such wishes make one early look.
+ * When the next tick is due. A tick wakes every pool, and a woken pool costs money for ten seconds. So ticks become rare while
+ * nothing happens, and an event that matters requests an early one; several such requests are combined into one tick.
  */
 export interface ScheduleMemory {
-  /** When everything was last looked at, ms since the epoch. */
+  /** When the last tick ran, ms since the epoch. */
   readonly lastAt: number;
-  /** Looks since then that found nothing going on. */
+  /** Consecutive ticks without activity. */
   readonly quietTicks: number;
 }
 
 export class TickSchedule {
   #lastAt: number | null;
-  /** Regular looks are counted from here: the last look, or the end of a quiet time. */
+  /** Regular ticks are counted from here: the last tick, or the end of a quiet period. */
   #countedFrom: number | null;
   #earlyAt: number | null = null;
   #quietTicks: number;
@@ -54,18 +54,18 @@ export class TickSchedule {
     this.#earlyAt = null;
   }
 
-  /** What the last look has found. */
+  /** Notes what the last tick has found. */
   found(isBusy: boolean): void {
     this.#quietTicks = isBusy ? 0 : this.#quietTicks + 1;
   }
 
-  /** Something goes on: regular looks from now on. */
+  /** Notes activity: regular ticks from now on. */
   stir(now: number): void {
     if (!this.isLooking) this.#countedFrom = now;
     this.#quietTicks = 0;
   }
 
-  /** Something cannot wait for the next regular look. */
+  /** Requests an early tick. */
   hurry(now: number): void {
     this.stir(now);
     const earliest = this.#lastAt === null ? now : Math.min(this.#lastAt, now) + EARLY_TICK_GAP_MS;

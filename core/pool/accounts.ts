@@ -12,7 +12,7 @@ import { isServedInTime } from "./service-level.ts";
 import type { PoolFlags } from "./settings.ts";
 import { NO_TOKENS, tokensOf, type Tokens } from "./usage.ts";
 
-/** What each request is counted for: demand when it comes, and its outcome, its tokens and its machine's speed when it ends. */
+/** Accounting of requests: demand on arrival; outcome, tokens and the machine's speed at the end. */
 export class Accounts {
   readonly #ledger: Ledger;
   readonly #pressure: Pressure;
@@ -86,7 +86,7 @@ export class Accounts {
     if (isOwnModel) this.#ledger.demand.completed(tokens, isServedInTime(message, ttftMs, flags), now);
   }
 
-  /** A request has come to its end. */
+  /** Counts a finished request. */
   ended(request: PoolRequest, outcome: string, tokens: Tokens, now: number): void {
     this.#ledger.usage.count(request.spec.keyId, outcome, tokens, now);
     const ended = outcomeOf(request, outcome, tokens, now);

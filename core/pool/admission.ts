@@ -5,7 +5,7 @@ import type { Identity } from "./connection.ts";
 import type { CordonWord } from "./cordons.ts";
 import type { Stamp } from "./record.ts";
 
-/** How a pool asks the fleet about a machine that registers, and what it may hear. */
+/** A pool's question to the fleet about a machine that registers, and the possible answers. */
 
 export interface AdmissionQuestion {
   readonly identity: Identity;

@@ -13,9 +13,9 @@ import {
 } from "./record.ts";
 
 /**
- * The records of one pool and the only ways they change. Two kinds of words change a record: the fleet's, which need
- * a newer epoch than the record's (H4), and the machine's, which need exactly the record's model and epoch (F3).
- * `failed` is left only by the fleet's word, so nothing late or repeated brings a machine back to life (D7).
+ * The records of one pool and their transitions. Two kinds of messages change a record: calls of the fleet, which need a newer
+ * epoch than the record's (H4), and statuses of the machine, which need exactly the record's model and epoch (F3). Only the
+ * fleet can end `failed`, so that late or repeated statuses never revive a machine (D7).
  *
  * At one epoch a machine is either released or wanted by a pool, never both, so `released` yields to `expect` and
  * `unmanage` of the same epoch: such a record comes from a dial that was answered before the order arrived.
@@ -26,7 +26,7 @@ export type HeldAssignment = Heartbeat["assignment"];
 
 const NO_TERMS: Terms = { drainMs: DRAIN_TIMEOUT_MS, loadMs: LOAD_TIMEOUT_MS, publicKey: "" };
 
-/** What a machine may report of its own switch, and from where it makes sense. A later phase is never left again. */
+/** The statuses that a machine may report, and the modes in which each is accepted. No status leads backwards. */
 const PHASES: readonly RecordMode[] = ["expected", "draining", "loading", "assigned"];
 
 export class Assignments {
@@ -34,7 +34,7 @@ export class Assignments {
   readonly #store: RecordStore;
   readonly #onChange: (record: PoolRecord, before: PoolRecord | null) => void;
   readonly #records = new Map<MachineId, PoolRecord>();
-  /** Whose records have a deadline: few, and asked for with each message that comes. */
+  /** Machines whose records have a deadline: few, and needed with each message. */
   readonly #underWay = new Set<MachineId>();
   /** How many statuses have changed nothing since the pool woke. */
   ignored = 0;
@@ -73,7 +73,7 @@ export class Assignments {
     return this.#order(machineId, "released", epoch, NO_TERMS, now);
   }
 
-  /** The machine is nobody's and may serve here. */
+  /** The machine is unmanaged and may serve here. */
   unmanage(machineId: MachineId, epoch: Epoch, now: number): Verdict {
     return this.#order(machineId, "unmanaged", epoch, NO_TERMS, now);
   }
@@ -146,7 +146,7 @@ export class Assignments {
     if (record?.mode === "assigned" && !this.#isExactly(loaded)) this.#move(record, "loading", now, null);
   }
 
-  /** Ends what has taken too long, connected or not (H13). @returns whether there was any. */
+  /** Fails records whose deadline has passed, connected or not (H13). @returns whether there were any. */
   expire(now: number): boolean {
     let hasExpired = false;
     for (const machineId of this.#underWay) {
@@ -215,7 +215,7 @@ export class Assignments {
     this.#write({ ...record, mode, since: now, deadlineAt, progress, error });
   }
 
-  /** In memory only: nobody needs to know after a restart how far a load was, and it changes often. */
+  /** Only in memory: it changes often, and is of no use after a restart. */
   #progress(record: PoolRecord, progress: number): void {
     this.#records.set(record.machineId, { ...record, progress });
   }
@@ -251,5 +251,5 @@ function deadlineOf(mode: RecordMode, { drainMs, loadMs }: Terms, now: number): 
   }
 }
 
-/** Beyond twice the drain limit, since the machine goes by its own clock and its status takes time to arrive. */
+/** Added to twice the drain limit, because the machine measures with its own clock and its status takes time to arrive. */
 const DRAIN_SLACK_MS = 10_000;

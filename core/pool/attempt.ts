@@ -4,8 +4,8 @@ import type { PoolRequest } from "./request.ts";
 import type { WholeEvents } from "./whole-events.ts";
 
 /**
- * One try of a request on one machine. It holds one slot from the moment the request is sent until the machine
- * has answered for the last time or is taken for lost.
+ * One attempt of a request on one machine. It holds a slot from the moment the request is sent until the machine's final
+ * message, or until the machine counts as lost.
  */
 export interface Attempt {
   readonly connection: Connection;
@@ -16,9 +16,9 @@ export interface Attempt {
   readonly model: ModelId;
   /** Longer if the machine had to load the model first when the request was sent. */
   readonly acceptWithinMs: number;
-  /** Null once the client is served or gone and only the machine's last word is awaited. */
+  /** Null once the client is served or gone, and only the machine's final message is awaited. */
   request: PoolRequest | null;
-  /** `sent`: no word yet. `accepted`: the machine runs it. `streaming`: bytes have come. */
+  /** `sent`: no reply yet. `accepted`: the machine runs it. `streaming`: bytes have arrived. */
   phase: "sent" | "accepted" | "streaming" | "cancelling";
   /** When the phase began or, while streaming, the last byte came or the machine was told to go on. */
   since: number;

@@ -8,7 +8,7 @@ import { isVisit } from "./gate.ts";
 import type { PoolRequest } from "./request.ts";
 import { WholeEvents } from "./whole-events.ts";
 
-/** The tries that run on machines now, by stream and by key. Each holds one slot of its machine until it is freed. */
+/** The attempts that run on machines now, by stream and by key. Each holds a slot of its machine until it is freed. */
 export class Attempts {
   readonly #model: ModelId;
   readonly #open = new Set<Attempt>();
@@ -37,7 +37,7 @@ export class Attempts {
     return this.#slotsByKey.get(keyId) ?? 0;
   }
 
-  /** The try a machine speaks of; undefined if it is none of ours. */
+  /** The attempt on this stream; undefined if there is none. */
   of(connection: Connection, stream: number, requestId: string): Attempt | undefined {
     const attempt = connection.attempts.get(stream);
     return attempt?.requestId === requestId ? attempt : undefined;
@@ -99,7 +99,7 @@ export class Attempts {
     );
   }
 
-  /** The machine has said its last word, or none is awaited any more: its slot is free. */
+  /** Frees the slot: the machine has sent its final message, or none is awaited any more. */
   free(attempt: Attempt): void {
     if (!this.#open.delete(attempt)) return;
     attempt.connection.end(attempt);

@@ -6,18 +6,18 @@ import { CHALLENGE_INTERVAL_MS, PROOF_LASTS_MS, PROOF_WAIT_MS } from "../limits.
 import type { Connection } from "./connection.ts";
 
 /**
- * Asks machines to prove that they hold their keys, at each registration and every few minutes after it, and keeps what they
- * have proven with the socket they have proven it on: no level is ever carried over to another socket, and a certificate chain is
- * kept nowhere, so it is verified anew each time that it counts (F4).
+ * Challenges machines to prove that they hold their keys, at registration and every few minutes after it. The proven level
+ * belongs to the socket and is never carried over to another one, and certificate chains are not stored, so each grant is
+ * verified again (F4).
  *
- * No timer runs for this: a machine that is due is asked when it is next heard of, and a heartbeat comes each minute.
+ * No timer is needed: a machine that is due is challenged at its next message, and a heartbeat comes every minute.
  */
 
-/** How far a machine can be believed to be the one it says, from least to most. */
+/** Trust levels, in ascending order. */
 export const TRUST_LEVELS = ["none", "self_signed", "hardware"] as const;
 export type TrustLevel = (typeof TRUST_LEVELS)[number];
 
-/** What a machine has proven on its socket. Plain data: it sleeps with the socket. */
+/** What a machine has proven on its socket. Plain data, because it is saved with the socket during hibernation. */
 export interface Trust {
   /** By its last answer, right or wrong. */
   readonly level: TrustLevel;
@@ -33,7 +33,7 @@ export interface Trust {
 
 export const UNPROVEN: Trust = { level: "none", provenAt: 0, problem: null, askedAt: 0, nonce: null };
 
-/** An answer to a challenge, with what it has to fit. */
+/** An answer to a challenge, with what it is checked against. */
 export interface Proof extends Omit<AttestationResponse, "type"> {
   /** When the challenge was sent, ms since the epoch. */
   readonly issuedAt: number;

@@ -4,13 +4,13 @@ import type { Connection } from "./connection.ts";
 import type { PoolRequest } from "./request.ts";
 
 /**
- * Keeps requests away from a machine that fails one after the other. After some faults in a row its breaker opens for a
- * while; then one request at a time may try it, a success closes it, and another fault opens it for twice as long. It
- * belongs to the machine and not to its socket, so redialing does not help; a pool that has slept has forgotten it,
- * which costs a few requests another attempt.
+ * Circuit breakers of machines. After several faults in a row a machine's breaker opens for a while. Then it is half-open: one
+ * request at a time may try the machine, a success closes the breaker, and another fault opens it for twice as long. A breaker
+ * belongs to the machine and not to its socket, so redialing does not reset it. It is lost when the pool hibernates, which
+ * costs a few requests another attempt.
  *
- * `failure.ts` decides what counts as a fault. Whose fault it was, the next attempts show: if a request fails on every
- * machine it is tried on, none of them is to blame.
+ * `failure.ts` decides what counts as a fault. Later attempts show who is to blame: if a request fails on every machine, none
+ * of them is.
  */
 
 export interface Breaker {
@@ -32,7 +32,7 @@ export interface Suspicion {
 
 const CLOSED: Breaker = { faults: 0, openUntil: 0, openedAt: 0, backOffMs: 0 };
 
-/** More machines than this have no breaker of their own: the oldest trouble is forgotten first. */
+/** Most machines with a breaker; beyond that the oldest is forgotten. */
 const BREAKERS_MAX = 1_000;
 
 export class Breakers {

@@ -8,8 +8,8 @@ import type { PoolReport } from "./report.ts";
 import type { PoolSettings } from "./settings.ts";
 
 /**
- * What the fleet asks of a pool. Every call may be lost, repeated or come late, so each is harmless when it is made
- * again: orders carry an epoch, cordons the time that they are from, the others only say what is true.
+ * The fleet's calls to a pool. Every call may be lost, repeated or delayed, so all are idempotent: orders carry an epoch,
+ * cordons a timestamp, and the others only state facts.
  */
 
 export type PoolCall =
@@ -54,7 +54,7 @@ export type PoolReply =
       readonly totals: ReadonlyMap<string, number> | null;
     };
 
-/** Carries a call out. */
+/** Executes a call. */
 export function perform(pool: Pool, call: PoolCall, now: number): PoolReply {
   switch (call.kind) {
     case "expect":

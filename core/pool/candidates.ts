@@ -16,11 +16,11 @@ import { ttftLimitMs } from "./service-level.ts";
 import type { PoolSettings } from "./settings.ts";
 
 /**
- * Which machines a request may go to: the best one now, whether another may come, and what to tell the client if
- * there is none. All of it asks the one gate.
+ * Which machines a request may go to: the best one now, whether to wait for another, and the refusal if there is none. All of
+ * these use the same gate.
  */
 
-/** What this has to know of the pool. */
+/** What this needs to know of the pool. */
 export interface CandidatesView {
   readonly model: ModelId;
   /** To be walked through once. */
@@ -66,7 +66,7 @@ export class Candidates {
     return connection === null ? null : { connection, isOwn: false };
   }
 
-  /** Why even the best machine would answer too late; null if one would not, or if that is not measured. */
+  /** The refusal if even the best machine would be too slow; null if not, or if that is not measured. */
   tooSlowFor(request: PoolRequest, now: number): ApiError | null {
     const { spec, promptTokensEstimate } = request;
     // An owner's request may be as slow as the owner's machine is. One that is too long for the model is refused at
@@ -83,27 +83,27 @@ export class Candidates {
     return { code: "ttft_too_slow", message };
   }
 
-  /** How long the request may wait from now on, in ms; null if nothing is in sight that it could wait for. */
+  /** How long the request may wait from now on, in ms; null if there is nothing to wait for. */
   waitMs(request: PoolRequest, now: number): number | null {
     const { owner, deadlineAt } = request.spec;
     if (owner?.otherwise === "decline") return null;
     const waitMs = this.#pool.settings().flags.queue_wait_ms;
     if (this.#mayHaveRoom(request, now)) return waitMs;
     const load = isForOwnMachines(owner) ? null : this.#pool.nextLoad(now);
-    // A load that is only guessed at is no reason to keep a client waiting.
+    // A load whose end is only estimated is no reason to let a client wait.
     if (load === null || !load.isCertain || waitMs === 0) return null;
     const { readyInMs } = load;
     if (readyInMs > Math.max(waitMs, WAIT_FOR_LOAD_MS) || now + readyInMs >= deadlineAt) return null;
     return Math.min(LONGEST_QUEUE_WAIT_MS, Math.max(waitMs, LATE_LOAD * readyInMs));
   }
 
-  /** What the client hears if no machine can take its request. */
+  /** The refusal if no machine can take the request. */
   noneFor({ spec: { model, owner } }: PoolRequest, now: number): ApiError {
     if (owner === null || !isForOwnMachines(owner)) return noMachine(model, this.#pool.settings(), now);
     return noOwnMachine(owner, model, this.#pool.connections(), now);
   }
 
-  /** What the client hears if its request has waited as long as it may. */
+  /** The refusal if the request's time to wait is over. */
   noneInTimeFor(request: PoolRequest, now: number): ApiError {
     const { model } = this.#pool;
     if (isForOwnMachines(request.spec.owner)) return this.noneFor(request, now);

@@ -1,15 +1,15 @@
 import type { MachineId } from "../../protocol/ids.ts";
 
 /**
- * Machines that an operator keeps requests away from, as the pool has heard. Calls and answers of the fleet come in any order, so
- * each word says from when it is, and the newest counts. That a machine is cordoned is kept over its sockets and over restarts:
- * one that comes back while the fleet is silent is let in by what the pool knows (H19), and is cordoned all the same.
+ * Cordons of machines, as this pool knows them. Calls and answers of the fleet arrive in any order, so each carries a
+ * timestamp, and the newest counts. Cordons are kept without a socket and across restarts: a machine that comes back while the
+ * fleet is down is admitted by the pool's own records (H19), and must still be cordoned.
  */
 
-/** The fleet's word on one machine. */
+/** The fleet's decision about one machine. */
 export interface CordonWord {
   readonly isCordoned: boolean;
-  /** When that was decided, ms since the epoch; of two words the later counts. */
+  /** When it was decided, ms since the epoch; the latest counts. */
   readonly cordonAsOf: number;
 }
 

@@ -1,7 +1,7 @@
 import { isServerFault } from "../api-error.ts";
 import type { RequestOutcome } from "./outcome.ts";
 
-/** One request as a point for Workers Analytics Engine: what came of it and how long that took; no text, no ids. */
+/** One request as a data point for Workers Analytics Engine: outcome and timings, without text or ids. */
 export interface DataPoint {
   /** What the platform samples by. */
   readonly indexes: [model: string];

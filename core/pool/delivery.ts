@@ -5,7 +5,7 @@ import type { Attempt } from "./attempt.ts";
 import { CLIENT_TOO_SLOW, providerFault, type Failure } from "./failure.ts";
 import type { PoolRequest } from "./request.ts";
 
-/** What a machine writes on its way to the client: passed on if it is a stream, else kept until it is whole. */
+/** Delivers a machine's bytes to the client: forwards a stream, and buffers any other answer until it is complete. */
 
 const COMMENT = Uint8Array.from(": keep-alive\n\n", (character) => character.charCodeAt(0));
 
@@ -22,7 +22,7 @@ export function forward(
     return providerFault("the machine sent an event larger than 1 MiB");
   }
   if (whole === null) return null;
-  // Nobody reads so fast: that is not the client's slowness.
+  // Too much at once for any reader, so this is not the client's fault.
   if (whole.byteLength > MAX_UNDELIVERED_BYTES) {
     return providerFault("the machine sent more than 1 MiB of a stream at once");
   }
@@ -35,7 +35,7 @@ export function forward(
   return null;
 }
 
-/** The machine says that it has answered. @returns what is wrong, if it has not. */
+/** Finishes an answer that the machine reports as complete. @returns the failure if it is not. */
 export function deliverEnd(request: PoolRequest, attempt: Attempt, now: number): Failure | null {
   if (attempt.phase !== "streaming") return providerFault("the machine completed without an answer");
   if (!request.spec.stream) {
@@ -59,7 +59,7 @@ function write(request: PoolRequest, bytes: Uint8Array, now: number): number {
   return request.answer.write(bytes);
 }
 
-/** The client has caught up with what was written to it. */
+/** The client has read what was buffered. */
 export function goOn(attempt: Attempt, now: number): void {
   if (!attempt.paused) return;
   attempt.paused = false;

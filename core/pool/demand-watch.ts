@@ -1,17 +1,17 @@
 /**
- * When a pool tells the fleet, unasked, that it is in demand: at its first request after the fleet has stopped looking, and when
- * more requests have come than the fleet expects before its next look. Once until that look, so a flood costs one call.
+ * Decides when a pool notifies the fleet of demand: at the first request while ticks are rare, and when more requests have
+ * arrived than the fleet expects before its next tick. At most once until that tick, so that a flood costs one call.
  */
 
-/** What the fleet says with each look. */
+/** What the fleet announces with each tick. */
 export interface Watch {
-  /** It looks again within a regular tick, so a request by itself is no news. */
+  /** The next tick comes soon, so a single request need not be reported. */
   readonly isLooking: boolean;
-  /** So many arrivals before the next look would be a surprise; null if none would. */
+  /** More arrivals than this before the next tick are reported; null for no limit. */
   readonly surprisingArrivals: number | null;
 }
 
-/** A pool that woke up does not know whether anybody looks. */
+/** A pool that has woken does not know when the next tick comes. */
 const NOBODY_LOOKS: Watch = { isLooking: false, surprisingArrivals: null };
 
 export class DemandWatch {
@@ -19,19 +19,19 @@ export class DemandWatch {
   #arrivals = 0;
   #hasTold = false;
 
-  /** The fleet has looked. */
+  /** A tick has read the pool. */
   looked(watch: Watch): void {
     this.#watch = watch;
     this.#arrivals = 0;
     this.#hasTold = false;
   }
 
-  /** The fleet has not heard: the next request tells it. */
+  /** The notification was lost: the next request sends it again. */
   unheard(): void {
     this.#hasTold = false;
   }
 
-  /** @returns whether the fleet must be told now. */
+  /** @returns whether the fleet has to be notified now. */
   arrived(requests = 1): boolean {
     this.#arrivals += requests;
     if (this.#hasTold) return false;

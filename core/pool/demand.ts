@@ -2,10 +2,9 @@ import type { Totals } from "./totals.ts";
 import type { Tokens } from "./usage.ts";
 
 /**
- * What was asked of a pool, minute by minute, whether it was served or refused: a model that turns everybody away is
- * in demand, and a count of answers alone would never show it (F8). An arrival is counted before anything is decided
- * about it. Counted in memory and written now and then, like usage; by the minute for people and traces, and as totals for
- * the fleet's tick.
+ * The demand of a pool, minute by minute, refused requests included: a model that refuses everybody is in demand, and counting
+ * only answers would not show it (F8). An arrival is counted before anything is decided about it. Counts are kept in memory
+ * and written periodically, like usage: by minute for reports and traces, and as totals for the fleet's tick.
  */
 
 export interface DemandRow {
@@ -30,7 +29,7 @@ const ANSWERED = "demand.answered";
 const PROMPT_TOKENS = "demand.prompt_tokens";
 const COMPLETION_TOKENS = "demand.completion_tokens";
 
-/** What a pool was asked for and gave, over all its lives. */
+/** Totals of demand and answers since the pool exists. */
 export interface DemandTotals {
   readonly arrivals: number;
   /** Those of them that were answered in full and in time. */

@@ -32,12 +32,12 @@ import { newRequest, type Answer, type PoolRequest, type RequestSpec } from "./r
 import { NO_TOKENS, tokensOf } from "./usage.ts";
 
 /**
- * Requests on their way through a pool: each is waiting, being tried on one machine, or settled, and always ends in
- * exactly one outcome. Until its first content byte has gone to the client a failed try is repeated on another
- * machine; afterwards the stream ends with an error event.
+ * Moves requests through a pool. Each is waiting, attempted on one machine, or settled, and ends in exactly one outcome. Until
+ * the first content byte has gone to the client, a failed attempt is repeated on another machine; afterwards the stream ends
+ * with an error event.
  */
 
-/** What dispatching needs to know of the pool around it. */
+/** What dispatching needs from the pool. */
 export interface PoolView extends CandidatesView, RefusalsView {
   /** Whether any machine is known here, connected or not. */
   hasSeenMachines(): boolean;
@@ -109,7 +109,7 @@ export class Dispatch {
     return this.#breakers.of(machineId);
   }
 
-  /** Takes a request in. Its answer is used exactly once, now or later. */
+  /** Accepts a request. Its answer is used exactly once, now or later. */
   submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
     // The Worker sends a request again under the same id if its first call broke (H18): the older one is dead.
     const earlier = this.#requests.get(spec.requestId);
@@ -257,7 +257,7 @@ export class Dispatch {
     this.#line.offer((request) => this.#dispatch(request, now), now);
   }
 
-  /** What was waited for may be known now: whoever waits without a machine in sight is told. */
+  /** Circumstances have changed: refuses waiting requests that have nothing to wait for any more. */
   reconsider(now: number): void {
     this.drain(now);
     const stranded = this.#line.matching((request) => this.#candidates.waitMs(request, now) === null);

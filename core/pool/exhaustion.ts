@@ -4,9 +4,9 @@ import { SUPPLY_ANSWER_MS, SUPPLY_FRESH_MS } from "../limits.ts";
 import type { PoolSettings, Supply } from "./settings.ts";
 
 /**
- * What a client hears when no machine of the pool could take its request, busy or not. That machines of the fleet
- * could hold the model is `pool_exhausted`, which clients retry elsewhere or later; that none could is
- * `model_unavailable` (C5). Never a guess: without the fleet's word the pool counts as exhausted.
+ * The refusal when no machine of the pool is routable. If machines of the fleet could hold the model, it is `pool_exhausted`,
+ * which clients retry elsewhere or later; if none could, it is `model_unavailable` (C5). That is never guessed: without
+ * information from the fleet the pool counts as exhausted.
  */
 
 export function noMachine(model: ModelId, { flags, supply }: PoolSettings, now: number): ApiError {
@@ -33,7 +33,7 @@ function isWithoutSupply({ have, couldHold, at }: Supply, now: number): boolean 
   return now - at < SUPPLY_FRESH_MS && have === 0 && couldHold === 0;
 }
 
-/** The one question of a pool that has never seen a machine, repeated when the answer has gone stale. */
+/** The question that a pool which has never seen a machine asks the fleet; repeated when the answer is stale. */
 export class SupplyQuestion {
   #askedAt = -Infinity;
 

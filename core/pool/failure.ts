@@ -2,8 +2,8 @@ import type { InferenceError } from "../../protocol/upstream.ts";
 import type { ApiError } from "../api-error.ts";
 
 /**
- * The one classifier of what went wrong with an attempt (F15): what the client is told, whether another machine
- * may try, and whether this machine is to blame.
+ * Classifies the failure of an attempt (F15): the client's error, whether another machine may try, and whether this machine is
+ * to blame.
  */
 export interface Failure {
   readonly error: ApiError;
@@ -11,7 +11,7 @@ export interface Failure {
   readonly retriable: boolean;
   /** This machine is not asked again for the same request. A refusal or a lost socket blames nobody. */
   readonly blamesMachine: boolean;
-  /** It had no room, and has not tried. */
+  /** The machine had no room and did not start the request. */
   readonly isRefusal: boolean;
 }
 
@@ -43,7 +43,7 @@ function cutOff(code: string): Pick<Failure, "error"> {
   return { error: { code: "provider_error", message } };
 }
 
-/** The machine did something wrong, or nothing for too long. */
+/** The machine violated the protocol, or did nothing for too long. */
 export function providerFault(message: string): Failure {
   return {
     error: { code: "provider_error", message },
@@ -78,7 +78,7 @@ export const CLIENT_TOO_SLOW: Failure = {
   isRefusal: false,
 };
 
-/** Engines have no other way to name the field at fault than to begin with it, as in `messages[2].content: why`. */
+/** Engines name the invalid field at the start of the message, as in `messages[2].content: why`. */
 function clientError({ code, message }: InferenceError): ApiError {
   const [, param] = /^([a-z_]{1,64}(?:\[\d{1,6}\]|\.[\w$-]{1,64}){0,32}): /.exec(message) ?? [];
   if (code === "context_length_exceeded") return { code, message, param: param ?? "messages" };

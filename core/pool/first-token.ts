@@ -5,18 +5,17 @@ import { isBusy, isLoaded, routableGate } from "./gate.ts";
 import { isWritten } from "./request.ts";
 
 /**
- * How long the first token of a prompt takes at least, and whether that is too long to begin at all. A request is
- * turned away for it only if it is measured: if one machine that could take it has no speed, or an old one and nothing
- * to do, or would load the model first, nobody knows, and the request goes on. What the line adds is left out, since
- * the line has limits of its own.
+ * A lower bound for the time to first token, and whether it is above the limit. A request is refused only by measurements: if
+ * any machine that could take it is unmeasured, is idle with an old measurement, or would have to load the model, the request
+ * goes on. Time in line is not included, because the line has limits of its own.
  */
 
 /** Share of a new measurement in an average. */
 const WEIGHT = 0.2;
 
 /**
- * Learns from an answer. Short prompts say nothing of long ones: most of their time is not reading. And a prompt that
- * was read together with others says only how fast the machine is at least.
+ * Learns from an answer. Short prompts are ignored, because most of their time is overhead. A prompt that was prefilled
+ * together with others gives only a lower bound.
  */
 export function learnPrefill(
   connection: Connection,

@@ -4,13 +4,13 @@ import type { Connection, Registration } from "./connection.ts";
 import type { RecordMode } from "./record.ts";
 
 /**
- * The one gate: may a request be sent to this machine, and if not, why? Selection, the line and the report all
- * ask here, so a machine that is counted is always a machine that could be used.
+ * The gate: whether a request may be sent to a machine, and if not, why. Routing, the line and the reports all use it, so a
+ * machine that is counted can always be used.
  *
  * The gates of `GateReason` say whether a machine is routable at all; those of `RoomReason` whether it has room now.
  */
 
-/** For what kind of request a machine is looked at. */
+/** The kind of request for which a machine is checked. */
 export type Asker =
   | "public"
   /** A public one in a pool that has nothing but machines that have failed of late: that does not matter then (F9). */

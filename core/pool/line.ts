@@ -3,10 +3,9 @@ import { RANK, SHARE } from "./priority.ts";
 import type { PoolRequest, RequestSpec } from "./request.ts";
 
 /**
- * Requests that wait for a machine, and whose turn it is. Within a key the order is that in which they came; one that
- * comes back from a try keeps its place. Between keys the next slot goes to the better priority, and among equals to
- * the key that holds the fewest slots, so that no key can take them all while another waits; alone it may. Waiting
- * makes up for a low priority, so nobody waits for ever behind those who come later.
+ * The queue of a pool, and whose turn it is. Requests of one key are served in order of arrival; one that returns from an
+ * attempt keeps its place. Between keys, the next slot goes to the better priority, and among equals to the key that holds the
+ * fewest slots, so that no key can take all of them while another waits. Waiting raises the priority, so that nobody starves.
  */
 export class Line {
   /** Of each key, in the order of arrival. */
@@ -44,7 +43,7 @@ export class Line {
     if (queue.length === 0) this.#queues.delete(keyId);
   }
 
-  /** Offers each in turn until nobody is taken any more; those that are taken leave the line. */
+  /** Offers the requests in turn until none is taken any more; those that are taken leave the line. */
   offer(take: (request: PoolRequest) => boolean, now: number): void {
     while (this.#length > 0 && this.#offerOnce(take, now));
   }

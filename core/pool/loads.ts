@@ -2,11 +2,11 @@ import type { MachineId } from "../../protocol/ids.ts";
 import type { PoolRecord } from "./record.ts";
 
 /**
- * When the machines that are on their way to this pool will be ready. A load is judged by its own progress once that
- * says something, else by how long loads of this model took before, else by a share of the time it is given.
+ * Predicts when machines that are loading for this pool will be ready: from the load's own progress once that is meaningful,
+ * or else from earlier loads of this model, or else as a share of the time limit.
  */
 
-/** How long a load should take of which nothing is known, as a share of the time that it is given. */
+/** The prediction without any data, as a share of the load's time limit. */
 const UNKNOWN_SHARE = 1 / 3;
 
 /** Progress counts once the load has gone on this long: before, it is mostly the time that it took to say so. */

@@ -14,8 +14,8 @@ import type { PoolRecord } from "./record.ts";
 import { Seats } from "./seats.ts";
 
 /**
- * The sockets of a pool and whose they are: at most one admitted socket per machine (H11), closed when it is silent,
- * never registered, or its machine belongs elsewhere; and the machines that were here a moment ago and may be back.
+ * The sockets of a pool and their machines: at most one admitted socket per machine (H11), closed when it is silent, did not
+ * register, or its machine belongs elsewhere. Also the machines that were just lost and may come back.
  */
 
 export interface MembersHost {

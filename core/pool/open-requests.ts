@@ -9,8 +9,8 @@ import type { PoolRequest } from "./request.ts";
 import { NO_TOKENS, type Tokens } from "./usage.ts";
 
 /**
- * The requests of a pool that have come to no end yet, and the ways in which one does: answered, failed, declined or
- * left by its client. Each ends once, and is counted before its client hears of it.
+ * The open requests of a pool and the ways in which they end: answered, failed, declined, or abandoned by the client. Each ends
+ * once, and is counted before its client gets the result.
  */
 export class OpenRequests {
   readonly #line: Line;

@@ -3,7 +3,7 @@ import type { Reservation } from "../rate-limit.ts";
 import type { PoolRequest } from "./request.ts";
 import type { Tokens } from "./usage.ts";
 
-/** What came of one request, for those who count, limit and log. No word of what was asked or answered. */
+/** The outcome of one request, for accounting, rate limits and logs. Contains no text of prompt or answer. */
 export interface RequestOutcome {
   readonly requestId: string;
   readonly keyId: string;

@@ -6,8 +6,8 @@ import type { Connection } from "./connection.ts";
 import { routableGate, type GateReason } from "./gate.ts";
 
 /**
- * Owner routes (H21): a request that its sender's own machines should serve. They serve it also while they are
- * private, and a machine that is assigned to another model leaves it for as long as that takes.
+ * Owner routes (H21): requests for the sender's own machines. Private machines serve them too, and a machine that is assigned
+ * to another model leaves it for the duration of the request.
  */
 
 export const otherwiseSchema = z.enum(["wait", "decline", "public"]);

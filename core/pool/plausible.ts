@@ -3,8 +3,8 @@ import { FASTEST_DECODE_TPS, FASTEST_PREFILL_TPS } from "../limits.ts";
 import type { RequestSpec } from "./request.ts";
 
 /**
- * What a machine says of its answer and of itself, as far as it can be true. Else one machine could use up the limits of whoever
- * asks it, and make a model look a million times as wanted, or as well served, as it is.
+ * Caps what a machine reports about its answers and itself at plausible values. Otherwise a single machine could use up its
+ * clients' token limits, or inflate a model's demand or speed a million times.
  */
 
 /** Nobody reads or writes more than the model's context. */

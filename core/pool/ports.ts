@@ -10,9 +10,9 @@ import type { RecordStore } from "./record.ts";
 import type { RecordReport } from "./report.ts";
 import type { PoolSettings } from "./settings.ts";
 
-/** The world around a pool: what it asks for, tells and has kept. */
+/** The ports of a pool: its effects on the outside, and its stores. */
 
-/** What a pool tells the fleet unasked. A lost one is made good by the fleet's next look at the records (H13). */
+/** A pool's notifications to the fleet. A lost one is repaired by the fleet's next tick, which reads the records (H13). */
 export type PoolNews =
   | {
       readonly kind: "record";
@@ -51,18 +51,18 @@ export interface PoolPorts {
 }
 
 /**
- * The sockets that have slept with the pool. To wake thousands takes longer than to answer a request, for which a few will do,
- * so they are woken only as far as it matters who is here.
+ * Sockets that survived hibernation and were not restored yet. Restoring thousands takes longer than answering a request, for
+ * which a few are enough, so they are restored only as far as needed.
  */
 export interface Sleepers {
   hasMore(): boolean;
-  /** Connects some of them. */
+  /** Restores some of them. */
   wakeSome(): void;
 }
 
 export const NO_SLEEPERS: Sleepers = { hasMore: () => false, wakeSome: () => {} };
 
-/** What an earlier life of the pool has left. */
+/** The state that an earlier instance of the pool has stored. */
 export interface PoolMemory {
   readonly sleepers: Sleepers;
   /**

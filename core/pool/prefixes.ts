@@ -2,9 +2,9 @@ import { BYTES_PER_TOKEN, PREFIXES_PER_MACHINE } from "../limits.ts";
 import { PREFIX_LENGTHS } from "../prefix.ts";
 
 /**
- * What one machine has read lately and may still hold in its cache: hashes of the beginnings of prompts, the least
- * recently used forgotten first. Whether it really holds them only the machine knows; it says with each answer how
- * much it had, and what it claims too often and does not have counts for less.
+ * An LRU list of the prompt prefixes that one machine has processed and may still have in its KV cache, as hashes. Only the
+ * machine knows what it really has cached; each answer reports it, and if less was cached than expected, expectations are
+ * reduced in proportion.
  */
 
 /** Share of a new answer in the share of hits. */

@@ -1,6 +1,6 @@
 /**
- * How hard pressed a pool is, measured over the last minute: how long a request holds its slot, and what share of the
- * requests is turned away. Kept in memory: a pool that has slept starts without an opinion, and without pressure.
+ * The load of a pool over the last minute: how long requests hold their slots, and the share of refused requests. Only in
+ * memory: a pool that has hibernated starts without data.
  */
 
 const BUCKET_MS = 5_000;

@@ -7,16 +7,15 @@ import { isLoaded, type Asker } from "./gate.ts";
 import { Choice, leastWaitMs, perTokenMsOf, runningOn, type Wanted } from "./schedule.ts";
 
 /**
- * The machines of a pool in an order in which a request finds the best of them without a look at each. It is the one that it
- * would find by comparing all.
+ * An index of a pool's machines that finds the best one for a request without comparing all of them, with the same result.
  *
- * Machines that run as many requests stand in one row: those that read fastest first, of equals the one that was picked
- * longest ago, of those the one that came first. So would a request choose among them that none of them has read the
- * beginning of, and it looks along a row only as far as somebody there may still be better than its best so far. Whoever
- * may have read its beginning it looks at before, one by one.
+ * Machines with the same number of running requests form a row, sorted by prefill speed, then by how long ago they were picked,
+ * then by arrival. That is the order of preference for a request whose prefix none of them has cached. Each row is searched
+ * only as long as a machine in it may still be better than the best so far. Machines that may have the prefix cached are
+ * compared first, one by one.
  */
 
-/** Where a machine stands, and by what it was put there. */
+/** A machine's position, and the values it was sorted by. */
 interface Standing {
   readonly connection: Connection;
   readonly row: number;

@@ -1,8 +1,8 @@
 import type { Epoch, MachineId } from "../../protocol/ids.ts";
 
 /**
- * What a pool knows of one machine's assignment, also while no socket of it is open. It is written before it takes
- * effect, so a pool that wakes up or starts again goes on where it was. A machine without a record was never managed.
+ * A pool's record of one machine's assignment, kept also without a socket. It is stored before it takes effect, so that a pool
+ * continues where it was after hibernation or a restart. A machine without a record was never managed.
  */
 
 export type RecordMode =
@@ -53,7 +53,7 @@ export interface RecordStore {
   remove(machineId: MachineId): void;
 }
 
-/** The fleet's word on a dialing machine, as of `epoch`. `unknown`: the fleet did not answer. */
+/** The fleet's statement about a dialing machine, as of `epoch`. `unknown`: the fleet did not answer. */
 export type Stamp =
   | { readonly mode: "unmanaged" | "released" | "managed"; readonly epoch: Epoch }
   | { readonly mode: "unknown" };

@@ -8,11 +8,11 @@ import { pick } from "./schedule.ts";
 import type { Totals } from "./totals.ts";
 
 /**
- * Was it true that there was no room? The pool finds machines by an order that it keeps, by counters and by a line, and each of
- * them may be wrong. So some refusals are held against the plain truth once more: every machine of the pool is asked, by the
- * gate alone. A machine that could have taken the request is a defect, and is counted as one.
+ * Audits refusals for lack of room. Routing uses a ranking, counters and a line, and a bug in any of them could refuse a request
+ * that a machine has room for. So a sample of refusals is checked again, machine by machine, by the gate alone. A machine that
+ * could have taken the request is a defect, and is counted.
  *
- * Only some, since a pool of thousands that refuses thousands would do little else.
+ * Only a sample, because a large pool under a flood would do little else.
  */
 
 /** Refusals looked at. */

@@ -6,8 +6,8 @@ import type { PoolRequest } from "./request.ts";
 import { retryAfterS } from "./retry-after.ts";
 
 /**
- * The last step of every refusal: what the client should do next, and how long the edge may give the same answer by
- * itself. Both follow from what the pool has measured, so that whoever refuses only says why.
+ * The last step of every refusal: adds `Retry-After`, and for how long the edge may repeat the refusal. Both follow from the
+ * pool's measurements, so the callers only give the reason.
  */
 
 export interface RefusalsView {

@@ -7,7 +7,7 @@ import { failsOpen, freeSlots, isLoaded, routableGate, type GateReason } from ".
 import type { PoolRecord, RecordMode } from "./record.ts";
 import type { MachineSpeed, Speeds } from "./speeds.ts";
 
-/** A pool as the fleet and the operators see it. */
+/** A pool's report to the fleet, also shown to operators. */
 
 export interface PoolMachineReport {
   readonly machineId: string;

@@ -2,7 +2,7 @@ import { Histogram, QUEUE_WAIT, TTFT } from "./histogram.ts";
 import type { RequestOutcome } from "./outcome.ts";
 import type { Totals } from "./totals.ts";
 
-/** What a pool counts of its requests for `GET /metrics`. The names are bounded: outcomes are a closed set of codes. */
+/** A pool's request counters for `GET /metrics`. The names are bounded, because outcomes are a closed set of codes. */
 
 /** Followed by the outcome. */
 export const REQUESTS = "requests.";

@@ -1,7 +1,6 @@
 /**
- * When a client that was turned away should come back (D10): not before it can be served, as far as that is known,
- * and not together with all the others. The more are turned away, the wider they are spread, since all of them ask
- * again and the pool can take only so many.
+ * `Retry-After` for refused clients (D10): not before they can be served, as far as that is known, and with jitter. The larger
+ * the share of refused requests, the wider the jitter, because all refused clients return and the pool can take only so many.
  */
 
 /** Nobody is told to stay away longer: official SDKs ignore more than 60 s. The rest of it is for the spread. */

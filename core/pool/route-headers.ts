@@ -3,8 +3,8 @@ import type { Identity } from "./connection.ts";
 import type { PoolRequest } from "./request.ts";
 
 /**
- * What an answer tells of its way: how long it took until now and where that went, how often it was tried and by whom.
- * Machines belong to people, so a machine goes by a name that stays the same and is not its id.
+ * Response headers about routing: timings, the number of attempts, and the machine. Machines belong to people, so a machine is
+ * shown under a stable pseudonym instead of its id.
  *
  * Times are whole milliseconds. `openai-processing-ms` is what OpenAI's own API sends and its SDKs log; browsers and
  * proxies know `server-timing`.

@@ -4,7 +4,7 @@ import { measuredPrefillTps } from "./first-token.ts";
 import { gate, isLoaded, type Asker } from "./gate.ts";
 import type { RequestSpec } from "./request.ts";
 
-/** Filter by the gate, score by expected wait, pick the cheapest: how a request finds its machine. */
+/** How a request finds its machine: filter by the gate, score by expected wait, pick the lowest. */
 
 /** Speeds assumed for a machine that has not measured its own, tokens per second. */
 const DEFAULT_PREFILL_TPS = 500;

@@ -10,8 +10,8 @@ import type { Wanted } from "./schedule.ts";
 /**
  * The admitted socket of each machine, at most one (H11), and which of them should serve a request.
  *
- * Sockets that have slept with the pool are woken as far as is asked for. A machine for a request is first looked for among
- * those that are awake; whoever has to know who is not here wakes all.
+ * Sockets that survived hibernation are restored as needed: a request is first routed among those that are restored, and a
+ * caller that needs to know which machines are missing restores all.
  */
 export class Seats {
   readonly #sleepers: Sleepers;

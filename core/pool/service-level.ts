@@ -1,7 +1,7 @@
 import type { PoolFlags } from "./settings.ts";
 import { decodeTpsOf, type TimedAnswer } from "./speeds.ts";
 
-/** Whether a request was served as well as the fleet promises: that share of demand is what placement works for. */
+/** Whether a request was served in time. Placement maximizes the share of demand that is. */
 
 /** Added to the limit of the first token for each token of the prompt, in ms. */
 const TTFT_PER_TOKEN_MS = 1;

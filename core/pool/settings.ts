@@ -3,9 +3,9 @@ import { z } from "zod";
 import { readFlags, type Flags } from "../flags.ts";
 import { TRUST_LEVELS } from "./attestation.ts";
 
-/** What the fleet tells its pools beside orders. Of two, the one with the higher version counts (H17). */
+/** The settings that the fleet pushes to its pools. The highest version counts (H17). */
 
-/** The flags that pools act on; what is decided in the fleet is not among them. */
+/** The flags that pools act on, without those that only the fleet uses. */
 const poolFlagsSchema = z.object({
   pool_exhausted_429: z.enum(["on", "off"]),
   queue_max: z.number(),

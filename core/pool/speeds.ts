@@ -5,9 +5,8 @@ import type { InferenceComplete } from "../../protocol/upstream.ts";
 import { FASTEST_DECODE_TPS, FASTEST_PREFILL_TPS } from "../limits.ts";
 
 /**
- * How fast each machine really is with this pool's model, from the timings of the answers it has given. Nothing is
- * taken for measured that was not: what a machine claims of itself is kept elsewhere. Averages forget slowly, so one odd answer
- * changes little. Kept over restarts, since a pool that forgot them would have to guess again.
+ * Measured speeds of each machine with this pool's model, from the timings of its answers. Only measurements: a machine's own
+ * claims are kept elsewhere. They are slow moving averages, so an outlier changes little, and are kept across restarts.
  */
 
 export interface MachineSpeed {

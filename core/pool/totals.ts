@@ -1,7 +1,7 @@
 /**
- * Counters that only rise, over all lives of a pool: whoever reads them twice knows what happened in between, however
- * often the pool slept. Counted in memory and written now and then with the other counts, so a crash loses what came
- * since the last write, and the counter then goes on from a lower number.
+ * Monotonic counters since the pool exists: the difference of two reads is what happened in between, however often the pool
+ * hibernated. They are counted in memory and written periodically with the other counts, so a crash loses what came since
+ * the last write, and a counter may then continue from a lower value.
  */
 
 export interface Total {

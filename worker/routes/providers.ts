@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 
 import type { DialVerdict } from "../../core/fleet/admissions.ts";
-import { REVOKED_TOKEN } from "../../core/fleet/doorway.ts";
+import { REVOKED_TOKEN } from "../../core/fleet/dial-policy.ts";
 import type { MachineDetails } from "../../core/fleet/machine-details.ts";
 import { FLEET_ANSWER_TIMEOUT_MS } from "../../core/limits.ts";
 import { encodeDial, type Dialer } from "../../durable-objects/dial.ts";

@@ -1,6 +1,6 @@
 import type { DialVerdict } from "../../../core/fleet/admissions.ts";
 import { ControlPlane } from "../../../core/fleet/control-plane.ts";
-import { Doorway } from "../../../core/fleet/doorway.ts";
+import { DialPolicy } from "../../../core/fleet/dial-policy.ts";
 import { Handover, NOT_UNDERSTOOD } from "../../../core/fleet/handover.ts";
 import type { Admission } from "../../../core/pool/admission.ts";
 import type { PoolCall, PoolReply } from "../../../core/pool/calls.ts";
@@ -51,8 +51,8 @@ export class DeletedAtOnce extends Hooks {
 export class AnybodysMachine extends WithRareFaults {
   override install(): () => void {
     const undo = [
-      replace(Doorway.prototype, "whyNotDial", () => null),
-      replace(Doorway.prototype, "whyNotRegister", () => null),
+      replace(DialPolicy.prototype, "whyNotDial", () => null),
+      replace(DialPolicy.prototype, "whyNotRegister", () => null),
     ];
     return all(undo);
   }

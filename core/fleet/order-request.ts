@@ -1,9 +1,9 @@
 import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
 import type { Intent } from "./machine.ts";
 
-/** What somebody wants of a machine, and the order that it becomes: whom it asks to let go, and in which order. */
+/** A request for an order, and the intent that it becomes: which pools have to release the machine, and in which order. */
 
-export interface Wish {
+export interface OrderRequest {
   readonly machineId: MachineId;
   /** Null releases the machine. */
   readonly model: ModelId | null;
@@ -12,12 +12,12 @@ export interface Wish {
 }
 
 /**
- * The order that a wish becomes, before anybody is called.
+ * The intent of a requested order, before any pool is called.
  * @param before the machine's newest order, whose open releases are taken over (H4); null if there is none.
  * @param members the pools that may know the machine.
  */
 export function intentFor(
-  { machineId, model, reason, isPinned }: Wish,
+  { machineId, model, reason, isPinned }: OrderRequest,
   epoch: Epoch,
   before: Intent | null,
   members: readonly string[],
@@ -57,7 +57,7 @@ function holderOf(intent: Intent): ModelId | null {
   return from !== null && (from === model || pending.includes(from)) ? from : null;
 }
 
-/** A machine that becomes nobody's leaves the pool that may route to it before any other may (H17). */
+/** A machine that becomes unmanaged leaves the pool that may route to it before any other pool may (H17). */
 export function holderFirst({ model, from, pending }: Intent): boolean {
   return model === null && from !== null && pending[0] === from;
 }

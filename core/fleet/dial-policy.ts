@@ -25,7 +25,7 @@ import type { Directory } from "./directory.ts";
 
 export type Dialer = Pick<Identity, "machineId" | "owner" | "tokenId">;
 
-export interface DoorwayPorts {
+export interface DialPolicyPorts {
   isRevoked(tokenId: string): boolean;
   flags(): Flags;
   /** Of the machine's newest order. */
@@ -46,16 +46,16 @@ interface Session {
 /** What a dial with a revoked token is told. */
 export const REVOKED_TOKEN = "this provider token was revoked; ask for a new one";
 
-export class Doorway {
+export class DialPolicy {
   readonly #directory: Directory;
-  readonly #ports: DoorwayPorts;
+  readonly #ports: DialPolicyPorts;
   readonly #dials = new MinuteRate(MAX_DIALS_PER_MINUTE);
   /** By owner. */
   readonly #newDials = new MinuteRate(MAX_NEW_DIALS_PER_MINUTE);
   /** Of each machine that has registered since this object woke. */
   readonly #newestSession = new Map<MachineId, Session>();
 
-  constructor(directory: Directory, ports: DoorwayPorts) {
+  constructor(directory: Directory, ports: DialPolicyPorts) {
     this.#directory = directory;
     this.#ports = ports;
   }
