@@ -3,6 +3,7 @@ import { join } from "node:path";
 
 import { runProgram, type RunProgram } from "./hardware.ts";
 import { reasonOf } from "./reason.ts";
+import { knownMachineId } from "./state/identity.ts";
 import { UserError } from "./user-error.ts";
 
 /**
@@ -21,6 +22,7 @@ const INTERVAL_MS = 5_000;
 
 /** From now on, and over restarts, the program that uses this state directory serves its owner only. @throws UserError */
 export function pause(stateDirectory: string): void {
+  checkIsOfMachine(stateDirectory);
   try {
     writeFileSync(join(stateDirectory, PAUSE_FILE), "");
   } catch (cause) {
@@ -30,6 +32,7 @@ export function pause(stateDirectory: string): void {
 
 /** @returns whether it was paused. @throws UserError */
 export function resume(stateDirectory: string): boolean {
+  checkIsOfMachine(stateDirectory);
   const path = join(stateDirectory, PAUSE_FILE);
   const wasPaused = existsSync(path);
   try {
@@ -38,6 +41,14 @@ export function resume(stateDirectory: string): boolean {
     throw new UserError(`Cannot resume the machine of ${stateDirectory}: ${reasonOf(cause)}.`, { cause });
   }
   return wasPaused;
+}
+
+/** Whoever has forgotten `--state` must not take the machine of another directory for paused, or for one that serves. */
+function checkIsOfMachine(stateDirectory: string): void {
+  if (knownMachineId(stateDirectory) !== null) return;
+  throw new UserError(
+    `No machine has been started with the state directory ${stateDirectory}. Give the --state that it was started with.`,
+  );
 }
 
 /** Why the machine serves its owner only; null if it serves everybody. Rules can be read on a Mac only. */

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -6,12 +6,14 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { RunProgram } from "../../provider/src/hardware.ts";
 import { pause, reservedBecause, resume } from "../../provider/src/reservation.ts";
+import { openIdentity } from "../../provider/src/state/identity.ts";
 import { UserError } from "../../provider/src/user-error.ts";
 import { AgentHarness } from "../support/agent-harness.ts";
 
 let directory: string;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "reservation-"));
+  openIdentity(directory, null);
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
@@ -56,9 +58,18 @@ describe("a machine is its owner's alone", () => {
     expect(await reservedBecause(directory, RULES, () => Promise.resolve("no such thing"))).toBeNull();
   });
 
-  it("cannot be said of a directory that is not there", () => {
-    expect(() => pause(join(directory, "none"))).toThrow(UserError);
-    expect(existsSync(join(directory, "none"))).toBe(false);
+  it("cannot be said of a directory that is not there, or that no machine has used", () => {
+    const other = join(directory, "other");
+    for (const act of [pause, resume]) {
+      expect(() => act(other)).toThrow(UserError);
+      expect(() => act(other)).toThrow(
+        `No machine has been started with the state directory ${other}. Give the --state that`,
+      );
+    }
+    expect(existsSync(other)).toBe(false);
+    mkdirSync(other);
+    expect(() => pause(other)).toThrow("No machine has been started");
+    expect(readdirSync(other)).toEqual([]);
   });
 });
 
