@@ -44,7 +44,7 @@ export interface AuditRow extends AskedCall, Difference {
 export const NO_DIFFERENCE: Difference = { before: null, after: null };
 
 /** JSON in a row is no longer; lists in it are counted and texts cut before that. */
-const JSON_CHARS_MAX = 4_000;
+const JSON_CHARS_MAX = 16_000;
 const TEXT_CHARS_MAX = 300;
 const PATH_CHARS_MAX = 500;
 
@@ -121,6 +121,7 @@ function wordsFor(part: string, method: string, name: string): string | null {
       if (name === "") return "replace the catalog";
       return isRemoval ? `take ${name} out of the catalog` : `put ${name} into the catalog`;
     case "machines":
+      if (name === "orders") return "give an order to many machines";
       return isRemoval ? `remove the machine ${name}` : orderWords(name);
     case "keys":
       return secretWords("API key", method, name);

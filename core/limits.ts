@@ -188,6 +188,9 @@ export const STIRRED_MS = 300_000;
 export const AUDIT_CHANGES_KEPT = 5_000;
 export const AUDIT_REFUSALS_KEPT = 1_000;
 
+/** Machines that one call may give an order to: each may be several calls to pools. */
+export const BULK_MACHINES_MAX = 500;
+
 /** Rows of it in one answer. */
 export const AUDIT_PAGE_MAX = 500;
 

@@ -2,6 +2,7 @@
 /** @import { FlagView } from "../core/fleet/flag-book.ts" */
 /** @import { Utilization } from "../core/fleet/utilization.ts" */
 /** @import { AdminTokenRow } from "./admin-tokens.js" */
+/** @import { BulkAnswer, BulkName } from "./bulk-orders.js" */
 /** @import { ChangePage } from "./changes.js" */
 /** @import { KeyRow, Settings, TokenRow } from "./keys.js" */
 /** @import { Entry } from "./model-entry.js" */
@@ -143,6 +144,17 @@ export class Api {
    */
   order(id, order) {
     return this.#change("POST", `machines/${encodeURIComponent(id)}/${order}`);
+  }
+
+  /**
+   * @param {{ order: BulkName, machines: readonly string[], model_id?: string }} asked
+   * @param {boolean} isDryRun says what would come of it, and changes nothing
+   * @returns {Promise<BulkAnswer>}
+   */
+  orderMany(asked, isDryRun) {
+    return isDryRun
+      ? this.#ask("machines/orders?dry_run=true", SILENCE, "POST", asked)
+      : this.#change("POST", "machines/orders", asked);
   }
 
   /**

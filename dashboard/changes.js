@@ -1,4 +1,4 @@
-import { moment, sentence } from "./format.js";
+import { moment, sentence, shortened } from "./format.js";
 
 /** What the table of changes says. */
 
@@ -47,7 +47,7 @@ export function changeLines(rows, now, timeZone) {
   return rows.map((row) => ({
     id: String(row.id),
     at: moment(row.at, now, timeZone),
-    requestId: row.request_id ?? "",
+    requestId: shortened(row.request_id ?? ""),
     who: row.token_name ?? "not known",
     from: row.address ?? "",
     what: sentence(row.what),

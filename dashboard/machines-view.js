@@ -1,3 +1,4 @@
+import { choose, chooseAmong, chooser, whenChosen } from "./chosen-machines.js";
 /** @import { MachineLine, SortKey } from "./machines.js" */
 /** @import { Column } from "./table.js" */
 /** @import { Snapshot } from "./snapshot.js" */
@@ -16,7 +17,7 @@ import { opener, text } from "./table.js";
 
 /** @type {readonly (Column<MachineLine> & { sortKey?: SortKey })[]} */
 const COLUMNS = [
-  { label: "Machine", kind: "head", sortKey: "id", fill: opener(({ id }) => id, openMachine) },
+  { label: "Machine", kind: "head", sortKey: "id", fill: nameAndBox },
   {
     label: "Chip",
     sortKey: "chip",
@@ -64,6 +65,16 @@ const COLUMNS = [
   },
 ];
 
+/** @type {Column<MachineLine>["fill"]} */
+function nameAndBox(cell) {
+  const showName = opener((/** @type {MachineLine} */ { id }) => id, openMachine)(cell);
+  const showBox = chooser(cell);
+  return (line) => {
+    showName(line);
+    showBox(line);
+  };
+}
+
 const filter = elementOf(HTMLInputElement, "machines-filter");
 const show = elementOf(HTMLSelectElement, "machines-show");
 
@@ -92,12 +103,20 @@ for (const [name, control] of /** @type {const} */ ([
 
 showDetails(byId("machines-words"), [...MACHINE_WORDS, ...wordsOf(COLUMNS)]);
 
+/** @type {readonly MachineLine[]} */
+let lines = [];
+
+byId("machines-choose").addEventListener("click", () => {
+  choose(filtered(lines, filter.value, show.value).map(({ id }) => id));
+});
+whenChosen(() => table.show(lines));
+
 /** @param {Snapshot} snapshot */
 export function showMachines(snapshot) {
-  const lines = machineLines(snapshot);
+  lines = machineLines(snapshot);
   setText(byId("machines-summary"), machinesSummary(lines));
   byId("machines-empty").hidden = lines.length > 0;
   byId("machines-tools").hidden = lines.length === 0;
   setText(byId("machines-command"), providerCommand(location.origin));
-  table.show(lines);
+  chooseAmong(snapshot);
 }

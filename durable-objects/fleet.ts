@@ -10,6 +10,7 @@ import {
 } from "../core/audit.ts";
 import { flagNameSchema } from "../core/flags.ts";
 import type { DialVerdict } from "../core/fleet/admissions.ts";
+import { orderMany, type BulkOrder, type BulkVerdict } from "../core/fleet/bulk-orders.ts";
 import type { Capacity } from "../core/fleet/capacity.ts";
 import { ControlPlane } from "../core/fleet/control-plane.ts";
 import { unknownMachine } from "../core/fleet/directory.ts";
@@ -52,6 +53,10 @@ export type MachineVerdict =
 export type CordonVerdict =
   | (Extract<MachineVerdict, { ok: true }> & { readonly waitingFor: readonly string[] })
   | Extract<MachineVerdict, { ok: false }>;
+
+export type ManyOrdered =
+  | (Extract<BulkVerdict, { ok: true }> & { readonly waitingFor: readonly string[] })
+  | Extract<BulkVerdict, { ok: false }>;
 
 export type PinnedVerdict =
   | (Extract<PinVerdict, { ok: true }> & { readonly difference: Difference })
@@ -234,6 +239,16 @@ export class Fleet extends DurableObject<Env> {
     return this.#order(machineId, (id) => this.#core.readmit(id));
   }
 
+  /** The same order for many machines. @returns with the pools that have not confirmed a cordon, or its end */
+  async orderMany(bulk: BulkOrder): Promise<ManyOrdered> {
+    if (bulk.isDryRun) return waitingFor(orderMany(this.#core, bulk, Date.now()), () => []);
+    const isCordon = bulk.order === "cordon" || bulk.order === "uncordon";
+    if (isCordon) this.#core.stir(Date.now());
+    const verdict = this.#then((now) => orderMany(this.#core, bulk, now));
+    await this.#pools.settled();
+    return waitingFor(verdict, (id) => (isCordon ? this.#core.cordons.untold(id) : []));
+  }
+
   /** Keeps requests away from a machine, or lets them come again. Its pools have heard when this returns, if they answer. */
   async cordon(machineId: string, isCordoned: boolean): Promise<CordonVerdict> {
     this.#core.stir(Date.now());
@@ -378,4 +393,10 @@ export class Fleet extends DurableObject<Env> {
       this.#core.tick(now);
     });
   }
+}
+
+function waitingFor(verdict: BulkVerdict, untold: (machineId: MachineId) => readonly string[]): ManyOrdered {
+  if (!verdict.ok) return verdict;
+  const pools = verdict.machines.flatMap(({ machineId }) => untold(machineIdSchema.parse(machineId)));
+  return { ...verdict, waitingFor: [...new Set(pools)] };
 }

@@ -18,12 +18,22 @@ export const audited: MiddlewareHandler<AppEnv> = async function audited(context
   await writeOutcome(context, id);
 };
 
+const MANY_MACHINES = "/v1/admin/machines/orders";
+
 const READING = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** Whether it may change anything: all that is not known to change nothing. */
-function isChange({ req: { method, path } }: AppContext): boolean {
-  const isComputation = method === "POST" && path === "/v1/admin/placement/simulate";
-  return !READING.has(method) && !isComputation;
+function isChange(context: AppContext): boolean {
+  const { method, path } = context.req;
+  if (READING.has(method)) return false;
+  const isSimulation = path === "/v1/admin/placement/simulate";
+  const isComputation = isSimulation || (path === MANY_MACHINES && isDryRun(context));
+  return method !== "POST" || !isComputation;
+}
+
+/** Whether it is only asked what would come of an order. */
+export function isDryRun({ req }: AppContext): boolean {
+  return req.query("dry_run") === "true";
 }
 
 /** That somebody tried is worth a row, though not without fail: nothing changes. */

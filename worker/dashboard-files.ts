@@ -2,9 +2,11 @@ import action from "../dashboard/action.js" with { type: "text" };
 import adminTokens from "../dashboard/admin-tokens.js" with { type: "text" };
 import apiError from "../dashboard/api-error.js" with { type: "text" };
 import api from "../dashboard/api.js" with { type: "text" };
+import bulkOrders from "../dashboard/bulk-orders.js" with { type: "text" };
 import changeList from "../dashboard/change-list.js" with { type: "text" };
 import changesView from "../dashboard/changes-view.js" with { type: "text" };
 import changes from "../dashboard/changes.js" with { type: "text" };
+import chosenMachines from "../dashboard/chosen-machines.js" with { type: "text" };
 import commands from "../dashboard/commands.js" with { type: "text" };
 import confirm from "../dashboard/confirm.js" with { type: "text" };
 import connectFields from "../dashboard/connect-fields.js" with { type: "text" };
@@ -87,9 +89,11 @@ export const DASHBOARD_FILES: ReadonlyMap<string, string> = new Map([
   ["bar.css", barStyle],
   ["base.css", baseStyle],
   ["charts.css", chartsStyle],
+  ["bulk-orders.js", bulkOrders],
   ["change-list.js", changeList],
   ["changes-view.js", changesView],
   ["changes.js", changes],
+  ["chosen-machines.js", chosenMachines],
   ["commands.js", commands],
   ["confirm.js", confirm],
   ["connect-fields.js", connectFields],

@@ -5,7 +5,7 @@ import { modelIds, unknownMachine, type Directory } from "./directory.ts";
 import type { FlagBook } from "./flag-book.ts";
 import type { Handover } from "./handover.ts";
 import type { Intents } from "./intents.ts";
-import { EPOCHS_USED_UP, unmanageableBecause, type Intent } from "./machine.ts";
+import { EPOCHS_USED_UP, hasEpochLeft, unmanageableBecause, type Intent } from "./machine.ts";
 
 /**
  * Which orders are given: by an operator's hand, by a plan, because a flag says so or a model is offered no more. Whether
@@ -17,6 +17,10 @@ const RELEASING_FLAGS: ReadonlySet<FlagName> = new Set(["assignment_gate", "assi
 
 export type PinVerdict =
   | { readonly ok: true; readonly machineId: string; readonly modelId: string; readonly epoch: number }
+  | { readonly ok: false; readonly error: ApiError };
+
+type Pinnable =
+  | { readonly ok: true; readonly model: ModelId }
   | { readonly ok: false; readonly error: ApiError };
 
 export class Orders {
@@ -37,7 +41,26 @@ export class Orders {
    * or is on its way to, nothing is ordered (C18), but placement leaves it there from now on.
    */
   pin(machineId: MachineId, modelId: string, now: number): PinVerdict {
-    const refuse = (error: ApiError): PinVerdict => ({ ok: false, error });
+    const verdict = this.#pinnable(machineId, modelId);
+    if (!verdict.ok) return verdict;
+    const { model } = verdict;
+    const intent = this.assign(machineId, model, "pinned", true, now);
+    if (intent === null) return { ok: false, error: epochsUsedUp(machineId) };
+    return { ok: true, machineId, modelId: model, epoch: intent.epoch };
+  }
+
+  /** Why `pin` would refuse it; null if it would not. */
+  whyNotPinned(machineId: MachineId, modelId: string): ApiError | null {
+    const verdict = this.#pinnable(machineId, modelId);
+    if (!verdict.ok) return verdict.error;
+    const current = this.#intents.get(machineId);
+    const isPossible = holds(current, verdict.model) || hasEpochLeft(current);
+    return isPossible ? null : epochsUsedUp(machineId);
+  }
+
+  /** Whether a machine may hold a model by hand, and which one is meant; not whether an order is left for it. */
+  #pinnable(machineId: MachineId, modelId: string): Pinnable {
+    const refuse = (error: ApiError): Pinnable => ({ ok: false, error });
     const { flags } = this.#flagBook;
     if (flags.assignment_gate === "off") {
       const message = 'machines are not assigned while the flag assignment_gate is "off"; switch it on first';
@@ -56,9 +79,7 @@ export class Orders {
       const message = `machine "${machineId}" does not have "${model.id}" on its disk`;
       return refuse({ code: "machine_not_assignable", message, param: "model_id" });
     }
-    const intent = this.assign(machineId, model.id, "pinned", true, now);
-    if (intent === null) return refuse(epochsUsedUp(machineId));
-    return { ok: true, machineId, modelId: model.id, epoch: intent.epoch };
+    return { ok: true, model: model.id };
   }
 
   /** Gives a machine a model, unless that is what it has already (C18). @returns null if there is no epoch left for it. */
@@ -70,7 +91,7 @@ export class Orders {
     now: number,
   ): Intent | null {
     const current = this.#intents.get(machineId);
-    if (current !== null && current.model === model && current.outcome !== "failed") {
+    if (holds(current, model)) {
       if (isPinned) this.#intents.pin(machineId);
       return current;
     }
@@ -82,6 +103,12 @@ export class Orders {
     if ((this.#intents.get(machineId)?.model ?? null) === null) return null;
     const intent = this.#handover.begin({ machineId, model: null, reason, isPinned: false }, now);
     return intent === null ? epochsUsedUp(machineId) : null;
+  }
+
+  /** Why `release` would refuse it; null if it would not. */
+  whyNotReleased(machineId: MachineId): ApiError | null {
+    const intent = this.#intents.get(machineId);
+    return (intent?.model ?? null) === null || hasEpochLeft(intent) ? null : epochsUsedUp(machineId);
   }
 
   /** Releases the machines of models that have left the catalog. */
@@ -122,6 +149,11 @@ export class Orders {
     if (flags.assignment_gate === "off") return "the flag assignment_gate is off";
     return unmanageableBecause(machine, flags)?.message ?? null;
   }
+}
+
+/** The model is what the machine has by order, or is on its way to (C18). */
+function holds(intent: Intent | null, model: ModelId): intent is Intent {
+  return intent !== null && intent.model === model && intent.outcome !== "failed";
 }
 
 function epochsUsedUp(machineId: MachineId): ApiError {

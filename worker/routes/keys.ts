@@ -34,7 +34,8 @@ export const keys = new Hono<AppEnv>()
     const { owner, name, ...fields } = validate(newKeySchema, (await readJsonBody(context.req.raw)).json);
     const settings = settingsOf(fields);
     const made = await createSecret(context.env.KEYS, "key", { owner, name }, Date.now(), settings);
-    context.set("difference", difference(null, keyRow(made.record)));
+    const { created_at: _, ...row } = keyRow(made.record);
+    context.set("difference", difference(null, row));
     return context.json({ id: made.record.id, key: made.secret }, 201);
   })
   .patch("/:id", (context) => change(context))
@@ -67,7 +68,7 @@ function settingsOf(fields: z.infer<typeof settingsSchema>): KeySettings {
   return { limits, priority };
 }
 
-function keyRow({ id, owner, name, createdAt, limits, priority }: KeyRecord): object {
+function keyRow({ id, owner, name, createdAt, limits, priority }: KeyRecord) {
   return {
     id,
     owner,

@@ -13,6 +13,7 @@ import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
 import { validate } from "../validate.ts";
+import { bulkOrders } from "./bulk-orders.ts";
 
 /** `/v1/admin/machines`: what each machine does and why, and an operator's orders about it. */
 
@@ -22,6 +23,7 @@ type Refused = { readonly ok: false; readonly error: ApiError };
 const pinSchema = z.strictObject({ model_id: z.string().min(1) });
 
 export const machines = new Hono<AppEnv>()
+  .route("/orders", bulkOrders)
   .get("/", async (context) => context.json({ machines: await fleetStub(context.env).machines() }))
   .get("/:id", async (context) => {
     const id = machineId(context);

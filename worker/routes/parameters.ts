@@ -1,11 +1,12 @@
 import type { MiddlewareHandler } from "hono";
 
+import { ownValue } from "../../core/own-value.ts";
 import type { AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
 
 /**
- * What addresses of the operators' API take behind the `?`, by the name that follows `/v1/admin/`. A misspelled name that is
- * passed over answers another question than was asked, and nobody notices.
+ * What addresses of the operators' API take behind the `?`, by what follows `/v1/admin/`: all of it, or its first name. A
+ * misspelled name that is passed over answers another question than was asked, and nobody notices.
  */
 const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
   "admin-tokens": ["cursor"],
@@ -15,6 +16,7 @@ const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
   flags: [],
   keys: ["cursor"],
   machines: [],
+  "machines/orders": ["dry_run"],
   placement: [],
   "provider-tokens": ["cursor"],
   usage: ["by", "days"],
@@ -24,8 +26,8 @@ const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
 
 /** Passes on only requests whose parameters are known and come once. */
 export const knownParameters: MiddlewareHandler<AppEnv> = async function knownParameters({ req }, next) {
-  const [, part = ""] = /^\/v1\/admin\/([^/]+)/.exec(req.path) ?? [];
-  const known = Object.hasOwn(PARAMETERS, part) ? PARAMETERS[part] : undefined;
+  const [, whole = "", part = ""] = /^\/v1\/admin\/(([^/]+).*)$/.exec(req.path) ?? [];
+  const known = ownValue(PARAMETERS, whole) ?? ownValue(PARAMETERS, part);
   if (known !== undefined) {
     for (const [name, values] of Object.entries(req.queries())) {
       if (!known.includes(name)) throw problem(name, `is not known here; ${takes(known)}`);
