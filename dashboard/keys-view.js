@@ -87,11 +87,11 @@ const TOKENS = [
   },
   { label: "Owner", sortKey: "owner", fill: text(({ owner }) => owner) },
   {
-    label: "Owner's machines",
-    hint: "Machines of its owner that are connected, be it with this token or another one",
+    label: "Machines",
+    hint: "Machines that are connected and came with it the last time that they registered",
     kind: "number",
     sortKey: "machines",
-    fill: text(({ machines }) => count(machines)),
+    fill: text(({ machines }) => count(machines.length)),
   },
   { label: "Made", sortKey: "created", fill: made },
 ];
