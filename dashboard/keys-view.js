@@ -147,9 +147,10 @@ byId("api-keys-add").addEventListener("click", () => makeSecret("key"));
 byId("tokens-add").addEventListener("click", () => makeSecret("token"));
 byId("admin-tokens-add").addEventListener("click", () => makeSecret("admin"));
 byId("keys-more").addEventListener("click", () => readMoreKeys());
-new IntersectionObserver((entries) => lookAtKeys(entries.at(-1)?.isIntersecting === true)).observe(
-  byId("keys"),
-);
+// Its last lines under the bar are not looked at: read there, the lists would push what is looked at off the screen.
+new IntersectionObserver((entries) => lookAtKeys(entries.at(-1)?.isIntersecting === true), {
+  rootMargin: "-110px 0px 0px",
+}).observe(byId("keys"));
 
 export function showKeys() {
   const known = keysKnown();
