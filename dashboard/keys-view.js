@@ -87,11 +87,11 @@ const TOKENS = [
   },
   { label: "Owner", sortKey: "owner", fill: text(({ owner }) => owner) },
   {
-    label: "Owner's machines",
-    hint: "Machines of its owner that are connected, be it with this token or another one",
+    label: "Machines",
+    hint: "Machines that are connected and came with it the last time that they registered",
     kind: "number",
     sortKey: "machines",
-    fill: text(({ machines }) => count(machines)),
+    fill: text(({ machines }) => count(machines.length)),
   },
   { label: "Made", sortKey: "created", fill: made },
 ];
@@ -147,9 +147,10 @@ byId("api-keys-add").addEventListener("click", () => makeSecret("key"));
 byId("tokens-add").addEventListener("click", () => makeSecret("token"));
 byId("admin-tokens-add").addEventListener("click", () => makeSecret("admin"));
 byId("keys-more").addEventListener("click", () => readMoreKeys());
-new IntersectionObserver((entries) => lookAtKeys(entries.at(-1)?.isIntersecting === true)).observe(
-  byId("keys"),
-);
+// Its last lines under the bar are not looked at: read there, the lists would push what is looked at off the screen.
+new IntersectionObserver((entries) => lookAtKeys(entries.at(-1)?.isIntersecting === true), {
+  rootMargin: "-110px 0px 0px",
+}).observe(byId("keys"));
 
 export function showKeys() {
   const known = keysKnown();

@@ -2,7 +2,7 @@
 /** @import { DetailLine } from "./details.js" */
 /** @import { Order } from "./lists.js" */
 /** @import { Snapshot, Usage, UsageRow } from "./snapshot.js" */
-import { clock, count, date, many } from "./format.js";
+import { clock, count, date, many, someOf } from "./format.js";
 import { compareNames, hasWords, sortedBy } from "./lists.js";
 
 /** What the tables of API keys and provider tokens say, and which of their lines in which order. */
@@ -49,7 +49,7 @@ import { compareNames, hasWords, sortedBy } from "./lists.js";
  * @property {string} name
  * @property {string} owner
  * @property {TokenRow} row
- * @property {number} machines of its owner, with a connection
+ * @property {readonly string[]} machines that are connected and registered with it last
  */
 
 /** @typedef {"name" | "owner" | "priority" | "requests" | "tokens" | "use" | "created"} KeySort */
@@ -100,20 +100,28 @@ export function tokenLines(rows, snapshot) {
     name: row.name,
     owner: row.owner,
     row,
-    machines: connectedOf(row.owner, snapshot).length,
+    machines: connected(snapshot, ({ token_id }) => token_id === row.id),
   }));
 }
 
 /**
- * The machines of an owner that are connected. Which of the owner's tokens each has dialed with is told to nobody.
+ * The machines of an owner of which nobody knows with which token they came: they registered last when that was not kept.
  * @param {string} owner
  * @param {Snapshot | null} snapshot
- * @returns {string[]} their ids
+ * @returns {string[]} the ids of those that are connected
  */
-export function connectedOf(owner, snapshot) {
+export function withUnknownToken(owner, snapshot) {
+  return connected(snapshot, (machine) => machine.owner === owner && machine.token_id === null);
+}
+
+/**
+ * @param {Snapshot | null} snapshot
+ * @param {(machine: Snapshot["utilization"]["model_pools"]["machines"][number]) => boolean} isMeant
+ */
+function connected(snapshot, isMeant) {
   const machines = snapshot?.utilization.model_pools.machines ?? [];
   return machines
-    .filter((machine) => machine.owner === owner && machine.state !== "offline")
+    .filter((machine) => machine.state !== "offline" && isMeant(machine))
     .map(({ machine_id }) => machine_id);
 }
 
@@ -162,8 +170,10 @@ function useSentence(use) {
  * @returns {DetailLine[]}
  */
 export function tokenDetails({ row, machines }) {
-  const connected = machines === 0 ? "none is connected" : `${many(machines, "machine")} connected`;
-  return [...secretDetails(row), { name: "Machines of its owner", value: connected }];
+  const { length } = machines;
+  const value =
+    length === 0 ? "none is connected" : `${many(length, "machine")} connected: ${someOf(machines)}`;
+  return [...secretDetails(row), { name: "Machines that came with it", value }];
 }
 
 /** @param {TokenRow} row */
@@ -206,7 +216,7 @@ const KEYS_COMPARED = {
 const TOKENS_COMPARED = {
   name: (one, other) => compareNames(one.name, other.name),
   owner: (one, other) => compareNames(one.owner, other.owner),
-  machines: (one, other) => one.machines - other.machines,
+  machines: (one, other) => one.machines.length - other.machines.length,
   created: (one, other) => one.row.created_at - other.row.created_at,
 };
 

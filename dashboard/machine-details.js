@@ -6,9 +6,10 @@ import { adviceOf, moveReason, stayReason } from "./words.js";
 /**
  * What the page says of one machine when it is opened.
  * @param {MachineDetails} machine
+ * @param {string} [tokenName] of the token that it came with, if it is known
  * @returns {DetailLine[]}
  */
-export function detailLines(machine) {
+export function detailLines(machine, tokenName) {
   const { explanation, order } = machine;
   const lines = [
     { name: "State", value: `${machine.state} for ${duration(machine.state_age_ms)}` },
@@ -46,6 +47,7 @@ export function detailLines(machine) {
     { name: "Provider", value: machine.version ?? "of unknown version" },
     { name: "Has proven", value: provenBy(machine) },
     { name: "Owner", value: machine.owner + (machine.private_only ? ", private" : "") },
+    { name: "Came with the token", value: tokenText(machine.token_id, tokenName) },
     { name: "Cordon", value: machine.cordoned ? "an operator keeps requests away from it" : "" },
     { name: "Quarantine", value: machine.quarantined ? "shut out by an operator" : "" },
   ];
@@ -65,6 +67,15 @@ function usefulModels(models) {
         ],
   );
   return named.slice(0, USEFUL_MAX).join("; ");
+}
+
+/**
+ * @param {string | null} id
+ * @param {string} [name]
+ */
+function tokenText(id, name) {
+  if (id === null) return "";
+  return name === undefined ? id : `${name} (${id})`;
 }
 
 /** @param {MachineDetails} machine */

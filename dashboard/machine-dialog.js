@@ -4,6 +4,7 @@ import { ApiError, sentenceOf } from "./api-error.js";
 import { showDetails } from "./details.js";
 import { closeBeside } from "./dialogs.js";
 import { byId, elementOf, report, say, setText } from "./dom.js";
+import { keysKnown } from "./key-store.js";
 import { detailLines } from "./machine-details.js";
 import { clearOrders, showOrders, whenRemoved } from "./machine-orders-view.js";
 
@@ -73,5 +74,6 @@ function showProblem(error) {
 /** @param {MachineDetails} machine */
 function show(machine) {
   showOrders(machine);
-  showDetails(byId("machine-details"), detailLines(machine));
+  const token = keysKnown().tokens.find(({ id }) => id === machine.token_id);
+  showDetails(byId("machine-details"), detailLines(machine, token?.name));
 }

@@ -67,7 +67,9 @@ export function machineLines({ utilization }) {
       fix: adviceOf(explanation),
       inFlight: machine.in_flight,
       decodeTps: machine.decode_tps,
-      searched: [machine.machine_id, machine.owner, chip, model, state, why].join(" ").toLowerCase(),
+      searched: [machine.machine_id, machine.owner, machine.token_id ?? "", chip, model, state, why]
+        .join(" ")
+        .toLowerCase(),
     };
   });
 }

@@ -2,7 +2,7 @@
 /** @import { KeyLine, TokenLine } from "./keys.js" */
 /** @import { Snapshot } from "./snapshot.js" */
 import { many, someOf } from "./format.js";
-import { connectedOf } from "./keys.js";
+import { withUnknownToken } from "./keys.js";
 
 /** What becomes of those who use a key or a token that is revoked, to be read before it is. */
 
@@ -27,25 +27,32 @@ export function keyRevocation({ id, name, owner, use }) {
  * @param {Snapshot | null} snapshot
  * @returns {Warning}
  */
-export function tokenRevocation({ id, name, owner }, snapshot) {
+export function tokenRevocation({ id, name, owner, machines }, snapshot) {
   return {
     title: `Revoke ${name} of ${owner}?`,
     text:
       "The sockets that were dialed with it are closed at once (4005) and their providers end; what runs there is " +
       "tried on another machine, or ends with an error. It cannot be taken back: these machines need another token. " +
-      `${whose(owner, connectedOf(owner, snapshot))} Its id is ${id}.`,
+      `${whoseText(machines)}${unknownText(owner, withUnknownToken(owner, snapshot))} Its id is ${id}.`,
     verb: "Revoke",
   };
 }
 
+/** @param {readonly string[]} machines that are connected with it */
+function whoseText(machines) {
+  if (machines.length === 0) return "No machine is connected with it now.";
+  const connected = machines.length === 1 ? "is 1 machine" : `are ${many(machines.length, "machine")}`;
+  return `Connected with it ${connected}: ${someOf(machines)}.`;
+}
+
 /**
  * @param {string} owner
- * @param {readonly string[]} machines
+ * @param {readonly string[]} machines that may have come with it
  */
-function whose(owner, machines) {
-  if (machines.length === 0) return `No machine of ${owner} is connected now.`;
-  const connected = machines.length === 1 ? "is 1 machine" : `are ${many(machines.length, "machine")}`;
-  return `Connected ${connected} of ${owner}, with this token or another one: ${someOf(machines)}.`;
+function unknownText(owner, machines) {
+  return machines.length === 0
+    ? ""
+    : ` With this token or another one of ${owner}, nobody knows: ${someOf(machines)}.`;
 }
 
 /** @param {{ readonly name: string, readonly owner: string }} line */

@@ -107,10 +107,8 @@ function orderOne(core: ControlPlane, bulk: BulkOrder, machineId: MachineId, now
 function whyNot(core: ControlPlane, { order, modelId }: BulkOrder, machineId: MachineId): ApiError | null {
   if (core.directory.get(machineId) === null) return unknownMachine(machineId);
   switch (order) {
-    case "pin": {
-      const verdict = core.orders.mayPin(machineId, modelId ?? "");
-      return verdict.ok ? null : verdict.error;
-    }
+    case "pin":
+      return core.orders.whyNotPinned(machineId, modelId ?? "");
     case "release":
       return core.orders.whyNotReleased(machineId);
     case "unpin":

@@ -19,6 +19,10 @@ export type PinVerdict =
   | { readonly ok: true; readonly machineId: string; readonly modelId: string; readonly epoch: number }
   | { readonly ok: false; readonly error: ApiError };
 
+type Pinnable =
+  | { readonly ok: true; readonly model: ModelId }
+  | { readonly ok: false; readonly error: ApiError };
+
 export class Orders {
   readonly #flagBook: FlagBook;
   readonly #directory: Directory;
@@ -37,7 +41,7 @@ export class Orders {
    * or is on its way to, nothing is ordered (C18), but placement leaves it there from now on.
    */
   pin(machineId: MachineId, modelId: string, now: number): PinVerdict {
-    const verdict = this.mayPin(machineId, modelId);
+    const verdict = this.#pinnable(machineId, modelId);
     if (!verdict.ok) return verdict;
     const { model } = verdict;
     const intent = this.assign(machineId, model, "pinned", true, now);
@@ -45,12 +49,18 @@ export class Orders {
     return { ok: true, machineId, modelId: model, epoch: intent.epoch };
   }
 
-  /** Whether a machine may be given a model by hand, and which one is meant. It changes nothing. */
-  mayPin(
-    machineId: MachineId,
-    modelId: string,
-  ): { readonly ok: true; readonly model: ModelId } | Extract<PinVerdict, { ok: false }> {
-    const refuse = (error: ApiError): Extract<PinVerdict, { ok: false }> => ({ ok: false, error });
+  /** Why `pin` would refuse it; null if it would not. */
+  whyNotPinned(machineId: MachineId, modelId: string): ApiError | null {
+    const verdict = this.#pinnable(machineId, modelId);
+    if (!verdict.ok) return verdict.error;
+    const current = this.#intents.get(machineId);
+    const isPossible = holds(current, verdict.model) || hasEpochLeft(current);
+    return isPossible ? null : epochsUsedUp(machineId);
+  }
+
+  /** Whether a machine may hold a model by hand, and which one is meant; not whether an order is left for it. */
+  #pinnable(machineId: MachineId, modelId: string): Pinnable {
+    const refuse = (error: ApiError): Pinnable => ({ ok: false, error });
     const { flags } = this.#flagBook;
     if (flags.assignment_gate === "off") {
       const message = 'machines are not assigned while the flag assignment_gate is "off"; switch it on first';
@@ -69,9 +79,7 @@ export class Orders {
       const message = `machine "${machineId}" does not have "${model.id}" on its disk`;
       return refuse({ code: "machine_not_assignable", message, param: "model_id" });
     }
-    const current = this.#intents.get(machineId);
-    const isPossible = holds(current, model.id) || hasEpochLeft(current);
-    return isPossible ? { ok: true, model: model.id } : refuse(epochsUsedUp(machineId));
+    return { ok: true, model: model.id };
   }
 
   /** Gives a machine a model, unless that is what it has already (C18). @returns null if there is no epoch left for it. */

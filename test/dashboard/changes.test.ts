@@ -65,6 +65,23 @@ describe.skipIf(!hasBrowser)("the changes on the dashboard", () => {
     expect(await rows.count()).toBe(0);
   });
 
+  it("stay where they are: the keys above them are not read by the way", async () => {
+    const board = await room.open();
+    const { page } = board;
+    let readings = 0;
+    page.on("request", (request) => {
+      if (/\/admin\/(keys|provider-tokens)/.test(request.url())) readings += 1;
+    });
+    await page.setViewportSize({ width: 1280, height: 400 });
+    await board.logIn(room.adminToken);
+    const part = await goToChanges(board);
+    // Not by a click, before which the test's browser would scroll.
+    await board.button("Refresh").dispatchEvent("click");
+    await page.waitForTimeout(300);
+    expect(await part.evaluate((section) => section.getBoundingClientRect().top)).toBeLessThan(120);
+    expect(readings).toBe(0);
+  });
+
   it("are not read while nobody looks at them", async () => {
     const board = await room.open();
     const { page } = board;

@@ -356,11 +356,16 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     await board.shows(line.getByRole("cell", { name: "1", exact: true }));
     await board.button("office", part).click();
     const dialog = board.dialog("Token office");
-    await dialog.getByText("1 machine connected").waitFor();
+    await dialog.getByText("1 machine connected: mac-tokened").waitFor();
     expect(await board.button("Save", dialog).isVisible()).toBe(false);
+    await board.button("Close", dialog).click();
+    const machine = await board.openMachine("mac-tokened");
+    await machine.getByText(/^office \([0-9a-f]{18}\)$/).waitFor();
+    await board.button("Close", machine).click();
+    await board.button("office", part).click();
     await board.button("Revoke", dialog).click();
     await board.question
-      .getByText(/closed at once \(4005\).*token or another one: mac-tokened\. Its id is/)
+      .getByText(/closed at once \(4005\).*Connected with it is 1 machine: mac-tokened\. Its id is/)
       .waitFor();
     await board.button("Revoke", board.question).click();
     await part.getByText("The token office of machinist is revoked, and its sockets are closed.").waitFor();

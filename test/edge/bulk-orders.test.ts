@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { BULK_MACHINES_MAX } from "../../core/limits.ts";
 import { MAX_EPOCH } from "../../protocol/ids.ts";
-import { expectAnswer, join, type FakeProvider } from "./fake-provider.ts";
+import { connect, expectAnswer, join, registerMessage, type FakeProvider } from "./fake-provider.ts";
 import {
   adminCall,
   callAdmin,
@@ -223,8 +223,10 @@ describe("a dry run", () => {
   it("[H9] tells of a machine whose epochs are used up as the order itself would", async () => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => undefined);
     const [at, other] = [await scene(), await scene()];
-    const provider = await join(at);
-    const { machineId } = provider;
+    const machineId = unique("spent");
+    const provider = await connect(at, machineId);
+    provider.send(registerMessage(machineId, [at.model, other.model]));
+    await provider.next("registered");
     await pin(machineId, at);
     await rowsOf(fleet(), "UPDATE intents SET epoch = ? WHERE machine_id = ?", MAX_EPOCH, machineId);
     await resetObject(fleet());
@@ -240,6 +242,8 @@ describe("a dry run", () => {
       expect(dry.machines).toEqual(real.machines);
       expect(real.refused).toBe(Number(isRefused));
       expect(real.machines[0]?.error?.code).toBe(isRefused ? "machine_not_assignable" : undefined);
+      expect(logged.mock.calls.length).toBe(Number(isRefused));
+      logged.mockClear();
     }
     await rowsOf(fleet(), "UPDATE intents SET epoch = ? WHERE machine_id = ?", 9, machineId);
     await resetObject(fleet());

@@ -118,7 +118,7 @@ describe("the order of keys", () => {
   });
 
   it("is that of tokens by what these have", () => {
-    const machines = [aMachine({ owner: "b" })];
+    const machines = [aMachine({ token_id: "2" })];
     const tokens = tokenLines(
       [aKey({ id: "1", owner: "a" }), aKey({ id: "2", owner: "b", created_at: NOW + 1 })],
       aSnapshot({ fleet: { machines } }),
@@ -141,25 +141,34 @@ describe("the question before a revocation", () => {
     return { text: tokenRevocation(line, snapshot).text, details: tokenDetails(line).at(-1)?.value };
   };
 
-  it("names the machines that may be concerned: those of its owner that are connected", () => {
+  it("names the machines that are concerned: those that are connected and came with it", () => {
     const { text, details } = questionWith(
-      ...["mac-1", "mac-2", "mac-3", "mac-4"].map((machine_id) => ({ machine_id })),
-      { machine_id: "mac-off", state: "offline" },
-      { machine_id: "mac-foreign", owner: "globex" },
+      ...["mac-1", "mac-2", "mac-3", "mac-4"].map((machine_id) => ({ machine_id, token_id: token.id })),
+      { machine_id: "mac-off", state: "offline", token_id: token.id },
+      { machine_id: "mac-other", token_id: "another" },
     );
     expect(text).toContain("closed at once (4005)");
-    expect(text).toContain(
-      "Connected are 4 machines of acme, with this token or another one: mac-1, mac-2, mac-3 and 1 more.",
-    );
-    expect(details).toBe("4 machines connected");
+    expect(text).toContain("Connected with it are 4 machines: mac-1, mac-2, mac-3 and 1 more. Its id");
+    expect(details).toBe("4 machines connected: mac-1, mac-2, mac-3 and 1 more");
   });
 
   it("says that there is none, or that it is one", () => {
-    expect(questionWith({ state: "offline" })).toMatchObject({
-      text: expect.stringContaining("No machine of acme is connected now.") as string,
+    expect(questionWith({ state: "offline", token_id: token.id })).toMatchObject({
+      text: expect.stringContaining("No machine is connected with it now.") as string,
       details: "none is connected",
     });
-    expect(questionWith({}).text).toContain("Connected is 1 machine of acme, with this token");
+    expect(questionWith({ token_id: token.id }).text).toContain("Connected with it is 1 machine: mac-1.");
+  });
+
+  it("names those of its owner of which nobody knows with which token they came", () => {
+    const { text } = questionWith(
+      { machine_id: "mac-old", token_id: null },
+      { machine_id: "mac-foreign", token_id: null, owner: "globex" },
+      { machine_id: "mac-gone", token_id: null, state: "offline" },
+    );
+    expect(text).toContain(
+      "No machine is connected with it now. With this token or another one of acme, nobody knows: mac-old. Its id",
+    );
   });
 
   it("tells apart those that have the same name, by their ids", () => {

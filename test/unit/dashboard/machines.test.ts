@@ -72,6 +72,11 @@ describe("the filter", () => {
     expect(found("mini ultra hot")).toEqual([]);
   });
 
+  it("finds machines by the token that they came with", () => {
+    const some = linesOf({ machine_id: "a", token_id: "9f2c" }, { machine_id: "b", token_id: null });
+    expect(filtered(some, "9F2C", "all").map(({ id }) => id)).toEqual(["a"]);
+  });
+
   it("shows those that need something, those that can serve, or those in a state", () => {
     expect(found("", "attention")).toEqual(["mini-2", "mini-3", "mini-4"]);
     expect(found("", "serving")).toEqual(["studio-1"]);

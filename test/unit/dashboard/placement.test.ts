@@ -331,6 +331,13 @@ describe("the details of a machine", () => {
     expect(valueOf(ofEarlier as typeof details, "Longest request")).toBeUndefined();
   });
 
+  it("say with which token it came, by name if that is known, and nothing if nobody knows", () => {
+    const came = "Came with the token";
+    expect(valueOf(details, came)).toBe("token");
+    expect(detailLines(details, "office").find(({ name }) => name === came)?.value).toBe("office (token)");
+    expect(valueOf({ ...details, token_id: null }, came)).toBeUndefined();
+  });
+
   it("say what it has proven, and what was wrong with its proof", () => {
     expect(valueOf(details, "Has proven")).toBe("nothing about its key");
     expect(valueOf({ ...details, trust_level: "hardware" }, "Has proven")).toBe(
