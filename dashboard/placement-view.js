@@ -80,6 +80,12 @@ const SCORE = [
     kind: "number",
     fill: text(({ gain }) => gain),
   },
+  {
+    label: "Of the best",
+    hint: "Room with moves, of what there could have been had every machine held the right model all the time and loads cost nothing",
+    kind: "number",
+    fill: text(({ ofBest }) => ofBest),
+  },
   { label: "Moves", kind: "number", fill: text(({ moves: all }) => all) },
   {
     label: "Per machine and day",

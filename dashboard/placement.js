@@ -233,6 +233,7 @@ export function demandLines({ models, placement }) {
  * @property {string} moved room with the planner's moves, and without them
  * @property {string} unmoved
  * @property {string} gain of the planner's moves, in points
+ * @property {string} ofBest room with them, of what there could have been at most
  * @property {string} moves
  * @property {string} pace moves per machine and day
  */
@@ -244,7 +245,8 @@ export function demandLines({ models, placement }) {
  */
 export function scoreLines({ score = [] }) {
   return score.map((row) => {
-    const { day_at, mode, offered, room_as_placed, room_otherwise } = row;
+    // During a deploy it may come from a version that does not count the last one.
+    const { day_at, mode, offered, room_as_placed, room_otherwise, room_at_most: most } = row;
     const [moved, unmoved] =
       mode === "shadow" ? [room_otherwise, room_as_placed] : [room_as_placed, room_otherwise];
     return {
@@ -256,6 +258,7 @@ export function scoreLines({ score = [] }) {
       moved: shareOf(moved, offered),
       unmoved: shareOf(unmoved, offered),
       gain: offered === 0 ? "–" : signed((100 * (moved - unmoved)) / offered),
+      ofBest: typeof most === "number" ? shareOf(moved, most) : "–",
       moves: count(row.switches),
       pace: row.switches_per_machine_day === null ? "–" : decimal(row.switches_per_machine_day),
     };

@@ -86,6 +86,8 @@ interface ScoreRow {
   /** Requests that the machines had room for, by what they can serve: as they were, and in the other fleet. */
   readonly room_as_placed: number;
   readonly room_otherwise: number;
+  /** For as many there could have been room, had every machine held the right model all the time; null if it was not counted. */
+  readonly room_at_most: number | null;
   readonly switches: number;
   /**
    * Null until the machines' time online adds up to a day: scaled up from minutes, one move would look like thousands.
@@ -197,6 +199,7 @@ function scoreRow({ dayAt, mode, machineSeconds, offered, good, ...day }: Scored
     served_in_time: good,
     room_as_placed: day.asPlaced,
     room_otherwise: day.otherwise,
+    room_at_most: day.atMost ?? null,
     switches: day.switches,
     switches_per_machine_day:
       machineSeconds < DAY_SECONDS ? null : (day.switches * DAY_SECONDS) / machineSeconds,

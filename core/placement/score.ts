@@ -2,6 +2,7 @@ import type { ModelId } from "../../protocol/ids.ts";
 import { ELSEWHERE_KEPT, IDLE_TICK_MS, SCORED_DAYS_KEPT } from "../limits.ts";
 import { ownValue } from "../own-value.ts";
 import { requestsPerSecond } from "./kinds.ts";
+import { mostRoom } from "./most-room.ts";
 import { plan } from "./plan.ts";
 import type { Trial } from "./trial.ts";
 import type { Move, PlacementConfig, PlacementInput, PlacementMachine, PlacementState } from "./types.ts";
@@ -35,6 +36,8 @@ export interface ScoredDay {
   /** Requests that the machines had room for, as they were and in the imagined fleet. */
   readonly asPlaced: number;
   readonly otherwise: number;
+  /** For how many there could have been room at most; left out where a part of the day was counted without it. */
+  readonly atMost?: number | undefined;
   /** Machines sent from one model to another: in `shadow` in the imagined fleet, in `enforce` in the real one. */
   readonly switches: number;
 }
@@ -84,6 +87,7 @@ export function scored(
     good: sum(input.demand.map(({ good }) => good)),
     asPlaced: roomFor(input, after, config),
     otherwise: roomFor(imagined, after, config),
+    atMost: mostRoom(input, after, config),
     switches: moves.filter(({ from, to }) => from !== null && from !== to).length,
   };
   const moved = new Set(places.map(({ machineId }) => machineId));
@@ -226,12 +230,14 @@ function roomFor(
   );
 }
 
-function withRow(days: readonly ScoredDay[], row: ScoredDay): ScoredDay[] {
+function withRow(days: readonly ScoredDay[], row: ScoredDay & { readonly atMost: number }): ScoredDay[] {
   const isSame = ({ dayAt, mode }: ScoredDay): boolean => dayAt === row.dayAt && mode === row.mode;
   const day = days.find(isSame);
   if (day === undefined) return [...days, row].slice(-SCORED_DAYS_KEPT);
+  const { atMost, ...counts } = row;
   const added = {
-    ...row,
+    ...counts,
+    ...(day.atMost === undefined ? {} : { atMost: day.atMost + atMost }),
     machineSeconds: day.machineSeconds + row.machineSeconds,
     offered: day.offered + row.offered,
     good: day.good + row.good,

@@ -183,6 +183,8 @@ export const scoreSchema = z.object({
       good: z.number(),
       asPlaced: z.number(),
       otherwise: z.number(),
+      /** Earlier versions had none. */
+      atMost: z.number().optional(),
       switches: z.number(),
     }),
   ),

@@ -25,7 +25,9 @@ describe.skipIf(!hasBrowser)("a flag on the dashboard", () => {
   it("is set, and back to what it was at first", async () => {
     await room.admin.setFlag("placement", "shadow");
     const board = await room.enter();
-    expect(await board.page.getByLabel("New value of placement").inputValue()).toBe("shadow");
+    expect(await board.page.getByLabel("New value of placement", { exact: true }).inputValue()).toBe(
+      "shadow",
+    );
     await room.admin.setFlag("placement", "off");
     const line = board.row("Flags", "queue_max");
     const field = line.getByLabel("New value of queue_max");

@@ -248,6 +248,7 @@ describe("what the planner is worth", () => {
     served_in_time: 812,
     room_as_placed: 830.4,
     room_otherwise: 951,
+    room_at_most: 980,
     switches: 9,
     switches_per_machine_day: 2.25,
   };
@@ -261,11 +262,17 @@ describe("what the planner is worth", () => {
         moved: "95.1 %",
         unmoved: "83.0 %",
         gain: "+12",
+        ofBest: "97.0 %",
         moves: "9",
         pace: "2.3",
       },
       { mode: "enforce", moved: "83.0 %", unmoved: "95.1 %", gain: "−12" },
     ]);
+  });
+
+  it("says nothing of the best of days that were counted without it", () => {
+    const score = [{ ...row, room_at_most: null }];
+    expect(scoreLines(placementOf({ score }))).toMatchObject([{ ofBest: "–" }]);
   });
 
   it("says no moves per day from minutes", () => {

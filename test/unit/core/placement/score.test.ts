@@ -59,7 +59,13 @@ class Fleet {
   get day() {
     const day = this.score.days.at(-1);
     if (day === undefined) throw new Error("nothing was scored");
-    return { ...day, asPlaced: rounded(day.asPlaced), otherwise: rounded(day.otherwise) };
+    const { atMost = Number.NaN } = day;
+    return {
+      ...day,
+      asPlaced: rounded(day.asPlaced),
+      otherwise: rounded(day.otherwise),
+      atMost: rounded(atMost),
+    };
   }
 }
 
@@ -81,6 +87,8 @@ describe("the score", () => {
     expect(fleet.day).toMatchObject({ asPlaced: 20, otherwise: 20, switches: 3 });
     fleet.tick("shadow");
     expect(fleet.day).toMatchObject({ asPlaced: 30, otherwise: 20 + 10 + 36, switches: 3 });
+    // Four machines answer 12 requests in a tick, of the 50 that come.
+    expect(fleet.day.atMost).toBeCloseTo(3 * 48, 0);
     expect(fleet.day.machineSeconds).toBe(3 * 4 * 30);
   });
 
