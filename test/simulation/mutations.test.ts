@@ -9,16 +9,16 @@ import { play } from "../../simulator/handover/world.ts";
  */
 const CAUGHT: readonly (readonly [rule: string, seed: number, invariant: string])[] = [
   ["cordon", 3, "cordon"],
-  ["cordon-order", 58, "cordon"],
+  ["cordon-order", 169, "cordon"],
   ["F3", 19, "2"],
-  ["F14", 150, "F14"],
+  ["F14", 8, "F14"],
   ["D1", 11, "1"],
   ["D2", 1, "1"],
   ["D1-unread", 9, "end"],
   ["H1", 9, "1"],
   ["H1-deleted", 2, "H1"],
   ["H1-order", 1, "1"],
-  ["H2", 26, "1"],
+  ["H2", 113, "1"],
   ["H3", 2, "1"],
   ["H4", 40, "1"],
   ["H5", 1, "1"],
@@ -27,7 +27,7 @@ const CAUGHT: readonly (readonly [rule: string, seed: number, invariant: string]
   ["H11", 1, "H11"],
   ["H13", 80, "H13"],
   ["H14", 8, "H14"],
-  ["H15", 13, "1"],
+  ["H15", 55, "1"],
   ["H22", 3, "H22"],
 ];
 
