@@ -79,15 +79,16 @@ export function scored(
   const kept = known.filter((place) => isStillElsewhere(place, machines.get(place.machineId), input.now));
   const { elsewhere, imagined, moves, places } =
     mode === "enforce" ? unmoved(kept, tick) : carriedOut(kept, tick, config);
+  const asPlaced = roomFor(input, after, config);
   const row = {
     dayAt: input.now - (input.now % DAY_MS),
     mode,
     machineSeconds: machineSecondsOf(input, config),
     offered: sum(input.demand.map(({ offered }) => offered)),
     good: sum(input.demand.map(({ good }) => good)),
-    asPlaced: roomFor(input, after, config),
+    asPlaced,
     otherwise: roomFor(imagined, after, config),
-    atMost: mostRoom(input, after, config),
+    atMost: mostRoom(input, after, config, asPlaced),
     switches: moves.filter(({ from, to }) => from !== null && from !== to).length,
   };
   const moved = new Set(places.map(({ machineId }) => machineId));

@@ -21,7 +21,7 @@ function machine(at: number, perSecond: readonly number[], change: Partial<Place
   return aMachine(`mac-${at}`, { fits, model: A ?? null, ...change });
 }
 
-function most(offered: readonly number[], machines: readonly PlacementMachine[]): number {
+function most(offered: readonly number[], machines: readonly PlacementMachine[], served = 0): number {
   const estimate = { ...UNSEEN, promptTokens: 0, outputTokens: 1 };
   const input = {
     now: 0,
@@ -38,7 +38,7 @@ function most(offered: readonly number[], machines: readonly PlacementMachine[])
   };
   const estimates = Object.fromEntries(MODELS.map((model) => [model, estimate]));
   const state = { estimates, online: [], frozenUntil: 0 };
-  return mostRoom(input, state, { ...DEFAULT_PLACEMENT_CONFIG, decodeFloorTps: 0 });
+  return mostRoom(input, state, { ...DEFAULT_PLACEMENT_CONFIG, decodeFloorTps: 0 }, served);
 }
 
 /** The most that whole machines serve, by trying all. */
@@ -66,6 +66,14 @@ describe("the most that there could be room for", () => {
   it("sends each machine where it is good, and no further than it is asked for", () => {
     expect(most([10, 10, 0], [machine(0, [10, 1, 0]), machine(1, [1, 10, 0])])).toBeCloseTo(20, 0);
     expect(most([4, 100, 0], [machine(0, [10, 0, 0])])).toBeCloseTo(4, 0);
+  });
+
+  it("is no lower than what there was room for, and need not be sharper than is shown", () => {
+    const machines = [machine(0, [10, 1, 0]), machine(1, [1, 10, 0])];
+    expect(most([10, 10, 0], machines, 20)).toBe(20);
+    const found = most([40, 10, 0], machines, 20);
+    expect(found).toBeGreaterThanOrEqual(20);
+    expect(found).toBeLessThanOrEqual(20.5);
   });
 
   it("leaves those where they are that may not be moved, and those out that are away", () => {
