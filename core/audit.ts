@@ -48,8 +48,8 @@ const JSON_CHARS_MAX = 16_000;
 const TEXT_CHARS_MAX = 300;
 const PATH_CHARS_MAX = 500;
 
-/** Whatever begins like a secret of ours, wherever somebody has put it; its id is public. */
-const SECRETS = /\b(p[akt]_[0-9a-f]{18})_[0-9a-f]+/gi;
+/** Whatever looks like a secret of ours, wherever somebody has put it and whatever stands before it; its id is public. */
+const SECRETS = /(p[akt]_[0-9a-f]{18})_[0-9a-f]+/gi;
 
 export function withoutSecrets(text: string): string {
   return text.replaceAll(SECRETS, "$1_...");

@@ -75,9 +75,20 @@ function callOf(context: AppContext): AskedCall {
     tokenName: name,
     address: addressOf(req.header("cf-connecting-ip")),
     method: req.method,
-    path: auditPath(`${req.path}${new URL(req.url).search}`),
+    path: auditPath(withoutSecret(`${req.path}${new URL(req.url).search}`, context.env.ADMIN_TOKEN)),
   };
 }
+
+/**
+ * The path without the admin token of the Worker's secrets, which somebody may put where an id belongs: whoever may only read
+ * reads the log, too. One that is too short to be a secret might be part of any address, and stays.
+ */
+function withoutSecret(path: string, secret: string): string {
+  if (secret.length < SECRET_CHARS_MIN) return path;
+  return path.replaceAll(secret, "...").replaceAll(encodeURIComponent(secret), "...");
+}
+
+const SECRET_CHARS_MIN = 16;
 
 /** Outside of the platform anybody may have written the header. */
 function addressOf(header: string | undefined): string | null {

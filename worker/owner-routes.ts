@@ -7,7 +7,7 @@ import { fleetStub } from "../durable-objects/fleet-stub.ts";
 import { logWarning } from "../durable-objects/log.ts";
 import { answerWithin } from "./answer-within.ts";
 import { HttpError } from "./http-error.ts";
-import { callPool } from "./pool-client.ts";
+import { callPool, PoolOverloaded } from "./pool-client.ts";
 import { TtlCache } from "./ttl-cache.ts";
 
 /**
@@ -50,10 +50,26 @@ export async function callOwnMachines(
     throw new HttpError({ code: "machine_offline", message, retryAfterS: 10 });
   }
   for (const { pool, route } of steps) {
-    const response = await callPool(env, pool, { ...call, owner: route }, body);
-    if (response.headers.get("x-pool-reason") !== "machine_busy") return response;
+    const response = await callUnlessBusy(env, pool, { ...call, owner: route }, body);
+    if (response !== null) return response;
   }
   return callPool(env, last.pool, { ...call, owner: last.route }, body);
+}
+
+/** Null if the pool declines, or if the platform does not let the request in to it. */
+async function callUnlessBusy(
+  env: Env,
+  pool: string,
+  call: EdgeCall,
+  body: string,
+): Promise<Response | null> {
+  try {
+    const response = await callPool(env, pool, call, body);
+    return response.headers.get("x-pool-reason") === "machine_busy" ? null : response;
+  } catch (error) {
+    if (error instanceof PoolOverloaded) return null;
+    throw error;
+  }
 }
 
 interface Step {

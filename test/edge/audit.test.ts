@@ -172,6 +172,11 @@ describe("the log of changes", () => {
     expect((await callAdmin("DELETE", `/keys/${key}`)).status).toBe(404);
     expect(await newest()).toMatchObject({ path: `/v1/admin/keys/pk_${id}_...`, outcome: "refused" });
     await adminCall("POST", "/keys", { owner: "acme", name: token });
+    // Whatever stands before it, as text or as the rest of an escape.
+    await adminCall("POST", "/keys", { owner: "acme", name: `old_${token}` });
+    await callAdmin("PUT", `/catalog?force=%22${key}`, []);
+    await callAdmin("DELETE", `/admin-tokens/${ADMIN}`);
+    await callAdmin("PUT", `/catalog?force=${ADMIN}`, []);
     const text = JSON.stringify(await rowsOf(fleet(), "SELECT * FROM audit"));
     expect(text).toContain(`pt_${tokenId}_...`);
     for (const secret of [key, token]) expect(text).not.toContain(secret.slice(25));

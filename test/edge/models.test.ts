@@ -84,6 +84,9 @@ describe("models", () => {
     const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
     await advanceClock(poolOf(at), 2 * CAPACITY_TTL_MS);
     expect(await statusOf(at.model)).toBeNull();
+    // Nobody waits for it again within two seconds.
+    expect(await statusOf(at.model)).toBeNull();
+    expect(silent).toHaveBeenCalledOnce();
     expect(warned).toHaveBeenCalledWith(expect.objectContaining({ event: "fleet_unreachable" }));
     silent.mockRestore();
     warned.mockRestore();

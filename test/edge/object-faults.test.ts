@@ -1,8 +1,23 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { ModelPool } from "../../durable-objects/model-pool.ts";
-import { join } from "./fake-provider.ts";
-import { adminCall, callAdmin, chat, errorOf, poolOf, scene, testEnv, until } from "./scene.ts";
+import { connect, join, registerMessage, type FakeProvider } from "./fake-provider.ts";
+import {
+  adminCall,
+  callAdmin,
+  chat,
+  errorOf,
+  newKey,
+  newToken,
+  pin,
+  poolOf,
+  scene,
+  setFlag,
+  testEnv,
+  unique,
+  until,
+  type Scene,
+} from "./scene.ts";
 
 /** Calls to objects that the platform itself refuses or breaks off. */
 
@@ -12,8 +27,8 @@ const overloaded = (): Error =>
   Object.assign(new Error("Durable Object is overloaded. Too many requests queued."), { overloaded: true });
 const disconnected = (): Error => Object.assign(new Error("Network connection lost."), { retryable: true });
 
-/** How the Worker's calls to pools end; null lets one through. */
-function breakCalls(next: () => Error | null): () => number {
+/** How the Worker's calls to pools end, by the pool's name; null lets one through. */
+function breakCalls(next: (pool: string | undefined) => Error | null): () => number {
   const namespace = Object.getPrototypeOf(testEnv.MODEL_POOL) as Pools;
   const get = namespace.get;
   let calls = 0;
@@ -22,7 +37,7 @@ function breakCalls(next: () => Error | null): () => number {
     const fetch = stub.fetch.bind(stub);
     const broken: DurableObjectStub<ModelPool>["fetch"] = (input, init) => {
       calls += 1;
-      const error = next();
+      const error = next(id.name);
       return error === null ? fetch(input, init) : Promise.reject(error);
     };
     return new Proxy(stub, {
@@ -86,6 +101,39 @@ it("[H18] a pool that could not be reached for a moment is asked again, not at o
   expect((await pending).status).toBe(200);
   expect(calls()).toBe(3);
   expect(waits.mock.calls.map(([ms]) => ms).filter((ms) => ms < 400)).toHaveLength(2);
+});
+
+/** A machine that is assigned to one model and has another on its disk. */
+async function assigned(to: Scene, wanted: Scene): Promise<FakeProvider> {
+  const machineId = unique("mac");
+  const machine = await connect(to, machineId);
+  machine.send(registerMessage(machineId, [to.model, wanted.model]));
+  await machine.next("registered");
+  const { epoch } = await pin(machineId, to);
+  await machine.next("assign_model");
+  machine.send({ type: "assign_model_status", model_id: to.model, epoch, status: "succeeded" });
+  await until(async () => (await poolOf(to).report(4)).machines[0]?.blockedBy === null);
+  return machine;
+}
+
+describe("[H21] an own machine's pool that is overloaded", () => {
+  const ask = (at: Scene, route: string, apiKey: string): Promise<Response> =>
+    chat(at, {}, { headers: { authorization: `Bearer ${apiKey}`, "x-pool-route": route } });
+
+  it.each(["prefer", "self"])("keeps no request with `%s` from where else its model is", async (route) => {
+    await setFlag("assignment_gate", "on");
+    const owner = unique("owner");
+    const [{ key }, { token }] = [await newKey(owner), await newToken(owner)];
+    const [overrun, wanted, free] = [await scene(), await scene(), await scene()];
+    await assigned({ ...overrun, token }, wanted);
+    const other = route === "prefer" ? await join(wanted) : await assigned({ ...free, token }, wanted);
+    const calls = breakCalls((pool) => (pool === overrun.model ? overloaded() : null));
+    const pending = ask(wanted, route, key);
+    const answered = other.next("inference_request").then((request) => other.answer(request, "{}"));
+    expect(await Promise.race([pending, answered.then(() => pending)])).toMatchObject({ status: 200 });
+    expect(calls()).toBe(2);
+    await setFlag("assignment_gate", "off");
+  });
 });
 
 describe("an operator's call", () => {
