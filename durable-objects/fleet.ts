@@ -1,6 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
 
-import type { ApiError } from "../core/api-error.ts";
 import {
   difference,
   type AskedCall,
@@ -10,15 +9,12 @@ import {
 } from "../core/audit.ts";
 import { flagNameSchema } from "../core/flags.ts";
 import type { DialVerdict } from "../core/fleet/admissions.ts";
-import { orderMany, type BulkOrder, type BulkVerdict } from "../core/fleet/bulk-orders.ts";
+import type { BulkOrder } from "../core/fleet/bulk-orders.ts";
 import type { Capacity } from "../core/fleet/capacity.ts";
 import { ControlPlane } from "../core/fleet/control-plane.ts";
-import { unknownMachine } from "../core/fleet/directory.ts";
 import type { FlagView } from "../core/fleet/flag-book.ts";
 import { IdlePools } from "../core/fleet/idle-pools.ts";
-import { machineBrief } from "../core/fleet/machine-brief.ts";
 import type { MachineDetails } from "../core/fleet/machine-details.ts";
-import type { PinVerdict } from "../core/fleet/orders.ts";
 import { ownedMachines, type OwnedMachine } from "../core/fleet/owned-machines.ts";
 import type { PlacementReport } from "../core/fleet/placement-report.ts";
 import type { ReplayMachine } from "../core/fleet/replay-fleet.ts";
@@ -29,13 +25,21 @@ import type { Admission, AdmissionQuestion } from "../core/pool/admission.ts";
 import type { PoolNews } from "../core/pool/ports.ts";
 import type { PoolSettings } from "../core/pool/settings.ts";
 import rootPackage from "../package.json" with { type: "json" };
-import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "../protocol/ids.ts";
+import { modelIdSchema, type MachineId, type ModelId } from "../protocol/ids.ts";
 import type { Dialer } from "./dial.ts";
 import type { Env } from "./env.ts";
+import { FleetAlarm } from "./fleet-alarm.ts";
 import { FleetReports, type PreviewVerdict } from "./fleet-reports.ts";
 import { logError } from "./log.ts";
+import {
+  MachineOrders,
+  type CordonVerdict,
+  type MachineVerdict,
+  type ManyOrdered,
+  type PinnedVerdict,
+} from "./machine-orders.ts";
 import { Operators, type AskedChange, type CatalogInForce, type CatalogVerdict } from "./operators.ts";
-import { Pools, SETTLE_LIMIT_MS } from "./pools.ts";
+import { Pools } from "./pools.ts";
 import { SqlAuditStore, type AuditQuery } from "./storage/audit-store.ts";
 import { SqlFleetStore } from "./storage/fleet-store.ts";
 import { SqlIdlePoolStore } from "./storage/idle-pool-store.ts";
@@ -43,24 +47,6 @@ import { SqlPlacementStore } from "./storage/placement-store.ts";
 
 /** How long a revocation is repeated to the pools, in case one did not hear it the first time. */
 const REVOCATION_REPEAT_MS = 600_000;
-
-/** What an operator asked to be done with a machine, or why it cannot be. */
-export type MachineVerdict =
-  | { readonly ok: true; readonly machineId: string; readonly epoch: number; readonly difference: Difference }
-  | { readonly ok: false; readonly error: ApiError };
-
-/** With the pools that have not confirmed it within two seconds: they hear of it at the next tick. */
-export type CordonVerdict =
-  | (Extract<MachineVerdict, { ok: true }> & { readonly waitingFor: readonly string[] })
-  | Extract<MachineVerdict, { ok: false }>;
-
-export type ManyOrdered =
-  | (Extract<BulkVerdict, { ok: true }> & { readonly waitingFor: readonly string[] })
-  | Extract<BulkVerdict, { ok: false }>;
-
-export type PinnedVerdict =
-  | (Extract<PinVerdict, { ok: true }> & { readonly difference: Difference })
-  | Extract<PinVerdict, { ok: false }>;
 
 export type FlagVerdict =
   | {
@@ -73,19 +59,18 @@ export type FlagVerdict =
 
 /**
  * The control plane as a Durable Object: a thin shell around `core/fleet`. It turns calls into calls on the core
- * and gives it a clock by the alarm; the pools are reached through `Pools`, and what is shown comes from `FleetReports`.
+ * and gives it a clock by the alarm; the pools are reached through `Pools`, machines are ordered about by `MachineOrders`, and what is
+ * shown comes from `FleetReports`.
  * Whatever the core writes and the alarm that follows from it go to disk together, since nothing is awaited in between (H3).
  */
 export class Fleet extends DurableObject<Env> {
   readonly #store: SqlFleetStore;
   readonly #core: ControlPlane;
-  /** When the alarm rings; null if it is not set. */
-  #alarmAt: number | null = null;
-  /** Whether this life has set it for calls to be repeated, which may have been answered by the time it rings. */
-  #isForRetry = false;
+  readonly #alarm: FleetAlarm;
   readonly #idlePools: IdlePools;
   readonly #pools: Pools;
   readonly #operators: Operators;
+  readonly #orders: MachineOrders;
   readonly #reports: FleetReports;
   readonly #audit: SqlAuditStore;
 
@@ -100,6 +85,7 @@ export class Fleet extends DurableObject<Env> {
       plans: new SqlPlacementStore(context.storage.sql),
       newestProvider: rootPackage.version,
     });
+    this.#alarm = new FleetAlarm(context.storage, this.#core);
     this.#audit = new SqlAuditStore(context.storage.sql);
     this.#idlePools = new IdlePools(new SqlIdlePoolStore(context.storage.sql));
     this.#pools = new Pools(env, this.#core, this.#idlePools, {
@@ -118,8 +104,8 @@ export class Fleet extends DurableObject<Env> {
       operators: this.#operators,
       store: this.#store,
     });
-    // An earlier life may have set it for what this one does not know: a look that comes sooner than its own would.
-    void context.blockConcurrencyWhile(() => this.#readAlarm());
+    this.#orders = new MachineOrders(this.#core, this.#pools, (act) => this.#then(act));
+    void context.blockConcurrencyWhile(() => this.#alarm.read());
   }
 
   /** Decides one dial. @param pool the catalog id the provider named; null for wherever it belongs. */
@@ -213,58 +199,35 @@ export class Fleet extends DurableObject<Env> {
   }
 
   pin(machineId: string, modelId: string): PinnedVerdict {
-    const id = machineIdSchema.parse(machineId);
-    const before = machineBrief(this.#core, id);
-    const verdict = this.#then((now) => this.#core.orders.pin(id, modelId, now));
-    if (!verdict.ok) return verdict;
-    return { ...verdict, difference: difference(before, machineBrief(this.#core, id)) };
+    return this.#orders.pin(machineId, modelId);
   }
 
   release(machineId: string): MachineVerdict {
-    return this.#order(machineId, (id, now) => this.#core.orders.release(id, "released by an operator", now));
+    return this.#orders.release(machineId);
   }
 
   unpin(machineId: string): MachineVerdict {
-    return this.#order(machineId, (id) => {
-      this.#core.intents.unpin(id);
-      return null;
-    });
+    return this.#orders.unpin(machineId);
   }
 
   quarantine(machineId: string): MachineVerdict {
-    return this.#order(machineId, (id, now) => this.#core.quarantine(id, now));
+    return this.#orders.quarantine(machineId);
   }
 
   readmit(machineId: string): MachineVerdict {
-    return this.#order(machineId, (id) => this.#core.readmit(id));
+    return this.#orders.readmit(machineId);
   }
 
-  /** The same order for many machines. @returns with the pools that have not confirmed a cordon, or its end */
-  async orderMany(bulk: BulkOrder): Promise<ManyOrdered> {
-    if (bulk.isDryRun) return waitingFor(orderMany(this.#core, bulk, Date.now()), () => []);
-    const isCordon = bulk.order === "cordon" || bulk.order === "uncordon";
-    if (isCordon) this.#core.stir(Date.now());
-    const verdict = this.#then((now) => orderMany(this.#core, bulk, now));
-    await this.#pools.settled();
-    return waitingFor(verdict, (id) => (isCordon ? this.#core.cordons.untold(id) : []));
+  orderMany(bulk: BulkOrder): Promise<ManyOrdered> {
+    return this.#orders.many(bulk);
   }
 
-  /** Keeps requests away from a machine, or lets them come again. Its pools have heard when this returns, if they answer. */
-  async cordon(machineId: string, isCordoned: boolean): Promise<CordonVerdict> {
-    this.#core.stir(Date.now());
-    const verdict = this.#order(machineId, (id, now) => this.#core.cordons.set(id, isCordoned, now));
-    await this.#pools.settled();
-    if (!verdict.ok) return verdict;
-    return { ...verdict, waitingFor: this.#core.cordons.untold(machineIdSchema.parse(machineId)) };
+  cordon(machineId: string, isCordoned: boolean): Promise<CordonVerdict> {
+    return this.#orders.cordon(machineId, isCordoned);
   }
 
-  /** Forgets a machine that is not connected; the pools that may know better are asked. */
-  async removeMachine(machineId: string): Promise<MachineVerdict> {
-    const askedAt = Date.now();
-    await this.#pools.view(this.#core.memberships.of(machineIdSchema.parse(machineId)), SETTLE_LIMIT_MS);
-    const verdict = this.#order(machineId, (id, now) => this.#core.remove(id, askedAt, now));
-    await this.#pools.settled();
-    return verdict;
+  removeMachine(machineId: string): Promise<MachineVerdict> {
+    return this.#orders.remove(machineId);
   }
 
   /** Where an owner's machines are, by what the fleet itself knows. */
@@ -309,23 +272,16 @@ export class Fleet extends DurableObject<Env> {
    * operators have written to KV is read here.
    */
   async ensureAlarm(): Promise<void> {
-    await this.#readAlarm();
+    await this.#alarm.read();
     if (this.#core.pools().size === 0) await this.#operators.read();
-    this.#arm(Date.now());
+    this.#alarm.arm(Date.now());
   }
 
   /** Repeats what is unanswered; every `tick_seconds` it looks at everything. */
   override async alarm(): Promise<void> {
-    this.#alarmAt = null;
     const now = Date.now();
-    // Set by an earlier life it may be for what this one does not know: then everything is looked at.
-    const isForRetry = this.#isForRetry || (this.#core.nextWakeAt() ?? Infinity) <= now;
-    const isEarly = isForRetry && now < (this.#core.tickDueAt(now) ?? now);
-    this.#isForRetry = false;
-    if (!isEarly) {
-      // Set before anything can fail, so that one bad tick is not the last.
-      if (this.#core.tickDueAt(now) !== null)
-        this.#armAt(now + this.#core.flagBook.flags.tick_seconds * 1000);
+    if (!this.#alarm.rings(now)) {
+      this.#alarm.armInCaseOfFailure(now);
       await this.#operators.read();
       for (const tokenId of this.#store.tokensRevokedSince(now - REVOCATION_REPEAT_MS)) {
         for (const pool of this.#core.pools()) this.#pools.call(pool, { kind: "revoke", tokenId });
@@ -334,8 +290,7 @@ export class Fleet extends DurableObject<Env> {
       await this.#pools.settled();
       this.#then((at) => {
         this.#core.place(at);
-        // Nothing has failed, so the next look need not come before it is due.
-        this.#alarmAt = null;
+        this.#alarm.allWentWell();
       });
     } else {
       this.#then((at) => this.#core.retry(at));
@@ -347,36 +302,8 @@ export class Fleet extends DurableObject<Env> {
   #then<T>(act: (now: number) => T): T {
     const now = Date.now();
     const result = act(now);
-    this.#arm(now);
+    this.#alarm.arm(now);
     return result;
-  }
-
-  #order(machineId: string, act: (id: MachineId, now: number) => ApiError | null): MachineVerdict {
-    const id = machineIdSchema.parse(machineId);
-    const before = machineBrief(this.#core, id);
-    if (before === null) return { ok: false, error: unknownMachine(id) };
-    const error = this.#then((now) => act(id, now));
-    if (error !== null) return { ok: false, error };
-    const epoch = this.#core.intents.epochOf(id);
-    return { ok: true, machineId: id, epoch, difference: difference(before, machineBrief(this.#core, id)) };
-  }
-
-  async #readAlarm(): Promise<void> {
-    this.#alarmAt = await this.ctx.storage.getAlarm();
-  }
-
-  #arm(now: number): void {
-    const tickAt = this.#core.tickDueAt(now) ?? Infinity;
-    const retryAt = this.#core.nextWakeAt() ?? Infinity;
-    this.#armAt(Math.max(Math.min(tickAt, retryAt), now + 1), retryAt < tickAt);
-  }
-
-  #armAt(at: number, isForRetry = false): void {
-    if (at === Infinity || (this.#alarmAt !== null && this.#alarmAt <= at)) return;
-    this.#alarmAt = at;
-    this.#isForRetry = isForRetry;
-    // A write like those before it, and in one transaction with them.
-    void this.ctx.storage.setAlarm(at);
   }
 
   #flagsChanged(): void {
@@ -393,10 +320,4 @@ export class Fleet extends DurableObject<Env> {
       this.#core.tick(now);
     });
   }
-}
-
-function waitingFor(verdict: BulkVerdict, untold: (machineId: MachineId) => readonly string[]): ManyOrdered {
-  if (!verdict.ok) return verdict;
-  const pools = verdict.machines.flatMap(({ machineId }) => untold(machineIdSchema.parse(machineId)));
-  return { ...verdict, waitingFor: [...new Set(pools)] };
 }

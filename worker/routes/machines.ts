@@ -7,7 +7,7 @@ import { unknownMachine } from "../../core/fleet/directory.ts";
 import type { MachineDetails } from "../../core/fleet/machine-details.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
-import type { MachineVerdict } from "../../durable-objects/fleet.ts";
+import type { MachineVerdict } from "../../durable-objects/machine-orders.ts";
 import { machineIdSchema } from "../../protocol/ids.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
