@@ -58,29 +58,29 @@ export type PoolReply =
 export function perform(pool: Pool, call: PoolCall, now: number): PoolReply {
   switch (call.kind) {
     case "expect":
-      return { kind: "verdict", verdict: pool.expect(call.machineId, call.epoch, call.terms, now) };
+      return { kind: "verdict", verdict: pool.orders.expect(call.machineId, call.epoch, call.terms, now) };
     case "release":
-      return { kind: "verdict", verdict: pool.release(call.machineId, call.epoch, now) };
+      return { kind: "verdict", verdict: pool.orders.release(call.machineId, call.epoch, now) };
     case "unmanage":
-      return { kind: "verdict", verdict: pool.unmanage(call.machineId, call.epoch, now) };
+      return { kind: "verdict", verdict: pool.orders.unmanage(call.machineId, call.epoch, now) };
     case "order":
-      return told(pool.order(call.machineId, call.order));
+      return told(pool.orders.passOn(call.machineId, call.order));
     case "dismiss":
-      pool.dismiss(call.machineId, call.epoch, now);
+      pool.orders.dismiss(call.machineId, call.epoch, now);
       return told(true);
     case "forget":
-      return told(pool.forget(call.machineId, now));
+      return told(pool.orders.forget(call.machineId, now));
     case "announce":
-      pool.announcePools(call.machineId, call.pools, call.assignment);
+      pool.orders.announce(call.machineId, call.pools, call.assignment);
       return told(true);
     case "expel":
-      pool.expel(call.machineId, now);
+      pool.orders.expel(call.machineId, now);
       return told(true);
     case "cordon":
-      pool.cordon(call.machineId, call, now);
+      pool.orders.cordon(call.machineId, call, now);
       return told(true);
     case "revoke":
-      pool.revoke(call.tokenId, now);
+      pool.orders.revoke(call.tokenId, now);
       return told(true);
     case "settings":
       pool.configure(call.settings, now);

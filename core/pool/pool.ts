@@ -1,24 +1,25 @@
 import { CLOSE } from "../../protocol/close-codes.ts";
 import { encodeDownstream } from "../../protocol/codec.ts";
-import type { AssignModel, Registered } from "../../protocol/downstream.ts";
-import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
+import type { Registered } from "../../protocol/downstream.ts";
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import type { RefusalCount } from "../edge-verdicts.ts";
 import { TICK_INTERVAL_MS } from "../limits.ts";
 import type { Admission } from "./admission.ts";
 import { Assignments } from "./assignments.ts";
 import { Attestation, type ProofVerdict } from "./attestation.ts";
 import { Connection, type ConnectionState, type Identity, type PoolSocket } from "./connection.ts";
-import { Cordons, type CordonWord } from "./cordons.ts";
+import { Cordons } from "./cordons.ts";
 import { DemandWatch } from "./demand-watch.ts";
 import { Dispatch } from "./dispatch.ts";
 import { Entrance } from "./entrance.ts";
+import { FleetOrders } from "./fleet-orders.ts";
 import { Inbox } from "./inbox.ts";
 import { Ledger } from "./ledger.ts";
 import { Loads } from "./loads.ts";
 import { isOlder, Members } from "./members.ts";
 import { mayBeDeclined } from "./owner-route.ts";
-import type { PoolMemory, PoolPorts } from "./ports.ts";
-import type { PoolRecord, Stamp, Terms, Verdict } from "./record.ts";
+import type { PoolMemory, PoolNews, PoolPorts } from "./ports.ts";
+import type { PoolRecord, Stamp } from "./record.ts";
 import { registered } from "./registration.ts";
 import { reportMachines, reportRecord, type PoolReport } from "./report.ts";
 import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
@@ -38,6 +39,8 @@ import { withSupply, type PoolSettings } from "./settings.ts";
 export class Pool {
   readonly model: ModelId;
   readonly ledger: Ledger;
+  /** What the fleet has it do about machines. */
+  readonly orders: FleetOrders;
   readonly watch = new DemandWatch();
   readonly #ports: PoolPorts;
   readonly #members: Members;
@@ -63,10 +66,7 @@ export class Pool {
     this.#members = new Members(
       model,
       {
-        onDropped: (connection, at) => {
-          this.#dispatch.connectionLost(connection, at);
-          this.#entrance.dropped(connection, at);
-        },
+        onDropped: (connection, at) => this.#onDropped(connection, at),
         recordOf: (machineId) => this.#assignments.get(machineId),
         isCordoned: (machineId) => this.#cordons.has(machineId),
         remember: (machineId) => ports.rememberMachine(machineId),
@@ -110,15 +110,19 @@ export class Pool {
       },
       this.ledger,
     );
-    this.#inbox = new Inbox({
-      model,
+    const parts = {
       members: this.#members,
-      entrance: this.#entrance,
       assignments: this.#assignments,
       dispatch: this.#dispatch,
-      attestation: this.#attestation,
-      tellFleet: (news) => ports.tellFleet(news),
+      tellFleet: (news: PoolNews) => ports.tellFleet(news),
+    };
+    this.orders = new FleetOrders({
+      ...parts,
+      cordons: this.#cordons,
+      speeds: this.ledger.speeds,
+      sendRegistered: (...told) => this.#sendRegistered(...told),
     });
+    this.#inbox = new Inbox({ ...parts, model, entrance: this.#entrance, attestation: this.#attestation });
   }
 
   /** Whether a dial may become a socket here: the fleet's answer to it must not be older than the record (H2). */
@@ -159,7 +163,7 @@ export class Pool {
 
   /** The fleet's answer to `askFleet`. */
   admitted(connection: Connection, admission: Admission, now: number): void {
-    if (admission.admitted) this.#hearCordon(connection.identity.machineId, admission);
+    if (admission.admitted) this.orders.noteCordon(connection.identity.machineId, admission);
     this.#entrance.admitted(connection, admission, now);
     this.#dispatch.drain(now);
   }
@@ -174,65 +178,6 @@ export class Pool {
   judged(connection: Connection, nonce: string, verdict: ProofVerdict, now: number): void {
     this.#attestation.judged(connection, nonce, verdict, now);
     this.#entrance.judged(connection, now);
-  }
-
-  /** The machine is to hold this pool's model (H5). */
-  expect(machineId: MachineId, epoch: Epoch, terms: Terms, now: number): Verdict {
-    return this.#assignments.expect(machineId, epoch, terms, now);
-  }
-
-  /** The machine belongs elsewhere: no public request goes to it from this call on; what runs there may finish. */
-  release(machineId: MachineId, epoch: Epoch, now: number): Verdict {
-    const verdict = this.#assignments.release(machineId, epoch, now);
-    this.#dispatch.reconsider(now);
-    return verdict;
-  }
-
-  /** The machine may serve here as an unmanaged one. */
-  unmanage(machineId: MachineId, epoch: Epoch, now: number): Verdict {
-    const verdict = this.#assignments.unmanage(machineId, epoch, now);
-    this.#dispatch.drain(now);
-    return verdict;
-  }
-
-  /** Passes an order on. @returns whether a socket of the machine was there to take it. */
-  order(machineId: MachineId, order: AssignModel): boolean {
-    const connection = this.#members.seats.get(machineId);
-    if (connection === undefined) return false;
-    // A newer order has overtaken this call, perhaps because the machine must not be sent any (C16).
-    if (order.epoch < (connection.record?.epoch ?? 0)) return false;
-    connection.socket.send(encodeDownstream(order));
-    // The machine has said that it holds this already, and the fleet has missed it: heartbeats are news only once.
-    const held = connection.registration?.held ?? null;
-    if (held?.epoch === order.epoch) this.#ports.tellFleet({ kind: "holds", machineId, held });
-    return true;
-  }
-
-  /** The machine has arrived in the pool it belongs to since `epoch`: its socket here goes once it is idle (H6). */
-  dismiss(machineId: MachineId, epoch: Epoch, now: number): void {
-    const connection = this.#members.seats.get(machineId);
-    if (connection?.record?.mode !== "released" || connection.record.epoch > epoch) return;
-    connection.isDismissed = true;
-    this.#members.closeReleased(connection, now);
-  }
-
-  /**
-   * Drops what is left of a machine that has gone.
-   * @returns whether the pool has neither a socket nor a record of it (H1).
-   */
-  forget(machineId: MachineId, now: number): boolean {
-    for (const _ of this.#members.socketsOf(machineId)) return false;
-    const isGone = this.#assignments.forget(machineId, now);
-    if (!isGone) return false;
-    this.ledger.speeds.forget(machineId);
-    this.#cordons.forget(machineId);
-    return true;
-  }
-
-  /** The list of pools of an unmanaged machine has changed, for instance because the catalog has. */
-  announcePools(machineId: MachineId, pools: readonly ModelId[], assignment: Registered["assignment"]): void {
-    const connection = this.#members.seats.get(machineId);
-    if (connection !== undefined) this.#sendRegistered(connection, pools, assignment);
   }
 
   /** Takes the fleet's settings over unless they are older than those it has (H17). */
@@ -268,25 +213,6 @@ export class Pool {
 
   resume(request: PoolRequest, now: number): void {
     this.#dispatch.resume(request, now);
-  }
-
-  /** Closes every socket that was dialed with a revoked token. */
-  revoke(tokenId: string, now: number): void {
-    const leaving = [...this.#members.sockets()].filter(({ identity }) => identity.tokenId === tokenId);
-    this.#members.closeTogether(leaving, "notAllowed", now, "token revoked");
-  }
-
-  /** Closes every socket of a machine that is not wanted any more. */
-  expel(machineId: MachineId, now: number): void {
-    for (const connection of this.#members.socketsOf(machineId)) {
-      this.#members.close(connection, "notAllowed", now, "machine quarantined");
-    }
-  }
-
-  /** Sends a machine no more requests, not even its owner's, or lets them come again; what runs there goes on. */
-  cordon(machineId: MachineId, word: CordonWord, now: number): void {
-    this.#hearCordon(machineId, word);
-    this.#dispatch.reconsider(now);
   }
 
   /** Closes sockets without a sign of life, those that never registered and those of released machines (H6, H20). */
@@ -364,9 +290,9 @@ export class Pool {
     for (const record of this.#assignments.all()) if (!this.#cordons.has(record.machineId)) yield record;
   }
 
-  #hearCordon(machineId: MachineId, word: CordonWord): void {
-    const isCordoned = this.#cordons.heard(machineId, word);
-    for (const connection of this.#members.socketsOf(machineId)) connection.isCordoned = isCordoned;
+  #onDropped(connection: Connection, now: number): void {
+    this.#dispatch.connectionLost(connection, now);
+    this.#entrance.dropped(connection, now);
   }
 
   #onEntered(

@@ -80,7 +80,7 @@ export class OrderBeforeExpect extends Hooks {
   override calling(pool: PoolHost, call: PoolCall): void {
     if (call.kind !== "expect") return;
     const { machineId, epoch } = call;
-    pool.pool.order(machineId, {
+    pool.pool.orders.passOn(machineId, {
       type: "assign_model",
       model_id: pool.model,
       epoch,

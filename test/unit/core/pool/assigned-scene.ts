@@ -11,7 +11,7 @@ export const epoch = (n: number): Epoch => epochSchema.parse(n);
 export function expected(fields: object = {}): { scene: PoolScene; mac: Machine } {
   const scene = new PoolScene();
   const mac = scene.join("mac-1", { loaded_models: [], ...fields });
-  scene.pool.expect(mac.connection.identity.machineId, epoch(5), TERMS, scene.now);
+  scene.pool.orders.expect(mac.connection.identity.machineId, epoch(5), TERMS, scene.now);
   return { scene, mac };
 }
 

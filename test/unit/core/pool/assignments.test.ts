@@ -26,7 +26,7 @@ describe("a status", () => {
 
   it("[F3] of the epoch at which the machine was let go changes nothing", () => {
     const { scene, mac } = expected();
-    scene.pool.release(mac.connection.identity.machineId, epoch(6), scene.now);
+    scene.pool.orders.release(mac.connection.identity.machineId, epoch(6), scene.now);
     for (const word of ["loading", "succeeded", "failed"]) say(scene, mac, word, { epoch: 6 });
     expect(modeOf(scene)).toBe("released");
   });
@@ -93,9 +93,9 @@ it("[H3] the fleet is told of each step that a machine makes, with what its load
   say(scene, mac, "loading");
   scene.now += 5000;
   say(scene, mac, "succeeded");
-  scene.pool.release(machineId, epoch(6), scene.now);
-  scene.pool.unmanage(machineId, epoch(7), scene.now);
-  scene.pool.expect(machineId, epoch(8), TERMS, scene.now);
+  scene.pool.orders.release(machineId, epoch(6), scene.now);
+  scene.pool.orders.unmanage(machineId, epoch(7), scene.now);
+  scene.pool.orders.expect(machineId, epoch(8), TERMS, scene.now);
   say(scene, mac, "succeeded", { epoch: 8 });
   say(scene, mac, "failed", { epoch: 8 });
   const told = scene.news.map((news) =>
@@ -194,7 +194,7 @@ describe("[D6] [H13] the deadline", () => {
     const scene = new PoolScene();
     const [one, two] = [scene.join("mac-1"), scene.join("mac-2")];
     for (const { connection } of [one, two]) {
-      scene.pool.expect(connection.identity.machineId, epoch(1), TERMS, scene.now);
+      scene.pool.orders.expect(connection.identity.machineId, epoch(1), TERMS, scene.now);
     }
     say(scene, two, "loading", { epoch: 1 });
     expect(scene.pool.nextDeadlineAt()).toBe(scene.now + 60_000);

@@ -9,7 +9,7 @@ import { anAdmission, PoolScene } from "./pool-scene.ts";
 const MAC = machineIdSchema.parse("mac-1");
 
 function cordon(scene: PoolScene, isCordoned = true, cordonAsOf = scene.now++): void {
-  scene.pool.cordon(MAC, { isCordoned, cordonAsOf }, scene.now);
+  scene.pool.orders.cordon(MAC, { isCordoned, cordonAsOf }, scene.now);
 }
 
 const blockedBy = (scene: PoolScene) => scene.pool.report(scene.now, 4).machines[0]?.blockedBy;
@@ -196,7 +196,7 @@ describe("a cordoned machine that has no socket", () => {
     cordon(scene);
     scene.lose(mac);
     expect([...scene.cordons.keys()]).toEqual([MAC]);
-    expect(scene.pool.forget(MAC, scene.now)).toBe(true);
+    expect(scene.pool.orders.forget(MAC, scene.now)).toBe(true);
     expect(scene.cordons.size).toBe(0);
     scene.join("mac-1");
     expect(blockedBy(scene)).toBeNull();

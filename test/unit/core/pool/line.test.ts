@@ -213,10 +213,10 @@ describe("a request that waits is sent at once", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
     const { machineId } = mac.connection.identity;
-    scene.pool.release(machineId, epochSchema.parse(1), scene.now);
+    scene.pool.orders.release(machineId, epochSchema.parse(1), scene.now);
     scene.lose(scene.join("mac-2"));
     scene.ask();
-    scene.pool.unmanage(machineId, epochSchema.parse(2), scene.now);
+    scene.pool.orders.unmanage(machineId, epochSchema.parse(2), scene.now);
     expect(scene.requestsOf(mac)).toHaveLength(1);
   });
 });
@@ -231,7 +231,7 @@ describe("[C3, C6] a machine that has vanished", () => {
   it("is not waited for if it belongs to another pool", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
-    scene.pool.release(machineIdSchema.parse("mac-1"), epochSchema.parse(1), scene.now);
+    scene.pool.orders.release(machineIdSchema.parse("mac-1"), epochSchema.parse(1), scene.now);
     scene.lose(mac);
     expect(scene.ask().refusedWith).toBe("model_unavailable");
   });
@@ -245,7 +245,7 @@ describe("a request for a pool whose machine loads", () => {
     scene.flags({});
     const mac = scene.join("mac-1", { loaded_models: [] });
     const terms = { drainMs: 30_000, loadMs: LOAD_TIMEOUT_MS, publicKey: "k" };
-    scene.pool.expect(MAC, epochSchema.parse(1), terms, scene.now);
+    scene.pool.orders.expect(MAC, epochSchema.parse(1), terms, scene.now);
     const status = (fields: object): void =>
       scene.say(mac, { type: "assign_model_status", model_id: MODEL, epoch: 1, ...fields });
     return { scene, mac, status };
@@ -329,11 +329,11 @@ describe("a request for a pool whose machine loads", () => {
     ["takes too long", (scene) => scene.advance(1000)],
     [
       "is of a machine that is called away",
-      (scene) => scene.pool.release(MAC, epochSchema.parse(2), scene.now),
+      (scene) => scene.pool.orders.release(MAC, epochSchema.parse(2), scene.now),
     ],
     [
       "is of a machine that is cordoned",
-      (scene) => scene.pool.cordon(MAC, { isCordoned: true, cordonAsOf: scene.now }, scene.now),
+      (scene) => scene.pool.orders.cordon(MAC, { isCordoned: true, cordonAsOf: scene.now }, scene.now),
     ],
   ])("is told at once if the load %s", (_, end) => {
     const { scene, status } = loadingScene();

@@ -147,8 +147,8 @@ describe("the choice", () => {
     const first = ask();
     expect([ask(), ask()]).toEqual([first, first]);
     const machineId = machineIdSchema.parse(first);
-    scene.pool.release(machineId, epochSchema.parse(1), scene.now);
-    scene.pool.unmanage(machineId, epochSchema.parse(2), scene.now);
+    scene.pool.orders.release(machineId, epochSchema.parse(1), scene.now);
+    scene.pool.orders.unmanage(machineId, epochSchema.parse(2), scene.now);
     expect(ask()).not.toBe(first);
   });
 
@@ -231,9 +231,9 @@ describe("[H20] a silent machine", () => {
 it("a revoked token closes every socket that was dialed with it, and no other", () => {
   const scene = new PoolScene();
   const [registered, unregistered] = [scene.join("mac-1"), scene.dial("mac-2")];
-  scene.pool.revoke("other", scene.now);
+  scene.pool.orders.revoke("other", scene.now);
   expect([registered.socket.closed, unregistered.socket.closed]).toEqual([null, null]);
-  scene.pool.revoke("t", scene.now);
+  scene.pool.orders.revoke("t", scene.now);
   for (const { socket } of [registered, unregistered]) expect(socket.closed?.reason).toBe("notAllowed");
   expect(scene.pool.report(scene.now, 4).machines).toEqual([]);
   // The sockets' own close, which follows, is no loss to wait for.
@@ -245,7 +245,7 @@ it("[H22] a quarantined machine loses its sockets, and nobody waits for it", () 
   const scene = new PoolScene();
   const [bad, good] = [scene.join("mac-1"), scene.join("mac-2")];
   const dialing = scene.dial("mac-1");
-  scene.pool.expel(bad.connection.identity.machineId, scene.now);
+  scene.pool.orders.expel(bad.connection.identity.machineId, scene.now);
   for (const { socket } of [bad, dialing]) expect(socket.closed?.reason).toBe("notAllowed");
   expect(good.socket.closed).toBeNull();
   scene.heartbeat(good, { accepting: false });
@@ -258,7 +258,7 @@ it("what the machines of a revoked token run without a byte goes to none of the 
   const leaving = [1, 2, 3, 4].map((n) => scene.join(`mac-${n}`, { max_concurrency: 1 }, "revoked"));
   const client = scene.ask();
   const good = scene.join("mac-5");
-  scene.pool.revoke("revoked", scene.now);
+  scene.pool.orders.revoke("revoked", scene.now);
   for (const { socket } of leaving) expect(socket.closed?.reason).toBe("notAllowed");
   expect(scene.requestsOf(good)).toHaveLength(1);
   expect(client.refusedWith).toBeNull();
@@ -393,7 +393,7 @@ describe("a machine that closes its socket", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
     scene.heartbeat(mac, { accepting: false });
-    scene.pool.expel(mac.connection.identity.machineId, scene.now);
+    scene.pool.orders.expel(mac.connection.identity.machineId, scene.now);
     scene.pool.disconnected(mac.connection, scene.now, 1000);
     expect(scene.news.filter(({ kind }) => kind === "left")).toEqual([]);
   });

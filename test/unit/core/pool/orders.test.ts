@@ -21,21 +21,24 @@ describe("an order of the fleet", () => {
     const { scene, mac } = expected();
     const { machineId } = mac.connection.identity;
     say(scene, mac, "succeeded");
-    expect(scene.pool.expect(machineId, epoch(5), TERMS, scene.now)).toEqual({
+    expect(scene.pool.orders.expect(machineId, epoch(5), TERMS, scene.now)).toEqual({
       ok: true,
       mode: "assigned",
       epoch: 5,
     });
-    expect(scene.pool.release(machineId, epoch(4), scene.now)).toEqual({ ok: false, stale: 5 });
+    expect(scene.pool.orders.release(machineId, epoch(4), scene.now)).toEqual({ ok: false, stale: 5 });
     expect(modeOf(scene)).toBe("assigned");
-    expect(scene.pool.release(machineId, epoch(6), scene.now)).toMatchObject({ ok: true, mode: "released" });
-    expect(scene.pool.unmanage(machineId, epoch(5), scene.now)).toEqual({ ok: false, stale: 6 });
+    expect(scene.pool.orders.release(machineId, epoch(6), scene.now)).toMatchObject({
+      ok: true,
+      mode: "released",
+    });
+    expect(scene.pool.orders.unmanage(machineId, epoch(5), scene.now)).toEqual({ ok: false, stale: 6 });
   });
 
   it("[H6] [C16] is passed on to the machine, if it is here and the pool knows none that is newer", () => {
     const { scene, mac } = expected();
     const { machineId } = mac.connection.identity;
-    const passOn = (at: number) => scene.pool.order(machineId, { ...ORDER, epoch: epoch(at) });
+    const passOn = (at: number) => scene.pool.orders.passOn(machineId, { ...ORDER, epoch: epoch(at) });
     expect([4, 5].map(passOn)).toEqual([false, true]);
     expect(mac.socket.take("assign_model")).toMatchObject([{ epoch: 5 }]);
     expect(scene.news).toEqual([]);
@@ -52,10 +55,10 @@ describe("an order of the fleet", () => {
   it("[H4] that is repeated puts nothing off", () => {
     const { scene, mac } = expected();
     const { machineId } = mac.connection.identity;
-    scene.pool.release(machineId, epoch(6), scene.now);
+    scene.pool.orders.release(machineId, epoch(6), scene.now);
     const closesAt = scene.pool.nextDeadlineAt();
     scene.now += 30_000;
-    expect(scene.pool.release(machineId, epoch(6), scene.now)).toEqual({
+    expect(scene.pool.orders.release(machineId, epoch(6), scene.now)).toEqual({
       ok: true,
       mode: "released",
       epoch: 6,
@@ -66,7 +69,7 @@ describe("an order of the fleet", () => {
   it("is about its machine and no other", () => {
     const scene = new PoolScene();
     const [one, two] = [scene.join("mac-1"), scene.join("mac-2")];
-    scene.pool.release(one.connection.identity.machineId, epoch(1), scene.now);
+    scene.pool.orders.release(one.connection.identity.machineId, epoch(1), scene.now);
     scene.ask();
     expect(scene.requestsOf(two)).toHaveLength(1);
   });
@@ -76,19 +79,19 @@ describe("an order of the fleet", () => {
     scene.lose(mac);
     // It fails on the way, which begins the time anew.
     scene.advance(2 * RECORD_GRACE_MS + 1);
-    expect(scene.pool.forget(mac.connection.identity.machineId, scene.now)).toBe(false);
-    expect(scene.pool.forget(machineIdSchema.parse("mac-9"), scene.now)).toBe(true);
+    expect(scene.pool.orders.forget(mac.connection.identity.machineId, scene.now)).toBe(false);
+    expect(scene.pool.orders.forget(machineIdSchema.parse("mac-9"), scene.now)).toBe(true);
   });
 
   it("[H4] of an older epoch is known for what it is even if it comes after the pool was asked to forget the machine", () => {
     const { scene, mac } = expected();
     const { machineId } = mac.connection.identity;
     scene.lose(mac);
-    scene.pool.unmanage(machineId, epoch(6), scene.now);
-    expect(scene.pool.forget(machineId, scene.now)).toBe(false);
-    expect(scene.pool.expect(machineId, epoch(5), TERMS, scene.now)).toEqual({ ok: false, stale: 6 });
+    scene.pool.orders.unmanage(machineId, epoch(6), scene.now);
+    expect(scene.pool.orders.forget(machineId, scene.now)).toBe(false);
+    expect(scene.pool.orders.expect(machineId, epoch(5), TERMS, scene.now)).toEqual({ ok: false, stale: 6 });
     scene.advance(61_000);
-    expect(scene.pool.forget(machineId, scene.now)).toBe(true);
+    expect(scene.pool.orders.forget(machineId, scene.now)).toBe(true);
     expect(scene.records.size).toBe(0);
   });
 
@@ -97,7 +100,7 @@ describe("an order of the fleet", () => {
     const mac = scene.join("mac-1");
     const running = scene.ask();
     const sent = scene.requestOf(mac);
-    scene.pool.expect(mac.connection.identity.machineId, epoch(1), TERMS, scene.now);
+    scene.pool.orders.expect(mac.connection.identity.machineId, epoch(1), TERMS, scene.now);
     scene.ask();
     expect(scene.requestsOf(mac)).toEqual([]);
     scene.serve(sent, "done");
@@ -137,7 +140,7 @@ describe("[H2] the fleet's word on a dial", () => {
     scene.admit(mac, anAdmission({ stamp: { mode: "managed", epoch: epoch(3) } }));
     scene.ask();
     expect(scene.requestsOf(mac)).toEqual([]);
-    scene.pool.expect(mac.connection.identity.machineId, epoch(3), TERMS, scene.now);
+    scene.pool.orders.expect(mac.connection.identity.machineId, epoch(3), TERMS, scene.now);
     expect(modeOf(scene)).toBe("expected");
   });
 
@@ -153,7 +156,7 @@ describe("[H2] the fleet's word on a dial", () => {
   it("[F2] lifts a release of its own epoch by being unmanaged, and only then", () => {
     const { scene, mac } = expected();
     const { machineId } = mac.connection.identity;
-    scene.pool.release(machineId, epoch(6), scene.now);
+    scene.pool.orders.release(machineId, epoch(6), scene.now);
     const closesAt = scene.pool.nextDeadlineAt();
     scene.now += 1000;
     scene.pool.mayConnect(machineId, { mode: "released", epoch: epoch(6) }, scene.now);
@@ -180,8 +183,8 @@ describe("[H6] the socket of a released machine", () => {
     const { machineId } = mac.connection.identity;
     scene.ask();
     const sent = scene.requestOf(mac);
-    scene.pool.release(machineId, epoch(1), scene.now);
-    scene.pool.dismiss(machineId, epoch(1), scene.now);
+    scene.pool.orders.release(machineId, epoch(1), scene.now);
+    scene.pool.orders.dismiss(machineId, epoch(1), scene.now);
     return { scene, mac, sent };
   }
 
@@ -196,9 +199,9 @@ describe("[H6] the socket of a released machine", () => {
   it("waits anew for a word of where the machine is when it is ordered here and away again", () => {
     const { scene, mac, sent } = releasedWhileBusy();
     const { machineId } = mac.connection.identity;
-    scene.pool.expect(machineId, epoch(2), TERMS, scene.now);
-    scene.pool.release(machineId, epoch(3), scene.now);
-    scene.pool.dismiss(machineId, epoch(2), scene.now);
+    scene.pool.orders.expect(machineId, epoch(2), TERMS, scene.now);
+    scene.pool.orders.release(machineId, epoch(3), scene.now);
+    scene.pool.orders.dismiss(machineId, epoch(2), scene.now);
     scene.serve(sent, "done");
     scene.pool.sweep(scene.now);
     expect(mac.socket.closed).toBeNull();
@@ -207,7 +210,7 @@ describe("[H6] the socket of a released machine", () => {
   it("closes after 60 s if nobody says so", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
-    scene.pool.release(mac.connection.identity.machineId, epoch(1), scene.now);
+    scene.pool.orders.release(mac.connection.identity.machineId, epoch(1), scene.now);
     expect(scene.pool.nextDeadlineAt()).toBe(scene.now + 60_000);
     mac.socket.pongAt = scene.now + 60_000;
     scene.now += 60_000;
@@ -221,7 +224,7 @@ it("[H19] a pool that starts again waits for its own machine, and not for one th
   say(scene, mac, "succeeded");
   const own = new PoolScene(["mac-1"], scene.now, scene.records);
   expect(own.ask().refusedWith).toBeNull();
-  scene.pool.release(mac.connection.identity.machineId, epoch(6), scene.now);
+  scene.pool.orders.release(mac.connection.identity.machineId, epoch(6), scene.now);
   const left = new PoolScene(["mac-1"], scene.now, scene.records);
   expect(left.ask().refusedWith).toBe("model_unavailable");
 });

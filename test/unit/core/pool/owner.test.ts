@@ -25,7 +25,7 @@ const status = (word: string) => ({
 /** A machine that holds this pool's model because it was ordered to. */
 function joinAssigned(scene: PoolScene, machineId: string, fields: object = {}): Machine {
   const machine = scene.join(machineId, fields);
-  scene.pool.expect(machine.connection.identity.machineId, EPOCH, TERMS, scene.now);
+  scene.pool.orders.expect(machine.connection.identity.machineId, EPOCH, TERMS, scene.now);
   scene.say(machine, status("succeeded"));
   return machine;
 }
@@ -108,7 +108,7 @@ describe("[H21] a request for its owner's machines", () => {
   it("hears machine_busy while the machine is switched, and machine_offline if it is not there or has failed", () => {
     const scene = new PoolScene();
     const machine = scene.join("mac-1");
-    scene.pool.expect(machine.connection.identity.machineId, EPOCH, TERMS, scene.now);
+    scene.pool.orders.expect(machine.connection.identity.machineId, EPOCH, TERMS, scene.now);
     const ask = (): string | null => scene.ask({ owner: route("wait", "mac-1") }).refusedWith;
     expect(ask()).toBe("machine_busy");
     for (const word of ["draining", "loading"]) {
@@ -263,7 +263,7 @@ describe("[H21] [F2] an owner's visit to another model", () => {
     const scene = new PoolScene();
     const machine = joinAssigned(scene, "mac-1");
     visit(scene);
-    scene.pool.release(machine.connection.identity.machineId, epochSchema.parse(2), scene.now);
+    scene.pool.orders.release(machine.connection.identity.machineId, epochSchema.parse(2), scene.now);
     expect(machine.connection.isOwnerBusy).toBe(false);
     expect(visit(scene).refusedWith).toBe("machine_busy");
   });

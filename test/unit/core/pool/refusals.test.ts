@@ -110,7 +110,7 @@ describe("[D10] when a refused client should come back", () => {
     const scene = exhausted();
     scene.flags({ queue_max: 1 });
     const loads = scene.join("mac-1", { loaded_models: [] });
-    scene.pool.expect(MAC, epochSchema.parse(1), TERMS, scene.now);
+    scene.pool.orders.expect(MAC, epochSchema.parse(1), TERMS, scene.now);
     scene.say(loads, { type: "assign_model_status", model_id: MODEL, epoch: 1, status: "loading" });
     scene.join("mac-2", { max_concurrency: 1 });
     scene.now += 57_000;
@@ -130,7 +130,7 @@ describe("[D10] when a refused client should come back", () => {
   it("while a machine loads is the expected end of the load", () => {
     const scene = exhausted();
     const mac = scene.join("mac-1", { loaded_models: [] });
-    scene.pool.expect(MAC, epochSchema.parse(1), TERMS, scene.now);
+    scene.pool.orders.expect(MAC, epochSchema.parse(1), TERMS, scene.now);
     const status = (fields: object) =>
       scene.say(mac, { type: "assign_model_status", model_id: MODEL, epoch: 1, ...fields });
     // Up to 30 s of drain, then a third of the 180 s that a load may take.
@@ -148,7 +148,7 @@ describe("[D10] when a refused client should come back", () => {
     const scene = exhausted();
     const mac = scene.join("mac-1", { loaded_models: [] });
     const load = (epoch: number) => {
-      scene.pool.expect(MAC, epochSchema.parse(epoch), TERMS, scene.now);
+      scene.pool.orders.expect(MAC, epochSchema.parse(epoch), TERMS, scene.now);
       scene.say(mac, { type: "assign_model_status", model_id: MODEL, epoch, status: "loading" });
     };
     load(1);
@@ -174,7 +174,7 @@ describe("[D10] when a refused client should come back", () => {
     const own = (machineId: string) => ({
       owner: { machines: new Set([machineId]), otherwise: "wait", isSwitching: false } as const,
     });
-    scene.pool.expect(MAC, epochSchema.parse(1), TERMS, scene.now);
+    scene.pool.orders.expect(MAC, epochSchema.parse(1), TERMS, scene.now);
     scene.say(mac, { type: "assign_model_status", model_id: MODEL, epoch: 1, status: "loading" });
     scene.now += LOAD_TIMEOUT_MS - 1000;
     expect(scene.ask(own("mac-1")).refusal).toMatchObject({ code: "machine_busy", retryAfterS: 5 });
@@ -214,18 +214,18 @@ describe("the edge may give the same refusal by itself", () => {
   it("for a second if the pool is exhausted, and shorter while a machine may come", () => {
     const scene = exhausted();
     expect(holdOf(scene)).toBe(1000);
-    scene.pool.expect(MAC, epochSchema.parse(1), TERMS, scene.now);
+    scene.pool.orders.expect(MAC, epochSchema.parse(1), TERMS, scene.now);
     expect(holdOf(scene)).toBe(250);
     const idle = exhausted();
     idle.heartbeat(idle.join("mac-2"), { accepting: false });
     expect(holdOf(idle)).toBe(250);
     const left = exhausted();
     left.join("mac-1");
-    left.pool.release(MAC, epochSchema.parse(1), left.now);
+    left.pool.orders.release(MAC, epochSchema.parse(1), left.now);
     expect(holdOf(left)).toBe(1000);
     const failed = exhausted();
     const mac = failed.join("mac-1");
-    failed.pool.expect(MAC, epochSchema.parse(1), TERMS, failed.now);
+    failed.pool.orders.expect(MAC, epochSchema.parse(1), TERMS, failed.now);
     failed.say(mac, { type: "assign_model_status", model_id: MODEL, epoch: 1, status: "failed" });
     expect(holdOf(failed)).toBe(1000);
     const lost = exhausted();

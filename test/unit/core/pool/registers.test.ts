@@ -201,10 +201,10 @@ describe("a list of pools", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1");
     const { machineId } = mac.connection.identity;
-    scene.pool.announcePools(machineId, [], UNMANAGED);
+    scene.pool.orders.announce(machineId, [], UNMANAGED);
     expect(mac.socket.take("registered")).toMatchObject([{ pool: "m", pools: [] }]);
     scene.lose(mac);
-    scene.pool.announcePools(machineId, [MODEL], UNMANAGED);
+    scene.pool.orders.announce(machineId, [MODEL], UNMANAGED);
     expect(mac.socket.take("registered")).toEqual([]);
   });
 
@@ -212,7 +212,7 @@ describe("a list of pools", () => {
     const scene = new PoolScene();
     const mac = scene.dial("mac-1");
     scene.register(mac);
-    scene.pool.announcePools(mac.connection.identity.machineId, [MODEL], UNMANAGED);
+    scene.pool.orders.announce(mac.connection.identity.machineId, [MODEL], UNMANAGED);
     expect(mac.socket.sent).toEqual([]);
   });
 });

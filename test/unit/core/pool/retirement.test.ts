@@ -150,7 +150,7 @@ describe("a raised least version", () => {
       const scene = new PoolScene();
       const terms = { drainMs: 30_000, loadMs: 180_000, publicKey: "k" };
       const old = scene.dial("mac-1");
-      scene.pool.expect(old.connection.identity.machineId, EPOCH, terms, scene.now);
+      scene.pool.orders.expect(old.connection.identity.machineId, EPOCH, terms, scene.now);
       scene.register(old, { ...OLD, assignment: { model_id: "m", epoch: 1 } });
       scene.admit(old, anAdmission({ stamp: { mode: "managed", epoch: EPOCH } }));
       scene.say(old, { type: "assign_model_status", model_id: "m", epoch: 1, status: "succeeded" });

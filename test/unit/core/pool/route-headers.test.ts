@@ -24,7 +24,7 @@ it("an answer tells how long it took, how long it waited, how often it was tried
 it("one that waited tells for how long, and a managed machine by which order it serves", () => {
   const scene = new PoolScene();
   const mac = scene.join("mac-1", { max_concurrency: 1 });
-  scene.pool.expect(
+  scene.pool.orders.expect(
     id("mac-1"),
     epochSchema.parse(7),
     { drainMs: 1, loadMs: 1000, publicKey: "k" },

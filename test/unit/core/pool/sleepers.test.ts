@@ -103,8 +103,8 @@ it("[H11] a socket that closed in its sleep says nothing of a machine whose othe
 
 describe("whatever is about a machine that sleeps", () => {
   it.each([
-    ["an order", (scene: PoolScene) => scene.pool.expel(machineIdSchema.parse("mac-4"), scene.now)],
-    ["a revoked token", (scene: PoolScene) => scene.pool.revoke("t", scene.now)],
+    ["an order", (scene: PoolScene) => scene.pool.orders.expel(machineIdSchema.parse("mac-4"), scene.now)],
+    ["a revoked token", (scene: PoolScene) => scene.pool.orders.revoke("t", scene.now)],
     ["silence", (scene: PoolScene) => scene.advance(120_000)],
   ])("finds it: %s", (_, happen) => {
     const { scene, woken } = slept();
