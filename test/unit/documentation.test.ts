@@ -153,6 +153,19 @@ describe("lists on pages", () => {
     expect(listed.toSorted()).toEqual(FLAG_NAMES.map((name) => `${name}: ${valuesOf(name)}`).toSorted());
   });
 
+  it("have each address of the operators' API", () => {
+    const routes = read("worker/routes/admin.ts") + read("worker/routes/counts.ts");
+    const addresses = [...routes.matchAll(/\.(?:route|get|post|put|patch|delete)\("\/([a-z/-]+)"/g)];
+    expect(addresses.length).toBeGreaterThan(10);
+    const listed = sectionOf("docs/admin-api.md", "## Routes");
+    const named = addresses.map(([, address = ""]) => address);
+    expect(named.filter((address) => !listed.includes(`/v1/admin/${address}`))).toEqual([]);
+    // Whose parameters nobody has named may be misspelled unnoticed.
+    const parameters = read("worker/routes/parameters.ts");
+    const first = named.map((address) => address.split("/")[0] ?? "");
+    expect(first.filter((part) => !new RegExp(`^  "?${part}"?: \\[`, "m").test(parameters))).toEqual([]);
+  });
+
   it("have each error code under its status", () => {
     const codes = [...read("core/api-error.ts").matchAll(/^ {2}(\w+): \{ status: (\d+),/gm)];
     expect(codes.length).toBeGreaterThan(30);
