@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, globSync, readFileSync, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
@@ -106,6 +107,22 @@ describe("what pages name", () => {
     expect(named.filter((name) => name !== "poolkeeper_requests" && !known.includes(`"${name}"`))).toEqual(
       [],
     );
+  });
+});
+
+describe("blocks of code", () => {
+  const blocksOf = (page: string, language: string): string[] => {
+    const blocks = read(page).matchAll(/^ *```(\w+)\n(.*?)^ *```$/gms);
+    return [...blocks].filter(([, named]) => named === language).map(([, , text = ""]) => text);
+  };
+
+  it.each(pages)("of %s parse: JSON, and commands for a shell", (page) => {
+    for (const text of blocksOf(page, "json")) expect((): unknown => JSON.parse(text), text).not.toThrow();
+    const { status, stderr } = spawnSync("bash", ["-n"], {
+      input: blocksOf(page, "sh").join("\n"),
+      encoding: "utf8",
+    });
+    expect([status, stderr]).toEqual([0, ""]);
   });
 });
 
