@@ -108,7 +108,8 @@ function linesOf(answer: Answer): string[] {
 }
 
 function answeredBy(rows: z.infer<typeof usageSchema>["usage"]): string {
-  const models = [...Map.groupBy(rows, ({ model_id }) => model_id)].map(([model, days]) => {
+  const models = [...new Set(rows.map(({ model_id }) => model_id))].map((model) => {
+    const days = rows.filter(({ model_id }) => model_id === model);
     const sum = (of: "requests" | "completion_tokens"): number =>
       days.reduce((total, day) => total + day[of], 0);
     return `${model}: ${sum("requests")} requests, ${sum("completion_tokens")} tokens`;
