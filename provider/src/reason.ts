@@ -1,6 +1,7 @@
-/** What went wrong, in the words of whatever was thrown. */
+/** What went wrong, in the words of whatever was thrown. An error of the disk loses its paths, which whoever asks names. */
 export function reasonOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+  if (!(cause instanceof Error)) return String(cause);
+  return "syscall" in cause ? cause.message.replace(/, \w+ '.*'$/s, "") : cause.message;
 }
 
 /** What the network said; `fetch` hides it one level down. */
