@@ -25,7 +25,7 @@ import { createLog } from "./log.ts";
 import { createAnswerEncoder } from "./openai/answer-encoder.ts";
 import { readCommandLine, type Options } from "./options.ts";
 import { HELP } from "./options/help.ts";
-import { pause, reservedBecause, resume, watchReservation } from "./reservation.ts";
+import { createReservationReader, pause, resume, watchReservation } from "./reservation.ts";
 import { lockDirectory } from "./state/directory-lock.ts";
 import { openIdentity } from "./state/identity.ts";
 import { readAssignment, writeAssignment } from "./state/saved-assignment.ts";
@@ -141,7 +141,7 @@ async function serve(options: Options): Promise<number> {
   warn(log, options.warnings, skipped, warning);
 
   const stopWatching = watchReservation(
-    () => reservedBecause(options.stateDirectory, options.reservation),
+    createReservationReader(options.stateDirectory, options.reservation, log),
     (because) => agent.reserve(because),
   );
   const exitCode = await run(agent, downloads, createExplain(connection), { log, line });
