@@ -128,12 +128,14 @@ function fromDirectory(directory: string, skipped: string[]): OfferedModel[] {
     }
   };
   for (const name of names) {
-    if (!name.toLowerCase().endsWith(".gguf")) continue;
+    // macOS keeps what belongs to a file beside it on disks of other systems, as `._name`.
+    if (name.startsWith(".") || !name.toLowerCase().endsWith(".gguf")) continue;
     const stem = name.slice(0, -".gguf".length);
     const part = PART.exec(stem);
     if (part !== null && Number(part[1]) !== 1) continue;
     const parsed = modelIdSchema.safeParse(stem.replace(PART, ""));
-    if (/^mmproj/i.test(stem)) skipped.push(`${name}: a projector for images, not a model`);
+    if (/(?:^|[-._])mmproj(?:[-._]|$)/i.test(stem))
+      skipped.push(`${name}: a projector for images, not a model`);
     else if (!parsed.success) skipped.push(`${name}: its name is no model id; use --model id=path`);
     else takeFile(parsed.data, resolve(directory, name));
   }

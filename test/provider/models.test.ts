@@ -57,10 +57,13 @@ it("counts models that are still to come, and gives none the id of another", () 
 });
 
 it("passes over files that are no model or have no usable name, and says so", () => {
-  for (const name of ["good.gguf", "mmproj-good.gguf", "has space.gguf"]) file(name);
+  for (const name of ["good.gguf", "mmproj-good.gguf", "good-mmproj-f16.gguf", "has space.gguf"]) file(name);
+  // Of a disk that is not a Mac's own.
+  file("._good.gguf", "\0\x05\x16\x07");
   const { models, skipped } = find([], [directory]);
   expect(models.map(({ id }) => id)).toEqual(["good"]);
   expect(skipped).toEqual([
+    "good-mmproj-f16.gguf: a projector for images, not a model",
     expect.stringContaining("has space.gguf"),
     expect.stringContaining("mmproj-good.gguf"),
   ]);
