@@ -4,6 +4,7 @@ import type { MachineId } from "../../protocol/ids.ts";
 import { MAX_REQUEST_BODY_BYTES } from "../../protocol/limits.ts";
 import { SUBPROTOCOL } from "../../protocol/version.ts";
 import type { Dial, Socket, SocketEnd, SocketListener } from "./agent/ports.ts";
+import { networkReason } from "./reason.ts";
 
 /** The agent's sockets, made of the `ws` package. Node's own WebSocket hides why an upgrade was refused. */
 
@@ -105,17 +106,11 @@ function listen(ws: WebSocket, listener: SocketListener): void {
     response.on("error", refuse);
   });
   ws.on("error", (error) => {
-    failure = reasonOfFailure(error);
+    failure = networkReason(error);
   });
   ws.on("close", (code, reason) => {
     end({ kind: "closed", code, reason: reason.length > 0 ? reason.toString("utf8") : failure });
   });
-}
-
-/** What OpenSSL says of an answer that is not TLS names its own source files, and not what is wrong. */
-function reasonOfFailure({ message, code }: NodeJS.ErrnoException): string {
-  const speaksNoTls = code === "EPROTO" && message.includes("wrong version number");
-  return speaksNoTls ? "that port does not speak TLS: does its address begin with http://?" : message;
 }
 
 interface RefusalHeaders {

@@ -113,15 +113,19 @@ function answeredBy(rows: z.infer<typeof usageSchema>["usage"]): string {
     const days = rows.filter(({ model_id }) => model_id === model);
     const sum = (of: "requests" | "completion_tokens"): number =>
       days.reduce((total, day) => total + day[of], 0);
-    return `${model}: ${sum("requests")} requests, ${sum("completion_tokens")} tokens`;
+    return `${model}: ${counted(sum("requests"), "request")}, ${counted(sum("completion_tokens"), "token")}`;
   });
   return `within ${USAGE_DAYS} days ${models.length === 0 ? "nothing" : models.join("; ")}`;
 }
 
 function modelOf({ model_id, on_disk, holds, requests_per_hour, obstacle }: Answer["useful_models"][number]) {
   const where = holds ? "held" : on_disk ? "on the disk" : "not here";
-  const worth = obstacle ?? `${requests_per_hour ?? 0} requests an hour more`;
+  const worth = obstacle ?? `${counted(requests_per_hour ?? 0, "request")} an hour more`;
   return `${model_id} (${where}): ${worth}`;
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function row(name: string, value: string): string {

@@ -105,8 +105,9 @@ describe("why", () => {
 
   it("says what this machine has answered, where the coordinator counts it", async () => {
     const day = { model_id: "a", requests: 2, completion_tokens: 30 };
-    usage = [200, { usage: [day, { ...day, requests: 1 }, { ...day, model_id: "b" }] }];
-    const words = "a: 3 requests, 60 tokens; b: 2 requests, 30 tokens";
+    const other = { model_id: "b", requests: 1, completion_tokens: 1 };
+    usage = [200, { usage: [day, { ...day, requests: 1 }, other] }];
+    const words = "a: 3 requests, 60 tokens; b: 1 request, 1 token";
     expect((await why()).stdout).toContain(`  answered    within 7 days ${words}\n`);
     usage = [200, { usage: [] }];
     expect((await why()).stdout).toContain("  answered    within 7 days nothing\n");
@@ -161,6 +162,13 @@ describe("why", () => {
     const { code, stdout } = await why();
     expect(code).toBe(1);
     expect(stdout).toMatch(/ {2}coordinator it does not answer: .*ECONNREFUSED/);
+  });
+
+  it("says so if the address begins with https and nobody speaks it there", async () => {
+    url = url.replace("http:", "https:");
+    const { code, stdout } = await why();
+    expect(code).toBe(1);
+    expect(stdout).toContain("  coordinator it does not answer: that port does not speak TLS: does its");
   });
 
   it("knows the machine by the state directory, also while its program runs", async () => {
