@@ -48,6 +48,12 @@ export class Faults {
     }
   }
 
+  /** Placement looks every few minutes while nothing happens, and would move a machine just before the end. */
+  rest(): void {
+    const { fleet, isPlacing } = this.#world;
+    if (isPlacing) fleet.setFlag("placement", "off");
+  }
+
   /** A provider that was told to stop is started again by its owner. */
   #keepRunning(machine: MachineHost): void {
     machine.start();

@@ -21,6 +21,8 @@ const MAX_STEPS = 200_000;
 /** Clients go on after the last fault, to find machines that only seem to serve. */
 const CLIENTS_AFTER_MS = 300_000;
 const CALM_MS = 15 * 60_000;
+/** Enough for the last move that placement may have begun, and for the pools to forget the machine that has moved. */
+const REST_MS = 4 * 60_000;
 const MOST_SKEW_MS = 2_000;
 
 export interface RunResult {
@@ -105,6 +107,8 @@ export class World {
     this.log(() => "CALM");
     this.network.isCalm = true;
     faults.end();
+    steps = await this.#runUntil(calmAt + CALM_MS - REST_MS, steps);
+    faults.rest();
     steps = await this.#runUntil(calmAt + CALM_MS, steps);
     if (this.invariants.first === null) {
       const wrong = whatIsWrong(this);
