@@ -151,12 +151,12 @@ export class ModelPool extends DurableObject<Env> {
     return this.#store.usageSince(since, span);
   }
 
-  /** What a machine has answered on the days since `since` (ms since the epoch), what is still in memory included. */
-  workOf(machineId: string, since: number): MachineWork[] {
+  /** What a machine has answered for its owner on the days since `since` (ms since the epoch), what is still in memory included. */
+  workOf(machineId: string, owner: string, since: number): MachineWork[] {
     const now = Date.now();
     this.#flush(now, true);
     this.#arm(now);
-    return this.#store.work.of(machineIdSchema.parse(machineId), since);
+    return this.#store.work.of(machineIdSchema.parse(machineId), owner, since);
   }
 
   /** Demand by minute since `since` (ms since the epoch), what is still in memory included. */

@@ -7,7 +7,7 @@ import { readCatalog } from "./catalog.ts";
 import type { AppContext } from "./context.ts";
 import { HttpError } from "./http-error.ts";
 
-/** What one machine has answered, by model and UTC day, for its owner. */
+/** What one machine has answered, by model and UTC day, for its owner. Nobody is told what it did while it was another's. */
 
 const DAY_MS = 86_400_000;
 
@@ -28,6 +28,7 @@ interface WorkRow {
 export async function machineWork(
   context: AppContext,
   machineId: string,
+  owner: string,
   offered: readonly string[],
 ): Promise<WorkRow[]> {
   const { env, req } = context;
@@ -37,7 +38,7 @@ export async function machineWork(
   const rows = await Promise.all(
     pools.map(async (id) => {
       try {
-        const work = await poolStub(env, id).workOf(machineId, since);
+        const work = await poolStub(env, id).workOf(machineId, owner, since);
         return work.map((row): WorkRow => ({
           model_id: id,
           day_at: row.dayAt,

@@ -7,6 +7,8 @@ import type { Tokens } from "./usage.ts";
  */
 export interface MachineWork extends Tokens {
   readonly machineId: MachineId;
+  /** Whose it was then. Once it is deleted, its id may become another owner's, who is told only of their own. */
+  readonly owner: string;
   /** Start of the day, ms since the epoch. */
   readonly dayAt: number;
   readonly requests: number;
@@ -17,12 +19,17 @@ const DAY_MS = 86_400_000;
 export class MachineWorkBook {
   readonly #counts = new Map<string, MachineWork>();
 
-  answered(machineId: MachineId, tokens: Tokens, now: number): void {
+  answered(
+    { machineId, owner }: Pick<MachineWork, "machineId" | "owner">,
+    tokens: Tokens,
+    now: number,
+  ): void {
     const dayAt = now - (now % DAY_MS);
-    const name = `${dayAt} ${machineId}`;
+    const name = `${dayAt} ${machineId} ${owner}`;
     const known = this.#counts.get(name);
     this.#counts.set(name, {
       machineId,
+      owner,
       dayAt,
       requests: (known?.requests ?? 0) + 1,
       promptTokens: (known?.promptTokens ?? 0) + tokens.promptTokens,

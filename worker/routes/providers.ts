@@ -68,8 +68,8 @@ async function explain(context: AppContext): Promise<Response> {
 
 /** What the machine has answered, by model and day. */
 async function usage(context: AppContext): Promise<Response> {
-  const { machine_id, models } = await requireOwnMachine(context);
-  return context.json({ machine_id, usage: await machineWork(context, machine_id, models) });
+  const { machine_id, owner, models } = await requireOwnMachine(context);
+  return context.json({ machine_id, usage: await machineWork(context, machine_id, owner, models) });
 }
 
 /** @throws HttpError 404, also for a machine of another owner: nobody learns which ids others have taken. */
