@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
-import { AUDIT_CHANGES_KEPT, AUDIT_REFUSALS_KEPT } from "../../core/limits.ts";
+import { AUDIT_CHANGES_KEPT, AUDIT_DROPPED_TOGETHER, AUDIT_REFUSALS_KEPT } from "../../core/limits.ts";
 import { SqlAuditStore } from "../../durable-objects/storage/audit-store.ts";
 import { SqlFleetStore } from "../../durable-objects/storage/fleet-store.ts";
 import { join } from "./fake-provider.ts";
@@ -171,9 +171,10 @@ describe("the log of changes", () => {
     // Whoever puts a whole secret where its id, or a name, belongs.
     expect((await callAdmin("DELETE", `/keys/${key}`)).status).toBe(404);
     expect(await newest()).toMatchObject({ path: `/v1/admin/keys/pk_${id}_...`, outcome: "refused" });
-    await adminCall("POST", "/keys", { owner: "acme", name: token });
+    const named = unique("model");
+    await adminCall("PUT", `/catalog/${named}`, catalogEntry(named, { aliases: [token] }));
     // Whatever stands before it, as text or as the rest of an escape.
-    await adminCall("POST", "/keys", { owner: "acme", name: `old_${token}` });
+    await adminCall("PUT", `/catalog/${named}`, catalogEntry(named, { aliases: [`old_${token}`] }));
     await callAdmin("PUT", `/catalog?force=%22${key}`, []);
     await callAdmin("DELETE", `/admin-tokens/${ADMIN}`);
     await callAdmin("PUT", `/catalog?force=${ADMIN}`, []);
@@ -345,7 +346,11 @@ describe("the log is read", () => {
 
 describe("the log is bounded", () => {
   /** The storage of a fleet that nobody else uses, with a full log in which each row was refused or none. */
-  const withFullLog = (status: number, rows: number, run: (store: SqlAuditStore) => void): Promise<void> =>
+  const withFullLog = (
+    status: number,
+    rows: number,
+    run: (store: SqlAuditStore, sql: SqlStorage) => void,
+  ): Promise<void> =>
     runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
       // Its tables are made by the migrations.
       expect(new SqlFleetStore(storage).flags()).toEqual([]);
@@ -355,7 +360,7 @@ describe("the log is bounded", () => {
         rows,
         status,
       );
-      run(new SqlAuditStore(storage.sql));
+      run(new SqlAuditStore(storage.sql), storage.sql);
     });
 
   const call = {
@@ -374,18 +379,41 @@ describe("the log is bounded", () => {
     ["refused", 403, AUDIT_REFUSALS_KEPT],
   ])("to so many rows of what was %s, the newest", async (_, status, kept) => {
     await withFullLog(status, kept, (store) => {
-      const id = store.asked(call, 1_000_000);
-      store.answered(id, outcome(status));
+      let id = 0;
+      for (let n = 1; n <= AUDIT_DROPPED_TOGETHER; n += 1) {
+        id = store.asked(call, 1_000_000);
+        store.answered(id, outcome(status));
+      }
       const rows = store.rows(all);
       expect(rows).toHaveLength(kept);
       expect(rows[0]).toMatchObject({ id, tokenName: "anna" });
-      expect(rows.at(-1)).toMatchObject({ at: 2 });
+      expect(rows.at(-1)).toMatchObject({ at: AUDIT_DROPPED_TOGETHER + 1 });
     });
+  });
+
+  it("at the cost of reading few rows for each change", async () => {
+    let rowsRead = 0;
+    await withFullLog(200, AUDIT_CHANGES_KEPT, (_, sql) => {
+      const counted = {
+        exec(query: string, ...bindings: unknown[]) {
+          const cursor = sql.exec(query, ...bindings);
+          const rows = cursor.toArray();
+          rowsRead += cursor.rowsRead;
+          return { one: () => rows[0], toArray: () => rows };
+        },
+      };
+      const store = new SqlAuditStore(counted as unknown as SqlStorage);
+      for (let n = 1; n <= AUDIT_DROPPED_TOGETHER; n += 1) {
+        store.answered(store.asked(call, 1_000_000), outcome(200));
+      }
+    });
+    expect(rowsRead / AUDIT_DROPPED_TOGETHER).toBeLessThan(300);
   });
 
   it("and whoever is only ever refused makes it forget no change", async () => {
     await withFullLog(200, 10, (store) => {
-      for (let n = 0; n < AUDIT_REFUSALS_KEPT + 50; n += 1) {
+      // The log has ten rows before them.
+      for (let n = 0; n < AUDIT_REFUSALS_KEPT + AUDIT_DROPPED_TOGETHER - 10; n += 1) {
         store.answered(store.asked(call, 1_000_000 + n), outcome(403));
       }
       expect(store.rows({ ...all, about: "/old" })).toHaveLength(10);
