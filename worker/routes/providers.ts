@@ -17,8 +17,9 @@ import { bearer, otherSecret } from "../auth.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
+import type { KeyRecord } from "../key-records.ts";
 import { machineWork } from "../machine-work.ts";
-import { flawOf, isRevokedToken, verifySecret, type KeyRecord } from "../secrets.ts";
+import { flawOf, isRevokedToken, verifySecret } from "../secrets.ts";
 import { validate } from "../validate.ts";
 
 /**
