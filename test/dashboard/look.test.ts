@@ -1,7 +1,7 @@
 import type { Locator } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
-import { type Board, hasBrowser, Room } from "./board.ts";
+import { hasBrowser, Room } from "./board.ts";
 import { focused, overflowing, pale, usable } from "./look.ts";
 
 /** Whether the page can be read on a phone, in the dark, and used without a mouse. */
@@ -30,11 +30,6 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
   });
   afterEach(() => room.closeBoards());
   afterAll(() => room.leave());
-
-  async function goToKeys(board: Board): Promise<void> {
-    await board.page.getByRole("navigation").getByText("Keys").click();
-    await board.page.locator("#keys-summary").filter({ hasText: "as of" }).waitFor();
-  }
 
   it("fits into narrow windows, with the longest names", async () => {
     const board = await room.open();
@@ -76,7 +71,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
   it("fits keys and what is shown of them into narrow windows", async () => {
     const board = await room.enter();
     const { page } = board;
-    await goToKeys(board);
+    await board.goToKeys();
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: 900 });
       expect(await overflowing(page)).toEqual([]);
@@ -116,7 +111,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
       const board = await room.enter();
       const { page } = board;
       await page.emulateMedia({ colorScheme });
-      await goToKeys(board);
+      await board.goToKeys();
       expect(await pale(page)).toEqual([]);
       await board.button("looked-at", page.locator("#keys")).click();
       await board.dialog("Key looked-at").getByLabel("Requests a minute").fill("many");
@@ -190,7 +185,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
   it("brings the Tab key to whatever can be used, where one can see it", async () => {
     const board = await room.enter();
     const { page } = board;
-    await goToKeys(board);
+    await board.goToKeys();
     await page.getByText("What if …").click();
     await page.locator("#pause").click();
     await page.evaluate(() => (document.activeElement as HTMLElement).blur());
