@@ -43,6 +43,8 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     for (const words of await page.getByText("What the words mean").all()) await words.click();
     await page.getByText("Replay a day").click();
     await page.getByText("What if …").click();
+    await page.getByLabel(`Choose ${MACHINE}`).check();
+    await page.getByLabel("Model for all of them").waitFor();
     for (const width of WIDTHS) {
       await resize(width);
       expect(await overflowing(page)).toEqual([]);
@@ -154,6 +156,8 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     // It has the focus, whose outline would else hide that it is wrong.
     expect(await colourOf(flag.getByRole("textbox"), "outline-color")).toBe(await colourOf(said, "color"));
     await page.getByText("What if …").click();
+    await page.getByLabel(`Choose ${MACHINE}`).check();
+    await page.getByLabel("Model for all of them").waitFor();
     await page.getByLabel("Moves of one tick").fill("7");
     expect(await pale(page)).toEqual([]);
     // What was typed must not be taken for the hint that stands in an empty field.
@@ -187,6 +191,8 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     const { page } = board;
     await board.goToKeys();
     await page.getByText("What if …").click();
+    await page.getByLabel(`Choose ${MACHINE}`).check();
+    await page.getByLabel("Model for all of them").waitFor();
     await page.locator("#pause").click();
     await page.evaluate(() => (document.activeElement as HTMLElement).blur());
     await page.evaluate(() => getSelection()?.setPosition(document.body, 0));
