@@ -134,12 +134,16 @@ export async function deleteSecret(
   id: string,
 ): Promise<Omit<RecordLabels, "sha256"> | null> {
   const name = `${kind}:${id}`;
-  cache.forget(name);
   const stored = await readRecord(kv, name);
-  if (stored === null) return null;
+  if (stored === null) {
+    cache.forget(name);
+    return null;
+  }
   const { sha256: hash, ...labels } = stored.labels;
   if (kind === "token" && hash !== undefined) await writeRevoked(kv, id, hash);
   await deleteRecord(kv, name);
+  // Only now: whoever uses it in the meantime has it read and cached anew.
+  cache.forget(name);
   return labels;
 }
 

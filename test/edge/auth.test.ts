@@ -400,6 +400,32 @@ it("a key that is deleted in the middle of a request does not end it", async () 
   expect((await pending).status).toBe(200);
 });
 
+it("a key that is in use while it is deleted ends with that, too", async () => {
+  const { id, key } = await newKey("acme");
+  const use = (): Promise<Response> =>
+    Promise.resolve(
+      app.fetch(
+        new Request("http://edge/v1/models", { headers: { authorization: `Bearer ${key}` } }),
+        testEnv,
+      ),
+    );
+  const statuses: number[] = [];
+  const KEYS = {
+    get: (name: string) => testEnv.KEYS.get(name),
+    async delete(name: string) {
+      statuses.push((await use()).status);
+      await testEnv.KEYS.delete(name);
+    },
+  } as unknown as KVNamespace;
+  const request = new Request(`http://edge/v1/admin/keys/${id}`, {
+    method: "DELETE",
+    headers: { authorization: `Bearer ${ADMIN}` },
+  });
+  expect((await app.fetch(request, { ...testEnv, KEYS })).status).toBe(200);
+  statuses.push((await use()).status);
+  expect(statuses).toEqual([200, 401]);
+});
+
 it("a key is trusted for 10 s by whoever has read it, and no longer once KV has lost it", async () => {
   const { id, key } = await newKey("acme");
   const call = () => fetchEdge("/v1/models", { headers: { authorization: `Bearer ${key}` } });
