@@ -2,8 +2,7 @@ import { Hono } from "hono";
 import { html } from "hono/html";
 
 import type { ModelCapacity } from "../../core/fleet/capacity.ts";
-import { CAPACITY_TTL_MS } from "../../core/limits.ts";
-import { readCapacity } from "../capacity.ts";
+import { allowCaching, readCapacity } from "../capacity.ts";
 import type { AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
 
@@ -16,7 +15,7 @@ export const status = new Hono<AppEnv>().get("/", async (context) => {
   context.header("x-content-type-options", "nosniff");
   try {
     const { at, models } = await readCapacity(context.env);
-    context.header("cache-control", `public, max-age=${CAPACITY_TTL_MS / 1000}`);
+    allowCaching(context);
     return await context.html(page(`As of ${timeOf(at)}.`, models));
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
