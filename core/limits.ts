@@ -191,6 +191,8 @@ export const STIRRED_MS = 300_000;
 /** Rows of the log of changes that are kept: changes, and apart from them what was refused. */
 export const AUDIT_CHANGES_KEPT = 5_000;
 export const AUDIT_REFUSALS_KEPT = 1_000;
+/** So many rows may be there beyond those before the oldest are dropped. */
+export const AUDIT_DROPPED_TOGETHER = 100;
 
 /** Machines that one call may give an order to: each may be several calls to pools. */
 export const BULK_MACHINES_MAX = 500;
