@@ -93,6 +93,12 @@ export const BREAKER_MAX_MS = 120_000;
 /** Hashes of beginnings of prompts that a pool remembers of a machine: a hundred long conversations and more. */
 export const PREFIXES_PER_MACHINE = 2_048;
 
+/** Cache keys that a pool remembers of a machine: several times the conversations that one keeps cached. */
+export const CACHE_KEYS_PER_MACHINE = 128;
+
+/** Characters of a `prompt_cache_key`; OpenAI's own limit is 64. */
+export const CACHE_KEY_CHARS_MAX = 256;
+
 /** A prompt this long tells how fast a machine reads. */
 export const PREFILL_SAYS_TOKENS = 256;
 

@@ -75,7 +75,7 @@ export class Accounts {
         isAlone: attempt.streamsAtFirstByte === 1,
       };
       if (isWritten(spec)) learnPrefill(connection, read, now);
-      connection.hasRead(spec.prefix, message.usage.cached_tokens ?? null);
+      connection.hasRead(spec, request.promptTokensEstimate, message.usage.cached_tokens ?? null);
     }
     // When the first token of an answer that is sent whole was there, only the machine knows.
     const atMachineMs = spec.stream

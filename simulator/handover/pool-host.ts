@@ -137,6 +137,7 @@ export class PoolHost {
         endpoint: "/v1/chat/completions",
         body: '{"messages":[]}',
         prefix: [],
+        cacheKey: null,
         stream: isStream,
         keyId: "key",
         priority: "normal" as const,
