@@ -109,8 +109,8 @@ export function pendingWith({ from, pending }: Intent, pool: string): readonly s
 }
 
 /**
- * One that a later version has written in words that this one does not know: nobody is asked to let go by it. A report may show
- * that its pool has carried it out, and for that it has one round; then it is given anew.
+ * An order that this version does not understand, written by a later one: no pool is asked to release the machine. A report may
+ * show that its pool has carried it out; after one round without that it is given anew.
  */
 export function isUnread({ phase, pending }: Intent): boolean {
   return phase === "releasing" && pending.length === 0;

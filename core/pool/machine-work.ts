@@ -18,17 +18,25 @@ export class MachineWorkBook {
   readonly #counts = new Map<string, MachineWork>();
 
   answered(machineId: MachineId, tokens: Tokens, now: number): void {
+    const { promptTokens, completionTokens, cachedTokens } = tokens;
     const dayAt = now - (now % DAY_MS);
     const name = `${dayAt} ${machineId}`;
-    const known = this.#counts.get(name);
-    this.#counts.set(name, {
-      machineId,
-      dayAt,
-      requests: (known?.requests ?? 0) + 1,
-      promptTokens: (known?.promptTokens ?? 0) + tokens.promptTokens,
-      completionTokens: (known?.completionTokens ?? 0) + tokens.completionTokens,
-      cachedTokens: (known?.cachedTokens ?? 0) + tokens.cachedTokens,
-    });
+    const answer = { machineId, dayAt, requests: 1, promptTokens, completionTokens, cachedTokens };
+    this.#counts.set(name, sum(this.#counts.get(name), answer));
+  }
+
+  /**
+   * What one machine has answered on the days since `since` (ms since the epoch), the oldest first. To write it before it is told
+   * would cost rows each time that an owner asks.
+   * @param written of those days.
+   */
+  withUnwritten(machineId: MachineId, since: number, written: readonly MachineWork[]): MachineWork[] {
+    const days = new Map(written.map((row) => [row.dayAt, row]));
+    for (const row of this.#counts.values()) {
+      if (row.machineId === machineId && row.dayAt >= since)
+        days.set(row.dayAt, sum(days.get(row.dayAt), row));
+    }
+    return [...days.values()].toSorted((one, other) => one.dayAt - other.dayAt);
   }
 
   get isEmpty(): boolean {
@@ -41,4 +49,15 @@ export class MachineWorkBook {
     this.#counts.clear();
     return rows;
   }
+}
+
+function sum(known: MachineWork | undefined, more: MachineWork): MachineWork {
+  if (known === undefined) return more;
+  return {
+    ...more,
+    requests: known.requests + more.requests,
+    promptTokens: known.promptTokens + more.promptTokens,
+    completionTokens: known.completionTokens + more.completionTokens,
+    cachedTokens: known.cachedTokens + more.cachedTokens,
+  };
 }

@@ -47,7 +47,7 @@ export class Ranking implements ConnectionWatcher {
   }
 
   /** By what requests may take up on them. */
-  get contexts(): Pick<Contexts, "ends" | "withRoomFor"> {
+  get contexts(): Pick<Contexts, "ends" | "enoughFor" | "withRoomFor"> {
     this.#begin();
     return this.#contexts;
   }

@@ -1,6 +1,7 @@
 import { USAGE_RETENTION_MS } from "../../core/limits.ts";
 import type { MachineWork } from "../../core/pool/machine-work.ts";
 import type { MachineId } from "../../protocol/ids.ts";
+import { addToRow } from "./rows.ts";
 
 /** What machines have answered in a pool, by day, in the pool's SQLite; kept as long as usage. */
 export class SqlMachineWorkStore {
@@ -14,21 +15,16 @@ export class SqlMachineWorkStore {
   /** Adds counts to those of the same day, and drops what is too old. Within a transaction of the caller's. */
   add(rows: readonly MachineWork[], now: number): void {
     for (const row of rows) {
-      this.#sql.exec(
-        `INSERT INTO machine_work
-           (machine_id, day_at, requests, prompt_tokens, completion_tokens, cached_tokens)
-         VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (machine_id, day_at) DO UPDATE SET
-           requests = requests + excluded.requests,
-           prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-           completion_tokens = completion_tokens + excluded.completion_tokens,
-           cached_tokens = cached_tokens + excluded.cached_tokens`,
-        row.machineId,
-        row.dayAt,
-        row.requests,
-        row.promptTokens,
-        row.completionTokens,
-        row.cachedTokens,
+      addToRow(
+        this.#sql,
+        "machine_work",
+        { machine_id: row.machineId, day_at: row.dayAt },
+        {
+          requests: row.requests,
+          prompt_tokens: row.promptTokens,
+          completion_tokens: row.completionTokens,
+          cached_tokens: row.cachedTokens,
+        },
       );
     }
     this.#sql.exec("DELETE FROM machine_work WHERE day_at < ?", now - USAGE_RETENTION_MS);

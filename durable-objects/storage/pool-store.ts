@@ -9,7 +9,7 @@ import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
 import { SqlMachineWorkStore } from "./machine-work-store.ts";
 import { migrate, POOL_MIGRATIONS } from "./migrations.ts";
 import { SqlRecordStore } from "./record-store.ts";
-import { parseJson, putRow, understood } from "./rows.ts";
+import { addToRow, parseJson, putRow, understood } from "./rows.ts";
 
 /** What a pool keeps in SQLite. Nothing here is on the path of a request. */
 export class PoolStore {
@@ -92,38 +92,29 @@ export class PoolStore {
     this.#storage.transactionSync(() => {
       this.work.add(work, now);
       for (const row of usage) {
-        this.#sql.exec(
-          `INSERT INTO usage
-             (hour_at, key_id, outcome, requests, prompt_tokens, completion_tokens, cached_tokens)
-           VALUES (?, ?, ?, ?, ?, ?, ?)
-           ON CONFLICT (hour_at, key_id, outcome) DO UPDATE SET
-             requests = requests + excluded.requests,
-             prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-             completion_tokens = completion_tokens + excluded.completion_tokens,
-             cached_tokens = cached_tokens + excluded.cached_tokens`,
-          row.hourAt,
-          row.keyId,
-          row.outcome,
-          row.requests,
-          row.promptTokens,
-          row.completionTokens,
-          row.cachedTokens,
+        addToRow(
+          this.#sql,
+          "usage",
+          { hour_at: row.hourAt, key_id: row.keyId, outcome: row.outcome },
+          {
+            requests: row.requests,
+            prompt_tokens: row.promptTokens,
+            completion_tokens: row.completionTokens,
+            cached_tokens: row.cachedTokens,
+          },
         );
       }
       for (const row of demand) {
-        this.#sql.exec(
-          `INSERT INTO demand (minute_at, arrivals, prompt_tokens, completed, completion_tokens)
-           VALUES (?, ?, ?, ?, ?)
-           ON CONFLICT (minute_at) DO UPDATE SET
-             arrivals = arrivals + excluded.arrivals,
-             prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-             completed = completed + excluded.completed,
-             completion_tokens = completion_tokens + excluded.completion_tokens`,
-          row.minuteAt,
-          row.arrivals,
-          row.promptTokens,
-          row.completed,
-          row.completionTokens,
+        addToRow(
+          this.#sql,
+          "demand",
+          { minute_at: row.minuteAt },
+          {
+            arrivals: row.arrivals,
+            prompt_tokens: row.promptTokens,
+            completed: row.completed,
+            completion_tokens: row.completionTokens,
+          },
         );
       }
       for (const { name, value } of totals) {
