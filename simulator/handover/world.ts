@@ -46,6 +46,8 @@ export class World {
   readonly worker: Worker;
   /** The model of each request, by its id. */
   readonly requested = new Map<string, ModelId>();
+  /** Requests that owners have sent to machines of their own. */
+  readonly requestedByOwners = new Set<string>();
   /** The operators' last order for each machine: a model, null for none, absent if the outcome is not determined. */
   readonly wanted = new Map<MachineId, ModelId | null>();
   readonly lines: string[] = [];
@@ -53,6 +55,8 @@ export class World {
   isPlacing = false;
   /** The state has changed, so the invariants have to be checked. */
   isDirty = false;
+  #sessions = 0;
+  #requests = 0;
   readonly #keepsLog: boolean;
   readonly #startedAt = this.clock.now();
 
@@ -83,6 +87,14 @@ export class World {
   /** How far an object's clock may jump between two instances. */
   get mostClockJumpMs(): number {
     return this.hooks.hasRareFaults ? 2 * MOST_SKEW_MS : 0;
+  }
+
+  nextRequest(): string {
+    return `req_${++this.#requests}`;
+  }
+
+  nextSession(): string {
+    return `session-${++this.#sessions}`;
   }
 
   log(line: () => string): void {
