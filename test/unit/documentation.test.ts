@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, globSync, readFileSync, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
@@ -99,6 +100,20 @@ describe("what pages name", () => {
     expect(named.filter((name) => !known.has(name))).toEqual([]);
   });
 
+  it("are the versions that are installed", () => {
+    const versions = new Map(["package.json", "provider/package.json"].flatMap((path) => versionsIn(path)));
+    const [run = ""] = sectionOf("docs/compatibility.md", "## What was run").split("\nBy hand");
+    const clients = [...run.matchAll(/`([@\w/-]+)` (\d+\.\d+\.\d+)/g)].map(([, name, version]) => [
+      name,
+      version,
+    ]);
+    const pinned = rowsOf(sectionOf("docs/decisions/0004-pinned-versions.md", "## Decision"));
+    expect([clients.length > 8, pinned.length > 3]).toEqual([true, true]);
+    for (const [name = "", version] of [...clients, ...pinned]) {
+      expect(`${name} ${version}`).toBe(`${name} ${versions.get(name)}`);
+    }
+  });
+
   it("names no metric that there is not, in the rules for Prometheus", () => {
     const known = read("core/metrics.ts") + read("core/prometheus.ts");
     const named = [...read("docs/operations.md").matchAll(/\bpoolkeeper_\w+/g)].map(([name]) => name);
@@ -106,6 +121,27 @@ describe("what pages name", () => {
     expect(named.filter((name) => name !== "poolkeeper_requests" && !known.includes(`"${name}"`))).toEqual(
       [],
     );
+  });
+});
+
+function versionsIn(path: string): [string, string][] {
+  const manifest = JSON.parse(read(path)) as Record<string, Record<string, string> | undefined>;
+  return Object.entries({ ...manifest["dependencies"], ...manifest["devDependencies"] });
+}
+
+describe("blocks of code", () => {
+  const blocksOf = (page: string, language: string): string[] => {
+    const blocks = read(page).matchAll(/^ *```(\w+)\n(.*?)^ *```$/gms);
+    return [...blocks].filter(([, named]) => named === language).map(([, , text = ""]) => text);
+  };
+
+  it.each(pages)("of %s parse: JSON, and commands for a shell", (page) => {
+    for (const text of blocksOf(page, "json")) expect((): unknown => JSON.parse(text), text).not.toThrow();
+    const { status, stderr } = spawnSync("bash", ["-n"], {
+      input: blocksOf(page, "sh").join("\n"),
+      encoding: "utf8",
+    });
+    expect([status, stderr]).toEqual([0, ""]);
   });
 });
 
@@ -118,7 +154,7 @@ function sectionOf(page: string, heading: string): string {
 
 /** The cells of all tables in a text, without ticks, without the head of each table and the line below it. */
 function rowsOf(text: string): string[][] {
-  const lines = text.split("\n");
+  const lines = text.split("\n").map((line) => line.trim());
   const isRow = (line: string, index: number): boolean =>
     line.startsWith("| ") && !line.startsWith("| ---") && lines[index + 1]?.startsWith("| ---") !== true;
   const rows = lines.filter(isRow);
