@@ -93,6 +93,12 @@ export const BREAKER_MAX_MS = 120_000;
 /** Hashes of beginnings of prompts that a pool remembers of a machine: a hundred long conversations and more. */
 export const PREFIXES_PER_MACHINE = 2_048;
 
+/** Cache keys that a pool remembers of a machine: several times the conversations that one keeps cached. */
+export const CACHE_KEYS_PER_MACHINE = 128;
+
+/** Characters of a `prompt_cache_key`; OpenAI's own limit is 64. */
+export const CACHE_KEY_CHARS_MAX = 256;
+
 /** A prompt this long tells how fast a machine reads. */
 export const PREFILL_SAYS_TOKENS = 256;
 
@@ -191,6 +197,8 @@ export const STIRRED_MS = 300_000;
 /** Rows of the log of changes that are kept: changes, and apart from them what was refused. */
 export const AUDIT_CHANGES_KEPT = 5_000;
 export const AUDIT_REFUSALS_KEPT = 1_000;
+/** So many rows may be there beyond those before the oldest are dropped. */
+export const AUDIT_DROPPED_TOGETHER = 100;
 
 /** Machines that one call may give an order to: each may be several calls to pools. */
 export const BULK_MACHINES_MAX = 500;

@@ -10,6 +10,7 @@ import {
   type Reservation,
 } from "../core/rate-limit.ts";
 import type { Env } from "./env.ts";
+import { logError } from "./log.ts";
 
 /**
  * The last minute of one limited API key, for the whole world in one place. It is saved shortly after it has changed, and
@@ -44,10 +45,17 @@ export class KeyLimits extends DurableObject<Env> {
   #saveSoon(): void {
     if (this.#isToBeSaved) return;
     this.#isToBeSaved = true;
-    setTimeout(() => {
-      this.#isToBeSaved = false;
+    setTimeout(() => this.#save(), RATE_SAVE_MS);
+  }
+
+  #save(): void {
+    this.#isToBeSaved = false;
+    try {
       this.ctx.storage.kv.put(WINDOW, this.#window.saved());
-    }, RATE_SAVE_MS);
+    } catch (error) {
+      // As when the free plan's rows of a day are used up: the object goes on from memory, and forgets when it sleeps.
+      logError("key_limits_not_saved", { keyId: this.ctx.id.name ?? null, error: String(error) });
+    }
   }
 }
 

@@ -233,7 +233,7 @@ export class ControlPlane {
       this.placement.skip("reconnecting", flags, now);
       return;
     }
-    notePresence(this.directory, view);
+    notePresence(this.directory, view, this.#survey.askedAt);
     const hasDemand = this.placement.place(view, this.directory.catalog, flags);
     const isStirring = this.#survey.isStirring(this.intents.all(), this.directory.all(), now);
     schedule.found(hasDemand || isStirring);

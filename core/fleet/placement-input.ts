@@ -4,6 +4,7 @@ import type { Flags } from "../flags.ts";
 import { DRAIN_TIMEOUT_MS, EXPECT_TIMEOUT_MS, LOAD_TIMEOUT_MS, RELEASING_TOO_LONG_MS } from "../limits.ts";
 import { DEFAULT_PLACEMENT_CONFIG } from "../placement/config.ts";
 import { fitnessOf, guessedDecodeTps, guessedLoadSeconds } from "../placement/fitness.ts";
+import { isSupply } from "../placement/fleet.ts";
 import type {
   Fitness,
   MachineState,
@@ -61,7 +62,7 @@ export function placementMachines(
     if (pace < 1) untried.set(machine.machineId, fitsAt(1));
     return {
       machineId: machine.machineId,
-      ...(machine.cordonedAt === null ? placeOf(seen, catalog, view.now) : CORDONED),
+      ...placeOf(seen, catalog, view.now),
       assignedAt: seen.intent === null ? 0 : cameAt(seen.intent),
       isPinned: seen.intent !== null && seen.intent.model !== null && seen.intent.isPinned,
       isManageable: unmanageableBecause(machine, flags) === null && hasEpochLeft(seen.intent),
@@ -113,9 +114,16 @@ const OFFLINE: Place = { model: null, state: "offline", loadDeadlineAt: null };
 /** Connected or not: that an operator has planned it is no fault of the network. */
 const CORDONED: Place = { ...OFFLINE, state: "cordoned" };
 
+/** The model that the planner counts the machine for, now or soon; null if it serves none. */
+export function suppliedModel(seen: MachineView, catalog: Catalog, now: number): ModelId | null {
+  const place = placeOf(seen, catalog, now);
+  return isSupply(place, now) ? place.model : null;
+}
+
 /** What the machine holds or is on its way to, and whether that counts. */
 function placeOf(seen: MachineView, catalog: Catalog, now: number): Place {
-  const { intent } = seen;
+  const { intent, machine } = seen;
+  if (machine.cordonedAt !== null) return CORDONED;
   if (intent === null || intent.model === null) {
     return intent?.phase === "releasing"
       ? { ...OFFLINE, state: "loading", loadDeadlineAt: now }

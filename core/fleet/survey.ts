@@ -48,6 +48,11 @@ export class Survey {
     return answer !== undefined && answer.askedAt >= since ? answer.report : null;
   }
 
+  /** When the reports of the present round were asked for, ms since the epoch. */
+  get askedAt(): number {
+    return this.#roundAt;
+  }
+
   /** Whether all pools of the round have answered. */
   get isComplete(): boolean {
     return [...this.#round].every((pool) => (this.#answers.get(pool)?.askedAt ?? -Infinity) >= this.#roundAt);

@@ -189,14 +189,14 @@ export class Entrance {
   #offered(connection: Connection, offered: Registration, admission: Admission, now: number): void {
     const { registration, identity } = connection;
     connection.admitting = null;
-    // If an order has overtaken the answer, the machine hears of that by itself.
-    const isNow = admission.admitted && this.#assignments.stamp(identity.machineId, admission.stamp, now);
-    if (isNow && registration !== null) {
+    if (admission.admitted && registration !== null) {
       const { advertises, decodeTps, prefillTps } = offered;
       const contextLength = offered.contextLength ?? registration.contextLength;
       connection.registration = { ...registration, advertises, decodeTps, prefillTps, contextLength };
       connection.save();
-      this.#host.onOffered(connection, admission.pools, admission.assignment);
+      // If an order has overtaken the answer, the machine hears of that by itself.
+      const isNow = this.#assignments.stamp(identity.machineId, admission.stamp, now);
+      if (isNow) this.#host.onOffered(connection, admission.pools, admission.assignment);
     }
     this.#askNext(connection);
   }

@@ -12,8 +12,8 @@ export class LongBodies {
 
   /** Counts a request until `remove`. @returns why there is no room for it, if there is none. */
   add(spec: RequestSpec): ApiError | null {
+    if (!isLong(spec)) return null;
     const { body, model } = spec;
-    if (body.length <= LONG_BODY_CHARS) return null;
     const bytes = bytesOf(body);
     this.#sizes.set(spec, bytes);
     this.#bytes += bytes;
@@ -26,6 +26,11 @@ export class LongBodies {
     this.#bytes -= this.#sizes.get(spec) ?? 0;
     this.#sizes.delete(spec);
   }
+}
+
+/** Whether it may be refused for its length, beside machines that have room and short requests that are taken. */
+export function isLong({ body }: Pick<RequestSpec, "body">): boolean {
+  return body.length > LONG_BODY_CHARS;
 }
 
 /** What the text takes in memory: one character that Latin-1 does not have makes two bytes of each. */

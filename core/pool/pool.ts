@@ -97,9 +97,7 @@ export class Pool {
       {
         model,
         connections: () => this.#members.seats.all(),
-        pick: (wanted, at, asker) => this.#members.seats.pick(wanted, at, asker),
-        contexts: () => this.#members.seats.contexts,
-        withRoomFor: (tokens) => this.#members.seats.withRoomFor(tokens),
+        seats: this.#members.seats,
         expectingMachinesUntil: () => this.#expectingUntil(),
         settings: () => this.#settings,
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,
@@ -326,7 +324,7 @@ export class Pool {
       this.#members.setRecord(connection, record);
       connection.visitedModel = null;
       // Whatever it has done meanwhile, it may have let go of its model.
-      connection.forgetPrefixes();
+      connection.forgetRead();
       connection.isDismissed = false;
       if (mode === "assigned" && connection.registration !== null) {
         // At once, before the next heartbeat (F11).

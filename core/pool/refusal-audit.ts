@@ -3,6 +3,7 @@ import type { ApiErrorCode } from "../api-error.ts";
 import { AUDIT_INTERVAL_MS } from "../limits.ts";
 import type { Connection } from "./connection.ts";
 import { failsOpen } from "./gate.ts";
+import { isLong } from "./long-bodies.ts";
 import type { PoolRequest } from "./request.ts";
 import { pick } from "./schedule.ts";
 import type { Totals } from "./totals.ts";
@@ -44,9 +45,9 @@ export class RefusalAudit {
     this.#totals = totals;
   }
 
-  /** A request is refused. One to its owner's machines is about those, and not about the pool. */
+  /** A request is refused. */
   refused(code: ApiErrorCode, request: PoolRequest, now: number): void {
-    if (!FOR_WANT_OF_ROOM.includes(code) || request.spec.owner !== null || now < this.#nextAt) return;
+    if (!FOR_WANT_OF_ROOM.includes(code) || !isAboutMachines(request) || now < this.#nextAt) return;
     this.#nextAt = now + AUDIT_INTERVAL_MS;
     this.#totals.add(AUDITED);
     const machines = [...this.#pool.connections()];
@@ -55,4 +56,9 @@ export class RefusalAudit {
     const wanted = { ...request, leastContext: request.need?.roomy ?? 0 };
     if (pick(machines, wanted, now, asker) !== null) this.#totals.add(WRONGLY_REFUSED + code);
   }
+}
+
+/** One to its owner's machines is about those only, and for a long one it may be the pool itself that had no room. */
+function isAboutMachines({ spec }: PoolRequest): boolean {
+  return spec.owner === null && !isLong(spec);
 }

@@ -1,6 +1,7 @@
 import { isForLackOfRoom, type ApiError, type ApiErrorCode } from "../api-error.ts";
 import type { Connection } from "./connection.ts";
 import type { ExpectedLoad } from "./loads.ts";
+import { isLong } from "./long-bodies.ts";
 import type { Pressure } from "./pressure.ts";
 import type { PoolRequest } from "./request.ts";
 import { retryAfterS } from "./retry-after.ts";
@@ -59,15 +60,14 @@ export class Refusals {
   }
 
   /** The error as the client gets it. Only one for lack of room has anything added. */
-  complete(error: ApiError, { spec, need }: PoolRequest, crowd: Crowd, now: number): ApiError {
+  complete(error: ApiError, request: PoolRequest, crowd: Crowd, now: number): ApiError {
     if (!isForLackOfRoom(error.code)) return error;
     const waitS = this.#waitMs(error.code, crowd, now) / 1000;
     const share = this.#pressure.refusedShare(now);
     return {
       ...error,
       retryAfterS: retryAfterS(waitS, LEAST_S[error.code] ?? 1, share, this.#pool.random()),
-      // A verdict for the public says nothing about an owner's own machines, and one for a long prompt nothing of short ones.
-      holdsForMs: spec.owner === null && need === null ? this.#holdsForMs(error.code, crowd, now) : 0,
+      holdsForMs: holdsForOthers(error.code, request) ? this.#holdsForMs(error.code, crowd, now) : 0,
       // A full line may still take in somebody with a smaller share of it.
       holdsForKey: error.code === "queue_full",
     };
@@ -104,4 +104,9 @@ export class Refusals {
     }
     return false;
   }
+}
+
+/** A refusal to the public says nothing about an owner's own machines, and one of a long prompt or body nothing about short ones. */
+function holdsForOthers(code: ApiErrorCode, { spec, need }: PoolRequest): boolean {
+  return spec.owner === null && need === null && !(code === "queue_full" && isLong(spec));
 }

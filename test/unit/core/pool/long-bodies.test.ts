@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { WRONGLY_REFUSED } from "../../../../core/pool/refusal-audit.ts";
 import { PoolScene } from "./pool-scene.ts";
 
 const KIB = 1024;
@@ -78,5 +79,24 @@ describe("[C6] long requests of a pool", () => {
     const [, , last] = waiting;
     if (last !== undefined) scene.pool.abandon(last.request, scene.now);
     expect(scene.ask({ body: LONGEST }).ended).toBeNull();
+  });
+
+  it("say by their refusal nothing of short ones, which the edge would refuse with them for a moment", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1", { max_concurrency: 1 });
+    scene.ask();
+    scene.now += 1_000;
+    scene.serve(scene.requestOf(mac), "x");
+    for (let i = 0; i < 3; i++) scene.ask({ body: LONGEST });
+    expect(scene.ask({ body: LONG }).refusal).toMatchObject({ code: "queue_full", holdsForMs: 0 });
+  });
+
+  it("are not wrongly refused beside a machine that has room: it is the pool that has none", () => {
+    const scene = new PoolScene();
+    scene.join("mac-1", { max_concurrency: 4 });
+    for (let i = 0; i < 3; i++) scene.ask({ body: LONGEST });
+    expect(scene.ask({ body: LONG }).refusedWith).toBe("queue_full");
+    expect(scene.ask().ended).toBeNull();
+    expect(scene.pool.ledger.totals.get(`${WRONGLY_REFUSED}queue_full`)).toBe(0);
   });
 });
