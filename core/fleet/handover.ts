@@ -140,7 +140,7 @@ export class Handover {
     else if (step.pools.length < intent.pending.length) this.#call(rest);
   }
 
-  /** Somebody knows an epoch that the fleet has forgotten or that clashes: the same order under a higher one (H9). */
+  /** A higher or conflicting epoch was reported: repeats the same order under a higher one (H9). */
   repair(machineId: MachineId, seen: Epoch, now: number): void {
     const intent = this.#intents.get(machineId);
     const model = intent?.model ?? null;
@@ -183,7 +183,7 @@ export class Handover {
   holds(machineId: MachineId, model: ModelId | null, epoch: Epoch, now: number): void {
     const intent = this.#intents.get(machineId);
     const known = intent?.epoch ?? NEVER_MANAGED;
-    // No order could outdo it; its next register is refused.
+    // No order could have a higher epoch; its next register is refused.
     if (epoch > known && epoch > MAX_FOREIGN_EPOCH) return;
     const clashes = epoch === known && epoch > 0 && model !== (intent?.model ?? null);
     if (epoch > known || clashes) this.repair(machineId, epoch, now);
@@ -291,7 +291,7 @@ export class Handover {
     }
   }
 
-  /** A call waits longer with each round; an order that the machine may have missed goes out at each tick as well (H6). */
+  /** Calls are repeated with backoff; an order that the machine may have missed is sent at each tick as well (H6). */
   #waitMs(phase: Intent["phase"], rounds: number): number {
     return Math.min(backoffMs(rounds), phase === "ordered" ? this.#ports.tickMs() : Infinity);
   }
@@ -316,7 +316,7 @@ export class Handover {
   }
 }
 
-/** Nothing is put off for longer than the longest wait: what seems to be was written by a clock ahead of this one. */
+/** Nothing is delayed for longer than the longest backoff: a later time was written by a clock ahead of this one. */
 function isDue(at: number, now: number): boolean {
   return now >= at || at - now > HANDOVER_RETRY_MAX_MS;
 }

@@ -20,8 +20,8 @@ import { isAdoption } from "./move-reasons.ts";
 import { wentInOrderAt } from "./presence.ts";
 
 /**
- * The fleet in the planner's words. Only a machine that requests could really be routed to counts as serving: what the pools'
- * own gate says of it decides (F9). One on its way counts as coming supply until its deadline, a failed one as nothing (F1).
+ * Translates the fleet into the planner's input. Only a machine that requests could really reach counts as serving, by the
+ * pools' own gate (F9). One on its way counts as coming supply until its deadline, a failed one as nothing (F1).
  */
 
 export function placementConfig(flags: Flags): PlacementConfig {
@@ -111,7 +111,7 @@ type Place = Pick<PlacementMachine, "model" | "state" | "loadDeadlineAt">;
 
 const OFFLINE: Place = { model: null, state: "offline", loadDeadlineAt: null };
 
-/** Connected or not: that an operator has planned it is no fault of the network. */
+/** Whether connected or not: an operator's cordon is no network fault. */
 const CORDONED: Place = { ...OFFLINE, state: "cordoned" };
 
 /** The model that the planner counts the machine for, now or soon; null if it serves none. */
@@ -139,7 +139,7 @@ function placeOf(seen: MachineView, catalog: Catalog, now: number): Place {
   return isServing ? { model: intent.model, state: "serving", loadDeadlineAt: null } : outOfReach(seen);
 }
 
-/** It serves nobody now. Who is kept back by a gate has not vanished, but one that has fallen silent may have. */
+/** It serves nobody now. A machine that a gate keeps back has not vanished, but one that is silent may have. */
 function outOfReach({ sockets }: MachineView): Place {
   const isHere = sockets.some(({ report }) => report.blockedBy !== "silent");
   return isHere ? { ...OFFLINE, state: "not_routable" } : OFFLINE;

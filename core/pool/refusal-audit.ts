@@ -21,7 +21,7 @@ export const AUDITED = "audited";
 /** Those that were wrong; followed by the code that the client got. */
 export const WRONGLY_REFUSED = "wronglyRefused.";
 
-/** Those that say that no machine had room. Others are refused for what they ask, or by an operator's word. */
+/** Refusals that say that no machine had room. All others depend on the request itself, or on an operator's decision. */
 export const FOR_WANT_OF_ROOM: readonly ApiErrorCode[] = [
   "pool_exhausted",
   "model_unavailable",

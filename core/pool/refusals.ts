@@ -21,7 +21,7 @@ export interface RefusalsView {
   random(): number;
 }
 
-/** Who is there already when a request is refused. */
+/** The load of the pool when a request is refused. */
 export interface Crowd {
   readonly slotsTaken: number;
   readonly waiting: number;
@@ -68,7 +68,7 @@ export class Refusals {
       ...error,
       retryAfterS: retryAfterS(waitS, LEAST_S[error.code] ?? 1, share, this.#pool.random()),
       holdsForMs: holdsForOthers(error.code, request) ? this.#holdsForMs(error.code, crowd, now) : 0,
-      // A full line may still take in somebody with a smaller share of it.
+      // A full line may still admit a request of a key with a smaller share of it.
       holdsForKey: error.code === "queue_full",
     };
   }
@@ -88,7 +88,7 @@ export class Refusals {
     return Math.floor(Math.min(LONGEST_HOLD_MS, this.#drainMs(crowd, crowd.waiting, now) / 2));
   }
 
-  /** Until `requests` have had their turn: the slots in use come free one after the other. */
+  /** Until `requests` have been served: the slots in use become free one after the other. */
   #drainMs({ slotsTaken }: Crowd, requests: number, now: number): number {
     // The machines are busy for other pools, and nothing says when that ends.
     if (slotsTaken === 0) return FOREIGN_HOLD_MS;

@@ -114,6 +114,24 @@ describe("what pages name", () => {
     }
   });
 
+  it("are the numbers of the last benchmarks, on the page about admission", () => {
+    const page = read("docs/admission.md").replaceAll(/\s+/g, " ");
+    const measured = (pattern: RegExp): string[] => pattern.exec(read("docs/benchmarks.md"))?.slice(1) ?? [];
+    const [many = "", few = ""] = measured(/24 cached: ([\d., ]+); 4 cached: ([\d., ]+) \(/);
+    const paces = rowsOf(sectionOf("docs/admission.md", "## Conversations")).map((cells) =>
+      cells.slice(1).join(", "),
+    );
+    expect(paces).toEqual([few, many]);
+    const [cached, hits, fresh] = measured(/ (\d+) ms with (\d+) of \d+ tokens cached, beside (\d+) ms/);
+    expect(page).toContain(
+      `finds ${hits} of them cached, and its first token comes after ${cached} ms instead of ${fresh}`,
+    );
+    const steady = measured(
+      /steady: .*? first token p50 \d+ ms, then ([\d.]+), ([\d.]+), ([\d.]+) times/,
+    ).toSorted();
+    expect(page).toContain(`${steady.at(0)} to ${steady.at(-1)} times that of a half-empty pool`);
+  });
+
   it("names no metric that there is not, in the rules for Prometheus", () => {
     const known = read("core/metrics.ts") + read("core/prometheus.ts");
     const named = [...read("docs/operations.md").matchAll(/\bpoolkeeper_\w+/g)].map(([name]) => name);
