@@ -9,6 +9,7 @@ import { ROOT } from "../scripts/root.ts";
 import { reportOf } from "./report.ts";
 import type { Row, RowSpec } from "./row.ts";
 import { affinityEngine } from "./rows/affinity-engine.ts";
+import { affinityKey } from "./rows/affinity-key.ts";
 import { affinity } from "./rows/affinity.ts";
 import { burst } from "./rows/burst.ts";
 import { capacity } from "./rows/capacity.ts";
@@ -52,6 +53,7 @@ const ROWS: Readonly<Record<string, RowSpec>> = {
   burst,
   faults,
   affinity,
+  "affinity-key": affinityKey,
   "affinity-engine": affinityEngine,
   writes,
   idle,

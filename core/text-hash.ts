@@ -3,6 +3,11 @@
 export const HASH_START = 0x811c9dc5;
 const PRIME = 0x01000193;
 
+/** 32 bits, unsigned. */
+export function hashOf(text: string): number {
+  return hashOn(HASH_START, text) >>> 0;
+}
+
 /**
  * Continues a hash with the next part of a text; 32 bits, signed. It takes four characters at a time, which is three times as
  * fast, so the same text has the same hash only if it is cut at the same positions.

@@ -37,6 +37,7 @@ export function encodeEdgeCall(call: EdgeCall, body: string): RequestInit {
     call.contextLength,
     encodePrefix(call.prefix),
     call.answerTokens ?? NONE,
+    call.cacheKey ?? NONE,
   ];
   return { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body };
 }
@@ -60,6 +61,7 @@ export function decodeEdgeCall(request: Request): EdgeCall | null {
     contextLength,
     prefix,
     answerTokens = NONE,
+    cacheKey = NONE,
   ] = fields ?? [];
   if (requestId === undefined || echoedId === undefined) return null;
   if (endpoint === undefined || owner === undefined || keyId === undefined) return null;
@@ -79,11 +81,16 @@ export function decodeEdgeCall(request: Request): EdgeCall | null {
     priority,
     contextLength: Number(contextLength),
     prefix: decodePrefix(prefix),
-    answerTokens: answerTokens === NONE ? null : Number(answerTokens),
+    answerTokens: decodeNumber(answerTokens),
+    cacheKey: decodeNumber(cacheKey),
   };
 }
 
 const NONE = "-";
+
+function decodeNumber(text: string): number | null {
+  return text === NONE ? null : Number(text);
+}
 
 /** In base 36, which is short and holds no comma. */
 function encodePrefix(prefix: readonly number[]): string {

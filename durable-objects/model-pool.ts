@@ -151,10 +151,11 @@ export class ModelPool extends DurableObject<Env> {
     return this.#store.usageSince(since, span);
   }
 
-  /** What a machine has answered on the days since `since` (ms since the epoch), what is still in memory included. */
-  workOf(machineId: string, since: number): MachineWork[] {
+  /** What a machine has answered for its owner on the days since `since` (ms since the epoch), what is still in memory included. */
+  workOf(machineId: string, owner: string, since: number): MachineWork[] {
     const id = machineIdSchema.parse(machineId);
-    return this.#pool.ledger.work.withUnwritten(id, since, this.#store.work.of(id, since));
+    const written = this.#store.work.of(id, owner, since);
+    return this.#pool.ledger.work.withUnwritten({ machineId: id, owner }, since, written);
   }
 
   /** Demand by minute since `since` (ms since the epoch), what is still in memory included. */

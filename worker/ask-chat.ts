@@ -45,6 +45,7 @@ export function checkChat(json: unknown, text: string): CheckedChat {
     model: request.model,
     text,
     prefix: prefixOf(request),
+    cacheKey: request.prompt_cache_key ?? null,
     stream: request.stream === true,
     answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
     mostTokens: (contextLength) => contextLength,

@@ -1,5 +1,6 @@
 import { BYTES_PER_TOKEN, REQUEST_DEADLINE_MS } from "../core/limits.ts";
 import type { Reservation } from "../core/rate-limit.ts";
+import { hashOf } from "../core/text-hash.ts";
 import type { EdgeCall } from "../durable-objects/edge-call.ts";
 import { requireSendable } from "./body.ts";
 import { requireModel } from "./catalog.ts";
@@ -17,6 +18,8 @@ export interface Question {
   /** The JSON that the machine gets. */
   readonly text: string;
   readonly prefix: readonly number[];
+  /** The client's `prompt_cache_key`; null if it sent none. */
+  readonly cacheKey: string | null;
   readonly stream: boolean;
   /** The client's limit of the answer's length; null if it set none. */
   readonly answerTokens: number | null;
@@ -31,7 +34,7 @@ export interface Question {
 export async function askPool(context: AppContext, question: Question): Promise<Response> {
   // Taken after the body was read: time in line raises a request's priority, and uploading slowly must not count as that.
   const arrivedAt = Date.now();
-  const { endpoint, text, prefix, stream, answerTokens, mostTokens } = question;
+  const { endpoint, text, prefix, cacheKey, stream, answerTokens, mostTokens } = question;
   requireSendable(text);
   const preference = readRoutePreference(context.req.header(ROUTE_HEADER));
   const model = await requireModel(context.env, question.model);
@@ -43,6 +46,7 @@ export async function askPool(context: AppContext, question: Question): Promise<
     model: model.id,
     owner: null,
     prefix,
+    cacheKey: cacheKey === null ? null : hashOf(`${keyId} ${cacheKey}`),
     stream,
     keyId,
     reservation,

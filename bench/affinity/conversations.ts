@@ -13,6 +13,8 @@ export interface Turn {
   readonly conversation: number;
   /** How many turns came before. */
   readonly turn: number;
+  /** At the beginning of the prompt; those of every other begin with them, too. */
+  readonly sharedTokens: number;
   readonly promptTokens: number;
   readonly outputTokens: number;
 }
@@ -35,7 +37,8 @@ interface Open {
   lastAtMs: number;
 }
 
-export function readConversations(): Turn[] {
+/** @param sharedTokens with which all prompts begin, beside what the trace says of them. */
+export function readConversations(sharedTokens = 0): Turn[] {
   const csv = gunzipSync(readFileSync(new URL("mooncake-3000.csv.gz", import.meta.url))).toString();
   const open: Open[] = [];
   return csv
@@ -53,7 +56,14 @@ export function readConversations(): Turn[] {
         tokens: promptTokens + outputTokens,
         lastAtMs: atMs,
       });
-      return { atMs, conversation: conversation.id, turn, promptTokens, outputTokens };
+      return {
+        atMs,
+        conversation: conversation.id,
+        turn,
+        sharedTokens,
+        promptTokens: sharedTokens + promptTokens,
+        outputTokens,
+      };
     });
 }
 

@@ -71,7 +71,8 @@ export class SimulatedMac implements PoolSocket {
     this.#schedule(this.#now(), () => this.#words.accepted(requestId, stream));
     const startsAt = Math.max(this.#now(), this.#readsUntil);
     // At least one token is always read.
-    const cachedTokens = Math.min(this.#cache.get(turn.conversation) ?? 0, turn.promptTokens - 1);
+    const sharedTokens = this.#cache.size > 0 ? turn.sharedTokens : 0;
+    const cachedTokens = Math.min(this.#cache.get(turn.conversation) ?? sharedTokens, turn.promptTokens - 1);
     const prefillMs = (1000 * (turn.promptTokens - cachedTokens)) / prefillTps;
     this.#readsUntil = startsAt + prefillMs;
     this.#hold(turn.conversation, turn.promptTokens + turn.outputTokens);

@@ -1,3 +1,4 @@
+import { BYTES_PER_TOKEN } from "../../core/limits.ts";
 import { EMPTY_LEDGER } from "../../core/pool/ledger.ts";
 import { Pool } from "../../core/pool/pool.ts";
 import { NO_SLEEPERS } from "../../core/pool/ports.ts";
@@ -36,15 +37,22 @@ export function replay(
   machines: number,
   speeds: Speeds,
   pace: number,
-  isAffine: boolean,
+  hints: Hints,
 ): Replay {
-  return new Life(turns, machines, speeds, pace, isAffine).run();
+  return new Life(turns, machines, speeds, pace, hints).run();
+}
+
+/** What the edge tells the pool of a prompt's beginning; a key is that of its conversation. */
+export type Hints = "none" | "prefix" | "prefix and key";
+
+export function meanFirstTokenMs({ served }: Replay): number {
+  return served.reduce((sum, { firstTokenMs }) => sum + firstTokenMs, 0) / Math.max(1, served.length);
 }
 
 class Life {
   readonly #turns: readonly Turn[];
   readonly #pace: number;
-  readonly #isAffine: boolean;
+  readonly #hints: Hints;
   readonly #pool: Pool;
   readonly #later: { readonly at: number; readonly run: () => void }[] = [];
   readonly #served: Served[] = [];
@@ -53,10 +61,10 @@ class Life {
   #cachedTokens = 0;
   #promptTokens = 0;
 
-  constructor(turns: readonly Turn[], machines: number, speeds: Speeds, pace: number, isAffine: boolean) {
+  constructor(turns: readonly Turn[], machines: number, speeds: Speeds, pace: number, hints: Hints) {
     this.#turns = turns;
     this.#pace = pace;
-    this.#isAffine = isAffine;
+    this.#hints = hints;
     this.#pool = new Pool(
       MODEL,
       {
@@ -134,7 +142,8 @@ class Life {
       model: MODEL,
       owner: null,
       body,
-      prefix: this.#isAffine ? prefixOf({ messages: [{ role: "user", content }] }) : [],
+      prefix: this.#hints === "none" ? [] : prefixOf({ messages: [{ role: "user", content }] }),
+      cacheKey: this.#hints === "prefix and key" ? turn.conversation : null,
       stream: true,
       keyId: String(turn.conversation),
       priority: "normal" as const,
@@ -215,7 +224,9 @@ class Life {
 }
 
 /** The same beginning for each turn of a conversation, four characters a token. */
-function textOf({ conversation, promptTokens }: Turn): string {
+function textOf({ conversation, sharedTokens, promptTokens }: Turn): string {
   const word = `c${conversation} `;
-  return word.repeat(Math.ceil((4 * promptTokens) / word.length)).slice(0, 4 * promptTokens);
+  const ownChars = BYTES_PER_TOKEN * (promptTokens - sharedTokens);
+  const own = word.repeat(Math.ceil(ownChars / word.length)).slice(0, ownChars);
+  return "s".repeat(BYTES_PER_TOKEN * sharedTokens) + own;
 }

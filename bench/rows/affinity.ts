@@ -1,5 +1,5 @@
 import { readConversations } from "../affinity/conversations.ts";
-import { replay, type Replay } from "../affinity/replay.ts";
+import { type Hints, meanFirstTokenMs, replay } from "../affinity/replay.ts";
 import type { RowSpec } from "../row.ts";
 
 /**
@@ -29,9 +29,9 @@ export const affinity: RowSpec = {
     const conversations = turns.filter(({ turn }) => turn === 0).length;
     const ratios = (places: number): number[] =>
       PACES.map((pace) => {
-        const meanWith = (isAffine: boolean): number =>
-          meanOf(replay(turns, MACHINES, { ...SPEEDS, places }, pace, isAffine));
-        return meanWith(true) / meanWith(false);
+        const meanWith = (hints: Hints): number =>
+          meanFirstTokenMs(replay(turns, MACHINES, { ...SPEEDS, places }, pace, hints));
+        return meanWith("prefix") / meanWith("none");
       });
     const many = ratios(MANY);
     const few = ratios(FEW);
@@ -43,10 +43,6 @@ export const affinity: RowSpec = {
     });
   },
 };
-
-function meanOf({ served }: Replay): number {
-  return served.reduce((sum, { firstTokenMs }) => sum + firstTokenMs, 0) / Math.max(1, served.length);
-}
 
 function shown(ratios: readonly number[]): string {
   return ratios.map((ratio) => ratio.toFixed(2)).join(", ");

@@ -20,7 +20,14 @@ import type { RecordReport } from "../pool/report.ts";
 import type { Intents } from "./intents.ts";
 import type { Intent } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
-import { holderFirst, intentFor, isUnread, type OrderRequest } from "./order-request.ts";
+import {
+  intentFor,
+  isUnread,
+  pendingAfter,
+  pendingWith,
+  releaseStepOf,
+  type OrderRequest,
+} from "./order-request.ts";
 
 /**
  * Moves a machine from one pool to another, or out of all of them, so that two pools never route to it at the same time:
@@ -86,7 +93,7 @@ export class Handover {
     if (intent === null || intent.phase !== "releasing" || intent.model === pool) return;
     // The order that follows asks all of them: to ask this one alone would free the machine here before its holder lets go.
     if (intent.pending.includes(pool) || isUnread(intent)) return;
-    this.#intents.save({ ...intent, pending: [...intent.pending, pool], retryAt: now });
+    this.#intents.save({ ...intent, pending: pendingWith(intent, pool), retryAt: now });
   }
 
   /** What `registered` and `assign_model` say while this intent stands; null while the machine must not know yet. */
@@ -121,12 +128,16 @@ export class Handover {
     }
     if (call.kind === "expect") {
       if (intent.phase === "expecting") this.#enter(intent, "ordered", now);
-    } else if (intent.phase === "releasing" && intent.pending.includes(pool)) {
-      const rest = { ...intent, pending: intent.pending.filter((name) => name !== pool) };
-      this.#intents.save(rest);
-      if (rest.pending.length === 0) this.#enter(rest, rest.model === null ? "ordered" : "expecting", now);
-      else if (holderFirst(intent)) this.#call(rest);
-    }
+    } else if (intent.phase === "releasing") this.#released(intent, pool, call.kind, now);
+  }
+
+  #released(intent: Intent, pool: string, kind: PoolCall["kind"], now: number): void {
+    const step = releaseStepOf(intent);
+    if (kind !== step.kind || !step.pools.includes(pool)) return;
+    const rest = { ...intent, pending: pendingAfter(intent, pool) };
+    this.#intents.save(rest);
+    if (rest.pending.length === 0) this.#enter(rest, rest.model === null ? "ordered" : "expecting", now);
+    else if (step.pools.length < intent.pending.length) this.#call(rest);
   }
 
   /** Somebody knows an epoch that the fleet has forgotten or that clashes: the same order under a higher one (H9). */
@@ -253,13 +264,11 @@ export class Handover {
   }
 
   #call(intent: Intent): void {
-    const { machineId, epoch, model, phase, pending } = intent;
+    const { machineId, epoch, model, phase } = intent;
     switch (phase) {
       case "releasing": {
-        const kind = model === null ? "unmanage" : "release";
-        for (const pool of holderFirst(intent) ? pending.slice(0, 1) : pending) {
-          this.#ports.callPool(pool, { kind, machineId, epoch });
-        }
+        const { kind, pools } = releaseStepOf(intent);
+        for (const pool of pools) this.#ports.callPool(pool, { kind, machineId, epoch });
         return;
       }
       case "expecting": {

@@ -62,7 +62,7 @@ export interface Cooldown {
 export interface Intent {
   readonly machineId: MachineId;
   readonly epoch: Epoch;
-  /** Null: the machine is released and nobody's. */
+  /** Null: the machine is released, and assigned to no model. */
   readonly model: ModelId | null;
   readonly from: ModelId | null;
   readonly reason: string;

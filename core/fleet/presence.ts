@@ -50,8 +50,9 @@ export function wentInOrderAt({ leftAt, goneAt }: Machine, now: number): number 
 }
 
 /**
- * Whether machines are on their way back from a disconnect of all: a deploy closes every socket, and providers redial within
- * seconds. Then whoever is here has come since, while a broken network leaves some connections as they were.
+ * Whether machines are reconnecting after all were disconnected: a deploy closes every socket, and providers redial within
+ * seconds. Then every machine that is connected has registered since, while a broken network leaves some connections as they
+ * were.
  * @param since when all that were here had been here, ms since the epoch.
  */
 export function areReturning({ machines, sightings }: FleetView, since: number): boolean {

@@ -64,7 +64,7 @@ export class Accounts {
     const { spec } = request;
     const { connection } = attempt;
     const tokens = tokensOf(message);
-    this.#ledger.work.answered(connection.identity.machineId, tokens, now);
+    this.#ledger.work.answered(connection.identity, tokens, now);
     if (isOwnModel) {
       // This one has left already.
       const streams = (attempt.streamsAtFirstByte + connection.attempts.size + 1) / 2;
@@ -75,7 +75,7 @@ export class Accounts {
         isAlone: attempt.streamsAtFirstByte === 1,
       };
       if (isWritten(spec)) learnPrefill(connection, read, now);
-      connection.hasRead(spec.prefix, message.usage.cached_tokens ?? null);
+      connection.hasRead(spec, request.promptTokensEstimate, message.usage.cached_tokens ?? null);
     }
     // When the first token of an answer that is sent whole was there, only the machine knows.
     const atMachineMs = spec.stream

@@ -81,8 +81,8 @@ export class Candidates {
     if (spec.owner !== null || promptTokensEstimate > spec.contextLength || !isWritten(spec)) return null;
     const { model } = this.#pool;
     const limitMs = ttftLimitMs(this.#pool.settings().flags, promptTokensEstimate);
-    const tokensOn = ({ prefixes }: Connection): number =>
-      promptTokensEstimate - prefixes.expectedTokens(spec.prefix);
+    const tokensOn = (connection: Connection): number =>
+      promptTokensEstimate - connection.cachedTokensOf(spec, promptTokensEstimate);
     if (!isTooSlow(this.#notTooSmallFor(request), model, tokensOn, limitMs, now)) return null;
     const message =
       `the first token for about ${promptTokensEstimate} tokens of prompt would take longer than ` +

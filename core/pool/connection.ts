@@ -5,8 +5,10 @@ import { STREAM_BLOCK } from "../limits.ts";
 import type { Attempt } from "./attempt.ts";
 import { UNPROVEN, type Trust } from "./attestation.ts";
 import type { Breaker } from "./breakers.ts";
+import { CacheKeys, type Keyed } from "./cache-keys.ts";
 import { Prefixes } from "./prefixes.ts";
 import type { PoolRecord } from "./record.ts";
+import type { RequestSpec } from "./request.ts";
 
 /**
  * One provider socket as a pool sees it. What must outlive hibernation is in `ConnectionState`, which the shell
@@ -89,10 +91,13 @@ export interface PoolSocket {
   lastPongAt(): number;
 }
 
+/** What tells which prompts begin alike. */
+export type Beginning = Pick<RequestSpec, "prefix"> & Keyed;
+
 /** Who keeps machines in order, and so wants to hear of all that they are chosen by. */
 export interface ConnectionWatcher {
   changed(connection: Connection): void;
-  /** @param added hashes of beginnings of prompts. */
+  /** @param added hashes of beginnings of prompts, and of cache keys. */
   hasRead(connection: Connection, added: Iterable<number>, forgotten: Iterable<number>): void;
 }
 
@@ -111,8 +116,6 @@ export class Connection {
   record: PoolRecord | null = null;
   /** The model an owner's request has taken the machine away to; null while it is at its own (H21). */
   visitedModel: ModelId | null = null;
-  /** What it has read on this socket and may have cached. */
-  readonly prefixes = new Prefixes();
   /** When `prefillTps` was measured; before the first measurement, when the socket was accepted. */
   prefillSaidAt: number;
   /** Set while the machine has failed of late. */
@@ -138,6 +141,9 @@ export class Connection {
   /** Since it last completed a request. */
   refusalsInARow = 0;
   closed = false;
+  /** What it has read on this socket and may have cached. */
+  readonly #prefixes = new Prefixes();
+  readonly #cacheKeys = new CacheKeys();
   readonly #attempts = new Map<number, Attempt>();
   #registration: Registration | null;
   #prefillTps: number | null = null;
@@ -202,19 +208,37 @@ export class Connection {
     this.watcher?.changed(this);
   }
 
+  /** Of a prompt of so many tokens, those that the machine should have cached. */
+  cachedTokensOf(beginning: Beginning, promptTokens: number): number {
+    const { prefix, cacheKey } = beginning;
+    const byPrefix = prefix.length === 0 ? 0 : this.#prefixes.expectedTokens(prefix);
+    return cacheKey === null
+      ? byPrefix
+      : Math.max(byPrefix, this.#cacheKeys.expectedTokens(beginning, promptTokens));
+  }
+
   /**
-   * The machine has answered a prompt.
+   * The machine has answered a prompt of so many tokens.
    * @param cachedTokens it had of it; null if it does not say.
    */
-  hasRead(prefix: readonly number[], cachedTokens: number | null): void {
-    const { added, forgotten } = this.prefixes.learn(prefix, cachedTokens);
-    this.watcher?.hasRead(this, added, forgotten);
+  hasRead(beginning: Beginning, promptTokens: number, cachedTokens: number | null): void {
+    const byPrefix = this.#prefixes.learn(beginning.prefix, cachedTokens);
+    const byKey = this.#cacheKeys.learn(beginning, promptTokens, cachedTokens);
+    this.watcher?.hasRead(this, byPrefix.added, byPrefix.forgotten);
+    this.watcher?.hasRead(this, byKey.added, byKey.forgotten);
+  }
+
+  /** The hashes of all that it has read. */
+  *allRead(): Generator<number> {
+    yield* this.#prefixes.all();
+    yield* this.#cacheKeys.all();
   }
 
   /** Whatever it has read, it may have let go of it. */
-  forgetPrefixes(): void {
-    this.watcher?.hasRead(this, [], this.prefixes.all());
-    this.prefixes.clear();
+  forgetRead(): void {
+    this.watcher?.hasRead(this, [], this.allRead());
+    this.#prefixes.clear();
+    this.#cacheKeys.clear();
   }
 
   get isOwnerBusy(): boolean {

@@ -11,11 +11,11 @@ import type { Members } from "./members.ts";
 import { registrationOf } from "./registration.ts";
 
 /**
- * A machine's way in, from its `register` to the moment it counts: the fleet is asked, since it knows whose machine and which
- * key this is. While the fleet does not answer, only a machine that this pool knows for its own goes in.
+ * Admits machines: from `register` until it takes effect, the fleet is asked, which knows the owner and the key of each
+ * machine. While the fleet does not answer, only a machine that this pool has on record as assigned is admitted.
  *
- * A public key is no secret, and a token may be stolen. So whoever would take the place of a machine that has proven its key has
- * to prove it first, and until then is nobody (H11). Whoever knows the session is the very process that had it.
+ * A public key is no secret, and a token may be stolen. So whoever would replace a machine that has proven its key has to prove
+ * it first, and is not admitted until then (H11). Whoever knows the session id is the same process.
  */
 
 export interface EntranceHost {

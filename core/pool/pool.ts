@@ -324,7 +324,7 @@ export class Pool {
       this.#members.setRecord(connection, record);
       connection.visitedModel = null;
       // Whatever it has done meanwhile, it may have let go of its model.
-      connection.forgetPrefixes();
+      connection.forgetRead();
       connection.isDismissed = false;
       if (mode === "assigned" && connection.registration !== null) {
         // At once, before the next heartbeat (F11).

@@ -10,8 +10,8 @@ import { Choice, leastWaitMs, perTokenMsOf, runningOn, type Wanted } from "./sch
  * An index of a pool's machines that finds the best one for a request without comparing all of them, with the same result.
  *
  * Machines with the same number of running requests form a row, sorted by prefill speed, then by how long ago they were picked,
- * then by arrival. That is the order of preference for a request whose prefix none of them has cached. Each row is searched
- * only as long as a machine in it may still be better than the best so far. Machines that may have the prefix cached are
+ * then by arrival. That is the order of preference for a request whose beginning none of them has cached. Each row is searched
+ * only as long as a machine in it may still be better than the best so far. Machines that may have it cached are
  * compared first, one by one.
  */
 
@@ -57,7 +57,7 @@ export class Ranking implements ConnectionWatcher {
     if (this.#standings === null) return;
     connection.watcher = this;
     this.changed(connection);
-    this.hasRead(connection, connection.prefixes.all(), []);
+    this.hasRead(connection, connection.allRead(), []);
   }
 
   leave(connection: Connection): void {
@@ -67,7 +67,7 @@ export class Ranking implements ConnectionWatcher {
     this.#standings?.delete(connection);
     this.#row(standing.row).remove(standing);
     this.#contexts.remove(connection, standing.context);
-    this.hasRead(connection, [], connection.prefixes.all());
+    this.hasRead(connection, [], connection.allRead());
   }
 
   changed(connection: Connection): void {
@@ -94,9 +94,9 @@ export class Ranking implements ConnectionWatcher {
   pick(wanted: Wanted, now: number, asker: Exclude<Asker, "owner">): Connection | null {
     this.#begin();
     const choice = new Choice(wanted, now, asker);
-    const { prefix, slotsPerMachine } = wanted.spec;
-    const [beginning] = prefix;
-    if (beginning !== undefined) for (const reader of this.#readers.of(beginning)) choice.offer(reader);
+    const { prefix, cacheKey, slotsPerMachine } = wanted.spec;
+    for (const hash of [prefix[0], cacheKey])
+      if (hash != null) for (const reader of this.#readers.of(hash)) choice.offer(reader);
     // Those that run more are full.
     const rows = Math.min(slotsPerMachine, UNLOADED);
     for (let row = 0; row < rows; row++) this.#offer(choice, wanted, row);
@@ -145,7 +145,7 @@ function compare(a: Standing, b: Standing): number {
   );
 }
 
-/** Who may have read a prompt's beginning. Some have not: hashes that are alike in their last bits share a place. */
+/** Who may have read a prompt's beginning, or one of its cache key. Some have not: hashes that are alike in their last bits share a place. */
 class Readers {
   readonly #places = new Map<number, Connection[]>();
 

@@ -23,6 +23,8 @@ export interface RequestSpec {
   readonly body: string;
   /** What its prompt begins with, see `core/prefix.ts`. */
   readonly prefix: readonly number[];
+  /** Hash of the API key's id and the client's `prompt_cache_key`; null if it sent none. */
+  readonly cacheKey: number | null;
   readonly stream: boolean;
   /** Id of the API key, for accounting. */
   readonly keyId: string;

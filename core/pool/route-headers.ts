@@ -1,4 +1,4 @@
-import { HASH_START, hashOn } from "../text-hash.ts";
+import { hashOf } from "../text-hash.ts";
 import type { Identity } from "./connection.ts";
 import type { PoolRequest } from "./request.ts";
 
@@ -33,5 +33,5 @@ function wholeMs(from: number, to: number): number {
 
 /** Eight hex digits. */
 export function pseudonymOf({ owner, machineId }: Pick<Identity, "owner" | "machineId">): string {
-  return (hashOn(HASH_START, `${owner} ${machineId}`) >>> 0).toString(16).padStart(8, "0");
+  return hashOf(`${owner} ${machineId}`).toString(16).padStart(8, "0");
 }

@@ -16,12 +16,15 @@ const SWAP_COST_MS = 30_000;
 /** What a machine already holds of a prompt may save it this share of reading it at most: some is always new. */
 const MOST_SAVED = 0.8;
 
+/** What it holds beyond that counts for this share: it decides between machines that hold nearly all of the prompt. */
+const SAVED_BEYOND = 0.1;
+
 /** What is saved counts this many times at most: for the request itself and for one that runs beside it. */
 const MOST_SHARERS = 2;
 
 /** What a request's machine is chosen by. */
 export interface Wanted {
-  readonly spec: Pick<RequestSpec, "model" | "slotsPerMachine" | "prefix">;
+  readonly spec: Pick<RequestSpec, "model" | "slotsPerMachine" | "prefix" | "keyId" | "cacheKey">;
   readonly promptTokensEstimate: number;
   /** Machines that have failed it. */
   readonly tried: ReadonlySet<string>;
@@ -88,15 +91,20 @@ export class Choice {
  */
 export function expectedWaitMs(
   connection: Connection,
-  { spec: { model, prefix }, promptTokensEstimate }: Pick<Wanted, "spec" | "promptTokensEstimate">,
+  { spec, promptTokensEstimate }: Pick<Wanted, "spec" | "promptTokensEstimate">,
 ): number {
   const running = runningOn(connection);
   const turnMs = 1000 / (connection.registration?.decodeTps ?? DEFAULT_DECODE_TPS);
-  const swapMs = isLoaded(connection, model) ? 0 : SWAP_COST_MS;
-  const heldTokens = prefix.length === 0 ? 0 : connection.prefixes.expectedTokens(prefix);
-  const savedTokens = Math.min(heldTokens, MOST_SAVED * promptTokensEstimate);
+  const swapMs = isLoaded(connection, spec.model) ? 0 : SWAP_COST_MS;
+  const savedTokens = savedOf(connection.cachedTokensOf(spec, promptTokensEstimate), promptTokensEstimate);
   const tokens = promptTokensEstimate * (1 + running) - savedTokens * Math.min(MOST_SHARERS, 1 + running);
   return swapMs + perTokenMsOf(connection) * tokens + turnMs * running;
+}
+
+function savedOf(cachedTokens: number, promptTokens: number): number {
+  const most = MOST_SAVED * promptTokens;
+  if (cachedTokens <= most) return cachedTokens;
+  return most + SAVED_BEYOND * (Math.min(cachedTokens, promptTokens) - most);
 }
 
 /**

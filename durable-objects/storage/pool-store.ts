@@ -6,10 +6,11 @@ import { INITIAL_SETTINGS, poolSettingsSchema, type PoolSettings } from "../../c
 import { machineSpeedSchema, type MeasuredMachine } from "../../core/pool/speeds.ts";
 import { USAGE_SPANS_MS, type UsageRow, type UsageSpan } from "../../core/pool/usage.ts";
 import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
+import { addCounts, workColumns, workOf, type WorkColumns } from "./count-rows.ts";
 import { SqlMachineWorkStore } from "./machine-work-store.ts";
 import { migrate, POOL_MIGRATIONS } from "./migrations.ts";
 import { SqlRecordStore } from "./record-store.ts";
-import { addToRow, parseJson, putRow, understood } from "./rows.ts";
+import { parseJson, putRow, understood } from "./rows.ts";
 
 /** What a pool keeps in SQLite. Nothing here is on the path of a request. */
 export class PoolStore {
@@ -92,30 +93,13 @@ export class PoolStore {
     this.#storage.transactionSync(() => {
       this.work.add(work, now);
       for (const row of usage) {
-        addToRow(
-          this.#sql,
-          "usage",
-          { hour_at: row.hourAt, key_id: row.keyId, outcome: row.outcome },
-          {
-            requests: row.requests,
-            prompt_tokens: row.promptTokens,
-            completion_tokens: row.completionTokens,
-            cached_tokens: row.cachedTokens,
-          },
-        );
+        const key = { hour_at: row.hourAt, key_id: row.keyId, outcome: row.outcome };
+        addCounts(this.#sql, "usage", key, workColumns(row));
       }
       for (const row of demand) {
-        addToRow(
-          this.#sql,
-          "demand",
-          { minute_at: row.minuteAt },
-          {
-            arrivals: row.arrivals,
-            prompt_tokens: row.promptTokens,
-            completed: row.completed,
-            completion_tokens: row.completionTokens,
-          },
-        );
+        const { minuteAt, arrivals, completed } = row;
+        const tokens = { prompt_tokens: row.promptTokens, completion_tokens: row.completionTokens };
+        addCounts(this.#sql, "demand", { minute_at: minuteAt }, { arrivals, completed, ...tokens });
       }
       for (const { name, value } of totals) {
         putRow(this.#sql, "totals", { name, value });
@@ -155,15 +139,7 @@ export class PoolStore {
    */
   usageSince(since: number, span: UsageSpan): UsageRow[] | null {
     const rows = this.#sql
-      .exec<{
-        begins_at: number;
-        key_id: string;
-        outcome: string;
-        requests: number;
-        prompt_tokens: number;
-        completion_tokens: number;
-        cached_tokens: number;
-      }>(
+      .exec<{ begins_at: number; key_id: string; outcome: string } & WorkColumns>(
         `SELECT hour_at - hour_at % ? AS begins_at, key_id, outcome, SUM(requests) AS requests,
            SUM(prompt_tokens) AS prompt_tokens, SUM(completion_tokens) AS completion_tokens,
            SUM(cached_tokens) AS cached_tokens
@@ -178,10 +154,7 @@ export class PoolStore {
       hourAt: row.begins_at,
       keyId: row.key_id,
       outcome: row.outcome,
-      requests: row.requests,
-      promptTokens: row.prompt_tokens,
-      completionTokens: row.completion_tokens,
-      cachedTokens: row.cached_tokens,
+      ...workOf(row),
     }));
   }
 }

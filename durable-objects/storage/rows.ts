@@ -61,21 +61,3 @@ export function putRow(sql: SqlStorage, table: string, row: Readonly<Record<stri
     ...Object.values(row),
   );
 }
-
-/** Adds counts to those of the row with this key; the first are the row. */
-export function addToRow(
-  sql: SqlStorage,
-  table: string,
-  key: Readonly<Record<string, SqlStorageValue>>,
-  counts: Readonly<Record<string, number>>,
-): void {
-  const columns = Object.keys({ ...key, ...counts });
-  const marks = columns.map(() => "?");
-  const sums = Object.keys(counts).map((column) => `${column} = ${column} + excluded.${column}`);
-  sql.exec(
-    `INSERT INTO ${table} (${columns.join(", ")}) VALUES (${marks.join(", ")})
-     ON CONFLICT (${Object.keys(key).join(", ")}) DO UPDATE SET ${sums.join(", ")}`,
-    ...Object.values(key),
-    ...Object.values(counts),
-  );
-}

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 
+import { CACHE_KEY_CHARS_MAX } from "../../core/limits.ts";
 import { chatRequestSchema, isPlainChatRequest, MAX_TOOLS } from "../../worker/openai/chat-request.ts";
 
 const messages = [
@@ -11,7 +12,9 @@ const messages = [
 it("what nearly all clients send is plain", () => {
   expect(isPlainChatRequest({ model: "m", messages })).toBe(true);
   const options = { stream: true, max_tokens: 1, max_completion_tokens: 9, temperature: 0, top_p: 1 };
-  expect(isPlainChatRequest({ model: "m", messages, ...options, seed: 7, user: "ann" })).toBe(true);
+  expect(
+    isPlainChatRequest({ model: "m", messages, ...options, seed: 7, user: "ann", prompt_cache_key: "c-1" }),
+  ).toBe(true);
 });
 
 it("what agents send is plain as well", () => {
@@ -61,6 +64,7 @@ it("a request that passes the quick check for plain ones also passes the schema,
     fc.constantFrom([{ role: "tool" }], [{ role: "user", content: [{}] }], [{ role: "user", content: [7] }]),
     fc.constantFrom({ include_usage: null }, { include_usage: true }, { include_usage: 1 }, ["a"], ["a", 1]),
     fc.array(fc.constantFrom("a", "b"), { maxLength: 6 }),
+    fc.constantFrom(CACHE_KEY_CHARS_MAX, CACHE_KEY_CHARS_MAX + 1).map((length) => "k".repeat(length)),
     fc.constantFrom("auto", "required", "any", { type: "function" }, { type: "function", function: {} }),
     fc.array(tool, { maxLength: 3 }),
     fc.constantFrom(MAX_TOOLS, MAX_TOOLS + 1).map((length) => Array.from({ length }, () => ({ type: "x" }))),

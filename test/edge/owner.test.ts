@@ -296,7 +296,8 @@ describe("GET /v1/providers/usage", () => {
     });
 
   it("tells an owner what a machine has answered, by model and day, also what was just now", async () => {
-    const at = await sceneOf(unique("owner"));
+    const owner = unique("owner");
+    const at = await sceneOf(owner);
     const machine = await join(at);
     const { machineId } = machine;
     const empty = await usage(at.token, machineId);
@@ -310,7 +311,7 @@ describe("GET /v1/providers/usage", () => {
     await runInDurableObject<ModelPool, void>(poolOf(at), (pool, { storage }) => {
       const written = () => storage.sql.exec("SELECT * FROM machine_work").toArray();
       const before = written();
-      expect(pool.workOf(machineId, 0)).toHaveLength(1);
+      expect(pool.workOf(machineId, owner, 0)).toHaveLength(1);
       expect(written()).toEqual(before);
     });
     const row = { model_id: at.model, day_at: expect.any(Number), requests: 2 };

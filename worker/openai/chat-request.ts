@@ -1,5 +1,7 @@
 import { z } from "zod";
 
+import { CACHE_KEY_CHARS_MAX } from "../../core/limits.ts";
+
 /**
  * What is checked of a chat completion request. Only what routing needs or what would fail later in a worse place;
  * everything unknown passes through to the engine, and the client's text itself is what the machine gets.
@@ -38,6 +40,9 @@ export const fallbacksSchema = z.array(z.string().min(1)).max(MAX_FALLBACKS).nul
 
 const toolModeSchema = z.enum(["auto", "none", "required"]);
 
+/** By it the turns of a conversation find the machine that has answered the last one. */
+export const cacheKeySchema = z.string().max(CACHE_KEY_CHARS_MAX).nullish();
+
 const tokenLimit = z.int().min(1).nullish();
 
 export const chatRequestSchema = z.looseObject({
@@ -62,6 +67,7 @@ export const chatRequestSchema = z.looseObject({
     .nullish(),
   response_format: z.looseObject({ type: z.enum(["text", "json_object", "json_schema"]) }).nullish(),
   logprobs: z.literal(false, { error: "logprobs are not supported" }).nullish(),
+  prompt_cache_key: cacheKeySchema,
 });
 
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
@@ -107,6 +113,7 @@ const PLAIN_FIELDS: ReadonlyMap<string, (value: unknown) => boolean> = new Map(
     stop: (value) => isText(value) || (isListOf(isText, value) && value.length <= MAX_STOPS),
     tools: (value) => isListOf(isPlainTool, value) && value.length <= MAX_TOOLS,
     tool_choice: (value) => TOOL_MODES.has(value),
+    prompt_cache_key: (value) => isText(value) && value.length <= CACHE_KEY_CHARS_MAX,
   }),
 );
 

@@ -2,7 +2,7 @@ import { z } from "zod";
 
 import { type FieldNames, type FieldOf, renameField } from "./chat-fields.ts";
 import { ChatMessages, IMAGE_LEFT_OUT } from "./chat-messages.ts";
-import { fallbacksSchema, MAX_TOOLS } from "./chat-request.ts";
+import { cacheKeySchema, fallbacksSchema, MAX_TOOLS } from "./chat-request.ts";
 import { inputToArguments } from "./custom-tool.ts";
 import { toChatEffort } from "./effort.ts";
 import { invalid, unsupported } from "./field-refusals.ts";
@@ -49,7 +49,7 @@ export const responsesRequestSchema = z.looseObject({
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   presence_penalty: z.number().min(-2).max(2).nullish(),
   max_tool_calls: z.int().min(1).nullish(),
-  prompt_cache_key: z.string().nullish(),
+  prompt_cache_key: cacheKeySchema,
   safety_identifier: z.string().nullish(),
   include: z.array(z.string()).nullish(),
   top_logprobs: z.int().nullish(),
@@ -81,6 +81,7 @@ export function responsesToChat(request: ResponsesRequest): object {
     top_p: request.top_p ?? undefined,
     reasoning_effort: toChatEffort(request.reasoning?.effort),
     response_format: format == null ? undefined : toResponseFormat(format),
+    prompt_cache_key: request.prompt_cache_key ?? undefined,
     ...toChatTools(request),
     ...samplingOf(request),
   };

@@ -133,15 +133,18 @@ describe("the choice", () => {
     expect(scene.requestsOf(loaded)).toHaveLength(1);
   });
 
-  it("prefers the machine that has read the beginning of the prompt, until it may have forgotten it", () => {
+  it.each([
+    ["has read the beginning of the prompt", { prefix: [7] }],
+    ["has answered under the same cache key", { cacheKey: 7 }],
+  ])("prefers the machine that %s, until it may have forgotten it", (_, beginning) => {
     const scene = new PoolScene();
     const macs = [scene.join("mac-1"), scene.join("mac-2")];
     const ask = (): string => {
       scene.now += 1;
-      scene.ask({ prefix: [7], body: JSON.stringify({ x: "x".repeat(40_000) }) });
+      scene.ask({ ...beginning, body: JSON.stringify({ x: "x".repeat(40_000) }) });
       const [sent] = macs.flatMap((mac) => scene.requestsOf(mac));
       if (sent === undefined) throw new Error("nobody was asked");
-      scene.serve(sent, "x", { cached: 5 });
+      scene.serve(sent, "x", { cached: 10_000 });
       return sent.machine.connection.identity.machineId;
     };
     const first = ask();

@@ -92,6 +92,7 @@ export function specOf(
     requestId,
     endpoint: "/v1/chat/completions",
     prefix: [],
+    cacheKey: null,
     body: "{}",
     stream,
     keyId: `key-${key}`,

@@ -30,6 +30,12 @@ const prefix = fc
   .tuple(fc.constantFrom(FIRST_OF_ALL, 1, 2, 2 + 2 ** 16), fc.array(fc.nat(3), { maxLength: 3 }))
   .map(([first, rest]) => [first, ...rest.map((hash, index) => 100 * (index + 1) + hash)]);
 
+/** Two API keys, which may have the same cache keys; those may be the same number as a prefix or share its place. */
+const keyed = {
+  keyId: fc.constantFrom("key", "other"),
+  cacheKey: fc.constantFrom(null, 1, 3, 3 + 2 ** 16, 4),
+};
+
 const machine = fc.nat(MACHINES - 1).map((number) => `mac-${number}`);
 const change = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("come" as const), machine, fields }) },
@@ -38,7 +44,7 @@ const change = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("send" as const), machine, at: fc.nat(5) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("end" as const), machine }) },
   fc.record({ kind: fc.constant("measure" as const), machine, tps: fc.constantFrom(100, 500, 900) }),
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant("read" as const), machine, prefix }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("read" as const), machine, prefix, ...keyed }) },
   fc.record({ kind: fc.constant("forget" as const), machine }),
 );
 type Change = typeof change extends fc.Arbitrary<infer T> ? T : never;
@@ -48,6 +54,7 @@ const wanted = fc.record({
     model: fc.constant(MODEL),
     slotsPerMachine: fc.constantFrom(1, 4, 8),
     prefix: fc.oneof(fc.constant([]), prefix),
+    ...keyed,
   }),
   promptTokensEstimate: fc.constantFrom(1, 100, 5000),
   leastContext: fc.constantFrom(0, 0, 5000, 40_000),
@@ -89,8 +96,9 @@ it("looks at a few of thousands of machines, whatever most of them are doing", (
   const members = aPool();
   const connections = Array.from({ length: 3000 }, (_, index) => aConnection({}, `mac-${index}`));
   for (const connection of connections) members.add(connection);
+  const beginning = { prefix: [1, 2], keyId: "key", cacheKey: 3 };
   const request = {
-    spec: { model: MODEL, slotsPerMachine: 4, prefix: [1, 2] },
+    spec: { model: MODEL, slotsPerMachine: 4, ...beginning },
     promptTokensEstimate: 1000,
     tried: new Set<string>(),
   };
@@ -102,10 +110,10 @@ it("looks at a few of thousands of machines, whatever most of them are doing", (
     if (index % 3 === 1) connection.registration = aConnection({ loadedModels: [] }).registration;
   }
   for (const connection of connections) {
-    connection.hasRead([1, 2], null);
-    connection.forgetPrefixes();
+    connection.hasRead(beginning, 1000, null);
+    connection.forgetRead();
   }
-  connections[500]?.hasRead([1, 2], null);
+  connections[500]?.hasRead({ ...beginning, prefix: [] }, 1000, null);
   let looks = 0;
   for (const connection of connections) {
     const { registration } = connection;
@@ -184,10 +192,10 @@ function apply(members: Members, step: Change, index: number): void {
       connection.prefillTps = step.tps;
       return;
     case "read":
-      connection.hasRead(step.prefix, index % 2 === 0 ? null : 50);
+      connection.hasRead(step, 1000, index % 2 === 0 ? null : 50);
       return;
     case "forget":
-      connection.forgetPrefixes();
+      connection.forgetRead();
   }
 }
 

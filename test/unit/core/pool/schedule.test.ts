@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import type { Registration } from "../../../../core/pool/connection.ts";
+import type { Beginning, Registration } from "../../../../core/pool/connection.ts";
 import { gate } from "../../../../core/pool/gate.ts";
 import { expectedWaitMs, pick, type Wanted } from "../../../../core/pool/schedule.ts";
 import { prefixOf } from "../../../../core/prefix.ts";
@@ -10,8 +10,12 @@ import { MODEL } from "./pool-scene.ts";
 
 const NOBODY: ReadonlySet<string> = new Set();
 
+function read(prefix: readonly number[], cacheKey: number | null = null, keyId = "key"): Beginning {
+  return { prefix, cacheKey, keyId };
+}
+
 function aRequest(promptTokensEstimate: number, prefix: readonly number[] = [], tried = NOBODY): Wanted {
-  return { spec: { model: MODEL, slotsPerMachine: 4, prefix }, promptTokensEstimate, tried };
+  return { spec: { model: MODEL, slotsPerMachine: 4, ...read(prefix) }, promptTokensEstimate, tried };
 }
 
 function pickOf(machines: readonly Partial<Registration>[], promptTokens = 100): number {
@@ -102,15 +106,15 @@ describe("a conversation", () => {
 
   it("goes back to the machine that has read its beginning, if that is as busy as the others or nearly so", () => {
     const [first, second, third] = machines(1, 1, 1);
-    second?.prefixes.learn(beginningOf("abc", 2000), 2000);
+    second?.hasRead(read(beginningOf("abc", 2000)), 8000, 2000);
     if (first === undefined || second === undefined || third === undefined) throw new Error("three machines");
     second.lastPickedAt = 100;
     expect(pick([first, second, third], wanted, 1)).toBe(second);
-    third.prefixes.learn(beginningOf("abc", 7000), 7000);
+    third.hasRead(read(beginningOf("abc", 7000)), 8000, 7000);
     expect(pick([first, second, third], wanted, 1)).toBe(third);
     const [busier, idler] = machines(2, 1);
     if (busier === undefined || idler === undefined) throw new Error("two machines");
-    busier.prefixes.learn(history, null);
+    busier.hasRead(read(history), 8000, null);
     expect(pick([busier, idler], wanted, 1)).toBe(busier);
     const other = { ...wanted, spec: { ...wanted.spec, prefix: beginningOf("xyz", 8000) } };
     expect(pick([first, second, third], other, 1)).toBe(first);
@@ -125,14 +129,14 @@ describe("a conversation", () => {
         (running, more, tokens) => {
           const [held, idle] = machines(running + more, running);
           if (held === undefined || idle === undefined) throw new Error("two machines");
-          held.prefixes.learn(history, null);
+          held.hasRead(read(history), 8000, null);
           const request = { ...wanted, promptTokensEstimate: tokens };
           expect(pick([held, idle], request, 1)).toBe(idle);
         },
       ),
     );
     const slow = aConnection({ prefillTps: 100 }, "mac-slow");
-    slow.prefixes.learn(history, null);
+    slow.hasRead(read(history), 8000, null);
     const fast = aConnection({ prefillTps: 1000 }, "mac-fast");
     expect(pick([slow, fast], wanted, 1)).toBe(fast);
   });
@@ -141,12 +145,65 @@ describe("a conversation", () => {
     const [forgetful, other] = machines(0, 0);
     if (forgetful === undefined || other === undefined) throw new Error("two machines");
     const cost = (): number => expectedWaitMs(forgetful, wanted);
-    forgetful.prefixes.learn(history, null);
+    forgetful.hasRead(read(history), 8000, null);
     const before = cost();
-    for (let i = 0; i < 10; i++) forgetful.prefixes.learn(history, 0);
+    for (let i = 0; i < 10; i++) forgetful.hasRead(read(history), 8000, 0);
     expect(cost()).toBeGreaterThan(before);
     expect(cost()).toBeGreaterThan(0.85 * expectedWaitMs(other, wanted));
-    for (let i = 0; i < 20; i++) forgetful.prefixes.learn(history, 8000);
+    for (let i = 0; i < 20; i++) forgetful.hasRead(read(history), 8000, 8000);
     expect(cost()).toBeCloseTo(before, -2);
+  });
+
+  describe("with a cache key", () => {
+    const TOKENS = 12_000;
+    /** All agents begin with the same instructions and tools, and what follows is too short to end another block. */
+    const shared = beginningOf("tool", 9000);
+    const under = (cacheKey: number | null, prefix = shared, keyId = "key"): Wanted => ({
+      ...wanted,
+      promptTokensEstimate: TOKENS,
+      spec: { ...wanted.spec, prefix, cacheKey, keyId },
+    });
+
+    function bothHaveRead(prefix = shared) {
+      const [first, second] = machines(0, 0);
+      if (first === undefined || second === undefined) throw new Error("two machines");
+      first.hasRead(read(prefix, 1), TOKENS, null);
+      second.hasRead(read(prefix, 2), TOKENS, null);
+      return { first, second, among: [first, second] };
+    }
+
+    it("goes back to its own of the machines that have read the same beginning", () => {
+      const { first, second, among } = bothHaveRead();
+      expect([1, 2, 2, 1].map((key) => pick(among, under(key), 1))).toEqual([first, second, second, first]);
+      // Without a key, and under one that nobody knows, it goes where a request has not been for longest.
+      first.lastPickedAt = 100;
+      expect(pick(among, under(1), 1)).toBe(first);
+      expect([null, 3].map((key) => pick(among, under(key), 1))).toEqual([second, second]);
+    });
+
+    it("goes back also if its prompts begin differently, as long as the machine saves something by it", () => {
+      const { first, second, among } = bothHaveRead(beginningOf("Monday", 9000));
+      const tuesday = beginningOf("Tuesday", 9000);
+      first.lastPickedAt = 100;
+      expect(pick(among, under(null, tuesday), 1)).toBe(second);
+      expect(pick(among, under(1, tuesday), 1)).toBe(first);
+      for (let i = 0; i < 10; i++) first.hasRead(read(tuesday, 1), TOKENS, 0);
+      const elsewhere = expectedWaitMs(machines(0)[0] ?? second, under(1, []));
+      expect(expectedWaitMs(first, under(1, []))).toBeGreaterThan(0.99 * elsewhere);
+    });
+
+    it("goes to a machine that runs fewer requests rather than waits for two others", () => {
+      const [held, idle] = machines(2, 0);
+      if (held === undefined || idle === undefined) throw new Error("two machines");
+      held.hasRead(read(shared, 1), TOKENS, TOKENS);
+      expect(pick([held, idle], under(1), 1)).toBe(idle);
+    });
+
+    it("tells nothing of another API key's requests, whose hash may be the same", () => {
+      const { first, second, among } = bothHaveRead();
+      first.lastPickedAt = 100;
+      expect(pick(among, under(1, shared, "key"), 1)).toBe(first);
+      expect(pick(among, under(1, shared, "other"), 1)).toBe(second);
+    });
   });
 });
