@@ -139,13 +139,17 @@ export class Fleet extends DurableObject<Env> {
 
   /**
    * Forbids a provider token and closes every socket that was dialed with it, with 4005.
-   * @returns the machines that need another one now.
+   * @param isStored whether KV has it.
+   * @returns the machines that need another one now; null if there never was such a token, as far as anybody knows.
    */
-  async revokeToken(tokenId: string): Promise<MachineId[]> {
+  async revokeToken(tokenId: string, isStored: boolean): Promise<MachineId[] | null> {
+    const machines = this.#core.directory.withToken(tokenId);
+    // What is written here is never forgotten.
+    if (!isStored && machines.length === 0) return null;
     this.#store.revokeToken(tokenId, Date.now());
     for (const pool of this.#core.pools()) this.#pools.call(pool, { kind: "revoke", tokenId });
     await this.#pools.settled();
-    return this.#core.directory.withToken(tokenId);
+    return machines;
   }
 
   /**

@@ -28,7 +28,8 @@ import { decodeEdgeCall } from "./edge-call.ts";
 import type { Env } from "./env.ts";
 import { fleetStub } from "./fleet-stub.ts";
 import { logError, logWarning } from "./log.ts";
-import { ProviderSocket, savedState } from "./provider-socket.ts";
+import { savedState } from "./provider-socket.ts";
+import { ProviderSockets } from "./provider-sockets.ts";
 import { RequestLog } from "./request-log.ts";
 import { settleTokens } from "./settle-tokens.ts";
 import { PoolStore } from "./storage/pool-store.ts";
@@ -42,9 +43,7 @@ export class ModelPool extends DurableObject<Env> {
   readonly #pool: Pool;
   readonly #store: PoolStore;
   readonly #log: RequestLog;
-  readonly #connections = new Map<WebSocket, Connection>();
-  /** Tags of the sockets that have slept with the pool and have not been looked at since. */
-  readonly #asleep = [...TAGS];
+  readonly #sockets: ProviderSockets;
   #timer: { readonly at: number; readonly id: ReturnType<typeof setTimeout> } | null = null;
   /** When the counters are written next; null while there is nothing to write. */
   #flushAt: number | null = null;
@@ -56,6 +55,7 @@ export class ModelPool extends DurableObject<Env> {
     context.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     this.#store = new PoolStore(context.storage);
     this.#log = new RequestLog(env.REQUEST_POINTS);
+    this.#sockets = new ProviderSockets(context, (...socket) => this.#pool.connect(...socket));
     const model = modelIdSchema.parse(modelOfPool(context.id.name ?? ""));
     this.#pool = new Pool(
       model,
@@ -74,14 +74,14 @@ export class ModelPool extends DurableObject<Env> {
         random: () => Math.random(),
       },
       {
-        sleepers: { hasMore: () => this.#asleep.length > 0, wakeSome: () => this.#wakeSome() },
+        sleepers: this.#sockets,
         remembered: () => this.#store.connectedMachines(),
         settings: this.#store.settings(),
         ledger: this.#store.ledger(),
       },
       Date.now(),
     );
-    while (this.#asleep.length > 0 && this.#connections.size < AWAKE_MIN) this.#wakeSome();
+    this.#sockets.wakeFirst();
   }
 
   /** A provider's upgrade or a client's request, both prepared by the Worker. */
@@ -91,7 +91,7 @@ export class ModelPool extends DurableObject<Env> {
   }
 
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
-    const connection = this.#connectionOf(socket);
+    const connection = this.#sockets.connectionOf(socket);
     if (connection === undefined) return;
     const now = Date.now();
     if (typeof message === "string") {
@@ -186,9 +186,7 @@ export class ModelPool extends DurableObject<Env> {
       return new Response(body, { status, headers });
     }
     const { 0: client, 1: server } = new WebSocketPair();
-    this.ctx.acceptWebSocket(server, [TAGS[this.#connections.size % TAGS.length] ?? ""]);
-    const identity = { machineId, owner, tokenId, acceptedAt: now };
-    this.#connections.set(server, this.#pool.connect(new ProviderSocket(this.ctx, server), identity, null));
+    this.#sockets.accept(server, { machineId, owner, tokenId, acceptedAt: now });
     this.#arm(now);
     return new Response(null, {
       status: 101,
@@ -283,30 +281,14 @@ export class ModelPool extends DurableObject<Env> {
       this.ctx.waitUntil(settleTokens(this.env, keyId, reservation, used));
   }
 
-  #wakeSome(): void {
-    for (const socket of this.ctx.getWebSockets(this.#asleep.pop())) {
-      // It was accepted since.
-      if (this.#connections.has(socket)) continue;
-      const state = savedState(socket);
-      if (state === null || socket.readyState !== WebSocket.OPEN) continue;
-      const port = new ProviderSocket(this.ctx, socket);
-      this.#connections.set(socket, this.#pool.connect(port, state.identity, state));
-    }
-  }
-
-  #connectionOf(socket: WebSocket): Connection | undefined {
-    while (this.#asleep.length > 0 && !this.#connections.has(socket)) this.#wakeSome();
-    return this.#connections.get(socket);
-  }
-
   #lost(socket: WebSocket, code: number): void {
     const now = Date.now();
-    const connection = this.#connectionOf(socket);
+    const connection = this.#sockets.connectionOf(socket);
     if (connection === undefined) {
       const state = savedState(socket);
       if (state !== null) this.#pool.lostAsleep(state, now, code);
     } else {
-      this.#connections.delete(socket);
+      this.#sockets.remove(socket);
       this.#pool.disconnected(connection, now, code);
     }
     this.#arm(now);
@@ -358,12 +340,6 @@ export class ModelPool extends DurableObject<Env> {
     }
   }
 }
-
-/** Sockets are woken by the tag, so that thousands need not be woken at once. */
-const TAGS = Array.from({ length: 16 }, (_, index) => `part-${index}`);
-
-/** A pool that wakes has so many sockets at hand at least, or all: enough to choose from. */
-const AWAKE_MIN = 512;
 
 /** How requests end by their clients' doing, whatever their machines have done by then. */
 const UNCOUNTED: readonly string[] = ["cancelled", "client_too_slow", "deadline_exceeded"];

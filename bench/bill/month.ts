@@ -30,16 +30,16 @@ export interface FleetSize {
 
 /** Cloudflare's prices of its paid plan, in dollars, by what is included each month and what a million more costs. */
 const PRICES = {
-  workerRequests: { what: "requests of the Worker", included: 10e6, perMillion: 0.3 },
+  workerRequests: { what: "Worker requests", included: 10e6, perMillion: 0.3 },
   objectRequests: {
-    what: "requests of objects, 20 messages being one",
+    what: "Durable Object requests (20 WebSocket messages count as one)",
     included: 1e6,
     perMillion: 0.15,
   },
-  gigabyteSeconds: { what: "GB-s of awake objects", included: 400e3, perMillion: 12.5 },
-  rowsWritten: { what: "rows written", included: 50e6, perMillion: 1 },
-  kvReads: { what: "readings of KV", included: 10e6, perMillion: 0.5 },
-  points: { what: "points in Analytics Engine", included: 10e6, perMillion: 0.25 },
+  gigabyteSeconds: { what: "Durable Object duration, GB-s", included: 400e3, perMillion: 12.5 },
+  rowsWritten: { what: "SQLite rows written", included: 50e6, perMillion: 1 },
+  kvReads: { what: "KV reads", included: 10e6, perMillion: 0.5 },
+  points: { what: "Analytics Engine data points", included: 10e6, perMillion: 0.25 },
 } as const;
 type Meter = keyof typeof PRICES;
 

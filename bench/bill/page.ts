@@ -25,32 +25,35 @@ export function pageOf(units: Units, date: Date): string {
   return [
     "# What it costs",
     "",
-    `Written by \`npm run bill\` on ${date.toISOString().slice(0, 10)}, from counts of a local run and Cloudflare's prices of its paid plan.`,
-    "No bill of Cloudflare's was at hand to compare it with.",
+    `Written by \`npm run bill\` on ${date.toISOString().slice(0, 10)}, from counts of a local run and the prices of Cloudflare's paid plan.`,
+    "It has not been compared with a real bill yet.",
     "",
-    "## A month",
+    "## Per month",
     "",
     cells(["", ...bills.map(({ fleet }) => fleet.name)]),
     cells(["---", ...bills.map(() => "---")]),
     ...rows,
-    cells(["the plan", ...bills.map(() => "$5.00")]),
-    cells(["**together**", ...bills.map(({ bill }) => `**${price(bill.dollars)}**`)]),
+    cells(["base price of the plan", ...bills.map(() => "$5.00")]),
+    cells(["**total**", ...bills.map(({ bill }) => `**${price(bill.dollars)}**`)]),
     "",
-    `A chat is streamed and has ${MEASURED.tokens} tokens, at ${MEASURED.tokensPerSecond} a second. What is included is taken off.`,
+    `Each cell is the amount and its price after what the plan includes. A chat is streamed, with ${MEASURED.tokens} tokens at ${MEASURED.tokensPerSecond} tokens/s.`,
     "",
-    "## What was counted",
+    "## Measured counts",
     "",
-    cells(["what", "how much"]),
+    cells(["count", "value"]),
     cells(["---", "---"]),
-    cells(["calls of a pool for a chat", chat.poolCalls.toFixed(1)]),
+    cells(["calls to a pool per chat", chat.poolCalls.toFixed(1)]),
     cells([
-      `messages of a machine for a chat, ${MEASURED.streams} at once on it (20 count as one request)`,
+      `WebSocket messages from a machine per chat, with ${MEASURED.streams} chats at once on it`,
       chat.messages.toFixed(1),
     ]),
-    cells(["messages of an idle machine in a minute; its pings are free", messagesPerMinute.toFixed(1)]),
-    cells(["readings of KV for a look at the fleet", tick.kvReads.toFixed(0)]),
-    cells(["rows written at such a look, by Fleet", tick.fleetRows.toFixed(0)]),
-    cells(["rows that a busy pool writes in 10 s, with one machine and one key", rowsPerFlush.toFixed(0)]),
+    cells([
+      "WebSocket messages from an idle machine per minute (its pings are free)",
+      messagesPerMinute.toFixed(1),
+    ]),
+    cells(["KV reads per tick of Fleet", tick.kvReads.toFixed(0)]),
+    cells(["rows that Fleet writes per tick", tick.fleetRows.toFixed(0)]),
+    cells(["rows that a busy pool writes per 10 s, with one machine and one key", rowsPerFlush.toFixed(0)]),
     "",
     TEXT,
   ].join("\n");
@@ -68,42 +71,41 @@ function price(dollars: number): string {
   return `$${dollars.toFixed(2)}`;
 }
 
-const TEXT = `## How it is reckoned
+const TEXT = `## How it is calculated
 
-- **Awake objects** cost most. An object is billed for 128 MB as long as it works or waits for something, and a pool does so while
-  a request is open, and for the 10 s until its counters are written. Chats are taken to come by chance. A pool that is never
-  without one is awake all month: $4.15, of which the first is included. How many chats it serves meanwhile does not matter.
-- **An idle object is not billed**, whether it still is in memory or sleeps already. A heartbeat or a look of Fleet's is reckoned
-  with 10 ms, a look at the whole fleet with 1 s. Fleet looks every 30 s, and every 4 min at a fleet that is asked for nothing.
-- **Readings of KV** are the most that there can be: two for each chat, of its key and of the catalog. An isolate of the Worker
-  keeps a key for 10 s and the catalog for 5, so the more chats come in one place the fewer read anything.
-- **Machines that have answered** cost a busy pool two rows each every 5 min: how fast they are, and what they did.
-- **Not in the table**: CPU time of the Worker (the half millisecond that a chat takes stays within what is included up to some 60
-  million chats), storage (far below the 5 GB that are included), logs (only failures leave a line), and the traffic itself, which
-  Cloudflare does not charge for.
+- **Duration of objects** costs most. An object is billed for 128 MB while it works or waits for something. A pool does so while a
+  request is open, and then for up to 10 s until its counters are written. Chats are assumed to arrive at random. A pool that is
+  never without a request costs $4.15 a month (the first one is included in the plan), however many chats it serves.
+- **Idle objects are not billed**, in memory or hibernated. A heartbeat, and each call from Fleet, is assumed to take 10 ms, a tick
+  of Fleet 1 s. Fleet ticks every 30 s, and every 4 min while nobody asks the fleet for anything.
+- **KV reads** are an upper bound: two per chat, for its key and the catalog. Each isolate of the Worker caches a key for 10 s and
+  the catalog for 5 s, so a busy location reads much less.
+- **Each machine that answers** costs a busy pool two rows per 5 min: its measured speed and its work.
+- **Not in the table**: CPU time of the Worker (a chat takes half a millisecond; what is included lasts for some 60 million chats),
+  storage (far below the 5 GB included), logs (only failures are logged), and traffic, which Cloudflare does not charge for.
 
-## What makes it more
+## What adds to it
 
-- **A key with limits** has an object of its own, which is asked before each of its requests and told after it: about $9 for a
-  million requests, and at most $6 a month for a key that is never idle.
-- **More keys**: a pool writes a row more in 10 s for each key that has used it.
-- **Longer answers**: messages, and time awake if the pool is not awake anyway.
-- **An open dashboard or a scrape of the metrics** calls Fleet and the pools each time: some cents a month for each pool.
-- **Owner routes** and \`GET /v1/models/capacity\` ask Fleet every few seconds at most for each isolate of the Worker.
+- **Keys with limits**: each has an object of its own, called before and after each of its requests: about $9 per million requests,
+  and at most $6 a month for a key that is never idle.
+- **More keys**: one more row per 10 s for each key in use in a pool.
+- **Longer answers**: more messages, and more duration if the pool would otherwise be idle.
+- **An open dashboard, or Prometheus**: each load or scrape calls Fleet and the pools, some cents a month per pool.
+- **Owner routes** and \`GET /v1/models/capacity\`: one call to Fleet every few seconds at most per isolate of the Worker.
 
 ## The free plan
 
-Cloudflare counts by the day there, and what is above fails. First comes the end of the rows (100,000 a day): a pool that is awake
-all day writes nearly as many. Then the awake time (13,000 GB-s, which is one object for 28 hours), then KV (100,000 readings, half
-of which go to Fleet's looks). So it is enough for one model and some thousand chats a day, and to try things. The Worker may use
-10 ms of CPU for a request there, which long prompts exceed.
+Its limits are per day, and requests beyond them fail. They are reached in this order: rows written (100,000; a pool that is awake
+all day writes nearly as many), duration (13,000 GB-s, one object for 28 hours), KV reads (100,000, half of which are Fleet's
+ticks). That is enough for trials, or for one model and some thousand chats a day. A request may use 10 ms of CPU in the Worker,
+which long prompts exceed.
 
-## How large it can become
+## Limits of scale
 
-- **Sockets**: 32,768 in one pool.
-- **A pool is one object**, with one thread. Cloudflare names 1,000 requests per second as what an object can take. A machine that
-  generates sends 10 to 25 messages a second, less the busier its pool is, so plan with at most some 100 busy machines in a pool
-  until you have seen more. On one local core a pool kept up with 400 ([benchmarks.md](benchmarks.md)). More machines for one model
-  take a second catalog entry with another id, since a model is not spread over several pools today.
+- **Sockets**: 32,768 per pool.
+- **A pool is one object** with one thread, and Cloudflare gives 1,000 requests per second as an object's limit. A machine that
+  generates sends 10 to 25 messages per second, fewer the busier its pool is: plan with at most about 100 busy machines per pool
+  until you have measured more. On one local core a pool kept up with 400 ([benchmarks.md](benchmarks.md)). For more machines, add
+  the model a second time under another id; a model is not spread over several pools.
 - **Fleet is one object** as well, but no chat passes through it.
 `;

@@ -64,8 +64,8 @@ const NOBODY: Holders = { from: null, rivals: [] };
 function holdersOf(intent: Intent): Holders {
   const { phase, from, pending, model } = intent;
   if (isUnread(intent)) {
-    const rivals = model === null || from === null || from === model ? [] : [from];
-    return { from: model ?? from, rivals };
+    const rivals = model === null || from === null || from === model ? [] : [model];
+    return { from: from ?? model, rivals };
   }
   if (phase !== "releasing") return { from: model, rivals: [] };
   // An order back to that very pool does not ask it to let go.

@@ -106,7 +106,11 @@ export class Refusals {
   }
 }
 
-/** A refusal to the public says nothing about an owner's own machines, and one of a long prompt or body nothing about short ones. */
+/**
+ * A refusal to the public says nothing about an owner's own machines, and that there is no room for a long prompt or body nothing
+ * about short ones.
+ */
 function holdsForOthers(code: ApiErrorCode, { spec, need }: PoolRequest): boolean {
-  return spec.owner === null && need === null && !(code === "queue_full" && isLong(spec));
+  const isForItsLength = code === "queue_full" && (need !== null || isLong(spec));
+  return spec.owner === null && !isForItsLength;
 }

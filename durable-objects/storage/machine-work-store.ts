@@ -17,6 +17,8 @@ export class SqlMachineWorkStore {
    * a transaction of the caller's.
    */
   add(rows: readonly MachineWork[], now: number): void {
+    // No index tells which are too old: a pool that writes other counts every ten seconds would read each row as often.
+    if (rows.length === 0) return;
     for (const row of rows) {
       const key = { machine_id: row.machineId, day_at: row.dayAt, owner: row.owner };
       this.#sql.exec(

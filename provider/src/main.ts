@@ -109,7 +109,7 @@ async function serve(options: Options): Promise<number> {
     vitals: vitals.newest,
     attester: createAttester(identity, options.attestationChain, log),
     saveAssignment: (held) => writeAssignment(options.stateDirectory, held),
-    whyMissing: (id) => downloads.wordOn(id),
+    whyMissing: (id) => downloads.stateOf(id),
     log,
   };
   const agent = new Agent(
@@ -263,7 +263,7 @@ async function refuseTranslation(): Promise<void> {
 
 function watchIdleness(agent: Agent, downloads: Downloads, explain: Explain, log: Log): IdleWatch {
   const status = (): AgentStatus => agent.status();
-  const coming = (): string | null => downloads.words();
+  const coming = (): string | null => downloads.describeMissing();
   const idleWatch = new IdleWatch({ clock: SYSTEM_CLOCK, status, explain, coming, log });
   idleWatch.start();
   return idleWatch;

@@ -59,7 +59,7 @@ export class SimEngine implements Engine {
         this.resident.delete(model.id);
         reject(error instanceof Error ? error : new Error(String(error)));
       };
-      clock.after(takesMs / 2, () => {
+      clock.after(Math.floor(takesMs / 2), () => {
         if (!isOver) onProgress?.(0.5);
       });
       clock.after(takesMs, () =>

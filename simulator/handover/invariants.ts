@@ -76,7 +76,8 @@ export class Invariants {
   }
 
   /** A pool sends something to a provider. */
-  onPoolSays({ pool, machine }: Wire, text: string): void {
+  onPoolSays(wire: Wire, text: string): void {
+    const { pool, machine } = wire;
     if (pool === null) return;
     const decoded = decodeDownstream(text);
     if (!decoded.ok) {
@@ -87,6 +88,7 @@ export class Invariants {
     if (message.type === "inference_request") {
       this.#onRequest(pool, machine);
       if (message.owner_bypass) machine.askedByOwner.add(message.model_id);
+      else this.#onPublicRequest(wire);
     } else if (message.type === "assign_model") this.#onOrder(machine, message.model_id, message.epoch);
     else if (message.type === "registered") {
       this.#onOrder(machine, message.assignment.model_id, message.assignment.epoch);
@@ -118,6 +120,19 @@ export class Invariants {
   /** The fleet's answer to a register has come. */
   onAdmission(pool: PoolHost, machineId: MachineId, admission: Admission): void {
     if (admission.admitted) this.#hearsOfCordon(pool, machineId, admission);
+  }
+
+  /** A pool receives what a provider has sent. */
+  onPoolHears(wire: Wire, text: string): void {
+    if (!text.startsWith('{"type":"register"') && !text.startsWith('{"type":"heartbeat"')) return;
+    const decoded = decodeUpstream(text);
+    if (!decoded.ok) return;
+    const { value: message } = decoded;
+    if (message.type === "register") {
+      wire.said = { isPrivate: message.private_only === true, isReserved: false, accepts: true };
+    } else if (message.type === "heartbeat") {
+      wire.said = { ...wire.said, isReserved: message.reserved === true, accepts: message.accepting };
+    }
   }
 
   /** Lets a pool handle a message, and compares its records before and after (2). */
@@ -176,6 +191,13 @@ export class Invariants {
         this.breach(`[1] ${pool.model} sends a request to ${id}, which is ${record.mode} in ${other.model}`);
       }
     }
+  }
+
+  #onPublicRequest({ machine, pool, said }: Wire): void {
+    const what = `${pool?.model} sends somebody's request to ${machine.id}, which has said that it`;
+    if (said.isPrivate) this.breach(`[C17] ${what} serves its owner only`);
+    if (said.isReserved) this.breach(`[H21] ${what} is reserved`);
+    if (!said.accepts) this.breach(`[H12] ${what} accepts none`);
   }
 
   #onOrder({ id, disk }: MachineHost, model: string | null, epoch: number): void {

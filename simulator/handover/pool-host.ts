@@ -84,6 +84,7 @@ export class PoolHost {
     const connection = this.#connectionOf(wire);
     if (connection === null) return;
     this.#world.log(() => `${wire.name()} -> ${brief(text)}`);
+    this.#world.invariants.onPoolHears(wire, text);
     this.#then((now) => {
       this.#world.invariants.aroundMessage(this, wire, text, () => {
         this.pool.receive(connection, this.#world.hooks.toPool(this, wire, text), now);

@@ -19,6 +19,8 @@ export class Wire {
   pool: PoolHost | null = null;
   connection: Connection | null = null;
   saved: ConnectionState | null = null;
+  /** What its pool has heard from the machine about the requests that it takes. */
+  said = { isPrivate: false, isReserved: false, accepts: true };
   /** Whether the connection is cut: nothing gets through any more. */
   isCut = false;
   agentEnded = false;

@@ -9,9 +9,11 @@ import {
   chat,
   errorOf,
   fetchEdge,
+  fleet,
   newAdmin,
   newKey,
   newToken,
+  rowsOf,
   scene,
   stopClock,
   testEnv,
@@ -156,6 +158,25 @@ it("provider tokens are listed with the id that revokes them, and without their 
   expect(text).not.toContain(token.split("_")[2]);
   expect(text).not.toContain(keyId);
   await adminCall("DELETE", `/provider-tokens/${id}`);
+});
+
+it("a provider token that never was leaves nothing behind when it is revoked", async () => {
+  const revoked = () => rowsOf(fleet(), "SELECT token_id FROM revoked_tokens");
+  const { id } = await newToken("acme");
+  await adminCall("DELETE", `/provider-tokens/${id}`);
+  const before = await revoked();
+  expect(before).toContainEqual({ token_id: id });
+  const unknown = await callAdmin("DELETE", `/provider-tokens/${"0".repeat(18)}`);
+  expect(await errorOf(unknown)).toMatchObject({ status: 404, code: "not_found" });
+  expect(await revoked()).toEqual(before);
+});
+
+it("a provider token that somebody has deleted from KV by hand is kept from dialing all the same", async () => {
+  const at = await scene();
+  const { closed } = await join(at);
+  await testEnv.KEYS.delete(`token:${at.tokenId}`);
+  expect((await callAdmin("DELETE", `/provider-tokens/${at.tokenId}`)).status).toBe(404);
+  expect(await closed).toMatchObject({ code: 4005 });
 });
 
 describe("pages of keys", () => {

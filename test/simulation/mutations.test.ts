@@ -10,6 +10,7 @@ import { play } from "../../simulator/handover/world.ts";
 const CAUGHT: readonly (readonly [rule: string, seed: number, invariant: string])[] = [
   ["cordon", 3, "cordon"],
   ["cordon-order", 169, "cordon"],
+  ["C17", 5, "C17"],
   ["F3", 19, "2"],
   ["F14", 8, "F14"],
   ["D1", 11, "1"],
@@ -25,9 +26,11 @@ const CAUGHT: readonly (readonly [rule: string, seed: number, invariant: string]
   ["H6", 1, "H6"],
   ["H9", 2, "H9"],
   ["H11", 1, "H11"],
+  ["H12", 8, "H12"],
   ["H13", 80, "H13"],
   ["H14", 8, "H14"],
   ["H15", 55, "1"],
+  ["H21", 14, "H21"],
   ["H22", 3, "H22"],
 ];
 

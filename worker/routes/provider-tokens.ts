@@ -5,7 +5,7 @@ import { difference } from "../../core/audit.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppEnv } from "../context.ts";
-import { createSecret, deleteSecret } from "../secrets.ts";
+import { createSecret, deleteSecret, isStored } from "../secrets.ts";
 import { validate } from "../validate.ts";
 import { label, readPage, refuseSecrets, secretId, unknownId } from "./secret-requests.ts";
 
@@ -33,10 +33,11 @@ export const providerTokens = new Hono<AppEnv>()
   })
   .delete("/:id", async (context) => {
     const id = secretId(context);
+    const { KEYS } = context.env;
     // The fleet first: KV may go on handing out the token for a minute, and a call that breaks half way can be made
     // again.
-    const machines = await fleetStub(context.env).revokeToken(id);
-    const deleted = await deleteSecret(context.env.KEYS, "token", id);
+    const machines = await fleetStub(context.env).revokeToken(id, await isStored(KEYS, "token", id));
+    const deleted = machines === null ? null : await deleteSecret(KEYS, "token", id);
     if (deleted === null) throw unknownId(id);
     context.set("difference", difference(deleted, null));
     return context.json({ id, deleted: true, machines });

@@ -35,7 +35,7 @@ export class Downloads {
   readonly #first = deferred<void>();
   readonly #ended: Promise<void>;
   /** The state of each missing model, as a sentence for an order that asks for it. */
-  readonly #words = new Map<string, string>();
+  readonly #states = new Map<string, string>();
   /** The last error of each model, so that it is logged once. */
   readonly #troubles = new Map<string, string>();
   /** Complete, and not handed over yet. */
@@ -48,7 +48,7 @@ export class Downloads {
   constructor(coming: readonly RemoteModel[], settings: DownloadSettings) {
     this.#settings = settings;
     this.#isServing = settings.isServing;
-    for (const { id } of coming) this.#words.set(id, "it is still to be downloaded");
+    for (const { id } of coming) this.#states.set(id, "it is still to be downloaded");
     this.#ended = this.#run(coming);
     // `first` rethrows it; without this a failure nobody waits for would crash the program.
     this.#ended.catch(() => {});
@@ -84,14 +84,14 @@ export class Downloads {
   }
 
   /** The state of a missing model, for the coordinator; null if it is not one of the downloads. */
-  wordOn(id: string): string | null {
-    return this.#words.get(id) ?? null;
+  stateOf(id: string): string | null {
+    return this.#states.get(id) ?? null;
   }
 
   /** The state of all missing models, for the owner; null if there are none. */
-  words(): string | null {
-    const words = [...this.#words].map(([id, word]) => `${id}: ${word}`);
-    return words.length === 0 ? null : words.join("; ");
+  describeMissing(): string | null {
+    const lines = [...this.#states].map(([id, state]) => `${id}: ${state}`);
+    return lines.length === 0 ? null : lines.join("; ");
   }
 
   /** For the status line; empty while nothing is being downloaded. */
@@ -124,7 +124,7 @@ export class Downloads {
       await fetchModels(coming, directory, ports, {
         isServing: () => this.#isServing,
         onWhole: (model) => this.#onWhole(model),
-        onBegin: ({ id }) => this.#words.set(id, "it is being downloaded"),
+        onBegin: ({ id }) => this.#states.set(id, "it is being downloaded"),
         onTrouble: (model, error, isFinal) => this.#onTrouble(model, error, isFinal),
       });
     } catch (cause) {
@@ -138,7 +138,7 @@ export class Downloads {
 
   #onWhole(model: RemoteModel): void {
     const offered = readSource(localSource(model), this.#settings.form);
-    this.#words.delete(model.id);
+    this.#states.delete(model.id);
     this.#isServing = true;
     if (this.#take === null) this.#arrived.push(offered);
     else this.#take(offered);
@@ -148,7 +148,7 @@ export class Downloads {
   #onTrouble({ id }: RemoteModel, { message }: UserError, isFinal: boolean): void {
     const { log } = this.#settings;
     const end = isFinal ? "could not be downloaded" : "could not be downloaded so far";
-    this.#words.set(id, `it ${end}; the provider's log says why`);
+    this.#states.set(id, `it ${end}; the provider's log says why`);
     if (this.#troubles.get(id) === message) return;
     this.#troubles.set(id, message);
     if (isFinal) {

@@ -4,7 +4,7 @@ import { Cordons } from "../../../core/pool/cordons.ts";
 import type { PoolRecord, RecordStore } from "../../../core/pool/record.ts";
 import { decodeUpstream, encodeUpstream } from "../../../protocol/codec.ts";
 import { epochSchema, NEVER_MANAGED } from "../../../protocol/ids.ts";
-import { Hooks } from "../hooks.ts";
+import { Hooks, WithRareFaults } from "../hooks.ts";
 import type { PoolHost } from "../pool-host.ts";
 import type { MemoryRecordStore } from "../stores.ts";
 import type { Wire } from "../wire.ts";
@@ -142,5 +142,26 @@ export class RecordsForgotten extends Hooks {
   override records(disk: MemoryRecordStore): RecordStore {
     disk.records.clear();
     return disk;
+  }
+}
+
+/** A pool does not notice that a machine serves its owner only. */
+export class PrivateServesAll extends WithRareFaults {
+  override toPool(_pool: PoolHost, _wire: Wire, text: string): string {
+    return text.replace('"private_only":true', '"private_only":false');
+  }
+}
+
+/** A pool does not notice that a machine is reserved for its owner. */
+export class ReservedServesAll extends WithRareFaults {
+  override toPool(_pool: PoolHost, _wire: Wire, text: string): string {
+    return text.replace('"reserved":true', '"reserved":false');
+  }
+}
+
+/** A pool does not notice that a machine takes no more requests. */
+export class StoppingServesOn extends WithRareFaults {
+  override toPool(_pool: PoolHost, _wire: Wire, text: string): string {
+    return text.replace('"accepting":false', '"accepting":true');
   }
 }

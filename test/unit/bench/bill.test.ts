@@ -29,12 +29,12 @@ describe("a month of", () => {
     const { of, dollars, awake } = bill({});
     expect([dollars, awake]).toEqual([5, 0]);
     // Cron once a minute.
-    expect(of("requests of the Worker").amount).toBe(43_200);
+    expect(of("Worker requests").amount).toBe(43_200);
     // 10,800 looks at two pools, cron, and a heartbeat a minute of each machine, 20 for one.
-    expect(of("requests of objects").amount).toBe(10_800 * 3 + 43_200 + 21_600);
-    expect(of("rows written").amount).toBe(10_800 * 6);
-    expect(of("readings of KV").amount).toBe(10_800 * 18);
-    expect(of("points").amount).toBe(0);
+    expect(of("Durable Object requests").amount).toBe(10_800 * 3 + 43_200 + 21_600);
+    expect(of("SQLite rows written").amount).toBe(10_800 * 6);
+    expect(of("KV reads").amount).toBe(10_800 * 18);
+    expect(of("Analytics Engine data points").amount).toBe(0);
   });
 
   it("pools that never sleep costs the memory of each all the time", () => {
@@ -43,17 +43,26 @@ describe("a month of", () => {
     const ofPools = 2 * 30 * 86_400 * 0.128;
     // Looks of a second each, and 10 ms for each heartbeat, look at a pool, and cron.
     const others = (86_400 + (432_000 + 2 * 86_400 + 43_200) * 0.01) * 0.128;
-    expect(of("GB-s").amount).toBeCloseTo(ofPools + others, 0);
-    expect(of("GB-s").dollars).toBeCloseTo(((ofPools + others - 400_000) * 12.5) / 1e6, 5);
+    expect(of("Durable Object duration").amount).toBeCloseTo(ofPools + others, 0);
+    expect(of("Durable Object duration").dollars).toBeCloseTo(((ofPools + others - 400_000) * 12.5) / 1e6, 5);
   });
 
   it("a million chats a day costs what is above what is included", () => {
     const { of, dollars } = bill({ chatsPerDay: 1_000_000 });
-    expect(of("requests of the Worker").dollars).toBeCloseTo((30.0432 - 10) * 0.3, 5);
-    expect(of("requests of objects").amount).toBe(30e6 + 86_400 * 3 + 43_200 + (30e6 * 30 + 432_000) / 20);
-    expect(of("readings of KV").dollars).toBeCloseTo(((86_400 * 18 + 60e6 - 10e6) * 0.5) / 1e6, 5);
-    expect(of("points").dollars).toBeCloseTo(20 * 0.25, 5);
-    const whats = ["requests of the Worker", "requests of objects", "GB-s", "rows", "readings", "points"];
+    expect(of("Worker requests").dollars).toBeCloseTo((30.0432 - 10) * 0.3, 5);
+    expect(of("Durable Object requests").amount).toBe(
+      30e6 + 86_400 * 3 + 43_200 + (30e6 * 30 + 432_000) / 20,
+    );
+    expect(of("KV reads").dollars).toBeCloseTo(((86_400 * 18 + 60e6 - 10e6) * 0.5) / 1e6, 5);
+    expect(of("Analytics Engine data points").dollars).toBeCloseTo(20 * 0.25, 5);
+    const whats = [
+      "Worker requests",
+      "Durable Object requests",
+      "Durable Object duration",
+      "SQLite rows written",
+      "KV reads",
+      "Analytics Engine data points",
+    ];
     expect(dollars).toBeCloseTo(5 + whats.reduce((sum, what) => sum + of(what).dollars, 0), 5);
   });
 });

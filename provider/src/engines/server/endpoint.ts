@@ -61,10 +61,16 @@ export async function statusOf(
 /** The code of an error that says that no server is there, or that it broke off. */
 export const UNREACHABLE = "server_unreachable";
 
-export function unreachable(cause: unknown): EngineError {
-  return new EngineError("fault", UNREACHABLE, `the model server does not answer: ${networkReason(cause)}`, {
-    cause,
-  });
+/** @param cause what the network said before there was an answer. */
+function unreachable(cause: unknown): EngineError {
+  const message = `the model server does not answer: ${networkReason(cause)}`;
+  return new EngineError("fault", UNREACHABLE, message, { cause });
+}
+
+/** @param cause what the network said in the middle of an answer. */
+export function brokeOff(cause: unknown): EngineError {
+  const message = `the model server broke off: ${networkReason(cause)}`;
+  return new EngineError("fault", UNREACHABLE, message, { cause });
 }
 
 /** @param body JSON to be sent; null for a GET. */

@@ -7,7 +7,7 @@ import { type EmitAnswerEvent, EngineError, type EngineRequest, type RunResult }
 import { parse } from "../../request-errors.ts";
 import { settledOrAborted } from "../abortable.ts";
 import { ChatReader } from "./chat-reader.ts";
-import { type Endpoint, post, unreachable } from "./endpoint.ts";
+import { brokeOff, type Endpoint, post } from "./endpoint.ts";
 
 /** One request to a server and its answer, which ends early if the signal says so. */
 
@@ -63,7 +63,7 @@ async function* eventsOf({ body }: Response): AsyncGenerator<string> {
       yield* events.splice(0);
     }
   } catch (cause) {
-    throw unreachable(cause);
+    throw brokeOff(cause);
   }
   // Some servers leave out the empty line after the last event.
   parser.feed("\n\n");
@@ -125,7 +125,7 @@ async function textOf(response: Response): Promise<string> {
   try {
     return await response.text();
   } catch (cause) {
-    throw unreachable(cause);
+    throw brokeOff(cause);
   }
 }
 

@@ -235,6 +235,16 @@ describe("the edge may give the same refusal by itself", () => {
     expect(waited.refusal).toMatchObject({ code: "pool_exhausted", holdsForMs: 250 });
   });
 
+  it("whatever the length of the request, if no machine serves anybody: one that takes little may be here", () => {
+    const scene = exhausted();
+    const little = [{ id: MODEL, size_bytes: 1, context_length: 1 }];
+    scene.heartbeat(scene.join("mac-2", { models: little }), { reserved: true });
+    expect(scene.ask({ body: `{"text":"${"a".repeat(9000)}"}` }).refusal).toMatchObject({
+      code: "pool_exhausted",
+      holdsForMs: 250,
+    });
+  });
+
   it("for a second if an operator has switched the model off", () => {
     const scene = exhausted();
     scene.flags({ shed_models: [MODEL] });
