@@ -1,30 +1,31 @@
 import type { ApiError } from "../api-error.ts";
 import { LONG_BODIES_BYTES_MAX, LONG_BODY_CHARS } from "../limits.ts";
-import type { RequestSpec } from "./request.ts";
+import type { PoolRequest } from "./request.ts";
 
 /**
- * What long bodies take of a pool's memory, which is small: a request keeps its body until it has ended, and a line of
- * them would be larger than the whole. So only so many are in the pool at once. Short ones always find room.
+ * What long bodies take of a pool's memory, which is small: a request keeps its body until none can be sent it again, and a
+ * line of them would be larger than the whole. So only so many are in the pool at once. Short ones always find room.
  */
 export class LongBodies {
-  readonly #sizes = new Map<RequestSpec, number>();
+  readonly #sizes = new Map<PoolRequest, number>();
   #bytes = 0;
 
   /** Counts a request until `remove`. @returns why there is no room for it, if there is none. */
-  add(spec: RequestSpec): ApiError | null {
-    const { body, model } = spec;
-    if (body.length <= LONG_BODY_CHARS) return null;
+  add(request: PoolRequest): ApiError | null {
+    const { body, spec } = request;
+    if (body === null || body.length <= LONG_BODY_CHARS) return null;
     const bytes = bytesOf(body);
-    this.#sizes.set(spec, bytes);
+    this.#sizes.set(request, bytes);
     this.#bytes += bytes;
     if (this.#bytes <= LONG_BODIES_BYTES_MAX) return null;
-    const message = `too many long requests for "${model}" are under way already; try again shortly, or send a shorter one`;
-    return { code: "queue_full", message };
+    const message = `too many long requests for "${spec.model}" are under way already; try again shortly, or send a shorter one`;
+    // Short ones of the same API key are still taken.
+    return { code: "queue_full", message, holdsForMs: 0 };
   }
 
-  remove(spec: RequestSpec): void {
-    this.#bytes -= this.#sizes.get(spec) ?? 0;
-    this.#sizes.delete(spec);
+  remove(request: PoolRequest): void {
+    this.#bytes -= this.#sizes.get(request) ?? 0;
+    this.#sizes.delete(request);
   }
 }
 

@@ -67,7 +67,9 @@ export class Refusals {
       ...error,
       retryAfterS: retryAfterS(waitS, LEAST_S[error.code] ?? 1, share, this.#pool.random()),
       // A verdict for the public says nothing about an owner's own machines, and one for a long prompt nothing of short ones.
-      holdsForMs: spec.owner === null && need === null ? this.#holdsForMs(error.code, crowd, now) : 0,
+      holdsForMs:
+        error.holdsForMs ??
+        (spec.owner === null && need === null ? this.#holdsForMs(error.code, crowd, now) : 0),
       // A full line may still take in somebody with a smaller share of it.
       holdsForKey: error.code === "queue_full",
     };

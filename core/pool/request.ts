@@ -19,8 +19,6 @@ export interface RequestSpec {
   readonly model: ModelId;
   /** Null for a public request. */
   readonly owner: OwnerRoute | null;
-  /** The client's JSON text, untouched. */
-  readonly body: string;
   /** What its prompt begins with, see `core/prefix.ts`. */
   readonly prefix: readonly number[];
   /** Hash of the API key's id and the client's `prompt_cache_key`; null if it sent none. */
@@ -42,6 +40,12 @@ export interface RequestSpec {
   readonly deadlineAt: number;
 }
 
+/** As it comes to a pool. */
+export interface NewRequest extends RequestSpec {
+  /** The client's JSON text, untouched. */
+  readonly body: string;
+}
+
 /**
  * The client's side of one request. Exactly one of `complete`, `refuse`, or `write...finish`/`breakOff` is used.
  */
@@ -61,6 +65,8 @@ export interface Answer {
 export interface PoolRequest {
   readonly spec: RequestSpec;
   readonly answer: Answer;
+  /** What machines are sent; null once it cannot be sent again, since it may have megabytes. */
+  body: string | null;
   readonly promptTokensEstimate: number;
   /** Null as long as no machine was here on which there might be too little room for it. */
   need: ContextNeed | null;
@@ -105,11 +111,12 @@ export function isWritten({ endpoint }: Pick<RequestSpec, "endpoint">): boolean 
 }
 
 /** As it arrives. */
-export function newRequest(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
+export function newRequest({ body, ...spec }: NewRequest, answer: Answer, now: number): PoolRequest {
   return {
     spec,
     answer,
-    promptTokensEstimate: Math.ceil(spec.body.length / BYTES_PER_TOKEN),
+    body,
+    promptTokensEstimate: Math.ceil(body.length / BYTES_PER_TOKEN),
     need: null,
     tried: new Set(),
     suspicions: [],
