@@ -4,8 +4,8 @@ import type { Catalog, CatalogEntry } from "./catalog.ts";
 import { HASH_START, hashOn } from "./text-hash.ts";
 
 /**
- * ETags for `If-Match`, so that an operator does not overwrite a change made since he read the catalog. The tag of the whole
- * catalog is its version. Each model has a tag made from its entry, so that changes of other models do not conflict.
+ * ETags for `If-Match`, so that an operator does not overwrite a change that was made since the catalog was read. The tag of
+ * the whole catalog is its version. Each model has a tag made from its entry, so that changes of other models do not conflict.
  */
 
 /** The precondition of a change: any state, or one with one of these tags. */

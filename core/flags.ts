@@ -103,9 +103,9 @@ export const INITIAL_TEXTS: Readonly<Record<FlagName, string>> = {
 };
 
 /**
- * What is in force where a later version has set what this one cannot read; of flags that are not here, the initial text. A
- * gate that was set to anything but `off` guards what its machines hold: by `off` all would be released at once, and by `none`
- * machines that have proven nothing would get what clients send.
+ * Values for flags whose stored value only a later version understands; flags that are not listed get their initial value. Both
+ * are on the safe side: with the gate `off` all machines would be released at once, and with `none` machines that have proven
+ * nothing would get the requests of clients.
  */
 export const UNREADABLE_TEXTS: FlagTexts = { assignment_gate: "on", min_trust_level: "hardware" };
 
@@ -137,8 +137,8 @@ export function flagProblem(name: FlagName, text: string): string | null {
 }
 
 /**
- * A model need not be in the catalog to be shed, but what can be no id is a slip of the pen. It is no matter of the schema,
- * since values that were in force before have to go on.
+ * A shed model need not be in the catalog, but its id must be a valid one. The schema does not check that, because values that
+ * are in force already must stay readable.
  */
 function impossibleModel(ids: readonly string[]): string | null {
   for (const id of ids) {

@@ -2,8 +2,8 @@ import { LIVENESS_TIMEOUT_MS, MAX_REQUEST_BODY_BYTES, PING_INTERVAL_MS } from ".
 import { assert } from "./assert.ts";
 
 /**
- * The times and sizes that the coordinator limits itself by, with the relations between them. What only one algorithm has
- * to know, such as the length of its buckets, stands beside it. Durations end in `_MS`, sizes in `_BYTES`.
+ * The limits of the coordinator, with the relations between them. A limit that matters to one algorithm only, such as the
+ * length of its buckets, stands beside it. Durations end in `_MS`, sizes in `_BYTES`.
  */
 
 /** A request's whole life, from its arrival at the edge to its last byte. As long as the official SDKs wait. */
@@ -24,7 +24,10 @@ export const EXPECT_TIMEOUT_MS = 60_000;
 /** A released pool keeps an idle socket this long for the machine to appear in its new pool (H6). */
 export const RELEASED_SOCKET_MS = 60_000;
 
-/** A register that the fleet has not answered is asked about again after this long, doubled each time up to the longest; up to twice as long by lot. */
+/**
+ * Backoff of a pool's question about a register that the fleet has not answered: doubled each time up to the longest, with
+ * jitter of up to twice as long.
+ */
 export const ASK_AGAIN_MS = 2_000;
 export const ASK_AGAIN_MAX_MS = 30_000;
 
@@ -46,13 +49,13 @@ export const STREAM_IDLE_TIMEOUT_MS = 60_000;
 /** A cancelled stream's slot is taken for free after this long even if the machine has not answered. */
 export const CANCEL_TIMEOUT_MS = 5_000;
 
-/** A machine that refused for lack of room is left alone this long unless it says sooner that it has some. */
+/** Pause of a machine after it refused for lack of room; its next heartbeat ends it sooner. */
 export const REFUSAL_PAUSE_MS = 500;
 
-/** After as many refusals with no answer in between its word that it has room ends no pause any more. */
+/** After this many refusals without a completed request, a machine's heartbeat no longer ends its pause. */
 export const REFUSALS_BELIEVED = 8;
 
-/** A pool asks all its machines about one of its refusals this often at most. */
+/** Shortest interval between two audits of a refusal, each of which checks every machine of the pool. */
 export const AUDIT_INTERVAL_MS = 100;
 
 /** A stream without a byte gets a comment line after this long and then as often. */
@@ -76,13 +79,13 @@ export const AGEING_MS = 2_000;
 /** A machine that can is asked this often to prove that it holds its key. */
 export const CHALLENGE_INTERVAL_MS = 300_000;
 
-/** What it proves counts for this long from the challenge on: the next one, and its answer, may come late. */
+/** How long a proof is valid, from its challenge on: the next challenge, and its answer, may be late. */
 export const PROOF_LASTS_MS = 2 * CHALLENGE_INTERVAL_MS;
 
 /** Requests that need a proven machine wait this long for one that was just asked, and are not refused. */
 export const PROOF_WAIT_MS = 5_000;
 
-/** A machine at fault this often in a row is left alone, first this long, then twice as long each time. */
+/** Faults in a row that open a machine's breaker, and for how long: first the least, doubled up to the most. */
 export const BREAKER_FAULTS = 3;
 export const BREAKER_MIN_MS = 10_000;
 export const BREAKER_MAX_MS = 120_000;
@@ -99,7 +102,7 @@ export const CACHE_KEY_CHARS_MAX = 256;
 /** A prompt this long tells how fast a machine reads. */
 export const PREFILL_SAYS_TOKENS = 256;
 
-/** And for this long: then an idle machine is given a prompt to tell anew, whatever it said before. */
+/** After this long an idle machine's measurement is ignored, so that it gets a prompt and is measured again. */
 export const PREFILL_SAYS_FOR_MS = 60_000;
 
 /** After a start a pool that knows machines which are not back yet lets requests wait instead of refusing (H19). */
@@ -109,22 +112,22 @@ export const RECONNECT_GRACE_MS = 10_000;
 export const TICK_INTERVAL_MS = 250;
 export const SILENCE_CHECK_INTERVAL_MS = 10_000;
 
-/** More than this waiting in a client's stream makes the pool ask the machine to pause it. */
+/** Unread bytes of a client's stream above which the pool asks the machine to pause it. */
 export const PAUSE_ABOVE_BYTES = 64 * 1024;
 
-/** A stream that stays paused this long is ended if others wait: its client keeps them from the slot. */
+/** A stream that stays paused this long is ended if other requests wait for its slot. */
 export const CLIENT_PAUSE_MS = 60_000;
 
 /** Pieces of streams that a pool wants to get in a second: with more requests, providers are asked to collect for longer. */
 export const PIECES_PER_SECOND = 8_000;
 
-/** The longest that a pool asks providers to collect bytes for one frame, whatever it gets then: readers still see ten pieces a second. */
+/** Longest flush interval that a pool asks for, at any load: readers still see ten updates a second. */
 export const MAX_FLUSH_INTERVAL_MS = 100;
 
-/** What waits for a client, or to be whole, counts for this much a piece at least: that is what it takes to keep one. */
+/** A buffered chunk counts as at least this many bytes, which is the overhead of keeping one. */
 export const LEAST_PIECE_BYTES = 128;
 
-/** A longer body counts against the memory that all of them in a pool may have together: an object has 128 MB in all. */
+/** Bodies above this length share a limited amount of a pool's memory: an object has 128 MB in all. */
 export const LONG_BODY_CHARS = 256 * 1024;
 export const LONG_BODIES_BYTES_MAX = 48 * 1024 * 1024;
 
@@ -166,10 +169,10 @@ export const HANDOVER_RETRY_MAX_MS = 30_000;
 /** Releases that take longer are shown to operators, and their machine no longer counts as coming (H3). */
 export const RELEASING_TOO_LONG_MS = 120_000;
 
-/** A membership younger than this may be ahead of its socket: the dial was answered, the upgrade is on its way. */
+/** A membership younger than this may not have its socket yet: the dial was answered, the upgrade is on its way. */
 export const MEMBERSHIP_GRACE_MS = 60_000;
 
-/** A record younger than this outlives its machine: only its epoch tells a call of an older order, still on its way, from a new one. */
+/** A record is kept at least this long: its epoch tells a late call of an older order from a new one. */
 export const RECORD_GRACE_MS = 60_000;
 
 /** Deleted machines whose newest order is kept, so that their epochs go on should they ever come back. */
@@ -181,26 +184,28 @@ export const REPORTED_SWITCHES = 50;
 /** Lines of switch history kept. */
 export const SWITCH_HISTORY = 1_000;
 
-/** After this many looks at the fleet that found nothing going on, the fleet is looked at only this often. */
+/** After this many ticks without activity, ticks come only at this interval. */
 export const QUIET_TICKS = 3;
 export const IDLE_TICK_MS = 240_000;
 
 /** A pool tells the fleet of new demand this long after the first request of it. */
 export const DEMAND_NEWS_DELAY_MS = 500;
 
-/** News that cannot wait are collected this long, and two looks at the fleet are at least this far apart. */
+/** Delay of an early tick, so that several requests for one are combined, and the shortest time between two ticks. */
 export const EARLY_TICK_DELAY_MS = 1_000;
 export const EARLY_TICK_GAP_MS = 5_000;
 
-/** So long after two programs were last seen under one machine id they are said to run: each is back within 30 s (4001). */
+/** How long after the last sign of two programs under one machine id they are reported: each redials within 30 s (4001). */
 export const CONTESTED_MS = 120_000;
 
-/** An order that changed and a machine that registered within this time count as something going on. */
+/** An order that changed or a machine that registered within this time counts as activity. */
 export const STIRRED_MS = 300_000;
 
 /** Rows of the log of changes that are kept: changes, and apart from them what was refused. */
 export const AUDIT_CHANGES_KEPT = 5_000;
 export const AUDIT_REFUSALS_KEPT = 1_000;
+/** So many rows may be there beyond those before the oldest are dropped. */
+export const AUDIT_DROPPED_TOGETHER = 100;
 
 /** Machines that one call may give an order to: each may be several calls to pools. */
 export const BULK_MACHINES_MAX = 500;
@@ -223,10 +228,10 @@ export const ELSEWHERE_KEPT = 20_000;
 /** A dial must be answered by the fleet within this time, else the provider is told to try again. */
 export const FLEET_ANSWER_TIMEOUT_MS = 2_000;
 
-/** A limited key's request waits this long for the word of its limits, then goes on without it. */
+/** How long a request of a limited key waits for the answer about its limits, before it goes on without. */
 export const RATE_ANSWER_TIMEOUT_MS = 1_000;
 
-/** What has changed of a limited key's minute is saved after this long; a reset forgives at most as much. */
+/** Delay before changes of a limited key's window are saved; a reset loses at most as much. */
 export const RATE_SAVE_MS = 2_000;
 
 /** What clients are told of the capacity is read from the pools at most this often, and never older than twice that. */
@@ -235,23 +240,23 @@ export const CAPACITY_TTL_MS = 2_000;
 /** A pool that has not answered by then is left out of it. */
 export const CAPACITY_ANSWER_MS = 1_500;
 
-/** An operator who looks at the whole fleet waits no longer for a pool. */
+/** How long a report of the whole fleet waits for a pool. */
 export const VIEW_POOLS_MS = 5_000;
 
 /** Pools that have not answered a scrape of the metrics by then are missing; the fleet has to answer a little later. */
 export const SCRAPE_POOLS_MS = 3_000;
 export const SCRAPE_FLEET_MS = 4_000;
 
-/** What a pool has counted is read again after this long at the latest, whatever it has told. */
+/** Longest time that cached counters of a pool are used, even if it has reported no demand. */
 export const IDLE_TOTALS_MS = 3_600_000;
 
 /** A pool's refusal may be repeated at the edge for this long at most. */
 export const LONGEST_VERDICT_MS = 1_000;
 
-/** Clients stay away this long at least from a pool that the platform says is overloaded: it counts over ten seconds. */
+/** Least `Retry-After` for a pool that the platform reports as overloaded: it measures over ten seconds. */
 export const OVERLOAD_WAIT_S = 5;
 
-/** What the edge has refused by itself is told to the pools after this long, and again as often if they do not hear. */
+/** Delay before the edge reports its own refusals to the pools, and the interval and number of retries. */
 export const TALLY_FLUSH_MS = 500;
 export const TALLY_RETRY_MS = 1_000;
 export const TALLY_TRIES = 20;
@@ -272,14 +277,14 @@ export const ANSWER_CHARS_MAX = 4 * 1024 * 1024;
 export const RESPONSES_CONNECTION_MS = 3_600_000;
 export const RESPONSES_PER_CONNECTION = 1_000;
 
-/** Requests that may wait there for the one that runs; together they may be as long as one body. */
+/** Requests that may wait on such a connection, with at most the length of one body together. */
 export const WAITING_ON_CONNECTION_MAX = 16;
 
 /** JSON that one such connection remembers: twice what the longest context of 128 k tokens comes to. */
 export const REMEMBERED_CHARS_MAX = 1024 * 1024;
 export const REMEMBERED_LANES_MAX = 32;
 
-/** Where an owner's machines are is asked again after this long (H21). */
+/** How long the location of an owner's machines is cached (H21). */
 export const OWNED_MACHINES_TTL_MS = 5_000;
 
 /** KV refuses a second write of the same key within a second. */
@@ -306,7 +311,7 @@ export const MACHINES_PER_OWNER_MAX = 10_000;
 /** Bytes of a streamed answer per token at most: an event each, with all that clients want around a token. */
 export const STREAM_BYTES_PER_TOKEN = 256;
 
-/** No machine is faster, whatever it says, in tokens per second: several times what one does with a model of a few million weights. */
+/** Highest plausible speeds of a machine in tokens per second, several times those with a model of a few million weights. */
 export const FASTEST_DECODE_TPS = 10_000;
 export const FASTEST_PREFILL_TPS = 250_000;
 

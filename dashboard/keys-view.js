@@ -157,7 +157,8 @@ export function showKeys() {
   const { readAt, problem, snapshot } = known;
   const isRead = readAt !== null;
   say(byId("keys-problem"), problem);
-  if (isRead) setText(byId("keys-summary"), keysSummary(known.keys, known.tokens, readAt));
+  if (isRead)
+    setText(byId("keys-summary"), keysSummary(known.keys, known.tokens, known.admins.length, readAt));
   byId("keys-part").hidden = known.isWhole;
   byId("keys-tools").hidden = known.keys.length + known.tokens.length + known.admins.length === 0;
   showTable("api-keys", known.keys.length, isRead);

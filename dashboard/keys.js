@@ -248,11 +248,17 @@ export function sortedTokens(lines, { key, isDescending }) {
 /**
  * @param {readonly KeyRow[]} keys
  * @param {readonly TokenRow[]} tokens
+ * @param {number} admins how many admin tokens there are
  * @param {number | null} readAt
  */
-export function keysSummary(keys, tokens, readAt) {
+export function keysSummary(keys, tokens, admins, readAt) {
   if (readAt === null) return "";
   const owners = new Set([...keys, ...tokens].map(({ owner }) => owner)).size;
-  const parts = [many(keys.length, "API key"), many(tokens.length, "provider token"), many(owners, "owner")];
+  const parts = [
+    many(keys.length, "API key"),
+    many(tokens.length, "provider token"),
+    many(admins, "admin token"),
+    many(owners, "owner"),
+  ];
   return [...parts, `as of ${clock(readAt)}`].join(" · ");
 }

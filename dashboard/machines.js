@@ -150,10 +150,11 @@ export function sorted(lines, { key, isDescending }) {
 export function machinesSummary(lines) {
   if (lines.length === 0) return "";
   const isShownAs = (/** @type {string} */ shown) => lines.filter((line) => isShown(line, shown)).length;
+  const needy = isShownAs("attention");
   return [
     many(lines.length, "machine"),
     `${count(isShownAs("serving"))} can serve`,
-    `${count(isShownAs("attention"))} need something`,
+    `${count(needy)} ${needy === 1 ? "needs" : "need"} something`,
     `${count(isShownAs("offline"))} offline`,
   ].join(" · ");
 }

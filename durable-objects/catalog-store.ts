@@ -5,27 +5,27 @@ import { logError } from "./log.ts";
 import { readOperatorValue } from "./operator-values.ts";
 
 /**
- * The catalog in KV (namespace FLAGS, key `catalog`), kept for five seconds per isolate and never used when it is
- * older than ten: each reading is paid for, and KV keeps what it has read for a minute in each place. A value that does not parse, or cannot be read, keeps the last good one in force, so a slip of the
- * pen never takes the fleet down.
+ * The catalog in KV (namespace FLAGS, key `catalog`), cached per isolate for five seconds and never used when it is older than
+ * ten: every read is billed, and KV itself caches for a minute per location. A value that does not parse, or cannot be read,
+ * leaves the last valid one in force, so that a typo never takes the fleet down.
  *
- * Requests do not wait for each other's reads: one that does nothing but wait for another request's I/O is taken for
- * hung by the platform and answered with a bare 500. While one reads, the others go on with what is known.
+ * Requests do not wait for each other's reads: the platform takes a request that only waits for another request's I/O for hung,
+ * and answers it with a bare 500. While one reads, the others use what is known.
  */
 export class CatalogStore {
-  /** Null until a good one has been read. */
+  /** Null until a valid one has been read. */
   #catalog: Catalog | null = null;
   /** Of the newest catalog seen that carries one. */
   #version = 0;
   /** The newest text seen that somebody had written by hand. */
   #byHand: string | null = null;
   #readAt = -Infinity;
-  /** When a request last set out to read. It may have been cancelled since, so this is no promise of an end. */
+  /** When a request last started to read. It may have been cancelled since, so the read may never end. */
   #askedAt = -Infinity;
   /** Counts catalogs that came by another way than reading: a read that was under way then is out of date. */
   #adopted = 0;
 
-  /** Null if this isolate has never seen a good one: then nobody may conclude anything from what it lacks. */
+  /** Null if this isolate has never seen a valid one: then nobody may conclude that a model is not in it. */
   async read(kv: KVNamespace, now: number): Promise<Catalog | null> {
     if (now - this.#readAt < CATALOG_TTL_MS) return this.#catalog;
     const isBeingRead = now - this.#askedAt < CATALOG_TTL_MS;

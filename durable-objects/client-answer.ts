@@ -16,7 +16,7 @@ export class ClientAnswer implements Answer {
   readonly #onGone: () => void;
   readonly #resolve: (response: Response) => void;
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
-  /** Lets the stream say once that it has room. */
+  /** Resolves the pending pull, so that the stream calls it again once it has room. */
   #watchForRoom: () => void = () => {};
 
   /**
@@ -78,8 +78,8 @@ export class ClientAnswer implements Answer {
         start: (controller) => {
           this.#controller = controller;
         },
-        // A stream with room asks for more after each write, unless its last question is still open: it is left open
-        // until the stream is full, since what asking costs is a tenth of what a token costs.
+        // While the stream has room it calls pull after each write, unless the last pull is still pending. It is left pending
+        // until the stream is full, because a pull costs a tenth of what a token costs.
         pull: () => {
           this.#onDrained();
           return new Promise((resolve) => {

@@ -9,7 +9,7 @@ const DIAL_HEADER = "x-pool-dial";
 const dialerSchema = z.object({ machineId: machineIdSchema, owner: z.string(), tokenId: z.string() });
 
 const dialSchema = dialerSchema.extend({
-  /** The fleet's word on the machine; `unknown` if it did not answer (H2, H19). */
+  /** The fleet's answer about the machine; `unknown` if there was none (H2, H19). */
   stamp: z.discriminatedUnion("mode", [
     z.object({ mode: z.enum(["unmanaged", "released", "managed"]), epoch: epochSchema }),
     z.object({ mode: z.literal("unknown") }),

@@ -1,15 +1,14 @@
 import type { ControlPlane } from "../core/fleet/control-plane.ts";
 
 /**
- * Fleet's one alarm. It serves two purposes: every `tick_seconds` a look at everything, and in between the repetition of calls that
- * pools have not answered.
+ * Fleet's only alarm. It runs the tick every `tick_seconds`, and in between the retries of calls that pools have not answered.
  */
 export class FleetAlarm {
   readonly #storage: DurableObjectStorage;
   readonly #core: ControlPlane;
-  /** When it rings; null if it is not set. */
+  /** When it fires, ms since the epoch; null if it is not set. */
   #at: number | null = null;
-  /** Whether this life has set it for calls to be repeated, which may have been answered by the time it rings. */
+  /** Whether this instance has set it for retries; the calls may have been answered by the time it fires. */
   #isForRetry = false;
 
   constructor(storage: DurableObjectStorage, core: ControlPlane) {
@@ -17,33 +16,33 @@ export class FleetAlarm {
     this.#core = core;
   }
 
-  /** An earlier life may have set it for what this one does not know: a look that comes sooner than its own would. */
+  /** Reads the alarm of the previous instance, which may be earlier than any that this one would set. */
   async read(): Promise<void> {
     this.#at = await this.#storage.getAlarm();
   }
 
-  /** It rings. @returns whether that is for calls to be repeated only, and no look at everything is due. */
+  /** The alarm has fired. @returns whether it is for retries only, and no tick is due. */
   rings(now: number): boolean {
-    // Set by an earlier life it may be for what this one does not know: then everything is looked at.
+    // If the previous instance set it, the reason is not known, so there is a tick.
     const isForRetry = this.#isForRetry || (this.#core.nextWakeAt() ?? Infinity) <= now;
     this.#at = null;
     this.#isForRetry = false;
     return isForRetry && now < (this.#core.tickDueAt(now) ?? now);
   }
 
-  /** Sets it for what the core wants next. */
+  /** Sets it for the next tick or retry of the core, whichever is sooner. */
   arm(now: number): void {
     const tickAt = this.#core.tickDueAt(now) ?? Infinity;
     const retryAt = this.#core.nextWakeAt() ?? Infinity;
     this.#armAt(Math.max(Math.min(tickAt, retryAt), now + 1), retryAt < tickAt);
   }
 
-  /** Sets it for the tick after this one before anything can fail, so that one bad tick is not the last. */
+  /** Sets it for the next tick before anything of this one can fail, so that one failed tick is not the last. */
   armInCaseOfFailure(now: number): void {
     if (this.#core.tickDueAt(now) !== null) this.#armAt(now + this.#core.flagBook.flags.tick_seconds * 1000);
   }
 
-  /** Nothing has failed, so the next look need not come before it is due. */
+  /** The tick has succeeded: the alarm set in case of failure no longer counts. */
   allWentWell(): void {
     this.#at = null;
   }

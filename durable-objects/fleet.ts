@@ -58,10 +58,10 @@ export type FlagVerdict =
   | { readonly ok: false; readonly problem: string };
 
 /**
- * The control plane as a Durable Object: a thin shell around `core/fleet`. It turns calls into calls on the core
- * and gives it a clock by the alarm; the pools are reached through `Pools`, machines are ordered about by `MachineOrders`, and what is
- * shown comes from `FleetReports`.
- * Whatever the core writes and the alarm that follows from it go to disk together, since nothing is awaited in between (H3).
+ * The control plane as a Durable Object: a thin shell around `core/fleet`. It turns calls into calls on the core and gives it a
+ * clock by the alarm. Pools are reached through `Pools`, operators' orders to machines are in `MachineOrders`, and reports in
+ * `FleetReports`.
+ * Whatever the core writes, and the alarm that follows from it, go to disk together, since nothing is awaited in between (H3).
  */
 export class Fleet extends DurableObject<Env> {
   readonly #store: SqlFleetStore;

@@ -10,11 +10,12 @@ import {
   type Reservation,
 } from "../core/rate-limit.ts";
 import type { Env } from "./env.ts";
+import { logError } from "./log.ts";
 
 /**
- * The last minute of one limited API key, for the whole world in one place. It is saved shortly after it has changed, and
- * then the object may sleep: to stay awake for a minute after each request would cost thirty times as much as the row. A
- * reset forgives what was not saved yet. The limits come with each question, so there is nothing here to keep up to date.
+ * The window of the last minute of one limited API key, world-wide. It is saved shortly after a change, so that the object may
+ * hibernate: staying awake for a minute after each request would cost thirty times as much as the row. A reset loses what was
+ * not saved. The limits come with each call, so nothing has to be kept up to date here.
  */
 export class KeyLimits extends DurableObject<Env> {
   readonly #window: RateWindow;
@@ -25,7 +26,7 @@ export class KeyLimits extends DurableObject<Env> {
     super(context, env);
     // What a later version has written may be more than this one understands, and is worthless in a minute.
     const saved = savedWindowSchema.safeParse(context.storage.kv.get(WINDOW)).data;
-    // Each life has a name of its own, so that it never gives back what another has held and not saved.
+    // Each instance has a name of its own, so that it never returns tokens that another one reserved and did not save.
     this.#window = new RateWindow(crypto.randomUUID(), saved);
   }
 
@@ -44,10 +45,17 @@ export class KeyLimits extends DurableObject<Env> {
   #saveSoon(): void {
     if (this.#isToBeSaved) return;
     this.#isToBeSaved = true;
-    setTimeout(() => {
-      this.#isToBeSaved = false;
+    setTimeout(() => this.#save(), RATE_SAVE_MS);
+  }
+
+  #save(): void {
+    this.#isToBeSaved = false;
+    try {
       this.ctx.storage.kv.put(WINDOW, this.#window.saved());
-    }, RATE_SAVE_MS);
+    } catch (error) {
+      // As when the free plan's rows of a day are used up: the object goes on from memory, and forgets when it sleeps.
+      logError("key_limits_not_saved", { keyId: this.ctx.id.name ?? null, error: String(error) });
+    }
   }
 }
 

@@ -8,7 +8,7 @@ import type { PinVerdict } from "../core/fleet/orders.ts";
 import { machineIdSchema, type MachineId } from "../protocol/ids.ts";
 import { SETTLE_LIMIT_MS, type Pools } from "./pools.ts";
 
-/** What operators order machines to do: each order goes to the core, and what it has changed is told for the log of changes. */
+/** Operators' orders to machines. Each is passed to the core, and what it has changed is returned for the log of changes. */
 
 /** What an operator asked to be done with a machine, or why it cannot be. */
 export type MachineVerdict =

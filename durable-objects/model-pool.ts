@@ -153,12 +153,11 @@ export class ModelPool extends DurableObject<Env> {
     return this.#store.usageSince(since, span);
   }
 
-  /** What a machine has answered on the days since `since` (ms since the epoch), what is still in memory included. */
-  workOf(machineId: string, since: number): MachineWork[] {
-    const now = Date.now();
-    this.#flush(now, true);
-    this.#arm(now);
-    return this.#store.work.of(machineIdSchema.parse(machineId), since);
+  /** What a machine has answered for its owner on the days since `since` (ms since the epoch), what is still in memory included. */
+  workOf(machineId: string, owner: string, since: number): MachineWork[] {
+    const id = machineIdSchema.parse(machineId);
+    const written = this.#store.work.of(id, owner, since);
+    return this.#pool.ledger.work.withUnwritten({ machineId: id, owner }, since, written);
   }
 
   /** Demand by minute since `since` (ms since the epoch), what is still in memory included. */
@@ -349,12 +348,12 @@ export class ModelPool extends DurableObject<Env> {
     this.#arm(now);
   }
 
-  #flush(now: number, areMachinesDue: boolean = this.#pool.isIdle): void {
+  #flush(now: number): void {
     this.#flushAt = null;
-    const { ledger } = this.#pool;
+    const { ledger, isIdle } = this.#pool;
     if (ledger.isWritten) return;
     try {
-      this.#store.addEntries(ledger.drain(now, areMachinesDue), now);
+      this.#store.addEntries(ledger.drain(now, isIdle), now);
     } catch (error) {
       // As when the free plan's rows of a day are used up. Machines and their requests can do without.
       logError("counters_not_written", { pool: this.#pool.model, error: String(error) });

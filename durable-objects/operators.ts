@@ -93,7 +93,7 @@ export class Operators {
    */
   async changeCatalog({ change, isForced, onlyOver }: AskedChange): Promise<CatalogVerdict> {
     const known = this.#knownCatalog(await this.#look());
-    // Whoever brings a whole catalog need not know the one before.
+    // A whole catalog may replace one that is not known.
     const before = known ?? (change.kind === "replace" ? EMPTY_CATALOG : null);
     if (before === null) return { ok: false, error: CATALOG_UNREADABLE };
     const version = this.#catalogVersion();
@@ -224,7 +224,7 @@ export class Operators {
     this.#store.saveLastReadCatalog(lastRead);
   }
 
-  /** Nobody was asked whether machines hold what it leaves out, so they are released as by force. */
+  /** A catalog written by hand has no `force`: machines of models that it leaves out are released. */
   #adoptByHand(json: string): void {
     const before = this.#core.directory.catalog ?? EMPTY_CATALOG;
     const parsed = parseCatalog(tryParseJson(json));

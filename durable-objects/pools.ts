@@ -14,7 +14,7 @@ import { poolStub } from "./pool-stub.ts";
  * the core repeats what matters.
  */
 
-/** A caller hears of an order's effects if they come within this time; they come anyway. */
+/** How long a caller waits for an order's effects, which happen in any case. */
 export const SETTLE_LIMIT_MS = 2_000;
 
 export interface PoolsHost {

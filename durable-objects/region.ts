@@ -30,5 +30,5 @@ export function regionOf({ REGION }: Pick<Env, "REGION">): DurableObjectNamespac
   return {};
 }
 
-/** Else each call would tell of it. */
+/** Logged once: else every call would log it. */
 let isUnknownTold = false;

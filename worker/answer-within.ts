@@ -1,4 +1,4 @@
-/** The answer, or a rejection when it has not come in time; what was asked goes on all the same. */
+/** The answer, or a rejection if it has not come in time; the call itself is not cancelled. */
 export async function answerWithin<T>(ms: number, asked: PromiseLike<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | null = null;
   const late = new Promise<never>((_, reject) => {

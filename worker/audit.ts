@@ -5,6 +5,7 @@ import { fleetStub } from "../durable-objects/fleet-stub.ts";
 import { logError, logWarning } from "../durable-objects/log.ts";
 import type { AppContext, AppEnv } from "./context.ts";
 import { HttpError } from "./http-error.ts";
+import { maskSecrets } from "./secret-texts.ts";
 
 /**
  * Writes every change that operators ask for into the log of changes: before it is made, and what came of it after that. What
@@ -75,20 +76,9 @@ function callOf(context: AppContext): AskedCall {
     tokenName: name,
     address: addressOf(req.header("cf-connecting-ip")),
     method: req.method,
-    path: auditPath(withoutSecret(`${req.path}${new URL(req.url).search}`, context.env.ADMIN_TOKEN)),
+    path: auditPath(maskSecrets(`${req.path}${new URL(req.url).search}`, context.env.ADMIN_TOKEN)),
   };
 }
-
-/**
- * The path without the admin token of the Worker's secrets, which somebody may put where an id belongs: whoever may only read
- * reads the log, too. One that is too short to be a secret might be part of any address, and stays.
- */
-function withoutSecret(path: string, secret: string): string {
-  if (secret.length < SECRET_CHARS_MIN) return path;
-  return path.replaceAll(secret, "...").replaceAll(encodeURIComponent(secret), "...");
-}
-
-const SECRET_CHARS_MIN = 16;
 
 /** Outside of the platform anybody may have written the header. */
 function addressOf(header: string | undefined): string | null {

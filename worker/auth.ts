@@ -3,7 +3,8 @@ import type { MiddlewareHandler } from "hono";
 import type { Env } from "../durable-objects/env.ts";
 import type { AppContext, AppEnv, Operator } from "./context.ts";
 import { HttpError } from "./http-error.ts";
-import { flawOf, kindOfSecret, sameSecret, verifySecret, type SecretKind } from "./secrets.ts";
+import type { SecretKind } from "./key-records.ts";
+import { flawOf, kindOfSecret, sameSecret, verifySecret } from "./secrets.ts";
 
 /** The secret of an `Authorization: Bearer ...` header. */
 export function bearer(context: AppContext): string | null {

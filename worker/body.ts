@@ -17,6 +17,7 @@ export async function readJsonBody(
   whenEmpty?: unknown,
 ): Promise<{ text: string; json: unknown }> {
   const text = await readText(request).catch((error: unknown) => {
+    if (error instanceof NotUtf8) throw invalid(whyNotUtf8(request.headers.get("content-encoding")));
     if (error instanceof HttpError) throw error;
     // The client disconnected, or its body does not match its headers: not our fault.
     throw new HttpError({ code: "invalid_request", message: "the body broke off before its end" });
@@ -82,6 +83,15 @@ function newDecoder(): TextDecoder {
 /** For complete texts: without `stream` it keeps no state between calls. */
 const WHOLE = newDecoder();
 
+class NotUtf8 extends Error {}
+
+function whyNotUtf8(encoding: string | null): string {
+  const isEncoded = encoding !== null && encoding !== "identity";
+  return isEncoded
+    ? `the body is encoded (${encoding.slice(0, 100)}); send it as it is`
+    : "the body is not UTF-8";
+}
+
 /** Invalid UTF-8 is refused: each invalid byte would become a 3-byte character, tripling the size that was checked. */
 function decode(
   decoder: TextDecoder,
@@ -91,7 +101,7 @@ function decode(
   try {
     return decoder.decode(bytes, options);
   } catch {
-    throw invalid("the body is not UTF-8");
+    throw new NotUtf8();
   }
 }
 

@@ -4,6 +4,7 @@ import type { Env } from "../durable-objects/env.ts";
 import { fleetStub } from "../durable-objects/fleet-stub.ts";
 import { logWarning } from "../durable-objects/log.ts";
 import { answerWithin } from "./answer-within.ts";
+import type { AppContext } from "./context.ts";
 import { HttpError } from "./http-error.ts";
 
 let known: { readonly capacity: Capacity; readonly readAt: number } | null = null;
@@ -36,6 +37,15 @@ export async function readCapacity(env: Env): Promise<Capacity> {
     logWarning("fleet_unreachable", { error: String(error) });
     throw unknownCapacity();
   }
+}
+
+/**
+ * Lets anybody cache an answer as long as the numbers in it are. Pages of other origins may read only those that were given to
+ * one, so caches must tell them apart.
+ */
+export function allowCaching(context: AppContext): void {
+  context.header("cache-control", `public, max-age=${CAPACITY_TTL_MS / 1000}`);
+  context.header("vary", "origin");
 }
 
 function unknownCapacity(): HttpError {

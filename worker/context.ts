@@ -2,7 +2,7 @@ import type { Context } from "hono";
 
 import type { Difference } from "../core/audit.ts";
 import type { Env } from "../durable-objects/env.ts";
-import type { KeyRecord, Scope } from "./secrets.ts";
+import type { KeyRecord, Scope } from "./key-records.ts";
 
 /** What middleware adds to a request. */
 export interface Variables {

@@ -11,7 +11,7 @@ import { settleTokens } from "../durable-objects/settle-tokens.ts";
 import { answerWithin } from "./answer-within.ts";
 import type { AppContext } from "./context.ts";
 import { errorResponse, HttpError } from "./http-error.ts";
-import type { KeyRecord } from "./secrets.ts";
+import type { KeyRecord } from "./key-records.ts";
 import { withHeaders } from "./with-headers.ts";
 
 /**

@@ -1,49 +1,32 @@
-import { z } from "zod";
-
-import { prioritySchema, type Priority } from "../core/pool/priority.ts";
+import type { Priority } from "../core/pool/priority.ts";
 import type { RateLimits } from "../core/rate-limit.ts";
-import { logWarning } from "../durable-objects/log.ts";
-import { firstProblem } from "../protocol/field-problems.ts";
+import { HttpError } from "./http-error.ts";
+import {
+  deleteRecord,
+  readNames,
+  readRecord,
+  readRevoked,
+  UNLIMITED,
+  writeRecord,
+  writeRevoked,
+  type KeyRecord,
+  type RecordLabels,
+  type SecretKind,
+} from "./key-records.ts";
 import { TtlCache } from "./ttl-cache.ts";
 
 /**
  * API keys, provider tokens and named admin tokens. A secret is `<prefix>_<id>_<random>`; the id is public and names the
  * record in KV, which holds only the SHA-256 of the whole secret. Hashes are compared, in constant time.
+ *
+ * Whatever asks KV throws HttpError 503 `try_again` while that does not answer.
  */
-
-export type SecretKind = "key" | "token" | "admin";
 
 const NAME = { key: "API key", token: "provider token", admin: "admin token" } as const satisfies Record<
   SecretKind,
   string
 >;
 const PREFIX = { key: "pk", token: "pt", admin: "pa" } as const satisfies Record<SecretKind, string>;
-
-export const UNLIMITED: RateLimits = { requestsPerMinute: null, tokensPerMinute: null };
-
-export const scopeSchema = z.enum(["read", "admin"]);
-
-/** What an admin token is good for: to look at everything, or to change it, too. */
-export type Scope = z.infer<typeof scopeSchema>;
-
-const recordSchema = z.object({
-  id: z.string(),
-  /** The account: owner routes compare a key's owner with a machine's. Admin tokens have none. */
-  owner: z.string(),
-  name: z.string(),
-  sha256: z.string(),
-  createdAt: z.int(),
-  /** Limits of an API key, null for none. Provider tokens have them too, without effect. */
-  limits: z
-    .object({ requestsPerMinute: z.int().nullable(), tokensPerMinute: z.int().nullable() })
-    .default(UNLIMITED),
-  /** Decides whose turn it is while machines are busy. No effect on provider tokens. Unknown values count as normal. */
-  priority: prioritySchema.default("normal").catch("normal"),
-  /** Of an admin token. A word of a later version counts as the least. */
-  scope: scopeSchema.optional().catch("read"),
-});
-
-export type KeyRecord = z.infer<typeof recordSchema>;
 
 /** The settings of a key that operators can change. */
 export interface KeySettings {
@@ -73,32 +56,41 @@ export async function createSecret(
     limits: { ...UNLIMITED, ...limits },
     priority,
   };
-  await kv.put(`${kind}:${id}`, JSON.stringify(record));
+  await writeRecord(kv, `${kind}:${id}`, record);
   return { secret, record };
 }
 
-/** Changes the given settings of a key. @returns its record before and after, or null if there is none. */
+/**
+ * Changes the given settings of a key.
+ * @returns its record before and after, or null if there is none.
+ * @throws HttpError 400 if the record is not understood
+ */
 export async function changeKey(
   kv: KVNamespace,
   id: string,
   { limits, priority }: KeySettings,
 ): Promise<{ before: KeyRecord; after: KeyRecord } | null> {
   const name = `key:${id}`;
-  const json: unknown = await kv.get(name, "json");
-  if (json === null) return null;
-  const record = recordSchema.parse(json);
+  const stored = await readRecord(kv, name);
+  if (stored === null) return null;
+  const { record } = stored;
+  if (record === null) {
+    const message = "the record of this API key is not understood, so it cannot be changed; revoke it";
+    throw new HttpError({ code: "invalid_request", message });
+  }
   const changed = {
     ...record,
     limits: { ...record.limits, ...limits },
     priority: priority ?? record.priority,
   };
-  await kv.put(name, JSON.stringify(changed));
+  await writeRecord(kv, name, changed);
   cache.forget(name);
   return { before: record, after: changed };
 }
 
 /**
- * One page of records, in no particular order; `cursor` is null on the last page.
+ * One page of records, in no particular order; `cursor` is null on the last page. A record that a later version has written
+ * hides none of the others.
  * @returns null if the cursor is malformed or unknown to KV.
  */
 export async function listSecrets(
@@ -108,25 +100,13 @@ export async function listSecrets(
 ): Promise<{ records: KeyRecord[]; cursor: string | null } | null> {
   const start = cursor === null ? null : startOf(kind, cursor);
   if (cursor !== null && start === null) return null;
-  const page = await readPage(kv, kind, start);
+  const page = await readNames(kv, kind, start);
   if (page === null) return null;
-  const found = await Promise.all(page.keys.map(({ name }) => kv.get(name, "json")));
+  const found = await Promise.all(page.keys.map(({ name }) => readRecord(kv, name)));
   // The list may still contain a key that was just deleted.
-  const records = found.filter((json) => json !== null).flatMap(readable);
+  const records = found.flatMap((stored) => stored?.record ?? []);
   return { records, cursor: page.list_complete ? null : cursorOf(kind, page.cursor) };
 }
-
-/** A record that a later version has written must not hide all the others. */
-function readable(json: unknown): KeyRecord[] {
-  const parsed = recordSchema.safeParse(json);
-  if (parsed.success) return [parsed.data];
-  const { param, message } = firstProblem(parsed.error);
-  logWarning("key_not_understood", { param, message });
-  return [];
-}
-
-/** Limited by the reads that one call may make. */
-const RECORDS_PER_PAGE = 100;
 
 /** KV's cursor, encoded for URLs and prefixed with the kind, so that made-up cursors are recognized. */
 function cursorOf(kind: SecretKind, start: string): string {
@@ -139,19 +119,9 @@ function startOf(kind: SecretKind, cursor: string): string | null {
   return text.startsWith(`${kind}:`) ? text.slice(kind.length + 1) : null;
 }
 
-/** @returns null if KV does not know the cursor. */
-async function readPage(
-  kv: KVNamespace,
-  kind: SecretKind,
-  cursor: string | null,
-): Promise<KVNamespaceListResult<unknown> | null> {
-  try {
-    return await kv.list({ prefix: `${kind}:`, limit: RECORDS_PER_PAGE, cursor });
-  } catch (error) {
-    // Other 4xx mean an unknown cursor; 429 and 5xx are temporary.
-    if (cursor !== null && /failed: 4(?!29)\d\d/.test(String(error))) return null;
-    throw error;
-  }
+/** Whether KV has a record of this id, be it understood or not. */
+export async function isStored(kv: KVNamespace, kind: SecretKind, id: string): Promise<boolean> {
+  return (await readRecord(kv, `${kind}:${id}`)) !== null;
 }
 
 /**
@@ -162,26 +132,34 @@ export async function deleteSecret(
   kv: KVNamespace,
   kind: SecretKind,
   id: string,
-): Promise<Partial<Pick<KeyRecord, "owner" | "name">> | null> {
+): Promise<Omit<RecordLabels, "sha256"> | null> {
   const name = `${kind}:${id}`;
+  const stored = await readRecord(kv, name);
+  if (stored === null) {
+    cache.forget(name);
+    return null;
+  }
+  const { sha256: hash, ...labels } = stored.labels;
+  if (kind === "token" && hash !== undefined) await writeRevoked(kv, id, hash);
+  await deleteRecord(kv, name);
+  // Only now: whoever uses it in the meantime has it read and cached anew.
   cache.forget(name);
-  const json: unknown = await kv.get(name, "json");
-  if (json === null) return null;
-  const hash = recordSchema.pick({ sha256: true }).safeParse(json).data?.sha256;
-  if (kind === "token" && hash !== undefined) await kv.put(`revoked:${id}`, hash);
-  await kv.delete(name);
-  return recordSchema.pick({ owner: true, name: true }).safeParse(json).data ?? {};
+  return labels;
 }
 
 /** Whether this is a deleted provider token. */
 export async function isRevokedToken(kv: KVNamespace, secret: string): Promise<boolean> {
   const match = SHAPE.exec(secret);
-  if (match === null || match[1] !== PREFIX.token) return false;
-  const hash = await kv.get(`revoked:${match[2]}`);
+  const [, prefix, id] = match ?? [];
+  if (prefix !== PREFIX.token || id === undefined) return false;
+  const hash = await readRevoked(kv, id);
   return hash !== null && crypto.subtle.timingSafeEqual(await sha256(secret), bytesOfHex(hash));
 }
 
-/** The record of a secret, or null if it is not a valid one. */
+/**
+ * The record of a secret, or null if it is not a valid one.
+ * @throws HttpError 401 if its record is not understood
+ */
 export async function verifySecret(
   kv: KVNamespace,
   kind: SecretKind,
@@ -190,7 +168,7 @@ export async function verifySecret(
 ): Promise<KeyRecord | null> {
   const match = SHAPE.exec(secret);
   if (match === null || match[1] !== PREFIX[kind]) return null;
-  const known = await readRecord(kv, `${kind}:${match[2]}`, now);
+  const known = await knownRecord(kv, kind, `${kind}:${match[2]}`, now);
   if (known === null) return null;
   const { record } = known;
   const bytes = encoder.encode(secret);
@@ -248,19 +226,32 @@ const cache = new TtlCache<KnownRecord>(RECORD_TTL_MS, RECORDS_MAX);
  */
 const unknown = new TtlCache<null>(RECORD_TTL_MS, RECORDS_MAX);
 
-async function readRecord(kv: KVNamespace, name: string, now: number): Promise<KnownRecord | null> {
+async function knownRecord(
+  kv: KVNamespace,
+  kind: SecretKind,
+  name: string,
+  now: number,
+): Promise<KnownRecord | null> {
   const cached = cache.get(name, now);
   if (cached !== undefined) return cached;
   if (unknown.get(name, now) === null) return null;
-  const json: unknown = await kv.get(name, "json");
-  if (json === null) {
+  const stored = await readRecord(kv, name);
+  if (stored === null) {
     cache.forget(name);
     unknown.set(name, null, now);
     return null;
   }
-  const known = { record: recordSchema.parse(json), verified: null };
+  if (stored.record === null) throw notUnderstood(kind);
+  const known = { record: stored.record, verified: null };
   cache.set(name, known, now);
   return known;
+}
+
+function notUnderstood(kind: SecretKind): HttpError {
+  return new HttpError({
+    code: kind === "token" ? "invalid_provider_token" : "invalid_api_key",
+    message: `the record of this ${NAME[kind]} is not understood; its operator has to make another`,
+  });
 }
 
 const encoder = new TextEncoder();

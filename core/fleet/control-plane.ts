@@ -40,7 +40,7 @@ export interface ControlPlanePorts {
   /** Calls a pool; its answer, if any, is passed to `replied`. */
   callPool(pool: string, call: PoolCall): void;
   isRevoked(tokenId: string): boolean;
-  /** Somebody has to look at this machine: it can be given no order any more. */
+  /** This machine's epochs are used up: it can be given no order any more, which an operator has to resolve. */
   onEpochsUsedUp(machineId: MachineId, reason: string): void;
   readonly store: FleetStore & FlagStore;
   readonly plans: PlacementStore;
@@ -150,7 +150,7 @@ export class ControlPlane {
     return this.#admissions.register(question, now);
   }
 
-  /** A pool tells something unasked. */
+  /** A pool's notification. */
   told(pool: string, news: PoolNews, now: number): void {
     switch (news.kind) {
       case "record":
@@ -233,7 +233,7 @@ export class ControlPlane {
       this.placement.skip("reconnecting", flags, now);
       return;
     }
-    notePresence(this.directory, view);
+    notePresence(this.directory, view, this.#survey.askedAt);
     const hasDemand = this.placement.place(view, this.directory.catalog, flags);
     const isStirring = this.#survey.isStirring(this.intents.all(), this.directory.all(), now);
     schedule.found(hasDemand || isStirring);
@@ -282,9 +282,9 @@ export class ControlPlane {
   }
 
   /**
-   * Asks a pool for its report, for somebody who wants to see it: no look at the fleet, so the pool goes on counting what would
-   * be a surprise before the next. The answer must go to `replied`.
-   * @param withTotals also for all that it has counted: then a pool that nobody looks at will tell of its next request.
+   * Asks a pool for its report to show it to somebody. It is no tick, so the pool goes on counting what it would report as a
+   * surprise before the next one. The answer must go to `replied`.
+   * @param withTotals also for all that it has counted: then a pool that no tick reads will report its next request.
    */
   readCall(pool: string, now: number, withTotals = false): ReadCall {
     const watch = withTotals ? this.#watchOf(pool) : null;
@@ -333,7 +333,7 @@ export class ControlPlane {
     if (model !== undefined) this.placement.loadTimes.learn(machineId, model, loadMs / 1000);
   }
 
-  /** Only now, so that a machine that missed it is told again at the next tick. */
+  /** Recorded only now, so that a machine that missed it is told again at the next tick. */
   #announced({ machineId, pools }: Extract<PoolCall, { kind: "announce" }>): void {
     const machine = this.directory.get(machineId);
     if (machine !== null) this.directory.save({ ...machine, pools });

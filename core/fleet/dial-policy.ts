@@ -100,11 +100,11 @@ export class DialPolicy {
     if (this.#isOutOfRange(identity.machineId, register)) return "badMessage";
     const least = this.#ports.flags().min_provider_version;
     if (compareVersions(register.version ?? null, least) < 0) return "tooOld";
-    // Word of a process that has ended since, on a socket that has: it must not overwrite what the next one said.
+    // From a process that has ended since: it must not overwrite what its successor registered.
     return this.#isOutdated(identity, register) ? "restart" : null;
   }
 
-  /** No order could outdo what it says it holds, so it would be deaf to the fleet for ever. */
+  /** No order could have a higher epoch than the one it reports, so it would ignore the fleet for ever. */
   #isOutOfRange(machineId: MachineId, { assignment }: Register): boolean {
     const held = assignment?.epoch ?? NEVER_MANAGED;
     return held > MAX_FOREIGN_EPOCH && held > this.#ports.epochOf(machineId);

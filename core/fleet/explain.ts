@@ -41,7 +41,7 @@ export function explainView(view: FleetView, seen: MachineView, flags: Flags): E
   };
 }
 
-/** Whatever else keeps requests away may be the doing of either program. */
+/** Two programs run under one id; whatever else keeps requests away may be caused by either. */
 function isFoughtFor(view: FleetView, { machine, sockets }: MachineView): boolean {
   return sockets.length > 0 && view.isContested(machine.machineId);
 }

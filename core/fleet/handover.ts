@@ -20,7 +20,14 @@ import type { RecordReport } from "../pool/report.ts";
 import type { Intents } from "./intents.ts";
 import type { Intent } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
-import { holderFirst, intentFor, isUnread, type OrderRequest } from "./order-request.ts";
+import {
+  intentFor,
+  isUnread,
+  pendingAfter,
+  pendingWith,
+  releaseStepOf,
+  type OrderRequest,
+} from "./order-request.ts";
 
 /**
  * Moves a machine from one pool to another, or out of all of them, so that two pools never route to it at the same time:
@@ -86,7 +93,7 @@ export class Handover {
     if (intent === null || intent.phase !== "releasing" || intent.model === pool) return;
     // The order that follows asks all of them: to ask this one alone would free the machine here before its holder lets go.
     if (intent.pending.includes(pool) || isUnread(intent)) return;
-    this.#intents.save({ ...intent, pending: [...intent.pending, pool], retryAt: now });
+    this.#intents.save({ ...intent, pending: pendingWith(intent, pool), retryAt: now });
   }
 
   /** What `registered` and `assign_model` say while this intent stands; null while the machine must not know yet. */
@@ -121,15 +128,19 @@ export class Handover {
     }
     if (call.kind === "expect") {
       if (intent.phase === "expecting") this.#enter(intent, "ordered", now);
-    } else if (intent.phase === "releasing" && intent.pending.includes(pool)) {
-      const rest = { ...intent, pending: intent.pending.filter((name) => name !== pool) };
-      this.#intents.save(rest);
-      if (rest.pending.length === 0) this.#enter(rest, rest.model === null ? "ordered" : "expecting", now);
-      else if (holderFirst(intent)) this.#call(rest);
-    }
+    } else if (intent.phase === "releasing") this.#released(intent, pool, call.kind, now);
   }
 
-  /** Somebody knows an epoch that the fleet has forgotten or that clashes: the same order under a higher one (H9). */
+  #released(intent: Intent, pool: string, kind: PoolCall["kind"], now: number): void {
+    const step = releaseStepOf(intent);
+    if (kind !== step.kind || !step.pools.includes(pool)) return;
+    const rest = { ...intent, pending: pendingAfter(intent, pool) };
+    this.#intents.save(rest);
+    if (rest.pending.length === 0) this.#enter(rest, rest.model === null ? "ordered" : "expecting", now);
+    else if (step.pools.length < intent.pending.length) this.#call(rest);
+  }
+
+  /** A higher or conflicting epoch was reported: repeats the same order under a higher one (H9). */
   repair(machineId: MachineId, seen: Epoch, now: number): void {
     const intent = this.#intents.get(machineId);
     const model = intent?.model ?? null;
@@ -172,7 +183,7 @@ export class Handover {
   holds(machineId: MachineId, model: ModelId | null, epoch: Epoch, now: number): void {
     const intent = this.#intents.get(machineId);
     const known = intent?.epoch ?? NEVER_MANAGED;
-    // No order could outdo it; its next register is refused.
+    // No order could have a higher epoch; its next register is refused.
     if (epoch > known && epoch > MAX_FOREIGN_EPOCH) return;
     const clashes = epoch === known && epoch > 0 && model !== (intent?.model ?? null);
     if (epoch > known || clashes) this.repair(machineId, epoch, now);
@@ -253,13 +264,11 @@ export class Handover {
   }
 
   #call(intent: Intent): void {
-    const { machineId, epoch, model, phase, pending } = intent;
+    const { machineId, epoch, model, phase } = intent;
     switch (phase) {
       case "releasing": {
-        const kind = model === null ? "unmanage" : "release";
-        for (const pool of holderFirst(intent) ? pending.slice(0, 1) : pending) {
-          this.#ports.callPool(pool, { kind, machineId, epoch });
-        }
+        const { kind, pools } = releaseStepOf(intent);
+        for (const pool of pools) this.#ports.callPool(pool, { kind, machineId, epoch });
         return;
       }
       case "expecting": {
@@ -282,7 +291,7 @@ export class Handover {
     }
   }
 
-  /** A call waits longer with each round; an order that the machine may have missed goes out at each tick as well (H6). */
+  /** Calls are repeated with backoff; an order that the machine may have missed is sent at each tick as well (H6). */
   #waitMs(phase: Intent["phase"], rounds: number): number {
     return Math.min(backoffMs(rounds), phase === "ordered" ? this.#ports.tickMs() : Infinity);
   }
@@ -307,7 +316,7 @@ export class Handover {
   }
 }
 
-/** Nothing is put off for longer than the longest wait: what seems to be was written by a clock ahead of this one. */
+/** Nothing is delayed for longer than the longest backoff: a later time was written by a clock ahead of this one. */
 function isDue(at: number, now: number): boolean {
   return now >= at || at - now > HANDOVER_RETRY_MAX_MS;
 }

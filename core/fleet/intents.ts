@@ -37,7 +37,7 @@ export class Intents {
       .map(({ machineId }) => machineId);
   }
 
-  /** Where a dialing machine belongs, and the fleet's word for the pool there. Null: wherever it likes. */
+  /** The pool that a dialing machine belongs to, with the stamp for it; `pool` is null if the machine may choose. */
   destination(machineId: MachineId): { readonly pool: ModelId | null; readonly stamp: Stamp } {
     const intent = this.get(machineId);
     if (intent === null) return { pool: null, stamp: { mode: "unmanaged", epoch: NEVER_MANAGED } };
@@ -99,8 +99,8 @@ export class Intents {
   }
 
   /**
-   * Of machines that nobody knows any more the newest orders are kept, so that their epochs go on if they come back. One that
-   * is dropped does no harm: all pools have forgotten the machine, and an epoch that only it remembers is outdone (H9).
+   * Keeps the newest orders of machines that no pool knows any more, so that their epochs continue if they come back. Dropping
+   * one does no harm: all pools have forgotten the machine, and an epoch that only the machine remembers is exceeded (H9).
    * @param isKnown whether the fleet still has to do with a machine.
    */
   forgetOldest(isKnown: (machineId: MachineId) => boolean): void {

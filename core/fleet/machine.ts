@@ -29,7 +29,7 @@ export interface Machine {
   readonly registeredAt: number;
   /** When a tick found that it had no connection any more, ms since the epoch; null while it has one. */
   readonly goneAt: number | null;
-  /** When a pool said that it had stopped in order, ms since the epoch; null if it has registered since, or has never said so. */
+  /** When a pool said that it had stopped in order, ms since the epoch; null if it has been here since, or has never said so. */
   readonly leftAt: number | null;
 }
 
@@ -62,7 +62,7 @@ export interface Cooldown {
 export interface Intent {
   readonly machineId: MachineId;
   readonly epoch: Epoch;
-  /** Null: the machine is released and nobody's. */
+  /** Null: the machine is released, and assigned to no model. */
   readonly model: ModelId | null;
   readonly from: ModelId | null;
   readonly reason: string;

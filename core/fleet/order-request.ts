@@ -23,19 +23,23 @@ export function intentFor(
   members: readonly string[],
   now: number,
 ): Intent {
-  const holder = before === null ? null : holderOf(before);
+  const { from, rivals } = before === null ? NOBODY : holdersOf(before);
+  const holders = from === null ? [] : [...rivals, from];
   const pending = new Set([...members, ...(before?.pending ?? [])]);
-  if (model !== null) pending.delete(model);
+  // Its own pool is asked as well if another may have the machine on record, too.
+  const isAsked = rivals.length > 0 && holders.some((holder) => holder === model);
+  if (model !== null && !isAsked) pending.delete(model);
+  const others = [...pending].filter((pool) => !holders.includes(pool));
   return {
     machineId,
     epoch,
     model,
-    from: holder,
+    from,
     reason,
     phase: "releasing",
     outcome: null,
     error: null,
-    pending: [...pending].toSorted((a, b) => Number(b === holder) - Number(a === holder) || (a < b ? -1 : 1)),
+    pending: [...holders.filter((pool) => pending.has(pool)), ...others.toSorted()],
     isHeard: false,
     isPinned,
     startedAt: now,
@@ -45,26 +49,68 @@ export function intentFor(
   };
 }
 
+/** The pools that may have a machine on record as theirs. Without rivals it is one at most. */
+interface Holders {
+  readonly from: ModelId | null;
+  readonly rivals: readonly string[];
+}
+
+const NOBODY: Holders = { from: null, rivals: [] };
+
 /**
- * The pool that may have the machine on record as its own. Until an order's releases are all confirmed that is still the
- * one before it, and the order's own pool knows nothing yet.
+ * Until an order's releases are all confirmed the machine is still the one's before it, and the order's own pool knows nothing
+ * yet. Of an order that was not understood nobody knows how far it has come, so it may be either's.
  */
-function holderOf(intent: Intent): ModelId | null {
+function holdersOf(intent: Intent): Holders {
   const { phase, from, pending, model } = intent;
-  if (isUnread(intent)) return model ?? from;
-  if (phase !== "releasing") return model;
+  if (isUnread(intent)) {
+    const rivals = model === null || from === null || from === model ? [] : [from];
+    return { from: model ?? from, rivals };
+  }
+  if (phase !== "releasing") return { from: model, rivals: [] };
   // An order back to that very pool does not ask it to let go.
-  return from !== null && (from === model || pending.includes(from)) ? from : null;
+  const isHeld = from !== null && (from === model || pending.includes(from));
+  return isHeld ? { from, rivals: rivalsOf(intent) } : NOBODY;
 }
 
-/** A machine that becomes unmanaged leaves the pool that may route to it before any other pool may (H17). */
-export function holderFirst({ model, from, pending }: Intent): boolean {
-  return model === null && from !== null && pending[0] === from;
+/** They stand before the pool that the machine comes from. */
+function rivalsOf({ from, pending }: Intent): readonly string[] {
+  return from === null ? [] : pending.slice(0, Math.max(0, pending.indexOf(from)));
+}
+
+/** What is asked next, and of which pools. */
+export interface ReleaseStep {
+  readonly kind: "release" | "unmanage";
+  readonly pools: readonly string[];
 }
 
 /**
- * One that a later version has written in words that this one does not know: nobody is asked to let go by it. A report may show
- * that its pool has carried it out, and for that it has one round; then it is given anew.
+ * A machine that becomes unmanaged leaves the pool that may route to it before any other pool may (H17): rivals release it
+ * before that pool is freed, and come to serve it like the others only after that.
+ */
+export function releaseStepOf(intent: Intent): ReleaseStep {
+  const { model, from, pending } = intent;
+  const rivals = rivalsOf(intent);
+  if (rivals.length > 0) return { kind: "release", pools: rivals };
+  if (model !== null) return { kind: "release", pools: pending };
+  return { kind: "unmanage", pools: from !== null && pending[0] === from ? [from] : pending };
+}
+
+/** The pools that are left to ask once one has done what it was asked to. */
+export function pendingAfter(intent: Intent, pool: string): readonly string[] {
+  const rest = intent.pending.filter((name) => name !== pool);
+  const isToBeFreed = intent.model === null && rivalsOf(intent).includes(pool);
+  return isToBeFreed ? [...rest, pool] : rest;
+}
+
+/** The pools to ask once one more may come to know the machine; the one that has it on record stays the first. */
+export function pendingWith({ from, pending }: Intent, pool: string): readonly string[] {
+  return pool === from ? [pool, ...pending] : [...pending, pool];
+}
+
+/**
+ * An order that this version does not understand, written by a later one: no pool is asked to release the machine. A report may
+ * show that its pool has carried it out; after one round without that it is given anew.
  */
 export function isUnread({ phase, pending }: Intent): boolean {
   return phase === "releasing" && pending.length === 0;

@@ -8,8 +8,8 @@ import type { Intents } from "./intents.ts";
 import { EPOCHS_USED_UP, hasEpochLeft, unmanageableBecause, type Intent } from "./machine.ts";
 
 /**
- * Which orders are given: by an operator's hand, by a plan, because a flag says so or a model is offered no more. Whether
- * one is allowed and whether it changes anything is decided here; how it is carried out is the handover's business.
+ * Decides which orders are given: by an operator, by a plan, because of a flag, or because a model is no longer offered. This
+ * file decides whether an order is allowed and changes anything; the handover carries it out.
  */
 
 /** Flags whose change may release machines that hold a model by order. */

@@ -4,6 +4,7 @@ import type { Flags } from "../flags.ts";
 import { DRAIN_TIMEOUT_MS, EXPECT_TIMEOUT_MS, LOAD_TIMEOUT_MS, RELEASING_TOO_LONG_MS } from "../limits.ts";
 import { DEFAULT_PLACEMENT_CONFIG } from "../placement/config.ts";
 import { fitnessOf, guessedDecodeTps, guessedLoadSeconds } from "../placement/fitness.ts";
+import { isSupply } from "../placement/fleet.ts";
 import type {
   Fitness,
   MachineState,
@@ -19,8 +20,8 @@ import { isAdoption } from "./move-reasons.ts";
 import { wentInOrderAt } from "./presence.ts";
 
 /**
- * The fleet in the planner's words. Only a machine that requests could really be routed to counts as serving: what the pools'
- * own gate says of it decides (F9). One on its way counts as coming supply until its deadline, a failed one as nothing (F1).
+ * Translates the fleet into the planner's input. Only a machine that requests could really reach counts as serving, by the
+ * pools' own gate (F9). One on its way counts as coming supply until its deadline, a failed one as nothing (F1).
  */
 
 export function placementConfig(flags: Flags): PlacementConfig {
@@ -61,7 +62,7 @@ export function placementMachines(
     if (pace < 1) untried.set(machine.machineId, fitsAt(1));
     return {
       machineId: machine.machineId,
-      ...(machine.cordonedAt === null ? placeOf(seen, catalog, view.now) : CORDONED),
+      ...placeOf(seen, catalog, view.now),
       assignedAt: seen.intent === null ? 0 : cameAt(seen.intent),
       isPinned: seen.intent !== null && seen.intent.model !== null && seen.intent.isPinned,
       isManageable: unmanageableBecause(machine, flags) === null && hasEpochLeft(seen.intent),
@@ -110,12 +111,19 @@ type Place = Pick<PlacementMachine, "model" | "state" | "loadDeadlineAt">;
 
 const OFFLINE: Place = { model: null, state: "offline", loadDeadlineAt: null };
 
-/** Connected or not: that an operator has planned it is no fault of the network. */
+/** Whether connected or not: an operator's cordon is no network fault. */
 const CORDONED: Place = { ...OFFLINE, state: "cordoned" };
+
+/** The model that the planner counts the machine for, now or soon; null if it serves none. */
+export function suppliedModel(seen: MachineView, catalog: Catalog, now: number): ModelId | null {
+  const place = placeOf(seen, catalog, now);
+  return isSupply(place, now) ? place.model : null;
+}
 
 /** What the machine holds or is on its way to, and whether that counts. */
 function placeOf(seen: MachineView, catalog: Catalog, now: number): Place {
-  const { intent } = seen;
+  const { intent, machine } = seen;
+  if (machine.cordonedAt !== null) return CORDONED;
   if (intent === null || intent.model === null) {
     return intent?.phase === "releasing"
       ? { ...OFFLINE, state: "loading", loadDeadlineAt: now }
@@ -131,7 +139,7 @@ function placeOf(seen: MachineView, catalog: Catalog, now: number): Place {
   return isServing ? { model: intent.model, state: "serving", loadDeadlineAt: null } : outOfReach(seen);
 }
 
-/** It serves nobody now. Who is kept back by a gate has not vanished, but one that has fallen silent may have. */
+/** It serves nobody now. A machine that a gate keeps back has not vanished, but one that is silent may have. */
 function outOfReach({ sockets }: MachineView): Place {
   const isHere = sockets.some(({ report }) => report.blockedBy !== "silent");
   return isHere ? { ...OFFLINE, state: "not_routable" } : OFFLINE;

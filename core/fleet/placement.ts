@@ -146,7 +146,7 @@ export class Placement {
     return this.#memory.learnedAt;
   }
 
-  /** What is known in this tick is not the whole, so nothing is learned and nothing planned. */
+  /** The tick does not know the whole fleet, so nothing is learned or planned. */
   skip(halted: NoPlan, flags: Flags, now: number): void {
     this.#record(this.actsAs(flags), { halted, models: [], moves: [], stays: {} }, now);
   }
@@ -176,7 +176,7 @@ export class Placement {
       supply: planned.supply,
     });
     this.#forgetDemandRead();
-    // What is only shown moves nobody, so it is no reason to look again soon.
+    // A plan that is only shown moves no machine, so it is no reason for an early tick.
     return input.demand.some(({ offered }) => offered > 0) || ordered.length > 0;
   }
 
@@ -192,7 +192,7 @@ export class Placement {
     this.#store.saveScore(this.#score);
   }
 
-  /** From the next tick on the plans are obeyed, or are not. */
+  /** Whether plans are carried out from the next tick on. */
   #judge(flags: Flags, now: number): void {
     const { trial, days } = this.#score;
     const isOnTrial = modeOf(flags) === "enforce" && flags.placement_trial_days > 0;
@@ -221,7 +221,7 @@ export class Placement {
     const changed = simulatedFlags(flags, asked);
     const input = simulatedInput(this.#inputOf(view, catalog, changed), asked);
     const { state } = this.#memory;
-    // Machines that are only thought away have not vanished at once.
+    // Machines that the simulation takes away must not look like a mass disconnect.
     const known = { ...state, estimates: simulatedEstimates(state.estimates, asked), online: [] };
     return { plan: plan(known, input, placementConfig(changed)), input };
   }
@@ -251,7 +251,7 @@ export class Placement {
     }));
   }
 
-  /** Only what says something new is kept: moves, and changes of what keeps the planner from moving. */
+  /** Keeps plans with news only: moves, and changes of what keeps the planner from moving. */
   #record(mode: PlacementMode, what: Omit<PlanRecord, "at" | "mode">, now: number): PlanRecord {
     const record = { at: now, mode, ...what };
     const [newest] = this.#store.plans(1);
@@ -271,7 +271,10 @@ function changeOf({ mode, halted, moves }: Pick<PlanRecord, "mode" | "halted" | 
 
 const SURPRISE = { sigmas: 5, atLeast: 5, maxDispersion: 3 } as const;
 
-/** More arrivals within one tick than chance brings; bursty demand has no surprises, since its bursts are over before a load is. */
+/**
+ * Arrivals within one tick beyond which a pool notifies the fleet: more than chance explains. Null for bursty demand, whose
+ * bursts are over before a load is.
+ */
 function surprisingArrivals(rate: number, dispersion: number, tickMs: number): number | null {
   if (dispersion >= SURPRISE.maxDispersion) return null;
   const expected = (rate * tickMs) / 1000;

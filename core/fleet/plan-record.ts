@@ -14,7 +14,7 @@ import type {
 import type { DemandTotals } from "../pool/demand.ts";
 import type { ScheduleMemory } from "./tick-schedule.ts";
 
-/** What placement remembers between ticks, and what it leaves behind for operators to read. */
+/** What placement remembers between ticks, and what it records for operators. */
 
 /** `off` estimates demand and moves nothing; so does `shadow`, which also shows what it would do (C15). */
 export type PlacementMode = Flags["placement"];

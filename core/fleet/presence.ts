@@ -7,15 +7,23 @@ import type { Machine } from "./machine.ts";
 const LEAST_RETURNING = 3;
 
 /**
- * Notes which machines have gone since the last look, and which are back: pools tell of no disconnect, so a tick notices. A
- * machine writes only when that changes.
+ * Notes which machines have gone since the last look, and which are back or have not left after all: pools tell of no
+ * disconnect, so a tick notices. A machine writes only when that changes.
  * @param view with the reports of all pools: what one does not say would pass for a machine that has gone.
+ * @param askedAt when the pools were asked for them, ms since the epoch.
  */
-export function notePresence(directory: Directory, { machines, sightings, now }: FleetView): void {
+export function notePresence(
+  directory: Directory,
+  { machines, sightings, now }: FleetView,
+  askedAt: number,
+): void {
   for (const machine of machines) {
     const isHere = isConnected(machine, sightings);
-    if (isHere === (machine.goneAt === null)) continue;
-    directory.save({ ...machine, goneAt: isHere ? null : now });
+    // It rests for its owner, or to replace its sockets, and has closed one that it does not need.
+    const hasStayed = isHere && machine.leftAt !== null && machine.leftAt < askedAt;
+    if (isHere === (machine.goneAt === null) && !hasStayed) continue;
+    const leftAt = hasStayed ? null : machine.leftAt;
+    directory.save({ ...machine, goneAt: isHere ? null : now, leftAt });
   }
 }
 
@@ -42,8 +50,9 @@ export function wentInOrderAt({ leftAt, goneAt }: Machine, now: number): number 
 }
 
 /**
- * Whether machines are on their way back from a disconnect of all: a deploy closes every socket, and providers redial within
- * seconds. Then whoever is here has come since, while a broken network leaves some connections as they were.
+ * Whether machines are reconnecting after all were disconnected: a deploy closes every socket, and providers redial within
+ * seconds. Then every machine that is connected has registered since, while a broken network leaves some connections as they
+ * were.
  * @param since when all that were here had been here, ms since the epoch.
  */
 export function areReturning({ machines, sightings }: FleetView, since: number): boolean {

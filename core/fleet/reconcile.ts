@@ -64,8 +64,8 @@ export class Reconciler {
   }
 
   /**
-   * The machine shows models that its last register did not have. If it has failed for want of its own, what it failed for is
-   * mended, and there is nothing to wait for.
+   * The machine offers models that its last register did not have. If it failed for lack of its own model, the cause is gone,
+   * and there is nothing to wait for.
    */
   hasGained(machineId: MachineId, models: readonly ModelId[], now: number): void {
     const intent = this.#intents.get(machineId);
@@ -103,7 +103,7 @@ export class Reconciler {
 
   /**
    * A failed machine gets its model again, unless something else has been decided for it since (H13, C19). One that has not
-   * said that it failed may be gone: order upon order would keep the whole fleet awake and fill the history.
+   * reported its failure itself may be gone: repeated orders would keep the whole fleet awake and fill the history.
    */
   retryAfterCooldowns(now: number): void {
     for (const cooldown of this.#ports.cooldowns.all()) {

@@ -22,7 +22,7 @@ export class Survey {
   #round: ReadonlySet<string> = new Set();
   #roundAt = -Infinity;
 
-  /** @param hasNews an earlier life was told something that it did not live to look at. */
+  /** @param hasNews the previous instance was notified of something and ended before its next tick. */
   constructor(schedule: ScheduleMemory | null, hasNews: boolean) {
     this.schedule = new TickSchedule(
       schedule !== null && hasNews ? { ...schedule, quietTicks: 0 } : schedule,
@@ -46,6 +46,11 @@ export class Survey {
   reportOf(pool: string, since: number): PoolReport | null {
     const answer = this.#answers.get(pool);
     return answer !== undefined && answer.askedAt >= since ? answer.report : null;
+  }
+
+  /** When the reports of the present round were asked for, ms since the epoch. */
+  get askedAt(): number {
+    return this.#roundAt;
   }
 
   /** Whether all pools of the round have answered. */

@@ -18,21 +18,21 @@ export class TickSchedule {
   #earlyAt: number | null = null;
   #quietTicks: number;
 
-  /** @param memory of an earlier life; null for the first: the fleet sleeps between two looks. */
+  /** @param memory of the previous instance, because the fleet hibernates between two ticks; null for the first one. */
   constructor(memory: ScheduleMemory | null) {
     this.#lastAt = memory?.lastAt ?? null;
     this.#countedFrom = memory?.lastAt ?? null;
     this.#quietTicks = memory?.quietTicks ?? 0;
   }
 
-  /** What the next life must know; null before the first look. */
+  /** What the next instance must know; null before the first tick. */
   get memory(): ScheduleMemory | null {
     return this.#lastAt === null ? null : { lastAt: this.#lastAt, quietTicks: this.#quietTicks };
   }
 
   /** @param tickMs between two regular looks. */
   dueAt(now: number, tickMs: number): number {
-    // The clock may have been set back since, or this life may have another.
+    // The clock may have been set back, or this instance may have another one.
     this.#countedFrom = Math.min(this.#countedFrom ?? now, now);
     const regular = this.#countedFrom + this.#intervalMs(tickMs);
     return this.#earlyAt === null ? regular : Math.min(regular, this.#earlyAt);

@@ -7,7 +7,7 @@ import { expectedServed } from "../placement/value.ts";
 import { viewMachine, type FleetView, type MachineView } from "./fleet-view.ts";
 import type { LoadTimes } from "./load-times.ts";
 import type { Machine } from "./machine.ts";
-import { fitIn, paceOf } from "./placement-input.ts";
+import { fitIn, paceOf, suppliedModel } from "./placement-input.ts";
 
 /**
  * "Which model would be most useful on my Mac?" For each model of the catalog, whether its file is here or not: how many requests an
@@ -39,7 +39,7 @@ export const NOTHING_USEFUL: Usefulness = { models: [], advice: null };
 /** What is known of the demand for each model, as of the last plan. */
 export interface KnownDemand {
   readonly plans: readonly Pick<ModelPlan, "modelId" | "demand" | "deviation">[];
-  /** Of which the machine itself is a part. What a plan would only move is still where it was. */
+  /** Of which the machine itself is a part, if it serves. What a plan would only move is still where it was. */
   readonly supply: readonly ModelSupply[];
   readonly estimates: Readonly<Record<string, ModelEstimate>>;
   readonly loadTimes: LoadTimes;
@@ -62,11 +62,12 @@ export function usefulModels(
   const seen = viewMachine(view, machine);
   const loadSeconds = known.loadTimes.expected(() => null);
   const pace = paceOf(seen, catalog);
+  const supplied = suppliedModel(seen, catalog, view.now);
   const models = catalog.entries.map((entry) => {
     const onDisk = machine.models.find(({ id }) => id === entry.id);
     const claims = onDisk ?? { decodeTps: null, prefillTps: null };
     const fit = fitIn(seen, entry, claims, flags, loadSeconds, pace);
-    return usefulModel(seen, entry, fit, known, flags);
+    return usefulModel(seen, entry, fit, entry.id === supplied, known, flags);
   });
   const ranked = models.toSorted(byUse);
   return { models: ranked.slice(0, NAMED_MODELS), advice: adviceOf(ranked) };
@@ -83,10 +84,12 @@ function byUse(one: UsefulModel, other: UsefulModel): number {
   );
 }
 
+/** @param isCounted whether the machine is a part of what is known of the supply. */
 function usefulModel(
   seen: MachineView,
   entry: CatalogEntry,
   fit: Fitness | null,
+  isCounted: boolean,
   { plans, supply, estimates }: KnownDemand,
   flags: Flags,
 ): UsefulModel {
@@ -102,8 +105,8 @@ function usefulModel(
   const now = supply.find(({ modelId }) => modelId === entry.id);
   const estimate = ownValue(estimates, entry.id);
   const own = estimate === undefined ? 0 : requestsPerSecond(fit, estimate, { decodeFloorTps: 0 });
-  const without = Math.max(0, (now?.capacity ?? 0) - (holds ? own : 0));
-  const others = (now?.machines ?? 0) - Number(holds);
+  const without = Math.max(0, (now?.capacity ?? 0) - (isCounted ? own : 0));
+  const others = (now?.machines ?? 0) - Number(isCounted);
   const isFull = entry.cap !== null && others >= entry.cap;
   return {
     ...row,

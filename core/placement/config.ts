@@ -1,6 +1,6 @@
 import type { PlacementConfig, PlacementState } from "./types.ts";
 
-/** The knobs of the planner as they were measured; their meanings and safe ranges are at the type. */
+/** The tuned parameters of the planner; their meanings and safe ranges are at the type. */
 export const DEFAULT_PLACEMENT_CONFIG: PlacementConfig = {
   tickSeconds: 30,
   minDwellSeconds: 300,

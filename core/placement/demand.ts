@@ -3,18 +3,18 @@ import { roughShare } from "./rough.ts";
 import type { BegunEstimate, ModelEstimate, Persistence, PlacementConfig, TickDemand } from "./types.ts";
 
 /**
- * What a model's demand is, from counts per tick: a fast and a slow average and a usual one of hours, how much of their differences
- * lasts (`persistence.ts`), and the dispersion of the counts, which widens the forecast. Demand near to Poisson whose errors are too
- * large for chance, in one tick or added up over a run, is believed at once (a cumulative sum test); bursty demand is not, because
- * a load takes longer than its bursts.
+ * Estimates a model's demand from counts per tick: a fast, a slow and a usual average (of hours), how much of their differences
+ * lasts (`persistence.ts`), and the dispersion of the counts, which widens the forecast. If demand is close to Poisson and the
+ * error of the forecast is too large for chance, in one tick or summed over a run, demand has jumped (a cumulative sum test).
+ * Bursty demand does not jump, because a load takes longer than its bursts.
  */
 
 /** Below one request per hour a model has no demand. */
 const LEAST_RATE = 1 / 3600;
 
 /**
- * Of what a rise is expected to lose again this share is planned for all the same, since a lack costs more than a surplus; nothing
- * where demand is rough: such a rise is over before a load is.
+ * Share of the temporary part of a rise that is planned for all the same, because a shortage costs more than a surplus. Nothing
+ * for rough demand: such a rise is over before a load is.
  */
 const RISE_SHARE = 0.5;
 
@@ -28,7 +28,7 @@ const JUMP = { sigmas: 4, calmRoughness: 1.4, roughSigmas: 12, maxRoughness: 3, 
 const SPREAD_WEIGHT = 0.02;
 const SPREAD_PRIOR_TICKS = 5;
 
-/** What one tick says of the dispersion at most, so that a step does not pass for a burst for long. */
+/** Largest contribution of one tick to the dispersion, so that a step does not look like a burst for long. */
 const SQUARED_ERROR_MOST = 50;
 
 /** Share of a new tick in the mean tokens of a request, and in the share of requests not served in time. */
@@ -135,7 +135,10 @@ export function lastingRate(known: ModelEstimate): number {
   return forecastOf(known, known.later.persistence);
 }
 
-/** What is usual, and of the differences from it what is expected to last, requests/s: of the next minutes, if not said otherwise. */
+/**
+ * The forecast in requests/s: the usual rate, and the share of the differences from it that is expected to last; of the next
+ * minutes by default.
+ */
 function forecastOf(
   { fast, slow, usual, persistence: soon }: BegunEstimate,
   persistence: Persistence = soon,

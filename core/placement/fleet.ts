@@ -45,12 +45,12 @@ export function fleetOf(
   return { pools, seats, pending };
 }
 
-function isMoving({ state }: PlacementMachine): boolean {
+function isMoving({ state }: Pick<PlacementMachine, "state">): boolean {
   return state === "draining" || state === "loading";
 }
 
 /** What is neither serving nor on its way is no supply; a load in flight is one until its deadline. */
-function isSupply(machine: PlacementMachine, now: number): boolean {
+export function isSupply(machine: Pick<PlacementMachine, "state" | "loadDeadlineAt">, now: number): boolean {
   if (isMoving(machine)) return machine.loadDeadlineAt === null || now < machine.loadDeadlineAt;
   return machine.state === "serving" || machine.state === "unmanaged";
 }

@@ -1,12 +1,12 @@
 import type { PlacementConfig, PlacementMachine, PlacementState } from "./types.ts";
 
 /**
- * Many machines that vanish at once have not been switched off: something between them and the coordinator is broken. They are
- * given time to come back, since what would be planned without them would be undone a minute later. Whoever has said goodbye has
- * not vanished, however many go at once: owners stop their machines at the end of a day.
+ * Freezes moves after a mass disconnect. If many machines vanish at once, something between them and the coordinator is broken:
+ * they are given time to come back, because what would be planned without them would be undone a minute later. A machine that
+ * has announced its stop has not vanished, however many stop at once: owners stop their machines at the end of a day.
  */
 
-/** Fewer than this many are never taken for it. */
+/** Fewer machines than this are never a mass disconnect. */
 const LEAST_VANISHED = 3;
 
 export function frozenBy(
@@ -18,7 +18,7 @@ export function frozenBy(
   const count = machines.filter(({ state }) => state !== "offline").length;
   const wentAt = machines.flatMap((machine) => (machine.state === "offline" ? (machine.wentAt ?? []) : []));
   const recent = online.filter(({ at }) => now - at <= config.vanishWindowSeconds * 1000);
-  // Of those that were here then: whoever has gone in order since would not be here now.
+  // Machines that were online then and have announced their stop since are not missing.
   const most = recent.reduce(
     (highest, seen) => Math.max(highest, seen.count - wentAt.filter((at) => at > seen.at).length),
     count,

@@ -3,25 +3,26 @@ import type { Pool } from "./pools.ts";
 import type { Fitness, PlacementConfig, PlacementMachine } from "./types.ts";
 
 /**
- * The gate: what a move must gain, in requests/s. Without one, noise would send machines back and forth. It is a share of what is
- * at stake: the share is that of a load which may be for nothing, and at stake is what the machine could serve at its best.
+ * The gate: the gain that a move must exceed, in requests/s, so that noise does not send machines back and forth. It is a share
+ * of the stake, which is the best capacity of the machine; the share grows with the time of the load, because a move may turn
+ * out useless and then costs another load.
  */
 
-/** Share of its best capacity that an unmanaged machine stakes: it was placed by nobody, so no placement is undone. */
+/** Stake of an unmanaged machine as a share of its best capacity: nobody has placed it, so a move undoes no placement. */
 const UNMANAGED_STAKE = 0.5;
 
 /**
- * What a move that was just made adds to the stake of the next, as a share of the smaller of what the machine serves now and would
- * serve. Else the few that serve most pay first for every change, and go back and forth.
+ * Added to the stake of a machine that has just moved, as a share of the smaller of its present and its new capacity. Without
+ * it the machines that serve most would make every move, and go back and forth.
  */
 const RECENCY_SURCHARGE = 0.3;
 
-/** What a load adds to the share at most: more would hold back what pays. */
+/** Largest part of the share that is due to the load: more would prevent moves that pay. */
 const LOAD_SHARE_MOST = 0.14;
 
 /**
- * The gate is at most this share of what the machine can serve in the target. A large model is served slowly: measured by the
- * fastest model of the machine alone, no move to its pool would ever pay.
+ * Largest gate, as a share of what the machine can serve in the target. A large model is served slowly: by a gate that only
+ * depends on the machine's fastest model, no move to its pool would ever pay.
  */
 const GATE_MOST = 0.3;
 
@@ -31,16 +32,16 @@ const GATE_OF_EMPTY = 1e-6;
 /** Weights that have to be downloaded first raise the gate by this share. */
 const DOWNLOAD_SURCHARGE = 0.25;
 
-/** Machines that may leave, as far as the gate is concerned. */
+/** What the gate has to know of machines that may move. */
 export interface Leaver {
   readonly pool: Pool | null;
   /** Requests/s of one of them in its pool. */
   readonly serves: number;
-  /** What one of them stakes with any move, requests/s. */
+  /** The stake of one of them, requests/s. */
   readonly stake: number;
 }
 
-/** What a machine stakes with any move, requests/s. */
+/** A machine's stake, requests/s. */
 export function stakeOf({ best }: Kind, { state }: PlacementMachine): number {
   return best * (state === "unmanaged" ? UNMANAGED_STAKE : 1);
 }
@@ -65,7 +66,7 @@ export function gateOf(
   return leaver.pool === null || fit.onDisk ? gate : gate * (1 + DOWNLOAD_SURCHARGE);
 }
 
-/** As the gate, had nothing to be loaded: no gate is lower. */
+/** The gate of a move without a load: a lower bound of any gate. */
 export function gateLeast(leaver: Leaver, own: number, recency: number, config: PlacementConfig): number {
   return Math.min(config.kappa * atStake(leaver, own, recency), gateMost(leaver, own));
 }

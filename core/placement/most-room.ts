@@ -3,15 +3,16 @@ import { requestsPerSecond } from "./kinds.ts";
 import type { PlacementConfig, PlacementInput, PlacementMachine, PlacementState } from "./types.ts";
 
 /**
- * For how many requests of a tick there could have been room at most, had every machine held the right model all the time, parts of
- * one model and parts of another included, and had no load cost anything. No planner reaches it; how near it comes is what is
- * left to win.
+ * An upper bound of the requests of a tick that there could have been room for, had every machine held the right model all the
+ * time, parts of several included, and had loads cost nothing. No planner reaches it; the distance to it is what is left to
+ * gain.
  *
- * It is a linear program, and any prices of the models bound it from above: if a served request of model k is worth p_k, from 0 to
- * 1, each machine serves at best what pays most, and the rest of a request's worth is given away. So prices need not be exact to
- * be right, only to be tight: some steps downhill find good ones, and the lowest bound on the way counts.
+ * The optimum is a linear program, which any prices of the models bound from above (duality): if a served request of model k is
+ * worth p_k, from 0 to 1, each machine serves at best what pays most, and the rest of each request's worth is added. So prices
+ * need not be exact for the bound to hold, only for it to be tight: subgradient steps find good ones, and the lowest bound on
+ * the way counts.
  *
- * @param served what there was room for anyway: a bound that comes as near to it as makes no difference is low enough.
+ * @param served what there was room for: a bound that is close enough to it ends the search.
  */
 export function mostRoom(
   input: PlacementInput,
@@ -47,7 +48,7 @@ const NEAR = 0.9995;
 
 /** Found on fleets of a few kinds: within 2 % of the optimum as a rule. */
 const STEPS = 120;
-/** In a large fleet fewer steps have to do, since a tick must not take long; one looks at each machine and model once. */
+/** Limits the steps in a large fleet, so that a tick stays short: one step visits each pair of machine and model. */
 const LOOKS_MAX = 2_000_000;
 const LEAST_STEPS = 8;
 
@@ -55,7 +56,8 @@ const LEAST_STEPS = 8;
 function lowestBound(offered: readonly number[], rooms: Float64Array, served: number): number {
   // All prices 0: there is room for everything.
   let lowest = sum(offered);
-  // How much of a model there may be too much or too little of, so that small models are not passed over.
+  // The largest possible surplus or shortage of each model, by which its steps are scaled, so that small models are not
+  // neglected.
   const scales = [...offered];
   for (let at = 0; at < rooms.length; at++) {
     const model = at % offered.length;
@@ -73,7 +75,7 @@ function lowestBound(offered: readonly number[], rooms: Float64Array, served: nu
       const surplus = ((sold[index] ?? 0) - (offered[index] ?? 0)) / (scales[index] ?? 1);
       return Math.min(1, Math.max(0, price - surplus / Math.sqrt(step)));
     });
-    // Prices swing around what they should be; what lies in the middle of the late ones is nearer to it.
+    // Prices oscillate around the optimum; a weighted mean of the late ones is nearer to it.
     mean = mean.map((price, index) => price + (2 / (step + 1)) * ((prices[index] ?? 0) - price));
   }
   return lowest;

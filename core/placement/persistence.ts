@@ -11,15 +11,15 @@ import type { BegunEstimate, Differences, Hindsight, Moments, Outlook, Persisten
  */
 
 /**
- * How long ago what is looked back on was, on average: about as long as a load takes and the machine then needs to pay for it; and
- * as long as a burst must last to be worth two loads, there and back.
+ * Mean lag of the regression. `soon`: about as long as a load takes and the machine then needs to pay for it. `later`: as long
+ * as a burst must last to be worth two loads, there and back.
  */
 export const LAG_SECONDS = { soon: 150, later: 1200 } as const;
 
-/** How long what was learned counts. */
+/** Time constant of the moments, in seconds: how long what was learned counts. */
 const MEMORY_SECONDS = 30_000;
 
-/** For so long a tick counts at most: after hours without one, one error would outweigh all that was learned. */
+/** Longest time that one tick counts for: after hours without a tick, one error would outweigh all that was learned. */
 const TICK_COUNTS_SECONDS = 300;
 
 /** How much the belief that all of a change lasts counts beside what was seen (ridge regression towards 1). */
@@ -106,7 +106,7 @@ function withWhatCame(last: Moments, lately: Differences, rate: number, average:
   };
 }
 
-/** Least squares with two variables; a share that would be out of range is put at its end, and the other one fitted to that. */
+/** Least squares with two variables. A share out of range is set to the limit, and the other one fitted to that. */
 function persistenceOf({ fastFast, fastSlow, slowSlow, fastCame, slowCame }: Moments): Persistence {
   const [a, d] = [fastFast * (1 + PRIOR_WEIGHT), slowSlow * (1 + PRIOR_WEIGHT)];
   const [u, v] = [fastCame + PRIOR_WEIGHT * fastFast, slowCame + PRIOR_WEIGHT * slowSlow];

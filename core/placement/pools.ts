@@ -15,9 +15,9 @@ export interface Pool {
   /** What will be left of the mean later, requests/s, and how much moves must pay by it as well, 0 to 1. */
   readonly lasting: number;
   readonly caution: number;
-  /** Of the gate, where little is known of rough demand yet. */
+  /** Raises the gate while little is known of rough demand, as a share of it. */
   readonly surcharge: number;
-  /** Of a served request. */
+  /** Worth of a served request. */
   readonly weight: number;
   /** Machines the pool keeps: the operator's floor, and one while there is demand. */
   readonly keeps: number;
@@ -65,12 +65,12 @@ export function emptyPool(
   };
 }
 
-/** Counts are means over a tick: within it, demand that does not come at random swings the more. */
+/** Counts are means over a tick: within a tick, demand that is not Poisson varies by this factor more. */
 const SWING_WITHIN_TICK = 3;
 
 /**
- * Of the demand, requests/s. Requests in service vary by chance like their number (square-root staffing: small pools get more
- * headroom); what the counts vary beyond chance comes on top, as it was measured, for a tick.
+ * Standard deviation of the demand, requests/s. The number of requests in service varies by chance (square-root staffing: small
+ * pools get more headroom); what the counts were measured to vary beyond that, over a tick, is added.
  */
 function deviationOf(dispersion: number, mean: number, serviceSeconds: number, tickSeconds: number): number {
   const byChance = mean / serviceSeconds;

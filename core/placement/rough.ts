@@ -1,18 +1,21 @@
 import type { ModelEstimate } from "./types.ts";
 
 /**
- * What rough demand changes. Its bursts are over before a machine has earned its load, so it is not enough that a move pays for the
- * next minutes: it must pay by what will be left of the burst later, too. How much that is takes hours to learn. Until then the gate
- * is higher instead.
+ * Rules for rough demand, whose bursts are over before a machine has earned its load. A move for it must pay not only by the
+ * demand of the next minutes but also by what will be left of it later. How much is left takes hours to learn; until then the
+ * gate is higher instead.
  */
 
-/** From `from` on demand is rough, and at `full` it is nothing else; each point beyond that adds the surcharge to the gate. */
+/**
+ * From a roughness of `from` on these rules apply in part, from `full` on in full; each point beyond `full` adds the surcharge
+ * to the gate.
+ */
 const ROUGHNESS = { from: 3, full: 6, surcharge: 0.25 } as const;
 
-/** What is usual is not known at all before. */
+/** Before this, nothing is known of the usual demand. */
 const KNOWN_AFTER_SECONDS = 3600;
 
-/** 0 for calm demand, 1 for rough one. */
+/** How much the rules for rough demand apply, 0 to 1. */
 export function roughShare(roughness: number): number {
   const { from, full } = ROUGHNESS;
   return Math.min(1, Math.max(0, (roughness - from) / (full - from)));
@@ -20,7 +23,7 @@ export function roughShare(roughness: number): number {
 
 type Watched = Pick<ModelEstimate, "roughness" | "averagedSeconds">;
 
-/** How much moves must pay by what lasts as well, 0 to 1. */
+/** How much the gain by the demand that lasts counts, 0 to 1. */
 export function cautionOf({ roughness, averagedSeconds }: Watched): number {
   return roughShare(roughness) * (1 - unknownShare(averagedSeconds));
 }

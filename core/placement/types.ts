@@ -48,7 +48,10 @@ export type MachineState =
 
 export interface PlacementMachine {
   readonly machineId: string;
-  /** Held, or being loaded towards while draining or loading, or not to be loaded while failed. */
+  /**
+   * The model that it holds; while draining or loading, the one that it will hold; while failed, the one that it could not
+   * load.
+   */
   readonly model: ModelId | null;
   /**
    * `unmanaged`: serves what its owner chose, since nobody has placed it yet. `not_routable`: connected, and no request may go to it,
@@ -65,12 +68,15 @@ export interface PlacementMachine {
   readonly fits: Readonly<Record<ModelId, Fitness>>;
   readonly cooldownUntil: Readonly<Record<ModelId, number>>;
   readonly inFlight: number;
-  /** When it was found to have gone in order, so that it is not missed while it is offline; null if it never was. */
+  /** When a tick found that it had announced its stop and gone, so that it does not count as vanished; null if it never has. */
   readonly wentAt: number | null;
 }
 
 export interface PlacementConfig {
-  /** Of a regular tick: what counts swing beyond chance was measured over so long. Also a tick's length if none is known. */
+  /**
+   * Length of a regular tick, over which the dispersion of the counts is measured. Also assumed where the length of a tick is
+   * not known.
+   */
   readonly tickSeconds: number;
   /** A managed machine younger than this stays (C11). Safe: 0 to 900. */
   readonly minDwellSeconds: number;
@@ -116,7 +122,10 @@ export interface ModelEstimate {
   readonly averagedSeconds: number;
   /** Variance of a tick's count by its mean: 1 for Poisson arrivals. */
   readonly dispersion: number;
-  /** As the dispersion, but blind to level and trend: whether demand is near enough to Poisson to believe a jump. */
+  /**
+   * Dispersion of the second difference of the counts, of which levels and trends are no part: near 1 for Poisson arrivals, 3
+   * and more in bursts.
+   */
   readonly roughness: number;
   /** Arrival rates of the last two ticks, the older first. */
   readonly recent: readonly [number, number];

@@ -64,7 +64,7 @@ export class Accounts {
     const { spec } = request;
     const { connection } = attempt;
     const tokens = tokensOf(message);
-    this.#ledger.work.answered(connection.identity.machineId, tokens, now);
+    this.#ledger.work.answered(connection.identity, tokens, now);
     if (isOwnModel) {
       // This one has left already.
       const streams = (attempt.streamsAtFirstByte + connection.attempts.size + 1) / 2;

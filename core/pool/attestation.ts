@@ -93,7 +93,7 @@ export class Attestation {
     const isFresh = now >= trust.askedAt && now - trust.askedAt < CHALLENGE_INTERVAL_MS;
     if (registration === null || isFresh) return;
     if (!registration.attests && !this.#isDemanding) return;
-    // Whoever has left the last challenge unanswered is not waited for again: it may know none.
+    // A machine that left its last challenge unanswered is not waited for again: it may not know challenges.
     const isSilent = trust.nonce !== null;
     this.challenge(connection, now);
     if (!isSilent) this.#await(connection, now);
@@ -127,7 +127,7 @@ export class Attestation {
   }
 
   judged(connection: Connection, nonce: string, { level, problem }: ProofVerdict, now: number): void {
-    // Whoever has been asked again since has to answer that.
+    // Only the newest challenge counts.
     if (connection.closed || connection.trust.nonce !== nonce) return;
     const { askedAt } = connection.trust;
     connection.isBeingJudged = false;

@@ -3,15 +3,15 @@ import type { ApiError } from "../api-error.ts";
 import { LONGEST_QUEUE_WAIT_MS, WAIT_FOR_LOAD_MS } from "../limits.ts";
 import type { Breakers } from "./breakers.ts";
 import type { Connection } from "./connection.ts";
-import { contextNeedOf, contextOf } from "./context-need.ts";
-import type { Ends } from "./contexts.ts";
+import { contextNeedOf, contextOf, type ContextNeed } from "./context-need.ts";
 import { noMachine } from "./exhaustion.ts";
 import { isTooSlow } from "./first-token.ts";
 import { failsOpen, routableGate, type Asker } from "./gate.ts";
 import type { ExpectedLoad } from "./loads.ts";
 import { isForOwnMachines, noOwnMachine, ownMachines } from "./owner-route.ts";
 import { isWritten, type PoolRequest } from "./request.ts";
-import { pick, type Wanted } from "./schedule.ts";
+import { pick } from "./schedule.ts";
+import type { Seats } from "./seats.ts";
 import { ttftLimitMs } from "./service-level.ts";
 import type { PoolSettings } from "./settings.ts";
 
@@ -25,12 +25,8 @@ export interface CandidatesView {
   readonly model: ModelId;
   /** To be walked through once. */
   connections(): Iterable<Connection>;
-  /** The same that the function `pick` finds among them. */
-  pick(wanted: Wanted, now: number, asker: Exclude<Asker, "owner">): Connection | null;
-  /** The smallest and the largest context of those that are awake, in tokens. */
-  contexts(): Ends;
-  /** Those on which a request may take up so many tokens. To be walked through once. */
-  withRoomFor(tokens: number): Iterable<Connection>;
+  /** The same machines, as they are found without a look at each. */
+  readonly seats: Pick<Seats, "pick" | "contexts" | "contextFor" | "withRoomFor">;
   /** A machine that was here a moment ago may come back before this time (ms since the epoch). */
   expectingMachinesUntil(): number;
   settings(): PoolSettings;
@@ -64,6 +60,17 @@ export class Candidates {
     if (isForOwnMachines(request.spec.owner)) return null;
     const connection = this.#pickFitting(request, now, mayWait);
     return connection === null ? null : { connection, isOwn: false };
+  }
+
+  /**
+   * The least context of a machine that a public request is sent to now, in tokens; 0 if it may go to any. A request for which
+   * `best` has found nothing has woken all machines, and shows that none with this much has room.
+   */
+  leastContext(request: PoolRequest, now: number, mayWait: boolean): number {
+    const need = contextNeedOf(request, this.#pool.seats.contexts.smallest);
+    const tokens = need === null ? 0 : this.#leastTokens(need, now, mayWait);
+    // As machines have it, so that two requests for the same machines are seen to be alike.
+    return tokens === 0 ? 0 : this.#pool.seats.contextFor(tokens);
   }
 
   /** The refusal if even the best machine would be too slow; null if not, or if that is not measured. */
@@ -111,7 +118,7 @@ export class Candidates {
     for (const connection of this.#pool.connections()) {
       if (routableGate(connection, model, now, asker) !== null) continue;
       const waitedS = this.#pool.settings().flags.queue_wait_ms / 1000;
-      const need = contextNeedOf(request, this.#pool.contexts().smallest);
+      const need = contextNeedOf(request, this.#pool.seats.contexts.smallest);
       const ofThose = need === null ? "" : ` and may take a prompt of about ${need.likely} tokens`;
       const message = `all machines that serve "${model}"${ofThose} stayed busy for ${waitedS} s`;
       return { code: "queue_timeout", message };
@@ -136,7 +143,7 @@ export class Candidates {
    * while a larger machine serves. If it fits on none, one that takes most says so, and how long it is.
    */
   #pickFitting(request: PoolRequest, now: number, mayWait: boolean): Connection | null {
-    const { smallest, largest } = this.#pool.contexts();
+    const { smallest, largest } = this.#pool.seats.contexts;
     const need = contextNeedOf(request, smallest);
     if (need === null) {
       const any = this.#pickWith(request, 0, now);
@@ -146,11 +153,16 @@ export class Candidates {
     }
     const best = need.roomy <= largest ? this.#pickWith(request, need.roomy, now) : null;
     if (best !== null) return best;
-    const asker = this.#asker(now);
-    for (const tokens of mayWait ? [need.likely, need.least] : [need.least]) {
-      if (this.#isServed(tokens, asker, now)) return this.#pickWith(request, tokens, now);
-    }
+    const least = this.#leastTokens(need, now, mayWait);
+    if (least > 0) return this.#pickWith(request, least, now);
     return this.#pickWith(request, largest, now) ?? this.#pickWith(request, 0, now);
+  }
+
+  /** With less than this it is not sent to a machine now; 0 if it may go to any. */
+  #leastTokens({ likely, least }: ContextNeed, now: number, mayWait: boolean): number {
+    const asker = this.#asker(now);
+    if (mayWait && this.#isServed(likely, asker, now)) return likely;
+    return this.#isServed(least, asker, now) ? least : 0;
   }
 
   #pickWith(
@@ -160,14 +172,14 @@ export class Candidates {
   ): Connection | null {
     const wanted = { spec, promptTokensEstimate, tried, leastContext };
     return (
-      this.#pool.pick(wanted, now, "public") ??
-      (this.#failsOpen(now) ? this.#pool.pick(wanted, now, "last_resort") : null)
+      this.#pool.seats.pick(wanted, now, "public") ??
+      (this.#failsOpen(now) ? this.#pool.seats.pick(wanted, now, "last_resort") : null)
     );
   }
 
   /** Whether requests are routed to a machine on which they may take up so much, busy or not. */
   #isServed(tokens: number, asker: Asker, now: number): boolean {
-    for (const connection of this.#pool.withRoomFor(tokens)) {
+    for (const connection of this.#pool.seats.withRoomFor(tokens)) {
       if (routableGate(connection, this.#pool.model, now, asker) === null) return true;
     }
     return false;
@@ -175,8 +187,8 @@ export class Candidates {
 
   /** All machines but those on which the request certainly does not fit. */
   #notTooSmallFor(request: PoolRequest): Iterable<Connection> {
-    const need = contextNeedOf(request, this.#pool.contexts().smallest);
-    return need === null ? this.#pool.connections() : this.#pool.withRoomFor(need.least);
+    const need = contextNeedOf(request, this.#pool.seats.contexts.smallest);
+    return need === null ? this.#pool.connections() : this.#pool.seats.withRoomFor(need.least);
   }
 
   /** Owners have few machines: the first that fits is taken, and none is waited for. */
@@ -184,7 +196,8 @@ export class Candidates {
     const { spec, promptTokensEstimate, tried } = request;
     const { owner, model } = spec;
     if (owner === null) return null;
-    const need = model === this.#pool.model ? contextNeedOf(request, this.#pool.contexts().smallest) : null;
+    const need =
+      model === this.#pool.model ? contextNeedOf(request, this.#pool.seats.contexts.smallest) : null;
     const isBetterElsewhere =
       need !== null && owner.otherwise === "public" && this.#isServed(need.least, this.#asker(now), now);
     const contexts = need === null ? [0] : [need.roomy, need.likely, need.least];

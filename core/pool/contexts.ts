@@ -26,6 +26,14 @@ export class Contexts {
     return this.#ends;
   }
 
+  /** The smallest that machines have of those that are enough for so many tokens; Infinity if none is. */
+  enoughFor(tokens: number): number {
+    let smallest = Infinity;
+    for (const context of this.#machines.keys())
+      if (context >= tokens) smallest = Math.min(smallest, context);
+    return smallest;
+  }
+
   /** Machines on which a request may take up so much. */
   *withRoomFor(tokens: number): Generator<Connection> {
     for (const [context, machines] of this.#machines) if (context >= tokens) yield* machines;

@@ -26,8 +26,8 @@ export function acceptTimeoutMs(connection: Connection, model: ModelId): number 
 const NEVER = { at: Infinity, failure: null };
 
 /**
- * When an attempt has waited long enough for its machine's next sign, and what that is then; null if nobody is told. A
- * non-streamed answer has no sign of life between acceptance and its end, so there only the request's own deadline counts.
+ * When an attempt times out waiting for its machine, and what that counts as; null if nobody is told. A non-streamed answer has
+ * no sign of life between acceptance and its end, so there only the request's own deadline counts.
  * @param isWanted whether others wait for a slot.
  */
 export function attemptDeadline(
@@ -49,7 +49,7 @@ export function attemptDeadline(
     }
     case "streaming":
       if (request?.spec.stream !== true) return NEVER;
-      // It is silent on our own order. Its client may take his time, but not for ever where others need the slot.
+      // The pool has paused it. Its client may read slowly, but not for ever where others need the slot.
       if (attempt.paused) return isWanted ? { at: since + CLIENT_PAUSE_MS, failure: CLIENT_TOO_SLOW } : NEVER;
       return within(STREAM_IDLE_TIMEOUT_MS, "the machine fell silent in the middle of the answer");
     case "cancelling":

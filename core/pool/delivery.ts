@@ -44,7 +44,7 @@ export function deliverEnd(request: PoolRequest, attempt: Attempt, now: number):
   }
   const { isDone, kept } = attempt.events;
   if (!isDone && kept.length > 0) return providerFault("the machine completed in the middle of an event");
-  // A machine of others may leave `[DONE]` out: its word that the answer is complete is what counts.
+  // Other providers may leave `[DONE]` out: what counts is that the machine says the answer is complete.
   if (isDone) write(request, kept, now);
   request.answer.finish();
   return null;
@@ -63,7 +63,7 @@ function write(request: PoolRequest, bytes: Uint8Array, now: number): number {
 export function goOn(attempt: Attempt, now: number): void {
   if (!attempt.paused) return;
   attempt.paused = false;
-  // It was silent on our order until now.
+  // The pool had paused it until now.
   attempt.since = now;
   attempt.connection.socket.send(encodeDownstream({ type: "resume", stream: attempt.stream }));
 }
@@ -82,7 +82,7 @@ function ownBytes(record: Uint8Array): Uint8Array {
   return frameBytes > LONG_FRAME_BYTES && 2 * record.byteLength < frameBytes ? record.slice() : record;
 }
 
-/** Frames of paced tokens are shorter; to copy each of their records would make a token dearer by a tenth. */
+/** Frames of paced tokens are shorter: copying each of their records would make a token a tenth more expensive. */
 const LONG_FRAME_BYTES = 4096;
 
 /** A sign of life for a client that has been waiting for its first token, or for the next. */

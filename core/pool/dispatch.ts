@@ -257,7 +257,11 @@ export class Dispatch {
 
   /** Sends waiting requests to machines that have room now. */
   drain(now: number): void {
-    this.#line.offer((request) => this.#dispatch(request, now), now);
+    this.#line.offer(
+      (request) => this.#dispatch(request, now),
+      (request) => this.#candidates.leastContext(request, now, mayWait(request, now)),
+      now,
+    );
   }
 
   /** Circumstances have changed: refuses waiting requests that have nothing to wait for any more. */
@@ -297,14 +301,10 @@ export class Dispatch {
 
   /**
    * Sends the request to the best machine with room, if there is one.
-   * @param mayWait whether it need not go to a machine on which it may not fit.
+   * @param isPatient whether it need not go to a machine on which it may not fit.
    */
-  #dispatch(
-    request: PoolRequest,
-    now: number,
-    mayWait: boolean = request.waitsUntil === null || now < request.waitsUntil,
-  ): boolean {
-    const best = this.#candidates.best(request, now, mayWait);
+  #dispatch(request: PoolRequest, now: number, isPatient: boolean = mayWait(request, now)): boolean {
+    const best = this.#candidates.best(request, now, isPatient);
     if (best !== null) this.#attempts.send(request, best.connection, best.isOwn, now);
     return best !== null;
   }
@@ -387,4 +387,9 @@ export class Dispatch {
     request.attempt = null;
     if (attempt !== null) this.#attempts.cancel(attempt, now);
   }
+}
+
+/** Whether its time to wait is not over. */
+function mayWait({ waitsUntil }: PoolRequest, now: number): boolean {
+  return waitsUntil === null || now < waitsUntil;
 }

@@ -11,11 +11,11 @@ import type { Members } from "./members.ts";
 import { registrationOf } from "./registration.ts";
 
 /**
- * A machine's way in, from its `register` to the moment it counts: the fleet is asked, since it knows whose machine and which
- * key this is. While the fleet does not answer, only a machine that this pool knows for its own goes in.
+ * Admits machines: from `register` until it takes effect, the fleet is asked, which knows the owner and the key of each
+ * machine. While the fleet does not answer, only a machine that this pool has on record as assigned is admitted.
  *
- * A public key is no secret, and a token may be stolen. So whoever would take the place of a machine that has proven its key has
- * to prove it first, and until then is nobody (H11). Whoever knows the session is the very process that had it.
+ * A public key is no secret, and a token may be stolen. So whoever would replace a machine that has proven its key has to prove
+ * it first, and is not admitted until then (H11). Whoever knows the session id is the same process.
  */
 
 export interface EntranceHost {
@@ -189,14 +189,14 @@ export class Entrance {
   #offered(connection: Connection, offered: Registration, admission: Admission, now: number): void {
     const { registration, identity } = connection;
     connection.admitting = null;
-    // If an order has overtaken the answer, the machine hears of that by itself.
-    const isNow = admission.admitted && this.#assignments.stamp(identity.machineId, admission.stamp, now);
-    if (isNow && registration !== null) {
+    if (admission.admitted && registration !== null) {
       const { advertises, decodeTps, prefillTps } = offered;
       const contextLength = offered.contextLength ?? registration.contextLength;
       connection.registration = { ...registration, advertises, decodeTps, prefillTps, contextLength };
       connection.save();
-      this.#host.onOffered(connection, admission.pools, admission.assignment);
+      // If an order has overtaken the answer, the machine hears of that by itself.
+      const isNow = this.#assignments.stamp(identity.machineId, admission.stamp, now);
+      if (isNow) this.#host.onOffered(connection, admission.pools, admission.assignment);
     }
     this.#askNext(connection);
   }

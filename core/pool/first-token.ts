@@ -31,7 +31,7 @@ export function learnPrefill(
   connection.prefillSaidAt = now;
 }
 
-/** What nobody sends a long prompt to is measured no more, and would be taken for slow for ever if it once was. */
+/** A machine that gets no long prompts is not measured again, and would stay slow for ever after one slow answer. */
 function isOutdated({ prefillSaidAt }: Connection, now: number): boolean {
   return now - prefillSaidAt > PREFILL_SAYS_FOR_MS;
 }

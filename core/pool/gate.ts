@@ -13,7 +13,7 @@ import type { RecordMode } from "./record.ts";
 /** The kind of request for which a machine is checked. */
 export type Asker =
   | "public"
-  /** A public one in a pool that has nothing but machines that have failed of late: that does not matter then (F9). */
+  /** A public one in a pool that only open breakers keep from serving: they are ignored then (F9). */
   | "last_resort"
   /**
    * One of the machine's owner (H21), who has no other machine. It may use a private machine, and take a managed one away
@@ -58,7 +58,7 @@ export function routableGate(
   if (record !== null && record.mode !== "unmanaged") {
     if (record.mode !== "assigned") return record.mode;
     if (connection.isOwnerBusy && !joinsVisit) return "owner_busy";
-    // It is on its way to load it again; asking it now would only earn a refusal.
+    // It is about to load its model again, and would refuse now.
     if (!isLoaded(connection, model) && !(asOwner && holdsAny(machine))) return "model_not_loaded";
   }
   // An assigned machine has the model in memory, whatever it offered when it registered: it may have set the model
@@ -68,7 +68,7 @@ export function routableGate(
   if (!machine.accepting && !joinsVisit) return "not_accepting";
   if (machine.privateOnly && !asOwner) return "owner_private";
   if (machine.reserved === true && !asOwner) return "reserved";
-  // Its owner knows whose machine it is.
+  // An owner's own requests need no proof.
   if (now >= connection.trustedUntil && !asOwner) return "below_trust_level";
   if (
     now - connection.lastMessageAt > LIVENESS_TIMEOUT_MS &&
@@ -82,8 +82,8 @@ export function routableGate(
 }
 
 /**
- * Whether all that keeps a pool from serving is that its machines have failed: then it had better try them (F9). One on
- * trial serves a request at a time, which is no service for a pool that has nothing else.
+ * Whether only breakers keep a pool from serving: then they are ignored (F9). A half-open one lets one request through at a
+ * time, which is not enough for a pool that has nothing else.
  */
 export function failsOpen(connections: Iterable<Connection>, model: ModelId, now: number): boolean {
   let isServed = false;

@@ -1,10 +1,10 @@
 /**
- * How many requests may wait in line. A line bridges gaps between arrivals: it fills in a burst and drains before the next.
- * What never drains bridges nothing and only makes everybody wait for it. So as many as every slot has found waiting
- * for a while are taken off the limit. (CoDel tells a standing queue from a good one in the same way, by the least of
- * an interval: Nichols and Jacobson, "Controlling Queue Delay", 2012.) Beyond that the limit comes to rest where slots
- * are empty for SHORTER of the time that requests hold them: each that is wanted at once makes it that much smaller, and
- * each that stays empty makes it larger, by the factor e for the time of one request.
+ * The limit of requests that may wait in line. A line should absorb bursts: it fills in a burst and drains before the next. A
+ * standing queue only adds latency, so the fewest requests that every slot has found waiting for a while are taken off the
+ * limit. (CoDel tells a standing queue from a good one in the same way, by the minimum over an interval: Nichols and Jacobson,
+ * "Controlling Queue Delay", 2012.) Beyond that the limit is tuned by slot utilization and settles where slots are empty for
+ * SHORTER of the time that requests hold them: each slot that is taken at once makes it smaller by that share, and each that
+ * stays empty makes it larger, by the factor e in the time of one request.
  */
 const SHORTER = 0.004;
 

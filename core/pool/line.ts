@@ -43,9 +43,17 @@ export class Line {
     if (queue.length === 0) this.#queues.delete(keyId);
   }
 
-  /** Offers the requests in turn until none is taken any more; those that are taken leave the line. */
-  offer(take: (request: PoolRequest) => boolean, now: number): void {
-    while (this.#length > 0 && this.#offerOnce(take, now));
+  /**
+   * Offers the requests in turn until none is taken any more; those that are taken leave the line.
+   * @param take whether a machine has room for it, and gets it then.
+   * @param leastContext of a machine that may get it, in tokens.
+   */
+  offer(
+    take: (request: PoolRequest) => boolean,
+    leastContext: (request: PoolRequest) => number,
+    now: number,
+  ): void {
+    while (this.#length > 0 && this.#offerOnce(take, leastContext, now));
   }
 
   matching(isWanted: (request: PoolRequest) => boolean): PoolRequest[] {
@@ -77,20 +85,26 @@ export class Line {
     return (places + this.#slotsOf(keyId)) / SHARE[priority];
   }
 
-  #offerOnce(take: (request: PoolRequest) => boolean, now: number): boolean {
-    // If no machine takes one plain request, none takes the next, which asks for nothing else.
-    let slotsInVain = 0;
+  #offerOnce(
+    take: (request: PoolRequest) => boolean,
+    leastContext: (request: PoolRequest) => number,
+    now: number,
+  ): boolean {
+    // If no machine takes one plain request, none takes another that asks for as much. To ask all machines for each of a
+    // thousand requests, with each message that comes, would leave no time for anything else.
+    let vain = NOTHING_IN_VAIN;
     for (const queue of this.#inTurn(now)) {
       for (const request of queue) {
         const { slotsPerMachine } = request.spec;
         const isPlain = request.spec.owner === null && request.tried.size === 0;
-        // What is no machine's for a short request is none's for a long one.
-        if (isPlain && slotsPerMachine <= slotsInVain) continue;
+        if (isPlain && slotsPerMachine <= vain.slots) {
+          if (vain.context === 0 || leastContext(request) >= vain.context) continue;
+        }
         if (take(request)) {
           this.#served(request);
           return true;
         }
-        if (isPlain && request.need === null) slotsInVain = slotsPerMachine;
+        if (isPlain) vain = { slots: slotsPerMachine, context: leastContext(request) };
       }
     }
     return false;
@@ -116,6 +130,14 @@ export class Line {
     return turns.toSorted((a, b) => a.rank - b.rank || a.slots - b.slots).map(({ queue }) => queue);
   }
 }
+
+/** What a plain request has asked for that no machine has taken: of those with this much context none has room. */
+interface AskedInVain {
+  readonly slots: number;
+  readonly context: number;
+}
+
+const NOTHING_IN_VAIN: AskedInVain = { slots: 0, context: Infinity };
 
 /** The lower the sooner; waiting lowers it, down to that of the best. */
 function rankOf(first: PoolRequest | undefined, now: number): number {

@@ -17,7 +17,7 @@ const NEWEST_WEIGHT = 0.3;
 
 export interface ExpectedLoad {
   readonly readyInMs: number;
-  /** It runs already, and is judged by what was measured and not by a guess. */
+  /** It is running, and its end is predicted from measurements. */
   readonly isCertain: boolean;
 }
 
@@ -75,7 +75,7 @@ export class Loads {
       return { readyInMs: Math.max(0, Math.min(restMs(elapsedMs, progress), leftMs)), isCertain: true };
     }
     const totalMs = this.#typicalMs ?? terms.loadMs * UNKNOWN_SHARE;
-    // Late already: then it may take as long again as it is late.
+    // Overdue: it is assumed to take as long again as it is late.
     const readyInMs = Math.min(elapsedMs < totalMs ? totalMs - elapsedMs : elapsedMs - totalMs, leftMs);
     const isCertain = this.#typicalMs !== null && elapsedMs < 2 * totalMs;
     return { readyInMs: Math.max(0, readyInMs), isCertain };

@@ -1,5 +1,5 @@
 import type { ApiError } from "../api-error.ts";
-import { LONG_BODIES_BYTES_MAX, LONG_BODY_CHARS } from "../limits.ts";
+import { LONG_BODIES_BYTES_MAX } from "../limits.ts";
 import type { PoolRequest } from "./request.ts";
 
 /**
@@ -12,15 +12,14 @@ export class LongBodies {
 
   /** Counts a request until `remove`. @returns why there is no room for it, if there is none. */
   add(request: PoolRequest): ApiError | null {
-    const { body, spec } = request;
-    if (body === null || body.length <= LONG_BODY_CHARS) return null;
+    const { body, spec, isLong } = request;
+    if (body === null || !isLong) return null;
     const bytes = bytesOf(body);
     this.#sizes.set(request, bytes);
     this.#bytes += bytes;
     if (this.#bytes <= LONG_BODIES_BYTES_MAX) return null;
     const message = `too many long requests for "${spec.model}" are under way already; try again shortly, or send a shorter one`;
-    // Short ones of the same API key are still taken.
-    return { code: "queue_full", message, holdsForMs: 0 };
+    return { code: "queue_full", message };
   }
 
   remove(request: PoolRequest): void {

@@ -42,7 +42,7 @@ export class Members {
   readonly #remembered: () => readonly MachineId[];
   /** As `#missing`; null as long as nobody has asked. */
   #missed: Set<MachineId> | null = null;
-  /** A machine that has just vanished without a goodbye may be back before this time. */
+  /** Until when a machine that has just vanished, without announcing a stop, is waited for. */
   #lostUntil = 0;
   #nextSweepAt = 0;
 
@@ -152,7 +152,7 @@ export class Members {
     this.#host.onLeft(identity.machineId, registration.sessionId);
   }
 
-  /** A machine that served here and did not say goodbye is likely to be back in a moment. */
+  /** A machine that served here and did not announce a stop is likely to be back in a moment. */
   #noteLoss({ identity, registration, retiresAt }: Lost, now: number): void {
     if (registration?.accepting !== true || retiresAt !== null) return;
     if (this.#mayServe(identity.machineId)) this.#lostUntil = now + RECONNECT_GRACE_MS;

@@ -72,7 +72,7 @@ export class OpenRequests {
     else request.answer.refuse(this.#refusals.complete(error, request, this.#crowd(), now));
   }
 
-  /** Nobody will serve it here. What went wrong with its last attempt says more than that no other was to be had. */
+  /** It will not be served here. The error of its last attempt, if any, says more than that no other machine was available. */
   giveUp(request: PoolRequest, reason: ApiError, now: number): void {
     const { spec, lastFailure, committed } = request;
     if (spec.owner?.otherwise === "decline" && !committed) {

@@ -63,7 +63,7 @@ export function noOwnMachine(
       message: `your machine is busy or switches models and cannot serve "${model}" now; try again`,
     };
   }
-  // Nothing is wrong with its provider.
+  // The provider of a cordoned machine is not at fault.
   const hint = isCordoned ? "an operator keeps requests away from one of them" : "look at its provider";
   return {
     code: "machine_offline",

@@ -7,7 +7,7 @@ import type { RequestSpec } from "./request.ts";
  * clients' token limits, or inflate a model's demand or speed a million times.
  */
 
-/** Nobody reads or writes more than the model's context. */
+/** No request can use more tokens than the model's context. */
 export function plausible(
   message: InferenceComplete,
   { contextLength }: Pick<RequestSpec, "contextLength">,

@@ -97,9 +97,7 @@ export class Pool {
       {
         model,
         connections: () => this.#members.seats.all(),
-        pick: (wanted, at, asker) => this.#members.seats.pick(wanted, at, asker),
-        contexts: () => this.#members.seats.contexts,
-        withRoomFor: (tokens) => this.#members.seats.withRoomFor(tokens),
+        seats: this.#members.seats,
         expectingMachinesUntil: () => this.#expectingUntil(),
         settings: () => this.#settings,
         hasSeenMachines: () => !this.#members.isEmpty || this.#assignments.size > 0,

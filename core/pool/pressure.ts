@@ -6,7 +6,7 @@
 const BUCKET_MS = 5_000;
 const BUCKETS = 12;
 
-/** Requests counted on top as not refused, so that one refusal after a quiet hour is no overload yet. */
+/** Requests that are added as not refused, so that one refusal after an idle hour is no overload yet. */
 const CALM_REQUESTS = 4;
 
 interface Bucket {

@@ -24,7 +24,7 @@ interface Standing {
   readonly context: number;
 }
 
-/** Those that run more stand in the row of those that run so many. */
+/** Machines that run more than this are in the last row. */
 const MOST_RUNNING = 63;
 
 /** The row of those that would have to load the model first. */
@@ -47,7 +47,7 @@ export class Ranking implements ConnectionWatcher {
   }
 
   /** By what requests may take up on them. */
-  get contexts(): Pick<Contexts, "ends" | "withRoomFor"> {
+  get contexts(): Pick<Contexts, "ends" | "enoughFor" | "withRoomFor"> {
     this.#begin();
     return this.#contexts;
   }
@@ -167,5 +167,5 @@ class Readers {
   }
 }
 
-/** So few places, as most of what one takes is a list and not what is in it. */
+/** Few buckets, because the list of a bucket takes more memory than its entries. */
 const PLACE_BITS = 0xffff;

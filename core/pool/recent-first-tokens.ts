@@ -1,6 +1,6 @@
 /**
- * How soon the first token of a chat came of late, for clients that choose a model. Kept in memory: a pool that has slept has
- * no opinion.
+ * The recent times to the first token of a chat, for clients that choose a model. Kept in memory: a pool that has hibernated
+ * knows none.
  */
 
 const KEPT = 64;

@@ -20,7 +20,7 @@ export const AUDITED = "audited";
 /** Those that were wrong; followed by the code that the client got. */
 export const WRONGLY_REFUSED = "wronglyRefused.";
 
-/** Those that say that no machine had room. Others are refused for what they ask, or by an operator's word. */
+/** Refusals that say that no machine had room. All others depend on the request itself, or on an operator's decision. */
 export const FOR_WANT_OF_ROOM: readonly ApiErrorCode[] = [
   "pool_exhausted",
   "model_unavailable",
@@ -44,9 +44,9 @@ export class RefusalAudit {
     this.#totals = totals;
   }
 
-  /** A request is refused. One to its owner's machines is about those, and not about the pool. */
+  /** A request is refused. */
   refused(code: ApiErrorCode, request: PoolRequest, now: number): void {
-    if (!FOR_WANT_OF_ROOM.includes(code) || request.spec.owner !== null || now < this.#nextAt) return;
+    if (!FOR_WANT_OF_ROOM.includes(code) || !isAboutMachines(request) || now < this.#nextAt) return;
     this.#nextAt = now + AUDIT_INTERVAL_MS;
     this.#totals.add(AUDITED);
     const machines = [...this.#pool.connections()];
@@ -55,4 +55,9 @@ export class RefusalAudit {
     const wanted = { ...request, leastContext: request.need?.roomy ?? 0 };
     if (pick(machines, wanted, now, asker) !== null) this.#totals.add(WRONGLY_REFUSED + code);
   }
+}
+
+/** One to its owner's machines is about those only, and for a long one it may be the pool itself that had no room. */
+function isAboutMachines({ spec, isLong }: PoolRequest): boolean {
+  return spec.owner === null && !isLong;
 }

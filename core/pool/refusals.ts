@@ -20,7 +20,7 @@ export interface RefusalsView {
   random(): number;
 }
 
-/** Who is there already when a request is refused. */
+/** The load of the pool when a request is refused. */
 export interface Crowd {
   readonly slotsTaken: number;
   readonly waiting: number;
@@ -59,18 +59,15 @@ export class Refusals {
   }
 
   /** The error as the client gets it. Only one for lack of room has anything added. */
-  complete(error: ApiError, { spec, need }: PoolRequest, crowd: Crowd, now: number): ApiError {
+  complete(error: ApiError, request: PoolRequest, crowd: Crowd, now: number): ApiError {
     if (!isForLackOfRoom(error.code)) return error;
     const waitS = this.#waitMs(error.code, crowd, now) / 1000;
     const share = this.#pressure.refusedShare(now);
     return {
       ...error,
       retryAfterS: retryAfterS(waitS, LEAST_S[error.code] ?? 1, share, this.#pool.random()),
-      // A verdict for the public says nothing about an owner's own machines, and one for a long prompt nothing of short ones.
-      holdsForMs:
-        error.holdsForMs ??
-        (spec.owner === null && need === null ? this.#holdsForMs(error.code, crowd, now) : 0),
-      // A full line may still take in somebody with a smaller share of it.
+      holdsForMs: holdsForOthers(error.code, request) ? this.#holdsForMs(error.code, crowd, now) : 0,
+      // A full line may still admit a request of a key with a smaller share of it.
       holdsForKey: error.code === "queue_full",
     };
   }
@@ -90,7 +87,7 @@ export class Refusals {
     return Math.floor(Math.min(LONGEST_HOLD_MS, this.#drainMs(crowd, crowd.waiting, now) / 2));
   }
 
-  /** Until `requests` have had their turn: the slots in use come free one after the other. */
+  /** Until `requests` have been served: the slots in use become free one after the other. */
   #drainMs({ slotsTaken }: Crowd, requests: number, now: number): number {
     // The machines are busy for other pools, and nothing says when that ends.
     if (slotsTaken === 0) return FOREIGN_HOLD_MS;
@@ -106,4 +103,9 @@ export class Refusals {
     }
     return false;
   }
+}
+
+/** A refusal to the public says nothing about an owner's own machines, and one of a long prompt or body nothing about short ones. */
+function holdsForOthers(code: ApiErrorCode, { spec, need, isLong }: PoolRequest): boolean {
+  return spec.owner === null && need === null && !(code === "queue_full" && isLong);
 }

@@ -45,7 +45,7 @@ export function withHeartbeat(known: Registration, heartbeat: Heartbeat, model: 
   };
 }
 
-/** What tells a machine that its register counts, and what it belongs to. */
+/** The answer to an admitted register: the pools and the assignment of the machine. */
 export function registered(
   machineId: MachineId,
   pool: ModelId,

@@ -1,7 +1,7 @@
 import { EMBEDDINGS_ENDPOINT } from "../../protocol/endpoints.ts";
 import type { ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
-import { BYTES_PER_TOKEN, COMMENT_INTERVAL_MS } from "../limits.ts";
+import { BYTES_PER_TOKEN, COMMENT_INTERVAL_MS, LONG_BODY_CHARS } from "../limits.ts";
 import type { Reservation } from "../rate-limit.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Suspicion } from "./breakers.ts";
@@ -67,6 +67,8 @@ export interface PoolRequest {
   readonly answer: Answer;
   /** What machines are sent; null once it cannot be sent again, since it may have megabytes. */
   body: string | null;
+  /** It may be refused for the length of its body, beside machines that have room and short requests that are taken. */
+  readonly isLong: boolean;
   readonly promptTokensEstimate: number;
   /** Null as long as no machine was here on which there might be too little room for it. */
   need: ContextNeed | null;
@@ -116,6 +118,7 @@ export function newRequest({ body, ...spec }: NewRequest, answer: Answer, now: n
     spec,
     answer,
     body,
+    isLong: body.length > LONG_BODY_CHARS,
     promptTokensEstimate: Math.ceil(body.length / BYTES_PER_TOKEN),
     need: null,
     tried: new Set(),

@@ -3,7 +3,7 @@
  * the share of refused requests, the wider the jitter, because all refused clients return and the pool can take only so many.
  */
 
-/** Nobody is told to stay away longer: official SDKs ignore more than 60 s. The rest of it is for the spread. */
+/** Longest wait before jitter: official SDKs ignore more than 60 s, and the rest is for the jitter. */
 const LONGEST_WAIT_S = 40;
 const LONGEST_S = 60;
 

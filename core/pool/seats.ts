@@ -63,6 +63,11 @@ export class Seats {
     return this.#ranking.contexts.ends;
   }
 
+  /** The smallest context of those that are awake and enough for so many tokens; Infinity if none is. */
+  contextFor(tokens: number): number {
+    return this.#ranking.contexts.enoughFor(tokens);
+  }
+
   /** Machines on which a request may take up so many tokens. */
   *withRoomFor(tokens: number): Generator<Connection> {
     if (this.areAwake) yield* this.#ranking.contexts.withRoomFor(tokens);

@@ -1,10 +1,10 @@
 /**
- * What a machine writes of a stream, parted so that only whole server-sent events go out. A machine may cut its bytes
- * anywhere and vanish there. What the pool writes next, an error or a comment, has to be an event of its own, and half an
- * event cannot be mended: ended by us, it would reach the client's parser as an event of broken JSON.
+ * Splits a machine's stream so that only whole server-sent events are forwarded. A machine may cut its bytes anywhere and
+ * disconnect there. What the pool writes next, an error or a comment, must be an event of its own, and half an event cannot be
+ * completed: if the pool ended it, the client would parse it as an event with broken JSON.
  *
- * The end of an answer, `[DONE]`, is kept until the machine says that the answer is complete, so that a client which
- * sees it has all of it.
+ * The end of an answer, `[DONE]`, is held back until the machine says that the answer is complete, so that a client that sees
+ * it has all of it.
  *
  * Nothing is decoded. An event ends with a blank line, and nearly every record with an event: then nothing is copied.
  */
@@ -92,13 +92,13 @@ function lastEventEnd(bytes: Uint8Array, from: number): number {
 }
 
 /**
- * Where the event ends that ends an answer, if it is whole and does so behind `from`; else 0. One byte of six is looked
- * at, since the word has one at least of those: to look at each took twice as long.
+ * Where the event `[DONE]` ends, if it is complete and ends behind `from`; else 0. Only every sixth byte is looked at, one of
+ * which is in the word: looking at each took twice as long.
  */
 function endOfDone(bytes: Uint8Array, from: number): number {
-  // It may have begun before, and lack but the last byte of its blank line.
+  // It may begin before `from`: only the last byte of its blank line may be new.
   const first = Math.max(0, from - DONE.length - 3);
-  // Asked for in each turn, the length would take a quarter of the time.
+  // Read once: reading it in each iteration took a quarter of the time.
   const { length } = bytes;
   for (let at = first; at < length; at += WORD_LENGTH) {
     const byte = bytes[at] ?? 0;
@@ -111,7 +111,7 @@ function endOfDone(bytes: Uint8Array, from: number): number {
   return 0;
 }
 
-/** On its own: where the loop itself makes functions, each of its turns takes twice as long. */
+/** A function of its own, because a loop that creates closures takes twice as long per iteration. */
 function isDoneAt(bytes: Uint8Array, start: number): boolean {
   return DONE.every((own, index) => bytes[start + index] === own);
 }

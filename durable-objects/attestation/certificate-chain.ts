@@ -21,7 +21,9 @@ import { importKey, isSigned } from "./ecdsa.ts";
 /** 1.2.840.113635.100.8.11.1, the freshness code in the device's certificate. */
 const FRESHNESS_CODE = "2a864886f76364080b01";
 
-/** Nothing is done here with the devices' keys, so no use of them that is ruled out matters. */
+/**
+ * Critical extensions that may be present. Those about key usage need no check, because the devices' keys are not used here.
+ */
 const UNDERSTOOD = new Set([BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_KEY_USAGE, FRESHNESS_CODE]);
 
 export interface ChainTerms {

@@ -1,7 +1,7 @@
 /**
- * Distinguished Encoding Rules (X.690), as much of them as certificates need. Whatever has two spellings in the wider Basic rules
- * is refused, so nobody reads anything else here than its signer has written. Nothing is followed into its depth by itself:
- * whoever reads asks for the parts of what it knows, so no bytes can cost more than one look at each.
+ * Distinguished Encoding Rules (X.690), as much of them as certificates need. Encodings that only the wider Basic rules allow
+ * are refused, so that a value is read in one way only, as its signer wrote it. Parsing does not recurse: callers ask for the
+ * parts that they know, so that no input can cost more than one read of each byte.
  */
 
 export type Bytes = Uint8Array<ArrayBuffer>;
@@ -102,7 +102,7 @@ function firstOf(bytes: Bytes): Value {
   // Tags of more than one byte are in no certificate.
   if (short === undefined || (tag & 0x1f) === 0x1f) throw new DerError("no value");
   const lengthBytes = short < 0x80 ? 0 : short & 0x7f;
-  // No more than two are needed for what the wire lets through; none (0x80) would be a length that is not said.
+  // The longest certificates that the wire lets through need two; none (0x80) would be an indefinite length.
   if (short === 0x80 || lengthBytes > 2) throw new DerError("too long");
   const from = 2 + lengthBytes;
   const length =

@@ -1,5 +1,5 @@
-import { outcomeOf, type AskedCall, type AuditRow, type CallOutcome } from "../../core/audit.ts";
-import { AUDIT_CHANGES_KEPT, AUDIT_REFUSALS_KEPT } from "../../core/limits.ts";
+import type { AskedCall, AuditRow, CallOutcome } from "../../core/audit.ts";
+import { AUDIT_CHANGES_KEPT, AUDIT_DROPPED_TOGETHER, AUDIT_REFUSALS_KEPT } from "../../core/limits.ts";
 
 /** Which rows are asked for. */
 export interface AuditQuery {
@@ -52,14 +52,19 @@ export class SqlAuditStore {
       after,
       id,
     );
-    const isRefused = outcomeOf(status) === "refused";
-    const kept = isRefused ? AUDIT_REFUSALS_KEPT : AUDIT_CHANGES_KEPT;
-    const same = isRefused ? REFUSED : `NOT ${REFUSED}`;
-    this.#sql.exec(
-      `DELETE FROM audit WHERE ${same} AND id <=
-         (SELECT id FROM audit WHERE ${same} ORDER BY id DESC LIMIT 1 OFFSET ?)`,
-      kept,
-    );
+    // To find the oldest that is kept means to read all that are, so many rows are dropped together.
+    if (id % AUDIT_DROPPED_TOGETHER !== 0) return;
+    this.#dropAllBut(AUDIT_CHANGES_KEPT, `NOT ${REFUSED}`);
+    this.#dropAllBut(AUDIT_REFUSALS_KEPT, REFUSED);
+  }
+
+  /** @param kind a condition of SQL. */
+  #dropAllBut(kept: number, kind: string): void {
+    const newestDropped = this.#sql
+      .exec<{ id: number }>(`SELECT id FROM audit WHERE ${kind} ORDER BY id DESC LIMIT 1 OFFSET ?`, kept)
+      .toArray()[0];
+    if (newestDropped === undefined) return;
+    this.#sql.exec(`DELETE FROM audit WHERE id <= ? AND ${kind}`, newestDropped.id);
   }
 
   /** An admin token that may be found in KV for a while longer. */

@@ -1,6 +1,7 @@
 import { USAGE_RETENTION_MS } from "../../core/limits.ts";
 import type { MachineWork } from "../../core/pool/machine-work.ts";
 import type { MachineId } from "../../protocol/ids.ts";
+import { addCounts, workColumns, workOf, type WorkColumns } from "./count-rows.ts";
 
 /** What machines have answered in a pool, by day, in the pool's SQLite; kept as long as usage. */
 export class SqlMachineWorkStore {
@@ -11,47 +12,35 @@ export class SqlMachineWorkStore {
     this.#sql = sql;
   }
 
-  /** Adds counts to those of the same day, and drops what is too old. Within a transaction of the caller's. */
+  /**
+   * Adds counts to those of the same day, or puts them in place of those for an earlier owner, and drops what is too old. Within
+   * a transaction of the caller's.
+   */
   add(rows: readonly MachineWork[], now: number): void {
     for (const row of rows) {
+      const key = { machine_id: row.machineId, day_at: row.dayAt, owner: row.owner };
       this.#sql.exec(
-        `INSERT INTO machine_work
-           (machine_id, day_at, requests, prompt_tokens, completion_tokens, cached_tokens)
-         VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (machine_id, day_at) DO UPDATE SET
-           requests = requests + excluded.requests,
-           prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-           completion_tokens = completion_tokens + excluded.completion_tokens,
-           cached_tokens = cached_tokens + excluded.cached_tokens`,
-        row.machineId,
-        row.dayAt,
-        row.requests,
-        row.promptTokens,
-        row.completionTokens,
-        row.cachedTokens,
+        "DELETE FROM machine_work WHERE machine_id = ? AND day_at = ? AND owner <> ?",
+        ...Object.values(key),
       );
+      addCounts(this.#sql, "machine_work", key, workColumns(row));
     }
     this.#sql.exec("DELETE FROM machine_work WHERE day_at < ?", now - USAGE_RETENTION_MS);
   }
 
-  /** Of the days that began at `since` (ms since the epoch) or later, the oldest first. */
-  of(machineId: MachineId, since: number): MachineWork[] {
+  /**
+   * For this owner, or from before owners were kept, of the days that began at `since` (ms since the epoch) or later, the oldest
+   * first.
+   */
+  of(machineId: MachineId, owner: string, since: number): MachineWork[] {
     return this.#sql
-      .exec<{
-        day_at: number;
-        requests: number;
-        prompt_tokens: number;
-        completion_tokens: number;
-        cached_tokens: number;
-      }>("SELECT * FROM machine_work WHERE machine_id = ? AND day_at >= ? ORDER BY day_at", machineId, since)
-      .toArray()
-      .map((row) => ({
+      .exec<{ day_at: number } & WorkColumns>(
+        "SELECT * FROM machine_work WHERE machine_id = ? AND owner IN (?, '') AND day_at >= ? ORDER BY day_at",
         machineId,
-        dayAt: row.day_at,
-        requests: row.requests,
-        promptTokens: row.prompt_tokens,
-        completionTokens: row.completion_tokens,
-        cachedTokens: row.cached_tokens,
-      }));
+        owner,
+        since,
+      )
+      .toArray()
+      .map((row) => ({ machineId, owner, dayAt: row.day_at, ...workOf(row) }));
   }
 }

@@ -32,6 +32,7 @@ export const POOL_MIGRATIONS: readonly string[] = [
     machine_id TEXT NOT NULL, day_at INTEGER NOT NULL, requests INTEGER NOT NULL,
     prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
     PRIMARY KEY (machine_id, day_at)) WITHOUT ROWID`,
+  "ALTER TABLE machine_work ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
 ];
 
 export const FLEET_MIGRATIONS: readonly string[] = [

@@ -6,6 +6,7 @@ import { INITIAL_SETTINGS, poolSettingsSchema, type PoolSettings } from "../../c
 import { machineSpeedSchema, type MeasuredMachine } from "../../core/pool/speeds.ts";
 import { USAGE_SPANS_MS, type UsageRow, type UsageSpan } from "../../core/pool/usage.ts";
 import { machineIdSchema, type MachineId } from "../../protocol/ids.ts";
+import { addCounts, workColumns, workOf, type WorkColumns } from "./count-rows.ts";
 import { SqlMachineWorkStore } from "./machine-work-store.ts";
 import { migrate, POOL_MIGRATIONS } from "./migrations.ts";
 import { SqlRecordStore } from "./record-store.ts";
@@ -92,39 +93,13 @@ export class PoolStore {
     this.#storage.transactionSync(() => {
       this.work.add(work, now);
       for (const row of usage) {
-        this.#sql.exec(
-          `INSERT INTO usage
-             (hour_at, key_id, outcome, requests, prompt_tokens, completion_tokens, cached_tokens)
-           VALUES (?, ?, ?, ?, ?, ?, ?)
-           ON CONFLICT (hour_at, key_id, outcome) DO UPDATE SET
-             requests = requests + excluded.requests,
-             prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-             completion_tokens = completion_tokens + excluded.completion_tokens,
-             cached_tokens = cached_tokens + excluded.cached_tokens`,
-          row.hourAt,
-          row.keyId,
-          row.outcome,
-          row.requests,
-          row.promptTokens,
-          row.completionTokens,
-          row.cachedTokens,
-        );
+        const key = { hour_at: row.hourAt, key_id: row.keyId, outcome: row.outcome };
+        addCounts(this.#sql, "usage", key, workColumns(row));
       }
       for (const row of demand) {
-        this.#sql.exec(
-          `INSERT INTO demand (minute_at, arrivals, prompt_tokens, completed, completion_tokens)
-           VALUES (?, ?, ?, ?, ?)
-           ON CONFLICT (minute_at) DO UPDATE SET
-             arrivals = arrivals + excluded.arrivals,
-             prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-             completed = completed + excluded.completed,
-             completion_tokens = completion_tokens + excluded.completion_tokens`,
-          row.minuteAt,
-          row.arrivals,
-          row.promptTokens,
-          row.completed,
-          row.completionTokens,
-        );
+        const { minuteAt, arrivals, completed } = row;
+        const tokens = { prompt_tokens: row.promptTokens, completion_tokens: row.completionTokens };
+        addCounts(this.#sql, "demand", { minute_at: minuteAt }, { arrivals, completed, ...tokens });
       }
       for (const { name, value } of totals) {
         putRow(this.#sql, "totals", { name, value });
@@ -164,15 +139,7 @@ export class PoolStore {
    */
   usageSince(since: number, span: UsageSpan): UsageRow[] | null {
     const rows = this.#sql
-      .exec<{
-        begins_at: number;
-        key_id: string;
-        outcome: string;
-        requests: number;
-        prompt_tokens: number;
-        completion_tokens: number;
-        cached_tokens: number;
-      }>(
+      .exec<{ begins_at: number; key_id: string; outcome: string } & WorkColumns>(
         `SELECT hour_at - hour_at % ? AS begins_at, key_id, outcome, SUM(requests) AS requests,
            SUM(prompt_tokens) AS prompt_tokens, SUM(completion_tokens) AS completion_tokens,
            SUM(cached_tokens) AS cached_tokens
@@ -187,10 +154,7 @@ export class PoolStore {
       hourAt: row.begins_at,
       keyId: row.key_id,
       outcome: row.outcome,
-      requests: row.requests,
-      promptTokens: row.prompt_tokens,
-      completionTokens: row.completion_tokens,
-      cachedTokens: row.cached_tokens,
+      ...workOf(row),
     }));
   }
 }

@@ -4,6 +4,7 @@ import type { MachineId } from "../../protocol/ids.ts";
 import { MAX_REQUEST_BODY_BYTES } from "../../protocol/limits.ts";
 import { SUBPROTOCOL } from "../../protocol/version.ts";
 import type { Dial, Socket, SocketEnd, SocketListener } from "./agent/ports.ts";
+import { networkReason } from "./reason.ts";
 
 /** The agent's sockets, made of the `ws` package. Node's own WebSocket hides why an upgrade was refused. */
 
@@ -20,15 +21,21 @@ export interface ConnectionOptions {
   readonly userAgent: string;
 }
 
+/** An address of the coordinator, which may itself have a path. */
+export function coordinatorUrl(coordinator: URL, path: string): URL {
+  const url = new URL(coordinator);
+  url.pathname = `${url.pathname.replace(/\/+$/, "")}${path}`;
+  url.search = "";
+  return url;
+}
+
 /** An address of the coordinator about one machine. */
 export function providerUrl(
   coordinator: URL,
   name: "connect" | "explain" | "usage",
   machineId: MachineId,
 ): URL {
-  const url = new URL(coordinator);
-  url.pathname = `${url.pathname.replace(/\/+$/, "")}/v1/providers/${name}`;
-  url.search = "";
+  const url = coordinatorUrl(coordinator, `/v1/providers/${name}`);
   url.searchParams.set("machine", machineId);
   return url;
 }
@@ -99,17 +106,11 @@ function listen(ws: WebSocket, listener: SocketListener): void {
     response.on("error", refuse);
   });
   ws.on("error", (error) => {
-    failure = reasonOfFailure(error);
+    failure = networkReason(error);
   });
   ws.on("close", (code, reason) => {
     end({ kind: "closed", code, reason: reason.length > 0 ? reason.toString("utf8") : failure });
   });
-}
-
-/** What OpenSSL says of an answer that is not TLS names its own source files, and not what is wrong. */
-function reasonOfFailure({ message, code }: NodeJS.ErrnoException): string {
-  const speaksNoTls = code === "EPROTO" && message.includes("wrong version number");
-  return speaksNoTls ? "that port does not speak TLS: does its address begin with http://?" : message;
 }
 
 interface RefusalHeaders {
@@ -120,14 +121,19 @@ interface RefusalHeaders {
 function refusal(status: number, headers: RefusalHeaders, body: string): SocketEnd {
   const { code, message } = readError(body);
   const { location } = headers;
-  const isRedirect = status >= 300 && status < 400 && location !== undefined;
   return {
     kind: "refused",
     status,
     code,
-    message: isRedirect ? `the coordinator's address redirects to ${location}: use that one` : message,
+    message: redirection(status, location) ?? message,
     retryAfterMs: retryAfterMs(headers["retry-after"]),
   };
+}
+
+/** What an answer says that redirects, which is not followed: the token is for this address. Null if it does not. */
+export function redirection(status: number, location: string | undefined): string | null {
+  const isRedirect = status >= 300 && status < 400 && location !== undefined;
+  return isRedirect ? `the coordinator's address redirects to ${location}: use that one` : null;
 }
 
 /** Takes `error.code` and `error.message` out of an answer that may as well be a proxy's HTML page. */

@@ -1,10 +1,9 @@
 import { z } from "zod";
 
+import { askCoordinator } from "./ask-coordinator.ts";
 import { providerUrl, type ConnectionOptions } from "./connection.ts";
 
 /** Asks the coordinator why this machine gets no requests; it sees what the machine itself cannot. */
-
-const TIMEOUT_MS = 10_000;
 
 const sentence = z.string().max(2000);
 
@@ -22,19 +21,10 @@ export type Explanation = z.infer<typeof explanationSchema>;
 /** Null if the coordinator does not say. */
 export type Explain = () => Promise<Explanation | null>;
 
-export function createExplain({ coordinator, token, machineId, userAgent }: ConnectionOptions): Explain {
-  const url = providerUrl(coordinator, "explain", machineId);
+export function createExplain(connection: ConnectionOptions): Explain {
+  const url = providerUrl(connection.coordinator, "explain", connection.machineId);
   return async () => {
-    try {
-      const response = await fetch(url, {
-        headers: { Authorization: `Bearer ${token}`, "User-Agent": userAgent },
-        redirect: "error",
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-      const parsed = explanationSchema.safeParse(await response.json());
-      return parsed.success ? parsed.data : null;
-    } catch {
-      return null;
-    }
+    const answer = await askCoordinator(url, connection, explanationSchema);
+    return answer.ok ? answer.value : null;
   };
 }

@@ -94,8 +94,10 @@ function endOfNextTensor(reader: Reader): number {
   if (dimensions > MAX_DIMENSIONS) throw new NotUnderstood();
   let numbers = 1;
   for (let dimension = 0; dimension < dimensions; dimension += 1) numbers *= reader.uint64();
-  const [perBlock, bytes] = BLOCKS.get(reader.uint32()) ?? [numbers, 1];
-  return reader.uint64() + Math.ceil(numbers / perBlock) * bytes;
+  const block = BLOCKS.get(reader.uint32());
+  const begin = reader.uint64();
+  if (numbers === 0) return begin;
+  return block === undefined ? begin + 1 : begin + Math.ceil(numbers / block[0]) * block[1];
 }
 
 function skipValue(reader: Reader, type: number, depth: number): void {

@@ -219,14 +219,17 @@ function parseSysctl(text: string): Map<string, string> {
 /** sysctl prints what it knows and then fails for what it does not: what was printed counts. */
 export function runProgram(file: string, args: readonly string[]): Promise<string | null> {
   return new Promise((resolve) => {
-    execFile(
-      file,
-      [...args],
-      { timeout: PROGRAM_TIMEOUT_MS, maxBuffer: 4 * 1024 * 1024 },
-      (error, stdout) => {
-        resolve(error !== null && stdout === "" ? null : stdout);
-      },
-    );
+    try {
+      execFile(
+        file,
+        [...args],
+        { timeout: PROGRAM_TIMEOUT_MS, maxBuffer: 4 * 1024 * 1024 },
+        (error, stdout) => resolve(error !== null && stdout === "" ? null : stdout),
+      );
+    } catch {
+      // Some failures to start a program, such as too little memory, are thrown at once.
+      resolve(null);
+    }
   });
 }
 

@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 
@@ -21,11 +20,12 @@ import { createServerEngine } from "./engines/server/server-engine.ts";
 import { createExplain, type Explain } from "./explain.ts";
 import { isTranslated, readHardware, watchVitals } from "./hardware.ts";
 import { IdleWatch } from "./idle-watch.ts";
+import { keepAwake } from "./keep-awake.ts";
 import { createLog } from "./log.ts";
 import { createAnswerEncoder } from "./openai/answer-encoder.ts";
 import { readCommandLine, type Options } from "./options.ts";
 import { HELP } from "./options/help.ts";
-import { pause, reservedBecause, resume, watchReservation } from "./reservation.ts";
+import { createReservationReader, pause, resume, watchReservation } from "./reservation.ts";
 import { lockDirectory } from "./state/directory-lock.ts";
 import { openIdentity } from "./state/identity.ts";
 import { readAssignment, writeAssignment } from "./state/saved-assignment.ts";
@@ -85,7 +85,7 @@ async function serve(options: Options): Promise<number> {
   await refuseTranslation();
   forgetKeys(options);
   const { log, line } = openLog(options);
-  const stayAwake = options.caffeinate ? keepAwake() : () => {};
+  const letSleep = options.caffeinate ? keepAwake(options.reservation.onBattery) : () => {};
   const identity = openIdentity(options.stateDirectory, options.machineId);
   const { assignment, warning } = readAssignment(options.stateDirectory);
   const stock = await gatherStock(options, log, line);
@@ -141,13 +141,13 @@ async function serve(options: Options): Promise<number> {
   warn(log, options.warnings, skipped, warning);
 
   const stopWatching = watchReservation(
-    () => reservedBecause(options.stateDirectory, options.reservation),
+    createReservationReader(options.stateDirectory, options.reservation, log),
     (because) => agent.reserve(because),
   );
   const exitCode = await run(agent, downloads, createExplain(connection), { log, line });
   stopWatching();
   vitals.stop();
-  stayAwake();
+  letSleep();
   log.info("stopped");
   return exitCode;
 }
@@ -267,16 +267,6 @@ function watchIdleness(agent: Agent, downloads: Downloads, explain: Explain, log
   const idleWatch = new IdleWatch({ clock: SYSTEM_CLOCK, status, explain, coming, log });
   idleWatch.start();
   return idleWatch;
-}
-
-/** Keeps a Mac awake; caffeinate ends with this process even if that is killed. */
-function keepAwake(): () => void {
-  if (process.platform !== "darwin") return () => {};
-  const child = spawn("/usr/bin/caffeinate", ["-i", "-w", String(process.pid)], { stdio: "ignore" });
-  // Without it the Mac may fall asleep, which is no reason not to serve.
-  child.on("error", () => {});
-  child.unref();
-  return () => child.kill();
 }
 
 function readVersion(): string {

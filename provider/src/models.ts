@@ -128,12 +128,14 @@ function fromDirectory(directory: string, skipped: string[]): OfferedModel[] {
     }
   };
   for (const name of names) {
-    if (!name.toLowerCase().endsWith(".gguf")) continue;
+    // macOS keeps what belongs to a file beside it on disks of other systems, as `._name`.
+    if (name.startsWith(".") || !name.toLowerCase().endsWith(".gguf")) continue;
     const stem = name.slice(0, -".gguf".length);
     const part = PART.exec(stem);
     if (part !== null && Number(part[1]) !== 1) continue;
     const parsed = modelIdSchema.safeParse(stem.replace(PART, ""));
-    if (/^mmproj/i.test(stem)) skipped.push(`${name}: a projector for images, not a model`);
+    if (/(?:^|[-._])mmproj(?:[-._]|$)/i.test(stem))
+      skipped.push(`${name}: a projector for images, not a model`);
     else if (!parsed.success) skipped.push(`${name}: its name is no model id; use --model id=path`);
     else takeFile(parsed.data, resolve(directory, name));
   }
@@ -174,8 +176,8 @@ function checkedSize(path: string): number {
     const header = Buffer.alloc(HEADER_BYTES);
     const problem = headerProblem(header.subarray(0, readSync(file, header, 0, HEADER_BYTES, 0)));
     if (problem !== null) throw new UserError(`${path} ${problem}`);
-    const needed = leastLength(file, stat.size);
-    if (needed > stat.size) throw new UserError(`${path} ${cutOff(stat.size, needed)}`);
+    const missing = lengthProblem(file, stat.size);
+    if (missing !== null) throw new UserError(`${path} ${missing}`);
     return stat.size;
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
@@ -185,8 +187,14 @@ function checkedSize(path: string): number {
   }
 }
 
-/** @param size, needed in bytes. */
-function cutOff(size: number, needed: number): string {
+/**
+ * What the file lacks, if it broke off; null if it is whole or cannot be judged.
+ * @param file open for reading, with a header that has no problem.
+ * @param size of the file, in bytes.
+ */
+export function lengthProblem(file: number, size: number): string | null {
+  const needed = leastLength(file, size);
+  if (needed <= size) return null;
   const [has, wants] = [size, needed].map((bytes) => bytes.toLocaleString("en-US"));
   return `is incomplete: it has ${has} bytes and needs at least ${wants}. Copy or download it again.`;
 }
@@ -197,12 +205,19 @@ function cutOff(size: number, needed: number): string {
  */
 export function headerProblem(header: Buffer): string | null {
   if (header.subarray(0, 4).toString("latin1") !== "GGUF") return "is not a GGUF file.";
+  if (isBigEndian(header))
+    return "is for big-endian machines, which no Mac is. Get its little-endian version.";
   const isWhole =
     header.length === HEADER_BYTES &&
     header.readUInt32LE(4) <= MAX_VERSION &&
     header.readBigUInt64LE(8) <= MAX_ENTRIES &&
     header.readBigUInt64LE(16) <= MAX_ENTRIES;
   return isWhole ? null : "is damaged: its first bytes make no sense. Download it again.";
+}
+
+/** Versions are small numbers, so of two ways to read one the smaller is right. */
+function isBigEndian(header: Buffer): boolean {
+  return header.length >= 8 && header.readUInt32BE(4) <= MAX_VERSION && header.readUInt32BE(4) > 0;
 }
 
 /** The quantization as file names spell it by custom, lower case; null if the name has none. */

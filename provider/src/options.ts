@@ -157,9 +157,19 @@ function parseFlags(
   try {
     return parseArgs({ args: [...argv], options: FLAGS, strict: true, allowPositionals: false }).values;
   } catch (cause) {
-    const message = reasonOf(cause);
-    throw new UserError(`${message.split(/\.\s/)[0] ?? message}. See --help.`, { cause });
+    throw new UserError(`${mistakeOf(reasonOf(cause))}. See --help.`, { cause });
   }
+}
+
+/** @param said by Node of arguments that it cannot parse: a sentence, often with others after it. */
+function mistakeOf(said: string): string {
+  const valueless = /^Option '(?:-\w, )?(--[\w-]+).*argument (?:is ambiguous|missing)/.exec(said)?.[1];
+  if (valueless !== undefined) return `${valueless} needs a value`;
+  const sentence = said.split(/\.\s/)[0] ?? said;
+  const isPositional = sentence.startsWith("Unexpected argument");
+  return isPositional
+    ? `${sentence}: the only commands are why, pause and resume, before all flags`
+    : sentence;
 }
 
 function readCoordinator(text: string | undefined, warnings: string[]): URL {

@@ -1,6 +1,7 @@
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { Log } from "./agent/ports.ts";
 import { runProgram, type RunProgram } from "./hardware.ts";
 import { reasonOf } from "./reason.ts";
 import { knownMachineId } from "./state/identity.ts";
@@ -51,27 +52,47 @@ function checkIsOfMachine(stateDirectory: string): void {
   );
 }
 
-/** Why the machine serves its owner only; null if it serves everybody. Rules can be read on a Mac only. */
-export async function reservedBecause(
+/**
+ * Reads why the machine serves its owner only; null if it serves everybody. A rule that cannot be read, as on Linux, keeps
+ * nobody away, which the owner is warned of once.
+ */
+export function createReservationReader(
   stateDirectory: string,
   { onBattery, whileUsedMinutes }: ReservationRules,
+  log: Pick<Log, "warn">,
   run: RunProgram = runProgram,
-): Promise<string | null> {
-  if (existsSync(join(stateDirectory, PAUSE_FILE))) return "paused";
-  if (onBattery && isOnBattery((await run("/usr/bin/pmset", ["-g", "batt"])) ?? "")) return "on battery";
-  if (whileUsedMinutes === null) return null;
-  const idleMs = idleMsOf((await run("/usr/sbin/ioreg", ["-r", "-d", "1", "-c", "IOHIDSystem"])) ?? "");
-  return idleMs !== null && idleMs < whileUsedMinutes * 60_000 ? "in use" : null;
+): () => Promise<string | null> {
+  const warned = new Set<string>();
+  const warnOnce = (flag: string, unknown: string): void => {
+    if (warned.has(flag)) return;
+    warned.add(flag);
+    log.warn(`${flag} has no effect: this machine does not say ${unknown}, so it serves everybody`);
+  };
+  const isOnBattery = async (): Promise<boolean> => {
+    const source = powerSourceOf((await run("/usr/bin/pmset", ["-g", "batt"])) ?? "");
+    if (source === null) warnOnce("--not-on-battery", "whether it runs on battery");
+    return source === "Battery Power" || source === "UPS Power";
+  };
+  const isUsed = async (withinMinutes: number): Promise<boolean> => {
+    const idleMs = idleMsOf((await run("/usr/sbin/ioreg", ["-r", "-d", "1", "-c", "IOHIDSystem"])) ?? "");
+    if (idleMs === null) warnOnce("--not-while-used", "when it was used last");
+    return idleMs !== null && idleMs < withinMinutes * 60_000;
+  };
+  return async () => {
+    if (existsSync(join(stateDirectory, PAUSE_FILE))) return "paused";
+    if (onBattery && (await isOnBattery())) return "on battery";
+    return whileUsedMinutes !== null && (await isUsed(whileUsedMinutes)) ? "in use" : null;
+  };
 }
 
 /** Reads `Now drawing from 'Battery Power'`. */
-function isOnBattery(printed: string): boolean {
-  return printed.includes("drawing from 'Battery Power'");
+function powerSourceOf(printed: string): string | null {
+  return /drawing from '([^']+)'/.exec(printed)?.[1] ?? null;
 }
 
 /** Reads `"HIDIdleTime" = 1234567890`, nanoseconds since somebody has touched keyboard, mouse or trackpad. */
 function idleMsOf(printed: string): number | null {
-  const digits = /"HIDIdleTime" = (\d+)/.exec(printed)?.[1];
+  const digits = /"HIDIdleTime"\s*=\s*(\d+)/.exec(printed)?.[1];
   return digits === undefined ? null : Number(digits) / 1e6;
 }
 

@@ -1,8 +1,8 @@
 import { z } from "zod";
 
-import { providerUrl, type ConnectionOptions } from "./connection.ts";
+import { askCoordinator } from "./ask-coordinator.ts";
+import { coordinatorUrl, providerUrl, type ConnectionOptions } from "./connection.ts";
 import type { WhyOptions } from "./options.ts";
-import { networkReason } from "./reason.ts";
 import { knownMachineId } from "./state/identity.ts";
 import { UserError } from "./user-error.ts";
 
@@ -10,8 +10,6 @@ import { UserError } from "./user-error.ts";
  * `poolkeeper-provider why`: what the coordinator sees of this machine, in one look and from outside the program that serves. It
  * is the coordinator that decides who gets requests, so nothing here is judged by this machine itself.
  */
-
-const TIMEOUT_MS = 10_000;
 
 const text = z.string().max(2000);
 
@@ -47,7 +45,6 @@ const usageSchema = z.object({
 const USAGE_DAYS = 7;
 
 const versionSchema = z.object({ provider: z.object({ current: text, minimum: text.nullable() }) });
-const errorSchema = z.object({ error: z.object({ message: text }) });
 
 /**
  * Prints it.
@@ -78,16 +75,20 @@ interface WhyReport {
 async function askWhy(connection: ConnectionOptions, version: string): Promise<WhyReport> {
   const { coordinator, machineId } = connection;
   const head = [`${machineId} at ${coordinator.origin}`];
-  const versions = await read(new URL("/version", coordinator), connection, versionSchema);
+  const versions = await askCoordinator(coordinatorUrl(coordinator, "/version"), connection, versionSchema);
   if (!versions.ok) return { lines: [...head, row("coordinator", versions.problem)], isOpen: false };
   const { current, minimum } = versions.value.provider;
   const needed = minimum === null ? "" : `, and the oldest that it takes ${minimum}`;
   const provider = row("provider", `${version}; the coordinator's is ${current}${needed}`);
-  const answer = await read(providerUrl(coordinator, "explain", machineId), connection, answerSchema);
+  const answer = await askCoordinator(
+    providerUrl(coordinator, "explain", machineId),
+    connection,
+    answerSchema,
+  );
   if (!answer.ok) return { lines: [...head, provider, row("coordinator", answer.problem)], isOpen: false };
   const url = providerUrl(coordinator, "usage", machineId);
   url.searchParams.set("days", String(USAGE_DAYS));
-  const usage = await read(url, connection, usageSchema);
+  const usage = await askCoordinator(url, connection, usageSchema);
   // An older coordinator does not count it.
   const answered = usage.ok ? [row("answered", answeredBy(usage.value.usage))] : [];
   const lines = [...head, provider, ...linesOf(answer.value), ...answered];
@@ -108,44 +109,25 @@ function linesOf(answer: Answer): string[] {
 }
 
 function answeredBy(rows: z.infer<typeof usageSchema>["usage"]): string {
-  const models = [...Map.groupBy(rows, ({ model_id }) => model_id)].map(([model, days]) => {
+  const models = [...new Set(rows.map(({ model_id }) => model_id))].map((model) => {
+    const days = rows.filter(({ model_id }) => model_id === model);
     const sum = (of: "requests" | "completion_tokens"): number =>
       days.reduce((total, day) => total + day[of], 0);
-    return `${model}: ${sum("requests")} requests, ${sum("completion_tokens")} tokens`;
+    return `${model}: ${counted(sum("requests"), "request")}, ${counted(sum("completion_tokens"), "token")}`;
   });
   return `within ${USAGE_DAYS} days ${models.length === 0 ? "nothing" : models.join("; ")}`;
 }
 
 function modelOf({ model_id, on_disk, holds, requests_per_hour, obstacle }: Answer["useful_models"][number]) {
   const where = holds ? "held" : on_disk ? "on the disk" : "not here";
-  const worth = obstacle ?? `${requests_per_hour ?? 0} requests an hour more`;
+  const worth = obstacle ?? `${counted(requests_per_hour ?? 0, "request")} an hour more`;
   return `${model_id} (${where}): ${worth}`;
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function row(name: string, value: string): string {
   return `  ${name.padEnd(12)}${value}`;
-}
-
-type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: string };
-
-async function read<T>(
-  url: URL,
-  { token, userAgent }: ConnectionOptions,
-  schema: z.ZodType<T>,
-): Promise<Read<T>> {
-  try {
-    const response = await fetch(url, {
-      headers: { Authorization: `Bearer ${token}`, "User-Agent": userAgent },
-      redirect: "error",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    const body: unknown = await response.json();
-    const parsed = schema.safeParse(body);
-    if (response.ok && parsed.success) return { ok: true, value: parsed.data };
-    const error = errorSchema.safeParse(body);
-    const problem = error.success ? error.data.error.message : "it answers what no coordinator would";
-    return { ok: false, problem: `${problem} (${response.status})` };
-  } catch (cause) {
-    return { ok: false, problem: `it does not answer: ${networkReason(cause)}` };
-  }
 }

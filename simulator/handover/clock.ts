@@ -88,6 +88,7 @@ function isBefore(a: Due, b: Due): boolean {
 export class ProcessClock implements Clock {
   readonly #clock: SimClock;
   isAlive = true;
+  #wakesAt = 0;
 
   constructor(clock: SimClock) {
     this.#clock = clock;
@@ -97,10 +98,24 @@ export class ProcessClock implements Clock {
     return this.#clock.now();
   }
 
+  /** How long it still sleeps; 0 while it is awake. */
+  get sleepsForMs(): number {
+    return Math.max(0, this.#wakesAt - this.#clock.now());
+  }
+
+  /** The process stands still: what comes due meanwhile comes when it wakes. */
+  sleep(forMs: number): void {
+    this.#wakesAt = this.#clock.now() + forMs;
+  }
+
   after(delayMs: number, run: () => void): () => void {
-    return this.#clock.after(delayMs, () => {
-      if (this.isAlive) run();
-    });
+    const ring = (): void => {
+      if (!this.isAlive) return;
+      if (this.sleepsForMs > 0) cancel = this.#clock.after(this.sleepsForMs, ring);
+      else run();
+    };
+    let cancel = this.#clock.after(delayMs, ring);
+    return () => cancel();
   }
 }
 

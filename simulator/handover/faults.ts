@@ -9,7 +9,6 @@ export class Faults {
   readonly #world: World;
   readonly #operators: Operators;
   readonly #rare: RareFaults;
-  #requests = 0;
   #isOver = false;
 
   constructor(world: World) {
@@ -48,6 +47,12 @@ export class Faults {
     }
   }
 
+  /** Placement looks every few minutes while nothing happens, and would move a machine just before the end. */
+  rest(): void {
+    const { fleet, isPlacing } = this.#world;
+    if (isPlacing) fleet.setFlag("placement", "off");
+  }
+
   /** A provider that was told to stop is started again by its owner. */
   #keepRunning(machine: MachineHost): void {
     machine.start();
@@ -66,7 +71,7 @@ export class Faults {
   #ask(): void {
     const { clock, dice, pools, requested } = this.#world;
     const pool = dice.pick(pools);
-    const id = `req_${++this.#requests}`;
+    const id = this.#world.nextRequest();
     requested.set(id, pool.model);
     const client = pool.submit(id, dice.chance(0.7));
     if (dice.chance(0.1)) clock.after(dice.whole(0, 10_000), () => pool.abandon(client));
@@ -92,7 +97,7 @@ export class Faults {
         return;
       case "version":
         machine.version = machine.version === "0.7.0" ? "0.6.0" : "0.7.0";
-        machine.hasChangedVersion = true;
+        machine.wasUnmanageable = true;
         // The outcome depends on which came first, the operator's order or the register.
         this.#world.wanted.delete(machine.id);
         machine.kill();

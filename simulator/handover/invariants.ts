@@ -65,12 +65,13 @@ export class Invariants {
 
   /** A provider sends something. */
   onAgentSays(machine: MachineHost, text: string): void {
-    const { disk } = machine;
-    if (!text.startsWith('{"type":"inference_accepted"') || disk?.modelId == null) return;
+    const { assigned } = machine;
+    if (!text.startsWith('{"type":"inference_accepted"') || assigned === null) return;
     const message = decodeUpstream(text);
     if (!message.ok || message.value.type !== "inference_accepted") return;
-    const model = this.#world.requested.get(message.value.request_id);
-    if (model !== disk.modelId)
+    const { request_id } = message.value;
+    const model = this.#world.requested.get(request_id);
+    if (model !== assigned && !this.#world.requestedByOwners.has(request_id))
       this.breach(`[5] ${machine.id} accepts ${model} but holds ${machine.assignment()}`);
   }
 
@@ -83,8 +84,10 @@ export class Invariants {
       return;
     }
     const { value: message } = decoded;
-    if (message.type === "inference_request") this.#onRequest(pool, machine);
-    else if (message.type === "assign_model") this.#onOrder(machine, message.model_id, message.epoch);
+    if (message.type === "inference_request") {
+      this.#onRequest(pool, machine);
+      if (message.owner_bypass) machine.askedByOwner.add(message.model_id);
+    } else if (message.type === "assign_model") this.#onOrder(machine, message.model_id, message.epoch);
     else if (message.type === "registered") {
       this.#onOrder(machine, message.assignment.model_id, message.assignment.epoch);
     }
@@ -138,7 +141,7 @@ export class Invariants {
   onClosed({ pool, machine, connection }: Wire, reason: CloseReason): void {
     if (reason !== "superseded" || pool === null) return;
     for (const { connection: other, machine: owner } of pool.wires) {
-      if (owner === machine && other !== connection && other?.registration != null) return;
+      if (owner.id === machine.id && other !== connection && other?.registration != null) return;
     }
     this.breach(
       `[H11] a socket of ${machine.id} is superseded in ${pool.model}, but no newer one has registered`,
@@ -147,8 +150,9 @@ export class Invariants {
 
   /** An engine unloads a model whose load began while the assignment on disk was `startedUnder`. */
   onDropped(machine: MachineHost, model: string, startedUnder: string, isAlive: boolean): void {
-    if (!isAlive || machine.agent?.status().state === "stopping") return;
-    const isStillWanted = machine.disk?.modelId === model && machine.assignment() === startedUnder;
+    const status = machine.agent?.status();
+    if (!isAlive || status?.state === "stopping" || status?.assignment?.phase === "visiting") return;
+    const isStillWanted = machine.assigned === model && machine.assignment() === startedUnder;
     if (isStillWanted) this.breach(`[F14] ${machine.id} gives up ${model} although it holds ${startedUnder}`);
   }
 

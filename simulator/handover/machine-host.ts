@@ -14,19 +14,25 @@ export class MachineHost {
   readonly models: readonly ModelId[];
   /** The last of its models is on its disk from then on. */
   readonly #isWholeAt: number;
+  /** Serves its owner only. */
+  isPrivate = false;
   readonly wires = new Set<Wire>();
   version = "0.7.0";
-  hasChangedVersion = false;
+  /** It was too old or private in one of its lives, and word of that may still be under way. */
+  wasUnmanageable = false;
   owner = "owner";
+  /** Models that its owner has asked it for. It leaves the assigned one for them (H21). */
+  readonly askedByOwner = new Set<string>();
   /** What the provider has written down. */
   disk: HeldAssignment | null = null;
+  /** What it had written down before, for somebody to restore. */
+  readonly #backups: (HeldAssignment | null)[] = [null];
   engine: SimEngine | null = null;
   agent: Agent | null = null;
   readonly #world: World;
   /** Disks of other owners, whose machines go by this one's id. */
   readonly #disks = new Map<string, HeldAssignment | null>();
   #process: ProcessClock | null = null;
-  #starts = 0;
 
   constructor(world: World, id: MachineId, models: readonly ModelId[]) {
     this.#world = world;
@@ -38,7 +44,7 @@ export class MachineHost {
 
   /** Every other one proves its key: programs of both kinds take over from each other. */
   get #attests(): boolean {
-    return this.#world.machines.indexOf(this) % 2 === 0;
+    return this.#world.machines.findIndex(({ id }) => id === this.id) % 2 === 0;
   }
 
   /** Stands for both halves of a pair of keys. */
@@ -48,6 +54,15 @@ export class MachineHost {
 
   get isRunning(): boolean {
     return this.#process !== null;
+  }
+
+  /** The model that it has to hold. One that serves its owner only is never managed, whatever it has written down (C17). */
+  get assigned(): ModelId | null {
+    return this.isPrivate ? null : (this.disk?.modelId ?? null);
+  }
+
+  get sleepsForMs(): number {
+    return this.#process?.sleepsForMs ?? 0;
   }
 
   /** Whether the socket belongs to the program that runs now. */
@@ -60,7 +75,6 @@ export class MachineHost {
     const { clock, dice } = this.#world;
     const process = new ProcessClock(clock);
     this.#process = process;
-    this.#starts += 1;
     this.#world.log(() => `${this.id} starts, version ${this.version}, disk ${this.assignment()}`);
     const engine = this.#engineIn(process);
     this.engine = engine;
@@ -68,14 +82,14 @@ export class MachineHost {
       {
         version: this.version,
         machineId: this.id,
-        sessionId: `session-${this.#starts}`,
+        sessionId: this.#world.nextSession(),
         publicKey: this.key(),
         hardware: M3_ULTRA,
         models: this.#onDisk().map(fileOf),
         firstModel: this.models[0] ?? null,
         slots: 2,
         contextTokens: 4096,
-        privateOnly: false,
+        privateOnly: this.isPrivate,
         assignment: structuredClone(this.disk),
       },
       {
@@ -117,8 +131,8 @@ export class MachineHost {
       isFaulty: () => !network.isCalm,
       onBreach: (what) => invariants.breach(`${this.id}: ${what}`),
       onLoad: (model) => {
-        const assigned = this.disk?.modelId ?? model;
-        if (assigned === model) return;
+        const assigned = this.assigned ?? model;
+        if (assigned === model || this.askedByOwner.has(model)) return;
         invariants.breach(`[F14] ${this.id} loads ${model} but holds ${this.assignment()}`);
       },
       onDropped: (model, under) => invariants.onDropped(this, model, under, process.isAlive),
@@ -129,6 +143,7 @@ export class MachineHost {
   #save(held: HeldAssignment): void {
     const { hooks, invariants } = this.#world;
     const before = this.disk?.epoch ?? 0;
+    this.#backups.push(this.disk);
     this.disk = hooks.saved(this, structuredClone(held));
     if (this.disk.epoch < before) {
       invariants.breach(`[H9] ${this.id} falls from epoch ${before} to ${this.assignment()}`);
@@ -139,6 +154,46 @@ export class MachineHost {
   async #endWith(agent: Agent, process: ProcessClock): Promise<void> {
     await agent.finished;
     if (this.#process === process) this.kill();
+  }
+
+  /** The owner stops the program in order: it ends what it does, says so and goes. */
+  quit(): void {
+    const { agent } = this;
+    this.#process?.after(0, () => agent?.stop());
+  }
+
+  /** Its lid is closed for a while. Its connections do not survive that, and it may not notice at once. */
+  sleep(forMs: number): void {
+    if (this.#process === null || this.sleepsForMs > 0) return;
+    const { dice } = this.#world;
+    this.#world.log(() => `${this.id} sleeps for ${forMs} ms`);
+    this.#process.sleep(forMs);
+    const noticedMs = (): number => (dice.chance(0.4) ? 200_000 : dice.whole(0, 5000));
+    for (const wire of this.wires) if (!wire.agentEnded) wire.cut(forMs + noticedMs(), noticedMs());
+  }
+
+  /** What it has written down is lost, or as it was at some time before. */
+  restore(): void {
+    const { dice } = this.#world;
+    this.kill();
+    this.disk = dice.chance(0.5) ? null : dice.pick(this.#backups);
+    this.#world.log(() => `${this.id} has ${this.assignment()} again`);
+  }
+
+  /** The owner keeps it to himself for a while, or not. */
+  reserve(because: string | null): void {
+    const { agent } = this;
+    this.#process?.after(0, () => agent?.reserve(because));
+  }
+
+  /** Another Mac with a copy of this one's disk, and so with its id, key and assignment. */
+  clone(): MachineHost {
+    const clone = new MachineHost(this.#world, this.id, this.models);
+    clone.version = this.version;
+    clone.isPrivate = this.isPrivate;
+    clone.owner = this.owner;
+    clone.disk = structuredClone(this.disk);
+    return clone;
   }
 
   /** From now on it is another's machine that goes by this id, with another key and another disk. */

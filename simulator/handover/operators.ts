@@ -19,7 +19,7 @@ export class Operators {
       const verdict = fleet.operate((core, now) => core.orders.pin(machine.id, model, now));
       this.#world.log(() => `OPERATOR pins ${machine.id} to ${model}: ${JSON.stringify(verdict)}`);
       // A late register of an earlier start with an old version may still undo it.
-      if (verdict.ok && !machine.hasChangedVersion) wanted.set(machine.id, model);
+      if (verdict.ok && !machine.wasUnmanageable) wanted.set(machine.id, model);
       else if (verdict.ok) wanted.delete(machine.id);
     } else if (roll < 0.8) {
       this.#world.log(() => `OPERATOR releases ${machine.id}`);

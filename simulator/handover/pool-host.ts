@@ -1,6 +1,7 @@
 import type { AdmissionQuestion } from "../../core/pool/admission.ts";
 import { perform, type PoolCall, type PoolReply } from "../../core/pool/calls.ts";
 import type { Connection, Identity } from "../../core/pool/connection.ts";
+import type { OwnerRoute } from "../../core/pool/owner-route.ts";
 import { Pool } from "../../core/pool/pool.ts";
 import type { PoolRecord, Stamp } from "../../core/pool/record.ts";
 import type { PoolReport } from "../../core/pool/report.ts";
@@ -34,6 +35,7 @@ export class PoolHost {
   #settings: PoolSettings = INITIAL_SETTINGS;
   readonly #cordons = new MemoryCordonStore();
   readonly #totals = new Map<string, Total>();
+  #isDying = false;
   /** Which life of the object this is: what an earlier one waited for is lost. */
   #life = 0;
   /** By how much the clock is wrong of the machine that this life runs on. */
@@ -108,20 +110,29 @@ export class PoolHost {
     wire.connection = null;
   }
 
-  perform(call: PoolCall): PoolReply {
-    return this.#then((now) => {
-      this.#world.invariants.onCalled(this, call);
-      const reply = perform(this.pool, call, now);
-      this.#world.invariants.onPerformed(this, call, reply);
-      if (call.kind !== "read" && call.kind !== "settings") {
-        this.#world.log(() => `${this.model} does ${JSON.stringify(call)}: ${JSON.stringify(reply)}`);
-      }
-      this.#world.hooks.performed(this, call);
-      return reply;
-    });
+  /** Lets it crash after the next thing it does, before anybody hears of that. */
+  dieNext(): void {
+    this.#isDying = true;
   }
 
-  submit(id: string, isStream: boolean): SimClient {
+  /** @returns null if it dies over it. */
+  perform(call: PoolCall): PoolReply | null {
+    const life = this.#life;
+    const reply = this.#then((now) => {
+      this.#world.invariants.onCalled(this, call);
+      const answer = perform(this.pool, call, now);
+      this.#world.invariants.onPerformed(this, call, answer);
+      if (call.kind !== "read" && call.kind !== "settings") {
+        this.#world.log(() => `${this.model} does ${JSON.stringify(call)}: ${JSON.stringify(answer)}`);
+      }
+      this.#world.hooks.performed(this, call);
+      return answer;
+    });
+    return life === this.#life ? reply : null;
+  }
+
+  /** @param owner for a request that is meant for its sender's own machines (H21) */
+  submit(id: string, isStream: boolean, model = this.model, owner: OwnerRoute | null = null): SimClient {
     const { invariants } = this.#world;
     const client = new SimClient(
       id,
@@ -132,8 +143,8 @@ export class PoolHost {
     this.#then((now) => {
       const spec = {
         requestId: id,
-        model: this.model,
-        owner: null,
+        model,
+        owner,
         endpoint: "/v1/chat/completions",
         body: '{"messages":[]}',
         prefix: [],
@@ -293,6 +304,10 @@ export class PoolHost {
     const result = act(this.now());
     this.#world.isDirty = true;
     this.#arm();
+    if (this.#isDying) {
+      this.#isDying = false;
+      this.reset();
+    }
     return result;
   }
 

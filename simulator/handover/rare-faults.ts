@@ -1,14 +1,17 @@
+import { MACHINE_FAULTS, MachineFaults, type MachineFault } from "./machine-faults.ts";
 import type { Operators } from "./operators.ts";
 import type { World } from "./world.ts";
 
-/** Faults that a real fleet sees once a year; here they all happen within minutes. */
+/** Faults that a coordinator sees once a year, and those of single machines; here they all happen within minutes. */
 export class RareFaults {
   readonly #world: World;
   readonly #operators: Operators;
+  readonly #machineFaults: MachineFaults;
 
   constructor(world: World, operators: Operators) {
     this.#world = world;
     this.#operators = operators;
+    this.#machineFaults = new MachineFaults(world);
   }
 
   start(): void {
@@ -26,6 +29,7 @@ export class RareFaults {
     if (!this.#world.hooks.hasRareFaults) return;
     fleet.setModels(models);
     for (const pool of pools) pool.unreachableUntil = 0;
+    this.#machineFaults.end();
     for (const machine of machines)
       machine.passTo(fleet.core.directory.get(machine.id)?.owner ?? machine.owner);
   }
@@ -39,6 +43,9 @@ export class RareFaults {
     switch (kind) {
       case "fleet dies":
         fleet.dieNext();
+        return;
+      case "pool dies":
+        pool.dieNext();
         return;
       case "alarm twice":
         fleet.ringAgain();
@@ -61,6 +68,15 @@ export class RareFaults {
         return;
       case "step back":
         this.#stepBack();
+        return;
+      case "quit":
+      case "sleep":
+      case "restore":
+      case "clone":
+      case "private":
+      case "reserve":
+      case "visit":
+        this.#machineFaults.act(kind, machine);
     }
   }
 
@@ -94,17 +110,28 @@ export class RareFaults {
   }
 }
 
-type Kind = "fleet dies" | "alarm twice" | "unreachable" | "busy operators" | "model" | "owner" | "step back";
+type Kind =
+  | "fleet dies"
+  | "pool dies"
+  | "alarm twice"
+  | "unreachable"
+  | "busy operators"
+  | "model"
+  | "owner"
+  | "step back"
+  | MachineFault;
 
 /** Relative frequency of each fault. */
 const WEIGHTS: readonly (readonly [Kind, number])[] = [
   ["fleet dies", 6],
+  ["pool dies", 4],
   ["alarm twice", 2],
   ["unreachable", 2],
   ["busy operators", 4],
   ["model", 2],
   ["owner", 2],
   ["step back", 1],
+  ...MACHINE_FAULTS,
 ];
 
 export const RARE_FAULTS: readonly string[] = WEIGHTS.map(([kind]) => kind);

@@ -59,7 +59,8 @@ export class Wire {
   }
 
   open(): void {
-    if (!this.agentEnded && this.machine.runs(this)) this.#listener.onOpen();
+    if (!this.agentEnded && this.machine.runs(this) && this.machine.sleepsForMs === 0)
+      this.#listener.onOpen();
   }
 
   /** The upgrade was refused, or the network gave up before it was answered. */
@@ -160,6 +161,11 @@ export class Wire {
 
   #endAgent(end: SocketEnd): void {
     if (this.agentEnded) return;
+    const { sleepsForMs } = this.machine;
+    if (sleepsForMs > 0) {
+      this.#world.clock.after(sleepsForMs, () => this.#endAgent(end));
+      return;
+    }
     this.agentEnded = true;
     if (!this.machine.runs(this)) return;
     this.#world.log(() => `${this.name()} ended at the machine: ${JSON.stringify(end)}`);

@@ -22,9 +22,8 @@ export class Worker {
   }
 
   #ask(wire: Wire, named: ModelId): void {
-    const { clock, network, fleet, machines } = this.#world;
+    const { clock, network, fleet } = this.#world;
     const { id } = wire.machine;
-    if (!machines.includes(wire.machine)) return;
     let isAnswered = false;
     const answer = (verdict: DialVerdict): void => {
       if (isAnswered) return;

@@ -21,6 +21,8 @@ const MAX_STEPS = 200_000;
 /** Clients go on after the last fault, to find machines that only seem to serve. */
 const CLIENTS_AFTER_MS = 300_000;
 const CALM_MS = 15 * 60_000;
+/** Enough for the last move that placement may have begun, and for the pools to forget the machine that has moved. */
+const REST_MS = 4 * 60_000;
 const MOST_SKEW_MS = 2_000;
 
 export interface RunResult {
@@ -44,6 +46,8 @@ export class World {
   readonly worker: Worker;
   /** The model of each request, by its id. */
   readonly requested = new Map<string, ModelId>();
+  /** Requests that owners have sent to machines of their own. */
+  readonly requestedByOwners = new Set<string>();
   /** The operators' last order for each machine: a model, null for none, absent if the outcome is not determined. */
   readonly wanted = new Map<MachineId, ModelId | null>();
   readonly lines: string[] = [];
@@ -51,6 +55,8 @@ export class World {
   isPlacing = false;
   /** The state has changed, so the invariants have to be checked. */
   isDirty = false;
+  #sessions = 0;
+  #requests = 0;
   readonly #keepsLog: boolean;
   readonly #startedAt = this.clock.now();
 
@@ -83,6 +89,14 @@ export class World {
     return this.hooks.hasRareFaults ? 2 * MOST_SKEW_MS : 0;
   }
 
+  nextRequest(): string {
+    return `req_${++this.#requests}`;
+  }
+
+  nextSession(): string {
+    return `session-${++this.#sessions}`;
+  }
+
   log(line: () => string): void {
     if (!this.#keepsLog) return;
     const at = ((this.clock.now() - this.#startedAt) / 1000).toFixed(3).padStart(9);
@@ -105,6 +119,8 @@ export class World {
     this.log(() => "CALM");
     this.network.isCalm = true;
     faults.end();
+    steps = await this.#runUntil(calmAt + CALM_MS - REST_MS, steps);
+    faults.rest();
     steps = await this.#runUntil(calmAt + CALM_MS, steps);
     if (this.invariants.first === null) {
       const wrong = whatIsWrong(this);

@@ -159,6 +159,43 @@ export class Board {
     return dialog;
   }
 
+  /** The part of the page with keys and tokens, once their lists are there. */
+  async goToKeys(): Promise<Locator> {
+    const part = await this.#goTo("Keys", "keys");
+    await part.getByText(/as of \d\d:/).waitFor();
+    return part;
+  }
+
+  /** The part with the log of changes, once its newest are there. */
+  async goToChanges(): Promise<Locator> {
+    const part = await this.#goTo("Changes", "changes");
+    await part.getByRole("rowheader").first().waitFor();
+    return part;
+  }
+
+  async #goTo(name: string, id: string): Promise<Locator> {
+    await this.page.getByRole("navigation").getByText(name).click();
+    return this.page.locator(`#${id}`);
+  }
+
+  /** From now on, how often the page has read such a path of the API. */
+  countReadings(path: RegExp): () => number {
+    let readings = 0;
+    this.page.on("request", (request) => {
+      if (path.test(request.url())) readings += 1;
+    });
+    return () => readings;
+  }
+
+  /** In a window that has room for the first part of the page alone: the fleet was read, and all that follows from that. */
+  async logInAtTop(token: string): Promise<void> {
+    await this.page.setViewportSize({ width: 1280, height: 400 });
+    await this.logIn(token);
+    await this.button("Refresh").click();
+    await this.row("Flags", "queue_max").waitFor();
+    await this.page.waitForTimeout(300);
+  }
+
   /** Reads the fleet anew until the page shows this. */
   async shows(what: Locator): Promise<void> {
     await until(async () => {

@@ -1,7 +1,7 @@
 import type { Locator } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
-import { type Board, hasBrowser, Room } from "./board.ts";
+import { hasBrowser, Room } from "./board.ts";
 
 /** What operators have changed, on the page. */
 
@@ -13,19 +13,12 @@ describe.skipIf(!hasBrowser)("the changes on the dashboard", () => {
   afterEach(() => room.closeBoards());
   afterAll(() => room.leave());
 
-  async function goToChanges(board: Board): Promise<Locator> {
-    await board.page.getByRole("navigation").getByText("Changes").click();
-    const part = board.page.locator("#changes");
-    await part.getByRole("rowheader").first().waitFor();
-    return part;
-  }
-
   const rowWith = (part: Locator, text: string) => part.getByRole("row").filter({ hasText: text });
 
   it("say who has set what, and are read anew as long as they are looked at", async () => {
     await room.write("flags/queue_max", { value: "31" });
     const board = await room.enter();
-    const part = await goToChanges(board);
+    const part = await board.goToChanges();
     await rowWith(part, "→ 31").waitFor();
     await room.write("flags/queue_max", { value: "32" });
     const row = rowWith(part, "31 → 32").first();
@@ -36,7 +29,7 @@ describe.skipIf(!hasBrowser)("the changes on the dashboard", () => {
   it("have what was refused, and why", async () => {
     await expect(room.write("flags/queue_wait_ms", { value: "ages" })).rejects.toThrow("queue_wait_ms");
     const board = await room.enter();
-    const part = await goToChanges(board);
+    const part = await board.goToChanges();
     await rowWith(part, "Set the flag queue_wait_ms")
       .filter({ hasText: "invalid_request" })
       .first()
@@ -47,7 +40,7 @@ describe.skipIf(!hasBrowser)("the changes on the dashboard", () => {
     const mark = "sought-owner";
     for (let n = 0; n < 52; n += 1) await room.admin.createKey(mark, `key-${n}`);
     const board = await room.enter();
-    const part = await goToChanges(board);
+    const part = await board.goToChanges();
     const search = part.getByRole("searchbox", { name: "Filter changes" });
     const found = board.page.waitForResponse((response) => response.url().includes("about=SOUGHT-owner"));
     await search.fill("SOUGHT-owner");
@@ -68,34 +61,23 @@ describe.skipIf(!hasBrowser)("the changes on the dashboard", () => {
   it("stay where they are: the keys above them are not read by the way", async () => {
     const board = await room.open();
     const { page } = board;
-    let readings = 0;
-    page.on("request", (request) => {
-      if (/\/admin\/(keys|provider-tokens)/.test(request.url())) readings += 1;
-    });
+    const readings = board.countReadings(/\/admin\/(keys|provider-tokens)/);
     await page.setViewportSize({ width: 1280, height: 400 });
     await board.logIn(room.adminToken);
-    const part = await goToChanges(board);
+    const part = await board.goToChanges();
     // Not by a click, before which the test's browser would scroll.
     await board.button("Refresh").dispatchEvent("click");
     await page.waitForTimeout(300);
     expect(await part.evaluate((section) => section.getBoundingClientRect().top)).toBeLessThan(120);
-    expect(readings).toBe(0);
+    expect(readings()).toBe(0);
   });
 
   it("are not read while nobody looks at them", async () => {
     const board = await room.open();
-    const { page } = board;
-    let readings = 0;
-    page.on("request", (request) => {
-      if (request.url().includes("/admin/audit")) readings += 1;
-    });
-    await page.setViewportSize({ width: 1280, height: 400 });
-    await board.logIn(room.adminToken);
-    await board.button("Refresh").click();
-    await board.row("Flags", "queue_max").waitFor();
-    await page.waitForTimeout(300);
-    expect(readings).toBe(0);
-    await goToChanges(board);
-    expect(readings).toBeGreaterThan(0);
+    const readings = board.countReadings(/\/admin\/audit/);
+    await board.logInAtTop(room.adminToken);
+    expect(readings()).toBe(0);
+    await board.goToChanges();
+    expect(readings()).toBeGreaterThan(0);
   });
 });

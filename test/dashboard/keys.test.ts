@@ -22,14 +22,6 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     (await room.read<Keys>("keys")).keys.find((key) => key.name === name);
   const isMarked = (field: Locator) => field.getAttribute("aria-invalid");
 
-  /** The part with the lists, once they are there. */
-  async function goToKeys(board: Board): Promise<Locator> {
-    await board.page.getByRole("navigation").getByText("Keys").click();
-    const part = board.page.locator("#keys");
-    await part.getByText(/as of \d\d:/).waitFor();
-    return part;
-  }
-
   async function make(board: Board, kind: "key" | "token", owner: string, name: string): Promise<Locator> {
     await board.button(`Make a ${kind}`).click();
     const dialog = board.dialog(kind === "key" ? "Make an API key" : "Make a provider token");
@@ -61,7 +53,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
   it("is made once all about it is right, and its secret is shown once", async () => {
     const board = await room.enter({ logs: /status of 400/ });
     const { page } = board;
-    const part = await goToKeys(board);
+    const part = await board.goToKeys();
     await board.button("Make a key").click();
     const dialog = board.dialog("Make an API key");
     const report = dialog.getByRole("status");
@@ -111,7 +103,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     await board.row("API keys", "made here").getByRole("cell", { name: "60", exact: true }).waitFor();
     expect(await traces(board)).not.toContain(secret.slice(-32));
     await page.reload();
-    await goToKeys(board);
+    await board.goToKeys();
     await board.row("API keys", "made here").waitFor();
     expect(await traces(board)).not.toContain(secret.slice(-32));
   });
@@ -120,7 +112,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     const board = await room.enter();
     const { page } = board;
     await board.context.grantPermissions(["clipboard-read", "clipboard-write"]);
-    await goToKeys(board);
+    await board.goToKeys();
     const dialog = await make(board, "key", "maker", "copied");
     expect(await page.evaluate(() => document.activeElement?.textContent)).toBe("Copy");
     await page.keyboard.press("Escape");
@@ -148,13 +140,13 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     await board.button("Copy", next).click();
     await next.getByText("The secret is copied.").waitFor();
     await page.reload();
-    await goToKeys(board);
+    await board.goToKeys();
   });
 
   it("is selected where the browser lets nothing be copied by a page", async () => {
     const board = await room.enter();
     await board.page.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
-    await goToKeys(board);
+    await board.goToKeys();
     const dialog = await make(board, "key", "maker", "selected");
     await board.button("Copy", dialog).click();
     await dialog.getByRole("status").filter({ hasText: "It is selected: press Ctrl+C" }).waitFor();
@@ -164,7 +156,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
   it("is changed, and revoked after a question", async () => {
     await room.admin.createKey("changer", "changed");
     const board = await room.enter({ logs: /status of 404/ });
-    const part = await goToKeys(board);
+    const part = await board.goToKeys();
     const line = board.row("API keys", "changed");
     await board.button("changed", part).click();
     const dialog = board.dialog("Key changed");
@@ -203,7 +195,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
   it("that somebody else has revoked is told from one that cannot be reached", async () => {
     await room.admin.createKey("changer", "raced");
     const board = await room.enter({ logs: /status of 404|net::ERR_/ });
-    const part = await goToKeys(board);
+    const part = await board.goToKeys();
     await board.button("raced", part).click();
     const dialog = board.dialog("Key raced");
     await dialog.getByLabel("Requests a minute").fill("7");
@@ -223,7 +215,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
 
   it("that got no answer may be there all the same, and what was typed stays", async () => {
     const board = await room.enter({ logs: /net::ERR_/ });
-    const part = await goToKeys(board);
+    const part = await board.goToKeys();
     // It is made, and its answer gets lost.
     const lose = async (route: Route): Promise<void> => {
       if (route.request().method() !== "POST") return route.fallback();
@@ -246,7 +238,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
   it("comes through a login with what was typed about it, and with its secret", async () => {
     const board = await room.enter({ logs: /status of 401/ });
     const { page } = board;
-    await goToKeys(board);
+    await board.goToKeys();
     const refuse = (route: Route): Promise<void> => route.fulfill({ status: 401, body: "{}" });
     await page.route("**/v1/admin/keys", refuse);
     await board.button("Make a key").click();
@@ -277,7 +269,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
   it("is shown even if the dialog was closed before the answer came", async () => {
     const board = await room.enter();
     const { page } = board;
-    await goToKeys(board);
+    await board.goToKeys();
     const asked = Promise.withResolvers<() => Promise<void>>();
     await page.route("**/v1/admin/keys", async (route) => {
       if (route.request().method() === "POST") asked.resolve(() => route.continue());
@@ -299,7 +291,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     await room.admin.createKey("changer", "left");
     const board = await room.enter({ logs: /net::ERR_/ });
     const { page } = board;
-    const part = await goToKeys(board);
+    const part = await board.goToKeys();
     let asked = Promise.withResolvers<() => Promise<void>>();
     await page.route(/admin\/keys/, async (route) => {
       if (["POST", "PATCH"].includes(route.request().method())) asked.resolve(() => route.abort());
@@ -330,7 +322,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
 
   it("of a machine is shown with the command that uses it, and closes its sockets when it is revoked", async () => {
     const board = await room.enter();
-    const part = await goToKeys(board);
+    const part = await board.goToKeys();
     const made = await make(board, "token", "machinist", "office");
     const token = await secretIn(made);
     expect(token).toMatch(/^pt_/);
@@ -381,7 +373,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
     await room.admin.createProviderToken(owner, name);
     const board = await room.enter();
     const { page } = board;
-    const part = await goToKeys(board);
+    const part = await board.goToKeys();
     for (const [table, title] of [
       ["API keys", "Key"],
       ["Provider tokens", "Token"],
@@ -429,7 +421,7 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
       }));
       return route.fulfill({ json: { keys, next_cursor: at < 24 ? String(at + 1) : null } });
     });
-    const part = await goToKeys(board);
+    const part = await board.goToKeys();
     await part.getByText("2,000 API keys").waitFor();
     expect(asked).toHaveLength(20);
     expect(await part.locator("#api-keys-table tbody tr").count()).toBe(50);
@@ -448,18 +440,10 @@ describe.skipIf(!hasBrowser)("a key on the dashboard", () => {
 
   it("is not read while nobody looks at the list", async () => {
     const board = await room.open();
-    const { page } = board;
-    let readings = 0;
-    page.on("request", (request) => {
-      if (/\/admin\/(keys|provider-tokens)/.test(request.url())) readings += 1;
-    });
-    await page.setViewportSize({ width: 1280, height: 400 });
-    await board.logIn(room.adminToken);
-    await board.button("Refresh").click();
-    await board.row("Flags", "queue_max").waitFor();
-    await page.waitForTimeout(300);
-    expect(readings).toBe(0);
-    await goToKeys(board);
-    expect(readings).toBe(2);
+    const readings = board.countReadings(/\/admin\/(keys|provider-tokens)/);
+    await board.logInAtTop(room.adminToken);
+    expect(readings()).toBe(0);
+    await board.goToKeys();
+    expect(readings()).toBe(2);
   });
 });

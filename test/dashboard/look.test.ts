@@ -1,7 +1,7 @@
 import type { Locator } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
-import { type Board, hasBrowser, Room } from "./board.ts";
+import { hasBrowser, Room } from "./board.ts";
 import { focused, overflowing, pale, usable } from "./look.ts";
 
 /** Whether the page can be read on a phone, in the dark, and used without a mouse. */
@@ -31,11 +31,6 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
   afterEach(() => room.closeBoards());
   afterAll(() => room.leave());
 
-  async function goToKeys(board: Board): Promise<void> {
-    await board.page.getByRole("navigation").getByText("Keys").click();
-    await board.page.locator("#keys-summary").filter({ hasText: "as of" }).waitFor();
-  }
-
   it("fits into narrow windows, with the longest names", async () => {
     const board = await room.open();
     const { page } = board;
@@ -48,6 +43,8 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     for (const words of await page.getByText("What the words mean").all()) await words.click();
     await page.getByText("Replay a day").click();
     await page.getByText("What if …").click();
+    await page.getByLabel(`Choose ${MACHINE}`).check();
+    await page.getByLabel("Model for all of them").waitFor();
     for (const width of WIDTHS) {
       await resize(width);
       expect(await overflowing(page)).toEqual([]);
@@ -76,7 +73,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
   it("fits keys and what is shown of them into narrow windows", async () => {
     const board = await room.enter();
     const { page } = board;
-    await goToKeys(board);
+    await board.goToKeys();
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: 900 });
       expect(await overflowing(page)).toEqual([]);
@@ -116,7 +113,7 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
       const board = await room.enter();
       const { page } = board;
       await page.emulateMedia({ colorScheme });
-      await goToKeys(board);
+      await board.goToKeys();
       expect(await pale(page)).toEqual([]);
       await board.button("looked-at", page.locator("#keys")).click();
       await board.dialog("Key looked-at").getByLabel("Requests a minute").fill("many");
@@ -159,6 +156,8 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
     // It has the focus, whose outline would else hide that it is wrong.
     expect(await colourOf(flag.getByRole("textbox"), "outline-color")).toBe(await colourOf(said, "color"));
     await page.getByText("What if …").click();
+    await page.getByLabel(`Choose ${MACHINE}`).check();
+    await page.getByLabel("Model for all of them").waitFor();
     await page.getByLabel("Moves of one tick").fill("7");
     expect(await pale(page)).toEqual([]);
     // What was typed must not be taken for the hint that stands in an empty field.
@@ -190,8 +189,10 @@ describe.skipIf(!hasBrowser)("the dashboard", () => {
   it("brings the Tab key to whatever can be used, where one can see it", async () => {
     const board = await room.enter();
     const { page } = board;
-    await goToKeys(board);
+    await board.goToKeys();
     await page.getByText("What if …").click();
+    await page.getByLabel(`Choose ${MACHINE}`).check();
+    await page.getByLabel("Model for all of them").waitFor();
     await page.locator("#pause").click();
     await page.evaluate(() => (document.activeElement as HTMLElement).blur());
     await page.evaluate(() => getSelection()?.setPosition(document.body, 0));

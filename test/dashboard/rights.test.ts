@@ -22,16 +22,9 @@ describe.skipIf(!hasBrowser)("an admin token on the dashboard", () => {
   const tokenNamed = async (name: string) =>
     (await room.read<Tokens>("admin-tokens")).admin_tokens.find((token) => token.name === name);
 
-  async function goToKeys(board: Board) {
-    await board.page.getByRole("navigation").getByText("Keys").click();
-    const part = board.page.locator("#keys");
-    await part.getByText(/as of \d\d:/).waitFor();
-    return part;
-  }
-
   /** Makes one on the page. @returns its secret */
   async function make(board: Board, name: string, scope: string): Promise<string> {
-    await goToKeys(board);
+    await board.goToKeys();
     await board.button("Make an admin token").click();
     const dialog = board.dialog("Make an admin token");
     expect(await dialog.getByLabel(/^Owner/).isVisible()).toBe(false);
@@ -58,15 +51,10 @@ describe.skipIf(!hasBrowser)("an admin token on the dashboard", () => {
     await flag.getByLabel("New value of queue_wait_ms").fill("5998");
     await hers.button("Set", flag).click();
     await flag.getByRole("status").filter({ hasText: /./ }).waitFor();
-    await hers.page.getByRole("navigation").getByText("Changes").click();
-    await hers.page
-      .locator("#changes")
-      .getByRole("row")
-      .filter({ hasText: "anna" })
-      .filter({ hasText: "→ 5998" })
-      .waitFor();
+    const changes = await hers.goToChanges();
+    await changes.getByRole("row").filter({ hasText: "anna" }).filter({ hasText: "→ 5998" }).waitFor();
 
-    await goToKeys(board);
+    await board.goToKeys();
     await board.button("anna", board.page.locator("#keys")).click();
     const dialog = board.dialog("Admin token anna");
     await dialog.getByText("change everything").waitFor();
@@ -106,7 +94,7 @@ describe.skipIf(!hasBrowser)("an admin token on the dashboard", () => {
     expect(await flag.getByLabel("New value of queue_max").isDisabled()).toBe(true);
     expect(await board.button("Set", flag).isDisabled()).toBe(true);
 
-    const keys = await goToKeys(board);
+    const keys = await board.goToKeys();
     for (const name of ["Make a key", "Make a token", "Make an admin token", "Add a model"]) {
       expect(await board.button(name).isVisible()).toBe(false);
     }

@@ -5,9 +5,11 @@ import {
   ADMIN,
   adminCall,
   callAdmin,
+  callWith,
   errorOf,
-  fetchEdge,
   fleet,
+  newAdmin,
+  newestChange,
   rowsOf,
   scene,
   setFlag,
@@ -18,27 +20,8 @@ import {
 
 /** Named admin tokens: who has one, what it is good for, and how it ends. */
 
-interface Made {
-  readonly id: string;
-  readonly token: string;
-}
-
-const make = (scope: "read" | "admin", name = unique(scope)): Promise<Made> =>
-  adminCall("POST", "/admin-tokens", { name, scope });
-
-function callWith(token: string, method: string, path: string, body?: unknown): Promise<Response> {
-  return fetchEdge(path, {
-    method,
-    headers: { authorization: `Bearer ${token}` },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-}
-
 const whoIs = async (token: string): Promise<unknown> =>
   (await callWith(token, "GET", "/v1/admin/whoami")).json();
-
-const newestChange = async (): Promise<unknown> =>
-  (await adminCall<{ changes: unknown[] }>("GET", "/audit?limit=1")).changes[0];
 
 /** All routes of the operators' API, from the app itself: none can be forgotten here. */
 const routes = app.routes
@@ -51,7 +34,7 @@ const changing = routes.filter(
 describe("a named admin token", () => {
   it("is made with a scope, listed without its secret, and says who it is", async () => {
     const name = unique("anna");
-    const { id, token } = await make("admin", name);
+    const { id, token } = await newAdmin("admin", name);
     expect(token).toMatch(new RegExp(`^pa_${id}_[0-9a-f]{64}$`));
     const listed = await adminCall<{ admin_tokens: { id: string }[]; next_cursor: null }>(
       "GET",
@@ -71,7 +54,7 @@ describe("a named admin token", () => {
 
   it("of the scope admin changes things, and the log of changes has its name", async () => {
     const name = unique("ben");
-    const { id, token } = await make("admin", name);
+    const { id, token } = await newAdmin("admin", name);
     expect(await newestChange()).toMatchObject({
       what: "make an admin token",
       before: null,
@@ -84,7 +67,7 @@ describe("a named admin token", () => {
   });
 
   it("is kept as a hash", async () => {
-    const { id, token } = await make("read");
+    const { id, token } = await newAdmin("read");
     const stored = (await testEnv.KEYS.get(`admin:${id}`)) ?? "";
     const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(token));
     const hex = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -106,7 +89,7 @@ describe("a named admin token", () => {
   });
 
   it("is no key and no provider token, and is called by its name where those are wanted", async () => {
-    const { token } = await make("admin");
+    const { token } = await newAdmin("admin");
     const at = await scene();
     for (const path of ["/v1/models", "/v1/providers/explain?machine=mac-1"]) {
       expect(await errorOf(await callWith(token, "GET", path))).toMatchObject({
@@ -126,7 +109,7 @@ describe("a named admin token", () => {
   });
 
   it("opens nothing while no admin token is set", async () => {
-    const { token } = await make("admin");
+    const { token } = await newAdmin("admin");
     const request = new Request("http://edge/v1/admin/flags", {
       headers: { authorization: `Bearer ${token}` },
     });
@@ -144,7 +127,7 @@ describe("a token that may only read", () => {
 
   it("reads everything", async () => {
     const at = await scene();
-    const { token } = await make("read");
+    const { token } = await newAdmin("read");
     for (const path of [
       "/admin-tokens",
       "/audit",
@@ -170,7 +153,7 @@ describe("a token that may only read", () => {
   });
 
   it("asks what the planner would do, and scrapes the metrics", async () => {
-    const { token } = await make("read");
+    const { token } = await newAdmin("read");
     expect((await callWith(token, "POST", "/v1/admin/placement/simulate", {})).status).toBe(200);
     const metrics = await callWith(token, "GET", "/metrics");
     expect(await metrics.text()).toContain("poolkeeper_build_info");
@@ -178,7 +161,7 @@ describe("a token that may only read", () => {
 
   it.each(changing)("changes nothing: $method $path", async ({ method, path }) => {
     const name = unique("watcher");
-    const { id, token } = await make("read", name);
+    const { id, token } = await newAdmin("read", name);
     expect(await errorOf(await callWith(token, method, path, {}))).toEqual({
       status: 403,
       code: "read_only_token",
@@ -200,13 +183,13 @@ describe("a token that may only read", () => {
     "/v1/admin/placement/simulate/",
     "/v1/admin//placement/simulate",
   ])("is not let through by an address that is written otherwise: %s", async (path) => {
-    const { token } = await make("read");
+    const { token } = await newAdmin("read");
     expect([200, 403]).toContain((await callWith(token, "POST", path, {})).status);
     expect((await callWith(token, "PURGE", path, {})).status).toBe(403);
   });
 
   it("is refused changes, and shown the metrics, also while the fleet does not answer", async () => {
-    const { token } = await make("read");
+    const { token } = await newAdmin("read");
     vi.spyOn(console, "warn").mockImplementation(() => undefined);
     await rowsOf(fleet(), "ALTER TABLE audit RENAME TO gone");
     try {
@@ -222,7 +205,7 @@ describe("a token that may only read", () => {
   });
 
   it("is what a token with a scope of a later version counts as", async () => {
-    const { id, token } = await make("admin");
+    const { id, token } = await newAdmin("admin");
     const record = await testEnv.KEYS.get<object>(`admin:${id}`, "json");
     await testEnv.KEYS.put(`admin:${id}`, JSON.stringify({ ...record, scope: "machines" }));
     expect(await whoIs(token)).toMatchObject({ scope: "read" });
@@ -232,7 +215,7 @@ describe("a token that may only read", () => {
 describe("an admin token that is revoked", () => {
   it("is gone, and can be revoked once", async () => {
     const name = unique("carla");
-    const { id, token } = await make("admin", name);
+    const { id, token } = await newAdmin("admin", name);
     expect(await adminCall("DELETE", `/admin-tokens/${id}`)).toEqual({ id, deleted: true });
     expect(await newestChange()).toMatchObject({ what: `revoke the admin token ${id}`, before: { name } });
     expect((await callWith(token, "GET", "/v1/admin/flags")).status).toBe(401);
@@ -240,9 +223,33 @@ describe("an admin token that is revoked", () => {
     expect(await errorOf(await callAdmin("DELETE", "/admin-tokens/x"))).toMatchObject({ status: 404 });
   });
 
+  it("is in the fleet's list only if there was one", async () => {
+    const revoked = () => rowsOf(fleet(), "SELECT token_id FROM revoked_admin_tokens");
+    const { id } = await newAdmin("read");
+    await adminCall("DELETE", `/admin-tokens/${id}`);
+    const before = await revoked();
+    expect(before).toContainEqual({ token_id: id });
+    expect((await callAdmin("DELETE", `/admin-tokens/${"0".repeat(18)}`)).status).toBe(404);
+    expect(await revoked()).toEqual(before);
+  });
+
+  it("can be one that this version does not understand", async () => {
+    const { id } = await newAdmin("admin", unique("dora"));
+    vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    for (const [kept, before] of [
+      ["{", null],
+      ['{"name":"dora"}', { name: "dora" }],
+    ] as const) {
+      await testEnv.KEYS.put(`admin:${id}`, kept);
+      expect(await adminCall("DELETE", `/admin-tokens/${id}`)).toEqual({ id, deleted: true });
+      expect(await newestChange()).toMatchObject({ before, after: null });
+    }
+    vi.restoreAllMocks();
+  });
+
   it("changes nothing from that moment on, although KV still hands it out", async () => {
     await setFlag("queue_max", "32");
-    const { id, token } = await make("admin");
+    const { id, token } = await newAdmin("admin");
     const record = (await testEnv.KEYS.get(`admin:${id}`)) ?? "";
     // It may end itself, too.
     expect((await callWith(token, "DELETE", `/v1/admin/admin-tokens/${id}`)).status).toBe(200);
@@ -261,7 +268,7 @@ describe("an admin token that is revoked", () => {
   });
 
   it("locks nobody out who has the token of the Worker's secrets: it is in no list, and needs no store", async () => {
-    const { token } = await make("admin");
+    const { token } = await newAdmin("admin");
     const { admin_tokens: rows } = await adminCall<{ admin_tokens: { id: string }[] }>(
       "GET",
       "/admin-tokens",

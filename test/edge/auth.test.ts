@@ -9,6 +9,7 @@ import {
   chat,
   errorOf,
   fetchEdge,
+  newAdmin,
   newKey,
   newToken,
   scene,
@@ -195,11 +196,11 @@ describe("pages of keys", () => {
 
   it.each([
     ["refuses the cursor", "KV LIST failed: 400 Bad Request", "key:abcde", 400],
-    ["is asked too often", "KV LIST failed: 429 Too Many Requests", "key:abcde", 500],
-    ["is down", "KV LIST failed: 503 Service Unavailable", "key:abcde", 500],
-    ["refuses something, and there is no cursor", "KV LIST failed: 400 Bad Request", "", 500],
+    ["is asked too often", "KV LIST failed: 429 Too Many Requests", "key:abcde", 503],
+    ["is down", "KV LIST failed: 503 Service Unavailable", "key:abcde", 503],
+    ["refuses something, and there is no cursor", "KV LIST failed: 400 Bad Request", "", 503],
   ])("are no fault of the cursor's unless KV says so: KV %s", async (_, message, cursor, status) => {
-    const logged = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    const logged = vi.spyOn(console, "warn").mockImplementation(() => undefined);
     const request = new Request(`http://edge/v1/admin/keys?cursor=${btoa(cursor)}`, {
       headers: { authorization: `Bearer ${ADMIN}` },
     });
@@ -208,6 +209,64 @@ describe("pages of keys", () => {
     expect(response.status).toBe(status);
     logged.mockRestore();
   });
+});
+
+describe("whoever shows a secret is told what is wrong with the store of secrets, and not that all is broken:", () => {
+  const makers = {
+    key: async () => ({ secret: (await newKey("acme")).key, path: "/v1/models" }),
+    token: async () => ({
+      secret: (await newToken("acme")).token,
+      path: "/v1/providers/explain?machine=mac-1",
+    }),
+    admin: async () => {
+      const { token } = await newAdmin("admin");
+      return { secret: token, path: "/v1/admin/flags" };
+    },
+  };
+
+  it.each([
+    ["key", "invalid_api_key", "this API key"],
+    ["token", "invalid_provider_token", "this provider token"],
+    ["admin", "invalid_api_key", "this admin token"],
+  ] as const)("%s", async (kind, code, named) => {
+    const { secret, path } = await makers[kind]();
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    const headers = { authorization: `Bearer ${secret}` };
+    const down = () => Promise.reject(new Error("KV GET failed: 503 Service Unavailable"));
+    const KEYS = { get: down } as unknown as KVNamespace;
+    const response = await app.fetch(new Request(`http://edge${path}`, { headers }), { ...testEnv, KEYS });
+    expect(response.headers.get("retry-after")).toBe("1");
+    expect(await errorOf(response)).toMatchObject({ status: 503, code: "try_again" });
+    expect(warned).toHaveBeenLastCalledWith(expect.objectContaining({ event: "keys_unreachable" }));
+    const name = `${kind}:${secret.split("_")[1]}`;
+    const record = await testEnv.KEYS.get<object>(name, "json");
+    const hashed = { ...record, sha256: "5be0cd19" };
+    for (const kept of ["{", '{"name":"of a later version"}', JSON.stringify(hashed)]) {
+      await testEnv.KEYS.put(name, kept);
+      expect(await errorOf(await fetchEdge(path, { headers }))).toMatchObject({
+        status: 401,
+        code,
+        message: expect.stringContaining(`the record of ${named} is not understood`),
+      });
+      expect(warned).toHaveBeenLastCalledWith(expect.objectContaining({ event: "key_not_understood" }));
+    }
+    warned.mockRestore();
+  });
+});
+
+it("a key whose record is not understood hides no other, cannot be changed, and can be revoked", async () => {
+  const { id } = await newKey("acme");
+  const other = await newKey("acme");
+  const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+  await testEnv.KEYS.put(`key:${id}`, "{");
+  const { keys } = await adminCall<{ keys: { id: string }[] }>("GET", "/keys");
+  expect(keys.map((key) => key.id)).toContain(other.id);
+  expect(await errorOf(await callAdmin("PATCH", `/keys/${id}`, { priority: "low" }))).toMatchObject({
+    status: 400,
+    message: expect.stringContaining("not understood"),
+  });
+  expect(await adminCall("DELETE", `/keys/${id}`)).toEqual({ id, deleted: true });
+  warned.mockRestore();
 });
 
 it.each(["PATCH", "PUT"])("a %s of a key that changes nothing names what can be changed", async (method) => {
@@ -303,6 +362,28 @@ describe("the admin API", () => {
     }
   });
 
+  it.each(["keys", "provider-tokens", "admin-tokens"])(
+    "takes no secret for a label, which whoever may only read could read: %s",
+    async (path) => {
+      const fields = path === "admin-tokens" ? { scope: "read" } : { owner: "acme" };
+      const { token } = await newToken("acme");
+      for (const secret of [ADMIN, `old ${ADMIN}`, token, `x${token}`]) {
+        for (const param of path === "admin-tokens" ? ["name"] : ["name", "owner"]) {
+          const body = { ...fields, name: "n", [param]: secret };
+          const error = await errorOf(await callAdmin("POST", `/${path}`, body));
+          expect(error).toMatchObject({ status: 400, code: "invalid_request", param });
+          expect(error.message).not.toContain(secret);
+        }
+      }
+      const listed = JSON.stringify(await adminCall("GET", `/${path}`));
+      const log = JSON.stringify(await adminCall("GET", "/audit"));
+      for (const text of [listed, log]) {
+        expect(text).not.toContain(ADMIN);
+        expect(text).not.toContain(token.slice(25));
+      }
+    },
+  );
+
   it("says which characters an owner may have", async () => {
     const response = await callAdmin("POST", "/keys", { owner: "Käthe", name: "laptop" });
     expect((await errorOf(response)).message).toContain("ASCII");
@@ -317,6 +398,32 @@ it("a key that is deleted in the middle of a request does not end it", async () 
   await adminCall("DELETE", `/keys/${at.keyId}`);
   machine.answer(request, "{}");
   expect((await pending).status).toBe(200);
+});
+
+it("a key that is in use while it is deleted ends with that, too", async () => {
+  const { id, key } = await newKey("acme");
+  const use = (): Promise<Response> =>
+    Promise.resolve(
+      app.fetch(
+        new Request("http://edge/v1/models", { headers: { authorization: `Bearer ${key}` } }),
+        testEnv,
+      ),
+    );
+  const statuses: number[] = [];
+  const KEYS = {
+    get: (name: string) => testEnv.KEYS.get(name),
+    async delete(name: string) {
+      statuses.push((await use()).status);
+      await testEnv.KEYS.delete(name);
+    },
+  } as unknown as KVNamespace;
+  const request = new Request(`http://edge/v1/admin/keys/${id}`, {
+    method: "DELETE",
+    headers: { authorization: `Bearer ${ADMIN}` },
+  });
+  expect((await app.fetch(request, { ...testEnv, KEYS })).status).toBe(200);
+  statuses.push((await use()).status);
+  expect(statuses).toEqual([200, 401]);
 });
 
 it("a key is trusted for 10 s by whoever has read it, and no longer once KV has lost it", async () => {

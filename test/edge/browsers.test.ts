@@ -39,6 +39,21 @@ describe("a page of another origin", () => {
     expect(response.headers.has("access-control-allow-credentials")).toBe(false);
   });
 
+  it.each(["/v1/models/capacity", "/v1/models?format=openrouter"])(
+    "gets no cached answer that it may not read: %s",
+    async (path) => {
+      for (const [headers, allowed] of [
+        [{}, null],
+        [{ origin: ORIGIN }, "*"],
+      ] as const) {
+        const response = await fetchEdge(path, { headers });
+        expect(response.headers.get("cache-control")).toMatch(/^public/);
+        expect(response.headers.get("vary")).toBe("origin");
+        expect(shared(response)).toBe(allowed);
+      }
+    },
+  );
+
   it("reads a stream as it comes, and its headers; leaving has the machine told", async () => {
     const at = await scene();
     const machine = await join(at);

@@ -6,10 +6,12 @@ import { connect, expectAnswer, join, registerMessage, type FakeProvider } from 
 import {
   adminCall,
   callAdmin,
+  callWith,
   errorOf,
-  fetchEdge,
   fleet,
+  newAdmin,
   pin,
+  readChanges,
   resetObject,
   rowsOf,
   scene,
@@ -105,7 +107,7 @@ describe("one order for many machines", () => {
     const [one] = await herd(at, 1);
     const id = one?.machineId ?? "";
     await orderMany({ order: "cordon", machines: [id, "nobody"] });
-    const { changes } = await adminCall<{ changes: unknown[] }>("GET", `/audit?about=${id}`);
+    const { changes } = await readChanges(`?about=${id}`);
     expect(changes).toEqual([
       expect.objectContaining({
         what: "give an order to many machines",
@@ -252,16 +254,9 @@ describe("a dry run", () => {
   });
 
   it("may be asked for with a token that may only read, and the order not", async () => {
-    const { token } = await adminCall<{ token: string }>("POST", "/admin-tokens", {
-      name: unique("reader"),
-      scope: "read",
-    });
-    const ask = (query: string) =>
-      fetchEdge(`/v1/admin/machines/orders${query}`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${token}` },
-        body: JSON.stringify({ order: "cordon", machines: ["nobody"] }),
-      });
+    const { token } = await newAdmin("read");
+    const body = { order: "cordon", machines: ["nobody"] };
+    const ask = (query: string) => callWith(token, "POST", `/v1/admin/machines/orders${query}`, body);
     expect((await ask("?dry_run=true")).status).toBe(200);
     for (const query of ["", "?dry_run=false", "?dry_run=TRUE", "?dry_run="]) {
       expect(await errorOf(await ask(query))).toMatchObject({ status: 403, code: "read_only_token" });

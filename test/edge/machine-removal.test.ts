@@ -6,6 +6,7 @@ import {
   adminCall,
   callAdmin,
   errorOf,
+  fetchEdge,
   fleet,
   newToken,
   pin,
@@ -90,6 +91,27 @@ describe("a machine", () => {
     ]) {
       expect(await errorOf(response)).toMatchObject({ status: 404, code: "not_found" });
     }
+  });
+
+  it("takes what it has answered along: the next owner of its id is told only of their own", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const { machineId } = machine;
+    await expectAnswer(at, machine);
+    await leave(at, machine);
+    expect((await remove(machineId)).status).toBe(200);
+
+    const { token } = await newToken(unique("owner"));
+    const next = await join({ ...at, token }, {}, machineId);
+    const answered = async (secret: string): Promise<unknown> => {
+      const headers = { authorization: `Bearer ${secret}` };
+      const response = await fetchEdge(`/v1/providers/usage?machine=${machineId}`, { headers });
+      return (await response.json<{ usage: unknown }>()).usage;
+    };
+    expect(await answered(token)).toEqual([]);
+    await expectAnswer(at, next);
+    expect(await answered(token)).toMatchObject([{ model_id: at.model, requests: 1 }]);
+    next.close();
   });
 
   it("whose token was revoked can, too", async () => {

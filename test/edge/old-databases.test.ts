@@ -82,4 +82,20 @@ describe("a database that an earlier version wrote", () => {
       });
     }
   });
+
+  it("of a pool tells what its machines had answered, of which it is not kept for whom", async () => {
+    for (const statements of versions(POOL_MIGRATIONS, "CREATE TABLE machine_work")) {
+      await onDisk(statements, (storage) => {
+        storage.sql.exec(
+          `INSERT INTO machine_work
+             (machine_id, day_at, requests, prompt_tokens, completion_tokens, cached_tokens)
+           VALUES (?, 7, 1, 2, 3, 4)`,
+          MAC,
+        );
+        const row = { requests: 1, promptTokens: 2, completionTokens: 3, cachedTokens: 4 };
+        const { work } = new PoolStore(storage);
+        expect(work.of(MAC, "o", 0)).toEqual([{ machineId: MAC, owner: "o", dayAt: 7, ...row }]);
+      });
+    }
+  });
 });

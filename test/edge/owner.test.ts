@@ -2,6 +2,7 @@ import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it } from "vitest";
 
 import type { Fleet } from "../../durable-objects/fleet.ts";
+import type { ModelPool } from "../../durable-objects/model-pool.ts";
 import { connect, type FakeProvider, HELLO, join, registerMessage } from "./fake-provider.ts";
 import {
   addToCatalog,
@@ -295,7 +296,8 @@ describe("GET /v1/providers/usage", () => {
     });
 
   it("tells an owner what a machine has answered, by model and day, also what was just now", async () => {
-    const at = await sceneOf(unique("owner"));
+    const owner = unique("owner");
+    const at = await sceneOf(owner);
     const machine = await join(at);
     const { machineId } = machine;
     const empty = await usage(at.token, machineId);
@@ -305,6 +307,13 @@ describe("GET /v1/providers/usage", () => {
       machine.answer(await machine.next("inference_request"));
       await (await pending).text();
     }
+    // Owners may ask every second, and each of a thousand machines would have rows for it.
+    await runInDurableObject<ModelPool, void>(poolOf(at), (pool, { storage }) => {
+      const written = () => storage.sql.exec("SELECT * FROM machine_work").toArray();
+      const before = written();
+      expect(pool.workOf(machineId, owner, 0)).toHaveLength(1);
+      expect(written()).toEqual(before);
+    });
     const row = { model_id: at.model, day_at: expect.any(Number), requests: 2 };
     const tokens = { prompt_tokens: 14, completion_tokens: 6, cached_tokens: 2 };
     expect(await (await usage(at.token, machineId, "&days=35")).json()).toMatchObject({

@@ -101,23 +101,38 @@ describe("what a pool keeps of its machines", () => {
 it("what a machine has answered adds up by day, for itself alone, and is kept for 35 days", async () => {
   await onDisk((store, later) => {
     const tokens = { promptTokens: 2, completionTokens: 3, cachedTokens: 4 };
-    const row = { machineId: MAC, dayAt: NOW, requests: 1, ...tokens };
+    const row = { machineId: MAC, owner: "acme", dayAt: NOW, requests: 1, ...tokens };
     const work = [row, { ...row, dayAt: NOW - DAY_MS }, { ...row, machineId: OTHER }];
     for (let i = 0; i < 2; i++) store.addEntries({ ...nothing, work }, NOW);
     const twice = { requests: 2, promptTokens: 4, completionTokens: 6, cachedTokens: 8 };
-    expect(later().work.of(MAC, NOW)).toEqual([{ ...row, ...twice }]);
+    expect(later().work.of(MAC, "acme", NOW)).toEqual([{ ...row, ...twice }]);
     expect(
       later()
-        .work.of(MAC, 0)
+        .work.of(MAC, "acme", 0)
         .map(({ dayAt }) => dayAt),
     ).toEqual([NOW - DAY_MS, NOW]);
-    expect(later().work.of(OTHER, 0)).toEqual([{ ...row, machineId: OTHER, ...twice }]);
+    expect(later().work.of(OTHER, "acme", 0)).toEqual([{ ...row, machineId: OTHER, ...twice }]);
     store.addEntries({ ...nothing, work: [] }, NOW + 35 * DAY_MS);
     expect(
       later()
-        .work.of(MAC, 0)
+        .work.of(MAC, "acme", 0)
         .map(({ dayAt }) => dayAt),
     ).toEqual([NOW]);
+  });
+});
+
+it("what a machine has answered is told to whoever owned it then", async () => {
+  await onDisk((store, later) => {
+    const tokens = { promptTokens: 2, completionTokens: 3, cachedTokens: 4 };
+    const row = { machineId: MAC, owner: "acme", dayAt: NOW, requests: 1, ...tokens };
+    const earlier = { ...row, dayAt: NOW - DAY_MS };
+    store.addEntries({ ...nothing, work: [earlier, row] }, NOW);
+    expect(later().work.of(MAC, "other", 0)).toEqual([]);
+    // Its id has become another's in the middle of the day.
+    const another = { ...row, owner: "other" };
+    store.addEntries({ ...nothing, work: [another] }, NOW);
+    expect(later().work.of(MAC, "other", 0)).toEqual([another]);
+    expect(later().work.of(MAC, "acme", 0)).toEqual([earlier]);
   });
 });
 

@@ -163,6 +163,28 @@ describe("a key with requests_per_minute", () => {
     expect(await admit()).toMatchObject({ admitted: true, standings: { requests: { remaining: 1 } } });
   });
 
+  it("says so if that cannot be saved, and counts on", async () => {
+    const at = await scene();
+    await stopClock();
+    const limits = limitsOf(at);
+    const failed = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    const question = { promptTokens: 0, answerTokens: 0 };
+    const admit = () => limits.admit({ requestsPerMinute: 2, tokensPerMinute: null }, question);
+    await admit();
+    await runInDurableObject(limits, (_, { storage }) => {
+      vi.spyOn(storage.kv, "put").mockImplementation(() => {
+        throw new Error("Exceeded allowed rows written in Durable Objects free tier.");
+      });
+      vi.advanceTimersByTime(2000);
+    });
+    expect(failed.mock.calls).toEqual([
+      [expect.objectContaining({ event: "key_limits_not_saved", keyId: at.keyId })],
+    ]);
+    await admit();
+    expect(await admit()).toMatchObject({ admitted: false, limitedBy: "requests" });
+    vi.restoreAllMocks();
+  });
+
   it("counts anew if what was saved is in words of another version", async () => {
     const limits = limitsOf(await scene());
     await runInDurableObject<KeyLimits, void>(limits, (_, { storage }) =>
@@ -412,6 +434,8 @@ describe("a key with a priority", () => {
       name: "n",
       priority: "high",
     });
+    // On a slow machine the other one would wait so long that it rises above this one.
+    await stopClock();
     const first = chat(at);
     const running = await machine.next("inference_request");
     const late = chat(at);

@@ -276,6 +276,17 @@ describe("a body above 16 MiB", () => {
     });
   });
 
+  it("is 400 if it is compressed, and the answer says so", async () => {
+    const at = await scene();
+    const compressed = new Blob([chatBody(at)]).stream().pipeThrough(new CompressionStream("gzip"));
+    const headers = { authorization: `Bearer ${at.apiKey}`, "content-encoding": "gzip" };
+    expect(await errorOf(await chat(at, {}, { body: compressed, headers }))).toMatchObject({
+      status: 400,
+      code: "invalid_request",
+      message: "the body is encoded (gzip); send it as it is",
+    });
+  });
+
   it("is read whole, without a length, if it is smaller, wherever it is cut", async () => {
     const at = await scene();
     const machine = await join(at);

@@ -27,11 +27,7 @@ export function fetchEdge(path: string, init: RequestInit = {}): Promise<Respons
 
 /** A call of the admin API, whatever comes of it. */
 export function callAdmin(method: string, path: string, body?: unknown): Promise<Response> {
-  return fetchEdge(`/v1/admin${path}`, {
-    method,
-    headers: { authorization: `Bearer ${ADMIN}` },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
+  return callWith(ADMIN, method, `/v1/admin${path}`, body);
 }
 
 /** A call of the admin API that must succeed. */
@@ -106,6 +102,49 @@ export function newKey(owner: string): Promise<{ key: string; id: string }> {
 
 export function newToken(owner: string): Promise<{ token: string; id: string }> {
   return adminCall("POST", "/provider-tokens", { owner, name: "test" });
+}
+
+export interface NamedAdmin {
+  readonly id: string;
+  readonly token: string;
+}
+
+/** A named admin token. */
+export function newAdmin(scope: "read" | "admin", name = unique(scope)): Promise<NamedAdmin> {
+  return adminCall("POST", "/admin-tokens", { name, scope });
+}
+
+/** A call of the Worker with a secret, whatever comes of it. */
+export function callWith(secret: string, method: string, path: string, body?: unknown): Promise<Response> {
+  return fetchEdge(path, {
+    method,
+    headers: { authorization: `Bearer ${secret}` },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+/** A row of the log of changes. */
+export interface Change {
+  readonly id: number;
+  readonly at: number;
+  readonly request_id: string | null;
+  readonly what: string;
+  readonly outcome: string;
+  readonly code: string | null;
+}
+
+export interface ChangePage {
+  readonly changes: readonly Change[];
+  readonly next_cursor: string | null;
+}
+
+/** The log of changes, the newest first. */
+export function readChanges(query = ""): Promise<ChangePage> {
+  return adminCall("GET", `/audit${query}`);
+}
+
+export async function newestChange(): Promise<Change | undefined> {
+  return (await readChanges("?limit=1")).changes[0];
 }
 
 export function chatBody(at: Scene, fields: object = {}): string {

@@ -161,7 +161,15 @@ function fillPool(storage: DurableObjectStorage): void {
       totals: [{ name: "n", value: 1 }],
       speeds: [{ machineId: MAC, speed: { prefillTps: 1, decodeTps: [2] } }],
       work: [
-        { machineId: MAC, dayAt: 9e12, requests: 1, promptTokens: 2, completionTokens: 3, cachedTokens: 4 },
+        {
+          machineId: MAC,
+          owner: "o",
+          dayAt: 9e12,
+          requests: 1,
+          promptTokens: 2,
+          completionTokens: 3,
+          cachedTokens: 4,
+        },
       ],
     },
     9e12,

@@ -605,6 +605,15 @@ describe("what is not the model", () => {
     }
   });
 
+  it("is the beginning of one, from a source that says no length", async () => {
+    const half = readFileSync(join(import.meta.dirname, "../../models/tiny-verse.gguf")).subarray(0, 500_000);
+    server.put("/m.gguf", half, { "transfer-encoding": "chunked" }, false);
+    await expect(fetchOne(`${server.url}/m.gguf`)).rejects.toThrow(
+      /m\.gguf is incomplete: it has 500,000 bytes and needs at least 1,869,984\. Open the address/,
+    );
+    expect(files()).toEqual([]);
+  });
+
   it("is not read to its end", async () => {
     server.put("/m.gguf", Buffer.alloc(1_000_000, "<html>"));
     const held = server.holdNext(10_000);

@@ -51,6 +51,44 @@ describe("leaves to the engine", () => {
   });
 });
 
+/** A file without keys and with one tensor of this type and size, behind so many other bytes. */
+function withTensor(type: number, dimensions: readonly number[], offset: number): Buffer {
+  const info = Buffer.alloc(24 + 8 + 1 + 4 + 8 * dimensions.length + 4 + 8);
+  info.write("GGUF\x03", "latin1");
+  info.writeUInt8(1, 8);
+  info.writeUInt8(1, 24);
+  info.write("t", 32);
+  info.writeUInt32LE(dimensions.length, 33);
+  for (const [index, size] of dimensions.entries()) info.writeUInt32LE(size, 37 + 8 * index);
+  info.writeUInt32LE(type, info.length - 12);
+  info.writeUInt32LE(offset, info.length - 8);
+  return info;
+}
+
+describe("never wants more than the engine of", () => {
+  const F32 = 0;
+  const Q4_K = 12;
+  const UNKNOWN = 99;
+  it.each([
+    ["a tensor of numbers", F32, [8, 4], 0, 128],
+    ["a tensor of blocks", Q4_K, [512], 64, 64 + 288],
+    ["a tensor of a type that it does not know", UNKNOWN, [512], 64, 65],
+    ["an empty tensor", F32, [0], 64, 64],
+    ["an empty tensor of a type that it does not know", UNKNOWN, [4, 0], 64, 64],
+    ["a single number", F32, [], 0, 4],
+  ])("%s", (_, type, dimensions, offset, bytes) => {
+    const info = withTensor(type, dimensions, offset);
+    const beginning = Math.ceil(info.length / 32) * 32;
+    expect(lengthOf(info)).toBe(beginning + bytes);
+  });
+
+  it("a file that has keys alone, as the first part of a split model may", () => {
+    const bytes = Buffer.from(readFileSync(MODEL));
+    bytes.writeBigUInt64LE(0n, 8);
+    expect(lengthOf(bytes)).toBeLessThan(bytes.length);
+  });
+});
+
 it("keeps half a copy from being offered, and says how much is missing", () => {
   const whole = readFileSync(MODEL);
   writeFileSync(join(directory, "half.gguf"), whole.subarray(0, 500_000));

@@ -6,6 +6,7 @@ import {
   isTranslated,
   readHardware,
   readVitals,
+  runProgram,
   thermalStateOf,
   type RunProgram,
 } from "../../provider/src/hardware.ts";
@@ -103,4 +104,10 @@ describe("an Intel build of Node", () => {
     expect(await isTranslated("linux", "x64", mac({ sysctl: "hw.optional.arm64: 1\n" }))).toBe(false);
     expect(await isTranslated("darwin", "arm64", mac({ sysctl: "hw.optional.arm64: 1\n" }))).toBe(false);
   });
+});
+
+it("is asked programs that may not be there, or cannot even be started", async () => {
+  expect(await runProgram(process.execPath, ["-p", "40 + 2"])).toBe("42\n");
+  expect(await runProgram("/no/such/program", [])).toBeNull();
+  expect(await runProgram("/bin/sh\0", [])).toBeNull();
 });

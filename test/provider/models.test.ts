@@ -57,10 +57,13 @@ it("counts models that are still to come, and gives none the id of another", () 
 });
 
 it("passes over files that are no model or have no usable name, and says so", () => {
-  for (const name of ["good.gguf", "mmproj-good.gguf", "has space.gguf"]) file(name);
+  for (const name of ["good.gguf", "mmproj-good.gguf", "good-mmproj-f16.gguf", "has space.gguf"]) file(name);
+  // Of a disk that is not a Mac's own.
+  file("._good.gguf", "\0\x05\x16\x07");
   const { models, skipped } = find([], [directory]);
   expect(models.map(({ id }) => id)).toEqual(["good"]);
   expect(skipped).toEqual([
+    "good-mmproj-f16.gguf: a projector for images, not a model",
     expect.stringContaining("has space.gguf"),
     expect.stringContaining("mmproj-good.gguf"),
   ]);
@@ -128,7 +131,9 @@ it("takes names for an engine that has its own, and the id if there is none", ()
 
 describe("a mistake is answered with what to do", () => {
   it("for a file that is not there", () => {
-    expect(() => find(["a=/no/such.gguf"])).toThrow(/Cannot open the model file \/no\/such\.gguf/);
+    expect(() => find(["a=/no/such.gguf"])).toThrow(
+      "Cannot open the model file /no/such.gguf: ENOENT: no such file or directory.",
+    );
   });
 
   it("for a file that is no GGUF", () => {
@@ -142,6 +147,13 @@ describe("a mistake is answered with what to do", () => {
     ["more keys than there can be", gguf().slice(0, 16) + "garbage!"],
   ])("for %s, which an engine might read on and on", (_, contents) => {
     expect(() => find([`a=${file("a.gguf", contents)}`])).toThrow(/is damaged.*Download it again/);
+  });
+
+  it("for a file of the other byte order, which no second download mends", () => {
+    const header = `GGUF\0\0\0\x03${"\0".repeat(16)}`;
+    expect(() => find([`a=${file("a.gguf", header)}`])).toThrow(
+      /big-endian.*Get its little-endian version\.$/,
+    );
   });
 
   it("for a directory", () => {

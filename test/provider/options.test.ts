@@ -208,7 +208,10 @@ describe("a mistake is answered with what to write instead", () => {
     [["--coordinator", "ftp://x.example", "--token", "t"], /must begin with https/],
     [["--coordinator", "https://user:pass@x.example", "--token", "t"], /must not contain a user name/],
     [[...enough, "--token-file", "/x"], /not both/],
-    [["--coordinator", "https://x.example", "--token-file", "/no/such"], /Cannot read the token file/],
+    [
+      ["--coordinator", "https://x.example", "--token-file", "/no/such"],
+      /^Cannot read the token file \/no\/such: ENOENT: no such file or directory\.$/,
+    ],
     [["--coordinator", "https://x.example", "--token", "a b"], /characters that no token has/],
     [[...enough, "--slots", "0"], /--slots 0 must be a whole number from 1 to 64/],
     [[...enough, "--slots", "four"], /--slots four/],
@@ -222,8 +225,11 @@ describe("a mistake is answered with what to write instead", () => {
     [[...enough, "--server-url", "http://me:secret@127.0.0.1:1"], /must not contain.*POOLKEEPER_SERVER_KEY/],
     [[...enough, "--machine-id", "Studio!"], /--machine-id Studio! will not do/],
     [[...enough, "--colour"], /--colour.*See --help/],
-    [[...enough, "surplus"], /surplus/],
-    [[...enough, "--state", "--json"], /^Option '--state' argument is ambiguous\. See --help\.$/],
+    [[...enough, "surplus"], /^Unexpected argument 'surplus': the only commands are why, pause.*--help\.$/],
+    [["--state", "/s", "pause"], /^Unexpected argument 'pause': .* before all flags\. See --help\.$/],
+    [[...enough, "--state", "--json"], /^--state needs a value\. See --help\.$/],
+    [[...enough, "--context"], /^--context needs a value\. See --help\.$/],
+    [[...enough, "--private=yes"], /^Option '--private' does not take an argument\. See --help\.$/],
   ])("%j", (argv, expected) => {
     expect(() => read(argv)).toThrow(expected);
   });
@@ -237,7 +243,8 @@ it("knows --help and --version without anything else", () => {
 it("mentions every flag in the help", () => {
   const flags =
     "coordinator token token-file model models-dir downloads-dir machine-id slots context threads engine server-command server-url state private";
-  for (const flag of [...flags.split(" "), "json", "no-caffeinate", "help", "version"]) {
+  const rules = ["attestation-chain", "not-on-battery", "not-while-used"];
+  for (const flag of [...flags.split(" "), ...rules, "json", "no-caffeinate", "help", "version"]) {
     expect(HELP).toContain(`--${flag}`);
   }
 });

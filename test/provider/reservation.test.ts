@@ -4,8 +4,8 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import type { RunProgram } from "../../provider/src/hardware.ts";
-import { pause, reservedBecause, resume } from "../../provider/src/reservation.ts";
+import { runProgram, type RunProgram } from "../../provider/src/hardware.ts";
+import { createReservationReader, pause, resume } from "../../provider/src/reservation.ts";
 import { openIdentity } from "../../provider/src/state/identity.ts";
 import { UserError } from "../../provider/src/user-error.ts";
 import { AgentHarness } from "../support/agent-harness.ts";
@@ -21,41 +21,70 @@ const NO_RULES = { onBattery: false, whileUsedMinutes: null };
 const RULES = { onBattery: true, whileUsedMinutes: 10 };
 
 /** A Mac on battery or on mains, last touched so many seconds ago. */
-function aMac(source: "Battery Power" | "AC Power", idleSeconds: number): RunProgram {
+function aMac(source: "Battery Power" | "AC Power" | "UPS Power", idleSeconds: number): RunProgram {
   return (file) =>
     Promise.resolve(
       file.endsWith("pmset")
-        ? `Now drawing from '${source}'\n -InternalBattery-0 (id=4653155)\t80%; discharging`
-        : `+-o IOHIDSystem  <class IOHIDSystem>\n    {\n      "HIDIdleTime" = ${idleSeconds * 1e9}\n    }`,
+        ? `Now drawing from '${source}'\n -InternalBattery-0 (id=4653155)\t80%; discharging; 3:05 remaining present: true\n`
+        : `+-o IOHIDSystem  <class IOHIDSystem, id 0x1000003a6, registered, matched, active, busy 0 (3 ms), retain 29>
+    {
+      "IOClass" = "IOHIDSystem"
+      "HIDParameters" = {"HIDClickTime"=500000000,"HIDMouseAcceleration"=45056}
+      "HIDIdleTime" = ${idleSeconds * 1e9}
+    }
+`,
     );
+}
+
+let warnings: string[];
+beforeEach(() => {
+  warnings = [];
+});
+function reservedBecause(rules: typeof RULES | typeof NO_RULES, run: RunProgram) {
+  return createReservationReader(directory, rules, { warn: (line) => warnings.push(line) }, run)();
 }
 
 const nothing: RunProgram = () => Promise.resolve(null);
 
 describe("a machine is its owner's alone", () => {
   it("from pause to resume, whatever else", async () => {
-    expect(await reservedBecause(directory, NO_RULES, nothing)).toBeNull();
+    expect(await reservedBecause(NO_RULES, nothing)).toBeNull();
     pause(directory);
     pause(directory);
-    expect(await reservedBecause(directory, NO_RULES, nothing)).toBe("paused");
+    expect(await reservedBecause(NO_RULES, nothing)).toBe("paused");
     expect(resume(directory)).toBe(true);
     expect(resume(directory)).toBe(false);
-    expect(await reservedBecause(directory, NO_RULES, nothing)).toBeNull();
+    expect(await reservedBecause(NO_RULES, nothing)).toBeNull();
   });
 
   it("on battery and in use, if those are its rules", async () => {
-    const because = (rules: typeof RULES | typeof NO_RULES, run: RunProgram) =>
-      reservedBecause(directory, rules, run);
-    expect(await because(RULES, aMac("Battery Power", 9_999))).toBe("on battery");
-    expect(await because(RULES, aMac("AC Power", 599))).toBe("in use");
-    expect(await because(RULES, aMac("AC Power", 600))).toBeNull();
-    expect(await because(NO_RULES, aMac("Battery Power", 0))).toBeNull();
-    expect(await because({ onBattery: false, whileUsedMinutes: 10 }, aMac("Battery Power", 601))).toBeNull();
+    expect(await reservedBecause(RULES, aMac("Battery Power", 9_999))).toBe("on battery");
+    expect(await reservedBecause(RULES, aMac("UPS Power", 9_999))).toBe("on battery");
+    expect(await reservedBecause(RULES, aMac("AC Power", 599))).toBe("in use");
+    expect(await reservedBecause(RULES, aMac("AC Power", 600))).toBeNull();
+    expect(await reservedBecause(NO_RULES, aMac("Battery Power", 0))).toBeNull();
+    expect(
+      await reservedBecause({ onBattery: false, whileUsedMinutes: 10 }, aMac("Battery Power", 601)),
+    ).toBeNull();
   });
 
-  it("is not by what cannot be found out", async () => {
-    expect(await reservedBecause(directory, RULES, nothing)).toBeNull();
-    expect(await reservedBecause(directory, RULES, () => Promise.resolve("no such thing"))).toBeNull();
+  it("is not by what cannot be found out, of which its owner is warned once", async () => {
+    for (const run of [nothing, () => Promise.resolve("No batteries"), () => runProgram("/no/such", [])]) {
+      warnings = [];
+      const read = createReservationReader(directory, RULES, { warn: (line) => warnings.push(line) }, run);
+      expect(await read()).toBeNull();
+      expect(await read()).toBeNull();
+      expect(warnings).toEqual([
+        "--not-on-battery has no effect: this machine does not say whether it runs on battery, so it serves everybody",
+        "--not-while-used has no effect: this machine does not say when it was used last, so it serves everybody",
+      ]);
+    }
+  });
+
+  it("is not warned of rules that can be read, or that it does not have", async () => {
+    await reservedBecause(RULES, aMac("AC Power", 600));
+    await reservedBecause(NO_RULES, nothing);
+    expect(warnings).toEqual([]);
   });
 
   it("cannot be said of a directory that is not there, or that no machine has used", () => {

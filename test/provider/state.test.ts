@@ -1,8 +1,10 @@
-import { spawnSync } from "node:child_process";
+import { fork, spawnSync, type ChildProcess } from "node:child_process";
 import { createPublicKey } from "node:crypto";
+import { once } from "node:events";
 import {
   existsSync,
   chmodSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -165,15 +167,49 @@ describe("the lock", () => {
     ["from before the last start of the system", { pid: process.ppid, booted_at: 0 }],
     ["that cannot be read", "garbage"],
   ])("is taken over %s", (_, contents) => {
-    lockDirectory(directory);
     const lockFile = join(directory, "lock.json");
-    const { booted_at } = JSON.parse(readFileSync(lockFile, "utf8")) as { booted_at: number };
+    const unlock = lockDirectory(directory);
+    const own = readFileSync(lockFile, "utf8");
+    const { booted_at } = JSON.parse(own) as { booted_at: number };
+    unlock();
     const lock =
       typeof contents === "string" ? contents : { ...contents, booted_at: contents.booted_at ?? booted_at };
     writeFileSync(lockFile, typeof lock === "string" ? lock : JSON.stringify(lock));
-    expect(() => lockDirectory(directory)).not.toThrow();
+    const release = lockDirectory(directory);
+    expect(JSON.parse(readFileSync(lockFile, "utf8"))).toMatchObject({ pid: process.pid });
+    release();
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it.each([
+    ["three of those that start at once with a new directory", 3, null],
+    ["two with one whose program has died", 2, '{"pid":4206649,"booted_at":0}'],
+  ])("is had by one of %s", async (_, count, stale) => {
+    const processes = Array.from({ length: count }, () => fork(LOCK_PROCESS, { execArgv: [] }));
+    await Promise.all(processes.map(answerOf));
+    for (let round = 0; round < 30; round += 1) {
+      const shared = join(directory, String(round));
+      mkdirSync(shared, { recursive: true });
+      if (stale !== null) writeFileSync(join(shared, "lock.json"), stale);
+      const answers = processes.map(answerOf);
+      const at = Date.now() + 20;
+      for (const child of processes) child.send({ directory: shared, at });
+      const said = await Promise.all(answers);
+      expect(said.filter((answer) => answer === "held")).toHaveLength(1);
+      const refused = said.filter((answer) => /^Another provider \(process \d+\) is using/.test(answer));
+      expect(refused).toHaveLength(count - 1);
+      expect(readdirSync(shared)).toEqual(["lock.json"]);
+    }
+    for (const child of processes) child.kill();
   });
 });
+
+const LOCK_PROCESS = new URL("../support/lock-process.ts", import.meta.url);
+
+async function answerOf(child: ChildProcess): Promise<string> {
+  const [answer] = (await once(child, "message")) as [string];
+  return answer;
+}
 
 it("writes a file whole or not at all", () => {
   openIdentity(directory, null);

@@ -10,9 +10,10 @@ import { ProviderProcess } from "../support/provider-process.ts";
 
 let server: Server;
 let url: string;
-let versions: [status: number, body: object];
-let explanation: [status: number, body: object];
-let usage: [status: number, body: object];
+type Answer = [status: number, body: object | string, headers?: Record<string, string>];
+let versions: Answer;
+let explanation: Answer;
+let usage: Answer;
 const asked: string[] = [];
 const started: ProviderProcess[] = [];
 
@@ -31,9 +32,10 @@ beforeEach(async () => {
   asked.length = 0;
   server = createServer(({ url: path, headers }, response) => {
     asked.push(`${path} ${headers.authorization}`);
-    const isUsage = path?.startsWith("/v1/providers/usage") === true;
-    const [status, body] = path === "/version" ? versions : isUsage ? usage : explanation;
-    response.writeHead(status).end(JSON.stringify(body));
+    const isUsage = path?.includes("/v1/providers/usage") === true;
+    const [status, body, sent = {}] =
+      path?.endsWith("/version") === true ? versions : isUsage ? usage : explanation;
+    response.writeHead(status, sent).end(typeof body === "string" ? body : JSON.stringify(body));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -44,9 +46,9 @@ afterEach(async () => {
   await new Promise<void>((resolve) => server.close(() => resolve()));
 });
 
-async function why(argv: readonly string[] = ["--machine-id", "studio-1"], state?: string) {
+async function why(argv: readonly string[] = ["--machine-id", "studio-1"], state?: string, prefix = "") {
   const program = new ProviderProcess(
-    ["why", "--coordinator", `${url}/v1`, ...argv],
+    ["why", "--coordinator", `${url}${prefix}/v1`, ...argv],
     { POOLKEEPER_PROVIDER_TOKEN: "the-token" },
     state,
   );
@@ -91,10 +93,21 @@ describe("why", () => {
     ]);
   });
 
+  it("asks a coordinator that is not at the root of its address", async () => {
+    const { code } = await why(["--machine-id", "studio-1"], undefined, "/pool");
+    expect(code).toBe(0);
+    expect(asked.map((line) => line.split("?")[0])).toEqual([
+      "/pool/version Bearer the-token",
+      "/pool/v1/providers/explain",
+      "/pool/v1/providers/usage",
+    ]);
+  });
+
   it("says what this machine has answered, where the coordinator counts it", async () => {
     const day = { model_id: "a", requests: 2, completion_tokens: 30 };
-    usage = [200, { usage: [day, { ...day, requests: 1 }, { ...day, model_id: "b" }] }];
-    const words = "a: 3 requests, 60 tokens; b: 2 requests, 30 tokens";
+    const other = { model_id: "b", requests: 1, completion_tokens: 1 };
+    usage = [200, { usage: [day, { ...day, requests: 1 }, other] }];
+    const words = "a: 3 requests, 60 tokens; b: 1 request, 1 token";
     expect((await why()).stdout).toContain(`  answered    within 7 days ${words}\n`);
     usage = [200, { usage: [] }];
     expect((await why()).stdout).toContain("  answered    within 7 days nothing\n");
@@ -126,8 +139,16 @@ describe("why", () => {
       "you have no such machine (404)",
     ],
     ["what is no answer", 200, { hello: 1 }, "it answers what no coordinator would (200)"],
+    ["the page of a proxy", 502, "<html>Bad gateway</html>", "it answers what no coordinator would (502)"],
+    [
+      "a redirection",
+      301,
+      "",
+      "the coordinator's address redirects to https://pool.example.com/: use that one (301)",
+    ],
   ])("never says that all is well after %s", async (_, status, body, words) => {
-    explanation = [status, body];
+    const location = { location: "https://pool.example.com/" };
+    explanation = [status, body, status === 301 ? location : {}];
     const { code, stdout } = await why();
     expect(code).toBe(1);
     expect(stdout).toContain(`  coordinator ${words}\n`);
@@ -141,6 +162,13 @@ describe("why", () => {
     const { code, stdout } = await why();
     expect(code).toBe(1);
     expect(stdout).toMatch(/ {2}coordinator it does not answer: .*ECONNREFUSED/);
+  });
+
+  it("says so if the address begins with https and nobody speaks it there", async () => {
+    url = url.replace("http:", "https:");
+    const { code, stdout } = await why();
+    expect(code).toBe(1);
+    expect(stdout).toContain("  coordinator it does not answer: that port does not speak TLS: does its");
   });
 
   it("knows the machine by the state directory, also while its program runs", async () => {

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 
 import { WithDeletions, WithRareFaults } from "../../simulator/handover/hooks.ts";
 import { RARE_FAULTS } from "../../simulator/handover/rare-faults.ts";
-import { play } from "../../simulator/handover/world.ts";
+import { play, World } from "../../simulator/handover/world.ts";
 
 /**
  * Whole fleets on a bad network, from a seed each. A failure names its seed; replay it with
@@ -54,6 +54,17 @@ it("plays the same seed the same way", async () => {
   const second = await play(7, undefined, true);
   expect(second.log).toEqual(first.log);
   expect(first.log.length).toBeGreaterThan(1000);
+});
+
+it("lets placement rest before it looks whether everything has come to rest", async () => {
+  const placing = Array.from({ length: 20 }, (_, seed) => new World(seed, new WithRareFaults(), false));
+  for (const world of placing) {
+    await world.run();
+    if (!world.isPlacing) continue;
+    expect(world.fleet.core.flagBook.flags.placement).toBe("off");
+    return;
+  }
+  throw new Error("no seed in which placement gives orders");
 });
 
 /** Seeds that once failed, with what was wrong. */

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../provider/src/main.ts", import.meta.url));
+/** For the engine's process as well. */
+const NODE_OPTIONS = `--import=${new URL("as-node-20.ts", import.meta.url).href}`;
 
 export interface LogLine {
   readonly level: string;
@@ -12,7 +14,7 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
-/** The provider program as its owner runs it, with a state directory of its own. */
+/** The provider program as its owner runs it, with a state directory of its own, and with what Node 20 has. */
 export class ProviderProcess {
   readonly stateDirectory: string;
   readonly exited: Promise<{ code: number | null; signal: string | null }>;
@@ -37,7 +39,7 @@ export class ProviderProcess {
     const { POOLKEEPER_COORDINATOR: _, POOLKEEPER_PROVIDER_TOKEN: __, ...inherited } = process.env;
     const args = [MAIN, ...argv, "--state", this.stateDirectory];
     this.#child = spawn(process.execPath, args, {
-      env: { ...inherited, ...env },
+      env: { ...inherited, NODE_OPTIONS, ...env },
       stdio: ["ignore", log, "pipe"],
     });
     this.#child.stdout?.setEncoding("utf8").on("data", (text: string) => this.#onOutput(text));

@@ -1,4 +1,4 @@
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 
 import { parse } from "smol-toml";
 import { describe, expect, it } from "vitest";
@@ -99,44 +99,5 @@ describe("house rules", () => {
   it.each(files)("%s says what it is before it exports anything", (path) => {
     const [beforeExports = ""] = read(path).split(/^export /m);
     expect(beforeExports).toContain("/**");
-  });
-});
-
-describe("the documentation", () => {
-  const pages = globSync("{.,docs,docs/decisions,models,provider}/*.md", { cwd: root });
-
-  it.each(pages)("%s links to pages and headings that are there", (page) => {
-    const anchorsOf = (text: string) =>
-      [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) =>
-        heading
-          .toLowerCase()
-          .replace(/[^\w\- ]/g, "")
-          .replaceAll(" ", "-"),
-      );
-    const here = new URL(page, root);
-    const links = [...read(page).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)];
-    const broken = links.filter(([, path = "", anchor]) => {
-      const target = path === "" ? here : new URL(path, here);
-      if (!existsSync(target)) return true;
-      return anchor !== undefined && !anchorsOf(readFileSync(target, "utf8")).includes(anchor);
-    });
-    expect(broken.map(([link]) => link)).toEqual([]);
-  });
-
-  it("names no metric that there is not, in the rules for Prometheus", () => {
-    const known = read("core/metrics.ts") + read("core/prometheus.ts");
-    const named = [...read("docs/operations.md").matchAll(/\bpoolkeeper_\w+/g)].map(([name]) => name);
-    expect(named.length).toBeGreaterThan(5);
-    expect(named.filter((name) => name !== "poolkeeper_requests" && !known.includes(`"${name}"`))).toEqual(
-      [],
-    );
-  });
-
-  it("lists each event that the coordinator logs, and no other", () => {
-    const sources = globSync("{core,durable-objects,worker}/**/*.ts", { cwd: root }).map(read).join("\n");
-    const logged = [...sources.matchAll(/\blog(?:Warning|Error)\(\s*"(\w+)"/g)].map(([, event]) => event);
-    const [, table = ""] = read("docs/storage.md").split("\n## Logs\n");
-    const listed = [...table.matchAll(/^\| `(\w+)`/gm)].map(([, event]) => event);
-    expect(listed.toSorted()).toEqual([...new Set(logged)].toSorted());
   });
 });

@@ -27,7 +27,7 @@ async function inAnthropicWords(response: Response, requestId: string): Promise<
   const body = JSON.stringify(toAnthropicError(await response.text(), requestId));
   const headers = new Headers(response.headers);
   headers.delete("content-length");
-  // Claude Code takes a 401 for a token that has expired, and asks again and again.
+  // Claude Code takes a 401 for an expired token, and retries without end.
   if (status < 500 && status !== 429) headers.set("x-should-retry", "false");
   return new Response(body, { status, headers });
 }

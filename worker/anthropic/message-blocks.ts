@@ -37,7 +37,7 @@ export function encodeBlock({ kind, id, name, text }: Block): object {
     case "text":
       return { type: "text", text, citations: null };
     case "thinking":
-      // Nobody signs it here, and nobody asks for it when it comes back.
+      // Signatures are neither made here nor checked when a block comes back.
       return { type: "thinking", thinking: text, signature: "" };
     case "tool_use":
       return { type: "tool_use", id, name, input: inputOf(text), caller: { type: "direct" } };

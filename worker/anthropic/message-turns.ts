@@ -64,8 +64,8 @@ export function toChatMessages({ system, messages }: Conversation): object[] {
 }
 
 /**
- * Claude Code begins its instructions with a line for Anthropic's accounts that is another one each time. With it no
- * machine would ever find a prompt that it has read before.
+ * Claude Code begins its instructions with a line for Anthropic's billing that differs each time. With it no machine would ever
+ * have the beginning of a prompt cached.
  */
 function withoutBilling(text: string): string {
   return text.replace(/^x-anthropic-billing-header:[^\n]*\n?/, "");
@@ -107,8 +107,8 @@ function addTurn(
 }
 
 /**
- * Whose they are; null = anybody's. Thoughts, and where another model took over, are not told again: chats have no place
- * for them.
+ * The role that each block belongs to; null: either. Thoughts, and blocks that say where another model took over, are left out
+ * of the chat, which has no place for them.
  */
 const BLOCKS: ReadonlyMap<string, Message["role"] | null> = new Map([
   ["text", null],

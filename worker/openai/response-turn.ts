@@ -90,7 +90,9 @@ export class ResponseTurn {
     });
   }
 
-  /** What a turn that failed has leaned on is gone with it, but for another lane that may go on from there. */
+  /**
+   * A failed turn forgets the response that it continued, if it is this lane's latest; another lane may still go on from it.
+   */
   #forget(): void {
     this.#isOver = true;
     if (this.#previous !== null) {

@@ -83,7 +83,7 @@ class StreamTranslation {
   readonly #translator: Translator;
   readonly #sse = new SseReader();
   #isDone = false;
-  /** The machine has said why it ended. One that leaves `[DONE]` out says no more. */
+  /** The machine has given a finish reason. One that leaves `[DONE]` out says no more. */
   #isFinished = false;
   #isOver = false;
 

@@ -5,9 +5,10 @@ import { difference } from "../../core/audit.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppEnv } from "../context.ts";
-import { createSecret, deleteSecret, scopeSchema } from "../secrets.ts";
+import { scopeSchema } from "../key-records.ts";
+import { createSecret, deleteSecret, isStored } from "../secrets.ts";
 import { validate } from "../validate.ts";
-import { label, readPage, secretId, unknownId } from "./secret-requests.ts";
+import { label, readPage, refuseSecrets, secretId, unknownId } from "./secret-requests.ts";
 
 /**
  * `/v1/admin/admin-tokens`: named tokens of operators and their programs, besides the one in the Worker's secrets, which is
@@ -29,6 +30,7 @@ export const adminTokens = new Hono<AppEnv>()
   })
   .post("/", async (context) => {
     const { name, scope } = validate(newTokenSchema, (await readJsonBody(context.req.raw)).json);
+    refuseSecrets(context, { name });
     const labels = { owner: "", name, scope };
     const { secret, record } = await createSecret(context.env.KEYS, "admin", labels, Date.now());
     context.set("difference", difference(null, { id: record.id, name, scope }));
@@ -36,10 +38,13 @@ export const adminTokens = new Hono<AppEnv>()
   })
   .delete("/:id", async (context) => {
     const id = secretId(context);
+    const { KEYS } = context.env;
+    // The fleet never forgets what it was told to refuse.
+    if (!(await isStored(KEYS, "admin", id))) throw unknownId(id);
     // The fleet first, as with provider tokens.
     await fleetStub(context.env).revokeAdminToken(id);
-    const deleted = await deleteSecret(context.env.KEYS, "admin", id);
-    if (deleted === null) throw unknownId(id);
-    context.set("difference", difference({ name: deleted.name }, null));
+    const deleted = await deleteSecret(KEYS, "admin", id);
+    const { name } = deleted ?? {};
+    context.set("difference", difference(name === undefined ? null : { name }, null));
     return context.json({ id, deleted: true });
   });

@@ -1,12 +1,11 @@
 import { Hono } from "hono";
 
-import { CAPACITY_TTL_MS } from "../../core/limits.ts";
-import { readCapacity } from "../capacity.ts";
+import { allowCaching, readCapacity } from "../capacity.ts";
 import type { AppEnv } from "../context.ts";
 
 /** `GET /v1/models/capacity`, for everybody, so that a client or an aggregator knows before it asks. */
 export const capacity = new Hono<AppEnv>().get("/", async (context) => {
   const { at, models } = await readCapacity(context.env);
-  context.header("cache-control", `public, max-age=${CAPACITY_TTL_MS / 1000}`);
+  allowCaching(context);
   return context.json({ object: "list", at, data: models });
 });

@@ -1,23 +1,19 @@
 import { Hono } from "hono";
-import { z } from "zod";
 
 import { replayFleet, type AskedModel } from "../../core/fleet/replay-fleet.ts";
 import { DEMAND_RETENTION_MS, USAGE_RETENTION_MS, USAGE_ROWS_MAX } from "../../core/limits.ts";
 import type { UsageSpan } from "../../core/pool/usage.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import { fleetStub } from "../../durable-objects/fleet-stub.ts";
-import { logWarning } from "../../durable-objects/log.ts";
 import type { ModelPool } from "../../durable-objects/model-pool.ts";
-import { poolStub } from "../../durable-objects/pool-stub.ts";
 import type { ModelId } from "../../protocol/ids.ts";
 import { readCatalog } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { demandTrace } from "../demand-trace.ts";
 import { HttpError } from "../http-error.ts";
+import { askPools, DAY_MS, daysOf } from "../pool-counts.ts";
 
 /** What the pools have counted: `/v1/admin/demand`, as a trace and with the fleet to replay it, and `/v1/admin/usage`. */
-
-const DAY_MS = 86_400_000;
 
 export const counts = new Hono<AppEnv>()
   .get("/demand", async (context) =>
@@ -40,7 +36,7 @@ export const counts = new Hono<AppEnv>()
     const from = sinceOf(context, USAGE_RETENTION_MS);
     // A day that is added up is a whole one.
     const since = by === "day" ? from - (from % DAY_MS) : from;
-    const answers = await askPools(context.env, "usage", async (pool) => await pool.usage(since, by));
+    const answers = await askAll(context.env, "usage", async (pool) => await pool.usage(since, by));
     const rows = answers.reduce((sum, answer) => sum + (answer.rows?.length ?? Infinity), 0);
     if (rows > USAGE_ROWS_MAX) throw tooMuchUsage(by);
     const usage = answers.flatMap((answer) =>
@@ -73,42 +69,21 @@ function tooMuchUsage(by: UsageSpan): HttpError {
 
 function askDemand(context: AppContext): Promise<AskedModel[]> {
   const since = sinceOf(context, DEMAND_RETENTION_MS);
-  return askPools(context.env, "demand", async (pool) => await pool.demand(since));
+  return askAll(context.env, "demand", async (pool) => await pool.demand(since));
 }
 
-/** From when on rows are asked for: whole days back, one unless `days` says more, and no more than are kept. */
+/** From when on rows are asked for: whole days back. */
 function sinceOf(context: AppContext, keptMs: number): number {
-  const most = keptMs / DAY_MS;
-  const days = z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(most)
-    .safeParse(context.req.query("days") ?? "1");
-  if (days.success) return Date.now() - days.data * DAY_MS;
-  const message = `days: must be a whole number from 1 to ${most}`;
-  throw new HttpError({ code: "invalid_request", param: "days", message });
+  return Date.now() - daysOf(context, keptMs) * DAY_MS;
 }
 
-/**
- * Asks the pools of all models. An answer without one of them would pass for the whole, so there is none then.
- * @param call for the log.
- */
-async function askPools<T>(
+/** Of all models in the catalog. */
+async function askAll<T>(
   env: Env,
   call: string,
   ask: (pool: DurableObjectStub<ModelPool>) => Promise<T>,
 ): Promise<{ readonly model: ModelId; readonly rows: T }[]> {
   const { entries } = await readCatalog(env);
-  return Promise.all(
-    entries.map(async ({ id }) => {
-      try {
-        return { model: id, rows: await ask(poolStub(env, id)) };
-      } catch (error) {
-        logWarning("pool_unreachable", { pool: id, call, error: String(error) });
-        const message = `the pool "${id}" does not answer; try again`;
-        throw new HttpError({ code: "try_again", message, retryAfterS: 10 });
-      }
-    }),
-  );
+  const models = entries.map(({ id }) => id);
+  return askPools(env, models, call, ask);
 }

@@ -30,7 +30,7 @@ const HEADERS = {
   "referrer-policy": "no-referrer",
   "x-content-type-options": "nosniff",
   "x-frame-options": "DENY",
-  // Asked for anew each time, so that a page never mixes the files of two deploys.
+  // Revalidated each time, so that a page never mixes files of two deploys.
   "cache-control": "no-cache",
 };
 

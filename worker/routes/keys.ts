@@ -5,9 +5,10 @@ import { difference } from "../../core/audit.ts";
 import { prioritySchema } from "../../core/pool/priority.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
-import { changeKey, createSecret, deleteSecret, type KeyRecord, type KeySettings } from "../secrets.ts";
+import type { KeyRecord } from "../key-records.ts";
+import { changeKey, createSecret, deleteSecret, type KeySettings } from "../secrets.ts";
 import { validate } from "../validate.ts";
-import { label, readPage, secretId, unknownId } from "./secret-requests.ts";
+import { label, readPage, refuseSecrets, secretId, unknownId } from "./secret-requests.ts";
 
 /** `/v1/admin/keys`: API keys, their limits and their priority. A secret is shown when it is made and never again. */
 
@@ -32,6 +33,7 @@ export const keys = new Hono<AppEnv>()
   })
   .post("/", async (context) => {
     const { owner, name, ...fields } = validate(newKeySchema, (await readJsonBody(context.req.raw)).json);
+    refuseSecrets(context, { owner, name });
     const settings = settingsOf(fields);
     const made = await createSecret(context.env.KEYS, "key", { owner, name }, Date.now(), settings);
     const { created_at: _, ...row } = keyRow(made.record);

@@ -2,12 +2,11 @@ import { Hono } from "hono";
 
 import type { CatalogEntry } from "../../core/catalog.ts";
 import type { ModelCapacity } from "../../core/fleet/capacity.ts";
-import { CAPACITY_TTL_MS } from "../../core/limits.ts";
 import { modelFeed } from "../../core/model-feed.ts";
 import { speaksAnthropic } from "../anthropic/clients.ts";
 import { modelInfo, modelPage } from "../anthropic/model-info.ts";
 import { requireKeyOfEitherHeader } from "../auth.ts";
-import { readCapacity } from "../capacity.ts";
+import { allowCaching, readCapacity } from "../capacity.ts";
 import { readCatalog, requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
@@ -25,7 +24,7 @@ export const models = new Hono<AppEnv>()
       throw new HttpError({ code: "invalid_request", param: "format", message });
     }
     const [catalog, capacity] = await Promise.all([readCatalog(context.env), readCapacity(context.env)]);
-    context.header("cache-control", `public, max-age=${CAPACITY_TTL_MS / 1000}`);
+    allowCaching(context);
     return context.json(modelFeed(catalog, capacity.models));
   })
   .get("/", requireKeyOfEitherHeader, async (context) => {

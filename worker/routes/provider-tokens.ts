@@ -7,7 +7,7 @@ import { readJsonBody } from "../body.ts";
 import type { AppEnv } from "../context.ts";
 import { createSecret, deleteSecret } from "../secrets.ts";
 import { validate } from "../validate.ts";
-import { label, readPage, secretId, unknownId } from "./secret-requests.ts";
+import { label, readPage, refuseSecrets, secretId, unknownId } from "./secret-requests.ts";
 
 /** `/v1/admin/provider-tokens`: what machines dial with. A token is shown when it is made and never again. */
 
@@ -26,6 +26,7 @@ export const providerTokens = new Hono<AppEnv>()
   })
   .post("/", async (context) => {
     const { owner, name } = validate(newTokenSchema, (await readJsonBody(context.req.raw)).json);
+    refuseSecrets(context, { owner, name });
     const { secret, record } = await createSecret(context.env.KEYS, "token", { owner, name }, Date.now());
     context.set("difference", difference(null, { id: record.id, owner, name }));
     return context.json({ id: record.id, token: secret }, 201);

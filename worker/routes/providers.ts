@@ -17,8 +17,9 @@ import { bearer, otherSecret } from "../auth.ts";
 import { requireModel } from "../catalog.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
+import type { KeyRecord } from "../key-records.ts";
 import { machineWork } from "../machine-work.ts";
-import { flawOf, isRevokedToken, verifySecret, type KeyRecord } from "../secrets.ts";
+import { flawOf, isRevokedToken, verifySecret } from "../secrets.ts";
 import { validate } from "../validate.ts";
 
 /**
@@ -68,8 +69,8 @@ async function explain(context: AppContext): Promise<Response> {
 
 /** What the machine has answered, by model and day. */
 async function usage(context: AppContext): Promise<Response> {
-  const { machine_id, models } = await requireOwnMachine(context);
-  return context.json({ machine_id, usage: await machineWork(context, machine_id, models) });
+  const { machine_id, owner, models } = await requireOwnMachine(context);
+  return context.json({ machine_id, usage: await machineWork(context, machine_id, owner, models) });
 }
 
 /** @throws HttpError 404, also for a machine of another owner: nobody learns which ids others have taken. */

@@ -2,7 +2,9 @@ import { z } from "zod";
 
 import type { AppContext } from "../context.ts";
 import { HttpError } from "../http-error.ts";
-import { isSecretId, listSecrets, type KeyRecord, type SecretKind } from "../secrets.ts";
+import type { KeyRecord, SecretKind } from "../key-records.ts";
+import { holdsSecret } from "../secret-texts.ts";
+import { isSecretId, listSecrets } from "../secrets.ts";
 
 /** What requests about keys and those about provider tokens have in common. */
 
@@ -13,6 +15,19 @@ export const label = z
     /^[\x21-\x7e]([\x20-\x7e]{0,126}[\x21-\x7e])?$/,
     "must have 1 to 128 printable ASCII characters, without blanks at either end",
   );
+
+/**
+ * Refuses a label that holds a secret: lists and the log of changes would show it to whoever may only read.
+ * @param labels by the field that they came in.
+ * @throws HttpError 400
+ */
+export function refuseSecrets({ env }: AppContext, labels: Readonly<Record<string, string>>): void {
+  for (const [param, text] of Object.entries(labels)) {
+    if (!holdsSecret(text, env.ADMIN_TOKEN)) continue;
+    const message = `${param}: has a secret in it, which everybody could read who may read the lists; choose another`;
+    throw new HttpError({ code: "invalid_request", param, message });
+  }
+}
 
 /** @throws HttpError 400 for a malformed cursor */
 export async function readPage(

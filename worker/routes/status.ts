@@ -2,8 +2,7 @@ import { Hono } from "hono";
 import { html } from "hono/html";
 
 import type { ModelCapacity } from "../../core/fleet/capacity.ts";
-import { CAPACITY_TTL_MS } from "../../core/limits.ts";
-import { readCapacity } from "../capacity.ts";
+import { allowCaching, readCapacity } from "../capacity.ts";
 import type { AppEnv } from "../context.ts";
 import { HttpError } from "../http-error.ts";
 
@@ -16,7 +15,7 @@ export const status = new Hono<AppEnv>().get("/", async (context) => {
   context.header("x-content-type-options", "nosniff");
   try {
     const { at, models } = await readCapacity(context.env);
-    context.header("cache-control", `public, max-age=${CAPACITY_TTL_MS / 1000}`);
+    allowCaching(context);
     return await context.html(page(`As of ${timeOf(at)}.`, models));
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
@@ -31,8 +30,8 @@ const STYLE = `
   :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
   body { max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }
   table { border-collapse: collapse; width: 100%; }
-  th, td { padding: 0.4rem 0.8rem 0.4rem 0; text-align: left; border-bottom: 1px solid #8884; }
-  td { overflow-wrap: anywhere; }
+  th, td { padding: 0.4rem 0.8rem 0.4rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #8884; }
+  tbody th { overflow-wrap: anywhere; }
 `;
 
 function page(note: string, models: readonly ModelCapacity[]) {
@@ -77,9 +76,10 @@ function page(note: string, models: readonly ModelCapacity[]) {
 
 /** The state first, so that a tab in the background says it. */
 function titleOf(models: readonly ModelCapacity[]): string {
-  const away = models.filter(({ exhausted }) => exhausted === true).length;
+  const away = models.filter(({ exhausted, serving }) => exhausted !== false || serving === 0).length;
   if (models.length === 0) return "Status";
-  return away === 0 ? "All models serve" : `${away} of ${models.length} models do not serve`;
+  if (away === 0) return "All models serve";
+  return `${away} of ${models.length} models ${away === 1 ? "does" : "do"} not serve`;
 }
 
 function stateOf({ exhausted, serving, free_slots, queued, loading, eta_s }: ModelCapacity): string {
@@ -90,12 +90,17 @@ function stateOf({ exhausted, serving, free_slots, queued, loading, eta_s }: Mod
   return `${free_slots === 0 ? `busy, ${queued ?? 0} wait` : "serves"}${coming}`;
 }
 
+/** In a cell of which there is nothing to tell. */
+const NOTHING = "–";
+
 function roomOf({ free_slots, slots }: ModelCapacity): string {
-  return free_slots === null || slots === null ? "" : `${free_slots} of ${slots} requests`;
+  return free_slots === null || slots === null || slots === 0
+    ? NOTHING
+    : `${free_slots} of ${slots} requests`;
 }
 
 function firstTokenOf({ ttft_p50_ms }: ModelCapacity): string {
-  return ttft_p50_ms === null ? "" : `${(ttft_p50_ms / 1000).toFixed(1)} s`;
+  return ttft_p50_ms === null ? NOTHING : `${(ttft_p50_ms / 1000).toFixed(1)} s`;
 }
 
 function timeOf(at: number): string {

@@ -84,6 +84,8 @@ export async function download(model: ModelId, file: RemoteFile, ports: Download
       await part.remove();
       throw new WrongFileError(wrongHash(file, found, hash));
     }
+    // A source that says no length may have broken off unnoticed. Once it has its name, nobody would fetch it again.
+    await refuse(part, file, await part.lengthProblem());
     await part.finish(found);
     return part.sizeBytes;
   } finally {
@@ -148,18 +150,22 @@ function checkPromise(file: RemoteFile, { sha256 }: Origin): void {
 /** @throws WrongFileError if the bytes are not a model, or more than were announced. */
 async function refuseOther(
   part: PartFile,
-  { url }: RemoteFile,
+  file: RemoteFile,
   when: "still coming" | "at the end",
 ): Promise<void> {
-  const problem = part.problem(when);
-  const { sizeBytes, origin } = part;
-  const isTooLong = sizeBytes > (origin?.sizeBytes ?? Infinity);
-  if (problem === null && !isTooLong) return;
+  await refuse(part, file, part.problem(when));
+  if (part.sizeBytes <= (part.origin?.sizeBytes ?? Infinity)) return;
   await part.remove();
+  throw new WrongFileError(`${shown(file.url)} sent more than it had announced.`);
+}
+
+/** @throws WrongFileError if there is a problem; then nothing is kept. */
+async function refuse(part: PartFile, { url }: RemoteFile, problem: string | null): Promise<void> {
+  if (problem === null) return;
+  await part.remove();
+  const what = problem.replace(/ (Copy or d|D)ownload it again\.$/, "");
   throw new WrongFileError(
-    problem === null
-      ? `${shown(url)} sent more than it had announced.`
-      : `What comes from ${shown(url)} ${problem.replace(" Download it again.", "")} Open the address in a browser to see what it is.`,
+    `What comes from ${shown(url)} ${what} Open the address in a browser to see what it is.`,
   );
 }
 

@@ -1,8 +1,8 @@
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream, rmSync, statSync } from "node:fs";
+import { closeSync, createReadStream, openSync, rmSync, statSync } from "node:fs";
 import { open, rename, type FileHandle } from "node:fs/promises";
 
-import { HEADER_BYTES, headerProblem } from "../models.ts";
+import { HEADER_BYTES, headerProblem, lengthProblem } from "../models.ts";
 import { reasonOf } from "../reason.ts";
 import { UserError } from "../user-error.ts";
 import { readOrigin, removeHash, removeOrigin, writeHash, writeOrigin } from "./record.ts";
@@ -77,6 +77,18 @@ export class PartFile {
   problem(when: "still coming" | "at the end"): string | null {
     const isToCome = this.#header.length < HEADER_BYTES && when === "still coming";
     return isToCome ? null : headerProblem(this.#header);
+  }
+
+  /** What the complete file lacks; null if nothing. @throws UserError if the disk refuses. */
+  lengthProblem(): Promise<string | null> {
+    return orDiskProblem(this.#path, async () => {
+      const file = openSync(partPath(this.#path), "r");
+      try {
+        return lengthProblem(file, this.#size);
+      } finally {
+        closeSync(file);
+      }
+    });
   }
 
   /** @throws UserError if the disk refuses, for example because it is full. */

@@ -42,7 +42,7 @@ interface Case {
 const SECTIONS = [
   { title: "Days 0 to 4", days: { first: 0, last: 4 }, isRough: false, switches: [2, 4] },
   { title: "Days 5 and 6", days: { first: 5, last: 6 }, isRough: false, switches: [2, 4] },
-  { title: "Days 5 and 6, rough", days: { first: 5, last: 6 }, isRough: true, switches: [2] },
+  { title: "Days 5 and 6, with disturbances", days: { first: 5, last: 6 }, isRough: true, switches: [2] },
 ] as const;
 
 /** Three machine classes, churn, failing loads, and demand seen only through arrivals and refusals. */

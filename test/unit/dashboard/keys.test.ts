@@ -192,8 +192,8 @@ it("knows all owners, each once, those of machines included", () => {
 });
 
 it("sums up what was read, and when", () => {
-  expect(keysSummary([aKey(), aKey({ owner: "b" })], [aKey()], NOW)).toMatch(
-    /^2 API keys · 1 provider token · 2 owners · as of \d\d:\d\d:\d\d$/,
+  expect(keysSummary([aKey(), aKey({ owner: "b" })], [aKey()], 3, NOW)).toMatch(
+    /^2 API keys · 1 provider token · 3 admin tokens · 2 owners · as of \d\d:\d\d:\d\d$/,
   );
-  expect(keysSummary([], [], null)).toBe("");
+  expect(keysSummary([], [], 0, null)).toBe("");
 });

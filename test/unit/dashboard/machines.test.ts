@@ -86,6 +86,9 @@ describe("the filter", () => {
 
   it("leaves the summary alone, which is of all", () => {
     expect(machinesSummary(lines)).toBe("4 machines · 1 can serve · 3 need something · 1 offline");
+    expect(machinesSummary(filtered(lines, "", "failed"))).toBe(
+      "1 machine · 0 can serve · 1 needs something · 0 offline",
+    );
   });
 });
 

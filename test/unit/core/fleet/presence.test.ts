@@ -188,6 +188,27 @@ describe("machines that stop in order", () => {
     expect(haltOf(scene)).toBe("frozen");
   });
 
+  it("have not stopped if a later look finds them here: one that rests closes a socket without stopping", () => {
+    const scene = six("shadow");
+    for (const id of SIX.slice(0, 3)) {
+      leave(scene, id);
+      scene.blocked.delete(id);
+    }
+    scene.tick(10);
+    for (const id of SIX.slice(0, 3)) scene.blocked.set(id, "offline");
+    scene.tick(10);
+    expect(haltOf(scene)).toBe("frozen");
+  });
+
+  it("have stopped also if they were here when the pools were asked, and not by the time of the plan", () => {
+    const scene = six("shadow");
+    scene.tick(10, () => {
+      for (const id of SIX.slice(0, 3)) leave(scene, id);
+    });
+    scene.tick(10);
+    expect(haltOf(scene)).toBeNull();
+  });
+
   it("are those of the process that said so: word of one that another has followed counts for nothing", () => {
     const scene = six("shadow");
     for (const id of SIX.slice(0, 3)) {

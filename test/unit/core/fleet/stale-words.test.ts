@@ -389,6 +389,47 @@ describe("an order that was read in words which nobody here knows", () => {
     expect(scene.callNames()).toEqual(["unmanage b"]);
   });
 
+  /** It led from b to a, and had come nobody knows how far. Then it was given anew. */
+  function halfway(): FleetScene {
+    const scene = serving();
+    scene.core.orders.pin(MAC, A, scene.now);
+    const [open] = scene.store.intents();
+    if (open !== undefined) scene.store.saveIntent({ ...open, ...unread, retryAt: scene.now });
+    scene.restart();
+    for (let i = 0; i < 2; i++) scene.core.retry((scene.now = Number(scene.core.nextWakeAt())));
+    expect(intentOf(scene)).toMatchObject({ epoch: 3, model: A });
+    return scene;
+  }
+
+  it("[H1] [H3] is confirmed by both pools that may have the machine, before its own is told to expect it", () => {
+    const scene = halfway();
+    const asked: string[] = [];
+    for (let [made] = scene.calls(); made?.call.kind === "release"; [made] = scene.calls()) {
+      asked.push(made.pool);
+      scene.confirm(made);
+    }
+    expect(asked).toEqual([B, A]);
+    expect(intentOf(scene)).toMatchObject({ epoch: 3, phase: "expecting" });
+  });
+
+  it("[H17] may be followed by a release: one of two pools lets go before the other is freed", () => {
+    const scene = halfway();
+    scene.calls();
+    scene.core.orders.release(MAC, "by hand", scene.now);
+    const asked: string[] = [];
+    for (
+      let [made] = scene.calls();
+      made !== undefined && made.call.kind !== "order";
+      [made] = scene.calls()
+    ) {
+      asked.push(`${made.call.kind} ${made.pool}`);
+      // A reply that comes twice does not pass for one to the next question.
+      for (let i = 0; i < 2; i++) scene.confirm(made);
+    }
+    expect(asked).toEqual(["release b", "unmanage a", "unmanage b"]);
+    expect(intentOf(scene)).toMatchObject({ epoch: 4, model: null, phase: "ordered" });
+  });
+
   it("[H17] is a release that begins with the pool which may have the machine", () => {
     const scene = steppedBack({ model: null, from: B });
     scene.core.retry(scene.now);

@@ -102,6 +102,33 @@ describe("which model would be most useful on a machine", () => {
     expect(advice).toBeNull();
   });
 
+  it.each(["offline", "reserved"] as const)(
+    "counts nothing of what the machine holds as the fleet's while it is %s",
+    (reason) => {
+      const scene = new PlacementScene({ placement: "shadow" });
+      scene.join("mac-1", A);
+      scene.join("mac-2", A);
+      scene.tick();
+      scene.core.orders.pin(machineIdSchema.parse("mac-1"), A, scene.now);
+      scene.tick();
+      scene.report("mac-1", "assigned");
+      scene.blocked.set("mac-1", reason);
+      // One machine is enough for so few.
+      for (let i = 0; i < 10; i++) {
+        scene.ask(A, 2, 2);
+        scene.tick();
+      }
+      const [present] = usefulOn(scene).models;
+      expect(present).toMatchObject({ model_id: A, holds: true });
+      expect(present?.requests_per_hour).toBeLessThan(10);
+      // As the only one it serves them all.
+      scene.blocked.set("mac-2", "offline");
+      scene.ask(A, 2, 2);
+      scene.tick();
+      expect(usefulOn(scene).models[0]?.requests_per_hour).toBeGreaterThan(200);
+    },
+  );
+
   it("is not said of a machine that serves its owner only, nor before the first look at the demand", () => {
     expect(usefulOn(busyB({ private_only: true }))).toEqual({ models: [], advice: null });
     const scene = new PlacementScene();

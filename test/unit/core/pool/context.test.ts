@@ -107,6 +107,23 @@ describe("a request and the context of machines", () => {
     expect(scene.requestsOf(small)).toEqual([]);
   });
 
+  it("costs no look at the machines for each that waits, however long the line and whatever one machine says", () => {
+    const scene = new PoolScene();
+    scene.flags({ queue_max: 100 });
+    const machines = [1, LARGE, LARGE].map((context, index) => joinWith(scene, `mac-${index}`, context));
+    for (const machine of machines) scene.heartbeat(machine, { running: 1, max_concurrency: 1 });
+    for (let more = 100; more > 0; more--) scene.ask({ body: textOf(1000 + more) });
+    const [, talker, watched] = machines;
+    if (talker === undefined || watched === undefined) return;
+    const { registration } = watched.connection;
+    let looks = 0;
+    Object.defineProperty(watched.connection, "registration", { get: () => ((looks += 1), registration) });
+    scene.heartbeat(talker, { running: 1, max_concurrency: 1 });
+    expect(scene.pool.report(scene.now, 4).queued).toBe(100);
+    expect(looks).toBeGreaterThan(0);
+    expect(looks).toBeLessThan(50);
+  });
+
   it("goes to the small one if the line is full and it may fit", () => {
     const { scene, small, ask } = twoMachines();
     scene.flags({ queue_max: 1 });

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 
 import { LOAD_TIMEOUT_MS, TICK_INTERVAL_MS } from "../../../../core/limits.ts";
+import { Line } from "../../../../core/pool/line.ts";
 import type { Priority } from "../../../../core/pool/priority.ts";
+import type { PoolRequest } from "../../../../core/pool/request.ts";
 import { epochSchema, machineIdSchema } from "../../../../protocol/ids.ts";
 import { MODEL, PoolScene, type Machine } from "./pool-scene.ts";
 
@@ -97,6 +99,35 @@ describe("the line", () => {
     scene.now += 500;
     scene.ask({ requestId: "req_second" });
     expect(idsOf(scene, mac)).toEqual(["req_first"]);
+  });
+});
+
+describe("a line that no machine takes anything of", () => {
+  /** How often requests that need machines with so much context are offered. */
+  function offered(
+    contexts: readonly number[],
+    isTaken: (context: number) => boolean = () => false,
+  ): number[] {
+    const scene = new PoolScene();
+    const line = new Line(() => 0);
+    const needs = new Map(contexts.map((context) => [scene.ask().request, context]));
+    const needOf = (request: PoolRequest): number => needs.get(request) ?? 0;
+    for (const request of needs.keys()) line.add(request, Infinity);
+    const asked: number[] = [];
+    const take = (request: PoolRequest): boolean => {
+      asked.push(needOf(request));
+      return isTaken(needOf(request));
+    };
+    line.offer(take, needOf, scene.now);
+    return asked;
+  }
+
+  it("asks once for all that need as much, and again for what needs less", () => {
+    expect(offered([8192, 32_768, 8192, 4096, 8192, 0, 4096, 0])).toEqual([8192, 4096, 0]);
+  });
+
+  it("goes on behind those that need more than there is", () => {
+    expect(offered([8192, 8192, 0, 8192, 0], (context) => context === 0)).toEqual([8192, 0, 8192, 0, 8192]);
   });
 });
 

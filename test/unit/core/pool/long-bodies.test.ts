@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { WRONGLY_REFUSED } from "../../../../core/pool/refusal-audit.ts";
 import { PoolScene } from "./pool-scene.ts";
 
 const KIB = 1024;
@@ -44,18 +45,6 @@ describe("[C6] long requests of a pool", () => {
     const short = Array.from({ length: 29 }, () => scene.ask({ body: SHORT }));
     expect(short.map(({ ended }) => ended)).toEqual(short.map(() => null));
     expect(scene.pool.report(scene.now, 1)).toMatchObject({ inFlight: 1, queued: 32 });
-  });
-
-  it("tell the edge nothing of the short ones of the same key when they are refused", () => {
-    const { scene, mac, running } = fullScene();
-    scene.advance(1000, mac);
-    // How long a request holds its slot is known now.
-    scene.serve(running, "x");
-    expect(scene.ask({ body: LONG }).refusal).toMatchObject({ code: "queue_full", holdsForMs: 0 });
-    scene.flags({ queue_max: 2 });
-    const refused = scene.ask({ body: SHORT });
-    expect(refused.refusal).toMatchObject({ code: "queue_full", holdsForKey: true });
-    expect(refused.refusal?.holdsForMs).toBeGreaterThan(0);
   });
 
   it("count also while they run, and no more once they have ended, whatever their end", () => {
@@ -111,5 +100,24 @@ describe("[C6] long requests of a pool", () => {
     const [, , last] = waiting;
     if (last !== undefined) scene.pool.abandon(last.request, scene.now);
     expect(scene.ask({ body: LONGEST }).ended).toBeNull();
+  });
+
+  it("say by their refusal nothing of short ones, which the edge would refuse with them for a moment", () => {
+    const scene = new PoolScene();
+    const mac = scene.join("mac-1", { max_concurrency: 1 });
+    scene.ask();
+    scene.now += 1_000;
+    scene.serve(scene.requestOf(mac), "x");
+    for (let i = 0; i < 3; i++) scene.ask({ body: LONGEST });
+    expect(scene.ask({ body: LONG }).refusal).toMatchObject({ code: "queue_full", holdsForMs: 0 });
+  });
+
+  it("are not wrongly refused beside a machine that has room: it is the pool that has none", () => {
+    const scene = new PoolScene();
+    scene.join("mac-1", { max_concurrency: 4 });
+    for (let i = 0; i < 3; i++) scene.ask({ body: LONGEST });
+    expect(scene.ask({ body: LONG }).refusedWith).toBe("queue_full");
+    expect(scene.ask().ended).toBeNull();
+    expect(scene.pool.ledger.totals.get(`${WRONGLY_REFUSED}queue_full`)).toBe(0);
   });
 });

@@ -74,6 +74,17 @@ describe("an offer", () => {
     expect(scene.questions).toHaveLength(2);
   });
 
+  it("is known here although an order has overtaken the fleet's answer: it is about the machine's disk", () => {
+    const { scene, mac } = joined({ models: [] });
+    offer(scene, mac, { models: [{ id: MODEL, size_bytes: 1, decode_tps: 50, context_length: 8192 }] });
+    scene.pool.orders.unmanage(mac.connection.identity.machineId, epoch(6), scene.now);
+    scene.admit(mac, anAdmission({ stamp: { mode: "managed", epoch: epoch(5) } }));
+    expect(mac.socket.take("registered")).toEqual([]);
+    expect(scene.pool.report(scene.now, 4).machines).toMatchObject([
+      { blockedBy: null, decodeTps: 50, contextLength: 8192 },
+    ]);
+  });
+
   it("is put again to a fleet that does not answer", () => {
     const { scene, mac } = joined();
     offer(scene, mac);

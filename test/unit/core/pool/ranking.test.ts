@@ -131,6 +131,7 @@ function expectSameContexts({ seats }: Members, tokens: number): void {
     smallest: Math.min(Infinity, ...contexts),
     largest: Math.max(0, ...contexts),
   });
+  expect(seats.contextFor(tokens)).toBe(Math.min(...contexts.filter((context) => context >= tokens)));
   const withRoom = [...seats.all()].filter((connection) => contextOf(connection) >= tokens);
   expect(new Set(seats.withRoomFor(tokens))).toEqual(new Set(withRoom));
 }
