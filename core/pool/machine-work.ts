@@ -30,8 +30,8 @@ export class MachineWorkBook {
   }
 
   /**
-   * What one machine has answered for its owner on the days since `since` (ms since the epoch), the oldest first. To write it before it is told
-   * would cost rows each time that an owner asks.
+   * What one machine has answered for its owner on the days since `since` (ms since the epoch), the oldest first. To write it
+   * before it is told would cost rows each time that an owner asks.
    * @param written of those days.
    */
   withUnwritten(machine: OwnedMachineId, since: number, written: readonly MachineWork[]): MachineWork[] {
