@@ -229,6 +229,10 @@ export class Connection {
     this.watcher?.hasRead(this, byKey.added, byKey.forgotten);
   }
 
+  hasReadPrefix(hash: number): boolean {
+    return this.#prefixes.has(hash);
+  }
+
   /** The hashes of all that it has read. */
   *allRead(): Generator<number> {
     yield* this.#prefixes.all();
