@@ -77,7 +77,7 @@ export const heartbeatSchema = z.object({
   memory_pressure: z.number().min(0).max(1),
   thermal_state: z.enum(["nominal", "fair", "serious", "critical"]),
   accepting: z.boolean(),
-  /** Its owner keeps it for the moment: it serves nobody else, and goes on with what runs. */
+  /** Its owner has reserved it for now: it serves nobody else, and goes on with what runs. */
   reserved: z.boolean().optional(),
   assignment: heldAssignmentSchema.nullable(),
   /** Of the one model in `loaded_models`: a load may show what the register could not say. */

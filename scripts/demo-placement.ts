@@ -46,24 +46,24 @@ export async function demoPlacement(
   const { what, retryAfterS } = await clients.refused();
   say(`clients ask for ${to}: ${what}, Retry-After ${retryAfterS} s; each refusal counts as demand`);
   const planned = await plannedMove(admin, machineId, to, false);
-  say(`shadow      would move ${moveText(planned)}`);
-  for (const line of await reasons(admin, machineId)) print(`            ${line}`);
+  const { from: leaves, to: joins, reason } = planned;
+  say(`shadow      would move ${machineId}: ${leaves ?? "nothing"} -> ${joins} (${reason})`);
+  for (const line of [gainText(planned), ...(await reasons(admin, machineId))]) {
+    print(`                      ${line}`);
+  }
   await flags.set("placement", "enforce");
   const { epoch } = await plannedMove(admin, machineId, to, true);
-  say(`enforce     moves it: order of epoch ${epoch}`);
+  say(`enforce     moves it, epoch ${epoch}`);
   await watchSwitch(admin, machineId, to, (machine) => say(describe(machine)));
   await clients.answered();
-  say(`the first client of ${to} has its answer`);
+  say(`the first client of ${to} got its answer`);
   await clients.stop();
   print(`  meanwhile   ${clients.summary()}`);
   if (clients.hasWrongAnswer()) throw new UserError("An answer came from the wrong model.");
   await flags.giveBack();
-  if ((await admin.flag("assignment_gate")) === "on") {
-    print(`  flags back  the gate stays on as before, and ${machineId} keeps ${to}`);
-    return;
-  }
+  // The demo runs only in a fleet whose gate was off before.
   await watchRelease(admin, machineId);
-  print(`  flags off   ${machineId} is nobody's again and serves both models`);
+  print(`  flags reset ${machineId} is unmanaged again and serves both models, one at a time`);
 }
 
 type Move = PlacementAnswer["moves"][number];
@@ -79,23 +79,24 @@ async function plannedMove(
     const { moves } = await admin.placement();
     const move = moves.find((candidate) => candidate.machine_id === machineId && candidate.to === to);
     return move !== undefined && (move.epoch !== null) === isOrdered ? move : null;
-  }, `placement did not think of moving ${machineId} to ${to}`);
+  }, `placement did not plan to move ${machineId} to ${to}`);
 }
 
-function moveText({ machine_id, from, to, reason, won_rps, lost_rps, gate_rps }: Move): string {
-  const gate = `gate ${gate_rps.toFixed(2)}${reason === "first_machine" ? ", which a pool's first machine need not pass" : ""}`;
-  const gain = `wins ${won_rps.toFixed(2)} weighted requests/s there, loses ${lost_rps.toFixed(2)} here, ${gate}`;
-  return `${machine_id}: ${from ?? "nothing"} -> ${to}, ${reason}: ${gain}`;
+/** What the move is worth to both pools, and how much it has to be. */
+function gainText({ from, to, reason, won_rps, lost_rps, gate_rps }: Move): string {
+  const lost = from === null ? "" : `, ${from} loses ${lost_rps.toFixed(2)}`;
+  const gate = reason === "first_machine" ? "not needed for a pool's first machine" : gate_rps.toFixed(2);
+  return `weighted requests/s: ${to} gains ${won_rps.toFixed(2)}${lost}; minimum gain ${gate}`;
 }
 
-/** What the plan went by, and why it left the others alone. */
+/** The demand that the plan is based on, and why it leaves the other machines where they are. */
 async function reasons(admin: AdminClient, machineId: string): Promise<string[]> {
   const { models, machines } = await admin.placement();
   return [
     ...models.map(
       ({ model_id, offered, demand_rps, capacity_rps, desired }) =>
-        `${model_id}: asked ${offered ?? 0} times since the last look, demand ${demand_rps.toFixed(2)} requests/s, ` +
-        `capacity ${capacity_rps.toFixed(2)}, machines wanted ${desired}`,
+        `${model_id}: ${offered ?? 0} requests in the last tick, demand ${demand_rps.toFixed(2)}/s, ` +
+        `capacity ${capacity_rps.toFixed(2)}/s, desired machines ${desired}`,
     ),
     ...machines
       .filter((machine) => machine.machine_id !== machineId)

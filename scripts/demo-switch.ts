@@ -40,7 +40,7 @@ export async function demoSwitch(
   await watchSwitch(admin, machineId, to, (machine) => print(`${seconds()} s  ${describe(machine)}`));
   for (const chat of chats) await chat.stop();
   print(
-    `  meanwhile   the long answer of ${from} that was running came to its end: ${await long.length} tokens`,
+    `  meanwhile   the long answer of ${from} that was running was finished: ${await long.length} tokens`,
   );
   for (const chat of chats) print(`  meanwhile   ${chat.summary()}`);
   if (chats.some((chat) => chat.hasWrongAnswer()))
@@ -52,7 +52,7 @@ export async function demoSwitch(
   );
   const [last] = last_switches;
   if (last?.machine_id !== machineId || last.outcome !== "succeeded" || last.epoch !== epoch) {
-    throw new UserError(`The switch history does not tell of the switch: ${JSON.stringify(last)}`);
+    throw new UserError(`The switch history does not show the switch: ${JSON.stringify(last)}`);
   }
   print(
     `  history     ${last.machine_id}: ${last.from} -> ${last.to}, ${last.reason}, ${last.outcome} in ${(last.took_ms / 1000).toFixed(2)} s`,

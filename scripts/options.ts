@@ -9,7 +9,7 @@ import { UserError } from "./user-error.ts";
 export interface StartOptions {
   /** 0 picks a free one. */
   readonly port: number;
-  /** Show the chats, stop everything, say by the exit code whether all went right. */
+  /** Run the demo and stop; the exit code is 0 only if every step succeeded. */
   readonly once: boolean;
   /** Start two machines with tiny models and chat with them. */
   readonly demo: boolean;
@@ -23,14 +23,14 @@ export const HELP = `Starts Poolkeeper on this machine: the coordinator, and two
   npm start -- [options]
 
   --port N      port of the coordinator (default 8787; 0 picks a free one)
-  --once        show all of it, stop everything; exit 0 only if all went right
-  --no-demo     the coordinator alone; it prints how to connect a machine
-  --state DIR   where KV and SQLite live (default .poolkeeper), kept between runs
+  --once        run the demo and stop; exit code 0 only if every step succeeded
+  --no-demo     start only the coordinator, and print how to connect a machine
+  --state DIR   directory for KV and SQLite (default .poolkeeper), kept across runs
   --help`;
 
 /**
  * @param environment in which npm leaves what it took for options of its own.
- * @throws UserError for options that do not exist, make no sense or have not got here.
+ * @throws UserError for options that do not exist, make no sense or were kept by npm.
  */
 export function readOptions(
   args: readonly string[],

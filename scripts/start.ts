@@ -104,7 +104,7 @@ async function demo(
   await Promise.all(machines.map((machine) => announce(machine, startedAt)));
   const inUse = await useOf(admin);
   if (inUse !== null) {
-    const advice = `The demo is left out, since ${inUse}. A new folder shows it: "npm start -- --state DIR".`;
+    const advice = `The demo is skipped: ${inUse}. To see it, use a new folder: "npm start -- --state DIR".`;
     if (once) throw new UserError(advice);
     console.log(`\n${advice}`);
     return;

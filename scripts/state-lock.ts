@@ -66,7 +66,7 @@ function runsAlready(stateDir: string, address: string | null, pid: string | nul
   const process = pid === null ? "" : ` (process ${pid})`;
   const how = pid === null ? "Stop it" : `Stop it with Ctrl-C in its terminal, or with "kill ${pid}"`;
   return new UserError(
-    `Poolkeeper runs already with the state in ${stateDir}${process}${where}. ` +
+    `Poolkeeper is already running with the state in ${stateDir}${process}${where}. ` +
       `${how}, or choose another folder with "npm start -- --state DIR".`,
   );
 }

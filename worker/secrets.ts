@@ -197,7 +197,7 @@ export function kindOfSecret(secret: string): SecretKind | null {
 export function flawOf(kind: SecretKind, secret: string): string | null {
   const name = NAME[kind];
   if (kindOfSecret(secret) !== kind)
-    return `this is no ${name} of this coordinator: they begin with ${PREFIX[kind]}_`;
+    return `this is not one of this coordinator's ${name}s, which begin with ${PREFIX[kind]}_`;
   if (SHAPE.test(secret)) return null;
   return secret.length === SECRET_LENGTH
     ? `this ${name} has a character that none has; copy it again`

@@ -82,7 +82,7 @@ function modelCapacity(
     exhausted: routable.length === 0 && !report.isExpectingMachines,
     queued: report.queued,
     // A pool of an earlier version does not say.
-    ttft_p50_ms: report.firstTokenMs ?? null,
+    ttft_p50_ms: report.firstTokenMs == null ? null : Math.round(report.firstTokenMs),
     ...way,
   };
 }

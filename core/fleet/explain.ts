@@ -205,7 +205,7 @@ const GATES: Record<GateReason, { readonly why: string; readonly fix: string | n
     fix: "start the provider without --private to serve everybody",
   },
   reserved: {
-    why: "its owner keeps it for the moment, by hand or by a rule (on battery, in use)",
+    why: "its owner has reserved it for now: paused by hand, or by a rule (on battery, in use)",
     fix: "run `poolkeeper-provider resume`, or start the provider without the rule",
   },
   below_trust_level: {

@@ -70,7 +70,10 @@ export function usefulModels(
     return usefulModel(seen, entry, fit, entry.id === supplied, known, flags);
   });
   const ranked = models.toSorted(byUse);
-  return { models: ranked.slice(0, NAMED_MODELS), advice: adviceOf(ranked) };
+  return {
+    models: ranked.slice(0, NAMED_MODELS),
+    advice: adviceOf(ranked, (seen.intent?.model ?? null) !== null),
+  };
 }
 
 /** Of equals first what needs the least doing. */
@@ -135,7 +138,8 @@ function whyNot({ hardware }: Machine, { min_ram_gb, decode_floor_tps }: Catalog
     : `this machine would write fewer than ${decode_floor_tps ?? flags.decode_floor_tps} tokens/s of it`;
 }
 
-function adviceOf(models: readonly UsefulModel[]): string | null {
+/** @param isAssigned whether an order names its model, whatever its provider is started with. */
+function adviceOf(models: readonly UsefulModel[], isAssigned: boolean): string | null {
   const [best] = models;
   if (best === undefined || best.obstacle !== null || best.holds) return null;
   const present = models.find(({ holds }) => holds)?.requests_per_hour ?? 0;
@@ -143,7 +147,7 @@ function adviceOf(models: readonly UsefulModel[]): string | null {
   if (more < LEAST_GAIN_PER_HOUR) return null;
   const id = best.model_id;
   const gain = `about ${more} more requests an hour could be served with "${id}" on this machine`;
-  return best.on_disk
-    ? `${gain}, which is on its disk: an operator can assign it, or start the provider with it as the first --model`
-    : `${gain}: start the provider with --model ${id}=hf:ORG/REPO/file.gguf as well`;
+  if (!best.on_disk) return `${gain}: start the provider with --model ${id}=hf:ORG/REPO/file.gguf as well`;
+  const first = isAssigned ? "" : ", or start the provider with it as the first --model";
+  return `${gain}, which is on its disk: an operator can assign it${first}`;
 }

@@ -48,7 +48,7 @@ export interface Registration {
   /** Requests the machine runs in all its pools. */
   readonly running: number;
   readonly accepting: boolean;
-  /** Its owner keeps it for the moment. Left out in what an earlier version has saved. */
+  /** Its owner has reserved it for now. Left out in what an earlier version has saved. */
   readonly reserved?: boolean;
   readonly thermalState: "nominal" | "fair" | "serious" | "critical";
   /** The assignment it believes in. */

@@ -65,10 +65,12 @@ async function main(): Promise<number> {
       return (await why(commandLine.options, readVersion())) ? EXIT_OK : EXIT_KEPT_AWAY;
     case "pause":
       pause(commandLine.stateDirectory);
-      console.log("Paused: it serves its owner only, until `poolkeeper-provider resume`. What runs goes on.");
+      console.log(
+        "Paused: this machine serves only its owner until `poolkeeper-provider resume`. Running requests are finished.",
+      );
       return EXIT_OK;
     case "resume":
-      console.log(resume(commandLine.stateDirectory) ? "Resumed." : "It was not paused.");
+      console.log(resume(commandLine.stateDirectory) ? "Resumed." : "This machine was not paused.");
       return EXIT_OK;
     case "serve": {
       const unlock = lockDirectory(commandLine.options.stateDirectory);

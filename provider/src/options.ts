@@ -207,5 +207,5 @@ function readMachineId(text: string | undefined): MachineId | null {
   if (text === undefined) return null;
   const parsed = machineIdSchema.safeParse(text);
   if (parsed.success) return parsed.data;
-  throw new UserError(`--machine-id ${text} will not do: it ${parsed.error.issues[0]?.message ?? ""}.`);
+  throw new UserError(`--machine-id ${text} is not valid: it ${parsed.error.issues[0]?.message ?? ""}.`);
 }

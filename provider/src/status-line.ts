@@ -76,8 +76,9 @@ function assignmentText({ assignment }: AgentStatus): string[] {
   return [assignment.phase === "visiting" ? `for its owner, then ${assignment.model} again` : "assigned"];
 }
 
-function connectionText({ pools, nextDialAt }: AgentStatus, now: number): string {
+function connectionText({ state, pools, nextDialAt }: AgentStatus, now: number): string {
   if (pools > 0) return pools === 1 ? "connected" : `connected to ${pools} pools`;
+  if (state === "stopping") return "disconnected";
   if (nextDialAt === null) return "connecting";
   return `not connected, next try in ${Math.max(0, Math.ceil((nextDialAt - now) / 1000))} s`;
 }

@@ -90,7 +90,7 @@ async function askWhy(connection: ConnectionOptions, version: string): Promise<W
   url.searchParams.set("days", String(USAGE_DAYS));
   const usage = await askCoordinator(url, connection, usageSchema);
   // An older coordinator does not count it.
-  const answered = usage.ok ? [row("answered", answeredBy(usage.value.usage))] : [];
+  const answered = usage.ok ? [row(`last ${USAGE_DAYS} days`, answeredBy(usage.value.usage))] : [];
   const lines = [...head, provider, ...linesOf(answer.value), ...answered];
   return { lines, isOpen: answer.value.gate === null };
 }
@@ -115,7 +115,7 @@ function answeredBy(rows: z.infer<typeof usageSchema>["usage"]): string {
       days.reduce((total, day) => total + day[of], 0);
     return `${model}: ${counted(sum("requests"), "request")}, ${counted(sum("completion_tokens"), "token")}`;
   });
-  return `within ${USAGE_DAYS} days ${models.length === 0 ? "nothing" : models.join("; ")}`;
+  return models.length === 0 ? "no requests answered" : models.join("; ");
 }
 
 function modelOf({ model_id, on_disk, holds, requests_per_hour, obstacle }: Answer["useful_models"][number]) {

@@ -17,7 +17,7 @@ const USAGE = `npm run simulate -- --trace FILE --fleet FILE
                     ${EXTRA_POLICY_NAMES.join(", ")}
   [--days A-B]      only these days of the trace, counted from 0; demand is scaled over the whole trace
   [--seed N]        for churn, load failures and mass disconnects (1)
-  [--requests A-B]  route every request by itself in these minutes of the replay (a few are picked)
+  [--requests A-B]  route every request one by one in these minutes of the replay (default: some ten)
   [--json FILE] [--html FILE]
 
 docs/simulate.md describes the files and the metrics.`;
@@ -133,7 +133,7 @@ export async function runSimulate(args: readonly string[], print: (text: string)
   );
   if (json !== undefined) write(json, JSON.stringify(result));
   if (html !== undefined) write(html, reportHtml(result, { trace, fleet }));
-  print(`${((performance.now() - started) / 1000).toFixed(1)} s`);
+  print(`${((performance.now() - started) / 1000).toFixed(1)} s elapsed`);
 }
 
 /** What the trace has that the fleet file does not name, as a line; empty if it names all. */

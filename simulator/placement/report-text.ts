@@ -24,7 +24,7 @@ export const LEGEND: readonly (readonly [string, string])[] = [
   ["M3", "switches per machine-day: mean, worst machine, and how many go back within 15 minutes"],
   ["M4", "minutes until a step of demand is served again: slowest, mean"],
   ["M5", "the worst model's served, over its served in the optimum with floors"],
-  ["M6", "machine time idle here while demand is unmet there"],
+  ["M6", "share of machine time idle on one model while demand for another is unmet"],
   ["M7", "requests refused while a machine had room"],
   ["-", "nothing to measure"],
 ];

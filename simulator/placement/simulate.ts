@@ -48,7 +48,7 @@ export interface Result {
   readonly notes: readonly string[];
 }
 
-/** @param window minutes in which every request is routed by itself; a few are picked if it is not given. */
+/** @param window minutes in which every request is routed one by one; some ten are picked if it is not given. */
 export async function simulate(
   scenario: Scenario,
   names: readonly PolicyName[],
@@ -120,7 +120,7 @@ function notesOf(
   const notes: string[] = [];
   if (outcomes.length > 0) {
     notes.push(
-      `M7 is counted in minutes ${first} to ${last}, in which every request was routed by itself; answered/refused: ${outcomes.join(", ")}.`,
+      `M7 is counted in minutes ${first} to ${last}, in which every request was routed one by one; answered/refused: ${outcomes.join(", ")}.`,
     );
   }
   if (!wholeMachines) {

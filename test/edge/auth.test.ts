@@ -100,14 +100,14 @@ describe("a secret in the wrong place is called by its name, whether it is valid
     [explain, `pk_${WRONG}`, "this is an API key, and a provider token is wanted"],
     [explain, ADMIN, "this is the admin token, and a provider token is wanted"],
     [explain, `pt_${WRONG}`, "this provider token is not known"],
-    ["/v1/models", "sk-proj-1", "this is no API key of this coordinator: they begin with pk_"],
+    ["/v1/models", "sk-proj-1", "this is not one of this coordinator's API keys, which begin with pk_"],
     [
       "/v1/models",
       `pk_${WRONG.slice(0, -20)}`,
       "this API key has 66 characters instead of 86; copy it again",
     ],
     ["/v1/models", `pk_${WRONG.slice(0, -1)}O`, "this API key has a character that none has; copy it again"],
-    [explain, "nonsense", "this is no provider token of this coordinator: they begin with pt_"],
+    [explain, "nonsense", "this is not one of this coordinator's provider tokens, which begin with pt_"],
     [explain, `pt_${WRONG}0`, "this provider token has 87 characters instead of 86; copy it again"],
   ])("%s, sent %s", async (path, secret, message) => {
     const response = await fetchEdge(path, { headers: { authorization: `Bearer ${secret}` } });

@@ -29,7 +29,7 @@ it("runs once in a folder, also if it is started twice at one moment, and again 
   if (serving === undefined) throw new Error("nobody serves");
   await until(() => existsSync(join(stack.dir, "dev.json")) || null);
   expect(refused.child.exitCode).toBe(1);
-  expect(refused.output()).toContain(`Poolkeeper runs already with the state in ${stack.dir}`);
+  expect(refused.output()).toContain(`Poolkeeper is already running with the state in ${stack.dir}`);
 
   const late = stack.launchCoordinator();
   await once(late.child, "close");
@@ -135,7 +135,7 @@ it("leaves the demo out of a fleet that is in use: its chats would fail, and npm
     const gated = used.launchCoordinator("--once");
     await once(gated.child, "close");
     expect(gated.child.exitCode).toBe(1);
-    expect(gated.output()).toContain("The demo is left out, since the flag assignment_gate is on.");
+    expect(gated.output()).toContain("The demo is skipped: the flag assignment_gate is on.");
 
     await used.startCoordinator();
     await used.admin.setFlag("assignment_gate", "off");
@@ -143,7 +143,7 @@ it("leaves the demo out of a fleet that is in use: its chats would fail, and npm
     await used.killCoordinator();
     const joined = used.launchCoordinator("--once");
     await once(joined.child, "close");
-    expect(joined.output()).toContain("since the fleet has a machine of your own, mac-own.");
+    expect(joined.output()).toContain("The demo is skipped: the fleet has a machine of your own, mac-own.");
   } finally {
     await used.stop();
   }

@@ -137,7 +137,7 @@ async function breakOff(address: string, bytes: number): Promise<void> {
   stop.abort();
   await ended;
   held.cut();
-  expect(logged.join()).not.toContain("broke off");
+  expect(logged.join()).not.toContain("interrupted");
 }
 
 describe("a model that is named by its address", () => {
@@ -259,6 +259,7 @@ describe("a download that broke off", () => {
     expect(readFileSync(await download)).toEqual(model());
     expect(server.fetches.map(({ from }) => from)).toEqual([0, 90_000]);
     expect(clock.pauses).toEqual([1000]);
+    expect(logged.join()).toContain("download interrupted");
   });
 
   it("goes on after nothing came for too long", async () => {

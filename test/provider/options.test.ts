@@ -223,7 +223,7 @@ describe("a mistake is answered with what to write instead", () => {
     [[...enough, "--server-url", "127.0.0.1:11434"], /--server-url 127.0.0.1:11434 is no address/],
     [[...enough, "--server-url", "http://127.0.0.1:1", "--models-dir", "/m"], /--models-dir is of no use/],
     [[...enough, "--server-url", "http://me:secret@127.0.0.1:1"], /must not contain.*POOLKEEPER_SERVER_KEY/],
-    [[...enough, "--machine-id", "Studio!"], /--machine-id Studio! will not do/],
+    [[...enough, "--machine-id", "Studio!"], /--machine-id Studio! is not valid/],
     [[...enough, "--colour"], /--colour.*See --help/],
     [[...enough, "surplus"], /^Unexpected argument 'surplus': the only commands are why, pause.*--help\.$/],
     [["--state", "/s", "pause"], /^Unexpected argument 'pause': .* before all flags\. See --help\.$/],

@@ -56,6 +56,7 @@ describe("the status line", () => {
       "serving alpha | for its owner only: on battery | 2/4 running | 113 tokens/s | connected",
     ],
     [{ state: "stopping" }, "stopping | 2/4 running | 113 tokens/s | connected"],
+    [{ state: "stopping", running: 0, pools: 0 }, "stopping | 0/4 running | 113 tokens/s | disconnected"],
   ] as const)("for %j reads: %s", (fields, expected) => {
     expect(describeStatus({ ...serving, ...fields }, 113.2, 1000)).toBe(expected);
   });

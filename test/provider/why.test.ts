@@ -108,9 +108,9 @@ describe("why", () => {
     const other = { model_id: "b", requests: 1, completion_tokens: 1 };
     usage = [200, { usage: [day, { ...day, requests: 1 }, other] }];
     const words = "a: 3 requests, 60 tokens; b: 1 request, 1 token";
-    expect((await why()).stdout).toContain(`  answered    within 7 days ${words}\n`);
+    expect((await why()).stdout).toContain(`  last 7 days ${words}\n`);
     usage = [200, { usage: [] }];
-    expect((await why()).stdout).toContain("  answered    within 7 days nothing\n");
+    expect((await why()).stdout).toContain("  last 7 days no requests answered\n");
   });
 
   it("ends with 1 if something keeps requests away, and says what helps", async () => {

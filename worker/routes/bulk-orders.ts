@@ -28,7 +28,7 @@ const whereSchema = z
   })
   .refine(
     (where) => Object.keys(where).length > 0,
-    "must say how the machines are; to mean all, name them in machines",
+    "needs at least one property; to select all machines, name them in machines",
   );
 
 const bodySchema = z.strictObject({

@@ -15,7 +15,7 @@ import type { OfferedModel } from "./ports.ts";
 
 export interface AdmissionView {
   readonly isStopping: boolean;
-  /** Its owner keeps it for the moment. */
+  /** Its owner has reserved it for now. */
   readonly isReserved: boolean;
   /** The requested model; undefined if this machine does not offer it now. */
   readonly model: OfferedModel | undefined;
@@ -54,7 +54,7 @@ export function admit(request: InferenceRequest, view: AdmissionView): Admission
   if (view.isStopping) return atCapacity("stopping", "this machine is stopping");
   // It was sent before the pool had heard, or by one that does not know the word.
   if (view.isReserved && !request.owner_bypass) {
-    return atCapacity("no_free_slot", "the owner of this machine keeps it for the moment");
+    return atCapacity("no_free_slot", "the owner of this machine has reserved it for now");
   }
   const isChat = request.endpoint === CHAT_ENDPOINT;
   if (!isChat && request.endpoint !== EMBEDDINGS_ENDPOINT) {

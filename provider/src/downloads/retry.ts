@@ -43,7 +43,7 @@ export async function retry<T>(
         );
       }
       const pauseMs = pauseAfter(failures, cause.retryAfterMs, ports.random());
-      ports.log.warn("download broke off", {
+      ports.log.warn("download interrupted", {
         file: basename(path),
         reason: cause.message,
         retryMs: Math.round(pauseMs),

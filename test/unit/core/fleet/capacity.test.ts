@@ -105,7 +105,7 @@ describe("the capacity of a model", () => {
       there("mac-c", { blockedBy: "silent", inFlight: 2 }),
     ];
     const [model, report] = aReport("m", machines, 5);
-    const reports = new Map([[model, { ...report, firstTokenMs: 240 }]]);
+    const reports = new Map([[model, { ...report, firstTokenMs: 240.3 }]]);
     expect(only(aView({ reports }))).toEqual({
       id: "m",
       serving: 2,

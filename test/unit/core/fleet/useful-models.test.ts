@@ -46,6 +46,15 @@ describe("which model would be most useful on a machine", () => {
     );
   });
 
+  it("does not advise an assigned machine to be started with another model, which its order would override", () => {
+    const scene = busyB();
+    const mac = machineIdSchema.parse("mac-1");
+    scene.core.orders.pin(mac, A, scene.now);
+    expect(usefulOn(scene).advice).toMatch(/which is on its disk: an operator can assign it$/);
+    scene.core.orders.release(mac, "released by an operator", scene.now);
+    expect(usefulOn(scene).advice).toMatch(/or start the provider with it as the first --model$/);
+  });
+
   it("goes by where machines are, and not by where a plan that is only shown would have them", () => {
     const scene = new PlacementScene({ placement: "shadow" });
     scene.join("mac-1", A);
