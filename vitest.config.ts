@@ -4,8 +4,12 @@ import { availableParallelism } from "node:os";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
-/** No test depends on speed: this only says when a condition that is waited for is given up. */
-const patient = { poll: { timeout: 30_000 } };
+/** No test depends on speed: these only say when something that is waited for is given up. */
+const patient = {
+  expect: { poll: { timeout: 30_000 } },
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+};
 
 /** Two on a machine of two cores, where Vitest would take one: most tests wait for processes and sockets. */
 const maxWorkers = Math.max(2, availableParallelism() - 1);
@@ -38,9 +42,8 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          expect: patient,
+          ...patient,
           include: ["test/unit/**/*.test.ts"],
-          testTimeout: 60_000,
           maxWorkers,
           isolate: false,
         },
@@ -48,9 +51,9 @@ export default defineConfig({
       {
         test: {
           name: "simulation",
-          expect: patient,
+          ...patient,
           include: ["test/simulation/**/*.test.ts"],
-          testTimeout: 600_000,
+          testTimeout: 1_200_000,
           maxWorkers,
         },
       },
@@ -62,35 +65,30 @@ export default defineConfig({
             miniflare: { bindings: { ADMIN_TOKEN: "admin-token-of-the-tests" } },
           }),
         ],
-        test: { name: "edge", expect: patient, include: ["test/edge/**/*.test.ts"], maxWorkers },
+        test: { name: "edge", ...patient, include: ["test/edge/**/*.test.ts"], maxWorkers },
       },
       {
         test: {
           name: "provider",
-          expect: patient,
+          ...patient,
           include: ["test/provider/**/*.test.ts"],
-          testTimeout: 60_000,
           maxWorkers,
         },
       },
       {
         test: {
           name: "end-to-end",
-          expect: patient,
+          ...patient,
           include: ["test/end-to-end/**/*.test.ts"],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
           maxWorkers,
         },
       },
       {
         test: {
           name: "dashboard",
-          expect: patient,
+          ...patient,
           include: ["test/dashboard/**/*.test.ts"],
           globalSetup: "test/dashboard/stage.ts",
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
           isolate: false,

@@ -11,6 +11,7 @@ import type { Row, RowSpec } from "./row.ts";
 import { affinityEngine } from "./rows/affinity-engine.ts";
 import { affinityKey } from "./rows/affinity-key.ts";
 import { affinity } from "./rows/affinity.ts";
+import { agent } from "./rows/agent.ts";
 import { burst } from "./rows/burst.ts";
 import { capacity } from "./rows/capacity.ts";
 import { BLAST_ROW, CHAT_ROW, compare, PACED_ROW } from "./rows/compare.ts";
@@ -44,6 +45,7 @@ const ROWS: Readonly<Record<string, RowSpec>> = {
   chat: compare(CHAT_ROW, targets),
   blast: compare(BLAST_ROW, targets),
   paced: compare(PACED_ROW, targets),
+  agent: agent(targets),
   capacity: capacity(targets),
   machines,
   plan,
@@ -59,7 +61,7 @@ const ROWS: Readonly<Record<string, RowSpec>> = {
   idle,
 };
 /** The first ones share their servers, which must not take part in what runs after them. */
-const SHARING = new Set(["first-byte", "chat", "blast", "paced", "capacity"]);
+const SHARING = new Set(["first-byte", "chat", "blast", "paced", "agent", "capacity"]);
 
 const USAGE = `npm run bench -- [--quick] [--only NAME,NAME...]
 

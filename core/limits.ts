@@ -1,4 +1,4 @@
-import { LIVENESS_TIMEOUT_MS, PING_INTERVAL_MS } from "../protocol/limits.ts";
+import { LIVENESS_TIMEOUT_MS, MAX_REQUEST_BODY_BYTES, PING_INTERVAL_MS } from "../protocol/limits.ts";
 import { assert } from "./assert.ts";
 
 /**
@@ -130,6 +130,13 @@ export const LEAST_PIECE_BYTES = 128;
 /** Bodies above this length share a limited amount of a pool's memory: an object has 128 MB in all. */
 export const LONG_BODY_CHARS = 256 * 1024;
 export const LONG_BODIES_BYTES_MAX = 48 * 1024 * 1024;
+
+/** Bytes of bodies that one isolate of the Worker holds at once, and above how many it takes in no further long one. */
+export const HELD_BODIES_BYTES_MAX = 48 * 1024 * 1024;
+export const HELD_LONG_BODIES_BYTES_MAX = 32 * 1024 * 1024;
+
+/** Whom it has no room for comes back after so long at the soonest: about as long as a long prompt is read. */
+export const LONG_BODY_WAIT_S = 3;
 
 /** Counters wait in memory this long before they are written in one transaction; a crash loses at most as much. */
 export const USAGE_FLUSH_INTERVAL_MS = 10_000;
@@ -316,6 +323,10 @@ assert(ACCEPT_TIMEOUT_MS < REQUEST_DEADLINE_MS / MAX_ATTEMPTS, "every attempt mu
 assert(
   IDLE_TICK_MS < SUPPLY_FRESH_MS,
   "what pools know of the supply must not go stale while the fleet is idle",
+);
+assert(
+  2 * MAX_REQUEST_BODY_BYTES <= HELD_LONG_BODIES_BYTES_MAX,
+  "one client's longest body must not keep all others out",
 );
 assert(CAPACITY_ANSWER_MS < FLEET_ANSWER_TIMEOUT_MS, "one silent pool must not hide the others");
 assert(SCRAPE_POOLS_MS < SCRAPE_FLEET_MS, "one silent pool must not hide the others");

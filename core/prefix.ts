@@ -1,8 +1,8 @@
-import { HASH_START, hashOn } from "./text-hash.ts";
+import { BYTES_PER_WORD, WordHash } from "./text-hash.ts";
 
 /**
- * The prefix of a prompt as a few hashes: of its first 512 characters, of its first 768, and so on. Two prompts with the same
- * hash at a position have the same text up to there, so a pool can tell which machine has seen a conversation before without
+ * The prefix of a prompt as a few hashes: of its first 512 bytes, of its first 768, and so on. Two prompts with the same hash
+ * at a position have the same text up to there, so a pool can tell which machine has seen a conversation before without
  * storing any text. The blocks grow, so that a few of them cover long prompts too.
  *
  * The hashed text is what chat templates put first and clients repeat each turn: tools, then messages in their order.
@@ -12,10 +12,16 @@ const BLOCKS = 16;
 const FIRST_BLOCK = 512;
 const GROWTH = 1.5;
 
-/** Characters of the prompt that the hash at the same index covers. */
-export const PREFIX_LENGTHS: readonly number[] = Array.from({ length: BLOCKS }, (_, index) =>
-  Math.round(FIRST_BLOCK * GROWTH ** index),
+/** Hashes take so many bytes at a time. */
+const UNIT = 8;
+
+/** Bytes of the prompt, as UTF-8, that the hash at the same index covers. */
+export const PREFIX_LENGTHS: readonly number[] = Array.from(
+  { length: BLOCKS },
+  (_, index) => UNIT * Math.round((FIRST_BLOCK / UNIT) * GROWTH ** index),
 );
+
+const LONGEST = PREFIX_LENGTHS.at(-1) ?? 0;
 
 export interface Prompt {
   readonly messages: readonly PromptMessage[];
@@ -30,37 +36,56 @@ interface PromptMessage {
 
 /** 32-bit hashes, one for each of the lengths that the prompt reaches; none for a short prompt. */
 export function prefixOf({ messages, tools }: Prompt): number[] {
-  const reader = new PrefixReader();
-  if (Array.isArray(tools) && tools.length > 0) reader.read(JSON.stringify(tools));
+  const beginning = (written ??= new Beginning());
+  beginning.clear();
+  if (Array.isArray(tools) && tools.length > 0) beginning.write(JSON.stringify(tools));
   for (const { role, content, tool_calls } of messages) {
-    if (reader.isFull) break;
-    reader.read(`\n${role}\n`);
-    if (typeof content === "string") reader.read(content);
-    else for (const part of content ?? []) if (typeof part["text"] === "string") reader.read(part["text"]);
-    if (tool_calls !== undefined) reader.read(JSON.stringify(tool_calls));
+    if (beginning.isFull) break;
+    beginning.write(`\n${role}\n`);
+    if (typeof content === "string") beginning.write(content);
+    else
+      for (const part of content ?? []) if (typeof part["text"] === "string") beginning.write(part["text"]);
+    if (tool_calls !== undefined) beginning.write(JSON.stringify(tool_calls));
   }
-  return reader.hashes;
+  return beginning.hashes();
 }
 
-/** Hashes piecewise. The cuts are always at the same positions: at the ends of parts and blocks. */
-class PrefixReader {
-  readonly hashes: number[] = [];
-  #hash = HASH_START;
-  #read = 0;
+/** One serves all prompts, one after the other. Made with the first, since pools have none. */
+let written: Beginning | undefined;
+
+/** Of the web's standard, which all of our runtimes have. */
+declare const TextEncoder: new () => {
+  encodeInto(text: string, bytes: Uint8Array): { readonly written: number };
+};
+
+/** The beginning of a prompt in UTF-8: to encode it and hash words of bytes is faster than to hash letters. */
+class Beginning {
+  readonly #utf8 = new TextEncoder();
+  /** With room beyond for any character. */
+  readonly #bytes = new Uint8Array(LONGEST + UNIT);
+  readonly #words = new Int32Array(this.#bytes.buffer);
+  #length = 0;
 
   get isFull(): boolean {
-    return this.hashes.length === BLOCKS;
+    return this.#length >= LONGEST;
   }
 
-  read(text: string): void {
-    let from = 0;
-    while (from < text.length && !this.isFull) {
-      const left = (PREFIX_LENGTHS[this.hashes.length] ?? 0) - this.#read;
-      const to = Math.min(text.length, from + left);
-      this.#hash = hashOn(this.#hash, text, from, to);
-      this.#read += to - from;
-      if (to - from === left) this.hashes.push(this.#hash >>> 0);
-      from = to;
-    }
+  clear(): void {
+    this.#length = 0;
+  }
+
+  write(text: string): void {
+    if (this.isFull) return;
+    const room = this.#bytes.subarray(this.#length);
+    // Each character takes a byte at least, and the text may have megabytes.
+    const beginning = text.length > room.length ? text.slice(0, room.length) : text;
+    this.#length += this.#utf8.encodeInto(beginning, room).written;
+  }
+
+  hashes(): number[] {
+    const hash = new WordHash(this.#words);
+    return PREFIX_LENGTHS.filter((length) => length <= this.#length).map((length) =>
+      hash.ofFirst(length / BYTES_PER_WORD),
+    );
   }
 }

@@ -26,3 +26,46 @@ export function hashOn(before: number, text: string, from = 0, to = text.length)
   for (; i < to; i++) hash = Math.imul(hash ^ text.charCodeAt(i), PRIME);
   return hash ^ (hash >>> 15);
 }
+
+export const BYTES_PER_WORD = 4;
+
+/** Hashes of ever longer beginnings of the same words, 32 bits each, by the steps of MurmurHash3. */
+export class WordHash {
+  readonly #words: Int32Array;
+  #at = 0;
+  /** Every other word goes into the second, since a processor does both at once. */
+  #first = HASH_START;
+  #second = ~HASH_START;
+
+  constructor(words: Int32Array) {
+    this.#words = words;
+  }
+
+  /** @param count even, and not smaller than the last one. */
+  ofFirst(count: number): number {
+    const words = this.#words;
+    let first = this.#first;
+    let second = this.#second;
+    for (let i = this.#at; i < count; i += 2) {
+      first = withWord(first, words[i] ?? 0);
+      second = withWord(second, words[i + 1] ?? 0);
+    }
+    this.#at = count;
+    this.#first = first;
+    this.#second = second;
+    return spread(withWord(first, second));
+  }
+}
+
+function withWord(hash: number, word: number): number {
+  const scrambled = Math.imul(word, 0xcc9e2d51);
+  const mixed = hash ^ Math.imul((scrambled << 15) | (scrambled >>> 17), 0x1b873593);
+  return (Math.imul((mixed << 13) | (mixed >>> 19), 5) + 0xe6546b64) | 0;
+}
+
+/** So that each bit tells in all of the others. */
+function spread(hash: number): number {
+  const once = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  const twice = Math.imul(once ^ (once >>> 13), 0xc2b2ae35);
+  return (twice ^ (twice >>> 16)) >>> 0;
+}

@@ -14,9 +14,15 @@ import { isModelId } from "../protocol/ids.ts";
 
 const CALL_HEADER = "x-pool-call";
 
-export interface EdgeCall extends Omit<RequestSpec, "body"> {
+export interface EdgeCall extends RequestSpec {
   /** Echoed as `x-request-id`: the client's own id if it sent a sane one. */
   readonly echoedId: string;
+}
+
+/** A call as a pool reads it. */
+export interface ReceivedCall extends EdgeCall {
+  /** Of the body that follows; 0 if it is not known. */
+  readonly bodyChars: number;
 }
 
 /** A request for the pool, as `fetch` takes it. Every field is free of spaces, so a space separates them. */
@@ -38,12 +44,13 @@ export function encodeEdgeCall(call: EdgeCall, body: string): RequestInit {
     encodePrefix(call.prefix),
     call.answerTokens ?? NONE,
     call.cacheKey ?? NONE,
+    body.length,
   ];
   return { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body };
 }
 
 /** Null for what is none. Read by hand: schemas took most of the time. */
-export function decodeEdgeCall(request: Request): EdgeCall | null {
+export function decodeEdgeCall(request: Request): ReceivedCall | null {
   const fields = request.headers.get(CALL_HEADER)?.split(" ");
   const [
     requestId,
@@ -62,6 +69,7 @@ export function decodeEdgeCall(request: Request): EdgeCall | null {
     prefix,
     answerTokens = NONE,
     cacheKey = NONE,
+    bodyChars = 0,
   ] = fields ?? [];
   if (requestId === undefined || echoedId === undefined) return null;
   if (endpoint === undefined || owner === undefined || keyId === undefined) return null;
@@ -83,6 +91,7 @@ export function decodeEdgeCall(request: Request): EdgeCall | null {
     prefix: decodePrefix(prefix),
     answerTokens: decodeNumber(answerTokens),
     cacheKey: decodeNumber(cacheKey),
+    bodyChars: Number(bodyChars),
   };
 }
 

@@ -22,6 +22,7 @@ import { machineIdSchema, modelIdSchema } from "../protocol/ids.ts";
 import { PING, PONG } from "../protocol/limits.ts";
 import { SUBPROTOCOL } from "../protocol/version.ts";
 import { judgeProof } from "./attestation/judge-proof.ts";
+import { BodyReader } from "./body-reader.ts";
 import { ClientAnswer } from "./client-answer.ts";
 import { decodeDial } from "./dial.ts";
 import { decodeEdgeCall } from "./edge-call.ts";
@@ -45,6 +46,7 @@ export class ModelPool extends DurableObject<Env> {
   readonly #log: RequestLog;
   readonly #sockets: ProviderSockets;
   #timer: { readonly at: number; readonly id: ReturnType<typeof setTimeout> } | null = null;
+  readonly #bodies = new BodyReader();
   /** When the counters are written next; null while there is nothing to write. */
   #flushAt: number | null = null;
   /** When the alarm rings; null if this life of the object has not set it. */
@@ -204,7 +206,7 @@ export class ModelPool extends DurableObject<Env> {
       });
       return new Response(body, { status, headers });
     }
-    const body = await request.text();
+    const body = await this.#bodies.read(request, call.bodyChars);
     let open: PoolRequest | null = null;
     const abandon = (): void => {
       if (open !== null) this.#pool.abandon(open, Date.now());

@@ -30,6 +30,7 @@ import {
   type ReadValue,
 } from "./operator-values.ts";
 import type { SqlFleetStore } from "./storage/fleet-store.ts";
+import { tryParseJson } from "./try-parse-json.ts";
 
 /** The catalog in force. Versions count its changes; 0 before the first one. */
 export interface CatalogInForce {
@@ -286,13 +287,5 @@ export class Operators {
     } catch (error) {
       logWarning("kv_write_failed", { key, error: String(error).slice(0, 200) });
     }
-  }
-}
-
-function tryParseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

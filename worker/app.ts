@@ -4,6 +4,7 @@ import { OVERLOAD_WAIT_S } from "../core/limits.ts";
 import { logError, logWarning } from "../durable-objects/log.ts";
 import { PROTOCOL_VERSION } from "../protocol/version.ts";
 import { anthropicClients } from "./anthropic/clients.ts";
+import { heldBodies } from "./body-room.ts";
 import { browsers } from "./browsers.ts";
 import { CachedRouter } from "./cached-router.ts";
 import type { AppEnv } from "./context.ts";
@@ -31,6 +32,7 @@ import { providerVersions } from "./version.ts";
  */
 export const app = new Hono<AppEnv>({ router: new CachedRouter() })
   .use(readUnreadBody)
+  .use(heldBodies)
   .use(async function requestIds(context, next) {
     const requestId = newRequestId();
     context.set("requestId", requestId);

@@ -2,6 +2,7 @@ import { MAX_JSON_VALUES } from "../core/limits.ts";
 import { isTooDeep } from "../protocol/json-depth.ts";
 import { MAX_JSON_DEPTH, MAX_REQUEST_BODY_BYTES } from "../protocol/limits.ts";
 import { utf8Length } from "../protocol/utf8-length.ts";
+import { bodyRoom } from "./body-room.ts";
 import { HttpError } from "./http-error.ts";
 import { hasMoreValuesThan } from "./json-values.ts";
 
@@ -9,7 +10,7 @@ import { hasMoreValuesThan } from "./json-values.ts";
  * Reads a JSON body and returns its text, which is passed on unchanged, and its value. The size limit is enforced while
  * reading, so a missing or wrong content-length does not get around it.
  * @param whenEmpty what an empty body means; without it there must be one
- * @throws HttpError `request_too_large` or `invalid_request`
+ * @throws HttpError `request_too_large`, `invalid_request`, or `queue_full` while too much is held here
  */
 export async function readJsonBody(
   request: Request,
@@ -57,7 +58,10 @@ async function readText(request: Request): Promise<string> {
   const length = request.headers.get("content-length");
   if (length !== null && Number(length) > MAX_REQUEST_BODY_BYTES) throw tooLarge();
   // The platform never delivers more bytes than the content-length, so there is nothing to count.
-  if (length !== null || request.body === null) return decode(WHOLE, await request.arrayBuffer());
+  if (length !== null || request.body === null) {
+    bodyRoom.take(request, Number(length));
+    return decode(WHOLE, await request.arrayBuffer());
+  }
   const decoder = newDecoder();
   let bytes = 0;
   let text = "";
@@ -66,6 +70,7 @@ async function readText(request: Request): Promise<string> {
     if (!(piece instanceof Uint8Array)) continue;
     bytes += piece.byteLength;
     if (bytes > MAX_REQUEST_BODY_BYTES) throw tooLarge();
+    bodyRoom.take(request, piece.byteLength);
     text += decode(decoder, piece, { stream: true });
   }
   return text + decode(decoder);

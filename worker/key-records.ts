@@ -3,6 +3,7 @@ import { z } from "zod";
 import { prioritySchema } from "../core/pool/priority.ts";
 import type { RateLimits } from "../core/rate-limit.ts";
 import { logWarning } from "../durable-objects/log.ts";
+import { tryParseJson } from "../durable-objects/try-parse-json.ts";
 import { firstProblem } from "../protocol/field-problems.ts";
 import { HttpError } from "./http-error.ts";
 
@@ -110,13 +111,5 @@ async function answerOf<T>(asked: Promise<T>): Promise<T> {
     logWarning("keys_unreachable", { error: String(error).slice(0, 200) });
     const message = "the store of keys and tokens does not answer; try again";
     throw new HttpError({ code: "try_again", message, retryAfterS: 1 });
-  }
-}
-
-function tryParseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -51,6 +51,8 @@ interface Measured {
   readonly unit: "request" | "token";
   readonly load: Work;
   readonly concurrency: number;
+  /** Of each request, beside its model; a short prompt, if left out. */
+  readonly fields?: object;
 }
 
 /** CPU and work of one server, summed over the rounds. */
@@ -101,7 +103,7 @@ export function compare(spec: Comparison, targets: () => Promise<Targets>): RowS
 export async function measure(target: Target, spec: Measured, total: Total, quick: boolean): Promise<void> {
   const { pid } = target;
   if (pid === null) throw new Error(`${target.name} has no process of its own`);
-  const load = new Load(target, spec.load, spec.concurrency);
+  const load = new Load(target, spec.load, spec.concurrency, spec.fields);
   const units = (): number => (spec.unit === "request" ? load.answers : load.tokens);
   await sleep(WARM_UP_MS);
   const before = { micros: cpuMicros(pid), units: units(), at: performance.now() };

@@ -24,6 +24,8 @@ const SILENCE_LIMIT_MS = 30_000;
 interface ChatOptions {
   /** What the user says; the mocks do not care. */
   readonly prompt?: string;
+  /** Of the request, beside the model; messages among them replace the prompt. */
+  readonly fields?: object;
   /** Called with the number of tokens in each piece of the answer as it comes. */
   readonly onTokens?: (count: number) => void;
 }
@@ -41,6 +43,7 @@ export function chat(target: Target, work: Work, options: ChatOptions = {}): Pro
       { role: "system", content: "You are a helpful assistant." },
       { role: "user", content: options.prompt ?? "Tell me something about foxes." },
     ],
+    ...options.fields,
   });
   const headers = {
     "content-type": "application/json",

@@ -14,7 +14,8 @@ export class Load {
   readonly #lanes: Promise<unknown>;
   #stopping = false;
 
-  constructor(target: Target, work: Work, concurrency: number) {
+  /** @param fields of each request, beside its model. */
+  constructor(target: Target, work: Work, concurrency: number, fields: object = {}) {
     const onTokens = (count: number): void => {
       this.tokens += count;
     };
@@ -22,7 +23,7 @@ export class Load {
       if (work.intervalMs > 0)
         await sleep((index * SPREAD_MS) / concurrency + Math.random() * work.intervalMs);
       while (!this.#stopping && this.#failures.length === 0) {
-        await chat(target, work, { onTokens });
+        await chat(target, work, { onTokens, fields });
         this.answers += 1;
       }
     };

@@ -45,7 +45,8 @@ export class Attempts {
 
   /** Takes a slot of the machine and sends the request there. */
   send(request: PoolRequest, connection: Connection, isOwn: boolean, now: number): void {
-    const { spec } = request;
+    const { spec, body } = request;
+    if (body === null) throw new Error("a request that has content is sent again");
     const { model } = spec;
     const stream = connection.openStream();
     const attempt: Attempt = {
@@ -85,7 +86,7 @@ export class Attempts {
       owner_bypass: isOwn,
       flush_ms: this.flushMs,
     };
-    connection.socket.send(encodeInferenceRequest(head, spec.body));
+    connection.socket.send(encodeInferenceRequest(head, body));
   }
 
   /** Tells the machine to stop. The slot stays taken until it has answered, so that it is not given away twice. */

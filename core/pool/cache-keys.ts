@@ -1,4 +1,5 @@
 import { CACHE_KEYS_PER_MACHINE } from "../limits.ts";
+import { hashOf } from "../text-hash.ts";
 import type { RequestSpec } from "./request.ts";
 
 /**
@@ -15,8 +16,11 @@ const WEIGHT = 0.5;
 export type Keyed = Pick<RequestSpec, "keyId" | "cacheKey">;
 
 interface Held {
-  /** Hashes may be alike; what one API key has sent tells nothing of another's. */
-  readonly keyId: string;
+  /**
+   * Of the API key's id: cache keys of two may have the same hash, and what one has sent tells nothing of the other's. The id
+   * itself is a slice of the call's header, all of which it would keep in memory.
+   */
+  readonly keyIdHash: number;
   /** Of the last prompt. */
   readonly tokens: number;
   readonly hitShare: number;
@@ -53,7 +57,7 @@ export class CacheKeys {
     const hitShare = before === null ? 1 : hitShareAfter(before, promptTokens, cachedTokens);
     const held = (this.#held ??= new Map<number, Held>());
     const added = held.delete(cacheKey) ? [] : [cacheKey];
-    held.set(cacheKey, { keyId, tokens: promptTokens, hitShare });
+    held.set(cacheKey, { keyIdHash: hashOf(keyId), tokens: promptTokens, hitShare });
     const forgotten: number[] = [];
     for (const oldest of held.keys()) {
       if (held.size <= CACHE_KEYS_PER_MACHINE) break;
@@ -71,7 +75,7 @@ export class CacheKeys {
   #find({ keyId, cacheKey }: Keyed): Held | null {
     if (cacheKey === null || this.#held === null) return null;
     const held = this.#held.get(cacheKey);
-    return held?.keyId === keyId ? held : null;
+    return held?.keyIdHash === hashOf(keyId) ? held : null;
   }
 }
 

@@ -211,7 +211,8 @@ export class Connection {
   /** Of a prompt of so many tokens, those that the machine should have cached. */
   cachedTokensOf(beginning: Beginning, promptTokens: number): number {
     const { prefix, cacheKey } = beginning;
-    const byPrefix = prefix.length === 0 ? 0 : this.#prefixes.expectedTokens(prefix);
+    // The bytes of a prefix may come to more than a prompt is estimated at.
+    const byPrefix = prefix.length === 0 ? 0 : Math.min(promptTokens, this.#prefixes.expectedTokens(prefix));
     return cacheKey === null
       ? byPrefix
       : Math.max(byPrefix, this.#cacheKeys.expectedTokens(beginning, promptTokens));
@@ -226,6 +227,10 @@ export class Connection {
     const byKey = this.#cacheKeys.learn(beginning, promptTokens, cachedTokens);
     this.watcher?.hasRead(this, byPrefix.added, byPrefix.forgotten);
     this.watcher?.hasRead(this, byKey.added, byKey.forgotten);
+  }
+
+  hasReadPrefix(hash: number): boolean {
+    return this.#prefixes.has(hash);
   }
 
   /** The hashes of all that it has read. */

@@ -43,19 +43,19 @@ export function contextOf({ registration }: Connection): number {
 
 /** What a request needs of machines of which the smallest takes `smallest`; null if each of them takes it for certain. */
 export function contextNeedOf(request: PoolRequest, smallest: number): ContextNeed | null {
-  const { spec } = request;
-  // Texts to be made vectors need a context each, and together none.
-  if (mostTokens(spec) <= smallest || !isWritten(spec)) return null;
-  request.need ??= needOf(spec);
+  const { spec, body } = request;
+  // Texts to be made vectors need a context each, and together none. One without a body is sent to no machine any more.
+  if (body === null || mostTokens(body) <= smallest || !isWritten(spec)) return null;
+  request.need ??= needOf(body, spec);
   return request.need.roomy <= smallest ? null : request.need;
 }
 
 /** Without a look at each letter. */
-function mostTokens(spec: RequestSpec): number {
-  return (MOST_TIMES * spec.body.length) / OTHERS_PER_TOKEN + ANSWER_TOKENS;
+function mostTokens(body: string): number {
+  return (MOST_TIMES * body.length) / OTHERS_PER_TOKEN + ANSWER_TOKENS;
 }
 
-function needOf({ body, answerTokens }: RequestSpec): ContextNeed {
+function needOf(body: string, { answerTokens }: RequestSpec): ContextNeed {
   if (body.includes(PICTURE)) return { roomy: 0, likely: 0, least: 0 };
   const tokens = tokensIn(body);
   return {

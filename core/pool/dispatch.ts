@@ -28,7 +28,7 @@ import { plausible } from "./plausible.ts";
 import { Pressure } from "./pressure.ts";
 import { RefusalAudit } from "./refusal-audit.ts";
 import { Refusals, type Crowd, type RefusalsView } from "./refusals.ts";
-import { newRequest, type Answer, type PoolRequest, type RequestSpec } from "./request.ts";
+import { newRequest, type Answer, type NewRequest, type PoolRequest } from "./request.ts";
 import { NO_TOKENS, tokensOf } from "./usage.ts";
 
 /**
@@ -110,7 +110,7 @@ export class Dispatch {
   }
 
   /** Accepts a request. Its answer is used exactly once, now or later. */
-  submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
+  submit(spec: NewRequest, answer: Answer, now: number): PoolRequest {
     // The Worker sends a request again under the same id if its first call broke (H18): the older one is dead.
     const earlier = this.#requests.get(spec.requestId);
     if (earlier !== undefined) this.abandon(earlier, now);
@@ -190,7 +190,10 @@ export class Dispatch {
     }
     attempt.since = now;
     const failure = request.spec.stream ? forward(request, attempt, bytes, now) : collect(request, bytes);
-    if (request.streamed) this.#breakers.convict(request, now);
+    if (request.streamed) {
+      this.#breakers.convict(request, now);
+      this.#requests.dropBody(request);
+    }
     if (failure === null) return;
     this.#cancelAttempt(request, now);
     this.#retryOrFail(request, failure, connection, now);

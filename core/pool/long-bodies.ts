@@ -1,36 +1,31 @@
 import type { ApiError } from "../api-error.ts";
-import { LONG_BODIES_BYTES_MAX, LONG_BODY_CHARS } from "../limits.ts";
-import type { RequestSpec } from "./request.ts";
+import { LONG_BODIES_BYTES_MAX } from "../limits.ts";
+import type { PoolRequest } from "./request.ts";
 
 /**
- * What long bodies take of a pool's memory, which is small: a request keeps its body until it has ended, and a line of
- * them would be larger than the whole. So only so many are in the pool at once. Short ones always find room.
+ * What long bodies take of a pool's memory, which is small: a request keeps its body until none can be sent it again, and a
+ * line of them would be larger than the whole. So only so many are in the pool at once. Short ones always find room.
  */
 export class LongBodies {
-  readonly #sizes = new Map<RequestSpec, number>();
+  readonly #sizes = new Map<PoolRequest, number>();
   #bytes = 0;
 
   /** Counts a request until `remove`. @returns why there is no room for it, if there is none. */
-  add(spec: RequestSpec): ApiError | null {
-    if (!isLong(spec)) return null;
-    const { body, model } = spec;
+  add(request: PoolRequest): ApiError | null {
+    const { body, spec, isLong } = request;
+    if (body === null || !isLong) return null;
     const bytes = bytesOf(body);
-    this.#sizes.set(spec, bytes);
+    this.#sizes.set(request, bytes);
     this.#bytes += bytes;
     if (this.#bytes <= LONG_BODIES_BYTES_MAX) return null;
-    const message = `too many long requests for "${model}" are under way already; try again shortly, or send a shorter one`;
+    const message = `too many long requests for "${spec.model}" are under way already; try again shortly, or send a shorter one`;
     return { code: "queue_full", message };
   }
 
-  remove(spec: RequestSpec): void {
-    this.#bytes -= this.#sizes.get(spec) ?? 0;
-    this.#sizes.delete(spec);
+  remove(request: PoolRequest): void {
+    this.#bytes -= this.#sizes.get(request) ?? 0;
+    this.#sizes.delete(request);
   }
-}
-
-/** Whether it may be refused for its length, beside machines that have room and short requests that are taken. */
-export function isLong({ body }: Pick<RequestSpec, "body">): boolean {
-  return body.length > LONG_BODY_CHARS;
 }
 
 /** What the text takes in memory: one character that Latin-1 does not have makes two bytes of each. */

@@ -44,14 +44,21 @@ export class OpenRequests {
   /** Takes a request in until it ends. @returns why there is no room for it, if there is none. */
   add(request: PoolRequest): ApiError | null {
     this.#byId.set(request.spec.requestId, request);
-    return this.#longBodies.add(request.spec);
+    return this.#longBodies.add(request);
+  }
+
+  /** No machine is sent the request again: content has gone out, or it has ended. */
+  dropBody(request: PoolRequest): void {
+    if (request.body === null) return;
+    request.body = null;
+    this.#longBodies.remove(request);
   }
 
   /** @param outcome null if it is counted elsewhere. */
   settle(request: PoolRequest, outcome: string | null, tokens: Tokens, now: number): void {
     request.attempt = null;
     this.#byId.delete(request.spec.requestId);
-    this.#longBodies.remove(request.spec);
+    this.dropBody(request);
     this.#line.remove(request);
     if (outcome !== null) this.#accounts.ended(request, outcome, tokens, now);
   }

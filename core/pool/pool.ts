@@ -22,7 +22,7 @@ import type { PoolMemory, PoolNews, PoolPorts } from "./ports.ts";
 import type { PoolRecord, Stamp } from "./record.ts";
 import { registered } from "./registration.ts";
 import { reportMachines, reportRecord, type PoolReport } from "./report.ts";
-import type { Answer, PoolRequest, RequestSpec } from "./request.ts";
+import type { Answer, NewRequest, PoolRequest } from "./request.ts";
 import { withSupply, type PoolSettings } from "./settings.ts";
 
 /**
@@ -191,7 +191,7 @@ export class Pool {
     this.#dispatch.reconsider(now);
   }
 
-  submit(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
+  submit(spec: NewRequest, answer: Answer, now: number): PoolRequest {
     const isDemand = spec.model === this.model && !mayBeDeclined(spec.owner);
     if (isDemand && this.watch.arrived()) this.#ports.tellFleet({ kind: "demand" });
     return this.#dispatch.submit(spec, answer, now);

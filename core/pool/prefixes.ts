@@ -20,6 +20,10 @@ export class Prefixes {
     return this.#matchedTokens(prefix) * this.#hitShare;
   }
 
+  has(hash: number): boolean {
+    return this.#read?.has(hash) === true;
+  }
+
   /** The hashes of all that it has read. */
   all(): Iterable<number> {
     return this.#read ?? [];

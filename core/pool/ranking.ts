@@ -94,11 +94,9 @@ export class Ranking implements ConnectionWatcher {
   pick(wanted: Wanted, now: number, asker: Exclude<Asker, "owner">): Connection | null {
     this.#begin();
     const choice = new Choice(wanted, now, asker);
-    const { prefix, cacheKey, slotsPerMachine } = wanted.spec;
-    for (const hash of [prefix[0], cacheKey])
-      if (hash != null) for (const reader of this.#readers.of(hash)) choice.offer(reader);
+    this.#offerReaders(choice, wanted);
     // Those that run more are full.
-    const rows = Math.min(slotsPerMachine, UNLOADED);
+    const rows = Math.min(wanted.spec.slotsPerMachine, UNLOADED);
     for (let row = 0; row < rows; row++) this.#offer(choice, wanted, row);
     this.#offer(choice, wanted, UNLOADED);
     return choice.best;
@@ -108,6 +106,15 @@ export class Ranking implements ConnectionWatcher {
     if (this.#standings !== null) return;
     this.#standings = new Map();
     for (const connection of this.#machines()) this.enter(connection);
+  }
+
+  /** Each once: where all clients use one key, as for one application, nearly all machines have read both. */
+  #offerReaders(choice: Choice, { spec: { prefix, cacheKey } }: Wanted): void {
+    const [beginning = null] = prefix;
+    if (beginning !== null) for (const reader of this.#readers.of(beginning)) choice.offer(reader);
+    if (cacheKey === null) return;
+    for (const reader of this.#readers.of(cacheKey))
+      if (beginning === null || !reader.hasReadPrefix(beginning)) choice.offer(reader);
   }
 
   /** Along a row as far as it may be worth it. */

@@ -3,7 +3,6 @@ import type { ApiErrorCode } from "../api-error.ts";
 import { AUDIT_INTERVAL_MS } from "../limits.ts";
 import type { Connection } from "./connection.ts";
 import { failsOpen } from "./gate.ts";
-import { isLong } from "./long-bodies.ts";
 import type { PoolRequest } from "./request.ts";
 import { pick } from "./schedule.ts";
 import type { Totals } from "./totals.ts";
@@ -59,6 +58,6 @@ export class RefusalAudit {
 }
 
 /** One to its owner's machines is about those only, and for a long one it may be the pool itself that had no room. */
-function isAboutMachines({ spec }: PoolRequest): boolean {
-  return spec.owner === null && !isLong(spec);
+function isAboutMachines({ spec, isLong }: PoolRequest): boolean {
+  return spec.owner === null && !isLong;
 }

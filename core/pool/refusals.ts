@@ -1,7 +1,6 @@
 import { isForLackOfRoom, type ApiError, type ApiErrorCode } from "../api-error.ts";
 import type { Connection } from "./connection.ts";
 import type { ExpectedLoad } from "./loads.ts";
-import { isLong } from "./long-bodies.ts";
 import type { Pressure } from "./pressure.ts";
 import type { PoolRequest } from "./request.ts";
 import { retryAfterS } from "./retry-after.ts";
@@ -110,7 +109,7 @@ export class Refusals {
  * A refusal to the public says nothing about an owner's own machines, and that there is no room for a long prompt or body nothing
  * about short ones.
  */
-function holdsForOthers(code: ApiErrorCode, { spec, need }: PoolRequest): boolean {
-  const isForItsLength = code === "queue_full" && (need !== null || isLong(spec));
+function holdsForOthers(code: ApiErrorCode, { spec, need, isLong }: PoolRequest): boolean {
+  const isForItsLength = code === "queue_full" && (need !== null || isLong);
   return spec.owner === null && !isForItsLength;
 }

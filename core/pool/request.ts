@@ -1,7 +1,7 @@
 import { EMBEDDINGS_ENDPOINT } from "../../protocol/endpoints.ts";
 import type { ModelId } from "../../protocol/ids.ts";
 import type { ApiError } from "../api-error.ts";
-import { BYTES_PER_TOKEN, COMMENT_INTERVAL_MS } from "../limits.ts";
+import { BYTES_PER_TOKEN, COMMENT_INTERVAL_MS, LONG_BODY_CHARS } from "../limits.ts";
 import type { Reservation } from "../rate-limit.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Suspicion } from "./breakers.ts";
@@ -19,8 +19,6 @@ export interface RequestSpec {
   readonly model: ModelId;
   /** Null for a public request. */
   readonly owner: OwnerRoute | null;
-  /** The client's JSON text, untouched. */
-  readonly body: string;
   /** What its prompt begins with, see `core/prefix.ts`. */
   readonly prefix: readonly number[];
   /** Hash of the API key's id and the client's `prompt_cache_key`; null if it sent none. */
@@ -42,6 +40,12 @@ export interface RequestSpec {
   readonly deadlineAt: number;
 }
 
+/** As it comes to a pool. */
+export interface NewRequest extends RequestSpec {
+  /** The client's JSON text, untouched. */
+  readonly body: string;
+}
+
 /**
  * The client's side of one request. Exactly one of `complete`, `refuse`, or `write...finish`/`breakOff` is used.
  */
@@ -61,6 +65,10 @@ export interface Answer {
 export interface PoolRequest {
   readonly spec: RequestSpec;
   readonly answer: Answer;
+  /** What machines are sent; null once it cannot be sent again, since it may have megabytes. */
+  body: string | null;
+  /** It may be refused for the length of its body, beside machines that have room and short requests that are taken. */
+  readonly isLong: boolean;
   readonly promptTokensEstimate: number;
   /** Null as long as no machine was here on which there might be too little room for it. */
   need: ContextNeed | null;
@@ -105,11 +113,13 @@ export function isWritten({ endpoint }: Pick<RequestSpec, "endpoint">): boolean 
 }
 
 /** As it arrives. */
-export function newRequest(spec: RequestSpec, answer: Answer, now: number): PoolRequest {
+export function newRequest({ body, ...spec }: NewRequest, answer: Answer, now: number): PoolRequest {
   return {
     spec,
     answer,
-    promptTokensEstimate: Math.ceil(spec.body.length / BYTES_PER_TOKEN),
+    body,
+    isLong: body.length > LONG_BODY_CHARS,
+    promptTokensEstimate: Math.ceil(body.length / BYTES_PER_TOKEN),
     need: null,
     tried: new Set(),
     suspicions: [],

@@ -104,7 +104,7 @@ export function expectedWaitMs(
 function savedOf(cachedTokens: number, promptTokens: number): number {
   const most = MOST_SAVED * promptTokens;
   if (cachedTokens <= most) return cachedTokens;
-  return most + SAVED_BEYOND * (Math.min(cachedTokens, promptTokens) - most);
+  return most + SAVED_BEYOND * (cachedTokens - most);
 }
 
 /**

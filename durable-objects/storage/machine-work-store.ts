@@ -13,14 +13,18 @@ export class SqlMachineWorkStore {
   }
 
   /**
-   * Adds counts to those of the same day, or puts them in place of those for an earlier owner, and drops what is too old. Within
-   * a transaction of the caller's.
+   * Adds counts to those of the same day, or puts them in place of those for an earlier owner, and drops what is too old. A row
+   * from before owners were kept becomes this one's. Within a transaction of the caller's.
    */
   add(rows: readonly MachineWork[], now: number): void {
     // No index tells which are too old: a pool that writes other counts every ten seconds would read each row as often.
     if (rows.length === 0) return;
     for (const row of rows) {
       const key = { machine_id: row.machineId, day_at: row.dayAt, owner: row.owner };
+      this.#sql.exec(
+        "UPDATE machine_work SET owner = ?3 WHERE machine_id = ?1 AND day_at = ?2 AND owner = ''",
+        ...Object.values(key),
+      );
       this.#sql.exec(
         "DELETE FROM machine_work WHERE machine_id = ? AND day_at = ? AND owner <> ?",
         ...Object.values(key),

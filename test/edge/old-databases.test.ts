@@ -94,7 +94,12 @@ describe("a database that an earlier version wrote", () => {
         );
         const row = { requests: 1, promptTokens: 2, completionTokens: 3, cachedTokens: 4 };
         const { work } = new PoolStore(storage);
-        expect(work.of(MAC, "o", 0)).toEqual([{ machineId: MAC, owner: "o", dayAt: 7, ...row }]);
+        const told = { machineId: MAC, owner: "o", dayAt: 7, ...row };
+        expect(work.of(MAC, "o", 0)).toEqual([told]);
+        work.add([told], 7);
+        const doubled = { requests: 2, promptTokens: 4, completionTokens: 6, cachedTokens: 8 };
+        expect(work.of(MAC, "o", 0)).toEqual([{ ...told, ...doubled }]);
+        expect(work.of(MAC, "another", 0)).toEqual([]);
       });
     }
   });

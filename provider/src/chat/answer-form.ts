@@ -37,14 +37,23 @@ const toolSchema = z.object({
     })
     .optional(),
 });
+const namedToolSchema = z.object({ function: z.object({ name: z.string() }) });
+const toolChoiceSchema = z.union(
+  [
+    z.enum(["auto", "none", "required"]),
+    z.discriminatedUnion("type", [
+      z.object({ type: z.literal("function"), ...namedToolSchema.shape }),
+      z.object({
+        type: z.literal("allowed_tools"),
+        allowed_tools: z.object({ mode: z.enum(["auto", "required"]), tools: z.array(namedToolSchema) }),
+      }),
+    ]),
+  ],
+  'must be "auto", "none", "required", or an object of type "function" or "allowed_tools"',
+);
 const formSchema = z.object({
   tools: z.array(toolSchema).max(128).nullish(),
-  tool_choice: z
-    .union(
-      [z.enum(["auto", "none", "required"]), z.object({ function: z.object({ name: z.string() }) })],
-      'must be "auto", "none", "required" or name a function',
-    )
-    .nullish(),
+  tool_choice: toolChoiceSchema.nullish(),
   parallel_tool_calls: z.boolean().nullish(),
   /** What came before `tools`. To ignore it would give a caller text where it waits for a call. */
   functions: z.array(z.unknown()).nullish(),
@@ -77,29 +86,41 @@ export function parseAnswerForm(body: Readonly<Record<string, unknown>>): Answer
     throw unsupported("functions: are not supported any more; send tools");
   const forms = new StringForms();
   const json = jsonForm(form, forms);
-  const tools = form.tool_choice === "none" ? [] : parseTools(form, forms);
-  if (tools.length === 0) {
-    if (form.tool_choice === "required" || typeof form.tool_choice === "object")
-      requireTool(form.tool_choice, tools);
-    return json ?? { type: "text" };
+  const { tools, mode } = callableTools(form, forms);
+  if (mode === "required") {
+    if (tools.length === 0) throw invalidRequest("tool_choice: is required, but there are no tools");
+    return { type: "forced_tool", tools };
   }
-  if (form.tool_choice === "required") return { type: "forced_tool", tools };
-  if (form.tool_choice !== null && typeof form.tool_choice === "object") {
-    return { type: "forced_tool", tools: [requireTool(form.tool_choice, tools)] };
-  }
+  if (tools.length === 0) return json ?? { type: "text" };
   if (json !== null) return { type: "json_or_tool", schema: json.schema, tools };
   return { type: "tools", tools, parallel: form.parallel_tool_calls ?? true };
 }
 
-function requireTool(choice: Form["tool_choice"], tools: readonly ChatTool[]): ChatTool {
-  const name = choice !== null && typeof choice === "object" ? choice.function.name : null;
-  const tool = tools.find((candidate) => candidate.name === name);
-  if (tool !== undefined) return tool;
-  throw invalidRequest(
-    name === null
-      ? "tool_choice: is required, but there are no tools"
-      : `tool_choice: there is no tool "${name}"`,
-  );
+/** The tools that may be called, and whether one of them has to be. */
+function callableTools(
+  form: Form,
+  forms: StringForms,
+): { readonly tools: readonly ChatTool[]; readonly mode: "auto" | "required" } {
+  const choice = form.tool_choice ?? "auto";
+  if (choice === "none") return { tools: [], mode: "auto" };
+  const tools = parseTools(form, forms);
+  if (typeof choice === "string") return { tools, mode: choice };
+  if (choice.type === "function") return { tools: named([choice], tools), mode: "required" };
+  const { mode, tools: allowed } = choice.allowed_tools;
+  return { tools: named(allowed, tools), mode };
+}
+
+/** @throws EngineError `invalid_request` if one of the names is no tool's. */
+function named(
+  choices: readonly z.infer<typeof namedToolSchema>[],
+  tools: readonly ChatTool[],
+): readonly ChatTool[] {
+  const names = new Set(choices.map((choice) => choice.function.name));
+  for (const name of names) {
+    if (!tools.some((tool) => tool.name === name))
+      throw invalidRequest(`tool_choice: there is no tool "${name}"`);
+  }
+  return tools.filter((tool) => names.has(tool.name));
 }
 
 function parseTools(form: Form, forms: StringForms): ChatTool[] {

@@ -42,6 +42,32 @@ describe("the beginning of a prompt", () => {
     expect(same({ messages: [user(long)], tools: [{ type: "function" }] })).toBe(0);
   });
 
+  it("is told by all bits of all characters, whatever the alphabet", () => {
+    const text = Array.from({ length: 400 }, (_, index) => "aé字ß"[index % 4] ?? "").join("");
+    const plain = prefixOf({ messages: [user(text)] });
+    expect(plain.length).toBeGreaterThan(1);
+    // Of characters that are alike in all but one bit, at each place of the first block.
+    const others = Array.from({ length: 100 }, (_, at) =>
+      [1, 2, 4, 8, 16, 32].map((bit) => String.fromCharCode(text.charCodeAt(at) ^ bit)),
+    );
+    const hashes = others.flatMap((changed, at) =>
+      changed.map((unit) => prefixOf({ messages: [user(text.slice(0, at) + unit + text.slice(at + 1))] })[0]),
+    );
+    expect(new Set([plain[0], ...hashes]).size).toBe(hashes.length + 1);
+  });
+
+  it("ends where it may, also within a character or a pair of surrogates", () => {
+    const longest = PREFIX_LENGTHS.at(-1) ?? 0;
+    for (const cut of [0, 1, 2, 3, 4, 5]) {
+      const ascii = "x".repeat(longest - "\nuser\n".length - cut);
+      for (const end of ["🚲".repeat(9), "字".repeat(9), "\ud83d".repeat(9), "é".repeat(9)]) {
+        const hashes = prefixOf({ messages: [user(ascii + end), user("and so on")] });
+        expect(hashes).toHaveLength(16);
+        expect(prefixOf({ messages: [user(ascii + end), user("or not")] })).toEqual(hashes);
+      }
+    }
+  });
+
   it("is read from parts and tool calls as well", () => {
     const long = "x".repeat(1000);
     const parts = [

@@ -1,3 +1,6 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
 import { expect, it } from "vitest";
 
 import { CACHE_KEYS_PER_MACHINE } from "../../../../core/limits.ts";
@@ -48,3 +51,20 @@ it("remembers so many at most, those that were used last", () => {
   keys.clear();
   expect([...keys.all()]).toEqual([]);
 });
+
+it("keeps nothing of the header that the id of an API key was cut from", () => {
+  const keys = new CacheKeys();
+  const before = heapBytes();
+  for (let key = 0; key < CACHE_KEYS_PER_MACHINE; key++) {
+    const [keyId] = `0123456789abcdef01 ${String(key).padEnd(100_000, "x")}`.split(" ");
+    keys.learn(keyed(key, keyId), 10, null);
+  }
+  expect(heapBytes() - before).toBeLessThan(1_000_000);
+  expect([...keys.all()]).toHaveLength(CACHE_KEYS_PER_MACHINE);
+});
+
+function heapBytes(): number {
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc()");
+  return process.memoryUsage().heapUsed;
+}

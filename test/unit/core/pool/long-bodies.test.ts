@@ -61,6 +61,27 @@ describe("[C6] long requests of a pool", () => {
     expect(scene.ask({ body: LONG }).refusedWith).toBe("queue_full");
   });
 
+  it("count no more once their answer streams, since no machine can be sent them again", () => {
+    const scene = new PoolScene();
+    const macs = [scene.join("mac-1", { max_concurrency: 4 }), scene.join("mac-2", { max_concurrency: 4 })];
+    const clients = [true, true, false].map((stream) => scene.ask({ body: LONGEST, stream }));
+    const sent = macs.flatMap((mac) => scene.requestsOf(mac));
+    for (const each of sent) scene.accept(each);
+    expect(scene.ask({ body: LONG }).refusedWith).toBe("queue_full");
+    for (const each of sent) scene.bytes(each, "x");
+    // An answer that is sent whole may still be tried elsewhere.
+    expect(clients.map(({ request }) => request.body === null)).toEqual([true, true, false]);
+    const inTheirPlace = [LONGEST, LONGEST].map((each) => scene.ask({ body: each }));
+    expect(inTheirPlace.map(({ ended }) => ended)).toEqual([null, null]);
+    expect(scene.ask({ body: LONG }).refusedWith).toBe("queue_full");
+    for (const each of sent) scene.finish(each);
+    expect(clients.map(({ ended, request }) => [ended, request.body])).toEqual([
+      ["finished", null],
+      ["finished", null],
+      ["complete", null],
+    ]);
+  });
+
   it("count for what they take in memory, which is twice as much with one character beyond Latin-1", () => {
     const scene = new PoolScene();
     const mac = scene.join("mac-1", { max_concurrency: 1 });

@@ -1,5 +1,5 @@
 import type { Priority } from "../../../../core/pool/priority.ts";
-import type { PoolRequest, RequestSpec } from "../../../../core/pool/request.ts";
+import type { NewRequest, PoolRequest } from "../../../../core/pool/request.ts";
 import type { CloseReason } from "../../../../protocol/close-codes.ts";
 import type { FakeClient } from "./fake-client.ts";
 import { FakeSocket, type Message } from "./fake-socket.ts";
@@ -87,7 +87,7 @@ export function specOf(
   key: number,
   now: number,
   deadlineMs: number,
-): RequestSpec {
+): NewRequest {
   return {
     requestId,
     endpoint: "/v1/chat/completions",

@@ -124,6 +124,30 @@ it("looks at a few of thousands of machines, whatever most of them are doing", (
   expect(looks).toBeLessThan(50);
 });
 
+it("looks once at a machine that has read both the beginning of a prompt and one of its cache key", () => {
+  const members = aPool();
+  const connections = Array.from({ length: 100 }, (_, index) => aConnection({}, `mac-${index}`));
+  for (const connection of connections) members.add(connection);
+  const request = {
+    spec: { model: MODEL, slotsPerMachine: 4, prefix: [1, 2], keyId: "key", cacheKey: null },
+    promptTokensEstimate: 1000,
+    tried: new Set<string>(),
+  };
+  members.seats.pick(request, NOW, "public");
+  for (const connection of connections) connection.hasRead({ ...request.spec, cacheKey: 3 }, 1000, null);
+  let looks = 0;
+  for (const connection of connections) {
+    const { registration } = connection;
+    Object.defineProperty(connection, "registration", { get: () => ((looks += 1), registration) });
+  }
+  members.seats.pick(request, NOW, "public");
+  const byPrefix = looks;
+  looks = 0;
+  members.seats.pick({ ...request, spec: { ...request.spec, cacheKey: 3 } }, NOW, "public");
+  expect(byPrefix).toBeGreaterThan(0);
+  expect(looks).toBe(byPrefix);
+});
+
 function expectSameContexts({ seats }: Members, tokens: number): void {
   const contextOf = ({ registration }: Connection): number => registration?.contextLength ?? Infinity;
   const contexts = [...seats.all()].map(contextOf);
