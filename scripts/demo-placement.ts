@@ -85,8 +85,11 @@ async function plannedMove(
 /** What the move is worth to both pools, and how much it has to be. */
 function gainText({ from, to, reason, won_rps, lost_rps, gate_rps }: Move): string {
   const lost = from === null ? "" : `, ${from} loses ${lost_rps.toFixed(2)}`;
-  const gate = reason === "first_machine" ? "not needed for a pool's first machine" : gate_rps.toFixed(2);
-  return `weighted requests/s: ${to} gains ${won_rps.toFixed(2)}${lost}; minimum gain ${gate}`;
+  const gate =
+    reason === "first_machine"
+      ? "a pool's first machine needs no minimum gain"
+      : `minimum gain ${gate_rps.toFixed(2)}`;
+  return `weighted requests/s: ${to} gains ${won_rps.toFixed(2)}${lost}; ${gate}`;
 }
 
 /** The demand that the plan is based on, and why it leaves the other machines where they are. */
