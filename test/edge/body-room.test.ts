@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import { HELD_BODIES_BYTES_MAX, HELD_LONG_BODIES_BYTES_MAX, LONG_BODY_CHARS } from "../../core/limits.ts";
 import { MAX_REQUEST_BODY_BYTES } from "../../protocol/limits.ts";
 import { BodyRoom } from "../../worker/body-room.ts";
+import { EndlessBody } from "./endless-body.ts";
 import { type FakeProvider, HELLO, join, type Message } from "./fake-provider.ts";
 import { chat, chatBody, errorOf, scene, type Scene } from "./scene.ts";
 
@@ -58,21 +59,10 @@ it("one long request more is told to come back, whatever its model, and short on
 
 it("one without a length is refused while it is read", async () => {
   const { at, end } = await fullScene();
-  const chunk = new TextEncoder().encode("x".repeat(64 * 1024));
-  let sent = 0;
-  let isCancelled = false;
-  const endless = new ReadableStream<Uint8Array>({
-    pull(controller) {
-      sent += 1;
-      controller.enqueue(chunk);
-    },
-    cancel() {
-      isCancelled = true;
-    },
-  });
-  expect(await errorOf(await chat(at, {}, { body: endless }))).toMatchObject({ code: "queue_full" });
-  expect(sent).toBeLessThan(16);
-  expect(isCancelled).toBe(true);
+  const endless = new EndlessBody(64 * 1024);
+  expect(await errorOf(await chat(at, {}, { body: endless.stream }))).toMatchObject({ code: "queue_full" });
+  expect(endless.sent).toBeLessThan(16);
+  expect(endless.isCancelled).toBe(true);
   await end();
 });
 

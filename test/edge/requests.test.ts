@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 
 import { app } from "../../worker/app.ts";
+import { EndlessBody } from "./endless-body.ts";
 import { join } from "./fake-provider.ts";
 import { chat, chatBody, errorOf, fetchEdge, scene, testEnv } from "./scene.ts";
 
@@ -236,21 +237,10 @@ describe("a body above 16 MiB", () => {
 
   it("is 413 while it is being read if it has no length", async () => {
     const at = await scene();
-    const chunk = new TextEncoder().encode("x".repeat(MIB));
-    let sent = 0;
-    let isCancelled = false;
-    const endless = new ReadableStream<Uint8Array>({
-      pull(controller) {
-        sent += 1;
-        controller.enqueue(chunk);
-      },
-      cancel() {
-        isCancelled = true;
-      },
-    });
-    expect(await errorOf(await chat(at, {}, { body: endless }))).toMatchObject({ status: 413 });
-    expect(sent).toBeLessThan(32);
-    expect(isCancelled).toBe(true);
+    const endless = new EndlessBody(MIB);
+    expect(await errorOf(await chat(at, {}, { body: endless.stream }))).toMatchObject({ status: 413 });
+    expect(endless.sent).toBeLessThan(32);
+    expect(endless.isCancelled).toBe(true);
   });
 
   it("is 400 if it ends within a character, and the next one has nothing of it", async () => {
