@@ -12,7 +12,7 @@ export const MOVES = [
   {
     label: "Gain",
     hint:
-      "Requests a second: what the new pool wins, less what the old one loses, less the gate. For a floor, or as a " +
+      "Requests a second: what the new pool gains, less what the old one loses, less the minimum gain. For a floor, or as a " +
       "pool's first machine, one may move for less",
     kind: "number",
     fill: text(

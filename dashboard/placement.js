@@ -149,7 +149,7 @@ export function numbersOf({ from, to, won_rps, lost_rps, gate_rps }) {
   if (from === to) return { net: "", terms: "" };
   return {
     net: signed(won_rps - lost_rps - gate_rps),
-    terms: `wins ${decimal(won_rps)}, loses ${decimal(lost_rps)}, gate ${decimal(gate_rps)}`,
+    terms: `gains ${decimal(won_rps)}, loses ${decimal(lost_rps)}, minimum gain ${decimal(gate_rps)}`,
   };
 }
 

@@ -66,7 +66,7 @@ export function createReservationReader(
   const warnOnce = (flag: string, unknown: string): void => {
     if (warned.has(flag)) return;
     warned.add(flag);
-    log.warn(`${flag} has no effect: this machine does not say ${unknown}, so it serves everybody`);
+    log.warn(`${flag} has no effect while this machine does not say ${unknown}; it serves everybody`);
   };
   const isOnBattery = async (): Promise<boolean> => {
     const source = powerSourceOf((await run("/usr/bin/pmset", ["-g", "batt"])) ?? "");

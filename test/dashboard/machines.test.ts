@@ -99,7 +99,7 @@ describe.skipIf(!hasBrowser)("a machine on the dashboard", () => {
       route.fulfill({ status: 404, json: { error: { message, code: "not_found" } } }),
     );
     await dialog.getByText("Somebody has removed it. This is how it was.").waitFor();
-    await dialog.getByText("On its disk").waitFor();
+    await dialog.getByText("On its disk", { exact: true }).waitFor();
     expect(await board.button("Quarantine", dialog).isVisible()).toBe(false);
   });
 

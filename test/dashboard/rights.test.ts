@@ -78,7 +78,7 @@ describe.skipIf(!hasBrowser)("an admin token on the dashboard", () => {
     await board.row("Machines", "mac-watched").waitFor();
     await board.button("mac-watched", page.locator("#machines")).click();
     const machine = board.dialog("mac-watched");
-    await machine.getByText("On its disk").waitFor();
+    await machine.getByText("On its disk", { exact: true }).waitFor();
     expect(await machine.getByRole("button").allTextContents()).toEqual(["Close"]);
     await board.button("Close", machine).click();
 

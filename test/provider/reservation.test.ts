@@ -75,8 +75,8 @@ describe("a machine is its owner's alone", () => {
       expect(await read()).toBeNull();
       expect(await read()).toBeNull();
       expect(warnings).toEqual([
-        "--not-on-battery has no effect: this machine does not say whether it runs on battery, so it serves everybody",
-        "--not-while-used has no effect: this machine does not say when it was used last, so it serves everybody",
+        "--not-on-battery has no effect while this machine does not say whether it runs on battery; it serves everybody",
+        "--not-while-used has no effect while this machine does not say when it was used last; it serves everybody",
       ]);
     }
   });

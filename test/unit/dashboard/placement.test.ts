@@ -72,7 +72,7 @@ describe("a plan", () => {
         way: "a → b",
         why: "it serves more requests there",
         net: "+0.26",
-        terms: "wins 0.31, loses 0.02, gate 0.03",
+        terms: "gains 0.31, loses 0.02, minimum gain 0.03",
         order: "sent, epoch 8",
       },
       { way: "no pool → b", order: "not sent" },
