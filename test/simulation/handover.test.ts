@@ -11,8 +11,8 @@ import { play, World } from "../../simulator/handover/world.ts";
  */
 
 /** Fresh seeds per run; by count and not by time, so that a slow machine tests as much as a fast one. */
-const FRESH_SEEDS = 100;
-const FRESH_SEEDS_WITH_DELETIONS = 40;
+const FRESH_SEEDS = 150;
+const FRESH_SEEDS_WITH_DELETIONS = 60;
 const FRESH_SEEDS_WITH_RARE_FAULTS = 40;
 
 it("keeps every invariant on fresh seeds, and everything comes to rest", async () => {
