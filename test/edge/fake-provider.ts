@@ -4,7 +4,7 @@ import type { PoolCall } from "../../core/pool/calls.ts";
 import { machineIdSchema, modelIdSchema, NEVER_MANAGED } from "../../protocol/ids.ts";
 import { encodeRecords } from "../../protocol/records.ts";
 import { M3_ULTRA } from "../../protocol/sample-hardware.ts";
-import { chat, fetchEdge, poolOf, type Scene, unique } from "./scene.ts";
+import { chat, fetchEdge, pin, poolOf, type Scene, unique, until } from "./scene.ts";
 
 /** A provider under the test's full control: it says exactly what it is told to, right or wrong. */
 
@@ -204,6 +204,25 @@ export async function join(at: Scene, fields: object = {}, machineId = unique("m
   provider.send(registerMessage(machineId, [at.model], fields));
   await provider.next("registered");
   return provider;
+}
+
+/** A machine that is assigned to model a and has model b on disk too. */
+export async function assigned(a: Scene, b: Scene): Promise<{ machine: FakeProvider; epoch: number }> {
+  const machineId = unique("mac");
+  const machine = await connect(a, machineId);
+  machine.send(registerMessage(machineId, [a.model, b.model]));
+  await machine.next("registered");
+  const { epoch } = await pin(machineId, a);
+  await machine.next("assign_model");
+  return { machine, epoch };
+}
+
+/** The same once it serves model a. */
+export async function assignedAndServing(a: Scene, b: Scene): Promise<FakeProvider> {
+  const { machine, epoch } = await assigned(a, b);
+  machine.send({ type: "assign_model_status", model_id: a.model, epoch, status: "succeeded" });
+  await until(async () => (await poolOf(a).report(4)).machines[0]?.blockedBy === null);
+  return machine;
 }
 
 /** That a request finds its way to the machine and back. Gives the request as the machine got it. */

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { ModelPool } from "../../durable-objects/model-pool.ts";
-import { connect, join, registerMessage, type FakeProvider } from "./fake-provider.ts";
+import { assignedAndServing, join } from "./fake-provider.ts";
 import {
   adminCall,
   callAdmin,
@@ -9,7 +9,6 @@ import {
   errorOf,
   newKey,
   newToken,
-  pin,
   poolOf,
   scene,
   setFlag,
@@ -103,19 +102,6 @@ it("[H18] a pool that could not be reached for a moment is asked again, not at o
   expect(waits.mock.calls.map(([ms]) => ms).filter((ms) => ms < 400)).toHaveLength(2);
 });
 
-/** A machine that is assigned to one model and has another on its disk. */
-async function assigned(to: Scene, wanted: Scene): Promise<FakeProvider> {
-  const machineId = unique("mac");
-  const machine = await connect(to, machineId);
-  machine.send(registerMessage(machineId, [to.model, wanted.model]));
-  await machine.next("registered");
-  const { epoch } = await pin(machineId, to);
-  await machine.next("assign_model");
-  machine.send({ type: "assign_model_status", model_id: to.model, epoch, status: "succeeded" });
-  await until(async () => (await poolOf(to).report(4)).machines[0]?.blockedBy === null);
-  return machine;
-}
-
 describe("[H21] an own machine's pool that is overloaded", () => {
   const ask = (at: Scene, route: string, apiKey: string): Promise<Response> =>
     chat(at, {}, { headers: { authorization: `Bearer ${apiKey}`, "x-pool-route": route } });
@@ -125,8 +111,9 @@ describe("[H21] an own machine's pool that is overloaded", () => {
     const owner = unique("owner");
     const [{ key }, { token }] = [await newKey(owner), await newToken(owner)];
     const [overrun, wanted, free] = [await scene(), await scene(), await scene()];
-    await assigned({ ...overrun, token }, wanted);
-    const other = route === "prefer" ? await join(wanted) : await assigned({ ...free, token }, wanted);
+    await assignedAndServing({ ...overrun, token }, wanted);
+    const other =
+      route === "prefer" ? await join(wanted) : await assignedAndServing({ ...free, token }, wanted);
     const calls = breakCalls((pool) => (pool === overrun.model ? overloaded() : null));
     const pending = ask(wanted, route, key);
     const answered = other.next("inference_request").then((request) => other.answer(request, "{}"));

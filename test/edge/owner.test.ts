@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 
 import type { Fleet } from "../../durable-objects/fleet.ts";
 import type { ModelPool } from "../../durable-objects/model-pool.ts";
-import { connect, type FakeProvider, HELLO, join, registerMessage } from "./fake-provider.ts";
+import { assigned, assignedAndServing, type FakeProvider, HELLO, join } from "./fake-provider.ts";
 import {
   addToCatalog,
   catalogEntry,
@@ -14,7 +14,6 @@ import {
   fleet,
   newKey,
   newToken,
-  pin,
   poolOf,
   setFlag,
   unique,
@@ -51,24 +50,6 @@ async function expectServed(machine: FakeProvider, pending: Promise<Response>, b
   machine.answer(request);
   expect(await (await pending).text()).toBe(HELLO);
   return request;
-}
-
-/** A machine that is assigned to model a and has model b on disk too. */
-async function assigned(a: Scene, b: Scene): Promise<{ machine: FakeProvider; epoch: number }> {
-  const machineId = unique("mac");
-  const machine = await connect(a, machineId);
-  machine.send(registerMessage(machineId, [a.model, b.model]));
-  await machine.next("registered");
-  const { epoch } = await pin(machineId, a);
-  await machine.next("assign_model");
-  return { machine, epoch };
-}
-
-async function assignedAndServing(a: Scene, b: Scene): Promise<FakeProvider> {
-  const { machine, epoch } = await assigned(a, b);
-  machine.send({ type: "assign_model_status", model_id: a.model, epoch, status: "succeeded" });
-  await until(async () => (await poolOf(a).report(4)).machines[0]?.blockedBy === null);
-  return machine;
 }
 
 /** The fleet cannot say where machines are while this runs. */
