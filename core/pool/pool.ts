@@ -21,7 +21,7 @@ import { mayBeDeclined } from "./owner-route.ts";
 import type { PoolMemory, PoolNews, PoolPorts } from "./ports.ts";
 import type { PoolRecord, Stamp } from "./record.ts";
 import { registered } from "./registration.ts";
-import { reportMachines, reportRecord, type PoolReport } from "./report.ts";
+import { reportMachines, reportRecord, routableMachines, type PoolReport } from "./report.ts";
 import type { Answer, NewRequest, PoolRequest } from "./request.ts";
 import { withSupply, type PoolSettings } from "./settings.ts";
 
@@ -276,6 +276,11 @@ export class Pool {
         unknownTypes: this.#inbox.ignored.unknownTypes,
       },
     };
+  }
+
+  /** The machines that a public request may go to, whether busy or not. */
+  routable(now: number): MachineId[] {
+    return routableMachines(this.model, this.#members.seats.all(), now);
   }
 
   /** Until when a machine may come, or come back, that is neither here nor refused: requests wait for it. */

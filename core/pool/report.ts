@@ -1,4 +1,4 @@
-import type { ModelId } from "../../protocol/ids.ts";
+import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import { trustNow, type TrustLevel } from "./attestation.ts";
 import type { Connection } from "./connection.ts";
 import type { Cordons } from "./cordons.ts";
@@ -111,6 +111,19 @@ export function reportMachines(
     });
   }
   return [...machines.values()];
+}
+
+/** The machines that a public request may go to, whether busy or not: those of the report that nothing blocks. */
+export function routableMachines(
+  model: ModelId,
+  connections: Iterable<Connection>,
+  now: number,
+): MachineId[] {
+  const all = [...connections];
+  const asker = failsOpen(all, model, now) ? "last_resort" : "public";
+  return all
+    .filter((connection) => routableGate(connection, model, now, asker) === null)
+    .map(({ identity }) => identity.machineId);
 }
 
 function offline(record: PoolRecord, isCordoned: boolean): PoolMachineReport {

@@ -119,9 +119,28 @@ export class ProcessClock implements Clock {
   }
 }
 
-/** Runs all pending promise callbacks. */
-export function settle(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
+/** Turns that are queued at once: to go around Node's event loop takes longer than most of them. */
+const TURNS_QUEUED = 100;
+
+/** Calls `turn` until it returns false, each time after all pending promise callbacks: Node runs those between immediates. */
+export function takeTurns(turn: () => boolean): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let isOver = false;
+    const take = (): void => {
+      if (isOver) return;
+      try {
+        isOver = !turn();
+        if (isOver) resolve();
+      } catch (error) {
+        isOver = true;
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
+    };
+    const queue = (): void => {
+      if (isOver) return;
+      for (let queued = 0; queued < TURNS_QUEUED; queued++) setImmediate(take);
+      setImmediate(queue);
+    };
+    queue();
   });
 }

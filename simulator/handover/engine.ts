@@ -146,7 +146,7 @@ export class SimLoaded implements LoadedModel {
     if (this.#isGone) return Promise.resolve();
     this.#isGone = true;
     this.#host.onDropped(this.model.id, this.#startedUnder);
-    this.#endRuns(new EngineError("fault", "unloaded", "the model was unloaded"));
+    this.#endRuns(() => new EngineError("fault", "unloaded", "the model was unloaded"));
     this.#engine.loaded = null;
     return new Promise((resolve) => {
       this.#host.clock.after(this.#host.dice.whole(1, 500), () => {
@@ -163,14 +163,14 @@ export class SimLoaded implements LoadedModel {
     const error = new EngineError("fault", "engine_crashed", "SIGABRT");
     this.#engine.loaded = null;
     this.#engine.resident.delete(this.model.id);
-    this.#endRuns(error);
+    this.#endRuns(() => error);
     this.#die(error);
   }
 
-  #endRuns(error: EngineError): void {
+  #endRuns(error: () => EngineError): void {
     for (const reject of this.#runs) {
       this.#runs.delete(reject);
-      reject(error);
+      reject(error());
     }
   }
 }

@@ -8,6 +8,7 @@ import type { PoolCall, PoolReply } from "../../core/pool/calls.ts";
 import type { PoolNews } from "../../core/pool/ports.ts";
 import type { PoolSettings } from "../../core/pool/settings.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import { copyOf } from "./copy.ts";
 import type { Dialer } from "./pool-host.ts";
 import { MemoryFleetStore, MemoryPlacementStore } from "./stores.ts";
 import type { World } from "./world.ts";
@@ -91,7 +92,7 @@ export class FleetHost {
       () => {
         if (this.isDown) return null;
         const life = this.#life;
-        const admission = structuredClone(this.#then((now) => this.core.register(ask, now)));
+        const admission = copyOf(this.#then((now) => this.core.register(ask, now)));
         return life === this.#life ? admission : null;
       },
       onReply,
@@ -112,7 +113,7 @@ export class FleetHost {
 
   askSettings(pool: ModelId, onReply: (settings: PoolSettings) => void): void {
     this.#world.network.call(
-      () => (this.isDown ? null : structuredClone(this.core.settingsFor(pool, this.#now()))),
+      () => (this.isDown ? null : copyOf(this.core.settingsFor(pool, this.#now()))),
       onReply,
     );
   }
@@ -165,15 +166,15 @@ export class FleetHost {
     const { hooks, network } = this.#world;
     const life = this.#life;
     const host = this.#world.poolOf(name);
-    const sent = structuredClone(call);
+    const sent = copyOf(call);
     this.#world.invariants.onFleetCalls(sent);
     hooks.calling(host, sent);
     const reply = (answer: PoolReply): void => {
       if (life !== this.#life) return;
-      this.#then((now) => this.core.replied(name, sent, structuredClone(answer), now));
+      this.#then((now) => this.core.replied(name, sent, copyOf(answer), now));
     };
     network.call<PoolReply>(
-      () => (host.isUnreachable ? null : structuredClone(hooks.fake(host, sent) ?? host.perform(sent))),
+      () => (host.isUnreachable ? null : copyOf(hooks.fake(host, sent) ?? host.perform(sent))),
       reply,
       () => {
         const made = hooks.missing(sent);

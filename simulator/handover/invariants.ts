@@ -21,7 +21,8 @@ const LATE_MS = 2000;
 export class Invariants {
   first: string | null = null;
   readonly #world: World;
-  readonly #recordEpochs = new Map<string, number>();
+  /** Of the records of each pool, at the last check. */
+  readonly #recordEpochs = new Map<PoolHost, Map<MachineId, number>>();
   /** The newest cordon that each pool was told for each machine. */
   readonly #cordons = new Map<string, CordonWord>();
   readonly #orders = new Map<string, { readonly epoch: number; readonly model: string | null }>();
@@ -54,12 +55,15 @@ export class Invariants {
       this.#checkDeadlines(host);
       this.#checkLoaded(host);
     }
-    const routable = this.#routable();
+    for (const host of this.#world.pools) {
+      for (const machineId of host.routable()) {
+        this.#checkRoutable(host, machineId);
+        this.#checkOwner(host, machineId);
+      }
+    }
     for (const machine of this.#world.machines) {
-      this.#checkRouting(machine, routable.get(machine.id) ?? []);
       this.#checkOrder(machine);
       this.#checkMemberships(machine);
-      this.#checkOwner(machine, routable.get(machine.id) ?? []);
     }
   }
 
@@ -122,16 +126,13 @@ export class Invariants {
     if (admission.admitted) this.#hearsOfCordon(pool, machineId, admission);
   }
 
-  /** A pool receives what a provider has sent. */
+  /** A pool receives what a provider has sent. Read as `JSON.stringify` has written it: there are too many to decode all. */
   onPoolHears(wire: Wire, text: string): void {
-    if (!text.startsWith('{"type":"register"') && !text.startsWith('{"type":"heartbeat"')) return;
-    const decoded = decodeUpstream(text);
-    if (!decoded.ok) return;
-    const { value: message } = decoded;
-    if (message.type === "register") {
-      wire.said = { isPrivate: message.private_only === true, isReserved: false, accepts: true };
-    } else if (message.type === "heartbeat") {
-      wire.said = { ...wire.said, isReserved: message.reserved === true, accepts: message.accepting };
+    const says = (field: string): boolean => text.includes(`"${field}":true`);
+    if (text.startsWith('{"type":"register"')) {
+      wire.said = { isPrivate: says("private_only"), isReserved: false, accepts: true };
+    } else if (text.startsWith('{"type":"heartbeat"')) {
+      wire.said = { ...wire.said, isReserved: says("reserved"), accepts: says("accepting") };
     }
   }
 
@@ -206,60 +207,41 @@ export class Invariants {
     if (known < epoch) this.breach(`[H6] ${id} hears of ${model}@${epoch} before ${model} does (${known})`);
   }
 
-  #routable(): Map<string, PoolHost[]> {
-    const routable = new Map<string, PoolHost[]>();
-    for (const host of this.#world.pools) {
-      for (const { machineId, blockedBy } of host.report().machines) {
-        if (blockedBy !== null) continue;
-        const pools = routable.get(machineId) ?? [];
-        pools.push(host);
-        routable.set(machineId, pools);
-      }
-    }
-    return routable;
-  }
-
-  #checkRouting({ id }: MachineHost, routable: readonly PoolHost[]): void {
-    const names = routable.map(({ model }) => model).join(" ");
-    for (const host of this.#world.pools) {
-      const record = host.record(id);
-      if (record === null || !isManaged(record.mode)) continue;
-      if (routable.some((other) => other !== host)) {
-        this.breach(`[1] ${id} is ${record.mode} in ${host.model} and routable in ${names}`);
+  /** A machine that is routable in a pool belongs to no other one, and to this one only once it has its model. */
+  #checkRoutable(host: PoolHost, id: MachineId): void {
+    for (const other of this.#world.pools) {
+      const record = other === host ? null : other.record(id);
+      if (record !== null && isManaged(record.mode)) {
+        this.breach(`[1] ${id} is ${record.mode} in ${other.model} and routable in ${host.model}`);
       }
     }
     const intent = this.#world.fleet.intent(id);
     if (intent === null || intent.model === null) return;
     if (intent.phase !== "ordered" && intent.phase !== "done") return;
-    for (const host of routable) {
-      const record = host.record(id);
-      if (host.model !== intent.model || record?.mode !== "assigned") {
-        this.breach(`[1] ${id} belongs to ${intent.model}@${intent.epoch} but is routable in ${names}`);
-      }
+    if (host.model !== intent.model || host.record(id)?.mode !== "assigned") {
+      this.breach(`[1] ${id} belongs to ${intent.model}@${intent.epoch} but is routable in ${host.model}`);
     }
   }
 
   /** No request is sent on a socket of somebody who only uses a machine's id. */
-  #checkOwner({ id }: MachineHost, routable: readonly PoolHost[]): void {
+  #checkOwner({ model, wires }: PoolHost, id: MachineId): void {
     const owner = this.#world.fleet.core.directory.get(id)?.owner;
     if (owner === undefined) return;
-    for (const { model, wires } of routable) {
-      for (const { machine, owner: dialer, connection } of wires) {
-        if (machine.id !== id || connection?.registration == null || dialer === owner) continue;
-        this.breach(`[H22] ${id} of ${owner} is routable in ${model} on a socket of ${dialer}`);
-      }
+    for (const { machine, owner: dialer, connection } of wires) {
+      if (machine.id !== id || connection?.registration == null || dialer === owner) continue;
+      this.breach(`[H22] ${id} of ${owner} is routable in ${model} on a socket of ${dialer}`);
     }
   }
 
-  #checkEpochs({ model, disk }: PoolHost): void {
-    for (const { machineId, epoch } of disk.records.values()) {
-      const name = `${model} ${machineId}`;
-      const before = this.#recordEpochs.get(name) ?? 0;
-      if (epoch < before)
-        this.breach(`[3] the record of ${machineId} in ${model} fell from ${before} to ${epoch}`);
-    }
-    for (const machine of this.#world.machines) {
-      this.#recordEpochs.set(`${model} ${machine.id}`, disk.records.get(machine.id)?.epoch ?? 0);
+  #checkEpochs(host: PoolHost): void {
+    const seen = this.#recordEpochs.get(host) ?? new Map<MachineId, number>();
+    this.#recordEpochs.set(host, seen);
+    for (const { id } of this.#world.machines) {
+      const before = seen.get(id) ?? 0;
+      const epoch = host.record(id)?.epoch;
+      if (epoch !== undefined && epoch < before)
+        this.breach(`[3] the record of ${id} in ${host.model} fell from ${before} to ${epoch}`);
+      seen.set(id, epoch ?? 0);
     }
   }
 

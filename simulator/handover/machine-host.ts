@@ -4,6 +4,7 @@ import { Agent } from "../../provider/src/agent.ts";
 import type { HeldAssignment } from "../../provider/src/agent/assignment.ts";
 import type { Log, OfferedModel, SocketListener, Socket } from "../../provider/src/agent/ports.ts";
 import { ProcessClock } from "./clock.ts";
+import { copyOf } from "./copy.ts";
 import { SimEngine } from "./engine.ts";
 import { Wire } from "./wire.ts";
 import type { World } from "./world.ts";
@@ -90,7 +91,7 @@ export class MachineHost {
         slots: 2,
         contextTokens: 4096,
         privateOnly: this.isPrivate,
-        assignment: structuredClone(this.disk),
+        assignment: copyOf(this.disk),
       },
       {
         clock: process,
@@ -144,7 +145,7 @@ export class MachineHost {
     const { hooks, invariants } = this.#world;
     const before = this.disk?.epoch ?? 0;
     this.#backups.push(this.disk);
-    this.disk = hooks.saved(this, structuredClone(held));
+    this.disk = hooks.saved(this, copyOf(held));
     if (this.disk.epoch < before) {
       invariants.breach(`[H9] ${this.id} falls from epoch ${before} to ${this.assignment()}`);
     }
@@ -192,7 +193,7 @@ export class MachineHost {
     clone.version = this.version;
     clone.isPrivate = this.isPrivate;
     clone.owner = this.owner;
-    clone.disk = structuredClone(this.disk);
+    clone.disk = copyOf(this.disk);
     return clone;
   }
 

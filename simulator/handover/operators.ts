@@ -66,7 +66,9 @@ export class Operators {
     clock.after(dice.whole(1, 3000), () => {
       const error = fleet.operate((core, now) => core.remove(id, askedAt, now));
       this.#world.log(() => `OPERATOR deletes ${id}: ${error?.message ?? "deleted"}`);
-      if (error === null) wanted.set(id, null);
+      if (error !== null) return;
+      wanted.set(id, null);
+      this.#world.deletions += 1;
     });
   }
 }

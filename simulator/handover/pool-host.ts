@@ -9,6 +9,7 @@ import { INITIAL_SETTINGS, type PoolSettings } from "../../core/pool/settings.ts
 import type { Total } from "../../core/pool/totals.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
 import { SimClient } from "./client.ts";
+import { copyOf } from "./copy.ts";
 import { MemoryCordonStore, MemoryRecordStore } from "./stores.ts";
 import { brief, type Wire } from "./wire.ts";
 import type { World } from "./world.ts";
@@ -65,6 +66,10 @@ export class PoolHost {
 
   report(): PoolReport {
     return this.pool.report(this.now(), SLOTS);
+  }
+
+  routable(): MachineId[] {
+    return this.pool.routable(this.now());
   }
 
   accept(wire: Wire, dialer: Dialer, stamp: Stamp): boolean {
@@ -216,7 +221,7 @@ export class PoolHost {
       {
         askFleet: (connection, question) => this.#askFleet(connection, question, life),
         tellFleet: (news) => {
-          if (life === this.#life) this.#world.fleet.tell(this.model, structuredClone(news));
+          if (life === this.#life) this.#world.fleet.tell(this.model, copyOf(news));
         },
         ended: () => undefined,
         askSupply: () => {
@@ -225,7 +230,7 @@ export class PoolHost {
         records: hooks.records(this.disk),
         cordons: hooks.cordons(this.#cordons),
         saveSettings: (settings) => {
-          this.#settings = structuredClone(settings);
+          this.#settings = copyOf(settings);
         },
         rememberMachine: (id) => this.#remembered.add(id),
         forgetMachine: (id) => this.#remembered.delete(id),
@@ -246,7 +251,7 @@ export class PoolHost {
       {
         sleepers: { hasMore: () => this.#asleep.length > 0, wakeSome: () => this.#wakeOne() },
         remembered: () => [...this.#remembered],
-        settings: structuredClone(this.#settings),
+        settings: copyOf(this.#settings),
         ledger: { totals: [...this.#totals.values()], speeds: () => [] },
       },
       now,
@@ -268,7 +273,7 @@ export class PoolHost {
 
   #wakeOne(): void {
     const wire = this.#asleep.pop();
-    const state = structuredClone(wire?.saved ?? null);
+    const state = copyOf(wire?.saved ?? null);
     if (wire === undefined || state === null) return;
     wire.connection = this.pool.connect(wire.poolEnd, state.identity, state);
   }
@@ -288,7 +293,7 @@ export class PoolHost {
       this.#then(act);
     };
     this.#world.fleet.register(
-      structuredClone(question),
+      copyOf(question),
       (admission) =>
         once((now) => {
           this.#world.log(

@@ -39,6 +39,7 @@ export class RareFaults {
     const machine = dice.pick(machines);
     const pool = dice.pick(pools);
     const kind = dice.pick(KINDS);
+    this.#world.rareFaults.add(kind);
     this.#world.log(() => `RARE ${kind} ${machine.id} ${pool.model}`);
     switch (kind) {
       case "fleet dies":

@@ -6,6 +6,7 @@ import type { Score } from "../../core/placement/score.ts";
 import type { CordonStore } from "../../core/pool/cordons.ts";
 import type { PoolRecord, RecordStore } from "../../core/pool/record.ts";
 import type { MachineId, ModelId } from "../../protocol/ids.ts";
+import { copyOf } from "./copy.ts";
 
 /** Disks: what is written survives restarts, and is copied, so that no caller can change it later. */
 
@@ -13,12 +14,12 @@ export class MemoryRecordStore implements RecordStore {
   readonly records = new Map<MachineId, PoolRecord>();
 
   all(): PoolRecord[] {
-    return structuredClone([...this.records.values()]);
+    return copyOf([...this.records.values()]);
   }
 
   put(record: PoolRecord): void {
     // As in SQLite, how far a load was is not kept.
-    this.records.set(record.machineId, structuredClone({ ...record, progress: 0 }));
+    this.records.set(record.machineId, copyOf({ ...record, progress: 0 }));
   }
 
   remove(machineId: MachineId): void {
@@ -53,11 +54,11 @@ export class MemoryFleetStore implements FleetStore, FlagStore {
   readonly #switches: Switch[] = [];
 
   machines(): Machine[] {
-    return structuredClone([...this.#machines.values()]);
+    return copyOf([...this.#machines.values()]);
   }
 
   saveMachine(machine: Machine): void {
-    this.#machines.set(machine.machineId, structuredClone(machine));
+    this.#machines.set(machine.machineId, copyOf(machine));
   }
 
   removeMachine(machineId: MachineId): void {
@@ -65,7 +66,7 @@ export class MemoryFleetStore implements FleetStore, FlagStore {
   }
 
   memberships(): Membership[] {
-    return structuredClone([...this.#memberships.values()]);
+    return copyOf([...this.#memberships.values()]);
   }
 
   saveMembership(membership: Membership): void {
@@ -77,11 +78,11 @@ export class MemoryFleetStore implements FleetStore, FlagStore {
   }
 
   intents(): Intent[] {
-    return structuredClone([...this.#intents.values()]);
+    return copyOf([...this.#intents.values()]);
   }
 
   saveIntent(intent: Intent): void {
-    this.#intents.set(intent.machineId, structuredClone(intent));
+    this.#intents.set(intent.machineId, copyOf(intent));
   }
 
   removeIntent(machineId: MachineId): void {
@@ -129,7 +130,7 @@ export class MemoryFleetStore implements FleetStore, FlagStore {
   }
 
   flags(): FlagState[] {
-    return structuredClone([...this.#flags.values()]);
+    return copyOf([...this.#flags.values()]);
   }
 
   saveFlag(state: FlagState, version: number): void {
@@ -151,11 +152,11 @@ export class MemoryPlacementStore implements PlacementStore {
   readonly #loadTimes = new Map<string, LoadTime>();
 
   placement(): PlacementMemory | null {
-    return structuredClone(this.#memory);
+    return copyOf(this.#memory);
   }
 
   savePlacement(memory: PlacementMemory): void {
-    this.#memory = structuredClone(memory);
+    this.#memory = copyOf(memory);
   }
 
   score(): Score | null {
@@ -163,11 +164,11 @@ export class MemoryPlacementStore implements PlacementStore {
   }
 
   saveScore(score: Score): void {
-    this.#score = structuredClone(score);
+    this.#score = copyOf(score);
   }
 
   addPlan(plan: PlanRecord): void {
-    this.#plans.push(structuredClone(plan));
+    this.#plans.push(copyOf(plan));
   }
 
   plans(limit: number): PlanRecord[] {

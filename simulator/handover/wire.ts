@@ -2,6 +2,7 @@ import type { Connection, ConnectionState, PoolSocket } from "../../core/pool/co
 import { CLOSE, type CloseReason } from "../../protocol/close-codes.ts";
 import { PING, PONG } from "../../protocol/limits.ts";
 import type { Socket, SocketEnd, SocketListener } from "../../provider/src/agent/ports.ts";
+import { copyOf } from "./copy.ts";
 import type { MachineHost } from "./machine-host.ts";
 import type { PoolHost } from "./pool-host.ts";
 import type { World } from "./world.ts";
@@ -50,7 +51,7 @@ export class Wire {
       send: (text) => this.#sendDown(text),
       close: (reason, detail) => this.closeFromPool(reason, detail),
       save: (state) => {
-        this.saved = structuredClone(state);
+        this.saved = copyOf(state);
       },
       lastPongAt: () => this.#pongAt,
     };

@@ -1,5 +1,5 @@
 import { machineIdSchema, modelIdSchema, type MachineId, type ModelId } from "../../protocol/ids.ts";
-import { SimClock, settle } from "./clock.ts";
+import { SimClock, takeTurns } from "./clock.ts";
 import { whatIsWrong } from "./convergence.ts";
 import { Faults } from "./faults.ts";
 import { FleetHost } from "./fleet-host.ts";
@@ -30,6 +30,10 @@ export interface RunResult {
   /** The invariant that was broken; null if none was. */
   readonly breach: string | null;
   readonly steps: number;
+  /** How many machines operators have deleted. */
+  readonly deletions: number;
+  /** The kinds of rare faults that happened. */
+  readonly rareFaults: ReadonlySet<string>;
   readonly log: readonly string[];
 }
 
@@ -51,12 +55,15 @@ export class World {
   /** The operators' last order for each machine: a model, null for none, absent if the outcome is not determined. */
   readonly wanted = new Map<MachineId, ModelId | null>();
   readonly lines: string[] = [];
+  deletions = 0;
+  readonly rareFaults = new Set<string>();
   /** Placement gives orders too, so a machine that operators have released may be assigned again. */
   isPlacing = false;
   /** The state has changed, so the invariants have to be checked. */
   isDirty = false;
   #sessions = 0;
   #requests = 0;
+  #steps = 0;
   readonly #keepsLog: boolean;
   readonly #startedAt = this.clock.now();
 
@@ -109,39 +116,39 @@ export class World {
     return pool;
   }
 
+  /** @returns the number of steps. */
   async run(): Promise<number> {
     const faults = new Faults(this);
     for (const machine of this.machines) this.clock.after(this.dice.whole(0, 3000), () => machine.start());
     const faultsMs = this.dice.whole(60_000, 480_000);
     const calmAt = this.clock.now() + faultsMs;
     faults.start(calmAt, calmAt + CLIENTS_AFTER_MS);
-    let steps = await this.#runUntil(calmAt, 0);
+    await this.#runUntil(calmAt);
     this.log(() => "CALM");
     this.network.isCalm = true;
     faults.end();
-    steps = await this.#runUntil(calmAt + CALM_MS - REST_MS, steps);
+    await this.#runUntil(calmAt + CALM_MS - REST_MS);
     faults.rest();
-    steps = await this.#runUntil(calmAt + CALM_MS, steps);
+    await this.#runUntil(calmAt + CALM_MS);
     if (this.invariants.first === null) {
       const wrong = whatIsWrong(this);
       if (wrong.length > 0) this.invariants.breach(`[end] ${wrong.join("; ")}`);
     }
-    return steps;
+    return this.#steps;
   }
 
-  async #runUntil(until: number, before: number): Promise<number> {
-    let steps = before;
-    await settle();
-    while (this.invariants.first === null && this.clock.step(until)) {
-      await settle();
+  /** Runs what is due by then, and checks the invariants after each step. */
+  #runUntil(until: number): Promise<void> {
+    return takeTurns(() => {
       if (this.isDirty) {
         this.isDirty = false;
         this.invariants.check();
       }
-      steps += 1;
-      if (steps > MAX_STEPS) this.invariants.breach("[end] the run does not come to rest");
-    }
-    return steps;
+      if (this.invariants.first !== null || !this.clock.step(until)) return false;
+      this.#steps += 1;
+      if (this.#steps > MAX_STEPS) this.invariants.breach("[end] the run does not come to rest");
+      return true;
+    });
   }
 }
 
@@ -151,7 +158,8 @@ export async function play(seed: number, hooks = new Hooks(), keepsLog = false):
   try {
     const world = new World(seed, hooks, keepsLog);
     const steps = await world.run();
-    return { seed, breach: world.invariants.first, steps, log: world.lines };
+    const { deletions, invariants, lines, rareFaults } = world;
+    return { seed, breach: invariants.first, steps, deletions, rareFaults, log: lines };
   } finally {
     undo();
   }

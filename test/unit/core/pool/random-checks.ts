@@ -49,3 +49,9 @@ export function checkPool(
     }
   }
 }
+
+/** Whoever asks only for the routable machines hears what the report says. */
+export function checkRoutable({ machines }: PoolReport, routable: readonly string[]): void {
+  const unblocked = machines.filter(({ blockedBy }) => blockedBy === null).map(({ machineId }) => machineId);
+  expect([...routable].toSorted()).toEqual(unblocked.toSorted());
+}

@@ -5,7 +5,7 @@ import { FakeClient } from "./fake-client.ts";
 import type { Message } from "./fake-socket.ts";
 import type { LifeEvent } from "./life-event.ts";
 import { anAdmission, MODEL, PoolScene } from "./pool-scene.ts";
-import { checkClients, checkPool, checkRefusals } from "./random-checks.ts";
+import { checkClients, checkPool, checkRefusals, checkRoutable } from "./random-checks.ts";
 import {
   isAnswered,
   isBytes,
@@ -378,7 +378,9 @@ export class RandomLife implements LinkHost {
     const links = this.#openLinks();
     const room = (link: Link): number => this.#room(link);
     checkRefusals(this.scene.pool.ledger.totals);
-    checkPool(this.scene.pool.report(this.scene.now, SLOTS), this.#open(), links, room, this.scene.now);
+    const report = this.scene.pool.report(this.scene.now, SLOTS);
+    checkPool(report, this.#open(), links, room, this.scene.now);
+    checkRoutable(report, this.scene.pool.routable(this.scene.now));
   }
 
   /** Requests a machine may be sent now. */
