@@ -15,7 +15,7 @@ export function usageOf(
     "",
     demo
       ? "Ready for any OpenAI client. Ctrl-C stops everything."
-      : "The coordinator is ready, and no machine is started. Ctrl-C stops it.",
+      : "Ready, but no machine is started. Ctrl-C stops the coordinator.",
     `  base URL  ${url}/v1`,
     `  API key   ${apiKey}`,
     `  dashboard ${url}/dashboard asks for the admin token:`,
