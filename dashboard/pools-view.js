@@ -35,7 +35,7 @@ const COLUMNS = [
       ({ supply }) => `sign ${supply}`,
     ),
   },
-  { label: "Picture", kind: "wide", fill: bar },
+  { label: "Ready and demand", kind: "wide", fill: bar },
   {
     label: "Ready",
     sortKey: "ready",

@@ -8,7 +8,7 @@ import { UserError } from "./user-error.ts";
 
 const HELP = `Checks whether a server answers as clients of OpenAI's API expect: models, chats, responses, refusals.
 
-  npm run conformance -- --base-url https://pool.example.com/v1 --model gpt-oss-20b
+  npm run conformance -- --base-url https://pool.example.com/v1 --model gpt-oss-20b --key pk_...
 
   --base-url URL  as clients are given it
   --model ID      a model that chats

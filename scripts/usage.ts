@@ -13,7 +13,9 @@ export function usageOf(
   const devFile = join(relative(process.cwd(), stateDir) || ".", "dev.json");
   return [
     "",
-    "Ready for any OpenAI client. Ctrl-C stops everything.",
+    demo
+      ? "Ready for any OpenAI client. Ctrl-C stops everything."
+      : "Ready, but no machine is started. Ctrl-C stops the coordinator.",
     `  base URL  ${url}/v1`,
     `  API key   ${apiKey}`,
     `  dashboard ${url}/dashboard asks for the admin token:`,
@@ -41,7 +43,7 @@ function fillTheFleet(url: string, devFile: string, hasModels: boolean): readonl
   ];
   return [
     hasModels
-      ? "No machine is started. Connect one from another terminal, for a model of the catalog:"
+      ? "Connect a machine from another terminal, for a model of the catalog:"
       : "The catalog is empty. In another terminal, put a model into it and connect a machine:",
     "",
     `field() { node -p "JSON.parse(fs.readFileSync('${devFile}'))['$1']"; }`,
