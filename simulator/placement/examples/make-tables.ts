@@ -9,7 +9,7 @@ import { EXTRA_POLICY_NAMES, POLICY_NAMES, simulate } from "../simulate.ts";
 import { readTrace } from "../trace.ts";
 
 /**
- * Makes the tables of docs/placement-results.md: every policy in the four families, with switches of two and of four minutes, on the days that the
+ * Makes the tables of docs/placement.md: every policy in the four families, with switches of two and of four minutes, on the days that the
  * planner was tuned on and on the days that it was not, and again with everything that can go wrong. FOLDER holds the traces
  * of make-families.ts; each case is kept there as JSON and is not run again. Usage: node make-tables.ts FOLDER [part of a case's name]
  */
