@@ -106,11 +106,18 @@ export function chatFieldOf(request: ResponsesRequest): FieldOf {
 }
 
 function toMessages({ input, instructions }: ResponsesRequest): object[] {
-  const chat = new ChatMessages();
+  const answered = new Set(
+    typeof input === "string" ? [] : input.filter(isOutput).map((item) => item.call_id),
+  );
+  const chat = new ChatMessages((callId) => answered.has(callId));
   if (instructions != null) chat.say("system", instructions);
   if (typeof input === "string") chat.say("user", input);
   else for (const [index, item] of input.entries()) addItem(chat, item, `input[${index}]`);
   return chat.list;
+}
+
+function isOutput({ type }: Item): boolean {
+  return type === "function_call_output" || type === "custom_tool_call_output";
 }
 
 function addItem(chat: ChatMessages, item: Item, param: string): void {
