@@ -34,11 +34,22 @@ interface PromptMessage {
   readonly tool_calls?: unknown;
 }
 
-/** 32-bit hashes, one for each of the lengths that the prompt reaches; none for a short prompt. */
-export function prefixOf({ messages, tools }: Prompt): number[] {
+/** Hashes of 32 bits. */
+export interface Prefix {
+  /** One for each of the lengths that the prompt reaches; none for a short prompt. */
+  readonly blocks: readonly number[];
+  /**
+   * Of all up to the end of the first message of a user, which is the same in each turn of a conversation and seldom in another.
+   * Null if that comes before the end of the first block, where the blocks are fine enough, or after the last.
+   */
+  readonly conversation: number | null;
+}
+
+export function prefixOf({ messages, tools }: Prompt): Prefix {
   const beginning = (written ??= new Beginning());
   beginning.clear();
   if (Array.isArray(tools) && tools.length > 0) beginning.write(JSON.stringify(tools));
+  let conversationEnd: number | null = null;
   for (const { role, content, tool_calls } of messages) {
     if (beginning.isFull) break;
     beginning.write(`\n${role}\n`);
@@ -46,8 +57,9 @@ export function prefixOf({ messages, tools }: Prompt): number[] {
     else
       for (const part of content ?? []) if (typeof part["text"] === "string") beginning.write(part["text"]);
     if (tool_calls !== undefined) beginning.write(JSON.stringify(tool_calls));
+    if (role === "user") conversationEnd ??= beginning.fillUnit();
   }
-  return beginning.hashes();
+  return beginning.hash(conversationEnd);
 }
 
 /** One serves all prompts, one after the other. Made with the first, since pools have none. */
@@ -82,10 +94,28 @@ class Beginning {
     this.#length += this.#utf8.encodeInto(beginning, room).written;
   }
 
-  hashes(): number[] {
+  /** Lets the next text begin where a hash can end. @returns its length then */
+  fillUnit(): number {
+    const length = UNIT * Math.ceil(this.#length / UNIT);
+    this.#bytes.fill(0, this.#length, length);
+    this.#length = length;
+    return length;
+  }
+
+  /** @param conversationEnd a length that `fillUnit` has returned */
+  hash(conversationEnd: number | null): Prefix {
     const hash = new WordHash(this.#words);
-    return PREFIX_LENGTHS.filter((length) => length <= this.#length).map((length) =>
-      hash.ofFirst(length / BYTES_PER_WORD),
-    );
+    const blocks: number[] = [];
+    let conversation: number | null = null;
+    let before = Infinity;
+    for (const length of PREFIX_LENGTHS) {
+      if (conversationEnd !== null && before <= conversationEnd && conversationEnd < length) {
+        conversation = hash.ofFirst(conversationEnd / BYTES_PER_WORD);
+      }
+      if (length > this.#length) break;
+      blocks.push(hash.ofFirst(length / BYTES_PER_WORD));
+      before = length;
+    }
+    return { blocks, conversation };
   }
 }

@@ -43,8 +43,9 @@ export function encodeEdgeCall(call: EdgeCall, body: string): RequestInit {
     call.contextLength,
     encodePrefix(call.prefix),
     call.answerTokens ?? NONE,
-    call.cacheKey ?? NONE,
+    call.cacheKeys[0] ?? NONE,
     body.length,
+    call.cacheKeys[1] ?? NONE,
   ];
   return { method: "POST", headers: { [CALL_HEADER]: fields.join(" ") }, body };
 }
@@ -70,6 +71,7 @@ export function decodeEdgeCall(request: Request): ReceivedCall | null {
     answerTokens = NONE,
     cacheKey = NONE,
     bodyChars = 0,
+    secondCacheKey = NONE,
   ] = fields ?? [];
   if (requestId === undefined || echoedId === undefined) return null;
   if (endpoint === undefined || owner === undefined || keyId === undefined) return null;
@@ -90,7 +92,7 @@ export function decodeEdgeCall(request: Request): ReceivedCall | null {
     contextLength: Number(contextLength),
     prefix: decodePrefix(prefix),
     answerTokens: decodeNumber(answerTokens),
-    cacheKey: decodeNumber(cacheKey),
+    cacheKeys: [cacheKey, secondCacheKey].filter((key) => key !== NONE).map(Number),
     bodyChars: Number(bodyChars),
   };
 }

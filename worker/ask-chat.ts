@@ -39,17 +39,24 @@ export interface Translation {
 export function checkChat(json: unknown, text: string): CheckedChat {
   const request = isPlainChatRequest(json) ? json : validate(chatRequestSchema, json);
   checkChatRequest(request);
+  const { blocks, conversation } = prefixOf(request);
   const question: Question = {
     endpoint: CHAT_ENDPOINT,
     model: request.model,
     text,
-    prefix: prefixOf(request),
-    cacheKey: request.prompt_cache_key ?? null,
+    prefix: blocks,
+    cacheKeys: cacheKeysOf(conversation, request.prompt_cache_key ?? null),
     stream: request.stream === true,
     answerTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
     mostTokens: (contextLength) => contextLength,
   };
   return { question, models: request.models ?? [] };
+}
+
+/** @param clientsKey which may be that of a whole application, of a user, or of this conversation alone */
+function cacheKeysOf(conversation: number | null, clientsKey: string | null): string[] {
+  if (conversation === null) return clientsKey === null ? [] : [clientsKey];
+  return clientsKey === null ? [`${conversation}`] : [`${conversation} ${clientsKey}`, clientsKey];
 }
 
 /** Checks what another API's request became. @throws HttpError 400 that names the fields of that API */

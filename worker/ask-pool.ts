@@ -18,8 +18,8 @@ export interface Question {
   /** The JSON that the machine gets. */
   readonly text: string;
   readonly prefix: readonly number[];
-  /** The client's `prompt_cache_key`; null if it sent none. */
-  readonly cacheKey: string | null;
+  /** What the other turns of its conversation have as well; two at most, the second that of several conversations. */
+  readonly cacheKeys: readonly string[];
   readonly stream: boolean;
   /** The client's limit of the answer's length; null if it set none. */
   readonly answerTokens: number | null;
@@ -34,7 +34,7 @@ export interface Question {
 export async function askPool(context: AppContext, question: Question): Promise<Response> {
   // Taken after the body was read: time in line raises a request's priority, and uploading slowly must not count as that.
   const arrivedAt = Date.now();
-  const { endpoint, text, prefix, cacheKey, stream, answerTokens, mostTokens } = question;
+  const { endpoint, text, prefix, cacheKeys, stream, answerTokens, mostTokens } = question;
   requireSendable(text);
   const preference = readRoutePreference(context.req.header(ROUTE_HEADER));
   const model = await requireModel(context.env, question.model);
@@ -46,7 +46,7 @@ export async function askPool(context: AppContext, question: Question): Promise<
     model: model.id,
     owner: null,
     prefix,
-    cacheKey: cacheKey === null ? null : hashOf(`${keyId} ${cacheKey}`),
+    cacheKeys: cacheKeys.map((key) => hashOf(`${keyId} ${key}`)),
     stream,
     keyId,
     reservation,

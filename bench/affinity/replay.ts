@@ -4,7 +4,7 @@ import { Pool } from "../../core/pool/pool.ts";
 import { NO_SLEEPERS } from "../../core/pool/ports.ts";
 import type { Answer } from "../../core/pool/request.ts";
 import { INITIAL_SETTINGS } from "../../core/pool/settings.ts";
-import { prefixOf } from "../../core/prefix.ts";
+import { prefixOf, type Prompt } from "../../core/prefix.ts";
 import { machineIdSchema, modelIdSchema, NEVER_MANAGED } from "../../protocol/ids.ts";
 import { encodeRecords } from "../../protocol/records.ts";
 import { M3_ULTRA } from "../../protocol/sample-hardware.ts";
@@ -42,8 +42,8 @@ export function replay(
   return new Life(turns, machines, speeds, pace, hints).run();
 }
 
-/** What the edge tells the pool of a prompt's beginning; a key is that of its conversation. */
-export type Hints = "none" | "prefix" | "prefix and key";
+/** What the edge tells the pool of a prompt. */
+export type Hints = "none" | "blocks" | "blocks and conversation";
 
 export function meanFirstTokenMs({ served }: Replay): number {
   return served.reduce((sum, { firstTokenMs }) => sum + firstTokenMs, 0) / Math.max(1, served.length);
@@ -119,7 +119,7 @@ class Life {
   }
 
   #ask(turn: Turn, requestId: string): void {
-    const content = textOf(turn);
+    const messages = messagesOf(turn);
     const arrivedAt = this.#now;
     let isServed = false;
     const answer: Answer = {
@@ -135,17 +135,17 @@ class Life {
       finish: () => {},
       breakOff: () => (this.#refused += 1),
     };
-    const body = JSON.stringify({ model: MODEL, messages: [{ role: "user", content }] });
+    const { blocks, conversation } = prefixOf({ messages });
     const spec = {
       requestId,
       endpoint: "/v1/chat/completions",
       model: MODEL,
       owner: null,
-      body,
-      prefix: this.#hints === "none" ? [] : prefixOf({ messages: [{ role: "user", content }] }),
-      cacheKey: this.#hints === "prefix and key" ? turn.conversation : null,
+      body: JSON.stringify({ model: MODEL, messages }),
+      prefix: this.#hints === "none" ? [] : blocks,
+      cacheKeys: this.#hints === "blocks and conversation" && conversation !== null ? [conversation] : [],
       stream: true,
-      keyId: String(turn.conversation),
+      keyId: "key",
       priority: "normal" as const,
       reservation: null,
       slotsPerMachine: 1024,
@@ -223,10 +223,17 @@ class Life {
   }
 }
 
+/** What a conversation opens with; no prompt of the trace has less text of its own. */
+const OPENING_CHARS = 80;
+
 /** The same beginning for each turn of a conversation, four characters a token. */
-function textOf({ conversation, sharedTokens, promptTokens }: Turn): string {
+function messagesOf({ conversation, sharedTokens, promptTokens }: Turn): Prompt["messages"] {
   const word = `c${conversation} `;
   const ownChars = BYTES_PER_TOKEN * (promptTokens - sharedTokens);
   const own = word.repeat(Math.ceil(ownChars / word.length)).slice(0, ownChars);
-  return "s".repeat(BYTES_PER_TOKEN * sharedTokens) + own;
+  return [
+    { role: "system", content: "s".repeat(BYTES_PER_TOKEN * sharedTokens) },
+    { role: "user", content: own.slice(0, OPENING_CHARS) },
+    { role: "assistant", content: own.slice(OPENING_CHARS) },
+  ];
 }

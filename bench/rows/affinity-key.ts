@@ -3,8 +3,8 @@ import { meanFirstTokenMs, replay, type Hints } from "../affinity/replay.ts";
 import type { RowSpec } from "../row.ts";
 
 /**
- * What a `prompt_cache_key` adds to what prompts begin with: conversations of agents, whose prompts all begin with the same
- * instructions and tools. What follows is short beside these, so the blocks of hashes tell few conversations apart.
+ * What the hash of a conversation's beginning adds to the blocks: conversations of agents, whose prompts all begin with the same
+ * instructions and tools. What follows is short beside these, so the blocks tell few conversations apart.
  */
 
 const MACHINES = 8;
@@ -18,15 +18,15 @@ const AT_MOST = 1;
 
 export const affinityKey: RowSpec = {
   work:
-    `the same with ${SHARED_TOKENS} tokens at the beginning of all prompts, with a cache key for each conversation beside ` +
-    `without, at ${PACES.join(", ")} times the trace's pace`,
+    `the same with ${SHARED_TOKENS} tokens at the beginning of all prompts, with a hash of how each conversation began ` +
+    `beside blocks alone, at ${PACES.join(", ")} times the trace's pace`,
   target: `below ${AT_MOST}`,
   run() {
     const turns = readConversations(SHARED_TOKENS);
     const ratios = PACES.map((pace) => {
       const meanWith = (hints: Hints): number =>
         meanFirstTokenMs(replay(turns, MACHINES, SPEEDS, pace, hints));
-      return meanWith("prefix and key") / meanWith("prefix");
+      return meanWith("blocks and conversation") / meanWith("blocks");
     });
     return Promise.resolve({
       reached: ratios.map((ratio) => ratio.toFixed(2)).join(", "),

@@ -31,7 +31,7 @@ export const affinity: RowSpec = {
       PACES.map((pace) => {
         const meanWith = (hints: Hints): number =>
           meanFirstTokenMs(replay(turns, MACHINES, { ...SPEEDS, places }, pace, hints));
-        return meanWith("prefix") / meanWith("none");
+        return meanWith("blocks and conversation") / meanWith("none");
       });
     const many = ratios(MANY);
     const few = ratios(FEW);

@@ -3,17 +3,21 @@ import { hashOf } from "../text-hash.ts";
 import type { RequestSpec } from "./request.ts";
 
 /**
- * An LRU list of the cache keys (`prompt_cache_key`) under which one machine has answered. Prompts of one key begin alike: as a
- * rule they are the turns of one conversation. So the machine should have as much of the next prompt cached as the last one
- * was long, also where the blocks of `core/prefix.ts` are too coarse to tell one conversation from another. Only the machine
- * knows what it really has cached; each answer reports it, and the key is believed in proportion.
+ * An LRU list of the cache keys under which one machine has answered: hashes of the `prompt_cache_key` that a client sent, of
+ * how a conversation began, or of both. Prompts of one key begin alike: as a rule they are the turns of one conversation. So
+ * the machine should have as much of the next prompt cached as the last one was long, also where the blocks of
+ * `core/prefix.ts` are too coarse to tell one conversation from another. Only the machine knows what it really has cached; each
+ * answer reports it, and the key is believed in proportion.
  */
 
 /** Share of a new answer in what a key is believed: after three prompts that begin differently it counts for an eighth. */
 const WEIGHT = 0.5;
 
+/** What keys are believed before the first answer, by their place among those of a request: one conversation, and several. */
+const FIRST_SHARES = [1, 0.5];
+
 /** By whom a request was sent, and under which of its keys. */
-export type Keyed = Pick<RequestSpec, "keyId" | "cacheKey">;
+export type Keyed = Pick<RequestSpec, "keyId" | "cacheKeys">;
 
 interface Held {
   /**
@@ -32,7 +36,7 @@ export class CacheKeys {
 
   /** Tokens at the beginning of a prompt of so many that the machine should not have to read again. */
   expectedTokens(keyed: Keyed, promptTokens: number): number {
-    const held = this.#find(keyed);
+    const held = this.#closest(keyed);
     return held === null ? 0 : Math.min(held.tokens, promptTokens) * held.hitShare;
   }
 
@@ -51,14 +55,20 @@ export class CacheKeys {
     promptTokens: number,
     cachedTokens: number | null,
   ): { added: number[]; forgotten: number[] } {
-    const { keyId, cacheKey } = keyed;
-    if (cacheKey === null) return { added: [], forgotten: [] };
-    const before = this.#find(keyed);
-    const hitShare = before === null ? 1 : hitShareAfter(before, promptTokens, cachedTokens);
-    const held = (this.#held ??= new Map<number, Held>());
-    const added = held.delete(cacheKey) ? [] : [cacheKey];
-    held.set(cacheKey, { keyIdHash: hashOf(keyId), tokens: promptTokens, hitShare });
+    const added: number[] = [];
     const forgotten: number[] = [];
+    const { keyId, cacheKeys } = keyed;
+    if (cacheKeys.length === 0) return { added, forgotten };
+    const believed = this.#closest(keyed);
+    const held = (this.#held ??= new Map<number, Held>());
+    for (const [place, cacheKey] of cacheKeys.entries()) {
+      const before = this.#find(keyId, cacheKey);
+      let hitShare = before?.hitShare ?? FIRST_SHARES[place] ?? 0;
+      if (before !== null && before === believed)
+        hitShare = hitShareAfter(before, promptTokens, cachedTokens);
+      if (!held.delete(cacheKey)) added.push(cacheKey);
+      held.set(cacheKey, { keyIdHash: hashOf(keyId), tokens: promptTokens, hitShare });
+    }
     for (const oldest of held.keys()) {
       if (held.size <= CACHE_KEYS_PER_MACHINE) break;
       held.delete(oldest);
@@ -72,9 +82,17 @@ export class CacheKeys {
     this.#held = null;
   }
 
-  #find({ keyId, cacheKey }: Keyed): Held | null {
-    if (cacheKey === null || this.#held === null) return null;
-    const held = this.#held.get(cacheKey);
+  /** Of the first of its keys that the machine knows. */
+  #closest({ keyId, cacheKeys }: Keyed): Held | null {
+    for (const cacheKey of cacheKeys) {
+      const held = this.#find(keyId, cacheKey);
+      if (held !== null) return held;
+    }
+    return null;
+  }
+
+  #find(keyId: string, cacheKey: number): Held | null {
+    const held = this.#held?.get(cacheKey);
     return held?.keyIdHash === hashOf(keyId) ? held : null;
   }
 }

@@ -210,10 +210,10 @@ export class Connection {
 
   /** Of a prompt of so many tokens, those that the machine should have cached. */
   cachedTokensOf(beginning: Beginning, promptTokens: number): number {
-    const { prefix, cacheKey } = beginning;
+    const { prefix, cacheKeys } = beginning;
     // The bytes of a prefix may come to more than a prompt is estimated at.
     const byPrefix = prefix.length === 0 ? 0 : Math.min(promptTokens, this.#prefixes.expectedTokens(prefix));
-    return cacheKey === null
+    return cacheKeys.length === 0
       ? byPrefix
       : Math.max(byPrefix, this.#cacheKeys.expectedTokens(beginning, promptTokens));
   }

@@ -109,12 +109,12 @@ export class Ranking implements ConnectionWatcher {
   }
 
   /** Each once: where all clients use one key, as for one application, nearly all machines have read both. */
-  #offerReaders(choice: Choice, { spec: { prefix, cacheKey } }: Wanted): void {
+  #offerReaders(choice: Choice, { spec: { prefix, cacheKeys } }: Wanted): void {
     const [beginning = null] = prefix;
     if (beginning !== null) for (const reader of this.#readers.of(beginning)) choice.offer(reader);
-    if (cacheKey === null) return;
-    for (const reader of this.#readers.of(cacheKey))
-      if (beginning === null || !reader.hasReadPrefix(beginning)) choice.offer(reader);
+    for (const cacheKey of cacheKeys)
+      for (const reader of this.#readers.of(cacheKey))
+        if (beginning === null || !reader.hasReadPrefix(beginning)) choice.offer(reader);
   }
 
   /** Along a row as far as it may be worth it. */
@@ -152,7 +152,7 @@ function compare(a: Standing, b: Standing): number {
   );
 }
 
-/** Who may have read a prompt's beginning, or one of its cache key. Some have not: hashes that are alike in their last bits share a place. */
+/** Who may have read a prompt's beginning, or one of its cache keys. Some have not: hashes that are alike in their last bits share a place. */
 class Readers {
   readonly #places = new Map<number, Connection[]>();
 

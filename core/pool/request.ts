@@ -21,8 +21,11 @@ export interface RequestSpec {
   readonly owner: OwnerRoute | null;
   /** What its prompt begins with, see `core/prefix.ts`. */
   readonly prefix: readonly number[];
-  /** Hash of the API key's id and the client's `prompt_cache_key`; null if it sent none. */
-  readonly cacheKey: number | null;
+  /**
+   * Hashes, each with the API key's id, of what the other turns of its conversation have as well. Two at most: the second is
+   * that of several conversations.
+   */
+  readonly cacheKeys: readonly number[];
   readonly stream: boolean;
   /** Id of the API key, for accounting. */
   readonly keyId: string;

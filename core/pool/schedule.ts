@@ -24,7 +24,7 @@ const MOST_SHARERS = 2;
 
 /** What a request's machine is chosen by. */
 export interface Wanted {
-  readonly spec: Pick<RequestSpec, "model" | "slotsPerMachine" | "prefix" | "keyId" | "cacheKey">;
+  readonly spec: Pick<RequestSpec, "model" | "slotsPerMachine" | "prefix" | "keyId" | "cacheKeys">;
   readonly promptTokensEstimate: number;
   /** Machines that have failed it. */
   readonly tried: ReadonlySet<string>;

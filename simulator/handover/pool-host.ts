@@ -149,7 +149,7 @@ export class PoolHost {
         endpoint: "/v1/chat/completions",
         body: '{"messages":[]}',
         prefix: [],
-        cacheKey: null,
+        cacheKeys: [],
         stream: isStream,
         keyId: "key",
         priority: "normal" as const,

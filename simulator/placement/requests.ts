@@ -58,7 +58,7 @@ export class RequestWindow {
       stream: true,
       keyId: "simulation",
       prefix: [],
-      cacheKey: null,
+      cacheKeys: [],
       priority: "normal" as const,
       reservation: null,
       contextLength: 32_768,

@@ -4,8 +4,9 @@ import { describe, expect, it } from "vitest";
 
 import { CACHE_KEY_CHARS_MAX } from "../../core/limits.ts";
 import { join, type FakeProvider, type Message } from "./fake-provider.ts";
+import { clientOf as anthropicOf } from "./messages-scene.ts";
 import { openaiOf } from "./openai-client.ts";
-import { newKey, scene } from "./scene.ts";
+import { newKey, scene, type Scene } from "./scene.ts";
 
 /** What the official client's `prompt_cache_key` does, beside what a pool knows of the beginnings of prompts. */
 
@@ -77,6 +78,54 @@ describe.each(APIS)("%s", (_, ask) => {
     await ask(openaiOf(at), at.model, key);
     expect(served).toEqual([0]);
   });
+});
+
+/** One more turn of the conversation that began with `opening`. */
+type GoOn = (at: Scene, opening: string) => Promise<unknown>;
+
+const turnsOf = (opening: string) => [
+  { role: "user" as const, content: opening },
+  { role: "assistant" as const, content: "ho" },
+  { role: "user" as const, content: "And now?" },
+];
+
+async function chat(at: Scene, opening: string, fields: object = {}): Promise<void> {
+  const messages = [{ role: "system" as const, content: INSTRUCTIONS }, ...turnsOf(opening)];
+  const asked = { model: at.model, messages, stream: true as const, ...fields };
+  for await (const _ of await openaiOf(at).chat.completions.create(asked));
+}
+
+const OF_AGENTS: [string, GoOn][] = [
+  ["chat.completions without a key", chat],
+  [
+    "chat.completions of an application with one key",
+    (at, opening) => chat(at, opening, { prompt_cache_key: "application" }),
+  ],
+  [
+    "messages",
+    async (at, opening) => {
+      const messages = turnsOf(opening);
+      const asked = { model: at.model, max_tokens: 9, system: INSTRUCTIONS, messages };
+      for await (const _ of await anthropicOf(at).messages.create({ ...asked, stream: true }));
+    },
+  ],
+];
+
+it.each(OF_AGENTS)("%s go where their conversation went last", async (_, goOn) => {
+  const at = await scene();
+  const machines = [await join(at), await join(at)];
+  const begun = ["Mend this.", "Write that."].map((opening) => goOn(at, opening));
+  const firsts = await Promise.all(machines.map((machine) => machine.next("inference_request")));
+  for (const [index, request] of firsts.entries()) machines[index]?.answer(request, ANSWER);
+  await Promise.all(begun);
+  const machineOf = (opening: string): number =>
+    firsts.findIndex(({ body }) => JSON.stringify(body).includes(opening));
+  const [mend, write] = [machineOf("Mend this."), machineOf("Write that.")];
+  expect([mend, write].toSorted()).toEqual([0, 1]);
+
+  const served = answerAll(machines);
+  for (const opening of ["Write that.", "Mend this."]) await goOn(at, opening);
+  expect(served).toEqual([write, mend]);
 });
 
 /** Has the machines answer whatever they get from now on. @returns which of them was asked, in the order of the requests */

@@ -9,7 +9,7 @@ export const CALL: EdgeCall = {
   model: modelIdSchema.parse("org/model:q4"),
   owner: null,
   prefix: [],
-  cacheKey: null,
+  cacheKeys: [],
   stream: false,
   keyId: "k",
   reservation: null,

@@ -13,7 +13,8 @@ describe("a request's call", () => {
     ["of nobody in particular", {}],
     ["of a stream, with what is remembered of its prompt", { stream: true, prefix: [0, 7, 4_294_967_295] }],
     ["with the longest answer that it asks for", { answerTokens: 0 }],
-    ["under a cache key", { cacheKey: 4_294_967_295 }],
+    ["under a cache key", { cacheKeys: [4_294_967_295] }],
+    ["under two", { cacheKeys: [0, 4_294_967_295] }],
     ["of a limited key", { priority: "high", reservation: { at: 5, tokens: 900, window: "w-1", number: 3 } }],
     [
       "to an owner's machines",
@@ -44,7 +45,7 @@ describe("a request's call", () => {
   it("is understood as version 0.9.0 sends it, and with what a later one adds: a deploy does not reach all places at once", () => {
     const first =
       "req_1 trace-7 /v1/chat/completions org/model:q4 - 0 k 4 1795478400000 1795479000000 - normal 4096 -";
-    for (const call of [first, `${first} -`, `${first} - - 0 later`]) {
+    for (const call of [first, `${first} -`, `${first} - - 0 - later`]) {
       const request = new Request("http://pool/", { method: "POST", headers: { "x-pool-call": call } });
       expect(decodeEdgeCall(request)).toEqual({ ...CALL, bodyChars: 0 });
     }

@@ -23,7 +23,7 @@ export const embeddings = new Hono<AppEnv>().post("/", requireApiKey, async (con
     model,
     text,
     prefix: [],
-    cacheKey: null,
+    cacheKeys: [],
     stream: false,
     answerTokens: 0,
     mostTokens: (contextLength) => {

@@ -1,12 +1,15 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { CACHE_KEYS_PER_MACHINE } from "../../../../core/limits.ts";
 import { CacheKeys } from "../../../../core/pool/cache-keys.ts";
 
-const keyed = (cacheKey: number | null, keyId = "key") => ({ keyId, cacheKey });
+const keyed = (cacheKey: number | null, keyId = "key") => ({
+  keyId,
+  cacheKeys: cacheKey === null ? [] : [cacheKey],
+});
 
 it("as much of a prompt is expected to be cached as the last one of its key was long", () => {
   const keys = new CacheKeys();
@@ -39,6 +42,32 @@ it("of two API keys with the same hash the later takes its place, and knows noth
   expect(keys.expectedTokens(keyed(1, "a"), 1000)).toBe(0);
   keys.learn(keyed(1, "a"), 1000, 0);
   expect(keys.expectedTokens(keyed(1, "a"), 1000)).toBe(1000);
+});
+
+describe("of two keys", () => {
+  const turn = (conversation: number) => ({ keyId: "key", cacheKeys: [conversation, 9] });
+
+  it("the first that is known tells what is cached, and is believed by what turns out", () => {
+    const keys = new CacheKeys();
+    expect(keys.learn(turn(1), 1000, 0)).toEqual({ added: [1, 9], forgotten: [] });
+    expect(keys.expectedTokens(turn(1), 1000)).toBe(1000);
+    expect(keys.expectedTokens(turn(2), 1000)).toBe(500);
+    for (let i = 0; i < 4; i++) keys.learn(turn(1), 1000, 1000);
+    expect(keys.expectedTokens(turn(2), 1000)).toBe(500);
+    for (const conversation of [2, 3, 4, 5]) keys.learn(turn(conversation), 1000, 0);
+    expect(keys.expectedTokens(turn(6), 1000)).toBe(31.25);
+    expect(keys.expectedTokens(turn(5), 1000)).toBe(1000);
+    expect(keys.expectedTokens(turn(1), 1000)).toBe(1000);
+  });
+
+  it("the second says as much of other conversations as they turn out to share", () => {
+    const keys = new CacheKeys();
+    for (let conversation = 10; conversation < 30; conversation++) {
+      keys.learn(turn(conversation), 1000, 800);
+    }
+    expect(keys.expectedTokens(turn(1), 1000)).toBeCloseTo(800, 0);
+    expect(keys.expectedTokens(turn(10), 1000)).toBe(1000);
+  });
 });
 
 it("remembers so many at most, those that were used last", () => {

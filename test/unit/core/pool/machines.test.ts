@@ -135,7 +135,7 @@ describe("the choice", () => {
 
   it.each([
     ["has read the beginning of the prompt", { prefix: [7] }],
-    ["has answered under the same cache key", { cacheKey: 7 }],
+    ["has answered under the same cache key", { cacheKeys: [7] }],
   ])("prefers the machine that %s, until it may have forgotten it", (_, beginning) => {
     const scene = new PoolScene();
     const macs = [scene.join("mac-1"), scene.join("mac-2")];

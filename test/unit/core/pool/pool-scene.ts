@@ -60,7 +60,7 @@ export interface Ask {
   readonly contextLength?: number;
   readonly answerTokens?: number;
   readonly prefix?: readonly number[];
-  readonly cacheKey?: number;
+  readonly cacheKeys?: readonly number[];
   readonly keyId?: string;
   readonly priority?: Priority;
   readonly model?: ModelId;
@@ -264,7 +264,7 @@ export class PoolScene {
       endpoint: fields.endpoint ?? "/v1/chat/completions",
       body: fields.body ?? "{}",
       prefix: fields.prefix ?? [],
-      cacheKey: fields.cacheKey ?? null,
+      cacheKeys: fields.cacheKeys ?? [],
       stream: fields.stream ?? true,
       keyId: fields.keyId ?? "key",
       priority: fields.priority ?? "normal",

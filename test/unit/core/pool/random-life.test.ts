@@ -121,4 +121,4 @@ it(`[F15] [H11] [H12] [H18] [H20] keeps its promises in ${LIVES} random lives`, 
       "badMessage while running",
     ]),
   );
-}, 60_000);
+});

@@ -92,7 +92,7 @@ export function specOf(
     requestId,
     endpoint: "/v1/chat/completions",
     prefix: [],
-    cacheKey: null,
+    cacheKeys: [],
     body: "{}",
     stream,
     keyId: `key-${key}`,

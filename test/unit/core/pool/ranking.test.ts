@@ -33,7 +33,7 @@ const prefix = fc
 /** Two API keys, which may have the same cache keys; those may be the same number as a prefix or share its place. */
 const keyed = {
   keyId: fc.constantFrom("key", "other"),
-  cacheKey: fc.constantFrom(null, 1, 3, 3 + 2 ** 16, 4),
+  cacheKeys: fc.constantFrom([], [1], [3], [3 + 2 ** 16], [4], [1, 4]),
 };
 
 const machine = fc.nat(MACHINES - 1).map((number) => `mac-${number}`);
@@ -96,7 +96,7 @@ it("looks at a few of thousands of machines, whatever most of them are doing", (
   const members = aPool();
   const connections = Array.from({ length: 3000 }, (_, index) => aConnection({}, `mac-${index}`));
   for (const connection of connections) members.add(connection);
-  const beginning = { prefix: [1, 2], keyId: "key", cacheKey: 3 };
+  const beginning = { prefix: [1, 2], keyId: "key", cacheKeys: [3] };
   const request = {
     spec: { model: MODEL, slotsPerMachine: 4, ...beginning },
     promptTokensEstimate: 1000,
@@ -129,12 +129,12 @@ it("looks once at a machine that has read both the beginning of a prompt and one
   const connections = Array.from({ length: 100 }, (_, index) => aConnection({}, `mac-${index}`));
   for (const connection of connections) members.add(connection);
   const request = {
-    spec: { model: MODEL, slotsPerMachine: 4, prefix: [1, 2], keyId: "key", cacheKey: null },
+    spec: { model: MODEL, slotsPerMachine: 4, prefix: [1, 2], keyId: "key", cacheKeys: [] },
     promptTokensEstimate: 1000,
     tried: new Set<string>(),
   };
   members.seats.pick(request, NOW, "public");
-  for (const connection of connections) connection.hasRead({ ...request.spec, cacheKey: 3 }, 1000, null);
+  for (const connection of connections) connection.hasRead({ ...request.spec, cacheKeys: [3] }, 1000, null);
   let looks = 0;
   for (const connection of connections) {
     const { registration } = connection;
@@ -143,7 +143,7 @@ it("looks once at a machine that has read both the beginning of a prompt and one
   members.seats.pick(request, NOW, "public");
   const byPrefix = looks;
   looks = 0;
-  members.seats.pick({ ...request, spec: { ...request.spec, cacheKey: 3 } }, NOW, "public");
+  members.seats.pick({ ...request, spec: { ...request.spec, cacheKeys: [3] } }, NOW, "public");
   expect(byPrefix).toBeGreaterThan(0);
   expect(looks).toBe(byPrefix);
 });

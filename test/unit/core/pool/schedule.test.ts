@@ -10,8 +10,8 @@ import { MODEL } from "./pool-scene.ts";
 
 const NOBODY: ReadonlySet<string> = new Set();
 
-function read(prefix: readonly number[], cacheKey: number | null = null, keyId = "key"): Beginning {
-  return { prefix, cacheKey, keyId };
+function read(prefix: readonly number[], cacheKeys: readonly number[] = [], keyId = "key"): Beginning {
+  return { prefix, cacheKeys, keyId };
 }
 
 function aRequest(promptTokensEstimate: number, prefix: readonly number[] = [], tried = NOBODY): Wanted {
@@ -94,8 +94,8 @@ it.each([
 
 describe("a conversation", () => {
   /** The beginning of a prompt of `tokens` tokens, as the edge tells it. */
-  const beginningOf = (name: string, tokens: number): number[] =>
-    prefixOf({ messages: [{ role: "user", content: `${name} `.repeat(tokens) }] });
+  const beginningOf = (name: string, tokens: number): readonly number[] =>
+    prefixOf({ messages: [{ role: "user", content: `${name} `.repeat(tokens) }] }).blocks;
 
   function machines(...running: readonly number[]) {
     return running.map((count, index) => aConnection({ running: count, maxConcurrency: 8 }, `mac-${index}`));
@@ -161,14 +161,14 @@ describe("a conversation", () => {
     const under = (cacheKey: number | null, prefix = shared, keyId = "key"): Wanted => ({
       ...wanted,
       promptTokensEstimate: TOKENS,
-      spec: { ...wanted.spec, prefix, cacheKey, keyId },
+      spec: { ...wanted.spec, ...read(prefix, cacheKey === null ? [] : [cacheKey], keyId) },
     });
 
     function bothHaveRead(prefix = shared) {
       const [first, second] = machines(0, 0);
       if (first === undefined || second === undefined) throw new Error("two machines");
-      first.hasRead(read(prefix, 1), TOKENS, null);
-      second.hasRead(read(prefix, 2), TOKENS, null);
+      first.hasRead(read(prefix, [1]), TOKENS, null);
+      second.hasRead(read(prefix, [2]), TOKENS, null);
       return { first, second, among: [first, second] };
     }
 
@@ -187,15 +187,29 @@ describe("a conversation", () => {
       first.lastPickedAt = 100;
       expect(pick(among, under(null, tuesday), 1)).toBe(second);
       expect(pick(among, under(1, tuesday), 1)).toBe(first);
-      for (let i = 0; i < 10; i++) first.hasRead(read(tuesday, 1), TOKENS, 0);
+      for (let i = 0; i < 10; i++) first.hasRead(read(tuesday, [1]), TOKENS, 0);
       const elsewhere = expectedWaitMs(machines(0)[0] ?? second, under(1, []));
       expect(expectedWaitMs(first, under(1, []))).toBeGreaterThan(0.99 * elsewhere);
+    });
+
+    it("goes back to that of its conversation if a whole application has one key", () => {
+      const APPLICATION = 9;
+      const [first, second] = machines(0, 0);
+      if (first === undefined || second === undefined) throw new Error("two machines");
+      first.hasRead(read(shared, [1, APPLICATION]), TOKENS, null);
+      second.hasRead(read(shared, [2, APPLICATION]), TOKENS, null);
+      const inTurn = (key: number): Wanted => ({
+        ...under(key),
+        spec: { ...wanted.spec, ...read(shared, [key, APPLICATION]) },
+      });
+      const picked = [1, 2, 2, 1].map((key) => pick([first, second], inTurn(key), 1));
+      expect(picked).toEqual([first, second, second, first]);
     });
 
     it("goes to a machine that runs fewer requests rather than waits for two others", () => {
       const [held, idle] = machines(2, 0);
       if (held === undefined || idle === undefined) throw new Error("two machines");
-      held.hasRead(read(shared, 1), TOKENS, TOKENS);
+      held.hasRead(read(shared, [1]), TOKENS, TOKENS);
       expect(pick([held, idle], under(1), 1)).toBe(idle);
     });
 

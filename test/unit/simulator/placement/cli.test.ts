@@ -24,7 +24,7 @@ async function simulate(print: (text: string) => void, ...more: string[]): Promi
   await runSimulate([...files(), ...more], print);
 }
 
-describe("npm run simulate", { timeout: 60_000 }, () => {
+describe("npm run simulate", () => {
   it("writes what it was asked for", async () => {
     const printed: string[] = [];
     const outputs = ["--json", inDirectory("r.json"), "--html", inDirectory("r.html")];
