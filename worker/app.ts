@@ -101,9 +101,15 @@ app.onError((error, context) => {
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
-/** Base URLs without `/v1`, or with two of them, are the commonest slip in a client's settings; people begin at `/`. */
+/**
+ * Base URLs without `/v1`, with two of them or with a slash too many are the commonest slips in a client's settings; people
+ * begin at `/`.
+ */
 function suggestion(path: string): string {
-  const rest = path.replace(/^(\/v1)+/, "").replace(/\/$/, "");
+  const rest = path
+    .replaceAll(/\/{2,}/g, "/")
+    .replace(/^(\/v1)+/, "")
+    .replace(/\/$/, "");
   if (rest === "") return "; the API for clients begins with /v1, the operator's page is /dashboard";
   const meant = [`/v1${rest}`, rest].find(
     (candidate) => candidate !== path && METHODS.some((method) => isRouted(method, candidate)),

@@ -38,8 +38,7 @@ export interface Translation {
  */
 export function checkChat(json: unknown, text: string): CheckedChat {
   const request = isPlainChatRequest(json) ? json : validate(chatRequestSchema, json);
-  const problem = checkChatRequest(request);
-  if (problem !== null) throw new HttpError({ code: "invalid_request", ...problem });
+  checkChatRequest(request);
   const { blocks, conversation } = prefixOf(request);
   const question: Question = {
     endpoint: CHAT_ENDPOINT,

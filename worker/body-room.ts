@@ -22,7 +22,8 @@ export class BodyRoom {
   readonly #sharesBytes = new WeakMap<Request, number>();
 
   /**
-   * Counts bytes of a request's body until `giveBack`.
+   * Counts bytes of a request's body until `giveBack`, or until its client leaves: then nothing of the request runs on that
+   * could give them back.
    * @throws HttpError 429 `queue_full` if there is no room for them.
    */
   take(request: Request, bytes: number): void {
@@ -35,6 +36,9 @@ export class BodyRoom {
           "too many long requests are under way here already; try again shortly, or send a shorter one",
         retryAfterS: retryAfterS(LONG_BODY_WAIT_S, LONG_BODY_WAIT_S, 0, Math.random()),
       });
+    }
+    if (!this.#sharesBytes.has(request)) {
+      request.signal.addEventListener("abort", () => this.giveBack(request), { once: true });
     }
     this.#heldBytes += bytes;
     this.#sharesBytes.set(request, shareBytes);

@@ -23,7 +23,8 @@ export const readUnreadBody: MiddlewareHandler<AppEnv> = async function readUnre
   // Asked for first: to look at a body makes a stream of it, and nearly all have been read.
   if (request.bodyUsed || request.body === null) return;
   const { body, headers } = request;
-  const length = Number(headers.get("content-length"));
+  // One without a length may be as long as it likes.
+  const length = Number(headers.get("content-length") ?? MAX_READ_BYTES);
   if (length <= READ_BY_PLATFORM_BYTES || length > MAX_READ_BYTES) return;
   const answer = new Uint8Array(await context.res.arrayBuffer());
   context.res = new Response(answerBeside(answer, body.getReader()), context.res);
@@ -44,10 +45,15 @@ function answerBeside(
   });
 }
 
-/** Reads until the end, a pause, or a broken connection. In each case the client has its answer. */
+/** Reads until the end, a pause, too many bytes or a broken connection. In each case the client has its answer. */
 async function readToEnd(reader: ReadableStreamDefaultReader<unknown>): Promise<void> {
   try {
-    while (!(await answerWithin(MAX_PAUSE_MS, reader.read())).done);
+    for (let bytes = 0; bytes <= MAX_READ_BYTES;) {
+      const { value, done } = await answerWithin(MAX_PAUSE_MS, reader.read());
+      if (done) return;
+      if (value instanceof Uint8Array) bytes += value.byteLength;
+    }
+    await reader.cancel();
   } catch {
     await reader.cancel().catch(() => undefined);
   }

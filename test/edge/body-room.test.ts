@@ -81,6 +81,21 @@ it("the room is free again as soon as an answer begins, and after a refusal", as
   await expectServed(at, machine, longest);
 });
 
+it("the room of clients that leave before they have an answer is free again", async () => {
+  const at = await scene();
+  const machine = await join(at);
+  const longest = bodyOf(at, MAX_REQUEST_BODY_BYTES);
+  for (let left = 0; left <= HELD_BODIES_BYTES_MAX / MAX_REQUEST_BODY_BYTES; left++) {
+    const client = new AbortController();
+    const pending = chat(at, {}, { body: longest, signal: client.signal });
+    await machine.next("inference_request");
+    client.abort();
+    await expect(pending).rejects.toThrow("abort");
+    await machine.next("cancel");
+  }
+  await expectServed(at, machine, longest);
+});
+
 it("short bodies are refused only when all of them together leave no room", () => {
   const room = new BodyRoom();
   const requests = Array.from({ length: HELD_BODIES_BYTES_MAX / LONG_BODY_CHARS }, () => {

@@ -205,6 +205,65 @@ describe("the input of a request", () => {
   });
 
   const A_CALL = { type: "function_call", call_id: "a", name: "look", arguments: "{}" };
+  const B_CALL = { ...A_CALL, call_id: "b" };
+  const AN_OUTPUT = { type: "function_call_output", call_id: "a", output: "1" };
+  const B_OUTPUT = { ...AN_OUTPUT, call_id: "b" };
+  const ANSWERED_A = { role: "tool", tool_call_id: "a", content: "1" };
+  const ANSWERED_B = { ...ANSWERED_A, tool_call_id: "b" };
+  const called = (...ids: string[]) => ({
+    role: "assistant",
+    content: null,
+    tool_calls: ids.map((id) => call(id, "look", "{}")),
+  });
+
+  it.each<[string, object[], object[]]>([
+    ["before an output", [A_CALL, ...HI, AN_OUTPUT], [called("a"), ANSWERED_A, ...HI]],
+    [
+      "between two outputs",
+      [A_CALL, B_CALL, B_OUTPUT, ...HI, said("assistant", "so"), AN_OUTPUT],
+      [called("a", "b"), ANSWERED_B, ANSWERED_A, ...HI, said("assistant", "so")],
+    ],
+    [
+      "before another call",
+      [A_CALL, ...HI, B_CALL, AN_OUTPUT, B_OUTPUT],
+      [called("a", "b"), ANSWERED_A, ANSWERED_B, ...HI],
+    ],
+  ])("has what is said %s behind all outputs, where chats want it", (_, input, messages) => {
+    expect(chatOf({ input })["messages"]).toEqual(messages);
+  });
+
+  it("has a call that follows an output beside one that still waits, and later ones on their own", () => {
+    const input = [A_CALL, B_CALL, AN_OUTPUT, { ...A_CALL, call_id: "c" }, B_OUTPUT];
+    const ended = { ...AN_OUTPUT, call_id: "c" };
+    expect(chatOf({ input: [...input, ended, A_CALL, AN_OUTPUT] })["messages"]).toEqual([
+      called("a", "b", "c"),
+      ANSWERED_A,
+      ANSWERED_B,
+      { ...ANSWERED_A, tool_call_id: "c" },
+      called("a"),
+      ANSWERED_A,
+    ]);
+  });
+
+  it("has everything where it was said if a call has no output at all", () => {
+    const input = [A_CALL, ...HI, B_CALL, B_OUTPUT, said("assistant", "so")];
+    expect(chatOf({ input })["messages"]).toEqual([
+      called("a"),
+      ...HI,
+      called("b"),
+      ANSWERED_B,
+      said("assistant", "so"),
+    ]);
+  });
+
+  it("may have the same id twice, if it has as many outputs", () => {
+    expect(chatOf({ input: [A_CALL, A_CALL, AN_OUTPUT, ...HI, AN_OUTPUT] })["messages"]).toEqual([
+      called("a", "a"),
+      ANSWERED_A,
+      ANSWERED_A,
+      ...HI,
+    ]);
+  });
 
   it.each<[object[], string, string, string]>([
     [[{ content: "a" }], "invalid_request", "role", "a message needs a role"],

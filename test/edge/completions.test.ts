@@ -96,7 +96,7 @@ describe("a request", () => {
   const plain = { model: "m", messages: [{ role: "user", content: "hi" }] };
 
   it("becomes a chat, with its other fields as they are and without those that say nothing", () => {
-    const nothing = { echo: false, suffix: "", logprobs: null, best_of: 1, models: ["n"] };
+    const nothing = { echo: false, suffix: "", logprobs: null, best_of: 1, models: ["n"], tools: null };
     const same = { n: 1, max_tokens: 5, temperature: 0, top_p: 1, seed: 7, stop: ["a"], top_k: 3 };
     expect(chatOf({ ...nothing, ...same })).toEqual({ ...plain, ...same });
     for (const none of [0, null, undefined]) expect(chatOf({ echo: none, suffix: none })).toEqual(plain);
@@ -109,6 +109,7 @@ describe("a request", () => {
     [{ prompt: undefined }, "prompt", "must be one text"],
     [{ echo: true }, "echo", "echo is not supported"],
     [{ suffix: "a" }, "suffix", "suffix is not supported"],
+    [{ tools: [{ type: "function", function: { name: "look" } }] }, "tools", "tools are not supported"],
     [{ logprobs: 0 }, "logprobs", "logprobs are not supported"],
     [{ n: 2 }, "n", "only n = 1 is supported"],
     [{ best_of: 2 }, "best_of", "only best_of = 1 is supported"],

@@ -122,6 +122,22 @@ describe("the official client's chat", () => {
   });
 });
 
+describe("what no machine can do is refused in the official client's chat, for its answer would lack it:", () => {
+  it.each<[string, object]>([
+    ["web_search_options", { web_search_options: {} }],
+    ["moderation", { moderation: { model: "omni-moderation-latest" } }],
+  ])("%s", async (param, fields) => {
+    const at = await scene();
+    const error = await refusalOf(chatWith(at, fields));
+    expect(error).toBeInstanceOf(BadRequestError);
+    expect(error).toMatchObject({ status: 400, code: "unsupported", param });
+    const machine = await join(at);
+    const pending = chatWith(at, { [param]: null });
+    machine.answer(await machine.next("inference_request"), "{}");
+    await pending;
+  });
+});
+
 describe("the official client's response", () => {
   it("reaches the machine as a chat, and what has no part in that is taken and told again", async () => {
     const at = await scene();

@@ -126,6 +126,10 @@ describe("a path that does not exist", () => {
     ["/v1/models/", "/v1/models"],
     ["/dashboard/", "/dashboard"],
     ["/v1/metrics", "/metrics"],
+    ["//v1/chat/completions", "/v1/chat/completions"],
+    ["/v1//chat/completions", "/v1/chat/completions"],
+    ["/v1/models/capacity/", "/v1/models/capacity"],
+    ["/v1/models/tiny-bard/", "/v1/models/tiny-bard"],
   ])("is 404 and names the one that was meant: %s", async (path, meant) => {
     const error = await errorOf(await fetchEdge(path, { method: "POST", body: "{}" }));
     expect(error).toMatchObject({ status: 404, code: "not_found" });

@@ -28,6 +28,7 @@ export const WRONG: readonly [field: string, body: Body][] = [
   ["temperature", { ...hello(), temperature: 3 }],
   ["max_tokens", { ...hello(), max_tokens: 0 }],
   ["stop", { ...hello(), stop: ["a", "b", "c", "d", "e"] }],
+  ["reasoning_effort", { ...hello(), reasoning_effort: "hihg" }],
   ["tool_choice", { ...hello(), tool_choice: "required" }],
   [
     "tool_choice",

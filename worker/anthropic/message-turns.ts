@@ -52,7 +52,8 @@ interface Turn {
 
 /** @throws HttpError 400 */
 export function toChatMessages({ system, messages }: Conversation): object[] {
-  const chat = new ChatMessages();
+  // A call without a result is refused below.
+  const chat = new ChatMessages(() => true);
   const instructions = system == null ? "" : withoutBilling(textOf(system, "system"));
   if (instructions !== "") chat.say("system", instructions);
   let calls: ReadonlyMap<string, string> = new Map();

@@ -19,26 +19,46 @@ interface ChatCall {
   readonly function: { readonly name: string; readonly arguments: string };
 }
 
-/** Written one after the other. A turn may have very many calls, so nothing is searched or copied. */
+/**
+ * Written one after the other. A turn may have very many calls, so nothing is searched or copied.
+ *
+ * Chat wants the calls that were made together in one message, and all their results right behind it. Elsewhere something may
+ * be said in between.
+ */
 export class ChatMessages {
-  readonly list: ChatMessage[] = [];
+  readonly #isAnswered: (callId: string) => boolean;
+  readonly #list: ChatMessage[] = [];
   readonly #callIds = new Set<string>();
+  /** How many calls of an id have no result yet. Ids need not be unique. */
+  readonly #waiting = new Map<string, number>();
+  /** What was said while calls waited: it follows their results. */
+  #held: ChatMessage[] = [];
+  /** The calls that were made last. */
+  #calls: ChatCall[] = [];
 
-  /** What is said between calls goes before them: chat wants their results right behind. */
-  say(role: string, content: string): void {
-    const last = this.list.at(-1);
-    if (role !== "assistant" || last?.tool_calls === undefined) this.list.push({ role, content });
-    else last.content = last.content === null ? content : `${last.content}\n${content}`;
+  /** @param isAnswered whether a result of the call comes: nothing waits for one that does not. */
+  constructor(isAnswered: (callId: string) => boolean) {
+    this.#isAnswered = isAnswered;
   }
 
-  /** Chat wants the calls that were made together, and the text before them, in one message. */
+  get list(): object[] {
+    return [...this.#list, ...this.#held];
+  }
+
+  /** What the assistant says between calls goes before them. */
+  say(role: string, content: string): void {
+    const last = this.#held.at(-1) ?? this.#list.at(-1);
+    if (role !== "assistant" || last?.tool_calls === undefined) {
+      const said = this.#waiting.size === 0 ? this.#list : this.#held;
+      said.push({ role, content });
+    } else last.content = last.content === null ? content : `${last.content}\n${content}`;
+  }
+
   call(id: string, name: string, args: string): void {
+    if (this.#waiting.size === 0) this.#beginCalls();
     this.#callIds.add(id);
-    const call = { id, type: "function", function: { name, arguments: args } } as const;
-    const last = this.list.at(-1);
-    if (last?.role !== "assistant") this.list.push({ role: "assistant", content: null, tool_calls: [call] });
-    else if (last.tool_calls === undefined) last.tool_calls = [call];
-    else last.tool_calls.push(call);
+    if (this.#isAnswered(id)) this.#waiting.set(id, (this.#waiting.get(id) ?? 0) + 1);
+    this.#calls.push({ id, type: "function", function: { name, arguments: args } });
   }
 
   /** Whether a call that was written has this id. */
@@ -48,6 +68,22 @@ export class ChatMessages {
 
   /** What came of a call. */
   answer(callId: string, content: string): void {
-    this.list.push({ role: "tool", tool_call_id: callId, content });
+    this.#list.push({ role: "tool", tool_call_id: callId, content });
+    const others = (this.#waiting.get(callId) ?? 0) - 1;
+    if (others > 0) this.#waiting.set(callId, others);
+    else this.#waiting.delete(callId);
+    if (this.#waiting.size > 0) return;
+    for (const message of this.#held) this.#list.push(message);
+    this.#held = [];
+  }
+
+  /** In the message with the text before them, if there is one. */
+  #beginCalls(): void {
+    const last = this.#list.at(-1);
+    if (last?.role === "assistant") this.#calls = last.tool_calls ??= [];
+    else {
+      this.#calls = [];
+      this.#list.push({ role: "assistant", content: null, tool_calls: this.#calls });
+    }
   }
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { CACHE_KEY_CHARS_MAX } from "../../core/limits.ts";
+import { invalid, NOT_MODERATED, unsupported } from "./field-refusals.ts";
 
 /**
  * What is checked of a chat completion request. Only what routing needs or what would fail later in a worse place;
@@ -72,12 +73,17 @@ export const chatRequestSchema = z.looseObject({
 
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
 
-/** Rules between fields: what is wrong and with which field, or null. */
-export function checkChatRequest(request: ChatRequest): { param: string; message: string } | null {
-  if (request.stream_options != null && request.stream !== true) {
-    return { param: "stream_options", message: "stream_options is only allowed with stream: true" };
-  }
-  return null;
+/** What no machine can do, though a chat may ask for it: the answer would lack it. */
+const NOT_HERE = [
+  ["web_search_options", "nothing is searched for here; let the model call a tool of yours"],
+  ["moderation", NOT_MODERATED],
+] as const;
+
+/** Rules between fields, and fields that are for others. @throws HttpError 400 */
+export function checkChatRequest(request: ChatRequest): void {
+  if (request.stream_options != null && request.stream !== true)
+    throw invalid("stream_options", "is only allowed with stream: true");
+  for (const [param, why] of NOT_HERE) if (request[param] != null) throw unsupported(param, why);
 }
 
 /**

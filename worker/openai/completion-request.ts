@@ -26,14 +26,16 @@ export const completionRequestSchema = z.looseObject({
   echo: nothing("echo"),
   logprobs: z.null({ error: "logprobs are not supported" }).optional(),
   suffix: nothing("suffix"),
+  // A call would be left out of the answer, which has only text.
+  tools: z.null({ error: "tools are not supported here; send a chat" }).optional(),
 });
 
 /** What the request calls a field of its chat. */
 export const chatFieldOf: FieldOf = (field) => (/^messages\b/.test(field) ? "prompt" : field);
 
 export function completionToChat(request: z.infer<typeof completionRequestSchema>): object {
-  const { prompt, echo, logprobs, suffix, best_of, models, ...same } = request;
-  void [echo, logprobs, suffix, best_of, models];
+  const { prompt, echo, logprobs, suffix, best_of, models, tools, ...same } = request;
+  void [echo, logprobs, suffix, best_of, models, tools];
   const content = typeof prompt === "string" ? prompt : prompt[0];
   return { ...same, messages: [{ role: "user", content }] };
 }

@@ -5,7 +5,7 @@ import { ChatMessages, IMAGE_LEFT_OUT } from "./chat-messages.ts";
 import { cacheKeySchema, fallbacksSchema, MAX_TOOLS } from "./chat-request.ts";
 import { inputToArguments } from "./custom-tool.ts";
 import { toChatEffort } from "./effort.ts";
-import { invalid, unsupported } from "./field-refusals.ts";
+import { invalid, NOT_MODERATED, unsupported } from "./field-refusals.ts";
 import { chatNameOf, shownTools, toChatTools, toolChoiceSchema, toolSchema } from "./response-tools.ts";
 import { samplingOf } from "./sampling.ts";
 
@@ -66,7 +66,7 @@ export function responsesToChat(request: ResponsesRequest): object {
   }
   if (request["generate"] === false) throw unsupported("generate", "there is nothing to warm up");
   if (request["background"] === true) throw unsupported("background", "answers are not kept");
-  if (request["moderation"] != null) throw unsupported("moderation", "nothing is moderated here");
+  if (request["moderation"] != null) throw unsupported("moderation", NOT_MODERATED);
   if ((request.top_logprobs ?? 0) > 0) throw unsupported("top_logprobs", "there are no log probabilities");
   const logprobs = request.include?.indexOf("message.output_text.logprobs") ?? -1;
   if (logprobs >= 0) throw unsupported(`include[${logprobs}]`, "there are no log probabilities");
@@ -106,11 +106,18 @@ export function chatFieldOf(request: ResponsesRequest): FieldOf {
 }
 
 function toMessages({ input, instructions }: ResponsesRequest): object[] {
-  const chat = new ChatMessages();
+  const answered = new Set(
+    typeof input === "string" ? [] : input.filter(isOutput).map((item) => item.call_id),
+  );
+  const chat = new ChatMessages((callId) => answered.has(callId));
   if (instructions != null) chat.say("system", instructions);
   if (typeof input === "string") chat.say("user", input);
   else for (const [index, item] of input.entries()) addItem(chat, item, `input[${index}]`);
   return chat.list;
+}
+
+function isOutput({ type }: Item): boolean {
+  return type === "function_call_output" || type === "custom_tool_call_output";
 }
 
 function addItem(chat: ChatMessages, item: Item, param: string): void {

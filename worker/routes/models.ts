@@ -34,7 +34,7 @@ export const models = new Hono<AppEnv>()
     const data = named.map(({ name, entry }) => modelObject(name, entry, status(entry.id)));
     return context.json({ object: "list", data });
   })
-  .get("/:id{.+}", requireKeyOfEitherHeader, async (context) => {
+  .get("/:id{.*[^/]}", requireKeyOfEitherHeader, async (context) => {
     const name = context.req.param("id");
     const entry = await requireModel(context.env, name);
     if (speaksAnthropic(context)) return context.json(modelInfo({ name, entry }));

@@ -48,7 +48,7 @@ const paramsSchema = z.object({
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   presence_penalty: z.number().min(-2).max(2).nullish(),
   repeat_penalty: z.number().min(0.01).max(10).nullish(),
-  reasoning_effort: z.string().max(32).nullish(),
+  reasoning_effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"]).nullish(),
   grammar: z.string().max(MAX_GRAMMAR_CHARS).nullish(),
   n: z.int().nullish(),
   logprobs: z.boolean().nullish(),

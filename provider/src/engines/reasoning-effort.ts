@@ -16,7 +16,7 @@ export function withReasoningEffort(wrapper: ChatWrapper, effort: string | null)
   });
 }
 
-/** The model knows three; clients know more of the like, and some of less. */
+/** The model knows three. Whatever is less than `medium` to a client is `low`. */
 const EFFORTS: ReadonlyMap<string, "medium" | "high"> = new Map([
   ["medium", "medium"],
   ["high", "high"],
