@@ -1,6 +1,7 @@
 import {
   type ChatWrapper,
   HarmonyChatWrapper,
+  JinjaTemplateChatWrapper,
   LlamaContextSequence,
   QwenChatWrapper,
   type SequenceEvaluateOptions,
@@ -21,7 +22,7 @@ import type { ChatHost, LlamaHost } from "../../provider/src/engines/llama-host.
 import { loadLlama } from "../../provider/src/engines/llama-loader.ts";
 import { withReasoningEffort } from "../../provider/src/engines/reasoning-effort.ts";
 import { parseJsonSchema } from "../../provider/src/schema/json-schema.ts";
-import { tool } from "./engine-questions.ts";
+import { failure, tool } from "./engine-questions.ts";
 
 /**
  * What larger models do of their own accord: call tools, and think. The tiny ones never do, so the beginning is put into
@@ -317,5 +318,25 @@ describe("the functions offered to the library", () => {
     expect(hasOptionalProperties(schema)).toBe(true);
     const written = { must: null, may: null, list: [{ x: null, y: null }, null], deep: { z: null } };
     expect(withoutAbsent(written, schema)).toStrictEqual({ must: null, list: [{ x: null }, null], deep: {} });
+  });
+});
+
+describe("a template that takes only turns in which user and assistant alternate, as Gemma's", () => {
+  const template = `{%- for message in messages -%}
+    {%- if (message.role == 'user') != (loop.index0 % 2 == 0) -%}{{- raise_exception('Roles must alternate') -}}{%- endif -%}
+    {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' -}}
+    {%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}`;
+  const said = (...roles: string[]) => ({
+    messages: roles.map((role) => ({ role, content: "Hi" })),
+    max_tokens: 1,
+  });
+
+  it("refuses a conversation that the assistant begins as the client's fault, and says why", async () => {
+    const strict = { ...host, chatWrapper: new JinjaTemplateChatWrapper({ template }) };
+    const refused = await failure(answer("", said("assistant", "user"), strict));
+    expect(refused).toMatchObject({ class: "client", code: "invalid_request" });
+    expect(refused.message).toMatch(/^messages: .*Roles must alternate/);
+    const { result } = await answer("", said("user", "user", "assistant", "user"), strict);
+    expect(result.finishReason).toBe("length");
   });
 });
