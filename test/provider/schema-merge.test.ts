@@ -134,3 +134,15 @@ it("gives no further property the name of one that has a schema, if it is strict
   expect(follows('{"id":1,"id":"x"}')).toBe(false);
   expect(follows('{"id":1,"a.b":"x"}')).toBe(false);
 });
+
+it("refuses an allOf of more parts than a schema may have", () => {
+  const allOf = Array.from({ length: 5000 }, (_, index) => ({ required: [`p${index}`] }));
+  expect(() => read({ allOf }, false)).toThrow("too large");
+});
+
+it("reads thousands of parts with thousands of properties", () => {
+  const allOf = Array.from({ length: 1500 }, (_, index) => ({ properties: { [`p${index}`]: {} } }));
+  const properties = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`q${index}`, {}]));
+  const { root } = read({ type: "object", properties, allOf }, true);
+  expect(root.kind === "object" && root.properties.length).toBe(2500);
+});

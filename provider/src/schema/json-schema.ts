@@ -73,10 +73,7 @@ class SchemaReader {
   }
 
   #node(schema: unknown, path: string, depth: number): SchemaNode {
-    this.#nodes += 1;
-    if (this.#nodes > MAX_NODES || depth > MAX_DEPTH) {
-      throw invalidRequest(`${this.#options.where}: the schema is too large`);
-    }
+    this.#count(1, depth);
     if (schema === true) return { kind: "any" };
     if (!isRecord(schema)) throw invalidRequest(`${this.#options.where}${path}: is not a JSON Schema`);
     const merged = this.#mergeAllOf(schema, path);
@@ -85,6 +82,12 @@ class SchemaReader {
     }
     const node = this.#shape(merged, path, depth);
     return merged["nullable"] === true ? { kind: "union", options: [node, { kind: "null" }] } : node;
+  }
+
+  #count(nodes: number, depth: number): void {
+    this.#nodes += nodes;
+    if (this.#nodes <= MAX_NODES && depth <= MAX_DEPTH) return;
+    throw invalidRequest(`${this.#options.where}: the schema is too large`);
   }
 
   #shape(schema: RawSchema, path: string, depth: number): SchemaNode {
@@ -129,7 +132,7 @@ class SchemaReader {
     const { anyOf: _anyOf, oneOf: _oneOf, $defs: _defs, definitions: _definitions, ...beside } = schema;
     const read = options.map((option, index) =>
       this.#node(
-        isRecord(option) ? this.#merge(beside, option, path) : option,
+        isRecord(option) ? this.#merge([beside, option], path) : option,
         `${path}.anyOf[${index}]`,
         depth + 1,
       ),
@@ -285,7 +288,7 @@ class SchemaReader {
     );
     if (asked.length > 0 && isRecord(target) && !this.#writtenOut.has(ref)) {
       this.#writtenOut.add(ref);
-      const node = this.#node(this.#merge(beside, target, path), path, depth + 1);
+      const node = this.#node(this.#merge([beside, target], path), path, depth + 1);
       this.#writtenOut.delete(ref);
       return node;
     }
@@ -315,21 +318,22 @@ class SchemaReader {
     const parts = schema["allOf"];
     if (!Array.isArray(parts)) return schema;
     const { allOf: _allOf, ...beside } = schema;
-    let merged: RawSchema = beside;
+    this.#count(parts.length, 0);
+    const asked = new Set<RawSchema>([beside]);
     for (const part of parts) {
       const ref = isRecord(part) && parts.length > 1 ? part["$ref"] : undefined;
       const target: unknown = typeof ref === "string" ? this.#lookUp(ref) : part;
       const isOpaque =
         ref !== undefined && isRecord(target) && (target["allOf"] ?? target["$ref"]) !== undefined;
-      if (isRecord(target) && !isOpaque) merged = this.#merge(merged, this.#mergeAllOf(target, path), path);
+      if (isRecord(target) && !isOpaque) asked.add(this.#mergeAllOf(target, path));
       else if (target !== true) this.#notEnforced("allOf", path);
     }
-    return merged;
+    return this.#merge([...asked], path);
   }
 
-  #merge(one: RawSchema, other: RawSchema, path: string): RawSchema {
-    const { schema, lost } = mergeSchemas(one, other);
-    for (const keyword of lost) this.#notEnforced(keyword, path, "two schemas differ in it");
+  #merge(schemas: readonly RawSchema[], path: string): RawSchema {
+    const { schema, lost } = mergeSchemas(schemas);
+    for (const keyword of lost) this.#notEnforced(keyword, path, "several schemas differ in it");
     return schema;
   }
 

@@ -2,11 +2,11 @@ import { isDeepStrictEqual } from "node:util";
 
 import { isRecord, patternsOf, type RawSchema } from "./raw-schema.ts";
 
-/** Two schemas that a value must follow both, as one: the parts of an `allOf`, and what stands beside `anyOf` or `$ref`. */
+/** Several schemas that a value must follow, as one: the parts of an `allOf`, and what stands beside `anyOf` or `$ref`. */
 
 export interface MergedSchema {
   readonly schema: RawSchema;
-  /** Keywords that both have, and that cannot be asked for together: the second one's counts. */
+  /** Keywords that several have, and that cannot be asked for together: the last one's counts. */
   readonly lost: readonly string[];
 }
 
@@ -20,71 +20,92 @@ export function isNote(keyword: string): boolean {
   return NOTES.has(keyword) || keyword.startsWith("x-");
 }
 
-export function mergeSchemas(one: RawSchema, other: RawSchema): MergedSchema {
-  const schema: Record<string, unknown> = { ...one, ...other };
+/** In one go, since a client may send thousands of them. */
+export function mergeSchemas(schemas: readonly RawSchema[]): MergedSchema {
   const lost: string[] = [];
-  for (const [keyword, first] of Object.entries(one)) {
-    const second = other[keyword];
-    if (second === undefined || isNote(keyword) || isDeepStrictEqual(first, second)) continue;
-    const joined = JOIN.get(keyword)?.(first, second);
+  const merged = new Map<string, unknown>();
+  for (const [keyword, values] of gather(schemas)) {
+    const last = values.at(-1);
+    const isOne = isNote(keyword) || values.every((value) => isDeepStrictEqual(value, last));
+    const joined = isOne ? last : JOIN.get(keyword)?.(values);
     if (joined === undefined) lost.push(keyword);
-    else schema[keyword] = joined;
+    merged.set(keyword, joined ?? last);
   }
-  return { schema, lost };
+  return { schema: Object.fromEntries(merged), lost };
 }
 
-/** @returns what asks for both; undefined if there is none. */
-type Join = (one: unknown, other: unknown) => unknown;
+/** All values of each keyword or property, in the order of the objects. */
+function gather(objects: readonly RawSchema[]): Map<string, unknown[]> {
+  const all = new Map<string, unknown[]>();
+  for (const object of objects) {
+    for (const [name, value] of Object.entries(object)) {
+      const values = all.get(name);
+      if (values !== undefined) values.push(value);
+      else if (value !== undefined) all.set(name, [value]);
+    }
+  }
+  return all;
+}
 
-const larger: Join = (one, other) =>
-  typeof one === "number" && typeof other === "number" ? Math.max(one, other) : undefined;
-const smaller: Join = (one, other) =>
-  typeof one === "number" && typeof other === "number" ? Math.min(one, other) : undefined;
+/** @returns what asks for all of them; undefined if there is none. */
+type Join = (values: readonly unknown[]) => unknown;
+
+const largest: Join = (values) =>
+  values.every(isNumber) ? values.reduce((a, b) => Math.max(a, b)) : undefined;
+const smallest: Join = (values) =>
+  values.every(isNumber) ? values.reduce((a, b) => Math.min(a, b)) : undefined;
 
 const JOIN: ReadonlyMap<string, Join> = new Map([
   ["properties", joinProperties],
   ["required", joinLists],
-  ["pattern", (one, other) => [...patternsOf({ pattern: one }), ...patternsOf({ pattern: other })]],
+  ["pattern", (values) => patternsOf({ pattern: values.flat() })],
   ["type", joinTypes],
   ["enum", joinLiterals],
   ["items", joinSchemas],
   ["additionalProperties", joinSchemas],
-  ...["minimum", "exclusiveMinimum", "minLength", "minItems"].map((keyword) => [keyword, larger] as const),
-  ...["maximum", "exclusiveMaximum", "maxLength", "maxItems"].map((keyword) => [keyword, smaller] as const),
+  ...["minimum", "exclusiveMinimum", "minLength", "minItems"].map((keyword) => [keyword, largest] as const),
+  ...["maximum", "exclusiveMaximum", "maxLength", "maxItems"].map((keyword) => [keyword, smallest] as const),
 ]);
 
-function joinProperties(one: unknown, other: unknown): unknown {
-  if (!isRecord(one) || !isRecord(other)) return undefined;
-  const both = Object.keys(one).filter((name) => Object.hasOwn(other, name));
-  return {
-    ...one,
-    ...other,
-    ...Object.fromEntries(both.map((name) => [name, { allOf: [one[name], other[name]] }])),
-  };
+function isNumber(value: unknown): value is number {
+  return typeof value === "number";
 }
 
-function joinSchemas(one: unknown, other: unknown): unknown {
-  if (one === false || other === false) return false;
-  if (one === true) return other;
-  if (other === true) return one;
-  return isRecord(one) && isRecord(other) ? { allOf: [one, other] } : undefined;
+function joinProperties(values: readonly unknown[]): unknown {
+  if (!values.every(isRecord)) return undefined;
+  return Object.fromEntries(
+    [...gather(values)].map(([name, schemas]) => [
+      name,
+      schemas.length === 1 ? schemas[0] : { allOf: schemas },
+    ]),
+  );
 }
 
-function joinLists(one: unknown, other: unknown): unknown {
-  return Array.isArray(one) && Array.isArray(other) ? [one, other].flat() : undefined;
+function joinSchemas(values: readonly unknown[]): unknown {
+  if (values.includes(false)) return false;
+  const asking = values.filter((value) => value !== true);
+  return asking.length === 1 ? asking[0] : { allOf: asking };
 }
 
-function joinTypes(one: unknown, other: unknown): unknown {
-  const [first, second] = [[one].flat(), [other].flat()];
+function joinLists(values: readonly unknown[]): unknown {
+  return values.every(Array.isArray) ? values.flat() : undefined;
+}
+
+/** An integer is a number. */
+function joinTypes(values: readonly unknown[]): unknown {
+  const lists = values.map((value) => [value].flat());
   const has = (types: readonly unknown[], type: unknown): boolean =>
     types.includes(type) || (type === "integer" && types.includes("number"));
-  const types = [...first.filter((type) => has(second, type)), ...second.filter((type) => has(first, type))];
-  const [type, ...more] = new Set(types);
+  const inAll = lists.flat().filter((type) => lists.every((types) => has(types, type)));
+  const [type, ...more] = new Set(inAll);
   return more.length === 0 ? type : [type, ...more];
 }
 
-function joinLiterals(one: unknown, other: unknown): unknown {
-  if (!Array.isArray(one) || !Array.isArray(other)) return undefined;
-  const both = one.filter((value) => other.some((literal) => isDeepStrictEqual(value, literal)));
-  return both.length === 0 ? undefined : both;
+function joinLiterals(values: readonly unknown[]): unknown {
+  if (!values.every(Array.isArray)) return undefined;
+  const [first = [], ...others] = values.map(
+    (literals: readonly unknown[]) => new Map(literals.map((literal) => [JSON.stringify(literal), literal])),
+  );
+  const inAll = [...first].filter(([text]) => others.every((literals) => literals.has(text)));
+  return inAll.length === 0 ? undefined : inAll.map(([, literal]) => literal);
 }
