@@ -340,3 +340,11 @@ describe("a template that takes only turns in which user and assistant alternate
     expect(result.finishReason).toBe("length");
   });
 });
+
+it("refuses functions whose grammars would take long to compile together", async () => {
+  const properties = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`p${index}`, {}]));
+  const tools = Array.from({ length: 12 }, (_, index) => tool(`f${index}`, { type: "object", properties }));
+  const asked = answer("", { tools, tool_choice: "required" }, { ...host, contextTokens: 1_000_000 });
+  await expect(asked).rejects.toMatchObject({ class: "client", code: "invalid_request" });
+  await expect(asked).rejects.toThrow("tools: the schemas are too large together");
+});

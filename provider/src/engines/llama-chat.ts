@@ -35,6 +35,9 @@ type ChatControl = RunControl<ChatEvent>;
 /** Tokens the library may put in by itself around a call that the model makes of its own accord. */
 const FUNCTION_RESERVE_TOKENS = 64;
 
+/** Compiling a longer one would hold up the streams of all other slots. */
+const MAX_GRAMMAR_CHARS = 1_000_000;
+
 interface Prepared {
   readonly params: ChatParams;
   readonly form: AnswerForm;
@@ -132,10 +135,11 @@ async function compileGrammar(
   }
   const text = grammarOf(form) ?? params.grammar;
   if (text === null) return null;
+  const field = FIELD_OF_GRAMMAR[form.type];
+  if (text.length > MAX_GRAMMAR_CHARS) throw invalidRequest(`${field}: the schemas are too large together`);
   try {
     return await host.llama.createGrammar({ grammar: text });
   } catch {
-    const field = FIELD_OF_GRAMMAR[form.type];
     throw invalidRequest(`${field}: cannot be made into a grammar; it is not valid or too complex`);
   }
 }

@@ -7,7 +7,7 @@ import { isNote, mergeSchemas } from "./merge-schemas.ts";
 import { LARGEST_INTEGER } from "./number-grammar.ts";
 import { count, decoded, impliedType, isRecord, numberOr, patternsOf, type RawSchema } from "./raw-schema.ts";
 import type { JsonSchema, SchemaNode } from "./schema-node.ts";
-import { StringForms } from "./string-form.ts";
+import { SharedLimits } from "./shared-limits.ts";
 import type { TextForm } from "./text-form.ts";
 
 /**
@@ -21,12 +21,13 @@ export interface ParseOptions {
   readonly strict: boolean;
   /** The field of the request, for messages. */
   readonly where: string;
-  /** Shared by all schemas of the request, if it has several. */
-  readonly forms?: StringForms;
+  /** What all schemas of a request share, if it has several. */
+  readonly shared?: SharedLimits;
 }
 
 /** llama.cpp refuses grammars that repeat a rule about 1,000 times. A lower limit makes answers stricter, never wrong. */
 const MAX_REPETITIONS = 900;
+/** Literals count as well: the time that llama.cpp takes to read a choice grows with its square. */
 const MAX_NODES = 4096;
 const MAX_DEPTH = 64;
 /** An integer between two bounds this close is written as a choice of literals. */
@@ -54,7 +55,7 @@ class SchemaReader {
   readonly #schema: unknown;
   readonly #options: ParseOptions;
   readonly #definitions = new Map<string, SchemaNode>();
-  readonly #forms: StringForms;
+  readonly #shared: SharedLimits;
   /** References that are being written out together with what stands beside them. */
   readonly #writtenOut = new Set<string>();
   #nodes = 0;
@@ -62,7 +63,7 @@ class SchemaReader {
   constructor(schema: unknown, options: ParseOptions) {
     this.#schema = schema;
     this.#options = options;
-    this.#forms = options.forms ?? new StringForms();
+    this.#shared = options.shared ?? new SharedLimits();
   }
 
   read(): JsonSchema {
@@ -86,7 +87,8 @@ class SchemaReader {
 
   #count(nodes: number, depth: number): void {
     this.#nodes += nodes;
-    if (this.#nodes <= MAX_NODES && depth <= MAX_DEPTH) return;
+    this.#shared.nodesLeft -= nodes;
+    if (this.#nodes <= MAX_NODES && depth <= MAX_DEPTH && this.#shared.nodesLeft >= 0) return;
     throw invalidRequest(`${this.#options.where}: the schema is too large`);
   }
 
@@ -144,6 +146,7 @@ class SchemaReader {
     if (!Array.isArray(values)) {
       throw invalidRequest(`${this.#options.where}${path}: "enum" must be a list of literals`);
     }
+    this.#count(values.length, 0);
     const others = Object.keys(schema).filter((keyword) => keyword !== from && !isNote(keyword));
     // A format beside literals is only their name.
     const unasked = others.find((keyword) => keyword !== "type" && keyword !== "format");
@@ -208,7 +211,7 @@ class SchemaReader {
       most === null || (most > MAX_REPETITIONS && !this.#options.strict)
         ? null
         : Math.min(most, MAX_REPETITIONS);
-    const { form, notHeld } = this.#forms.find({ patterns, format, minLength, maxLength });
+    const { form, notHeld } = this.#shared.forms.find({ patterns, format, minLength, maxLength });
     for (const { keyword, reason } of notHeld) this.#notEnforced(keyword, path, reason);
     return { kind: "string", format, minLength, maxLength, form };
   }
@@ -244,7 +247,7 @@ class SchemaReader {
   #extraKeys(properties: readonly { readonly name: string }[], path: string): TextForm | null {
     if (!this.#options.strict || properties.length === 0) return null;
     const pattern = patternOfOthers(properties.map(({ name }) => name));
-    const { form, notHeld } = this.#forms.find({
+    const { form, notHeld } = this.#shared.forms.find({
       patterns: [pattern],
       format: null,
       minLength: 0,
