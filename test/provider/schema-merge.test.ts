@@ -108,6 +108,7 @@ it.each<[string, unknown]>([
   ["minLength", { type: "string", enum: ["a", "bb"], minLength: 2 }],
   ["type", { type: "integer", enum: [1, "a"] }],
   ["maximum", { const: 5, maximum: 3 }],
+  ["enum", { const: 5, enum: [3, 4] }],
   ["type", { allOf: [{ type: "string" }, integer] }],
   ["const", { allOf: [{ const: 1 }, { const: 2 }] }],
   ["format", { type: "string", allOf: [{ format: "date" }, { format: "time" }] }],
@@ -116,6 +117,11 @@ it.each<[string, unknown]>([
 ])("by its keyword %s a strict schema is refused that cannot be held", async (keyword, schema) => {
   expect(() => read(schema, true)).toThrow(`"${keyword}"`);
   await expect(compile(schemaGrammar(read(schema, false)))).resolves.toBeTypeOf("function");
+});
+
+it("takes a literal that is said twice, as Pydantic does", async () => {
+  const follows = await compile(schemaGrammar(read({ type: "string", const: "b", enum: ["b"] }, true)));
+  expect([follows('"b"'), follows('"a"')]).toStrictEqual([true, false]);
 });
 
 it("takes null among literals of a type that is nullable, and a format beside them", () => {

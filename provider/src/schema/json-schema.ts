@@ -94,8 +94,7 @@ class SchemaReader {
 
   #shape(schema: RawSchema, path: string, depth: number): SchemaNode {
     if (schema["$ref"] !== undefined) return this.#reference(schema, path, depth);
-    if ("const" in schema) return this.#literals([schema["const"]], "const", schema, path);
-    if (schema["enum"] !== undefined) return this.#literals(schema["enum"], "enum", schema, path);
+    if ("const" in schema || schema["enum"] !== undefined) return this.#literals(schema, path);
     const options = schema["anyOf"] ?? schema["oneOf"];
     if (Array.isArray(options)) return this.#union(schema, options, path, depth);
     const type = schema["type"] ?? impliedType(schema);
@@ -142,15 +141,18 @@ class SchemaReader {
     return { kind: "union", options: read };
   }
 
-  #literals(values: unknown, from: "const" | "enum", schema: RawSchema, path: string): SchemaNode {
-    if (!Array.isArray(values)) {
+  #literals(schema: RawSchema, path: string): SchemaNode {
+    const { const: only, enum: listed = [only], type: _type, format: _format, ...others } = schema;
+    if (!Array.isArray(listed)) {
       throw invalidRequest(`${this.#options.where}${path}: "enum" must be a list of literals`);
     }
-    this.#count(values.length, 0);
-    const others = Object.keys(schema).filter((keyword) => keyword !== from && !isNote(keyword));
+    this.#count(listed.length, 0);
     // A format beside literals is only their name.
-    const unasked = others.find((keyword) => keyword !== "type" && keyword !== "format");
+    const unasked = Object.keys(others).find((keyword) => !isNote(keyword));
     if (unasked !== undefined) this.#notEnforced(unasked, path);
+    // Pydantic writes a literal as both.
+    const values: unknown[] = "const" in schema ? [only] : listed;
+    if (!listed.some((value) => isDeepStrictEqual(value, values[0]))) this.#notEnforced("enum", path);
     const isTyped = (value: unknown): boolean =>
       isOfType(value, schema["type"]) || (value === null && schema["nullable"] === true);
     if (!values.every(isTyped)) this.#notEnforced("type", path);
