@@ -109,6 +109,7 @@ it.each<[string, unknown]>([
   ["type", { type: "integer", enum: [1, "a"] }],
   ["maximum", { const: 5, maximum: 3 }],
   ["enum", { const: 5, enum: [3, 4] }],
+  ["items", { type: "array", items: integer, allOf: [{ items: [integer] }] }],
   ["type", { allOf: [{ type: "string" }, integer] }],
   ["const", { allOf: [{ const: 1 }, { const: 2 }] }],
   ["format", { type: "string", allOf: [{ format: "date" }, { format: "time" }] }],

@@ -84,7 +84,8 @@ function joinProperties(values: readonly unknown[]): unknown {
 function joinSchemas(values: readonly unknown[]): unknown {
   if (values.includes(false)) return false;
   const asking = values.filter((value) => value !== true);
-  return asking.length === 1 ? asking[0] : { allOf: asking };
+  if (asking.length === 1) return asking[0];
+  return asking.every(isRecord) ? { allOf: asking } : undefined;
 }
 
 function joinLists(values: readonly unknown[]): unknown {
