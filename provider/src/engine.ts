@@ -67,7 +67,7 @@ export interface LoadedModel {
   prepareEmbeddings(): Promise<void>;
   /** Frees the memory, by force if necessary. Open runs reject with a fault. Safe to call twice. */
   unload(): Promise<void>;
-  /** Resolves if the engine crashes; never after `unload` was called. */
+  /** Resolves if the engine crashes, or fails one request after the other; never after `unload` was called. */
   readonly died: Promise<EngineError>;
 }
 

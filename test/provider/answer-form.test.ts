@@ -37,3 +37,24 @@ describe("allowed_tools", () => {
     expect(refusalOf({ tools: TOOLS, tool_choice: "any" })).toThrow(/^tool_choice: must be "auto"/);
   });
 });
+
+describe("schemas that would hold up a machine", () => {
+  const properties = Object.fromEntries(Array.from({ length: 3000 }, (_, index) => [`p${index}`, {}]));
+  const large = (name: string) => tool(name, { type: "object", properties });
+
+  it("are refused if they are many together", () => {
+    const names = Array.from({ length: 11 }, (_, index) => `f${index}`);
+    expect(() => parseAnswerForm({ tools: names.slice(1).map(large) })).not.toThrow();
+    expect(() => parseAnswerForm({ tools: names.map(large) })).toThrow(
+      /^tools\[10\].*the schema is too large/,
+    );
+  });
+
+  it("are refused if one has more literals than a schema may have", () => {
+    const schema = (length: number) => ({ enum: Array.from({ length }, (_, index) => index) });
+    const asked = (length: number) => () =>
+      parseAnswerForm({ response_format: { type: "json_object", schema: schema(length) } });
+    expect(asked(4000)).not.toThrow();
+    expect(asked(5000)).toThrow("response_format.schema: the schema is too large");
+  });
+});

@@ -1,6 +1,7 @@
 import {
   type ChatWrapper,
   HarmonyChatWrapper,
+  JinjaTemplateChatWrapper,
   LlamaContextSequence,
   QwenChatWrapper,
   type SequenceEvaluateOptions,
@@ -21,7 +22,7 @@ import type { ChatHost, LlamaHost } from "../../provider/src/engines/llama-host.
 import { loadLlama } from "../../provider/src/engines/llama-loader.ts";
 import { withReasoningEffort } from "../../provider/src/engines/reasoning-effort.ts";
 import { parseJsonSchema } from "../../provider/src/schema/json-schema.ts";
-import { tool } from "./engine-questions.ts";
+import { failure, tool } from "./engine-questions.ts";
 
 /**
  * What larger models do of their own accord: call tools, and think. The tiny ones never do, so the beginning is put into
@@ -318,4 +319,32 @@ describe("the functions offered to the library", () => {
     const written = { must: null, may: null, list: [{ x: null, y: null }, null], deep: { z: null } };
     expect(withoutAbsent(written, schema)).toStrictEqual({ must: null, list: [{ x: null }, null], deep: {} });
   });
+});
+
+describe("a template that takes only turns in which user and assistant alternate, as Gemma's", () => {
+  const template = `{%- for message in messages -%}
+    {%- if (message.role == 'user') != (loop.index0 % 2 == 0) -%}{{- raise_exception('Roles must alternate') -}}{%- endif -%}
+    {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' -}}
+    {%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}`;
+  const said = (...roles: string[]) => ({
+    messages: roles.map((role) => ({ role, content: "Hi" })),
+    max_tokens: 1,
+  });
+
+  it("refuses a conversation that the assistant begins as the client's fault, and says why", async () => {
+    const strict = { ...host, chatWrapper: new JinjaTemplateChatWrapper({ template }) };
+    const refused = await failure(answer("", said("assistant", "user"), strict));
+    expect(refused).toMatchObject({ class: "client", code: "invalid_request" });
+    expect(refused.message).toMatch(/^messages: .*Roles must alternate/);
+    const { result } = await answer("", said("user", "user", "assistant", "user"), strict);
+    expect(result.finishReason).toBe("length");
+  });
+});
+
+it("refuses functions whose grammars would take long to compile together", async () => {
+  const properties = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`p${index}`, {}]));
+  const tools = Array.from({ length: 12 }, (_, index) => tool(`f${index}`, { type: "object", properties }));
+  const asked = answer("", { tools, tool_choice: "required" }, { ...host, contextTokens: 1_000_000 });
+  await expect(asked).rejects.toMatchObject({ class: "client", code: "invalid_request" });
+  await expect(asked).rejects.toThrow("tools: the schemas are too large together");
 });

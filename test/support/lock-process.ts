@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs";
+
 import { lockDirectory } from "../../provider/src/state/directory-lock.ts";
 
 /** A process that takes the lock of a directory at the moment that it is told, and tells whether it has it. */
@@ -6,15 +8,24 @@ interface Order {
   readonly directory: string;
   /** Milliseconds since the Unix epoch. */
   readonly at: number;
+  /** A file that is written before the answer, for those who cannot wait for a message. */
+  readonly done?: string;
 }
 
-process.on("message", ({ directory, at }: Order) => {
+process.on("message", ({ directory, at, done }: Order) => {
   while (Date.now() < at);
+  const answer = attempt(directory);
+  if (done !== undefined) writeFileSync(done, answer);
+  process.send?.(answer);
+});
+
+function attempt(directory: string): string {
   try {
     lockDirectory(directory);
-    process.send?.("held");
+    return "held";
   } catch (error) {
-    process.send?.(error instanceof Error ? error.message : String(error));
+    return error instanceof Error ? error.message : String(error);
   }
-});
+}
+
 process.send?.("up");

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { invalidRequest, parse, unsupported } from "../request-errors.ts";
 import { parseJsonSchema } from "../schema/json-schema.ts";
 import type { JsonSchema } from "../schema/schema-node.ts";
-import { StringForms } from "../schema/string-form.ts";
+import { SharedLimits } from "../schema/shared-limits.ts";
 
 /** What form the answer must have: tools that may or must be called, or JSON of a schema. */
 
@@ -84,9 +84,9 @@ export function parseAnswerForm(body: Readonly<Record<string, unknown>>): Answer
   const form = parse(formSchema, body);
   if ((form.functions ?? []).length > 0)
     throw unsupported("functions: are not supported any more; send tools");
-  const forms = new StringForms();
-  const json = jsonForm(form, forms);
-  const { tools, mode } = callableTools(form, forms);
+  const shared = new SharedLimits();
+  const json = jsonForm(form, shared);
+  const { tools, mode } = callableTools(form, shared);
   if (mode === "required") {
     if (tools.length === 0) throw invalidRequest("tool_choice: is required, but there are no tools");
     return { type: "forced_tool", tools };
@@ -99,11 +99,11 @@ export function parseAnswerForm(body: Readonly<Record<string, unknown>>): Answer
 /** The tools that may be called, and whether one of them has to be. */
 function callableTools(
   form: Form,
-  forms: StringForms,
+  shared: SharedLimits,
 ): { readonly tools: readonly ChatTool[]; readonly mode: "auto" | "required" } {
   const choice = form.tool_choice ?? "auto";
   if (choice === "none") return { tools: [], mode: "auto" };
-  const tools = parseTools(form, forms);
+  const tools = parseTools(form, shared);
   if (typeof choice === "string") return { tools, mode: choice };
   if (choice.type === "function") return { tools: named([choice], tools), mode: "required" };
   const { mode, tools: allowed } = choice.allowed_tools;
@@ -123,7 +123,7 @@ function named(
   return tools.filter((tool) => names.has(tool.name));
 }
 
-function parseTools(form: Form, forms: StringForms): ChatTool[] {
+function parseTools(form: Form, shared: SharedLimits): ChatTool[] {
   const names = new Set<string>();
   return (form.tools ?? []).map((tool, index) => {
     const where = `tools[${index}]`;
@@ -143,13 +143,13 @@ function parseTools(form: Form, forms: StringForms): ChatTool[] {
           : parseJsonSchema(parameters, {
               strict: strict ?? false,
               where: `${where}.function.parameters`,
-              forms,
+              shared,
             }),
     };
   });
 }
 
-function jsonForm(form: Form, forms: StringForms): Extract<AnswerForm, { type: "json" }> | null {
+function jsonForm(form: Form, shared: SharedLimits): Extract<AnswerForm, { type: "json" }> | null {
   const format = form.response_format ?? null;
   if (format === null) return null;
   switch (format.type) {
@@ -158,12 +158,12 @@ function jsonForm(form: Form, forms: StringForms): Extract<AnswerForm, { type: "
     case "json_object": {
       if (format.schema == null) return { type: "json", schema: ANY_OBJECT };
       const where = "response_format.schema";
-      return { type: "json", schema: parseJsonSchema(format.schema, { strict: false, where, forms }) };
+      return { type: "json", schema: parseJsonSchema(format.schema, { strict: false, where, shared }) };
     }
     case "json_schema": {
       const { schema, strict } = format.json_schema;
       const where = "response_format.json_schema.schema";
-      return { type: "json", schema: parseJsonSchema(schema, { strict: strict ?? false, where, forms }) };
+      return { type: "json", schema: parseJsonSchema(schema, { strict: strict ?? false, where, shared }) };
     }
   }
 }

@@ -84,16 +84,17 @@ function answeredCalls(messages: readonly Message[], at: number): AnsweredCall[]
   const calls = message.tool_calls ?? [];
   // Ids are not always unique: calls of the same id have their results in the same order.
   const results = new Map<string, string[]>();
-  for (let next = at + 1; next <= at + calls.length; next += 1) {
-    const answer = messages[next];
-    if (answer?.role !== "tool") break;
-    const result = textOf(answer.content, next);
+  for (const [index, answer] of messages.slice(at + 1, at + 1 + calls.length).entries()) {
+    if (answer.role !== "tool") break;
+    const result = textOf(answer.content, at + 1 + index);
     const same = results.get(answer.tool_call_id);
     if (same === undefined) results.set(answer.tool_call_id, [result]);
     else same.push(result);
   }
+  // Taken from the end, since each one taken from the beginning moves all others.
+  for (const same of results.values()) same.reverse();
   return calls.map((call) => {
-    const result = results.get(call.id)?.shift();
+    const result = results.get(call.id)?.pop();
     if (result === undefined) {
       throw invalidRequest(
         `messages[${at}]: all tool_calls must be answered by "tool" messages after it; "${call.id}" is not answered`,

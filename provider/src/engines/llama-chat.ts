@@ -8,6 +8,7 @@ import {
   type LlamaChatResponse,
   type LLamaChatGenerateResponseOptions,
   type LlamaGrammar,
+  type LlamaText,
   type Token,
 } from "node-llama-cpp";
 
@@ -15,6 +16,7 @@ import { type AnswerForm, parseAnswerForm } from "../chat/answer-form.ts";
 import { type ChatTurn, parseMessages } from "../chat/messages.ts";
 import { type ChatParams, parseParams } from "../chat/params.ts";
 import { type ChatEvent, type RunResult, EngineError } from "../engine.ts";
+import { reasonOf } from "../reason.ts";
 import { contextLengthExceeded, invalidRequest } from "../request-errors.ts";
 import { forcedCallGrammar, jsonOrCallGrammar, schemaGrammar } from "../schema/schema-grammar.ts";
 import { type AnswerWriter, createAnswerWriter } from "./answer-writer.ts";
@@ -32,6 +34,9 @@ type ChatControl = RunControl<ChatEvent>;
 
 /** Tokens the library may put in by itself around a call that the model makes of its own accord. */
 const FUNCTION_RESERVE_TOKENS = 64;
+
+/** Compiling a longer one would hold up the streams of all other slots. */
+const MAX_GRAMMAR_CHARS = 1_000_000;
 
 interface Prepared {
   readonly params: ChatParams;
@@ -81,12 +86,7 @@ async function prepare(host: ChatHost, body: Readonly<Record<string, unknown>>):
   const history = toHistory(turns, form);
   const functions = form.type === "tools" ? toFunctions(form.tools) : null;
   const chatWrapper = withReasoningEffort(host.chatWrapper, params.reasoningEffort);
-  const prompt = chatWrapper
-    .generateContextState({
-      chatHistory: history,
-      ...(functions === null ? {} : { availableFunctions: functions }),
-    })
-    .contextText.tokenize(host.model.tokenizer);
+  const prompt = render(chatWrapper, history, functions).tokenize(host.model.tokenizer);
   const reserve = functions === null ? 1 : FUNCTION_RESERVE_TOKENS;
   const room = host.contextTokens - prompt.length - reserve;
   if (room < 1) throw contextLengthExceeded(prompt.length, host.contextTokens);
@@ -100,6 +100,22 @@ async function prepare(host: ChatHost, body: Readonly<Record<string, unknown>>):
     prompt,
     maxTokens: Math.min(params.maxTokens ?? room, room),
   };
+}
+
+/** Templates refuse what they were not made for, such as a conversation that the assistant begins. The warm-up had no such trouble. */
+function render(
+  chatWrapper: ChatWrapper,
+  chatHistory: ChatHistoryItem[],
+  functions: ChatModelFunctions | null,
+): LlamaText {
+  const tools = functions === null ? {} : { availableFunctions: functions };
+  try {
+    return chatWrapper.generateContextState({ chatHistory, ...tools }).contextText;
+  } catch (cause) {
+    throw invalidRequest(
+      `messages: the model's chat template does not take this conversation: ${reasonOf(cause)}`,
+    );
+  }
 }
 
 /** About as many as the model is shown: besides what was said, calls with their results, and the tools. */
@@ -119,10 +135,11 @@ async function compileGrammar(
   }
   const text = grammarOf(form) ?? params.grammar;
   if (text === null) return null;
+  const field = FIELD_OF_GRAMMAR[form.type];
+  if (text.length > MAX_GRAMMAR_CHARS) throw invalidRequest(`${field}: the schemas are too large together`);
   try {
     return await host.llama.createGrammar({ grammar: text });
   } catch {
-    const field = FIELD_OF_GRAMMAR[form.type];
     throw invalidRequest(`${field}: cannot be made into a grammar; it is not valid or too complex`);
   }
 }

@@ -44,6 +44,11 @@ const DEFAULT_LOAD_TIMEOUT_MS = 15 * 60_000;
 const DEFAULT_UNLOAD_TIMEOUT_MS = 5_000;
 /** Metal likes larger batches than a CPU; both keep a slice well under a tenth of a second on what they run on. */
 const SLICE_TOKENS = { gpu: 512, cpu: 256 };
+/**
+ * An engine that fails so many requests one after the other will fail the next ones as well: once a command has failed on the
+ * GPU, as for lack of memory, llama.cpp wants its Metal backend made anew.
+ */
+const MAX_FAULTS_IN_ROW = 3;
 /** ggml's threads meet after every operation: on a model this small a second one makes it 20 times slower. */
 const TINY_MODEL_BYTES = 100_000_000;
 
@@ -56,6 +61,8 @@ export function createLlamaEngine(options: LlamaEngineOptions = {}): Engine {
 
 interface Run {
   readonly pipe: EventPipe;
+  /** Whether the client wrote the grammar, which may be at fault itself. */
+  readonly hasOwnGrammar: boolean;
   readonly finish: (result: RunResult) => void;
   readonly fail: (error: unknown) => void;
 }
@@ -75,6 +82,9 @@ class LoadedLlama implements LoadedModel {
   #nextRun = 0;
   #unloading: Promise<void> | null = null;
   #dead: EngineError | null = null;
+  #faultsInRow = 0;
+  /** Why its process was ended from here. */
+  #broken: EngineError | null = null;
 
   static async load(model: LocalModel, load: LoadOptions, options: LlamaEngineOptions): Promise<LoadedLlama> {
     load.signal.throwIfAborted();
@@ -135,7 +145,8 @@ class LoadedLlama implements LoadedModel {
       pipe.close();
       cancel();
     };
-    this.#runs.set(id, { pipe, finish: done.resolve, fail: done.reject });
+    const hasOwnGrammar = request.body["grammar"] !== undefined;
+    this.#runs.set(id, { pipe, hasOwnGrammar, finish: done.resolve, fail: done.reject });
     try {
       this.#process.send({ type: "run", id, ...request });
       if (signal.aborted) onAbort();
@@ -196,22 +207,30 @@ class LoadedLlama implements LoadedModel {
         this.#runs.get(report.id)?.pipe.push(report.event);
         break;
       case "done":
+        if (report.result.finishReason !== "cancelled") this.#faultsInRow = 0;
         this.#take(report.id)?.finish(report.result);
         break;
       case "run_failed":
-        this.#take(report.id)?.fail(toError(report.failure));
+        this.#onRunFailed(this.#take(report.id), report.failure);
         break;
     }
+  }
+
+  #onRunFailed(run: Run | undefined, failure: EngineFailure): void {
+    run?.fail(toError(failure));
+    if (failure.class !== "fault" || run?.hasOwnGrammar !== false) return;
+    this.#faultsInRow += 1;
+    if (this.#faultsInRow < MAX_FAULTS_IN_ROW) return;
+    const message = `${this.#faultsInRow} requests in a row have failed: ${failure.message}`;
+    this.#broken = new EngineError("fault", "engine_broken", message);
+    this.#process.kill();
   }
 
   /** Never resolves for a process that was asked to end. */
   #onGone(end: ProcessEnd): EngineError | Promise<EngineError> {
     if (this.#unloading !== null) return new Promise(() => undefined);
-    const error = new EngineError(
-      "fault",
-      "engine_crashed",
-      `the engine's process ended: ${end.description}`,
-    );
+    const description = `the engine's process ended: ${end.description}`;
+    const error = this.#broken ?? new EngineError("fault", "engine_crashed", description);
     this.#dead = error;
     this.#ready.reject(error);
     this.#failRuns(error);

@@ -1,20 +1,14 @@
+import { isDeepStrictEqual } from "node:util";
+
 import { invalidRequest, unsupported } from "../request-errors.ts";
 import { stringFormat } from "./format-patterns.ts";
-import type { JsonValue } from "./json-value.ts";
+import { isOfType, literals, patternOfOthers } from "./literals.ts";
+import { isNote, mergeSchemas } from "./merge-schemas.ts";
 import { LARGEST_INTEGER } from "./number-grammar.ts";
-import {
-  count,
-  decoded,
-  impliedType,
-  isRecord,
-  mergeObjects,
-  numberOr,
-  patternsOf,
-  type RawSchema,
-  withPatterns,
-} from "./raw-schema.ts";
+import { count, decoded, impliedType, isRecord, numberOr, patternsOf, type RawSchema } from "./raw-schema.ts";
 import type { JsonSchema, SchemaNode } from "./schema-node.ts";
-import { StringForms } from "./string-form.ts";
+import { SharedLimits } from "./shared-limits.ts";
+import type { TextForm } from "./text-form.ts";
 
 /**
  * Parses a client's JSON Schema into `SchemaNode`s. A grammar can enforce structure, but not every keyword of JSON Schema. A
@@ -27,12 +21,13 @@ export interface ParseOptions {
   readonly strict: boolean;
   /** The field of the request, for messages. */
   readonly where: string;
-  /** Shared by all schemas of the request, if it has several. */
-  readonly forms?: StringForms;
+  /** What all schemas of a request share, if it has several. */
+  readonly shared?: SharedLimits;
 }
 
 /** llama.cpp refuses grammars that repeat a rule about 1,000 times. A lower limit makes answers stricter, never wrong. */
 const MAX_REPETITIONS = 900;
+/** Literals count as well: the time that llama.cpp takes to read a choice grows with its square. */
 const MAX_NODES = 4096;
 const MAX_DEPTH = 64;
 /** An integer between two bounds this close is written as a choice of literals. */
@@ -60,13 +55,15 @@ class SchemaReader {
   readonly #schema: unknown;
   readonly #options: ParseOptions;
   readonly #definitions = new Map<string, SchemaNode>();
-  readonly #forms: StringForms;
+  readonly #shared: SharedLimits;
+  /** References that are being written out together with what stands beside them. */
+  readonly #writtenOut = new Set<string>();
   #nodes = 0;
 
   constructor(schema: unknown, options: ParseOptions) {
     this.#schema = schema;
     this.#options = options;
-    this.#forms = options.forms ?? new StringForms();
+    this.#shared = options.shared ?? new SharedLimits();
   }
 
   read(): JsonSchema {
@@ -77,10 +74,7 @@ class SchemaReader {
   }
 
   #node(schema: unknown, path: string, depth: number): SchemaNode {
-    this.#nodes += 1;
-    if (this.#nodes > MAX_NODES || depth > MAX_DEPTH) {
-      throw invalidRequest(`${this.#options.where}: the schema is too large`);
-    }
+    this.#count(1, depth);
     if (schema === true) return { kind: "any" };
     if (!isRecord(schema)) throw invalidRequest(`${this.#options.where}${path}: is not a JSON Schema`);
     const merged = this.#mergeAllOf(schema, path);
@@ -91,12 +85,16 @@ class SchemaReader {
     return merged["nullable"] === true ? { kind: "union", options: [node, { kind: "null" }] } : node;
   }
 
+  #count(nodes: number, depth: number): void {
+    this.#nodes += nodes;
+    this.#shared.nodesLeft -= nodes;
+    if (this.#nodes <= MAX_NODES && depth <= MAX_DEPTH && this.#shared.nodesLeft >= 0) return;
+    throw invalidRequest(`${this.#options.where}: the schema is too large`);
+  }
+
   #shape(schema: RawSchema, path: string, depth: number): SchemaNode {
-    const isElsewhere = schema["$ref"] !== undefined || "const" in schema || Array.isArray(schema["enum"]);
-    if (isElsewhere && schema["pattern"] !== undefined) this.#notEnforced("pattern", path);
-    if (schema["$ref"] !== undefined) return this.#reference(schema["$ref"], path, depth);
-    if ("const" in schema) return { kind: "literals", values: literals([schema["const"]]) };
-    if (Array.isArray(schema["enum"])) return { kind: "literals", values: literals(schema["enum"]) };
+    if (schema["$ref"] !== undefined) return this.#reference(schema, path, depth);
+    if ("const" in schema || schema["enum"] !== undefined) return this.#literals(schema, path);
     const options = schema["anyOf"] ?? schema["oneOf"];
     if (Array.isArray(options)) return this.#union(schema, options, path, depth);
     const type = schema["type"] ?? impliedType(schema);
@@ -135,12 +133,30 @@ class SchemaReader {
     const { anyOf: _anyOf, oneOf: _oneOf, $defs: _defs, definitions: _definitions, ...beside } = schema;
     const read = options.map((option, index) =>
       this.#node(
-        isRecord(option) ? { ...beside, ...option, ...withPatterns(beside, option) } : option,
+        isRecord(option) ? this.#merge([beside, option], path) : option,
         `${path}.anyOf[${index}]`,
         depth + 1,
       ),
     );
     return { kind: "union", options: read };
+  }
+
+  #literals(schema: RawSchema, path: string): SchemaNode {
+    const { const: only, enum: listed = [only], type: _type, format: _format, ...others } = schema;
+    if (!Array.isArray(listed)) {
+      throw invalidRequest(`${this.#options.where}${path}: "enum" must be a list of literals`);
+    }
+    this.#count(listed.length, 0);
+    // A format beside literals is only their name.
+    const unasked = Object.keys(others).find((keyword) => !isNote(keyword));
+    if (unasked !== undefined) this.#notEnforced(unasked, path);
+    // Pydantic writes a literal as both.
+    const values: unknown[] = "const" in schema ? [only] : listed;
+    if (!listed.some((value) => isDeepStrictEqual(value, values[0]))) this.#notEnforced("enum", path);
+    const isTyped = (value: unknown): boolean =>
+      isOfType(value, schema["type"]) || (value === null && schema["nullable"] === true);
+    if (!values.every(isTyped)) this.#notEnforced("type", path);
+    return { kind: "literals", values: literals(values) };
   }
 
   #number(integer: boolean, schema: RawSchema, path: string): SchemaNode {
@@ -197,7 +213,7 @@ class SchemaReader {
       most === null || (most > MAX_REPETITIONS && !this.#options.strict)
         ? null
         : Math.min(most, MAX_REPETITIONS);
-    const { form, notHeld } = this.#forms.find({ patterns, format, minLength, maxLength });
+    const { form, notHeld } = this.#shared.forms.find({ patterns, format, minLength, maxLength });
     for (const { keyword, reason } of notHeld) this.#notEnforced(keyword, path, reason);
     return { kind: "string", format, minLength, maxLength, form };
   }
@@ -219,12 +235,28 @@ class SchemaReader {
     }
     // If properties are listed, further ones are not wanted unless the schema says so.
     const additional = schema["additionalProperties"] ?? raw === null;
+    const extraKeys = additional === false ? null : this.#extraKeys(properties, path);
     return {
       kind: "object",
       properties,
+      extraKeys,
       additional:
         additional === false ? null : this.#node(additional, `${path}.additionalProperties`, depth + 1),
     };
+  }
+
+  /** A key that comes again, or late, would be one of the listed without its schema. */
+  #extraKeys(properties: readonly { readonly name: string }[], path: string): TextForm | null {
+    if (!this.#options.strict || properties.length === 0) return null;
+    const pattern = patternOfOthers(properties.map(({ name }) => name));
+    const { form, notHeld } = this.#shared.forms.find({
+      patterns: [pattern],
+      format: null,
+      minLength: 0,
+      maxLength: null,
+    });
+    for (const { reason } of notHeld) this.#notEnforced("additionalProperties", path, reason);
+    return form;
   }
 
   #array(schema: RawSchema, path: string, depth: number): SchemaNode {
@@ -238,20 +270,34 @@ class SchemaReader {
     const minItems = count(schema["minItems"]) ?? 0;
     const maxItems = count(schema["maxItems"]);
     if (minItems > MAX_REPETITIONS) this.#notEnforced("minItems", path);
+    if (minItems > Math.min(maxItems ?? Infinity, rest === false ? prefix.length : Infinity)) {
+      throw invalidRequest(`${this.#options.where}${path}: there is no list between its bounds`);
+    }
     return {
       kind: "array",
-      prefix,
+      prefix: prefix.slice(0, maxItems ?? undefined),
       items: rest === false ? null : this.#node(rest, `${path}.items`, depth + 1),
       minItems: Math.min(minItems, MAX_REPETITIONS),
       maxItems: maxItems === null ? null : Math.min(maxItems, MAX_REPETITIONS),
     };
   }
 
-  #reference(ref: unknown, path: string, depth: number): SchemaNode {
+  #reference({ $ref: ref, ...beside }: RawSchema, path: string, depth: number): SchemaNode {
     const target = typeof ref === "string" ? this.#lookUp(ref) : undefined;
     if (typeof ref !== "string" || target === undefined) {
       throw invalidRequest(`${this.#options.where}${path}: "$ref" names nothing in this schema`);
     }
+    const asked = Object.keys(beside).filter(
+      (keyword) =>
+        !isNote(keyword) && !(isRecord(target) && isDeepStrictEqual(target[keyword], beside[keyword])),
+    );
+    if (asked.length > 0 && isRecord(target) && !this.#writtenOut.has(ref)) {
+      this.#writtenOut.add(ref);
+      const node = this.#node(this.#merge([beside, target], path), path, depth + 1);
+      this.#writtenOut.delete(ref);
+      return node;
+    }
+    for (const keyword of asked) this.#notEnforced(keyword, path);
     if (!this.#definitions.has(ref)) {
       // Set before reading: a definition may refer to itself.
       this.#definitions.set(ref, { kind: "any" });
@@ -277,20 +323,23 @@ class SchemaReader {
     const parts = schema["allOf"];
     if (!Array.isArray(parts)) return schema;
     const { allOf: _allOf, ...beside } = schema;
-    if (parts.length === 1 && isRecord(parts[0])) {
-      return { ...beside, ...parts[0], ...withPatterns(beside, parts[0]) };
-    }
-    let merged: RawSchema = beside;
+    this.#count(parts.length, 0);
+    const asked = new Set<RawSchema>([beside]);
     for (const part of parts) {
-      const target: unknown =
-        isRecord(part) && typeof part["$ref"] === "string" ? this.#lookUp(part["$ref"]) : part;
-      if (!isRecord(target) || target["allOf"] !== undefined || target["$ref"] !== undefined) {
-        this.#notEnforced("allOf", path);
-        continue;
-      }
-      merged = mergeObjects(merged, target);
+      const ref = isRecord(part) && parts.length > 1 ? part["$ref"] : undefined;
+      const target: unknown = typeof ref === "string" ? this.#lookUp(ref) : part;
+      const isOpaque =
+        ref !== undefined && isRecord(target) && (target["allOf"] ?? target["$ref"]) !== undefined;
+      if (isRecord(target) && !isOpaque) asked.add(this.#mergeAllOf(target, path));
+      else if (target !== true) this.#notEnforced("allOf", path);
     }
-    return merged;
+    return this.#merge([...asked], path);
+  }
+
+  #merge(schemas: readonly RawSchema[], path: string): RawSchema {
+    const { schema, lost } = mergeSchemas(schemas);
+    for (const keyword of lost) this.#notEnforced(keyword, path, "several schemas differ in it");
+    return schema;
   }
 
   #notEnforced(keyword: string, path: string, reason = ""): void {
@@ -300,16 +349,4 @@ class SchemaReader {
       `${this.#options.where}${path}: the keyword "${keyword}" cannot be enforced with "strict"${why}`,
     );
   }
-}
-
-function literals(values: readonly unknown[]): JsonValue[] {
-  return values.map((value): JsonValue => {
-    if (value === null || typeof value === "string" || typeof value === "boolean") return value;
-    if (typeof value === "number") return value;
-    if (Array.isArray(value)) return literals(value);
-    if (!isRecord(value)) throw invalidRequest("a literal in a JSON Schema must be JSON");
-    return Object.fromEntries(
-      Object.entries(value).map(([key, inner]) => [key, literals([inner])[0] ?? null]),
-    );
-  });
 }

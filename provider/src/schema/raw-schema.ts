@@ -1,23 +1,6 @@
 /** A client's JSON Schema as it was written, before anything of it is understood. */
 export type RawSchema = Readonly<Record<string, unknown>>;
 
-export function mergeObjects(one: RawSchema, other: RawSchema): RawSchema {
-  const properties = [one["properties"], other["properties"]].filter(isRecord);
-  const required = [one["required"], other["required"]].filter(Array.isArray).flat();
-  return {
-    ...one,
-    ...other,
-    ...withPatterns(one, other),
-    ...(properties.length > 0 ? { properties: Object.assign({}, ...properties) } : {}),
-    ...(required.length > 0 ? { required } : {}),
-  };
-}
-
-export function withPatterns(one: RawSchema, other: RawSchema): RawSchema {
-  const pattern = [...patternsOf(one), ...patternsOf(other)];
-  return pattern.length > 0 ? { pattern } : {};
-}
-
 /** A schema that was put together from several may have several. */
 export function patternsOf({ pattern }: RawSchema): string[] {
   return [pattern].flat().filter((one) => typeof one === "string");

@@ -115,7 +115,8 @@ class GrammarRules {
    * has two rules, one for the rest of the object after something was written and one for before.
    */
   #object(node: ObjectNode, refs: ReadonlyMap<string, string>): string {
-    const extra = node.additional === null ? null : `string ":" blank ${this.#node(node.additional, refs)}`;
+    const key = node.extraKeys === null ? "string" : this.#form(node.extraKeys);
+    const extra = node.additional === null ? null : `${key} ":" blank ${this.#node(node.additional, refs)}`;
     let afterFirst = extra === null ? '""' : this.#rule(`("," ws ${extra})*`);
     let beforeFirst = extra === null ? '""' : this.#rule(`(${extra} ${afterFirst})?`);
     for (const property of node.properties.toReversed()) {

@@ -35,6 +35,8 @@ export interface ObjectNode {
   readonly properties: readonly PropertyNode[];
   /** Schema of further properties; null if there must be none. */
   readonly additional: SchemaNode | null;
+  /** What the keys of further properties are; null = anything. */
+  readonly extraKeys: TextForm | null;
 }
 
 export interface PropertyNode {

@@ -32,7 +32,7 @@ export function lockDirectory(directory: string, flag = "--state"): () => void {
       );
     }
     if (locks.has(path)) return () => undefined;
-    if (text !== null) removeLeftover(path, text);
+    if (text !== null) takeOver(path, text);
     else if (createLock(path)) break;
   }
   locks.add(path);
@@ -63,7 +63,27 @@ function createLock(path: string): boolean {
   }
 }
 
-/** Removes the lock of a process that has ended. If another process has taken it over in between, that keeps it. */
+/**
+ * Removes the lock of a process that has ended, if no other process is at it. It is read again first: whoever was at it before
+ * may have removed it, and may have the lock now.
+ */
+function takeOver(path: string, text: string): void {
+  const turn = `${path}.turn`;
+  if (!createLock(turn)) {
+    const other = readIfThere(turn);
+    if (other !== null && runningHolder(other) === null) removeLeftover(turn, other);
+    return;
+  }
+  try {
+    if (readIfThere(path) === text) rmSync(path, { force: true });
+  } catch (cause) {
+    throw new UserError(`Cannot remove ${path}: ${reasonOf(cause)}.`, { cause });
+  } finally {
+    rmSync(turn, { force: true });
+  }
+}
+
+/** Removes what a process has left that ended in its turn. If another process's is there by now, it is put back. */
 function removeLeftover(path: string, text: string): void {
   const leftover = `${path}.${process.pid}`;
   try {
