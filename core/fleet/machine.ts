@@ -72,6 +72,8 @@ export interface Intent {
   readonly error: { readonly code: string; readonly message: string } | null;
   /** Pools that have not confirmed yet that they let go of the machine. */
   readonly pending: readonly string[];
+  /** Pools that may have the machine on record as theirs: one at most, unless an order was not understood after a step back. */
+  readonly holders: readonly string[];
   /** The machine is known to have heard of the order. */
   readonly isHeard: boolean;
   /** An operator's order, which placement leaves alone. */

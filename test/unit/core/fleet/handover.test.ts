@@ -312,14 +312,14 @@ describe("a release", () => {
     expect(scene.calls()[0]).toMatchObject({ call: { order: { model_id: null, epoch: 2, pools: [A, B] } } });
   });
 
-  it("[H17] begins again with the pool that could route first if the machine has dialed it meanwhile", () => {
+  it("[H1] asks the pool that has let go once more if the machine has dialed it meanwhile", () => {
     const scene = serving();
     scene.core.orders.release(MAC, "by hand", scene.now);
     scene.confirm(scene.calls()[0] as Made);
     expect(scene.callNames()).toEqual(["unmanage a"]);
     scene.dial(B);
     scene.core.retry(scene.now);
-    expect(scene.callNames()).toEqual(["unmanage b"]);
+    expect(scene.callNames()).toEqual(["unmanage a", "unmanage b"]);
   });
 
   it("is done when the machine says so", () => {
