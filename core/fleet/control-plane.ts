@@ -87,10 +87,7 @@ export class ControlPlane {
       knowsOrders: (machineId) => this.directory.knowsOrders(machineId, this.flagBook.flags),
       tickMs: () => this.#tickMs,
       onEpochsUsedUp: (machineId, reason) => ports.onEpochsUsedUp(machineId, reason),
-      onFailed: (intent, now) => {
-        const cooldownMs = this.flagBook.flags.load_cooldown_seconds * 1000;
-        this.#reconciler.onFailed(intent, cooldownMs, now);
-      },
+      onFailed: (intent, now) => this.#reconciler.onFailed(intent, this.#cooldownMs, now),
     });
     this.orders = new Orders(this.flagBook, this.directory, this.intents, this.handover);
     this.#reconciler = new Reconciler(this.handover, this.intents, this.memberships, {
@@ -278,7 +275,7 @@ export class ControlPlane {
   /** Repeats unanswered calls, between two ticks. */
   retry(now: number): void {
     this.handover.tick(now);
-    this.#reconciler.retryAfterCooldowns(now);
+    this.#reconciler.retryAfterCooldowns(this.#cooldownMs, now);
   }
 
   /**
@@ -318,6 +315,10 @@ export class ControlPlane {
   nextWakeAt(): number | null {
     const at = Math.min(this.intents.nextRetryAt() ?? Infinity, this.#cooldowns.nextEndAt() ?? Infinity);
     return at === Infinity ? null : at;
+  }
+
+  get #cooldownMs(): number {
+    return this.flagBook.flags.load_cooldown_seconds * 1000;
   }
 
   get #tickMs(): number {

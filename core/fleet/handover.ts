@@ -48,6 +48,7 @@ export interface HandoverPorts {
   knowsOrders(machineId: MachineId): boolean;
   /** Time between two ticks. */
   tickMs(): number;
+  /** An order is about to end as failed. */
   onFailed(intent: Intent, now: number): void;
   /** There is no epoch left for an order, so the machine stays as it is; for others everything goes on. */
   onEpochsUsedUp(machineId: MachineId, reason: string): void;
@@ -167,11 +168,11 @@ export class Handover {
       case "assigned":
         if (intent.outcome === null) this.#finish(intent, "succeeded", null, now);
         return;
-      case "failed": {
-        const failed = this.#finish(intent, "failed", record.error, now);
-        this.#ports.onFailed(failed, now);
+      case "failed":
+        // Before it has failed: without a cooldown it would never be given its model again.
+        this.#ports.onFailed({ ...intent, error: record.error }, now);
+        this.#finish(intent, "failed", record.error, now);
         return;
-      }
       case "expected":
       case "released":
       case "unmanaged":

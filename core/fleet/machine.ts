@@ -109,7 +109,10 @@ export interface SwitchTotal {
   readonly switches: number;
 }
 
-/** What the fleet keeps. Writes take effect together or not at all, up to the next await of the caller. */
+/**
+ * What the fleet keeps. Writes take effect together, up to the next await of the caller. One that throws has changed nothing, and
+ * what it would have changed must not count in memory either.
+ */
 export interface FleetStore {
   machines(): Machine[];
   saveMachine(machine: Machine): void;

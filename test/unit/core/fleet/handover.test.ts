@@ -193,6 +193,20 @@ describe("a machine that failed", () => {
     expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: B, phase: "releasing" });
   });
 
+  it("[C19] cools down no longer than the flag says, whatever another clock or an earlier flag has made of it", () => {
+    for (const isClockBack of [true, false]) {
+      const scene = pinned();
+      scene.core.flagBook.set("load_cooldown_seconds", isClockBack ? "120" : "3600");
+      scene.confirmAll();
+      scene.observe(B, "failed", 1, { code: "load_failed", message: "no" });
+      scene.restart();
+      if (isClockBack) scene.now -= 3_000_000;
+      else scene.core.flagBook.set("load_cooldown_seconds", "120");
+      scene.core.retry(scene.now);
+      expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: B, phase: "releasing" });
+    }
+  });
+
   it("[H9] because it holds another order of this epoch is ordered a higher one within a second, and no sooner", () => {
     const scene = pinned();
     scene.confirmAll();
