@@ -26,6 +26,7 @@ import { PoolSettingsBook } from "./pool-settings.ts";
 import { areReturning, noteLeft, notePresence } from "./presence.ts";
 import { Reconciler } from "./reconcile.ts";
 import { RefusedDials, type RefusedDial } from "./refused-dials.ts";
+import { missedRevocations } from "./revocations.ts";
 import { Survey } from "./survey.ts";
 
 /**
@@ -174,6 +175,8 @@ export class ControlPlane {
       this.#survey.answered(pool, reply.report, call.askedAt);
       this.#reconciler.onReport(pool, reply.report, call.askedAt, now);
       this.cordons.onReport(pool, reply.report);
+      for (const tokenId of missedRevocations(reply.report, this.directory, this.#ports.isRevoked))
+        this.#ports.callPool(pool, { kind: "revoke", tokenId });
     } else if (call.kind === "settings") this.#settings.confirmed(pool, call.settings.version);
     else if (call.kind === "announce") this.#announced(call);
     else if (call.kind === "cordon") this.cordons.told(pool, call);

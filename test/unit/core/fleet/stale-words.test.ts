@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { Intent } from "../../../../core/fleet/machine.ts";
+import type { PoolMachineReport } from "../../../../core/pool/report.ts";
 import { machineIdSchema } from "../../../../protocol/ids.ts";
 import { A, aMachineReport, B, C, epoch, FleetScene, MAC, type Made } from "./fleet-scene.ts";
 
@@ -341,6 +342,22 @@ it("[H22] a quarantined machine is released, and closed again at each tick", () 
   expect(expelled()).toEqual(["expel a", "expel b"]);
   scene.tick(30_000);
   expect(expelled()).toEqual(["expel a", "expel b"]);
+});
+
+it("[H22] a machine that is still connected with a revoked token is closed at each look, however long ago that was", () => {
+  const scene = serving();
+  const revoked = (reports: Readonly<Record<string, readonly PoolMachineReport[]>>) => {
+    scene.tick(3_600_000, reports);
+    return scene.calls().filter(({ call }) => call.kind === "revoke");
+  };
+  const isHere = { a: [aMachineReport({ isConnected: false })], b: [aMachineReport()] };
+  expect(revoked(isHere)).toEqual([]);
+  scene.revoked.add("t");
+  for (let i = 0; i < 2; i++) {
+    expect(revoked(isHere)).toEqual([{ pool: B, call: { kind: "revoke", tokenId: "t" } }]);
+  }
+  scene.register(B, {}, MAC, "another");
+  expect(revoked(isHere)).toEqual([]);
 });
 
 describe("an order that was read in words which nobody here knows", () => {
