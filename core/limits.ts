@@ -234,6 +234,9 @@ export const RATE_ANSWER_TIMEOUT_MS = 1_000;
 /** Delay before changes of a limited key's window are saved; a reset loses at most as much. */
 export const RATE_SAVE_MS = 2_000;
 
+/** How long the window of a deleted key is kept: longer than any request with it may run. */
+export const DELETED_KEY_MS = 3_600_000;
+
 /** What clients are told of the capacity is read from the pools at most this often, and never older than twice that. */
 export const CAPACITY_TTL_MS = 2_000;
 

@@ -6,7 +6,7 @@ import type { ModelPool } from "./model-pool.ts";
 export interface Env {
   readonly MODEL_POOL: DurableObjectNamespace<ModelPool>;
   readonly FLEET: DurableObjectNamespace<Fleet>;
-  /** By the id of the API key; only keys with limits have one. */
+  /** By the id of the API key; only keys with limits have one, and deleted ones for an hour. */
   readonly KEY_LIMITS: DurableObjectNamespace<KeyLimits>;
   /** Flags, one key each, and the catalog under the key `catalog`. */
   readonly FLAGS: KVNamespace;

@@ -45,7 +45,7 @@ import { SqlFleetStore } from "./storage/fleet-store.ts";
 import { SqlIdlePoolStore } from "./storage/idle-pool-store.ts";
 import { SqlPlacementStore } from "./storage/placement-store.ts";
 
-/** How long a revocation is repeated to the pools, in case one did not hear it the first time. */
+/** How long a revocation is repeated to all pools; after that only to those that still show a machine with such a token. */
 const REVOCATION_REPEAT_MS = 600_000;
 
 export type FlagVerdict =

@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 
-import { RATE_SAVE_MS } from "../core/limits.ts";
+import { DELETED_KEY_MS, RATE_SAVE_MS } from "../core/limits.ts";
 import {
   RateWindow,
   savedWindowSchema,
@@ -40,6 +40,16 @@ export class KeyLimits extends DurableObject<Env> {
   settle(reservation: Reservation, usedTokens: number): void {
     this.#window.settle(reservation, usedTokens, Date.now());
     this.#saveSoon();
+  }
+
+  /** Its key was deleted. What is kept goes once no request can come or run with the key any more. */
+  async forget(): Promise<void> {
+    await this.ctx.storage.setAlarm(Date.now() + DELETED_KEY_MS);
+  }
+
+  /** Only `forget` sets one. */
+  override async alarm(): Promise<void> {
+    await this.ctx.storage.deleteAll();
   }
 
   #saveSoon(): void {

@@ -238,10 +238,10 @@ export class Operators {
 
   /** A catalog that does not parse changes nothing. @returns the version in force. */
   #adoptCatalog(json: string, parsed: ParsedCatalog): number {
-    const version = this.#catalogVersion();
-    if (!this.#useCatalog(parsed)) return version;
-    this.#store.saveCatalog(version + 1, json);
-    return version + 1;
+    const version = this.#catalogVersion() + Number(parsed.ok);
+    if (parsed.ok) this.#store.saveCatalog(version, json);
+    this.#useCatalog(parsed);
+    return version;
   }
 
   #reviveCatalog(json: string): void {
@@ -255,10 +255,9 @@ export class Operators {
     this.#useCatalog(parsed);
   }
 
-  #useCatalog(parsed: ParsedCatalog): boolean {
+  #useCatalog(parsed: ParsedCatalog): void {
     if (parsed.ok) this.#core.directory.catalog = parsed.catalog;
     else logError("catalog_invalid", { param: parsed.param, message: parsed.message });
-    return parsed.ok;
   }
 
   /** What cannot be shown in KV is in force all the same; the next look tries again. */

@@ -26,6 +26,7 @@ import { PoolSettingsBook } from "./pool-settings.ts";
 import { areReturning, noteLeft, notePresence } from "./presence.ts";
 import { Reconciler } from "./reconcile.ts";
 import { RefusedDials, type RefusedDial } from "./refused-dials.ts";
+import { missedRevocations } from "./revocations.ts";
 import { Survey } from "./survey.ts";
 
 /**
@@ -87,10 +88,7 @@ export class ControlPlane {
       knowsOrders: (machineId) => this.directory.knowsOrders(machineId, this.flagBook.flags),
       tickMs: () => this.#tickMs,
       onEpochsUsedUp: (machineId, reason) => ports.onEpochsUsedUp(machineId, reason),
-      onFailed: (intent, now) => {
-        const cooldownMs = this.flagBook.flags.load_cooldown_seconds * 1000;
-        this.#reconciler.onFailed(intent, cooldownMs, now);
-      },
+      onFailed: (intent, now) => this.#reconciler.onFailed(intent, this.#cooldownMs, now),
     });
     this.orders = new Orders(this.flagBook, this.directory, this.intents, this.handover);
     this.#reconciler = new Reconciler(this.handover, this.intents, this.memberships, {
@@ -177,6 +175,8 @@ export class ControlPlane {
       this.#survey.answered(pool, reply.report, call.askedAt);
       this.#reconciler.onReport(pool, reply.report, call.askedAt, now);
       this.cordons.onReport(pool, reply.report);
+      for (const tokenId of missedRevocations(reply.report, this.directory, this.#ports.isRevoked))
+        this.#ports.callPool(pool, { kind: "revoke", tokenId });
     } else if (call.kind === "settings") this.#settings.confirmed(pool, call.settings.version);
     else if (call.kind === "announce") this.#announced(call);
     else if (call.kind === "cordon") this.cordons.told(pool, call);
@@ -278,7 +278,7 @@ export class ControlPlane {
   /** Repeats unanswered calls, between two ticks. */
   retry(now: number): void {
     this.handover.tick(now);
-    this.#reconciler.retryAfterCooldowns(now);
+    this.#reconciler.retryAfterCooldowns(this.#cooldownMs, now);
   }
 
   /**
@@ -318,6 +318,10 @@ export class ControlPlane {
   nextWakeAt(): number | null {
     const at = Math.min(this.intents.nextRetryAt() ?? Infinity, this.#cooldowns.nextEndAt() ?? Infinity);
     return at === Infinity ? null : at;
+  }
+
+  get #cooldownMs(): number {
+    return this.flagBook.flags.load_cooldown_seconds * 1000;
   }
 
   get #tickMs(): number {

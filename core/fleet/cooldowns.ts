@@ -27,15 +27,15 @@ export class Cooldowns {
   }
 
   save(cooldown: Cooldown): void {
-    this.#set(cooldown);
     this.#store.saveCooldown(cooldown);
+    this.#set(cooldown);
   }
 
   remove({ machineId, model }: Pick<Cooldown, "machineId" | "model">): void {
+    this.#store.removeCooldown(machineId, model);
     const models = this.#byMachine.get(machineId);
     models?.delete(model);
     if (models?.size === 0) this.#byMachine.delete(machineId);
-    this.#store.removeCooldown(machineId, model);
   }
 
   /** Forgets a deleted machine. */

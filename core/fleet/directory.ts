@@ -39,15 +39,15 @@ export class Directory {
   }
 
   save(machine: Machine): void {
-    this.note(machine);
     this.#store.saveMachine(machine);
+    this.note(machine);
   }
 
   remove(machineId: MachineId): void {
+    this.#store.removeMachine(machineId);
     const owner = this.get(machineId)?.owner;
     if (owner !== undefined) this.#countByOwner.set(owner, this.countOf(owner) - 1);
     this.#machines.delete(machineId);
-    this.#store.removeMachine(machineId);
   }
 
   /** Updates the machine in memory. It is not saved yet, because the caller decides on its pools first. */

@@ -130,9 +130,11 @@ export class FlagBook {
   }
 
   #save(state: FlagState): void {
-    if (state.text !== this.#state(state.name).text) this.#version += 1;
+    const isChanged = state.text !== this.#state(state.name).text;
+    const version = isChanged ? this.#version + 1 : this.#version;
+    this.#store.saveFlag(state, version);
+    this.#version = version;
     this.#states.set(state.name, state);
-    this.#store.saveFlag(state, this.#version);
     this.#flags = this.#read();
   }
 

@@ -21,11 +21,11 @@ import type { Intents } from "./intents.ts";
 import type { Intent } from "./machine.ts";
 import type { Memberships } from "./memberships.ts";
 import {
+  afterReply,
   intentFor,
   isUnread,
-  pendingAfter,
-  pendingWith,
   releaseStepOf,
+  soleHolder,
   type OrderRequest,
 } from "./order-request.ts";
 
@@ -48,6 +48,7 @@ export interface HandoverPorts {
   knowsOrders(machineId: MachineId): boolean;
   /** Time between two ticks. */
   tickMs(): number;
+  /** An order is about to end as failed. */
   onFailed(intent: Intent, now: number): void;
   /** There is no epoch left for an order, so the machine stays as it is; for others everything goes on. */
   onEpochsUsedUp(machineId: MachineId, reason: string): void;
@@ -93,7 +94,7 @@ export class Handover {
     if (intent === null || intent.phase !== "releasing" || intent.model === pool) return;
     // The order that follows asks all of them: to ask this one alone would free the machine here before its holder lets go.
     if (intent.pending.includes(pool) || isUnread(intent)) return;
-    this.#intents.save({ ...intent, pending: pendingWith(intent, pool), retryAt: now });
+    this.#intents.save({ ...intent, pending: [...intent.pending, pool], retryAt: now });
   }
 
   /** What `registered` and `assign_model` say while this intent stands; null while the machine must not know yet. */
@@ -134,7 +135,7 @@ export class Handover {
   #released(intent: Intent, pool: string, kind: PoolCall["kind"], now: number): void {
     const step = releaseStepOf(intent);
     if (kind !== step.kind || !step.pools.includes(pool)) return;
-    const rest = { ...intent, pending: pendingAfter(intent, pool) };
+    const rest = afterReply(intent, pool, kind);
     this.#intents.save(rest);
     if (rest.pending.length === 0) this.#enter(rest, rest.model === null ? "ordered" : "expecting", now);
     else if (step.pools.length < intent.pending.length) this.#call(rest);
@@ -167,11 +168,11 @@ export class Handover {
       case "assigned":
         if (intent.outcome === null) this.#finish(intent, "succeeded", null, now);
         return;
-      case "failed": {
-        const failed = this.#finish(intent, "failed", record.error, now);
-        this.#ports.onFailed(failed, now);
+      case "failed":
+        // Before it has failed: without a cooldown it would never be given its model again.
+        this.#ports.onFailed({ ...intent, error: record.error }, now);
+        this.#finish(intent, "failed", record.error, now);
         return;
-      }
       case "expected":
       case "released":
       case "unmanaged":
@@ -254,6 +255,7 @@ export class Handover {
     const entered: Intent = {
       ...intent,
       phase,
+      holders: phase === "releasing" ? intent.holders : soleHolder(intent),
       phaseAt: now,
       rounds: 0,
       retryAt: now + HANDOVER_RETRY_MIN_MS,
@@ -303,7 +305,15 @@ export class Handover {
   }
 
   #finish(intent: Intent, outcome: "succeeded" | "failed", error: Intent["error"], now: number): Intent {
-    const done: Intent = { ...intent, phase: "done", outcome, error, phaseAt: now, retryAt: null };
+    const done: Intent = {
+      ...intent,
+      phase: "done",
+      holders: soleHolder(intent),
+      outcome,
+      error,
+      phaseAt: now,
+      retryAt: null,
+    };
     this.#intents.save(done);
     // A machine that fails after it had served ends a second time under one epoch: another line of history, from there on.
     const hadServed = intent.outcome === "succeeded";

@@ -64,8 +64,8 @@ export class Intents {
   }
 
   save(intent: Intent): void {
-    this.#keep(intent);
     this.#store.saveIntent(intent);
+    this.#keep(intent);
   }
 
   /** From now on placement leaves the machine alone; what it holds or is on its way to stays. */
@@ -107,9 +107,9 @@ export class Intents {
     const left = [...this.#byMachine.values()].filter(({ machineId }) => !isKnown(machineId));
     left.sort((a, b) => b.phaseAt - a.phaseAt);
     for (const { machineId } of left.slice(DELETED_MACHINES_KEPT)) {
+      this.#store.removeIntent(machineId);
       this.#byMachine.delete(machineId);
       this.#waiting.delete(machineId);
-      this.#store.removeIntent(machineId);
     }
   }
 

@@ -72,6 +72,8 @@ export interface Intent {
   readonly error: { readonly code: string; readonly message: string } | null;
   /** Pools that have not confirmed yet that they let go of the machine. */
   readonly pending: readonly string[];
+  /** Pools that may have the machine on record as theirs: one at most, unless an order was not understood after a step back. */
+  readonly holders: readonly string[];
   /** The machine is known to have heard of the order. */
   readonly isHeard: boolean;
   /** An operator's order, which placement leaves alone. */
@@ -107,7 +109,10 @@ export interface SwitchTotal {
   readonly switches: number;
 }
 
-/** What the fleet keeps. Writes take effect together or not at all, up to the next await of the caller. */
+/**
+ * What the fleet keeps. Writes take effect together, up to the next await of the caller. One that throws has changed nothing, and
+ * what it would have changed must not count in memory either.
+ */
 export interface FleetStore {
   machines(): Machine[];
   saveMachine(machine: Machine): void;

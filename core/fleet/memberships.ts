@@ -13,15 +13,15 @@ export class Memberships {
 
   add(machineId: MachineId, pool: string, now: number): void {
     const membership = { machineId, pool, dialedAt: now };
-    this.#set(membership);
     this.#store.saveMembership(membership);
+    this.#set(membership);
   }
 
   remove(machineId: MachineId, pool: string): void {
+    this.#store.removeMembership(machineId, pool);
     const pools = this.#byMachine.get(machineId);
     pools?.delete(pool);
     if (pools?.size === 0) this.#byMachine.delete(machineId);
-    this.#store.removeMembership(machineId, pool);
   }
 
   of(machineId: MachineId): string[] {

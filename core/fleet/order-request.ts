@@ -1,4 +1,5 @@
 import type { Epoch, MachineId, ModelId } from "../../protocol/ids.ts";
+import type { PoolCall } from "../pool/calls.ts";
 import type { Intent } from "./machine.ts";
 
 /** A request for an order, and the intent that it becomes: which pools have to release the machine, and in which order. */
@@ -23,23 +24,21 @@ export function intentFor(
   members: readonly string[],
   now: number,
 ): Intent {
-  const { from, rivals } = before === null ? NOBODY : holdersOf(before);
-  const holders = from === null ? [] : [...rivals, from];
-  const pending = new Set([...members, ...(before?.pending ?? [])]);
-  // Its own pool is asked as well if another may have the machine on record, too.
-  const isAsked = rivals.length > 0 && holders.some((holder) => holder === model);
-  if (model !== null && !isAsked) pending.delete(model);
-  const others = [...pending].filter((pool) => !holders.includes(pool));
+  const holders = before === null ? [] : holdersOf(before, members);
+  const others = [...members, ...(before?.pending ?? [])].toSorted();
+  const pending = new Set([...holders, ...others]);
+  if (model !== null) pending.delete(model);
   return {
     machineId,
     epoch,
     model,
-    from,
+    from: before === null ? null : cameFrom(before),
     reason,
     phase: "releasing",
     outcome: null,
     error: null,
-    pending: [...holders.filter((pool) => pending.has(pool)), ...others.toSorted()],
+    pending: [...pending],
+    holders,
     isHeard: false,
     isPinned,
     startedAt: now,
@@ -49,33 +48,27 @@ export function intentFor(
   };
 }
 
-/** The pools that may have a machine on record as theirs. Without rivals it is one at most. */
-interface Holders {
-  readonly from: ModelId | null;
-  readonly rivals: readonly string[];
-}
-
-const NOBODY: Holders = { from: null, rivals: [] };
-
 /**
- * Until an order's releases are all confirmed the machine is still the one's before it, and the order's own pool knows nothing
- * yet. Of an order that was not understood nobody knows how far it has come, so it may be either's.
+ * Of an order that was not understood nobody knows how far it has come, nor what was open before it: each pool that knows the
+ * machine may have it on record. The likeliest of them is the last.
  */
-function holdersOf(intent: Intent): Holders {
-  const { phase, from, pending, model } = intent;
-  if (isUnread(intent)) {
-    const rivals = model === null || from === null || from === model ? [] : [model];
-    return { from: from ?? model, rivals };
-  }
-  if (phase !== "releasing") return { from: model, rivals: [] };
-  // An order back to that very pool does not ask it to let go.
-  const isHeld = from !== null && (from === model || pending.includes(from));
-  return isHeld ? { from, rivals: rivalsOf(intent) } : NOBODY;
+function holdersOf(intent: Intent, members: readonly string[]): readonly string[] {
+  if (!isUnread(intent)) return intent.holders;
+  const likeliest = cameFrom(intent);
+  return members.toSorted((a, b) => Number(a === likeliest) - Number(b === likeliest));
 }
 
-/** They stand before the pool that the machine comes from. */
-function rivalsOf({ from, pending }: Intent): readonly string[] {
-  return from === null ? [] : pending.slice(0, Math.max(0, pending.indexOf(from)));
+/** Whose the machine is, as far as anybody knows, when this order is superseded. */
+function cameFrom(intent: Intent): ModelId | null {
+  const { phase, from, model, holders } = intent;
+  if (isUnread(intent)) return from ?? model;
+  if (phase !== "releasing") return model;
+  return from !== null && holders.includes(from) ? from : null;
+}
+
+/** Once all other pools have released the machine, only the ordered one may have it on record. */
+export function soleHolder({ model }: Intent): readonly string[] {
+  return model === null ? [] : [model];
 }
 
 /** What is asked next, and of which pools. */
@@ -85,27 +78,24 @@ export interface ReleaseStep {
 }
 
 /**
- * A machine that becomes unmanaged leaves the pool that may route to it before any other pool may (H17): rivals release it
- * before that pool is freed, and come to serve it like the others only after that.
+ * A machine that becomes unmanaged leaves the pool that may route to it before any other pool may (H17). If several pools may
+ * have it on record, all but one of them release it first, and come to serve it like the others only after that.
  */
-export function releaseStepOf(intent: Intent): ReleaseStep {
-  const { model, from, pending } = intent;
-  const rivals = rivalsOf(intent);
-  if (rivals.length > 0) return { kind: "release", pools: rivals };
+export function releaseStepOf({ model, pending, holders }: Intent): ReleaseStep {
   if (model !== null) return { kind: "release", pools: pending };
-  return { kind: "unmanage", pools: from !== null && pending[0] === from ? [from] : pending };
+  if (holders.length > 1) return { kind: "release", pools: holders.slice(0, -1) };
+  return { kind: "unmanage", pools: holders.length === 1 ? holders : pending };
 }
 
-/** The pools that are left to ask once one has done what it was asked to. */
-export function pendingAfter(intent: Intent, pool: string): readonly string[] {
-  const rest = intent.pending.filter((name) => name !== pool);
-  const isToBeFreed = intent.model === null && rivalsOf(intent).includes(pool);
-  return isToBeFreed ? [...rest, pool] : rest;
-}
-
-/** The pools to ask once one more may come to know the machine; the one that has it on record stays the first. */
-export function pendingWith({ from, pending }: Intent, pool: string): readonly string[] {
-  return pool === from ? [pool, ...pending] : [...pending, pool];
+/** The intent once a pool has done what it was asked to. A machine that becomes unmanaged may serve there too, once that is safe. */
+export function afterReply(intent: Intent, pool: string, kind: PoolCall["kind"]): Intent {
+  const without = (names: readonly string[]): string[] => names.filter((name) => name !== pool);
+  const isToBeFreed = intent.model === null && kind === "release";
+  return {
+    ...intent,
+    holders: without(intent.holders),
+    pending: isToBeFreed ? intent.pending : without(intent.pending),
+  };
 }
 
 /**

@@ -114,8 +114,8 @@ export class Placement {
   noteDemand(pool: string): void {
     this.#justTold.add(pool);
     if (this.#inDemand.has(pool)) return;
-    this.#inDemand.add(pool);
     this.#store.addPoolInDemand(pool);
+    this.#inDemand.add(pool);
   }
 
   /** A tick is about to read the pools. */

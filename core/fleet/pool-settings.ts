@@ -37,8 +37,8 @@ export class PoolSettingsBook {
   /** Stored, because otherwise a fleet that has hibernated would wake all pools to send them what they have. */
   confirmed(pool: string, version: number): void {
     if (this.#confirmed.get(pool) === version) return;
-    this.#confirmed.set(pool, version);
     this.#store.saveConfigured(pool, version);
+    this.#confirmed.set(pool, version);
   }
 
   /** Of these pools and those of the catalog, the ones that have not confirmed the current settings. */

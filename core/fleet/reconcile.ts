@@ -104,16 +104,19 @@ export class Reconciler {
   /**
    * A failed machine gets its model again, unless something else has been decided for it since (H13, C19). One that has not
    * reported its failure itself may be gone: repeated orders would keep the whole fleet awake and fill the history.
+   * @param cooldownMs none lasts longer: one that would was written by a clock ahead of this one, or under another flag.
    */
-  retryAfterCooldowns(now: number): void {
+  retryAfterCooldowns(cooldownMs: number, now: number): void {
     for (const cooldown of this.#ports.cooldowns.all()) {
       const { machineId, model, until } = cooldown;
-      if (now < until) continue;
-      this.#ports.cooldowns.remove(cooldown);
+      if (now < until && until - now <= cooldownMs) continue;
       const intent = this.#intents.get(machineId);
-      if (intent?.outcome !== "failed" || intent.model !== model) continue;
-      if (!hasMissedOrder(intent)) this.#orderAgain(intent, now);
-      else for (const pool of this.#memberships.of(machineId)) this.#ports.askPool(pool, now);
+      if (intent?.outcome === "failed" && intent.model === model) {
+        if (!hasMissedOrder(intent)) this.#orderAgain(intent, now);
+        else for (const pool of this.#memberships.of(machineId)) this.#ports.askPool(pool, now);
+      }
+      // Last, because nothing else would give the machine its model again.
+      this.#ports.cooldowns.remove(cooldown);
     }
   }
 

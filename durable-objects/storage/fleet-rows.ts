@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 import type { Intent, Machine, Switch } from "../../core/fleet/machine.ts";
-import { epochSchema, machineIdSchema, modelIdSchema } from "../../protocol/ids.ts";
+import { epochSchema, machineIdSchema, modelIdSchema, type ModelId } from "../../protocol/ids.ts";
 import { hardwareSchema, type Hardware } from "../../protocol/upstream.ts";
 
 /** Rows of the fleet's SQLite, and what they say. */
@@ -38,6 +38,7 @@ export type IntentRow = {
   error_code: string | null;
   error_message: string | null;
   pending: string;
+  holders: string | null;
   heard: number;
   pinned: number;
   started_at: number;
@@ -59,6 +60,7 @@ export type SwitchRow = {
 };
 
 const modelIdsSchema = z.array(modelIdSchema);
+const poolNamesSchema = z.array(z.string());
 /** Rows written before speeds were kept hold bare ids. */
 const machineModelsSchema = z.array(
   z.union([
@@ -128,16 +130,19 @@ function ofMachine(row: MachineRow): Omit<Machine, "hardware" | "models" | "pool
 
 /** @throws if it is not understood. */
 export function intentOf(row: IntentRow): Intent {
+  const model = modelIdSchema.nullable().parse(row.model);
+  const pending = poolNamesSchema.parse(JSON.parse(row.pending));
   return {
     machineId: machineIdSchema.parse(row.machine_id),
     epoch: epochSchema.parse(row.epoch),
-    model: modelIdSchema.nullable().parse(row.model),
+    model,
     from: modelIdSchema.nullable().parse(row.from_model),
     reason: row.reason,
     phase: phaseSchema.parse(row.phase),
     outcome: outcomeSchema.nullable().parse(row.outcome),
     error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? "" },
-    pending: z.array(z.string()).parse(JSON.parse(row.pending)),
+    pending,
+    holders: row.holders === null ? anyOf(pending, model) : poolNamesSchema.parse(JSON.parse(row.holders)),
     isHeard: row.heard === 1,
     isPinned: row.pinned !== 0,
     startedAt: row.started_at,
@@ -145,6 +150,11 @@ export function intentOf(row: IntentRow): Intent {
     rounds: row.rounds,
     retryAt: row.retry_at,
   };
+}
+
+/** An earlier version has not kept who may have the machine: whoever has not released it, and its own pool. */
+function anyOf(pending: readonly string[], model: ModelId | null): readonly string[] {
+  return [...new Set(model === null ? pending : [...pending, model])];
 }
 
 /**
@@ -165,6 +175,7 @@ export function unreadIntentOf(row: IntentRow): Intent | null {
     outcome: null,
     error: null,
     pending: [],
+    holders: [],
     isHeard: false,
     isPinned: row.pinned !== 0,
     startedAt: row.started_at,

@@ -103,6 +103,7 @@ export class SqlFleetStore implements FleetStore, FlagStore {
       error_code: intent.error?.code ?? null,
       error_message: intent.error?.message ?? null,
       pending: JSON.stringify(intent.pending),
+      holders: JSON.stringify(intent.holders),
       heard: Number(intent.isHeard),
       pinned: Number(intent.isPinned),
       started_at: intent.startedAt,

@@ -107,6 +107,8 @@ export const FLEET_MIGRATIONS: readonly string[] = [
   // Checked before every change, since KV may hand out a deleted token for a minute.
   `CREATE TABLE revoked_admin_tokens (
     token_id TEXT PRIMARY KEY, revoked_at INTEGER NOT NULL) WITHOUT ROWID`,
+  // Pools that may have the machine on record as theirs, as a JSON array; null in what an earlier version has written.
+  "ALTER TABLE intents ADD COLUMN holders TEXT",
 ];
 
 /** Runs what has not run yet. Call it in the constructor, under `blockConcurrencyWhile` semantics: it is synchronous. */

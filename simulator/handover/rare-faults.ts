@@ -104,8 +104,8 @@ export class RareFaults {
     }
     for (const intent of fleet.disk.intents()) {
       if (dice.chance(0.7)) continue;
-      const unread = { phase: "releasing", outcome: null, pending: [], isHeard: false, rounds: 0 } as const;
-      fleet.disk.saveIntent({ ...intent, ...unread, retryAt: intent.phaseAt });
+      const unread = { phase: "releasing", outcome: null, pending: [], holders: [] } as const;
+      fleet.disk.saveIntent({ ...intent, ...unread, isHeard: false, rounds: 0, retryAt: intent.phaseAt });
     }
     fleet.restart();
   }

@@ -1,5 +1,5 @@
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 import { SqlFleetStore } from "../../durable-objects/storage/fleet-store.ts";
 import { connect, join, registerMessage } from "./fake-provider.ts";
@@ -15,6 +15,7 @@ import {
   isShownAfterTick,
   pin,
   resetObject,
+  rowsOf,
   scene,
   setFlag,
   testEnv,
@@ -36,6 +37,20 @@ function callCatalog(method: string, ifMatch: string | null, body?: unknown, pat
 }
 
 describe("a model of the catalog", () => {
+  it("that the fleet's disk does not take is not in the catalog", async () => {
+    const id = unique("model");
+    const error = vi.spyOn(console, "error").mockImplementation(() => undefined);
+    await rowsOf(
+      fleet(),
+      "CREATE TRIGGER full BEFORE INSERT ON catalog BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+    );
+    expect((await callAdmin("PUT", `/catalog/${id}`, fields())).status).toBe(500);
+    await rowsOf(fleet(), "DROP TRIGGER full");
+    error.mockRestore();
+    expect(await ids()).not.toContain(id);
+    expect((await callAdmin("PUT", `/catalog/${id}`, fields())).status).toBe(201);
+  });
+
   it("is put in, read, replaced and taken out by its id, slashes and all", async () => {
     const id = `${unique("org")}/model:q4`;
     for (const path of [`/catalog/${id}`, `/catalog/${encodeURIComponent(id)}`]) {

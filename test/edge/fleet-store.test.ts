@@ -36,6 +36,7 @@ function order(fields: Partial<Intent> = {}): Intent {
     outcome: null,
     error: null,
     pending: [],
+    holders: [],
     isHeard: false,
     isPinned: false,
     startedAt: 1,
@@ -45,6 +46,24 @@ function order(fields: Partial<Intent> = {}): Intent {
     ...fields,
   };
 }
+
+it("[H17] takes each pool that has not released a machine for one that may have it, where an earlier version has kept none", async () => {
+  const [a, b] = [A, modelIdSchema.parse("b")];
+  await runInDurableObject(testEnv.FLEET.getByName(unique("fleet")), (_, { storage }) => {
+    const store = new SqlFleetStore(storage);
+    for (const [fields, holders] of [
+      [{ phase: "done", model: a, pending: [] }, [a]],
+      [{ phase: "done", model: null, pending: [] }, []],
+      [{ phase: "releasing", model: a, from: a, pending: [b] }, [b, a]],
+      [{ phase: "releasing", model: null, from: b, pending: [b, a] }, [b, a]],
+    ] as const) {
+      store.saveIntent(order({ ...fields, holders: ["c"] }));
+      expect(store.intents()).toMatchObject([{ ...fields, holders: ["c"] }]);
+      storage.sql.exec("UPDATE intents SET holders = NULL");
+      expect(store.intents()).toMatchObject([{ ...fields, holders }]);
+    }
+  });
+});
 
 it("[C19] removes the newest line of a machine's history only if it is as the one that is to come", async () => {
   const other = machineIdSchema.parse(unique("mac"));

@@ -185,11 +185,22 @@ describe("the fleet's tick", () => {
     expect((await machine.closed).code).toBe(4005);
   });
 
-  it("repeats no revocation that is older than ten minutes", async () => {
+  it("[H22] repeats a revocation that is older than ten minutes to a pool that shows a machine with the token", async () => {
     const at = await scene();
     const machine = await join(at);
     const longAgo = Date.now() - 600_001;
     await rowsOf(fleet(), "INSERT INTO revoked_tokens VALUES (?, ?)", at.tokenId, longAgo);
+    await runDurableObjectAlarm(fleet());
+    expect((await machine.closed).code).toBe(4005);
+  });
+
+  it("repeats none that is older than ten minutes to others", async () => {
+    const at = await scene();
+    const machine = await join(at);
+    const longAgo = Date.now() - 600_001;
+    await rowsOf(fleet(), "INSERT INTO revoked_tokens VALUES (?, ?)", at.tokenId, longAgo);
+    await rowsOf(fleet(), "UPDATE machines SET token_id = 'another' WHERE machine_id = ?", machine.machineId);
+    await resetObject(fleet());
     await runDurableObjectAlarm(fleet());
     await machine.hasHeardAll(at);
     await expectAnswer(at, machine);

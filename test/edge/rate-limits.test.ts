@@ -1,4 +1,9 @@
-import { evictDurableObject, listDurableObjectIds, runInDurableObject } from "cloudflare:test";
+import {
+  evictDurableObject,
+  listDurableObjectIds,
+  runDurableObjectAlarm,
+  runInDurableObject,
+} from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
 import { KeyLimits } from "../../durable-objects/key-limits.ts";
@@ -319,6 +324,31 @@ it("a key pays for what its client has read of a stream before he left, also bey
   // The prompt's estimate and a token for each chunk; without it the 1,024 that are held.
   await until(async () => (await tokensLeft(at, 10_000)) < 6000);
   expect(await tokensLeft(at, 10_000)).toBeGreaterThan(5900);
+});
+
+it("a deleted key's window is kept while requests with it may run, and leaves nothing after that", async () => {
+  const at = await limited({ requests_per_minute: 100 });
+  const machine = await join(at);
+  await answered(at, machine);
+  const kept = () =>
+    runInDurableObject<KeyLimits, unknown>(limitsOf(at), (_, { storage }) => storage.kv.get("window"));
+  await until(async () => (await kept()) !== undefined);
+  expect(await runDurableObjectAlarm(limitsOf(at))).toBe(false);
+  await adminCall("DELETE", `/keys/${at.keyId}`);
+  expect(await kept()).toBeDefined();
+  expect(await runDurableObjectAlarm(limitsOf(at))).toBe(true);
+  expect(await kept()).toBeUndefined();
+});
+
+it("a key is deleted although the object that counts for it breaks", async () => {
+  const at = await limited({ requests_per_minute: 100 });
+  const broken = vi.spyOn(KeyLimits.prototype, "forget").mockRejectedValueOnce(new Error("broken"));
+  const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+  await adminCall("DELETE", `/keys/${at.keyId}`);
+  expect(warned.mock.calls).toMatchObject([[{ event: "key_limits_not_forgotten", keyId: at.keyId }]]);
+  broken.mockRestore();
+  warned.mockRestore();
+  expect((await callAdmin("DELETE", `/keys/${at.keyId}`)).status).toBe(404);
 });
 
 describe("a key without limits", () => {

@@ -78,6 +78,7 @@ const order = {
   outcome: "succeeded",
   error: null,
   pending: [],
+  holders: ["a"],
   isHeard: true,
   isPinned: true,
   startedAt: 1,
@@ -239,8 +240,21 @@ describe("a row in the words of a later version costs that row alone:", () => {
       const store = new SqlFleetStore(storage);
       store.saveIntent(order);
       store.saveIntent({ ...order, machineId: OTHER });
-      const unread = { ...order, phase: "releasing", outcome: null, isHeard: false, rounds: 0, retryAt: 2 };
-      for (const change of ["phase = 'warming'", "phase = 'done', outcome = 'mostly'", "pending = '{'"]) {
+      const unread = {
+        ...order,
+        phase: "releasing",
+        outcome: null,
+        holders: [],
+        isHeard: false,
+        rounds: 0,
+        retryAt: 2,
+      };
+      for (const change of [
+        "phase = 'warming'",
+        "phase = 'done', outcome = 'mostly'",
+        "pending = '{'",
+        "holders = '[7]'",
+      ]) {
         storage.sql.exec(`UPDATE intents SET ${change} WHERE machine_id = ?`, MAC);
         expect(store.intents()).toEqual([unread, { ...order, machineId: OTHER }]);
         expect(warned()).toEqual([about("intents")]);

@@ -3,6 +3,8 @@ import { z } from "zod";
 
 import { difference } from "../../core/audit.ts";
 import { prioritySchema } from "../../core/pool/priority.ts";
+import type { Env } from "../../durable-objects/env.ts";
+import { logWarning } from "../../durable-objects/log.ts";
 import { readJsonBody } from "../body.ts";
 import type { AppContext, AppEnv } from "../context.ts";
 import type { KeyRecord } from "../key-records.ts";
@@ -46,9 +48,19 @@ export const keys = new Hono<AppEnv>()
     const id = secretId(context);
     const deleted = await deleteSecret(context.env.KEYS, "key", id);
     if (deleted === null) throw unknownId(id);
+    await forgetLimits(context.env, id);
     context.set("difference", difference(deleted, null));
     return context.json({ id, deleted: true });
   });
+
+/** The key is deleted, whatever comes of this. */
+async function forgetLimits(env: Env, id: string): Promise<void> {
+  try {
+    await env.KEY_LIMITS.getByName(id).forget();
+  } catch (error) {
+    logWarning("key_limits_not_forgotten", { keyId: id, error: String(error).slice(0, 200) });
+  }
+}
 
 /** What is left out stays as it is. */
 async function change(context: AppContext): Promise<Response> {

@@ -44,6 +44,7 @@ function anIntent(machineId: string, model: string): [string, Intent] {
     outcome: null,
     error: null,
     pending: [],
+    holders: [],
     isHeard: true,
     isPinned: true,
     startedAt: NOW - 60_000,

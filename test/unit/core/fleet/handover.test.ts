@@ -193,6 +193,20 @@ describe("a machine that failed", () => {
     expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: B, phase: "releasing" });
   });
 
+  it("[C19] cools down no longer than the flag says, whatever another clock or an earlier flag has made of it", () => {
+    for (const isClockBack of [true, false]) {
+      const scene = pinned();
+      scene.core.flagBook.set("load_cooldown_seconds", isClockBack ? "120" : "3600");
+      scene.confirmAll();
+      scene.observe(B, "failed", 1, { code: "load_failed", message: "no" });
+      scene.restart();
+      if (isClockBack) scene.now -= 3_000_000;
+      else scene.core.flagBook.set("load_cooldown_seconds", "120");
+      scene.core.retry(scene.now);
+      expect(scene.core.intents.get(MAC)).toMatchObject({ epoch: 2, model: B, phase: "releasing" });
+    }
+  });
+
   it("[H9] because it holds another order of this epoch is ordered a higher one within a second, and no sooner", () => {
     const scene = pinned();
     scene.confirmAll();
@@ -312,14 +326,14 @@ describe("a release", () => {
     expect(scene.calls()[0]).toMatchObject({ call: { order: { model_id: null, epoch: 2, pools: [A, B] } } });
   });
 
-  it("[H17] begins again with the pool that could route first if the machine has dialed it meanwhile", () => {
+  it("[H1] asks the pool that has let go once more if the machine has dialed it meanwhile", () => {
     const scene = serving();
     scene.core.orders.release(MAC, "by hand", scene.now);
     scene.confirm(scene.calls()[0] as Made);
     expect(scene.callNames()).toEqual(["unmanage a"]);
     scene.dial(B);
     scene.core.retry(scene.now);
-    expect(scene.callNames()).toEqual(["unmanage b"]);
+    expect(scene.callNames()).toEqual(["unmanage a", "unmanage b"]);
   });
 
   it("is done when the machine says so", () => {

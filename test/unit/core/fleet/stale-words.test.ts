@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { Intent } from "../../../../core/fleet/machine.ts";
+import type { PoolMachineReport } from "../../../../core/pool/report.ts";
 import { machineIdSchema } from "../../../../protocol/ids.ts";
 import { A, aMachineReport, B, C, epoch, FleetScene, MAC, type Made } from "./fleet-scene.ts";
 
@@ -343,8 +344,24 @@ it("[H22] a quarantined machine is released, and closed again at each tick", () 
   expect(expelled()).toEqual(["expel a", "expel b"]);
 });
 
+it("[H22] a machine that is still connected with a revoked token is closed at each look, however long ago that was", () => {
+  const scene = serving();
+  const revoked = (reports: Readonly<Record<string, readonly PoolMachineReport[]>>) => {
+    scene.tick(3_600_000, reports);
+    return scene.calls().filter(({ call }) => call.kind === "revoke");
+  };
+  const isHere = { a: [aMachineReport({ isConnected: false })], b: [aMachineReport()] };
+  expect(revoked(isHere)).toEqual([]);
+  scene.revoked.add("t");
+  for (let i = 0; i < 2; i++) {
+    expect(revoked(isHere)).toEqual([{ pool: B, call: { kind: "revoke", tokenId: "t" } }]);
+  }
+  scene.register(B, {}, MAC, "another");
+  expect(revoked(isHere)).toEqual([]);
+});
+
 describe("an order that was read in words which nobody here knows", () => {
-  const unread = { phase: "releasing", outcome: null, pending: [], rounds: 0 } as const;
+  const unread = { phase: "releasing", outcome: null, pending: [], holders: [], rounds: 0 } as const;
 
   function steppedBack(fields: Partial<Intent> = {}): FleetScene {
     const scene = serving();
@@ -386,32 +403,44 @@ describe("an order that was read in words which nobody here knows", () => {
     scene.core.retry(scene.now);
     expect(scene.callNames()).toEqual([]);
     scene.core.retry((scene.now = Number(scene.core.nextWakeAt())));
-    expect(scene.callNames()).toEqual(["unmanage b"]);
+    expect(askedOf(scene)).toEqual(["release a", "unmanage b", "unmanage a"]);
   });
+
+  /** The open order is read so, and given anew. */
+  function stepBack(scene: FleetScene): void {
+    const [open] = scene.store.intents();
+    if (open !== undefined) scene.store.saveIntent({ ...open, ...unread, retryAt: scene.now });
+    scene.restart();
+    for (let i = 0; i < 2; i++) scene.core.retry((scene.now = Number(scene.core.nextWakeAt())));
+  }
 
   /** It led from b to a, and had come nobody knows how far. Then it was given anew, after each step back. */
   function halfway(steps = 1): FleetScene {
     const scene = serving();
     scene.core.orders.pin(MAC, A, scene.now);
-    for (let step = 1; step <= steps; step++) {
-      const [open] = scene.store.intents();
-      if (open !== undefined) scene.store.saveIntent({ ...open, ...unread, retryAt: scene.now });
-      scene.restart();
-      for (let i = 0; i < 2; i++) scene.core.retry((scene.now = Number(scene.core.nextWakeAt())));
-    }
+    for (let step = 1; step <= steps; step++) stepBack(scene);
     expect(intentOf(scene)).toMatchObject({ epoch: 2 + steps, model: A });
     return scene;
   }
 
-  it("[H1] [H3] is confirmed by both pools that may have the machine, before its own is told to expect it", () => {
-    const scene = halfway();
+  /** What pools are asked until the machine is, if each does it. */
+  function askedOf(scene: FleetScene): string[] {
     const asked: string[] = [];
-    for (let [made] = scene.calls(); made?.call.kind === "release"; [made] = scene.calls()) {
-      asked.push(made.pool);
-      scene.confirm(made);
+    const next = (): Made[] => scene.calls().filter(({ call }) => call.kind !== "order");
+    for (let calls = next(); calls.length > 0; calls = next()) {
+      for (const made of calls) {
+        asked.push(`${made.call.kind} ${made.pool}`);
+        // A reply that comes twice does not pass for one to the next question.
+        for (let i = 0; i < 2; i++) scene.confirm(made);
+      }
     }
-    expect(asked).toEqual([A, B]);
-    expect(intentOf(scene)).toMatchObject({ epoch: 3, phase: "expecting" });
+    return asked;
+  }
+
+  it("[H1] [H3] is confirmed by the other pool that may have the machine, before its own is told to expect it", () => {
+    const scene = halfway();
+    expect(askedOf(scene)).toEqual(["release b", "expect a"]);
+    expect(intentOf(scene)).toMatchObject({ epoch: 3, phase: "ordered" });
   });
 
   it.each([
@@ -421,25 +450,30 @@ describe("an order that was read in words which nobody here knows", () => {
     const scene = halfway(steps);
     scene.calls();
     scene.core.orders.release(MAC, "by hand", scene.now);
-    const asked: string[] = [];
-    for (
-      let [made] = scene.calls();
-      made !== undefined && made.call.kind !== "order";
-      [made] = scene.calls()
-    ) {
-      asked.push(`${made.call.kind} ${made.pool}`);
-      // A reply that comes twice does not pass for one to the next question.
-      for (let i = 0; i < 2; i++) scene.confirm(made);
-    }
-    expect(asked).toEqual(["release a", "unmanage b", "unmanage a"]);
+    expect(askedOf(scene)).toEqual(["release a", "unmanage b", "unmanage a"]);
     expect(intentOf(scene)).toMatchObject({ epoch: 3 + steps, model: null, phase: "ordered" });
   });
 
-  it("[H17] is a release that begins with the pool which may have the machine", () => {
+  it("[H17] is a release that frees the machine where it may be once the others have released it", () => {
     const scene = steppedBack({ model: null, from: B });
-    scene.core.retry(scene.now);
-    scene.calls();
-    scene.core.retry((scene.now = Number(scene.core.nextWakeAt())));
-    expect(scene.callNames()).toEqual(["unmanage b"]);
+    for (let i = 0; i < 2; i++) scene.core.retry((scene.now = Number(scene.core.nextWakeAt())));
+    expect(askedOf(scene)).toEqual(["release a", "unmanage b", "unmanage a"]);
+  });
+
+  it("[H1] [H17] is remembered by its pool, whatever was ordered before the next step back", () => {
+    for (const model of [C, null]) {
+      const scene = halfway();
+      if (model === null) scene.core.orders.release(MAC, "by hand", scene.now);
+      else scene.core.orders.assign(MAC, model, "elsewhere", false, scene.now);
+      stepBack(scene);
+      scene.calls();
+      if (model !== null) scene.core.orders.release(MAC, "by hand", scene.now);
+      else scene.core.retry((scene.now = Number(scene.core.nextWakeAt())));
+      const asked = askedOf(scene);
+      // It may be on record in a or in b.
+      expect(asked.slice(0, asked.indexOf("unmanage b"))).toContain("release a");
+      expect(asked.indexOf("unmanage b")).toBeLessThan(asked.indexOf("unmanage a"));
+      expect(intentOf(scene)).toMatchObject({ model: null, phase: "ordered" });
+    }
   });
 });
