@@ -54,7 +54,9 @@ describe("a stream of POST /v1/responses", () => {
     const reader = new SseReader();
     const piece = new TextEncoder().encode("x".repeat(100));
     expect(reader.feed(new TextEncoder().encode("data:"))).toEqual([]);
-    for (let i = 0; i < 100_000; i++) expect(reader.feed(piece)).toHaveLength(0);
+    let early = 0;
+    for (let i = 0; i < 100_000; i++) early += reader.feed(piece).length;
+    expect(early).toBe(0);
     const [item] = reader.feed(new TextEncoder().encode("\n\n"));
     expect(item?.text).toHaveLength(10_000_000);
   });
