@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 
 import { SseReader } from "../../worker/openai/sse-reader.ts";
+import { CALL, CHAT, CHUNKS, eventsOf, sse, typesOf } from "../support/translation.ts";
 import { join } from "./fake-provider.ts";
 import { errorOf, poolOf, readText, resetObject, scene } from "./scene.ts";
-import { begun, CALL, CHAT, CHUNKS, eventsOf, post, sse, translated, typesOf } from "./translation-scene.ts";
+import { begun, post, translated } from "./translation-scene.ts";
 
 /** Calls beside those before. */
 const shifted = (calls: readonly { index: number }[], at: number): object[] =>
