@@ -1,4 +1,4 @@
-import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 
 import { SqlFleetStore } from "../../durable-objects/storage/fleet-store.ts";
@@ -19,6 +19,7 @@ import {
   scene,
   setFlag,
   testEnv,
+  tickFleet,
   unique,
   until,
 } from "./scene.ts";
@@ -260,7 +261,7 @@ it("[H17] machines are released whose model somebody has taken out of the catalo
   const rest = (await adminCall<{ id: string }[]>("GET", "/catalog")).filter(({ id }) => id !== gone.model);
   await testEnv.FLAGS.put("catalog", JSON.stringify(rest));
   await until(async () => {
-    await runDurableObjectAlarm(fleet());
+    await tickFleet();
     const { managed } = await adminCall<{ managed: boolean }>("GET", `/machines/${machine.machineId}`);
     return !managed;
   });

@@ -3,9 +3,10 @@ import { describe, expect, it } from "vitest";
 import { completionRequestSchema, completionToChat } from "../../worker/openai/completion-request.ts";
 import { completionTranslator } from "../../worker/openai/completion-translator.ts";
 import { validate } from "../../worker/validate.ts";
+import { apiErrorOf, eventsOf, sse } from "../support/translation.ts";
 import { join } from "./fake-provider.ts";
 import { fetchEdge, scene, type Scene } from "./scene.ts";
-import { apiErrorOf, eventsOf, sse, translatedBy } from "./translation-scene.ts";
+import { translatedBy } from "./translation-scene.ts";
 
 it("a legacy completion is a chat with one message, there and back", async () => {
   const at = await scene();

@@ -1,10 +1,11 @@
 import { AuthenticationError, BadRequestError, NotFoundError, RateLimitError } from "@anthropic-ai/sdk";
 import { describe, expect, it } from "vitest";
 
+import { ASK } from "../support/messages.ts";
+import { CALL, CHUNKS, sse } from "../support/translation.ts";
 import { join } from "./fake-provider.ts";
-import { ASK, clientOf, complete } from "./messages-scene.ts";
+import { clientOf, complete } from "./messages-scene.ts";
 import { poolOf, scene, setFlag, unique, until } from "./scene.ts";
-import { CALL, CHUNKS, sse } from "./translation-scene.ts";
 
 /** What the official client of Anthropic's API makes of messages. */
 

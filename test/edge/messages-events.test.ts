@@ -1,16 +1,8 @@
 import { describe, expect, it } from "vitest";
 
-import { translatorOf } from "./messages-scene.ts";
-import {
-  ANSWER,
-  chunk,
-  eventsOf,
-  sse,
-  translatedBy,
-  typesOf,
-  USAGE,
-  withoutHead,
-} from "./translation-scene.ts";
+import { translatorOf } from "../support/messages.ts";
+import { ANSWER, chunk, eventsOf, sse, typesOf, USAGE, withoutHead } from "../support/translation.ts";
+import { translatedBy } from "./translation-scene.ts";
 
 /** Every event of a stream with every field, since clients build a message out of them. */
 

@@ -1,21 +1,11 @@
 import { describe, expect, it } from "vitest";
 
+import { ASK } from "../support/messages.ts";
+import { call, CALL, CHAT, chunk, CHUNKS, eventsOf, sse, typesOf, USAGE } from "../support/translation.ts";
 import { join } from "./fake-provider.ts";
-import { ASK, streamed } from "./messages-scene.ts";
+import { streamed } from "./messages-scene.ts";
 import { poolOf, readText, resetObject, scene } from "./scene.ts";
-import {
-  begun,
-  call,
-  CALL,
-  CHAT,
-  chunk,
-  CHUNKS,
-  eventsOf,
-  post,
-  sse,
-  typesOf,
-  USAGE,
-} from "./translation-scene.ts";
+import { begun, post } from "./translation-scene.ts";
 
 const PATH = "/v1/messages";
 const THINKING = { thinking: { type: "adaptive" } };

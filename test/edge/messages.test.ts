@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 
 import { toChatName } from "../../worker/openai/chat-names.ts";
+import { ASK, assistant, called, text, toolResult, toolUse, user } from "../support/messages.ts";
 import { join } from "./fake-provider.ts";
-import { ASK, assistant, called, complete, text, toolResult, toolUse, user } from "./messages-scene.ts";
+import { complete } from "./messages-scene.ts";
 import { fetchEdge, scene, setFlag, type Scene } from "./scene.ts";
 import { post } from "./translation-scene.ts";
 

@@ -1,10 +1,10 @@
 import { APIError, BadRequestError, NotFoundError, type OpenAI } from "openai";
 import { describe, expect, it } from "vitest";
 
+import { chunk, sse, USAGE } from "../support/translation.ts";
 import { join, type FakeProvider, type Message } from "./fake-provider.ts";
 import { openaiOf } from "./openai-client.ts";
 import { scene, type Scene } from "./scene.ts";
-import { chunk, sse, USAGE } from "./translation-scene.ts";
 
 /** What the official client of OpenAI's API lets people ask for: passed on, or refused by name; never a fault of ours. */
 

@@ -1,4 +1,4 @@
-import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { PlacementReport } from "../../core/fleet/placement-report.ts";
@@ -19,6 +19,7 @@ import {
   rowsOf,
   scene,
   setFlag,
+  tickFleet,
   unique,
   until,
   type Scene,
@@ -73,7 +74,7 @@ const report = () => adminCall<PlacementReport>("GET", "/placement");
 async function tick(): Promise<void> {
   const before = (await report()).at;
   await until(async () => {
-    await runDurableObjectAlarm(fleet());
+    await tickFleet();
     return (await report()).at !== before;
   });
 }

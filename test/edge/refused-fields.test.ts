@@ -11,8 +11,8 @@ import {
   responsesRequestSchema,
 } from "../../worker/openai/responses-request.ts";
 import { validate } from "../../worker/validate.ts";
+import { ASK } from "../support/messages.ts";
 import { join } from "./fake-provider.ts";
-import { ASK } from "./messages-scene.ts";
 import { scene } from "./scene.ts";
 import { post } from "./translation-scene.ts";
 

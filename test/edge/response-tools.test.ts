@@ -2,10 +2,11 @@ import { describe, expect, it } from "vitest";
 
 import { toChatName } from "../../worker/openai/chat-names.ts";
 import { chatNameOf } from "../../worker/openai/response-tools.ts";
+import { eventsOf } from "../support/translation.ts";
 import { join } from "./fake-provider.ts";
 import { answered, open, say } from "./responses-client.ts";
 import { scene } from "./scene.ts";
-import { eventsOf, post } from "./translation-scene.ts";
+import { post } from "./translation-scene.ts";
 
 const LOOK = { type: "function", name: "look" };
 /** As Codex sends tools of an MCP server. */

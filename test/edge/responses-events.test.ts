@@ -6,11 +6,11 @@ import {
   chunk,
   eventsOf,
   sse,
-  translatedBy,
   translatorTo,
   typesOf,
   withoutHead,
-} from "./translation-scene.ts";
+} from "../support/translation.ts";
+import { translatedBy } from "./translation-scene.ts";
 
 /**
  * Every event of a stream with every field, since clients build an answer out of them: what is said where, in which

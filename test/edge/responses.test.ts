@@ -4,10 +4,11 @@ import { describe, expect, it } from "vitest";
 import { HttpError } from "../../worker/http-error.ts";
 import { IMAGE_LEFT_OUT } from "../../worker/openai/chat-messages.ts";
 import { responsesToChat, type ResponsesRequest } from "../../worker/openai/responses-request.ts";
+import { CHUNKS, eventsOf, sse, USAGE } from "../support/translation.ts";
 import { join } from "./fake-provider.ts";
 import { openaiOf } from "./openai-client.ts";
 import { errorOf, fetchEdge, scene } from "./scene.ts";
-import { begun, CHUNKS, eventsOf, post, sse, translated, USAGE } from "./translation-scene.ts";
+import { begun, post, translated } from "./translation-scene.ts";
 
 describe("a turn of very many calls", () => {
   const CALLS = 100_000;

@@ -2,6 +2,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env, exports } from "cloudflare:workers";
 import { afterEach, vi } from "vitest";
 
+import { RECONNECT_GRACE_MS } from "../../core/limits.ts";
 import type { Env } from "../../durable-objects/env.ts";
 import type { Fleet } from "../../durable-objects/fleet.ts";
 import type { ModelPool } from "../../durable-objects/model-pool.ts";
@@ -200,12 +201,17 @@ export function breakDown(state: DurableObjectState): never {
   throw new Error("an object that was reset runs on");
 }
 
-/** Whether KV shows this value after one more tick of a fleet that has nothing to do: it sleeps between two of them, and forgets. */
-export async function isShownAfterTick(key: string, value: string | null): Promise<boolean> {
+/** The fleet's next tick at once, after a sleep: its alarm alone might only repeat what is unanswered. */
+export async function tickFleet(): Promise<void> {
+  await rowsOf(fleet(), "INSERT OR REPLACE INTO schedule (id, last_at, quiet_ticks) VALUES (1, 0, 0)");
+  await evictDurableObject(fleet());
   await runDurableObjectAlarm(fleet());
-  const isShown = (await testEnv.FLAGS.get(key)) === value;
-  if (!isShown) await evictDurableObject(fleet());
-  return isShown;
+}
+
+/** Whether KV shows this value after one more tick of a fleet that sleeps between two of them, and forgets. */
+export async function isShownAfterTick(key: string, value: string | null): Promise<boolean> {
+  await tickFleet();
+  return (await testEnv.FLAGS.get(key)) === value;
 }
 
 /** Waits for something to become true; the test's own time limit bounds it. */
@@ -263,6 +269,12 @@ export async function advanceClock(
   return runInDurableObject<DurableObject, void>(stub, () => {
     vi.advanceTimersByTime(ms);
   });
+}
+
+/** The clock stands: lets the time pass in which machines that the pool has lost may come back to so many who wait for them. */
+export async function endGrace(at: Scene, waiting: number): Promise<void> {
+  await untilQueued(at, waiting);
+  await advanceClock(poolOf(at), RECONNECT_GRACE_MS);
 }
 
 afterEach(() => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { join } from "./fake-provider.ts";
 import {
   advanceClock,
+  endGrace,
   fetchEdge,
   poolOf,
   scene,
@@ -46,7 +47,10 @@ describe("[C8] every API is shed alike, streamed or not:", () => {
     await machine.hasHeardAll(at);
     machine.close();
     await untilEmpty(at);
-    const { status, headers, error } = await theOneRefusal(askAll(at));
+    await stopClock();
+    const asked = askAll(at);
+    await endGrace(at, asked.length);
+    const { status, headers, error } = await theOneRefusal(asked);
     expect({ status, error }).toMatchObject({
       status: 429,
       error: { code: "pool_exhausted", type: "rate_limit_exceeded", param: null },

@@ -2,8 +2,8 @@ import { describe, expect, it, vi } from "vitest";
 
 import { HttpError } from "../../worker/http-error.ts";
 import { translateAnswer, type Translator } from "../../worker/openai/translate-answer.ts";
+import { chunk, sse } from "../support/translation.ts";
 import { readText } from "./scene.ts";
-import { chunk, sse } from "./translation-scene.ts";
 
 /** A pool's response on its way to another API: its headers, its pace, and its ends. */
 

@@ -1,11 +1,13 @@
 import { describe, expect, it } from "vitest";
 
+import { ASK } from "../support/messages.ts";
+import { CHAT, eventsOf } from "../support/translation.ts";
 import { join, type FakeProvider, type Message } from "./fake-provider.ts";
-import { ASK, clientOf, complete } from "./messages-scene.ts";
+import { clientOf, complete } from "./messages-scene.ts";
 import { openaiOf } from "./openai-client.ts";
 import { open, say } from "./responses-client.ts";
 import { errorOf } from "./scene.ts";
-import { CHAT, eventsOf, post } from "./translation-scene.ts";
+import { post } from "./translation-scene.ts";
 import { twoModels } from "./two-models.ts";
 
 /** Further models in the APIs that are translated: the list means what it means in a chat, and the answer says whose it is. */

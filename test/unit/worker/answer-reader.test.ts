@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 
-import { AnswerReader, type AnswerPiece, type ItemStart } from "../../worker/openai/answer-reader.ts";
-import type { ChatChunk, ChatCompletion } from "../../worker/openai/chat-answer.ts";
-import { call, chunk, USAGE } from "./translation-scene.ts";
+import { AnswerReader, type AnswerPiece, type ItemStart } from "../../../worker/openai/answer-reader.ts";
+import type { ChatChunk, ChatCompletion } from "../../../worker/openai/chat-answer.ts";
+import { call, chunk, USAGE } from "../../support/translation.ts";
 
 /** What becomes of the freedoms that machines take with chat answers: every API here is made of these pieces. */
 

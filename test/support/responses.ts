@@ -1,6 +1,6 @@
 import { responsesRequestSchema, responsesToChat } from "../../worker/openai/responses-request.ts";
 import { validate } from "../../worker/validate.ts";
-import { apiErrorOf } from "./translation-scene.ts";
+import { apiErrorOf } from "./translation.ts";
 
 /** The chat that a request of the Responses API becomes, as a machine is sent it. */
 export function chatOf(fields: object): Record<string, unknown> {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { TtlCache } from "../../worker/ttl-cache.ts";
+import { TtlCache } from "../../../worker/ttl-cache.ts";
 
 it("what an isolate has read of late is all forgotten once it is too much, and never grows beyond", () => {
   const recent = new TtlCache<number>(1000, 2);

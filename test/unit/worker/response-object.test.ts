@@ -1,9 +1,9 @@
 import type OpenAI from "openai";
 import { describe, expect, it } from "vitest";
 
-import type { ResponsesRequest } from "../../worker/openai/responses-request.ts";
-import { ResponsesTranslator } from "../../worker/openai/responses-translator.ts";
-import { translatorTo, USAGE } from "./translation-scene.ts";
+import type { ResponsesRequest } from "../../../worker/openai/responses-request.ts";
+import { ResponsesTranslator } from "../../../worker/openai/responses-translator.ts";
+import { translatorTo, USAGE } from "../../support/translation.ts";
 
 /** What a response says of its request and of itself. */
 

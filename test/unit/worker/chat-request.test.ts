@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 
-import { CACHE_KEY_CHARS_MAX } from "../../core/limits.ts";
-import { chatRequestSchema, isPlainChatRequest, MAX_TOOLS } from "../../worker/openai/chat-request.ts";
+import { CACHE_KEY_CHARS_MAX } from "../../../core/limits.ts";
+import { chatRequestSchema, isPlainChatRequest, MAX_TOOLS } from "../../../worker/openai/chat-request.ts";
 
 const messages = [
   { role: "system", content: "You are brief." },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { assistant, refusalOf, text, toolResult, toolUse, user } from "./messages-scene.ts";
+import { assistant, refusalOf, text, toolResult, toolUse, user } from "../../support/messages.ts";
 
 /** What a request of the Messages API is refused for, by the place and in the words that its client is told. */
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { IMAGE_LEFT_OUT } from "../../worker/openai/chat-messages.ts";
-import { assistant, called, chatOf, text, toolResult, toolUse, user } from "./messages-scene.ts";
+import { IMAGE_LEFT_OUT } from "../../../worker/openai/chat-messages.ts";
+import { assistant, called, chatOf, text, toolResult, toolUse, user } from "../../support/messages.ts";
 
 describe("a request of POST /v1/messages becomes a chat", () => {
   it("with the instructions first, results right behind their calls, and no thoughts", () => {

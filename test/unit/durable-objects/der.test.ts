@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { bytesOfBits, DerError, naturalOf, read, timeOf } from "../../durable-objects/attestation/der.ts";
+import { bytesOfBits, DerError, naturalOf, read, timeOf } from "../../../durable-objects/attestation/der.ts";
 
 /** Certificates have one spelling only, and whatever has another is no certificate. */
 

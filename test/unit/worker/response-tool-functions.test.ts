@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { chatOf, refusalOf } from "./responses-scene.ts";
+import { chatOf, refusalOf } from "../../support/responses.ts";
 
 /** The functions that tools of the Responses API become, as a machine is shown them, and what is refused instead. */
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { CachedRouter } from "../../worker/cached-router.ts";
+import { CachedRouter } from "../../../worker/cached-router.ts";
 
 function aRouter(): CachedRouter<string> {
   const router = new CachedRouter<string>();

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 
-import { translatorOf } from "./messages-scene.ts";
-import { eventsOf } from "./translation-scene.ts";
+import { translatorOf } from "../../support/messages.ts";
+import { eventsOf } from "../../support/translation.ts";
 
 /** What any machine may write, in any order in which it may write it, and what clients of Anthropic's API rely on. */
 

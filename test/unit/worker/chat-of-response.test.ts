@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { IMAGE_LEFT_OUT } from "../../worker/openai/chat-messages.ts";
-import { chatOf, refusalOf } from "./responses-scene.ts";
+import { IMAGE_LEFT_OUT } from "../../../worker/openai/chat-messages.ts";
+import { chatOf, refusalOf } from "../../support/responses.ts";
 
 /** The chat that a request of the Responses API becomes, as a machine is sent it, and what is refused instead. */
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 
-import { encodeError } from "../../core/api-error.ts";
-import { REMEMBERED_CHARS_MAX } from "../../core/limits.ts";
-import { Conversations } from "../../worker/openai/conversations.ts";
-import { readCreate, ResponseTurn } from "../../worker/openai/response-turn.ts";
-import { apiErrorOf } from "./translation-scene.ts";
+import { encodeError } from "../../../core/api-error.ts";
+import { REMEMBERED_CHARS_MAX } from "../../../core/limits.ts";
+import { Conversations } from "../../../worker/openai/conversations.ts";
+import { readCreate, ResponseTurn } from "../../../worker/openai/response-turn.ts";
+import { apiErrorOf } from "../../support/translation.ts";
 
 /** One turn on a WebSocket: what is posted for it, what its client gets, and what is remembered of it. */
 

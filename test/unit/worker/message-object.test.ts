@@ -1,8 +1,8 @@
 import type Anthropic from "@anthropic-ai/sdk";
 import { describe, expect, it } from "vitest";
 
-import { called, translatorOf } from "./messages-scene.ts";
-import { USAGE } from "./translation-scene.ts";
+import { called, translatorOf } from "../../support/messages.ts";
+import { USAGE } from "../../support/translation.ts";
 
 /** What a message that comes whole says. */
 
