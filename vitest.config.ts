@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
 
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
@@ -36,6 +37,8 @@ const dashboardTexts = {
 /** Six kinds of tests, the fast ones first; `npm test -- --project unit` runs one kind. */
 export default defineConfig({
   test: {
+    // Tests start hundreds of Node processes, which would each compile the same modules. This is Node's own folder for it.
+    env: { NODE_COMPILE_CACHE: join(tmpdir(), "node-compile-cache") },
     projects: [
       // Properties are checked on many samples, which takes a while on a busy machine. What is tested keeps no state in its
       // modules, so files share a worker and what it has imported: that halves the time of all.
