@@ -12,8 +12,8 @@ const patient = {
   hookTimeout: 120_000,
 };
 
-/** Two on a machine of two cores, where Vitest would take one: most tests wait for processes and sockets. */
-const maxWorkers = Math.max(2, availableParallelism() - 1);
+/** One more than there are cores: most tests wait for processes and sockets. */
+const maxWorkers = availableParallelism() + 1;
 
 /** Marks a module that exports the text of a file; the zero says that it is none on disk. */
 const TEXT = "\0text:";
@@ -92,8 +92,7 @@ export default defineConfig({
           ...patient,
           include: ["test/dashboard/**/*.test.ts"],
           globalSetup: "test/dashboard/stage.ts",
-          maxWorkers: 1,
-          sequence: { groupOrder: 1 },
+          maxWorkers,
           isolate: false,
         },
       },

@@ -36,7 +36,9 @@ export class Room {
   constructor(own: Stack | null = null) {
     if (stage === null) throw new Error("there is no browser");
     this.#endpoint = stage.browser;
-    this.machines = own ?? new Stack(stage.dev);
+    const dev = stage.coordinators[Number(process.env["VITEST_POOL_ID"]) - 1];
+    if (dev === undefined) throw new Error("this worker has no coordinator");
+    this.machines = own ?? new Stack(dev);
   }
 
   get adminToken(): string {
