@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 
 import { ROOT } from "../../scripts/root.ts";
 import { tinyModel } from "../../scripts/tiny-model.ts";
@@ -13,8 +13,6 @@ import { ask, longStream, type LongStream, Stack, Traffic, until } from "./stack
 /** A machine that serves one model while it downloads the other, with real processes, sockets and models. */
 
 const MODELS = ["tiny-bard", "tiny-verse"] as const;
-
-vi.setConfig({ testTimeout: 120_000 });
 
 const stack = new Stack();
 const servers: FileServer[] = [];
