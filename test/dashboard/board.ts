@@ -36,7 +36,9 @@ export class Room {
   constructor(own: Stack | null = null) {
     if (stage === null) throw new Error("there is no browser");
     this.#endpoint = stage.browser;
-    this.machines = own ?? new Stack(stage.dev);
+    const dev = stage.coordinators[Number(process.env["VITEST_POOL_ID"]) - 1];
+    if (dev === undefined) throw new Error("this worker has no coordinator");
+    this.machines = own ?? new Stack(dev);
   }
 
   get adminToken(): string {
@@ -209,8 +211,15 @@ export class Board {
 
   /** Goes on with the Tab key until this has the focus. */
   async tabTo(target: Locator): Promise<void> {
+    // A step takes several times as long if the element is found by its role each time.
+    let found = await target.elementHandle();
     for (let presses = 0; presses < 300; presses += 1) {
-      if (await target.evaluate((element) => element === document.activeElement)) return;
+      const focus = await found?.evaluate((element) => {
+        if (element === document.activeElement) return "here";
+        return element.isConnected ? "elsewhere" : "element replaced";
+      });
+      if (focus === "here") return;
+      if (focus === "element replaced") found = await target.elementHandle();
       await this.page.keyboard.press("Tab");
     }
     throw new Error(`the Tab key never comes to ${String(target)}`);

@@ -5,12 +5,13 @@ import { type DevFile, Stack } from "../end-to-end/stack.ts";
 import { BROWSER_VARIABLE, findBrowser } from "./find-browser.ts";
 
 /**
- * One coordinator and one browser for all tests of the dashboard. A machine without a browser skips them: it is no
- * reason for the other tests to fail.
+ * One browser for all tests of the dashboard, and one coordinator for each worker that runs them: files that run at the
+ * same time do not meet. A machine without a browser skips them: it is no reason for the other tests to fail.
  */
 
 export interface Stage {
-  readonly dev: DevFile;
+  /** A coordinator for each of Vitest's workers. */
+  readonly coordinators: readonly DevFile[];
   /** By which the browser is reached. */
   readonly browser: string;
 }
@@ -30,17 +31,17 @@ export default async function prepare(project: TestProject): Promise<() => Promi
     project.provide("stage", null);
     return () => Promise.resolve(project.vitest.logger.log(opened));
   }
-  const stack = new Stack();
+  const stacks = Array.from({ length: project.config.maxWorkers }, () => new Stack());
   const end = async (): Promise<void> => {
-    await Promise.all([opened.close(), stack.stop()]);
+    await Promise.all([opened.close(), ...stacks.map((stack) => stack.stop())]);
   };
   try {
-    await stack.startCoordinator();
+    await Promise.all(stacks.map((stack) => stack.startCoordinator()));
   } catch (error) {
     await end();
     throw error;
   }
-  project.provide("stage", { dev: stack.dev, browser: opened.wsEndpoint() });
+  project.provide("stage", { coordinators: stacks.map(({ dev }) => dev), browser: opened.wsEndpoint() });
   return end;
 }
 

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 
 import { ROOT } from "../../scripts/root.ts";
 import { tinyModel } from "../../scripts/tiny-model.ts";
@@ -13,8 +13,6 @@ import { ask, longStream, type LongStream, Stack, Traffic, until } from "./stack
 /** A machine that serves one model while it downloads the other, with real processes, sockets and models. */
 
 const MODELS = ["tiny-bard", "tiny-verse"] as const;
-
-vi.setConfig({ testTimeout: 120_000 });
 
 const stack = new Stack();
 const servers: FileServer[] = [];
@@ -34,6 +32,8 @@ interface Downloading {
   readonly program: ChildProcess;
   /** Lets the rest of tiny-verse come. */
   readonly finish: () => void;
+  /** Whether it has come. */
+  readonly isWhole: () => boolean;
 }
 
 /** Starts a machine that has tiny-bard, and tiny-verse in part. */
@@ -44,8 +44,10 @@ async function startDownloading(machine: string): Promise<Downloading> {
   const { cut } = server.holdNext(1_000_000);
   const verse = `tiny-verse=${server.url}/tiny-verse.gguf`;
   const program = await stack.startProvider(machine, "tiny-bard", ["--model", verse]);
+  let output = "";
+  program.stdout?.on("data", (chunk) => (output += String(chunk)));
   await until(() => (server.fetches.length > 0 ? true : null));
-  return { program, finish: cut };
+  return { program, finish: cut, isWhole: () => output.includes('"message":"offering"') };
 }
 
 /** What the fleet takes to be on the machine's disk. */
@@ -71,7 +73,7 @@ it("serves what it has, and what it gets as soon as it has it", async () => {
 
 it("keeps its order and every answer when it tells of a new model, and may then be moved to that", async () => {
   const machine = "mac-managed-downloads";
-  const { finish } = await startDownloading(machine);
+  const { finish, isWhole } = await startDownloading(machine);
   await stack.admin.setFlag("assignment_gate", "on");
   const epoch = await stack.admin.pin(machine, "tiny-bard");
   await until(async () => (await stack.admin.machine(machine)).state === "assigned" || null);
@@ -80,13 +82,12 @@ it("keeps its order and every answer when it tells of a new model, and may then 
   await expect(order()).rejects.toThrow(/does not have .*tiny-verse.* on its disk/);
 
   const traffic = new Traffic(stack.client(), ["tiny-bard"]);
-  const streams: LongStream[] = [];
+  const begin = (): Promise<LongStream> => longStream(stack.client(), "tiny-bard");
+  const streams = [await begin()];
   finish();
-  // It comes while some of them run.
-  for (let count = 0; count < 12; count += 1) {
-    streams.push(await longStream(stack.client(), "tiny-bard"));
-    await new Promise((resolve) => setTimeout(resolve, 300));
-  }
+  // It comes while some of them run, and one begins when it has come.
+  while (!isWhole()) streams.push(await begin());
+  streams.push(await begin());
   await until(async () => {
     expect(await stack.admin.machine(machine)).toMatchObject({ assigned_model: "tiny-bard", epoch });
     return (await knownModels(machine)).length === 2 || null;

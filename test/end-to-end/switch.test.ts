@@ -2,7 +2,7 @@ import { type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 
 import { APIError } from "openai";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
 import { tinyModel } from "../../scripts/tiny-model.ts";
 import { ask, longStream, type LongStream, Stack, Traffic, until } from "./stack.ts";
@@ -23,8 +23,6 @@ const STATES = ["expected", "draining", "loading", "assigned"] as const;
 type State = (typeof STATES)[number];
 
 const MACHINE = "mac-switched";
-
-vi.setConfig({ testTimeout: 60_000 });
 
 const stack = new Stack();
 let program: ChildProcess;
