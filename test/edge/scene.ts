@@ -12,9 +12,6 @@ import type { ModelPool } from "../../durable-objects/model-pool.ts";
 export const testEnv = env as unknown as Env;
 export const ADMIN = "admin-token-of-the-tests";
 
-// No test depends on speed; this only says when to give up.
-vi.setConfig({ testTimeout: 30_000 });
-
 const worker = exports as unknown as { default: { fetch(request: Request): Promise<Response> } };
 
 /** A request to the Worker as it would come over the network. */
