@@ -78,7 +78,9 @@ export const requireAdmin: MiddlewareHandler<AppEnv> = async function requireAdm
   if (!isSet(context.env.ADMIN_TOKEN)) {
     throw new HttpError({
       code: "forbidden",
-      message: "the admin API is closed: set the secret ADMIN_TOKEN (`wrangler secret put ADMIN_TOKEN`)",
+      message:
+        "the admin API is closed: set the secret ADMIN_TOKEN (`wrangler secret put ADMIN_TOKEN`, " +
+        "for `wrangler dev` a line ADMIN_TOKEN=... in .dev.vars)",
     });
   }
   const secret = bearer(context);
