@@ -34,6 +34,24 @@ const dashboardTexts = {
   },
 };
 
+/**
+ * What the Worker and its tests import, as one module each. A new workerd for each file of tests imports every module over
+ * HTTP, and these have hundreds.
+ */
+const edgeLibraries = [
+  "zod",
+  "hono",
+  "hono/cors",
+  "hono/etag",
+  "hono/html",
+  "hono/router",
+  "hono/router/trie-router",
+  "openai",
+  "@anthropic-ai/sdk",
+  "asn1js",
+  "pkijs",
+];
+
 /** Six kinds of tests, the fast ones first; `npm test -- --project unit` runs one kind. */
 export default defineConfig({
   test: {
@@ -68,7 +86,13 @@ export default defineConfig({
             miniflare: { bindings: { ADMIN_TOKEN: "admin-token-of-the-tests" } },
           }),
         ],
-        test: { name: "edge", ...patient, include: ["test/edge/**/*.test.ts"], maxWorkers },
+        test: {
+          name: "edge",
+          ...patient,
+          include: ["test/edge/**/*.test.ts"],
+          maxWorkers,
+          deps: { optimizer: { ssr: { enabled: true, include: edgeLibraries } } },
+        },
       },
       {
         test: {
