@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
 import { lockDirectory } from "../../provider/src/state/directory-lock.ts";
+import { attemptLock } from "../support/attempt-lock.ts";
 
 /**
  * Three programs that start at once where one has crashed. This process is stopped before each of its steps on the disk in
@@ -47,15 +48,6 @@ afterAll(() => {
   rmSync(root, { recursive: true });
 });
 
-function attempt(directory: string): string {
-  try {
-    lockDirectory(directory);
-    return "held";
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
 /** Has the other process try, and waits until it has, or waits for this one. */
 function letTry(child: ChildProcess, directory: string): void {
   const done = `${directory}.${child.pid}`;
@@ -78,7 +70,7 @@ it("gives the lock of a crashed program to one of three, whenever they come", as
       const child = others[step - first];
       if (child !== undefined) letTry(child, directory);
     };
-    const said = [attempt(directory)];
+    const said = [attemptLock(directory)];
     disk.beforeStep = () => {};
     for (const child of others.slice(Math.max(0, step - first + 1))) letTry(child, directory);
     for (const [answer] of await Promise.all(answers)) said.push(String(answer));

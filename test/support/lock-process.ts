@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 
-import { lockDirectory } from "../../provider/src/state/directory-lock.ts";
+import { attemptLock } from "./attempt-lock.ts";
 
 /** A process that takes the lock of a directory at the moment that it is told, and tells whether it has it. */
 
@@ -14,18 +14,9 @@ interface Order {
 
 process.on("message", ({ directory, at, done }: Order) => {
   while (Date.now() < at);
-  const answer = attempt(directory);
+  const answer = attemptLock(directory);
   if (done !== undefined) writeFileSync(done, answer);
   process.send?.(answer);
 });
-
-function attempt(directory: string): string {
-  try {
-    lockDirectory(directory);
-    return "held";
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
 
 process.send?.("up");
