@@ -22,8 +22,8 @@ export class BodyRoom {
   readonly #sharesBytes = new WeakMap<Request, number>();
 
   /**
-   * Counts bytes of a request's body until `giveBack`, or until its client leaves: then nothing of the request runs on that
-   * could give them back.
+   * Counts bytes of a request's body until `giveBack`, or until its client leaves: then nothing of the request may run on that
+   * could give them back. None are counted of a client that has left.
    * @throws HttpError 429 `queue_full` if there is no room for them.
    */
   take(request: Request, bytes: number): void {
@@ -37,6 +37,7 @@ export class BodyRoom {
         retryAfterS: retryAfterS(LONG_BODY_WAIT_S, LONG_BODY_WAIT_S, 0, Math.random()),
       });
     }
+    if (request.signal.aborted) return;
     if (!this.#sharesBytes.has(request)) {
       request.signal.addEventListener("abort", () => this.giveBack(request), { once: true });
     }

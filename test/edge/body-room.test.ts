@@ -112,3 +112,14 @@ it("short bodies are refused only when all of them together leave no room", () =
   room.take(last, LONG_BODY_CHARS);
   expect(() => room.take(first, 1)).toThrow("too many long requests");
 });
+
+it("nothing is counted of a request whose client has left: nobody may be there to give it back", () => {
+  const room = new BodyRoom();
+  const client = new AbortController();
+  const left = new Request("http://edge/", { signal: client.signal });
+  room.take(left, LONG_BODY_CHARS);
+  client.abort();
+  for (let taken = 0; taken < 2 * HELD_LONG_BODIES_BYTES_MAX; taken += MAX_REQUEST_BODY_BYTES)
+    room.take(left, MAX_REQUEST_BODY_BYTES);
+  room.take(new Request("http://edge/"), HELD_LONG_BODIES_BYTES_MAX);
+});
