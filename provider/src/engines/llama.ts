@@ -145,7 +145,7 @@ class LoadedLlama implements LoadedModel {
       pipe.close();
       cancel();
     };
-    const hasOwnGrammar = request.body["grammar"] !== undefined;
+    const hasOwnGrammar = request.body["grammar"] != null;
     this.#runs.set(id, { pipe, hasOwnGrammar, finish: done.resolve, fail: done.reject });
     try {
       this.#process.send({ type: "run", id, ...request });
