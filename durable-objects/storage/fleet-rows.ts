@@ -142,7 +142,8 @@ export function intentOf(row: IntentRow): Intent {
     outcome: outcomeSchema.nullable().parse(row.outcome),
     error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? "" },
     pending,
-    holders: row.holders === null ? anyOf(pending, model) : poolNamesSchema.parse(JSON.parse(row.holders)),
+    holders:
+      row.holders === null ? possibleHolders(pending, model) : poolNamesSchema.parse(JSON.parse(row.holders)),
     isHeard: row.heard === 1,
     isPinned: row.pinned !== 0,
     startedAt: row.started_at,
@@ -153,7 +154,7 @@ export function intentOf(row: IntentRow): Intent {
 }
 
 /** An earlier version has not kept who may have the machine: whoever has not released it, and its own pool. */
-function anyOf(pending: readonly string[], model: ModelId | null): readonly string[] {
+function possibleHolders(pending: readonly string[], model: ModelId | null): readonly string[] {
   return [...new Set(model === null ? pending : [...pending, model])];
 }
 

@@ -36,7 +36,7 @@ type ChatControl = RunControl<ChatEvent>;
 const FUNCTION_RESERVE_TOKENS = 64;
 
 /** Compiling a longer one would hold up the streams of all other slots. */
-const MAX_GRAMMAR_CHARS = 1_000_000;
+const MAX_GENERATED_GRAMMAR_CHARS = 1_000_000;
 
 interface Prepared {
   readonly params: ChatParams;
@@ -136,7 +136,8 @@ async function compileGrammar(
   const text = grammarOf(form) ?? params.grammar;
   if (text === null) return null;
   const field = FIELD_OF_GRAMMAR[form.type];
-  if (text.length > MAX_GRAMMAR_CHARS) throw invalidRequest(`${field}: the schemas are too large together`);
+  if (text.length > MAX_GENERATED_GRAMMAR_CHARS)
+    throw invalidRequest(`${field}: the schemas are too large together`);
   try {
     return await host.llama.createGrammar({ grammar: text });
   } catch {
